@@ -1,0 +1,27 @@
+//! Koscom's full-market trade feed, as messages: no sockets, no clock, no disk.
+//!
+//! ```text
+//!   frame bytes ──▶ Decoder::decode ──▶ BatchSink::trade   (a record that is whole)
+//!                        │         └──▶ BatchSink::reject  (one that is not, with its reason and its bytes)
+//!                        └──▶ Decoded::Control             (reply, error, heartbeat: nothing to store)
+//! ```
+//!
+//! Two properties hold for any input whatever: decoding never panics, and one bad record never costs its
+//! neighbours. Facts about the protocol are explained in `docs/protocol.md`.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod batch;
+mod control;
+mod issue_code;
+mod number;
+mod reason;
+mod request;
+mod salvage;
+mod trade_time;
+
+pub use batch::{BatchSink, Decoded, Decoder, MAX_ITEMS, PACKED_RECORDS_MAX, Trade};
+pub use control::{Control, Refusal, ServerError};
+pub use issue_code::{IssueCode, IssueCodeError};
+pub use reason::Reason;
+pub use request::{heartbeat, init};
+pub use trade_time::{Kind, TradeTime, TradeTimeError};

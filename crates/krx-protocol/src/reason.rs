@@ -1,0 +1,73 @@
+//! Why something received is in quarantine: the fixed set of words of the `reason` column.
+
+/// The reason column's words. A word, once published, keeps its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The message has no bytes but white space.
+    EmptyMessage,
+    /// Not JSON: the whole message, or one record of it.
+    MalformedJson,
+    /// The message ends inside its array; what came before is kept.
+    Truncated,
+    /// Bytes after the end of the array; the array is kept.
+    TrailingBytes,
+    /// An element of the array that is no object.
+    NotAnObject,
+    /// `isuSrtCd`, `trdPrc`, `trdVol` or `trdTm` is missing.
+    MissingKey,
+    /// One of these four twice: which one counts cannot be known.
+    DuplicateKey,
+    /// One of these four is null.
+    NullValue,
+    /// A value of another JSON type than the guide allows.
+    WrongType,
+    /// `isuSrtCd` is not 1 to 12 ASCII letters and digits.
+    BadCode,
+    /// A value that should be an integer is other text, or empty.
+    NotAnInteger,
+    /// A value that should be an integer has a fraction or an exponent.
+    Fraction,
+    /// A sign before a value that never has one.
+    Sign,
+    /// An integer beyond 64 bits.
+    Overflow,
+    /// `trdTm` has more than eight digits.
+    BadTime,
+    /// Elements past [`crate::MAX_ITEMS`], as one piece.
+    TooManyRecords,
+    /// The server reported an error (docs/protocol.md, "Errors").
+    ServerError,
+    /// A push of the per-issue service, which this feed does not carry.
+    Push,
+    /// JSON, but no message that the guide describes.
+    UnknownMessage,
+}
+
+impl Reason {
+    /// The word in the `reason` column.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EmptyMessage => "empty_message",
+            Self::MalformedJson => "malformed_json",
+            Self::Truncated => "truncated",
+            Self::TrailingBytes => "trailing_bytes",
+            Self::NotAnObject => "not_an_object",
+            Self::MissingKey => "missing_key",
+            Self::DuplicateKey => "duplicate_key",
+            Self::NullValue => "null_value",
+            Self::WrongType => "wrong_type",
+            Self::BadCode => "bad_code",
+            Self::NotAnInteger => "not_an_integer",
+            Self::Fraction => "fraction",
+            Self::Sign => "sign",
+            Self::Overflow => "overflow",
+            Self::BadTime => "bad_time",
+            Self::TooManyRecords => "too_many_records",
+            Self::ServerError => "server_error",
+            Self::Push => "push",
+            Self::UnknownMessage => "unknown_message",
+        }
+    }
+}
