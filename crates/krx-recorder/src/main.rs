@@ -1,1 +1,7 @@
-fn main() {}
+//! The recorder's program; what it does is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(krx_recorder::cli::main() as u8)
+}

@@ -1,1 +1,29 @@
-//! Placeholder.
+//! Everything that touches the disk.
+//!
+//! ```text
+//!   entries ──▶ journal::Writer ──▶ segments ──▶ journal::Follower ──▶ export::Exporter ──▶ trades/…/*.parquet
+//!                  │ fdatasync on a thread of its own   ▲                     └──▶ quarantine/…/*.parquet
+//!                  └──▶ Tail: how far the journal is known to be on disk ─────┘
+//! ```
+//!
+//! The journal is the queue between receiving and exporting, and the sealed file is the commit record: its name
+//! and footer say which frames it covers, and nothing else does. Starting up after a crash is therefore not a
+//! second path: the exporter goes on behind the last frame that a sealed file covers.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod durable;
+pub mod error;
+pub mod export;
+pub mod journal;
+pub mod layout;
+pub mod lock;
+pub mod moment;
+pub mod progress;
+
+pub use error::StoreError;
+pub use export::{ExportConfig, Exporter};
+pub use journal::{Entry, Event, JournalConfig, Tail, Writer};
+pub use layout::{DataDir, Market};
+pub use lock::DataDirLock;
+pub use moment::Moment;
+pub use progress::Progress;

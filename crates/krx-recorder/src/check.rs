@@ -1,0 +1,158 @@
+//! `krx-recorder check`: what would go wrong, found out before the open.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use krx_protocol::{Control, Refusal};
+use krx_store::journal::GapReason;
+use krx_store::{DataDir, DataDirLock, Moment};
+use serde::Serialize;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::config::{Config, FeedConfig};
+use crate::connect;
+use crate::exit::Failure;
+use crate::key::ApiKey;
+use crate::schedule::Hours;
+
+/// How long an answer to `init` is waited for. A server that says nothing has accepted it, as far as is known.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
+
+/// Space that a full day needs, with room to spare: the journal of a record day is about 2.5 GB, its files 0.2 GB.
+const FREE_BYTES_WANTED: u64 = 10 << 30;
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+pub struct Finding {
+    /// What.
+    pub name: String,
+    /// Whether it is as it should be.
+    pub good: bool,
+    /// What was found, and what to do when it is not good.
+    pub detail: String,
+}
+
+/// Looks at everything that a recording needs. Gives what was found, and the first failure.
+pub async fn check(config: &Config, key: Result<ApiKey, Failure>) -> (Vec<Finding>, Option<Failure>) {
+    let mut findings = Vec::new();
+    let mut failures = Vec::new();
+    let mut note = |name: &str, result: Result<String, Failure>| {
+        let (good, detail) = match &result {
+            Ok(detail) => (true, detail.clone()),
+            Err(failure) => (false, failure.to_string()),
+        };
+        findings.push(Finding {
+            name: name.to_owned(),
+            good,
+            detail,
+        });
+        failures.extend(result.err());
+    };
+    note("config", Ok(format!("{} feeds", config.feeds.len())));
+    note("clock", clock(config));
+    note("disk", disk(&config.data_dir));
+    match key {
+        Err(failure) => note("key", Err(failure)),
+        Ok(key) => {
+            note("key", Ok("read".to_owned()));
+            for feed in &config.feeds {
+                note(
+                    &format!("endpoint {}", feed.market),
+                    endpoint(config, feed, &key).await,
+                );
+            }
+        }
+    }
+    (findings, failures.into_iter().next())
+}
+
+fn clock(config: &Config) -> Result<String, Failure> {
+    let now = Moment::now();
+    let date = now.date();
+    if date < BUILT_IN {
+        return Err(Failure::Unavailable(format!(
+            "the clock says {date}, which is long past: set the clock"
+        )));
+    }
+    let seconds = now.micros_of_day() / 1_000_000;
+    let time = format!(
+        "{date} {:02}:{:02}:{:02} KST",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    );
+    Ok(match config.schedule.at(now) {
+        Hours::Open => format!("{time}: recording hours"),
+        Hours::ClosedUntil(opening) => format!("{time}: closed until {} KST", kst(opening)),
+    })
+}
+
+/// No clock that is right says an earlier date.
+const BUILT_IN: chrono::NaiveDate = chrono::NaiveDate::from_ymd_opt(2026, 1, 1).expect("a date");
+
+/// A moment as `2026-11-23 08:20`, KST.
+#[must_use]
+pub fn kst(moment: Moment) -> String {
+    let minutes = moment.micros_of_day() / 60_000_000;
+    format!("{} {:02}:{:02}", moment.date(), minutes / 60, minutes % 60)
+}
+
+fn disk(data_dir: &Path) -> Result<String, Failure> {
+    let _lock = DataDirLock::take(&DataDir::new(data_dir))?;
+    let stat = rustix::fs::statvfs(data_dir).map_err(|error| Failure::System {
+        doing: format!("asking for the free space of {}", data_dir.display()),
+        source: error.into(),
+    })?;
+    let free = stat.f_bavail * stat.f_frsize;
+    let text = format!(
+        "{} is writable, {:.1} GB free",
+        data_dir.display(),
+        free as f64 / 1e9
+    );
+    Ok(if free < FREE_BYTES_WANTED {
+        format!("{text}: less than the 10 GB that a record day wants")
+    } else {
+        text
+    })
+}
+
+async fn endpoint(config: &Config, feed: &FeedConfig, key: &ApiKey) -> Result<String, Failure> {
+    let market = feed.market.to_string();
+    let init = key.init_request(&config.member_name);
+    let mut connection = connect::connect(&feed.url, &init, config.connection.connect_timeout)
+        .await
+        .map_err(|failure| match failure.reason {
+            GapReason::Refused => Failure::KeyRefused {
+                market: market.clone(),
+                words: failure.detail,
+            },
+            _ => Failure::Unavailable(format!(
+                "{} cannot be reached: {}; check koscom.base_url and the network",
+                feed.url, failure.detail
+            )),
+        })?;
+    let answer = tokio::time::timeout(ANSWER_WAIT, connection.next()).await;
+    let _ = tokio::time::timeout(ANSWER_WAIT, connection.close(None)).await;
+    match answer {
+        Ok(Some(Ok(Message::Text(text)))) => match Control::classify(text.as_bytes()) {
+            Some(Control::Error(error)) if error.refusal() == Refusal::Key => Err(Failure::KeyRefused {
+                market,
+                words: format!("error {}: {}", error.code, error.message),
+            }),
+            Some(Control::Error(error)) => Err(Failure::Unavailable(format!(
+                "{} answers with error {}: {}",
+                feed.url, error.code, error.message
+            ))),
+            _ => Ok(format!("{} answers", feed.url)),
+        },
+        Ok(Some(Ok(Message::Close(_)) | Err(_)) | None) => Err(Failure::Unavailable(format!(
+            "{} closes the connection after init",
+            feed.url
+        ))),
+        Ok(Some(Ok(_))) | Err(_) => Ok(format!(
+            "{} accepts the connection, and says nothing yet",
+            feed.url
+        )),
+    }
+}

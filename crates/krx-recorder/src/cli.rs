@@ -1,0 +1,202 @@
+//! The command line.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+use krx_store::Moment;
+use tracing_subscriber::EnvFilter;
+
+use crate::check::{self, kst};
+use crate::config::{Config, Overrides};
+use crate::exit::{Exit, Failure};
+use crate::key::{ApiKey, KeySources};
+use crate::schedule::{Hours, Schedule};
+use crate::{run, signals};
+
+/// Records Koscom's full KOSPI and KOSDAQ trade feeds to Parquet.
+#[derive(Debug, Parser)]
+#[command(name = "krx-recorder", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+The API key is read from koscom.api_key_file, $KRX_API_KEY, or the systemd credential api-key.
+$KRX_LOG filters the log (default: info), as in KRX_LOG=krx_store=debug,info.
+
+Exit codes: 0 done, 64 usage, 69 service unavailable, 70 our bug, 74 I/O, 75 another recorder holds the data
+directory, 77 key refused, 78 bad configuration.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Record: the daemon. SIGTERM stops it cleanly, SIGUSR1 seals the current segments.
+    Run {
+        #[command(flatten)]
+        source: Source,
+        /// Record until today's close, then exit; exit at once when today is closed.
+        #[arg(long)]
+        until_close: bool,
+        /// Log as JSON, one object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look at config, key, clock, disk and endpoint: what would go wrong?
+    Check {
+        #[command(flatten)]
+        source: Source,
+        /// Print the findings as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Source {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to record, instead of data_dir in the configuration.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The server, instead of koscom.base_url.
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+    /// The member name, instead of koscom.member_name.
+    #[arg(long, value_name = "NAME")]
+    member_name: Option<String>,
+    /// Record at all times, instead of the hours in [schedule].
+    #[arg(long)]
+    always: bool,
+}
+
+/// Runs the program; its exit code.
+#[must_use]
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
+                _ => Exit::Usage,
+            };
+        }
+    };
+    refuse_core_dumps();
+    let result = match cli.command {
+        Command::Run {
+            source,
+            until_close,
+            json,
+        } => {
+            log(json);
+            start(&source, until_close)
+        }
+        Command::Check { source, json } => start_check(&source, json),
+    };
+    match result {
+        Ok(()) => Exit::Done,
+        Err(failure) => {
+            eprintln!("krx-recorder: {failure}");
+            failure.exit()
+        }
+    }
+}
+
+/// A core dump would hold the API key (I7).
+fn refuse_core_dumps() {
+    let none = rustix::process::Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    // Where even that is not allowed, nothing is lost but this precaution.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+}
+
+fn log(json: bool) {
+    let filter = EnvFilter::try_from_env("KRX_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false);
+    if json {
+        builder.json().flatten_event(true).init();
+    } else {
+        builder.with_ansi(io::stderr().is_terminal()).init();
+    }
+}
+
+fn load(source: &Source) -> Result<Config, Failure> {
+    let overrides = Overrides {
+        data_dir: source.data_dir.clone(),
+        base_url: source.base_url.clone(),
+        member_name: source.member_name.clone(),
+        always: source.always,
+    };
+    Ok(Config::load(source.config.as_deref(), &overrides)?)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    // All sockets together take a few percent of one core: one thread serves them, and the rest is left to exporting.
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::System {
+            doing: "starting the runtime".into(),
+            source,
+        })
+}
+
+fn start(source: &Source, until_close: bool) -> Result<(), Failure> {
+    let config = load(source)?;
+    let key = ApiKey::read(&KeySources::of_process(config.api_key_file.clone()))?;
+    if until_close {
+        match (config.schedule, config.schedule.at(Moment::now())) {
+            (Schedule::Always, _) => {
+                return Err(Failure::Usage(
+                    "--until-close needs hours: leave out --always, and set schedule.mode = \"calendar\""
+                        .into(),
+                ));
+            }
+            (_, Hours::ClosedUntil(opening)) => {
+                println!("closed now; the next session opens {} KST", kst(opening));
+                return Ok(());
+            }
+            (_, Hours::Open) => {}
+        }
+    }
+    install_crypto();
+    let (requests, _signals) = signals::listen()?;
+    runtime()?.block_on(run::run(config, key, until_close, requests))
+}
+
+fn start_check(source: &Source, json: bool) -> Result<(), Failure> {
+    let config = load(source)?;
+    let key = ApiKey::read(&KeySources::of_process(config.api_key_file.clone())).map_err(Failure::from);
+    install_crypto();
+    let (findings, failure) = runtime()?.block_on(check::check(&config, key));
+    let mut out = io::stdout().lock();
+    let written = if json {
+        serde_json::to_string_pretty(&findings)
+            .map_err(io::Error::other)
+            .and_then(|text| writeln!(out, "{text}"))
+    } else {
+        findings.iter().try_for_each(|finding| {
+            let mark = if finding.good { "ok  " } else { "BAD " };
+            writeln!(out, "{mark} {:<16} {}", finding.name, finding.detail)
+        })
+    };
+    written.map_err(|source| Failure::System {
+        doing: "printing the findings".into(),
+        source,
+    })?;
+    failure.map_or(Ok(()), Err)
+}
+
+fn install_crypto() {
+    // Fails only when a provider is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

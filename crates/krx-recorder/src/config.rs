@@ -1,0 +1,603 @@
+//! The configuration file: TOML, every key known, every value checked before anything starts.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono::NaiveTime;
+use krx_store::{ExportConfig, JournalConfig, Market};
+use serde::Deserialize;
+use thiserror::Error;
+use tokio_tungstenite::tungstenite::http::Uri;
+
+use crate::schedule::Schedule;
+
+/// What is wrong with the configuration, where, and what to write instead.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("reading the configuration {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// It is not TOML, or a value has the wrong type.
+    #[error("the configuration {path}: {message}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        message: String,
+    },
+    /// A key that does not exist.
+    #[error("unknown key `{key}`; {hint}")]
+    UnknownKey {
+        /// Its path.
+        key: String,
+        /// The nearest key that does.
+        hint: String,
+    },
+    /// A value that cannot be.
+    #[error("{key}: {problem}")]
+    Invalid {
+        /// The key's path, or the source of the value.
+        key: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+}
+
+impl ConfigError {
+    pub(crate) fn invalid(key: &str, problem: impl Into<String>) -> Self {
+        Self::Invalid {
+            key: key.to_owned(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// A configuration that was checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where everything is recorded.
+    pub data_dir: PathBuf,
+    /// The name that `init` carries.
+    pub member_name: String,
+    /// Where the key is, when not in the environment or a credential.
+    pub api_key_file: Option<PathBuf>,
+    /// The feeds, at least one.
+    pub feeds: Vec<FeedConfig>,
+    /// When to be connected.
+    pub schedule: Schedule,
+    /// How to be connected.
+    pub connection: ConnectionConfig,
+    /// How to journal.
+    pub journal: JournalConfig,
+    /// How to export.
+    pub export: ExportConfig,
+    /// Where to answer for the status, if anywhere.
+    pub status_listen: Option<SocketAddr>,
+}
+
+/// One market's feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedConfig {
+    /// The market.
+    pub market: Market,
+    /// The service's URL.
+    pub url: Uri,
+}
+
+/// Time limits of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionConfig {
+    /// For TCP, TLS and the WebSocket handshake together.
+    pub connect_timeout: Duration,
+    /// Between our heartbeats.
+    pub heartbeat_interval: Duration,
+    /// Silence that makes us connect anew.
+    pub stall_timeout: Duration,
+    /// The first wait before connecting again.
+    pub backoff_initial: Duration,
+    /// The longest one.
+    pub backoff_max: Duration,
+}
+
+/// Values of the command line that stand above the file's.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+    /// `--base-url`.
+    pub base_url: Option<String>,
+    /// `--member-name`.
+    pub member_name: Option<String>,
+    /// `--always`.
+    pub always: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    data_dir: Option<PathBuf>,
+    #[serde(default)]
+    koscom: Koscom,
+    #[serde(default)]
+    feed: Vec<Feed>,
+    #[serde(default)]
+    schedule: ScheduleTable,
+    #[serde(default)]
+    connection: Connection,
+    #[serde(default)]
+    journal: Journal,
+    #[serde(default)]
+    rotate: Rotate,
+    status: Option<Status>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Koscom {
+    base_url: Option<String>,
+    member_name: Option<String>,
+    api_key_file: Option<PathBuf>,
+    #[serde(default)]
+    allow_plaintext: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Feed {
+    market: String,
+    path: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ScheduleTable {
+    mode: String,
+    open: String,
+    close: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Connection {
+    connect_timeout: String,
+    heartbeat_interval: String,
+    stall_timeout: String,
+    backoff_initial: String,
+    backoff_max: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Journal {
+    sync_interval: String,
+    segment_bytes: u64,
+    keep_days: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Rotate {
+    interval: String,
+    rows_max: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Status {
+    listen: String,
+}
+
+impl Default for ScheduleTable {
+    fn default() -> Self {
+        Self {
+            mode: "calendar".into(),
+            open: "08:20".into(),
+            close: "20:10".into(),
+        }
+    }
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self {
+            connect_timeout: "10s".into(),
+            heartbeat_interval: "10s".into(),
+            stall_timeout: "30s".into(),
+            backoff_initial: "250ms".into(),
+            backoff_max: "15s".into(),
+        }
+    }
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self {
+            sync_interval: "50ms".into(),
+            segment_bytes: 64 << 20,
+            keep_days: 0,
+        }
+    }
+}
+
+impl Default for Rotate {
+    fn default() -> Self {
+        Self {
+            interval: "5m".into(),
+            rows_max: 1_000_000,
+        }
+    }
+}
+
+/// The keys of each table, for the hint at a mistyped one. A test holds them against the tables above.
+const KEYS: &[(&str, &[&str])] = &[
+    (
+        "",
+        &[
+            "data_dir",
+            "koscom",
+            "feed",
+            "schedule",
+            "connection",
+            "journal",
+            "rotate",
+            "status",
+        ],
+    ),
+    (
+        "koscom",
+        &["base_url", "member_name", "api_key_file", "allow_plaintext"],
+    ),
+    ("feed", &["market", "path"]),
+    ("schedule", &["mode", "open", "close"]),
+    (
+        "connection",
+        &[
+            "connect_timeout",
+            "heartbeat_interval",
+            "stall_timeout",
+            "backoff_initial",
+            "backoff_max",
+        ],
+    ),
+    ("journal", &["sync_interval", "segment_bytes", "keep_days"]),
+    ("rotate", &["interval", "rows_max"]),
+    ("status", &["listen"]),
+];
+
+impl Config {
+    /// Reads the file, if one is named, and puts the command line's values above it.
+    ///
+    /// # Errors
+    /// [`ConfigError`], for the first thing that is wrong.
+    pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let file = match path {
+            None => File::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+                    path: path.to_owned(),
+                    source,
+                })?;
+                parse(&text).map_err(|error| match error {
+                    ConfigError::Syntax { message, .. } => ConfigError::Syntax {
+                        path: path.to_owned(),
+                        message,
+                    },
+                    other => other,
+                })?
+            }
+        };
+        check(file, overrides)
+    }
+}
+
+fn parse(text: &str) -> Result<File, ConfigError> {
+    let syntax = |error: toml::de::Error| ConfigError::Syntax {
+        path: PathBuf::new(),
+        message: error.to_string().trim_end().to_owned(),
+    };
+    let table: toml::Table = text.parse().map_err(syntax)?;
+    refuse_unknown_keys(&table)?;
+    toml::from_str(text).map_err(syntax)
+}
+
+fn refuse_unknown_keys(file: &toml::Table) -> Result<(), ConfigError> {
+    refuse_unknown_keys_of("", file)?;
+    for (name, value) in file {
+        let tables: Vec<_> = match value {
+            toml::Value::Table(table) => vec![table],
+            toml::Value::Array(array) => array.iter().filter_map(toml::Value::as_table).collect(),
+            _ => Vec::new(),
+        };
+        for table in tables {
+            refuse_unknown_keys_of(name, table)?;
+        }
+    }
+    Ok(())
+}
+
+fn refuse_unknown_keys_of(name: &str, table: &toml::Table) -> Result<(), ConfigError> {
+    let known = KEYS
+        .iter()
+        .find(|(table, _)| *table == name)
+        .map_or(&[][..], |(_, keys)| keys);
+    let Some(unknown) = table.keys().find(|key| !known.contains(&key.as_str())) else {
+        return Ok(());
+    };
+    let path = |table: &str, key: &str| {
+        if table.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{table}.{key}")
+        }
+    };
+    // A key may also stand in the wrong table: its nearest neighbour is looked for in all of them.
+    let neighbours = KEYS
+        .iter()
+        .flat_map(|(table, keys)| keys.iter().map(move |key| (*table, *key)));
+    let distance = |(table, key): &(&str, &str)| {
+        let elsewhere = if *table == name { 0.0 } else { 0.1 };
+        strsim::jaro_winkler(unknown, key) - elsewhere
+    };
+    let nearest = neighbours.max_by(|a, b| distance(a).total_cmp(&distance(b)));
+    let hint = match nearest {
+        Some((table, key)) => format!("did you mean `{}`?", path(table, key)),
+        None => "it is not one of this recorder's".to_owned(),
+    };
+    Err(ConfigError::UnknownKey {
+        key: path(name, unknown),
+        hint,
+    })
+}
+
+fn check(file: File, overrides: &Overrides) -> Result<Config, ConfigError> {
+    let base_url = overrides.base_url.clone().or(file.koscom.base_url);
+    let base_url = required("koscom.base_url", "--base-url", base_url)?;
+    let feeds = if file.feed.is_empty() {
+        default_feeds()
+    } else {
+        file.feed
+    };
+    Ok(Config {
+        data_dir: required(
+            "data_dir",
+            "--data-dir",
+            overrides.data_dir.clone().or(file.data_dir),
+        )?,
+        member_name: required(
+            "koscom.member_name",
+            "--member-name",
+            overrides.member_name.clone().or(file.koscom.member_name),
+        )?,
+        api_key_file: file.koscom.api_key_file,
+        feeds: check_feeds(&base_url, feeds, file.koscom.allow_plaintext)?,
+        schedule: if overrides.always {
+            Schedule::Always
+        } else {
+            check_schedule(&file.schedule)?
+        },
+        connection: check_connection(&file.connection)?,
+        journal: check_journal(&file.journal)?,
+        export: check_rotate(&file.rotate, file.journal.keep_days)?,
+        status_listen: file
+            .status
+            .map(|status| check_listen(&status.listen))
+            .transpose()?,
+    })
+}
+
+fn required<T>(key: &str, flag: &str, value: Option<T>) -> Result<T, ConfigError> {
+    value.ok_or_else(|| {
+        ConfigError::invalid(
+            key,
+            format!("is missing: write it into the configuration, or give {flag}"),
+        )
+    })
+}
+
+/// Koscom's two full-market services.
+fn default_feeds() -> Vec<Feed> {
+    let feed = |market: &str, path: &str| Feed {
+        market: market.into(),
+        path: path.into(),
+    };
+    vec![feed("KOSPI", "/ws_ksp"), feed("KOSDAQ", "/ws_kdq")]
+}
+
+fn check_feeds(
+    base_url: &str,
+    feeds: Vec<Feed>,
+    allow_plaintext: bool,
+) -> Result<Vec<FeedConfig>, ConfigError> {
+    let key = "koscom.base_url";
+    let base: Uri = base_url
+        .parse()
+        .map_err(|error| ConfigError::invalid(key, format!("{base_url:?}: {error}")))?;
+    let host = base
+        .host()
+        .ok_or_else(|| ConfigError::invalid(key, format!("{base_url:?} names no host")))?;
+    let loopback = host == "localhost"
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
+    match base.scheme_str() {
+        Some("wss") => {}
+        Some("ws") if loopback || allow_plaintext => {}
+        Some("ws") => {
+            return Err(ConfigError::invalid(
+                key,
+                "ws:// would send the API key in the clear: use wss://, or set koscom.allow_plaintext = true",
+            ));
+        }
+        _ => {
+            return Err(ConfigError::invalid(
+                key,
+                format!("{base_url:?} must begin with wss:// or ws://"),
+            ));
+        }
+    }
+    let mut checked: Vec<FeedConfig> = Vec::new();
+    for Feed { market, path } in feeds {
+        let market: Market = market
+            .parse()
+            .map_err(|error| ConfigError::invalid("feed.market", format!("{error}")))?;
+        if checked.iter().any(|feed| feed.market == market) {
+            return Err(ConfigError::invalid(
+                "feed.market",
+                format!("{market} stands twice"),
+            ));
+        }
+        if !path.starts_with('/') {
+            return Err(ConfigError::invalid(
+                "feed.path",
+                format!("{path:?} must begin with a slash"),
+            ));
+        }
+        let url = format!("{}{path}", base_url.trim_end_matches('/'));
+        let url = url
+            .parse()
+            .map_err(|error| ConfigError::invalid("feed.path", format!("{url:?}: {error}")))?;
+        checked.push(FeedConfig { market, url });
+    }
+    Ok(checked)
+}
+
+fn check_schedule(table: &ScheduleTable) -> Result<Schedule, ConfigError> {
+    let time = |key: &str, text: &str| {
+        NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| {
+            ConfigError::invalid(key, format!("{text:?} is no time of day such as \"08:20\" (KST)"))
+        })
+    };
+    let (open, close) = (
+        time("schedule.open", &table.open)?,
+        time("schedule.close", &table.close)?,
+    );
+    match table.mode.as_str() {
+        "always" => Ok(Schedule::Always),
+        "calendar" if open < close => Ok(Schedule::Daily { open, close }),
+        "calendar" => Err(ConfigError::invalid(
+            "schedule.close",
+            "must be later than schedule.open",
+        )),
+        other => Err(ConfigError::invalid(
+            "schedule.mode",
+            format!("{other:?} must be \"calendar\" or \"always\""),
+        )),
+    }
+}
+
+fn duration(key: &str, text: &str, min: Duration, max: Duration) -> Result<Duration, ConfigError> {
+    let value = humantime::parse_duration(text).map_err(|error| {
+        ConfigError::invalid(key, format!("{text:?} is no duration such as \"10s\": {error}"))
+    })?;
+    if (min..=max).contains(&value) {
+        return Ok(value);
+    }
+    let (min, max) = (humantime::format_duration(min), humantime::format_duration(max));
+    Err(ConfigError::invalid(
+        key,
+        format!("{text:?} must lie between {min} and {max}"),
+    ))
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn check_connection(table: &Connection) -> Result<ConnectionConfig, ConfigError> {
+    let config = ConnectionConfig {
+        connect_timeout: duration(
+            "connection.connect_timeout",
+            &table.connect_timeout,
+            MILLISECOND,
+            HOUR,
+        )?,
+        heartbeat_interval: duration(
+            "connection.heartbeat_interval",
+            &table.heartbeat_interval,
+            MILLISECOND,
+            HOUR,
+        )?,
+        stall_timeout: duration("connection.stall_timeout", &table.stall_timeout, MILLISECOND, DAY)?,
+        backoff_initial: duration(
+            "connection.backoff_initial",
+            &table.backoff_initial,
+            MILLISECOND,
+            HOUR,
+        )?,
+        backoff_max: duration("connection.backoff_max", &table.backoff_max, MILLISECOND, HOUR)?,
+    };
+    if config.stall_timeout <= config.heartbeat_interval {
+        let problem =
+            "must be longer than connection.heartbeat_interval, or every quiet moment is taken for a stall";
+        return Err(ConfigError::invalid("connection.stall_timeout", problem));
+    }
+    Ok(config)
+}
+
+fn check_journal(table: &Journal) -> Result<JournalConfig, ConfigError> {
+    const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (4 << 20)..=(4 << 30);
+    if !SEGMENT_BYTES.contains(&table.segment_bytes) {
+        let problem = format!(
+            "{} must lie between 4 MiB and 4 GiB (4194304 to 4294967296)",
+            table.segment_bytes
+        );
+        return Err(ConfigError::invalid("journal.segment_bytes", problem));
+    }
+    let sync_interval = duration(
+        "journal.sync_interval",
+        &table.sync_interval,
+        MILLISECOND,
+        60 * SECOND,
+    )?;
+    Ok(JournalConfig {
+        sync_interval,
+        segment_bytes: table.segment_bytes,
+    })
+}
+
+fn check_rotate(table: &Rotate, keep_days: u32) -> Result<ExportConfig, ConfigError> {
+    let rotate_interval = duration("rotate.interval", &table.interval, SECOND, DAY)?;
+    if rotate_interval.subsec_nanos() != 0 {
+        return Err(ConfigError::invalid(
+            "rotate.interval",
+            "must be whole seconds: file names have no others",
+        ));
+    }
+    if !(1000..=10_000_000).contains(&table.rows_max) {
+        return Err(ConfigError::invalid(
+            "rotate.rows_max",
+            format!("{} must lie between 1000 and 10000000", table.rows_max),
+        ));
+    }
+    Ok(ExportConfig {
+        rotate_interval,
+        rows_max: table.rows_max,
+        keep_days,
+    })
+}
+
+fn check_listen(text: &str) -> Result<SocketAddr, ConfigError> {
+    let key = "status.listen";
+    let address: SocketAddr = text.parse().map_err(|_| {
+        ConfigError::invalid(key, format!("{text:?} is no address such as \"127.0.0.1:9464\""))
+    })?;
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    Err(ConfigError::invalid(
+        key,
+        format!("{address} is not a loopback address: the status is for this machine only"),
+    ))
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,83 @@
+//! How the process ends: exit codes after sysexits.h, and the failure that leads to each.
+
+use krx_store::StoreError;
+use thiserror::Error;
+
+use crate::config::ConfigError;
+
+/// An exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done; also a clean stop, and a closed day with `--until-close`.
+    Done = 0,
+    /// The command line is wrong.
+    Usage = 64,
+    /// The service could not be reached: at close of day, or when asked to check.
+    Unavailable = 69,
+    /// A bug of ours.
+    Bug = 70,
+    /// The disk, or a port, cannot be used.
+    Io = 74,
+    /// Another recorder holds the data directory.
+    Locked = 75,
+    /// The server refuses the key.
+    KeyRefused = 77,
+    /// The configuration is wrong.
+    Config = 78,
+}
+
+/// Why the process cannot go on, in words for the person who has to do something about it.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// Two options that exclude each other.
+    #[error("{0}")]
+    Usage(String),
+    /// The configuration, or the key that it names.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A port, a thread or a signal handler could not be had.
+    #[error("{doing}: {source}")]
+    System {
+        /// What was being done, and what to do about it.
+        doing: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The key was refused, and never accepted.
+    #[error(
+        "the server refuses the API key for {market}: {words}; check the key and the member name with Koscom, then start again"
+    )]
+    KeyRefused {
+        /// The market whose service refused it.
+        market: String,
+        /// The server's words.
+        words: String,
+    },
+    /// No session at all while one was expected.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A thread panicked.
+    #[error("bug: {0}; what was received is safe in the journal and will be exported by the next start")]
+    Bug(String),
+}
+
+impl Failure {
+    /// The exit code that tells it apart.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) => Exit::Usage,
+            Self::Config(_) | Self::Store(StoreError::MarketName(_)) => Exit::Config,
+            Self::Store(StoreError::Locked { .. }) => Exit::Locked,
+            Self::Store(_) | Self::System { .. } => Exit::Io,
+            Self::KeyRefused { .. } => Exit::KeyRefused,
+            Self::Unavailable(_) => Exit::Unavailable,
+            Self::Bug(_) => Exit::Bug,
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The recorder: sockets in, journal and Parquet out.
+//!
+//! ```text
+//!              tokio, one thread                    a thread a market         a thread a market
+//!   Koscom ──▶ feed::run ──▶ queue (64 MiB) ──▶ journaling::run ──▶ exporting::run ──▶ sealed files
+//!     ws       stamps each frame and event       krx_store::Writer   krx_store::Exporter
+//! ```
+//!
+//! The wiring is in [`run`]. A feed parses nothing and never waits for an exporter (invariant I6): the journal on
+//! disk is all that lies between them.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod backoff;
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod connect;
+pub mod exit;
+pub mod exporting;
+pub mod feed;
+pub mod journaling;
+pub mod key;
+pub mod marks;
+pub mod queue;
+pub mod rates;
+pub mod run;
+pub mod schedule;
+pub mod signals;
+pub mod status;

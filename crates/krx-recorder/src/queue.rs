@@ -1,0 +1,152 @@
+//! The one buffer between a socket and the journal: bounded in bytes, and empty as long as the disk keeps up.
+
+use std::sync::Arc;
+
+use krx_store::journal::What;
+use krx_store::{Entry, Event, Moment};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_tungstenite::tungstenite::Bytes;
+
+/// At the design load of 0.6 MB/s and market this holds more than a minute; a disk that hangs for half of one costs
+/// nothing.
+const BYTES_MAX: usize = 64 << 20;
+
+/// What an entry takes beside its payload, so that a flood of empty messages is bounded too.
+const ENTRY_BYTES: usize = 128;
+
+/// A frame or an event on its way to the journal.
+pub type QueuedEntry = Entry<Bytes>;
+
+/// The end that a feed writes to.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    sender: mpsc::UnboundedSender<QueuedEntry>,
+    room: Arc<Semaphore>,
+}
+
+/// The end that the journal's thread reads from.
+#[derive(Debug)]
+pub struct QueueReader {
+    receiver: mpsc::UnboundedReceiver<QueuedEntry>,
+    room: Arc<Semaphore>,
+}
+
+/// The journal's thread has ended: nothing can be received any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the journal has stopped")]
+pub struct JournalStopped;
+
+/// A new queue of 64 MiB.
+#[must_use]
+pub fn queue() -> (Queue, QueueReader) {
+    bounded(BYTES_MAX)
+}
+
+fn bounded(bytes_max: usize) -> (Queue, QueueReader) {
+    // The channel itself is bounded by the room that every entry must have taken before it is sent.
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let room = Arc::new(Semaphore::new(bytes_max));
+    (
+        Queue {
+            sender,
+            room: Arc::clone(&room),
+        },
+        QueueReader { receiver, room },
+    )
+}
+
+fn entry_bytes(entry: &QueuedEntry) -> usize {
+    ENTRY_BYTES
+        + match &entry.what {
+            What::Frame(payload) => payload.len(),
+            What::Event(_) => 0,
+        }
+}
+
+impl Queue {
+    /// Puts in a frame; waits while the buffer is full, and only then.
+    ///
+    /// # Errors
+    /// [`JournalStopped`].
+    pub async fn frame(&self, at: Moment, payload: Bytes) -> Result<(), JournalStopped> {
+        self.put(Entry {
+            at,
+            what: What::Frame(payload),
+        })
+        .await
+    }
+
+    /// Puts in an event.
+    ///
+    /// # Errors
+    /// [`JournalStopped`].
+    pub async fn event(&self, event: Event) -> Result<(), JournalStopped> {
+        self.put(Entry {
+            at: Moment::now(),
+            what: What::Event(event),
+        })
+        .await
+    }
+
+    async fn put(&self, entry: QueuedEntry) -> Result<(), JournalStopped> {
+        let bytes = u32::try_from(entry_bytes(&entry)).unwrap_or(u32::MAX);
+        self.room
+            .acquire_many(bytes)
+            .await
+            .map_err(|_| JournalStopped)?
+            .forget();
+        self.sender.send(entry).map_err(|_| JournalStopped)
+    }
+}
+
+impl QueueReader {
+    /// Waits for entries, and moves up to `max` of them into `batch`; `false` when all feeds have ended.
+    pub fn take(&mut self, batch: &mut Vec<QueuedEntry>, max: usize) -> bool {
+        self.receiver.blocking_recv_many(batch, max) > 0
+    }
+
+    /// Gives back the room of entries that are in the journal now.
+    pub fn journaled(&self, batch: &[QueuedEntry]) {
+        self.room.add_permits(batch.iter().map(entry_bytes).sum());
+    }
+}
+
+impl Drop for QueueReader {
+    fn drop(&mut self) {
+        // A feed that waits for room must not wait for ever.
+        self.room.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn i5_a_full_queue_makes_the_feed_wait_and_loses_nothing() {
+        let (queue, mut reader) = bounded(3 * (ENTRY_BYTES + 10));
+        let frame = |byte: u8| Bytes::from(vec![byte; 10]);
+        for byte in 0..3 {
+            queue.frame(Moment(byte.into()), frame(byte)).await.unwrap();
+        }
+        let fourth = queue.frame(Moment(3), frame(3));
+        tokio::pin!(fourth);
+        let wait = std::time::Duration::from_millis(20);
+        assert!(
+            tokio::time::timeout(wait, &mut fourth).await.is_err(),
+            "there is no room for a fourth"
+        );
+        let (reader, batch) = tokio::task::spawn_blocking(move || {
+            let mut batch = Vec::new();
+            assert!(reader.take(&mut batch, 2));
+            reader.journaled(&batch);
+            (reader, batch)
+        })
+        .await
+        .unwrap();
+        assert_eq!(batch.iter().map(|entry| entry.at.0).collect::<Vec<_>>(), [0, 1]);
+        fourth.await.unwrap();
+        drop(reader);
+        assert_eq!(queue.frame(Moment(4), frame(4)).await, Err(JournalStopped));
+    }
+}

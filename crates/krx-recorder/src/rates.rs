@@ -1,0 +1,65 @@
+//! Once a minute, a line a market: what came, what was sealed, and how far behind the export is.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use krx_store::{Market, Moment, Progress};
+use tracing::info;
+
+use crate::feed::FeedStatus;
+
+/// How often rates are logged.
+pub const INTERVAL: Duration = Duration::from_secs(60);
+
+/// A market's counters, and where they stood at the last line.
+#[derive(Debug)]
+pub struct Rates {
+    market: Market,
+    progress: Arc<Progress>,
+    status: Arc<FeedStatus>,
+    frames: u64,
+    bytes: u64,
+    rows: u64,
+}
+
+impl Rates {
+    /// Counters that are at zero.
+    #[must_use]
+    pub fn new(market: Market, progress: Arc<Progress>, status: Arc<FeedStatus>) -> Self {
+        Self {
+            market,
+            progress,
+            status,
+            frames: 0,
+            bytes: 0,
+            rows: 0,
+        }
+    }
+
+    /// Logs what came since the last line; rates are per second.
+    pub fn log(&mut self) {
+        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
+        let (frames, bytes) = (
+            load(&self.progress.frames_journaled),
+            load(&self.progress.bytes_journaled),
+        );
+        let rows = load(&self.progress.rows_sealed);
+        let last = self.status.last_frame_us.load(Relaxed);
+        let silent_s = (last > 0).then(|| (Moment::now().0 - last) / 1_000_000);
+        let seconds = INTERVAL.as_secs();
+        info!(
+            market = %self.market,
+            state = self.status.state().as_str(),
+            frames_per_s = (frames - self.frames) / seconds,
+            bytes_per_s = (bytes - self.bytes) / seconds,
+            rows_sealed = rows - self.rows,
+            frames,
+            unexported_frames = frames.saturating_sub(load(&self.progress.frames_exported)),
+            quarantined = load(&self.progress.quarantined_sealed),
+            silent_s,
+            "rates"
+        );
+        (self.frames, self.bytes, self.rows) = (frames, bytes, rows);
+    }
+}

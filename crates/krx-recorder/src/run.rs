@@ -1,0 +1,249 @@
+//! `krx-recorder run`: the wiring.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use krx_store::{DataDir, DataDirLock, Event, Market, Moment, Progress, StoreError, Writer};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{error, info};
+
+use crate::config::{Config, FeedConfig};
+use crate::exit::Failure;
+use crate::feed::{Feed, FeedEnd, FeedStatus};
+use crate::key::ApiKey;
+use crate::marks::mark_due;
+use crate::queue::{Queue, queue};
+use crate::rates::{self, Rates};
+use crate::signals::Request;
+use crate::status::{self, MarketView};
+use crate::{exporting, journaling};
+
+/// One market's pipeline.
+struct Pipeline {
+    view: MarketView,
+    queue: Queue,
+    journal: JoinHandle<Result<(), StoreError>>,
+    export: JoinHandle<Result<(), Failure>>,
+    last_mark: Moment,
+}
+
+/// Records until asked to stop, or until the close with `until_close`.
+///
+/// # Errors
+/// [`Failure`], with the exit code that it asks for. What was received is in the journal in any case.
+pub async fn run(
+    config: Config,
+    key: ApiKey,
+    until_close: bool,
+    mut requests: mpsc::UnboundedReceiver<Request>,
+) -> Result<(), Failure> {
+    let data = DataDir::new(&config.data_dir);
+    let _lock = DataDirLock::take(&data)?;
+    let listener = match config.status_listen {
+        Some(address) => Some(status::bind(address).await?),
+        None => None,
+    };
+    info!(version = env!("CARGO_PKG_VERSION"), data_dir = %config.data_dir.display(), markets = config.feeds.len(), "recording");
+
+    let (stop, stopping) = watch::channel(false);
+    let accepted = Arc::new(AtomicBool::new(false));
+    let mut pipelines = Vec::new();
+    let mut feeds = JoinSet::new();
+    for feed in &config.feeds {
+        let pipeline = Pipeline::start(&config, &data, feed)?;
+        let start = Event::Start {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        // A queue that is closed already tells of it when the journal's thread is joined.
+        let _ = pipeline.queue.event(start).await;
+        let feed = pipeline.feed(&config, feed, &key, until_close, &accepted);
+        let (market, stopping) = (feed.config.market.clone(), stopping.clone());
+        feeds.spawn(async move { (market, feed.run(stopping).await) });
+        pipelines.push(pipeline);
+    }
+    let views: Vec<_> = pipelines.iter().map(|pipeline| pipeline.view.clone()).collect();
+    let mut server = JoinSet::new();
+    if let Some(listener) = listener {
+        server.spawn(status::serve(listener, views));
+    }
+
+    let end = wait_for_the_end(&config, &mut pipelines, &mut feeds, &mut requests, &stop).await;
+    server.abort_all();
+    let drained = drain(pipelines).await;
+    // A disk that fails is the cause, and a feed that then ends for want of a journal its consequence.
+    drained?;
+    end?;
+    if until_close && !accepted.load(Relaxed) {
+        return Err(Failure::Unavailable(
+            "no session could be opened until the close of the day; see the log for why".to_owned(),
+        ));
+    }
+    info!("stopped; all that was received is sealed");
+    Ok(())
+}
+
+/// Serves requests and the clock until all feeds have ended.
+async fn wait_for_the_end(
+    config: &Config,
+    pipelines: &mut [Pipeline],
+    feeds: &mut JoinSet<(Market, FeedEnd)>,
+    requests: &mut mpsc::UnboundedReceiver<Request>,
+    stop: &watch::Sender<bool>,
+) -> Result<(), Failure> {
+    let interval_us = i64::try_from(config.export.rotate_interval.as_micros()).unwrap_or(i64::MAX);
+    let mut rates: Vec<_> = pipelines.iter().map(|pipeline| pipeline.rates()).collect();
+    let (mut second, mut minute) = (interval(Duration::from_secs(1)), interval(rates::INTERVAL));
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    minute.reset();
+    let mut result = Ok(());
+    loop {
+        tokio::select! {
+            ended = feeds.join_next() => match ended {
+                None => return result,
+                Some(Ok((_, FeedEnd::Stopped | FeedEnd::Closed))) => {}
+                Some(Ok((market, FeedEnd::Refused(words)))) => {
+                    result = Err(Failure::KeyRefused { market: market.to_string(), words });
+                    stop.send_replace(true);
+                }
+                Some(Ok((market, FeedEnd::JournalStopped))) => {
+                    error!(market = %market, "the journal has stopped; so does the recorder");
+                    stop.send_replace(true);
+                }
+                Some(Err(error)) => {
+                    result = Err(Failure::Bug(format!("a feed panicked: {error}")));
+                    stop.send_replace(true);
+                }
+            },
+            Some(request) = requests.recv() => match request {
+                Request::Stop => {
+                    info!("stopping: what was received is synced, exported and sealed first");
+                    stop.send_replace(true);
+                }
+                Request::SealNow => {
+                    for pipeline in &*pipelines {
+                        let _ = pipeline.queue.event(Event::SealNow).await;
+                    }
+                }
+            },
+            _ = second.tick() => {
+                for pipeline in &mut *pipelines {
+                    pipeline.mark_time(interval_us).await;
+                }
+            }
+            _ = minute.tick() => rates.iter_mut().for_each(Rates::log),
+        }
+    }
+}
+
+/// Ends each market's journal, and waits until all of it is sealed.
+async fn drain(pipelines: Vec<Pipeline>) -> Result<(), Failure> {
+    let mut threads = Vec::new();
+    for pipeline in pipelines {
+        let _ = pipeline.queue.event(Event::Stop).await;
+        threads.push((pipeline.view.market, pipeline.journal, pipeline.export));
+    }
+    let mut result = Ok(());
+    for (market, journal, export) in threads {
+        let joined = tokio::task::spawn_blocking(move || (journal.join(), export.join())).await;
+        let (journal, export) = joined.map_err(|error| Failure::Bug(format!("joining threads: {error}")))?;
+        let journal = journal.unwrap_or_else(|_| {
+            Err(StoreError::Poisoned {
+                market: market.to_string(),
+                first: "its thread panicked".into(),
+            })
+        });
+        let export =
+            export.unwrap_or_else(|_| Err(Failure::Bug(format!("the export thread of {market} panicked"))));
+        for failure in [journal.err().map(Failure::from), export.err()]
+            .into_iter()
+            .flatten()
+        {
+            error!(market = %market, error = %failure, "not all is exported; the journal has it");
+            result = result.and(Err(failure));
+        }
+    }
+    result
+}
+
+impl Pipeline {
+    fn start(config: &Config, data: &DataDir, feed: &FeedConfig) -> Result<Self, Failure> {
+        let market = feed.market.clone();
+        let progress = Arc::new(Progress::default());
+        let writer = Writer::open(data, &market, config.journal, Arc::clone(&progress))?;
+        let tail = writer.tail();
+        let (queue, entries) = queue();
+        let journal = thread(format!("journal-{market}"), move || {
+            journaling::run(writer, entries)
+        })?;
+        let export = thread(format!("export-{market}"), {
+            let (data, market, progress, config) =
+                (data.clone(), market.clone(), Arc::clone(&progress), config.export);
+            move || exporting::run(&data, &market, config, &tail, &progress)
+        })?;
+        let view = MarketView {
+            market,
+            progress,
+            status: Arc::new(FeedStatus::default()),
+        };
+        Ok(Self {
+            view,
+            queue,
+            journal,
+            export,
+            last_mark: Moment(0),
+        })
+    }
+
+    fn feed(
+        &self,
+        config: &Config,
+        feed: &FeedConfig,
+        key: &ApiKey,
+        until_close: bool,
+        accepted: &Arc<AtomicBool>,
+    ) -> Feed {
+        Feed {
+            config: feed.clone(),
+            connection: config.connection,
+            schedule: config.schedule,
+            until_close,
+            init: key.init_request(&config.member_name),
+            queue: self.queue.clone(),
+            status: Arc::clone(&self.view.status),
+            accepted: Arc::clone(accepted),
+        }
+    }
+
+    fn rates(&self) -> Rates {
+        Rates::new(
+            self.view.market.clone(),
+            Arc::clone(&self.view.progress),
+            Arc::clone(&self.view.status),
+        )
+    }
+
+    async fn mark_time(&mut self, interval_us: i64) {
+        let last_frame = Moment(self.view.status.last_frame_us.load(Relaxed));
+        let now = Moment::now();
+        if mark_due(last_frame, self.last_mark, now, interval_us) {
+            self.last_mark = now;
+            let _ = self.queue.event(Event::TimeMark).await;
+        }
+    }
+}
+
+fn thread<T: Send + 'static>(
+    name: String,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Failure> {
+    let doing = format!("starting the thread {name}");
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(run)
+        .map_err(|source| Failure::System { doing, source })
+}

@@ -1,0 +1,109 @@
+//! The status on a loopback port: `/healthz` for supervisors, `/status.json` for programs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Json;
+use axum::routing::get;
+use krx_store::{Market, Progress};
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use crate::exit::Failure;
+use crate::feed::FeedStatus;
+
+/// One market, as others may see it.
+#[derive(Clone, Debug)]
+pub struct MarketView {
+    /// The market.
+    pub market: Market,
+    /// Its counters.
+    pub progress: Arc<Progress>,
+    /// Its feed.
+    pub status: Arc<FeedStatus>,
+}
+
+#[derive(Serialize)]
+struct Status {
+    version: &'static str,
+    markets: Vec<MarketStatus>,
+}
+
+#[derive(Serialize)]
+struct MarketStatus {
+    market: String,
+    state: &'static str,
+    sessions: u32,
+    last_frame_us: i64,
+    frames_journaled: u64,
+    bytes_journaled: u64,
+    frames_exported: u64,
+    rows_sealed: u64,
+    quarantined_sealed: u64,
+    files_sealed: u64,
+    bytes_sealed: u64,
+    oversized_batches: u64,
+    journal_damage: u64,
+}
+
+impl From<&MarketView> for MarketStatus {
+    fn from(view: &MarketView) -> Self {
+        let MarketView {
+            market,
+            progress,
+            status,
+        } = view;
+        Self {
+            market: market.to_string(),
+            state: status.state().as_str(),
+            sessions: status.sessions.load(Relaxed),
+            last_frame_us: status.last_frame_us.load(Relaxed),
+            frames_journaled: progress.frames_journaled.load(Relaxed),
+            bytes_journaled: progress.bytes_journaled.load(Relaxed),
+            frames_exported: progress.frames_exported.load(Relaxed),
+            rows_sealed: progress.rows_sealed.load(Relaxed),
+            quarantined_sealed: progress.quarantined_sealed.load(Relaxed),
+            files_sealed: progress.files_sealed.load(Relaxed),
+            bytes_sealed: progress.bytes_sealed.load(Relaxed),
+            oversized_batches: progress.oversized_batches.load(Relaxed),
+            journal_damage: progress.journal_damage.load(Relaxed),
+        }
+    }
+}
+
+/// Takes the port.
+///
+/// # Errors
+/// [`Failure::System`], when it is in use.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| Failure::System {
+            doing: format!(
+                "listening on status.listen = {address} (choose another port, or end what listens there)"
+            ),
+            source,
+        })
+}
+
+/// Answers until the task is dropped.
+///
+/// # Errors
+/// [`std::io::Error`], when the listener fails.
+pub async fn serve(listener: TcpListener, markets: Vec<MarketView>) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/status.json", get(status))
+        .with_state(Arc::new(markets));
+    axum::serve(listener, router).await
+}
+
+async fn status(State(markets): State<Arc<Vec<MarketView>>>) -> Json<Status> {
+    Json(Status {
+        version: env!("CARGO_PKG_VERSION"),
+        markets: markets.iter().map(MarketStatus::from).collect(),
+    })
+}

@@ -1,0 +1,86 @@
+//! What can go wrong on disk.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// An error of this crate; it says what was being done, and to what.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The operating system refused.
+    #[error("{doing} {path}: {source}")]
+    Io {
+        /// What was being done, as a participle: "creating".
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The Parquet library refused.
+    #[error("{doing} {path}: {source}")]
+    Parquet {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why not.
+        source: parquet::errors::ParquetError,
+    },
+    /// A file was written and reads back as something else. It was not put into the dataset.
+    #[error("reading back {path}: {what}; the file stays in staging and its frames in the journal")]
+    ReadBack {
+        /// The staged file.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// Another process records into the same directory.
+    #[error(
+        "{path} is locked: another recorder writes to this data directory{holder}; stop it, or choose another --data-dir"
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// " (process 123)", when the holder left its number.
+        holder: String,
+    },
+    /// A journal segment with a header that is not one.
+    #[error("{path} is no journal segment: {what}; move it out of the journal directory")]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The journal has failed before; nothing more is written, since what the disk holds is not known.
+    #[error(
+        "the journal of {market} has failed before ({first}); restart the recorder when the disk is sound"
+    )]
+    Poisoned {
+        /// The market.
+        market: String,
+        /// The first failure.
+        first: String,
+    },
+    /// A market's name that cannot be a directory's.
+    #[error("{0:?} is no market name: 1 to 16 capital letters, digits and underscores, such as KOSPI")]
+    MarketName(String),
+}
+
+/// Gives an [`io::Error`] its context.
+pub(crate) fn at(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io { doing, path, source }
+}
+
+/// Gives a Parquet error its context.
+pub(crate) fn parquet_at(
+    doing: &'static str,
+    path: &Path,
+) -> impl FnOnce(parquet::errors::ParquetError) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Parquet { doing, path, source }
+}

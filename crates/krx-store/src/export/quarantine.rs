@@ -1,0 +1,82 @@
+//! Rows of `quarantine` on their way into Arrow arrays.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    BinaryBuilder, Int16Builder, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
+    TimestampMicrosecondBuilder,
+};
+use krx_protocol::Reason;
+
+use super::schema::{ZONE, quarantine_schema};
+use crate::moment::Moment;
+
+/// What a rejected piece's frame says of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameFacts {
+    pub(crate) recv: Moment,
+    pub(crate) frame: i64,
+    pub(crate) session: i32,
+}
+
+/// Columns being filled.
+#[derive(Debug, Default)]
+pub(crate) struct QuarantineColumns {
+    recv_ts: TimestampMicrosecondBuilder,
+    frame: Int64Builder,
+    item: Int16Builder,
+    session: Int32Builder,
+    reason: StringBuilder,
+    detail: StringBuilder,
+    raw: BinaryBuilder,
+    rows: usize,
+    raw_bytes: usize,
+}
+
+impl QuarantineColumns {
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Bytes of `raw` that wait for [`QuarantineColumns::take`].
+    pub(crate) fn raw_bytes(&self) -> usize {
+        self.raw_bytes
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        facts: FrameFacts,
+        item: Option<i16>,
+        reason: Reason,
+        detail: &str,
+        raw: &[u8],
+    ) {
+        self.recv_ts.append_value(facts.recv.0);
+        self.frame.append_value(facts.frame);
+        self.item.append_option(item);
+        self.session.append_value(facts.session);
+        self.reason.append_value(reason.as_str());
+        self.detail.append_option((!detail.is_empty()).then_some(detail));
+        self.raw.append_value(raw);
+        self.rows += 1;
+        self.raw_bytes += raw.len();
+    }
+
+    /// The rows so far, as Arrow arrays; none are left.
+    pub(crate) fn take(&mut self) -> RecordBatch {
+        (self.rows, self.raw_bytes) = (0, 0);
+        let batch = RecordBatch::try_new(
+            quarantine_schema(),
+            vec![
+                Arc::new(self.recv_ts.finish().with_timezone(ZONE)),
+                Arc::new(self.frame.finish()),
+                Arc::new(self.item.finish()),
+                Arc::new(self.session.finish()),
+                Arc::new(self.reason.finish()),
+                Arc::new(self.detail.finish()),
+                Arc::new(self.raw.finish()),
+            ],
+        );
+        batch.expect("all columns have a value for each row")
+    }
+}

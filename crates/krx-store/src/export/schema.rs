@@ -1,0 +1,163 @@
+//! The datasets' schemas, version 1, and what the footer of a sealed file says.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use chrono::NaiveDate;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::{FileMetaData, KeyValue};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::schema::types::ColumnPath;
+
+use crate::layout::Market;
+use crate::moment::Moment;
+
+const SCHEMA_VERSION: u32 = 1;
+
+/// The zone of all time stamps.
+pub(crate) const ZONE: &str = "Asia/Seoul";
+
+fn zoned(unit: TimeUnit) -> DataType {
+    DataType::Timestamp(unit, Some(ZONE.into()))
+}
+
+/// The columns of `trades`; what each means is in docs/reading-the-data.md.
+#[must_use]
+pub fn trades_schema() -> SchemaRef {
+    let kind = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    Arc::new(Schema::new(vec![
+        Field::new("code", DataType::Utf8, false),
+        Field::new("trade_ts", zoned(TimeUnit::Millisecond), true),
+        Field::new("price", DataType::Int64, false),
+        Field::new("volume", DataType::Int64, false),
+        Field::new("kind", kind, false),
+        Field::new("trade_time", DataType::Int32, false),
+        Field::new("recv_ts", zoned(TimeUnit::Microsecond), false),
+        Field::new("frame", DataType::Int64, false),
+        Field::new("item", DataType::Int16, false),
+        Field::new("session", DataType::Int32, false),
+        Field::new("extra", DataType::Utf8, true),
+    ]))
+}
+
+/// The columns of `quarantine`.
+#[must_use]
+pub fn quarantine_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("recv_ts", zoned(TimeUnit::Microsecond), false),
+        Field::new("frame", DataType::Int64, false),
+        Field::new("item", DataType::Int16, true),
+        Field::new("session", DataType::Int32, false),
+        Field::new("reason", DataType::Utf8, false),
+        Field::new("detail", DataType::Utf8, true),
+        Field::new("raw", DataType::Binary, false),
+    ]))
+}
+
+/// How trades are encoded: deltas where values rise with the order of arrival, dictionaries where they recur.
+/// One row group holds a whole segment, so that each dictionary is written once.
+pub(crate) fn trades_properties(rows_max: u64) -> WriterProperties {
+    let mut builder = common_properties(rows_max);
+    for name in ["trade_ts", "trade_time", "recv_ts", "frame", "session", "item"] {
+        builder = builder
+            .set_column_dictionary_enabled(ColumnPath::from(name), false)
+            .set_column_encoding(ColumnPath::from(name), Encoding::DELTA_BINARY_PACKED);
+    }
+    builder.build()
+}
+
+pub(crate) fn quarantine_properties() -> WriterProperties {
+    common_properties(100_000).build()
+}
+
+fn common_properties(rows_max: u64) -> parquet::file::properties::WriterPropertiesBuilder {
+    let level = ZstdLevel::try_new(1).expect("a level that zstd has");
+    WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_2_0)
+        .set_compression(Compression::ZSTD(level))
+        .set_dictionary_enabled(true)
+        // A day has some ten thousand distinct prices: the dictionary stays far below this, and must not be given up.
+        .set_dictionary_page_size_limit(8 << 20)
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_write_batch_size(8192)
+        // A segment ends with the frame that reaches `rows_max`, so it may have a frame's rows more.
+        .set_max_row_group_row_count(Some(
+            usize::try_from(rows_max)
+                .unwrap_or(usize::MAX)
+                .saturating_add(1 << 15),
+        ))
+}
+
+/// What a sealed file covers: its footer's key-values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Footer {
+    pub(crate) market: String,
+    pub(crate) date: NaiveDate,
+    pub(crate) first_frame: u64,
+    pub(crate) last_frame: u64,
+    /// Of the trades file.
+    pub(crate) rows: u64,
+    /// Of the quarantine file of the same name.
+    pub(crate) quarantined: u64,
+    pub(crate) first_recv: Moment,
+    pub(crate) last_recv: Moment,
+    /// The highest session known when the segment ended.
+    pub(crate) last_session: Option<u32>,
+}
+
+impl Footer {
+    pub(crate) fn new(market: &Market, date: NaiveDate, first_frame: u64, first_recv: Moment) -> Self {
+        Self {
+            market: market.to_string(),
+            date,
+            first_frame,
+            last_frame: first_frame,
+            rows: 0,
+            quarantined: 0,
+            first_recv,
+            last_recv: first_recv,
+            last_session: None,
+        }
+    }
+
+    pub(crate) fn to_key_values(&self) -> Vec<KeyValue> {
+        let pairs = [
+            ("schema_version", SCHEMA_VERSION.to_string()),
+            ("market", self.market.clone()),
+            ("date", self.date.to_string()),
+            ("first_frame", self.first_frame.to_string()),
+            ("last_frame", self.last_frame.to_string()),
+            ("rows", self.rows.to_string()),
+            ("quarantined", self.quarantined.to_string()),
+            ("first_recv", self.first_recv.0.to_string()),
+            ("last_recv", self.last_recv.0.to_string()),
+            ("last_session", self.last_session.unwrap_or(0).to_string()),
+            ("recorder_version", env!("CARGO_PKG_VERSION").to_owned()),
+        ];
+        pairs
+            .into_iter()
+            .map(|(key, value)| KeyValue::new(format!("krx.{key}"), value))
+            .collect()
+    }
+
+    /// Reads a footer back; `None` when one of its values is missing or none of ours.
+    pub(crate) fn read(metadata: &FileMetaData) -> Option<Self> {
+        let pairs = metadata.key_value_metadata()?;
+        let value = |key: &str| {
+            let key = format!("krx.{key}");
+            pairs.iter().find(|pair| pair.key == key)?.value.as_deref()
+        };
+        (value("schema_version")? == SCHEMA_VERSION.to_string()).then_some(())?;
+        Some(Self {
+            market: value("market")?.to_owned(),
+            date: value("date")?.parse().ok()?,
+            first_frame: value("first_frame")?.parse().ok()?,
+            last_frame: value("last_frame")?.parse().ok()?,
+            rows: value("rows")?.parse().ok()?,
+            quarantined: value("quarantined")?.parse().ok()?,
+            first_recv: Moment(value("first_recv")?.parse().ok()?),
+            last_recv: Moment(value("last_recv")?.parse().ok()?),
+            last_session: Some(value("last_session")?.parse().ok()?),
+        })
+    }
+}

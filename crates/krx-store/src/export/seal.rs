@@ -1,0 +1,147 @@
+//! The commit: a staged file is closed, synced, read back, and renamed into its dataset.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use parquet::arrow::ArrowWriter;
+use parquet::column::reader::ColumnReader;
+use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+
+use super::schema::Footer;
+use crate::durable;
+use crate::error::{StoreError, at, parquet_at};
+
+/// A Parquet file being built in staging.
+pub(crate) struct StagedFile {
+    writer: ArrowWriter<File>,
+    path: PathBuf,
+}
+
+impl StagedFile {
+    /// Begins a file; one of the same name that a crash has left is overwritten.
+    pub(crate) fn create(
+        path: PathBuf,
+        schema: SchemaRef,
+        properties: WriterProperties,
+    ) -> Result<Self, StoreError> {
+        durable::create_dir(path.parent().unwrap_or(Path::new(".")))?;
+        let file = File::create(&path).map_err(at("creating", &path))?;
+        let writer =
+            ArrowWriter::try_new(file, schema, Some(properties)).map_err(parquet_at("beginning", &path))?;
+        Ok(Self { writer, path })
+    }
+
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
+        self.writer
+            .write(batch)
+            .map_err(parquet_at("writing", &self.path))
+    }
+
+    /// Ends the row group, so that no more than it is held in memory.
+    pub(crate) fn flush(&mut self) -> Result<(), StoreError> {
+        self.writer.flush().map_err(parquet_at("writing", &self.path))
+    }
+
+    /// Closes the file, and puts it into the dataset under `target` once it is on disk and reads back as `footer`
+    /// says, with `rows` rows. Its size in bytes.
+    pub(crate) fn seal(mut self, target: &Path, footer: &Footer, rows: u64) -> Result<u64, StoreError> {
+        for pair in footer.to_key_values() {
+            self.writer.append_key_value_metadata(pair);
+        }
+        let file = self
+            .writer
+            .into_inner()
+            .map_err(parquet_at("closing", &self.path))?;
+        file.sync_all().map_err(at("syncing", &self.path))?;
+        drop(file);
+        read_back(&self.path, footer, rows)?;
+        let bytes = fs::metadata(&self.path)
+            .map_err(at("reading the size of", &self.path))?
+            .len();
+        durable::create_dir(target.parent().unwrap_or(Path::new(".")))?;
+        durable::rename(&self.path, target)?;
+        Ok(bytes)
+    }
+}
+
+/// Invariant I2: a file of the dataset opens, and has the rows and the frames that its footer says.
+fn read_back(path: &Path, expected: &Footer, rows: u64) -> Result<(), StoreError> {
+    let differs = |what: String| StoreError::ReadBack {
+        path: path.to_owned(),
+        what,
+    };
+    let file = File::open(path).map_err(at("opening", path))?;
+    let reader = SerializedFileReader::new(file).map_err(parquet_at("reading back the footer of", path))?;
+    let metadata = reader.metadata().file_metadata();
+    if Footer::read(metadata).as_ref() != Some(expected) {
+        return Err(differs("the footer is not the one written".to_owned()));
+    }
+    let column = (0..metadata.schema_descr().num_columns())
+        .find(|index| metadata.schema_descr().column(*index).name() == "frame")
+        .ok_or_else(|| differs("it has no column `frame`".to_owned()))?;
+    let (mut frames, mut batch) = (FrameCheck::new(expected), Vec::new());
+    for group in 0..reader.num_row_groups() {
+        let group = reader
+            .get_row_group(group)
+            .map_err(parquet_at("reading back", path))?;
+        let ColumnReader::Int64ColumnReader(mut column) = group
+            .get_column_reader(column)
+            .map_err(parquet_at("reading back", path))?
+        else {
+            return Err(differs("the column `frame` is not of 64-bit integers".to_owned()));
+        };
+        loop {
+            batch.clear();
+            let (_, read, _) = column
+                .read_records(READ_BACK_ROWS, None, None, &mut batch)
+                .map_err(parquet_at("reading back", path))?;
+            if read == 0 {
+                break;
+            }
+            frames.rows(&batch[..read]).map_err(&differs)?;
+        }
+    }
+    if frames.count != rows || metadata.num_rows().cast_unsigned() != rows {
+        return Err(differs(format!(
+            "it has {} rows where {rows} were written",
+            frames.count
+        )));
+    }
+    Ok(())
+}
+
+/// How many values are decoded at a time, so that memory stays small whatever the file's size.
+const READ_BACK_ROWS: usize = 16_384;
+
+struct FrameCheck<'a> {
+    expected: &'a Footer,
+    last: i64,
+    count: u64,
+}
+
+impl<'a> FrameCheck<'a> {
+    fn new(expected: &'a Footer) -> Self {
+        Self {
+            expected,
+            last: expected.first_frame.cast_signed(),
+            count: 0,
+        }
+    }
+
+    fn rows(&mut self, frames: &[i64]) -> Result<(), String> {
+        for &frame in frames {
+            if frame < self.last || frame > self.expected.last_frame.cast_signed() {
+                return Err(format!(
+                    "frame {frame} follows frame {} in row {}",
+                    self.last, self.count
+                ));
+            }
+            self.last = frame;
+            self.count += 1;
+        }
+        Ok(())
+    }
+}

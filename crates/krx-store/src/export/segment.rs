@@ -1,0 +1,189 @@
+//! A segment of the datasets being filled: frames go in one by one, and out come one or two sealed files.
+
+use chrono::NaiveDate;
+use krx_protocol::{BatchSink, Decoded, Decoder, PACKED_RECORDS_MAX, Reason, Trade};
+
+use super::columns::TradeColumns;
+use super::quarantine::{FrameFacts, QuarantineColumns};
+use super::schema::{Footer, quarantine_properties, quarantine_schema, trades_properties, trades_schema};
+use super::seal::StagedFile;
+use crate::error::StoreError;
+use crate::journal::RecordHead;
+use crate::layout::{DataDir, Dataset, Market, SealedName};
+use crate::moment::{Moment, midnight_ms};
+use crate::progress::Progress;
+
+/// Rows are encoded in batches of this many (and up to a frame more): small enough for a core's cache. It decides
+/// where pages end, and so the file's bytes.
+const BATCH_ROWS: usize = 8192;
+
+/// Quarantined bytes and rows held in memory before they are written, so that a flood of bad input stays bounded.
+const QUARANTINE_BYTES_MAX: usize = 1 << 20;
+const QUARANTINE_ROWS_MAX: usize = 8192;
+
+/// A segment with at least one frame, not sealed yet.
+pub(crate) struct OpenSegment {
+    pub(crate) footer: Footer,
+    pub(crate) partition: Moment,
+    midnight_ms: i64,
+    trades: StagedFile,
+    columns: TradeColumns,
+    quarantine: Option<StagedFile>,
+    quarantine_columns: QuarantineColumns,
+}
+
+/// Where the pieces of a frame go.
+struct FrameSink<'a> {
+    columns: &'a mut TradeColumns,
+    quarantine: &'a mut QuarantineColumns,
+    facts: FrameFacts,
+    midnight_ms: i64,
+    rows: u64,
+    quarantined: u64,
+}
+
+impl BatchSink for FrameSink<'_> {
+    #[inline]
+    fn trade(&mut self, item: i16, trade: &Trade<'_>) {
+        self.columns.push(item, self.midnight_ms, trade);
+        self.rows += 1;
+    }
+
+    fn reject(&mut self, item: Option<i16>, reason: Reason, detail: &str, raw: &[u8]) {
+        self.quarantine.push(self.facts, item, reason, detail, raw);
+        self.quarantined += 1;
+    }
+}
+
+/// What was sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sealed {
+    pub(crate) name: SealedName,
+    pub(crate) footer: Footer,
+    /// Of both files together.
+    pub(crate) bytes: u64,
+}
+
+impl OpenSegment {
+    /// Begins a segment with the frame that `head` is of.
+    pub(crate) fn begin(
+        data: &DataDir,
+        market: &Market,
+        date: NaiveDate,
+        partition: Moment,
+        rows_max: u64,
+        head: &RecordHead,
+    ) -> Result<Self, StoreError> {
+        let path = data.staged(Dataset::Trades, market);
+        Ok(Self {
+            footer: Footer::new(market, date, head.frame, head.at),
+            partition,
+            midnight_ms: midnight_ms(date),
+            trades: StagedFile::create(path, trades_schema(), trades_properties(rows_max))?,
+            columns: TradeColumns::default(),
+            quarantine: None,
+            quarantine_columns: QuarantineColumns::default(),
+        })
+    }
+
+    /// Decodes a frame into the segment.
+    pub(crate) fn add(
+        &mut self,
+        data: &DataDir,
+        market: &Market,
+        decoder: &mut Decoder,
+        head: &RecordHead,
+        payload: &[u8],
+        progress: &Progress,
+    ) -> Result<(), StoreError> {
+        debug_assert!(head.frame >= self.footer.last_frame, "frames come in order (I1)");
+        let facts = FrameFacts {
+            recv: head.at,
+            frame: head.frame.cast_signed(),
+            session: i32::try_from(head.session).unwrap_or(i32::MAX),
+        };
+        let mut sink = FrameSink {
+            columns: &mut self.columns,
+            quarantine: &mut self.quarantine_columns,
+            facts,
+            midnight_ms: self.midnight_ms,
+            rows: 0,
+            quarantined: 0,
+        };
+        let decoded = decoder.decode(payload, &mut sink);
+        let (rows, quarantined) = (sink.rows, sink.quarantined);
+        self.columns.end_frame(facts.recv, facts.frame, facts.session);
+        if matches!(decoded, Decoded::Batch(items) if items > PACKED_RECORDS_MAX) {
+            Progress::add(&progress.oversized_batches, 1);
+        }
+        self.footer.last_frame = head.frame;
+        self.footer.last_recv = head.at;
+        self.footer.last_session = Some(head.session);
+        self.footer.rows += rows;
+        self.footer.quarantined += quarantined;
+        if self.columns.rows() >= BATCH_ROWS {
+            self.trades.write(&self.columns.take())?;
+        }
+        if self.quarantine_columns.raw_bytes() >= QUARANTINE_BYTES_MAX
+            || self.quarantine_columns.rows() >= QUARANTINE_ROWS_MAX
+        {
+            self.write_quarantine(data, market)?;
+        }
+        Ok(())
+    }
+
+    /// Rows of both datasets.
+    pub(crate) fn rows(&self) -> u64 {
+        self.footer.rows + self.footer.quarantined
+    }
+
+    /// Seals the segment. The quarantine goes first: the trades file is the commit record of both.
+    pub(crate) fn seal(mut self, data: &DataDir, market: &Market) -> Result<Sealed, StoreError> {
+        let footer = self.footer.clone();
+        let name = SealedName {
+            dataset: Dataset::Trades,
+            partition: self.partition,
+            first_frame: footer.first_frame,
+            last_frame: footer.last_frame,
+        };
+        if self.columns.rows() > 0 {
+            self.trades.write(&self.columns.take())?;
+        }
+        let mut bytes = 0;
+        if footer.quarantined > 0 {
+            self.write_quarantine(data, market)?;
+        }
+        if let Some(quarantine) = self.quarantine.take() {
+            let dir = data.partition(Dataset::Quarantine, footer.date, market);
+            let name = SealedName {
+                dataset: Dataset::Quarantine,
+                ..name
+            };
+            bytes += quarantine.seal(&dir.join(name.to_string()), &footer, footer.quarantined)?;
+        }
+        let dir = data.partition(Dataset::Trades, footer.date, market);
+        bytes += self
+            .trades
+            .seal(&dir.join(name.to_string()), &footer, footer.rows)?;
+        Ok(Sealed { name, footer, bytes })
+    }
+
+    fn write_quarantine(&mut self, data: &DataDir, market: &Market) -> Result<(), StoreError> {
+        let file = match &mut self.quarantine {
+            Some(file) => file,
+            None => {
+                let path = data.staged(Dataset::Quarantine, market);
+                self.quarantine.insert(StagedFile::create(
+                    path,
+                    quarantine_schema(),
+                    quarantine_properties(),
+                )?)
+            }
+        };
+        if self.quarantine_columns.rows() > 0 {
+            file.write(&self.quarantine_columns.take())?;
+            file.flush()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! What happened to a market's connection, as journaled between the frames.
+
+use serde::{Deserialize, Serialize};
+
+/// A journaled event. Some of them end a segment of the datasets (see [`crate::export`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A recorder started. What lies before and has no end of its own was cut off by a crash.
+    Start {
+        /// The recorder's version.
+        version: String,
+    },
+    /// A session began: the connection is up and `init` was sent. Its number is in the record's header.
+    Connected {
+        /// The URL, without secrets.
+        url: String,
+    },
+    /// The session goes on into a new date.
+    Continued,
+    /// An attempt to connect failed.
+    ConnectFailed {
+        /// Why.
+        reason: GapReason,
+        /// In words.
+        detail: String,
+    },
+    /// The session ended.
+    Disconnected {
+        /// Why.
+        reason: GapReason,
+        /// In words.
+        detail: String,
+    },
+    /// Time went on beyond the last frame's time partition, and no frame came.
+    TimeMark,
+    /// Someone asked for the current segment to be sealed now.
+    SealNow,
+    /// The day's hours are over; the connection was closed for that reason.
+    SessionEnd,
+    /// A clean stop: nothing follows until the next start.
+    Stop,
+}
+
+/// Why nothing was received from here on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum GapReason {
+    /// The server closed the connection in good order.
+    ServerClosed,
+    /// The connection broke.
+    Reset,
+    /// Nothing came for longer than `stall_timeout`.
+    Stalled,
+    /// The server refused the key.
+    Refused,
+    /// No connection could be made.
+    Unreachable,
+    /// What the server sent is not WebSocket.
+    Protocol,
+    /// We closed it.
+    Shutdown,
+}
+
+impl GapReason {
+    /// The word in the journal and in the logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ServerClosed => "server_closed",
+            Self::Reset => "reset",
+            Self::Stalled => "stalled",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::Protocol => "protocol",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Reading a journal's segments one after the other, as a consumer follows a log.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::record::RecordHead;
+use super::scan::{Scanned, SegmentReader};
+use super::tail::{Readable, Tail};
+use crate::error::{StoreError, at};
+use crate::layout::SegmentName;
+
+/// A market's segments, in order.
+///
+/// # Errors
+/// [`StoreError::Io`]; a directory that does not exist has none.
+pub fn list_segments(dir: &Path) -> Result<Vec<SegmentName>, StoreError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(at("listing", dir)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(at("listing", dir))?;
+        names.extend(entry.file_name().to_str().and_then(SegmentName::parse));
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// What comes next in a journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Followed {
+    /// A record; [`Follower::payload`] has its payload until the next call.
+    Record(SegmentName, RecordHead),
+    /// A stretch of a segment could not be read; what follows it can.
+    Damage(SegmentName, std::ops::Range<u64>),
+    /// A segment is read to its end, and a later one exists.
+    SegmentEnd(SegmentName),
+    /// Nothing more is there, or known to be on disk.
+    CaughtUp,
+}
+
+/// A reader of one market's journal, from its first segment on.
+#[derive(Debug)]
+pub struct Follower {
+    dir: PathBuf,
+    /// Of the writer in this process; without one, all segments are at rest.
+    tail: Option<Arc<Tail>>,
+    current: Option<Current>,
+    /// The last segment that was left behind.
+    left: Option<SegmentName>,
+}
+
+#[derive(Debug)]
+struct Current {
+    name: SegmentName,
+    reader: SegmentReader,
+    /// How far it may be read, as far as is known; asked for again only when that is reached.
+    limit: u64,
+}
+
+impl Follower {
+    /// Follows the segments in `dir`.
+    #[must_use]
+    pub fn new(dir: PathBuf, tail: Option<Arc<Tail>>) -> Self {
+        Self {
+            dir,
+            tail,
+            current: None,
+            left: None,
+        }
+    }
+
+    /// Passes over all segments up to and including `name`.
+    pub fn skip_to_after(&mut self, name: SegmentName) {
+        self.left = Some(name);
+    }
+
+    /// The payload of the record that [`Follower::advance`] has just given.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.current
+            .as_ref()
+            .map_or(&[], |current| current.reader.payload())
+    }
+
+    /// What comes next.
+    ///
+    /// # Errors
+    /// [`StoreError`], when a segment cannot be read.
+    pub fn advance(&mut self) -> Result<Followed, StoreError> {
+        loop {
+            let Some(current) = &mut self.current else {
+                let Some(name) = self.next_name()? else {
+                    return Ok(Followed::CaughtUp);
+                };
+                match SegmentReader::open(&self.dir.join(name.to_string())) {
+                    Ok(reader) => {
+                        self.current = Some(Current {
+                            name,
+                            reader,
+                            limit: 0,
+                        });
+                    }
+                    // Without its header a segment's records cannot be told from noise: it is damaged as a whole.
+                    Err(StoreError::Header { .. }) => {
+                        self.left = Some(name);
+                        return Ok(Followed::Damage(name, 0..u64::MAX));
+                    }
+                    Err(error) => return Err(error),
+                }
+                continue;
+            };
+            let name = current.name;
+            match current.reader.advance(current.limit)? {
+                Scanned::Record(head) => return Ok(Followed::Record(name, head)),
+                Scanned::Damage(span) => return Ok(Followed::Damage(name, span)),
+                Scanned::End => {}
+            }
+            let readable = self
+                .tail
+                .as_ref()
+                .map_or(Readable::Whole, |tail| tail.readable(name));
+            let limit = match readable {
+                Readable::Whole => current.reader.file_bytes()?,
+                Readable::Until(offset) => offset,
+            };
+            if limit > current.limit {
+                current.limit = limit;
+            } else if readable == Readable::Whole && self.next_after(name)?.is_some() {
+                self.left = Some(name);
+                self.current = None;
+                return Ok(Followed::SegmentEnd(name));
+            } else {
+                return Ok(Followed::CaughtUp);
+            }
+        }
+    }
+
+    fn next_name(&self) -> Result<Option<SegmentName>, StoreError> {
+        match self.left {
+            Some(left) => self.next_after(left),
+            None => Ok(list_segments(&self.dir)?.first().copied()),
+        }
+    }
+
+    fn next_after(&self, name: SegmentName) -> Result<Option<SegmentName>, StoreError> {
+        Ok(list_segments(&self.dir)?.into_iter().find(|other| *other > name))
+    }
+}

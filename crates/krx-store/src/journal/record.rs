@@ -1,0 +1,222 @@
+//! The journal's format. All integers are little-endian.
+//!
+//! A segment is preallocated, starts with a header of 64 bytes, and goes on with records up to the first zeros.
+//!
+//! ```text
+//!   segment header                      record (starts at a multiple of 8)
+//!    0  magic "KRXJRNL\0"                0  payload's length, u32
+//!    8  version, u32                     4  CRC32C of salt, bytes 0..4 and 8..32, and payload, u32
+//!   12  date as yyyymmdd, u32            8  kind, u8 (1 frame, 2 event), and three zeros
+//!   16  market, 16 bytes, zero-padded   12  session, u32 (0: none yet)
+//!   32  first frame, u64                16  frame, u64 (an event: the last frame before it, or 0)
+//!   40  salt, u64, random               24  receive time, µs since the Unix epoch, i64
+//!   48  number of the segment, u32      32  payload: a message as received, or an event as JSON
+//!   52  zeros                            …  zeros up to a multiple of 8
+//!   60  CRC32C of bytes 0..60, u32
+//! ```
+//!
+//! The salt makes a record of another segment, left on a disk block that was used before, fail its check.
+
+use chrono::{Datelike, NaiveDate};
+
+use crate::layout::{Market, SegmentName};
+use crate::moment::Moment;
+
+/// The longest payload that a record may have; far above any message limit that can be configured.
+pub const FRAME_BYTES_MAX: usize = 16 << 20;
+
+pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
+pub(crate) const RECORD_HEADER_BYTES: usize = 32;
+const MAGIC: [u8; 8] = *b"KRXJRNL\0";
+const VERSION: u32 = 1;
+
+/// What a segment's header says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentHeader {
+    /// Number, date and first frame, as in the file's name.
+    pub name: SegmentName,
+    /// The market.
+    pub market: Market,
+    /// Random; goes into each record's checksum.
+    pub salt: u64,
+}
+
+impl SegmentHeader {
+    pub(crate) fn to_bytes(&self) -> [u8; SEGMENT_HEADER_BYTES] {
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        let date = self.name.date;
+        let yyyymmdd = date.year().unsigned_abs() * 10_000 + date.month() * 100 + date.day();
+        bytes[0..8].copy_from_slice(&MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[12..16].copy_from_slice(&yyyymmdd.to_le_bytes());
+        bytes[16..16 + self.market.as_str().len()].copy_from_slice(self.market.as_str().as_bytes());
+        bytes[32..40].copy_from_slice(&self.name.first_frame.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.salt.to_le_bytes());
+        bytes[48..52].copy_from_slice(&self.name.number.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[0..60]);
+        bytes[60..64].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// Reads a header; what is wrong with it as the error.
+    pub(crate) fn parse(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Result<Self, &'static str> {
+        if bytes[0..8] != MAGIC {
+            return Err("it does not begin with the journal's magic bytes");
+        }
+        if u32_at(bytes, 8) != VERSION {
+            return Err("it is of another version");
+        }
+        if u32_at(bytes, 60) != crc32c::crc32c(&bytes[0..60]) {
+            return Err("its header's checksum is wrong");
+        }
+        let yyyymmdd = u32_at(bytes, 12);
+        let year = i32::try_from(yyyymmdd / 10_000).map_err(|_| "its date is none")?;
+        let date =
+            NaiveDate::from_ymd_opt(year, yyyymmdd / 100 % 100, yyyymmdd % 100).ok_or("its date is none")?;
+        let market = std::str::from_utf8(&bytes[16..32]).map_err(|_| "its market is no name")?;
+        let market = market
+            .trim_end_matches('\0')
+            .parse()
+            .map_err(|_| "its market is no name")?;
+        let name = SegmentName {
+            number: u32_at(bytes, 48),
+            date,
+            first_frame: u64_at(bytes, 32),
+        };
+        Ok(Self {
+            name,
+            market,
+            salt: u64_at(bytes, 40),
+        })
+    }
+}
+
+/// What a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RecordKind {
+    /// A message as received.
+    Frame = 1,
+    /// A [`super::Event`].
+    Event = 2,
+}
+
+/// A record's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordHead {
+    /// Frame or event.
+    pub kind: RecordKind,
+    /// The session on this date, from 1; 0 before the first.
+    pub session: u32,
+    /// The frame's number on this date, from 1; for an event that of the frame before.
+    pub frame: u64,
+    /// When the frame was read, or the event happened.
+    pub at: Moment,
+    /// The payload's length, bytes.
+    pub len: usize,
+}
+
+impl RecordHead {
+    /// Appends the record to `buffer`.
+    pub(crate) fn encode(&self, salt: u64, payload: &[u8], buffer: &mut Vec<u8>) {
+        debug_assert_eq!(self.len, payload.len());
+        let start = buffer.len();
+        let len = u32::try_from(payload.len()).expect("a payload is at most FRAME_BYTES_MAX long");
+        buffer.extend_from_slice(&len.to_le_bytes());
+        buffer.extend_from_slice(&[0; 4]);
+        buffer.extend_from_slice(&[self.kind as u8, 0, 0, 0]);
+        buffer.extend_from_slice(&self.session.to_le_bytes());
+        buffer.extend_from_slice(&self.frame.to_le_bytes());
+        buffer.extend_from_slice(&self.at.0.to_le_bytes());
+        let crc = checksum(salt, &buffer[start..start + RECORD_HEADER_BYTES], payload);
+        buffer[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+        buffer.extend_from_slice(payload);
+        buffer.resize(start + record_bytes(payload.len()), 0);
+    }
+
+    /// Reads a record's header and the checksum in it; `None` when no record can begin so.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<(Self, u32)> {
+        let kind = match bytes[8..12] {
+            [1, 0, 0, 0] => RecordKind::Frame,
+            [2, 0, 0, 0] => RecordKind::Event,
+            _ => return None,
+        };
+        let len = u32_at(bytes, 0) as usize;
+        if len > FRAME_BYTES_MAX {
+            return None;
+        }
+        let at = Moment(u64_at(bytes, 24).cast_signed());
+        let head = Self {
+            kind,
+            session: u32_at(bytes, 12),
+            frame: u64_at(bytes, 16),
+            at,
+            len,
+        };
+        Some((head, u32_at(bytes, 4)))
+    }
+}
+
+/// A record's bytes on disk, header and padding included.
+pub(crate) fn record_bytes(payload_len: usize) -> usize {
+    (RECORD_HEADER_BYTES + payload_len).next_multiple_of(8)
+}
+
+pub(crate) fn checksum(salt: u64, header: &[u8], payload: &[u8]) -> u32 {
+    let crc = crc32c::crc32c(&salt.to_le_bytes());
+    let crc = crc32c::crc32c_append(crc, &header[0..4]);
+    let crc = crc32c::crc32c_append(crc, &header[8..RECORD_HEADER_BYTES]);
+    crc32c::crc32c_append(crc, payload)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_read_back_and_any_flipped_bit_is_seen() {
+        let name = SegmentName {
+            number: 3,
+            date: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(),
+            first_frame: 77,
+        };
+        let header = SegmentHeader {
+            name,
+            market: "KOSDAQ".parse().unwrap(),
+            salt: 0x1234_5678_9abc_def0,
+        };
+        let bytes = header.to_bytes();
+        assert_eq!(SegmentHeader::parse(&bytes), Ok(header));
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(SegmentHeader::parse(&flipped).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_back_under_its_own_salt_only() {
+        let head = RecordHead {
+            kind: RecordKind::Frame,
+            session: 2,
+            frame: 9,
+            at: Moment(-5),
+            len: 3,
+        };
+        let mut bytes = Vec::new();
+        head.encode(7, b"[1]", &mut bytes);
+        assert_eq!((bytes.len(), record_bytes(3)), (40, 40));
+        let (parsed, crc) = RecordHead::parse(&bytes).unwrap();
+        assert_eq!(parsed, head);
+        assert_eq!(crc, checksum(7, &bytes[..32], b"[1]"));
+        assert_ne!(crc, checksum(8, &bytes[..32], b"[1]"));
+    }
+}

@@ -1,0 +1,226 @@
+//! Reading one segment, record by record, past any damage.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::record::{
+    RECORD_HEADER_BYTES, RecordHead, SEGMENT_HEADER_BYTES, SegmentHeader, checksum, record_bytes,
+};
+use crate::error::{StoreError, at};
+
+/// How much is read at a time: large enough that a system call costs nothing, small enough to stay in a core's cache.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// What comes next in a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scanned {
+    /// A record whose checksum is right; [`SegmentReader::payload`] has its payload until the next call.
+    Record(RecordHead),
+    /// Bytes that are no record, and a record behind them.
+    Damage(Range<u64>),
+    /// No record follows below the limit.
+    End,
+}
+
+/// A segment being read.
+#[derive(Debug)]
+pub struct SegmentReader {
+    file: File,
+    path: PathBuf,
+    header: SegmentHeader,
+    /// Where the next record begins.
+    at: u64,
+    payload: Range<usize>,
+    window: Vec<u8>,
+    window_start: u64,
+    window_len: usize,
+}
+
+impl SegmentReader {
+    /// Opens a segment and checks its header.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], or [`StoreError::Header`] when it is no segment.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let file = File::open(path).map_err(at("opening the journal segment", path))?;
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        let read = file
+            .read_at(&mut bytes, 0)
+            .map_err(at("reading the journal segment", path))?;
+        let header = match SegmentHeader::parse(&bytes) {
+            Ok(header) if read == SEGMENT_HEADER_BYTES => header,
+            Ok(_) => {
+                return Err(StoreError::Header {
+                    path: path.to_owned(),
+                    what: "it is too short",
+                });
+            }
+            Err(what) => {
+                return Err(StoreError::Header {
+                    path: path.to_owned(),
+                    what,
+                });
+            }
+        };
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            header,
+            at: SEGMENT_HEADER_BYTES as u64,
+            payload: 0..0,
+            window: Vec::new(),
+            window_start: 0,
+            window_len: 0,
+        })
+    }
+
+    /// The segment's header.
+    #[must_use]
+    pub fn header(&self) -> &SegmentHeader {
+        &self.header
+    }
+
+    /// Where the next record begins, bytes from the start of the file.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// The file's length, bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn file_bytes(&self) -> Result<u64, StoreError> {
+        Ok(self
+            .file
+            .metadata()
+            .map_err(at("reading the length of", &self.path))?
+            .len())
+    }
+
+    /// The payload of the record that [`SegmentReader::advance`] has just given.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.window[self.payload.clone()]
+    }
+
+    /// The next record that ends at or before `limit`, bytes from the start of the file.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn advance(&mut self, limit: u64) -> Result<Scanned, StoreError> {
+        if let Some((head, payload)) = self.record_at(self.at, limit)? {
+            self.at += record_bytes(head.len) as u64;
+            self.payload = payload;
+            return Ok(Scanned::Record(head));
+        }
+        let from = self.at;
+        let mut candidate = from + 8;
+        while candidate + RECORD_HEADER_BYTES as u64 <= limit {
+            if self.record_at(candidate, limit)?.is_some() {
+                self.at = candidate;
+                return Ok(Scanned::Damage(from..candidate));
+            }
+            candidate += 8;
+        }
+        Ok(Scanned::End)
+    }
+
+    /// Where the last byte that is not zero lies, between [`SegmentReader::position`] and the file's end: what a torn
+    /// write has left. Equal to the position when there is nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn torn_end(&mut self) -> Result<u64, StoreError> {
+        let (start, end) = (self.at, self.file_bytes()?);
+        let mut torn_end = start;
+        let mut at = start;
+        while at < end {
+            let len = usize::try_from((end - at).min(CHUNK_BYTES as u64)).expect("a chunk's length");
+            let bytes = self.bytes(at, len, end)?.unwrap_or_default();
+            if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+                torn_end = at + last as u64 + 1;
+            }
+            at += len as u64;
+        }
+        Ok(torn_end)
+    }
+
+    /// `len` bytes at `at`, for what has no records to be read by.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn raw(&mut self, span: Range<u64>) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = vec![0; usize::try_from(span.end - span.start).unwrap_or(0)];
+        self.file
+            .read_exact_at(&mut bytes, span.start)
+            .map_err(at("reading the journal segment", &self.path))?;
+        Ok(bytes)
+    }
+
+    /// The record at `offset`, if there is a whole and sound one below `limit`; its payload's place in the window.
+    fn record_at(
+        &mut self,
+        offset: u64,
+        limit: u64,
+    ) -> Result<Option<(RecordHead, Range<usize>)>, StoreError> {
+        let Some(header) = self.bytes(offset, RECORD_HEADER_BYTES, limit)? else {
+            return Ok(None);
+        };
+        let Some((head, _)) = RecordHead::parse(header) else {
+            return Ok(None);
+        };
+        let salt = self.header.salt;
+        let Some(record) = self.bytes(offset, record_bytes(head.len), limit)? else {
+            return Ok(None);
+        };
+        // The window may have moved, and a foreign writer may have changed the file: what is checked is what is used.
+        let Some((head, crc)) = RecordHead::parse(record).filter(|(again, _)| again.len == head.len) else {
+            return Ok(None);
+        };
+        let payload = &record[RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + head.len];
+        if checksum(salt, &record[..RECORD_HEADER_BYTES], payload) != crc {
+            return Ok(None);
+        }
+        let start =
+            usize::try_from(offset - self.window_start).expect("inside the window") + RECORD_HEADER_BYTES;
+        Ok(Some((head, start..start + head.len)))
+    }
+
+    /// `len` bytes at `offset` through the window; `None` when they do not end below `limit` and the file's end.
+    fn bytes(&mut self, offset: u64, len: usize, limit: u64) -> Result<Option<&[u8]>, StoreError> {
+        let end = offset + len as u64;
+        if end > limit {
+            return Ok(None);
+        }
+        let inside = offset >= self.window_start && end <= self.window_start + self.window_len as u64;
+        if !inside {
+            let want = len
+                .max(CHUNK_BYTES)
+                .min(usize::try_from(limit - offset).unwrap_or(usize::MAX));
+            if self.window.len() < want {
+                self.window.resize(want, 0);
+            }
+            self.window_start = offset;
+            self.window_len = self.fill(want)?;
+        }
+        let start = usize::try_from(offset - self.window_start).expect("inside the window");
+        Ok((start + len <= self.window_len).then(|| &self.window[start..start + len]))
+    }
+
+    fn fill(&mut self, want: usize) -> Result<usize, StoreError> {
+        let mut filled = 0;
+        while filled < want {
+            let offset = self.window_start + filled as u64;
+            match self.file.read_at(&mut self.window[filled..want], offset) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(at("reading the journal segment", &self.path)(error)),
+            }
+        }
+        Ok(filled)
+    }
+}

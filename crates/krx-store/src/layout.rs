@@ -1,0 +1,301 @@
+//! Names on disk: the one place that formats them and the one that parses them.
+//!
+//! ```text
+//!   DATA/trades/date=2026-11-20/market=KOSPI/trades-20261120T090000-000000000001-000000004711.parquet
+//!   DATA/quarantine/date=…/market=…/quarantine-….parquet       (the same name, of the same frames)
+//!   DATA/.krx/journal/KOSPI/00000001-20261120-000000000001.journal    number of the segment, date, first frame
+//!   DATA/.krx/staging/                                          files being written
+//!   DATA/.krx/lock
+//! ```
+//!
+//! Nothing that came over the wire is ever part of a name.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use chrono::NaiveDate;
+
+use crate::error::StoreError;
+use crate::moment::Moment;
+
+/// A market's name, fit to be a directory's: `KOSPI`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Market(String);
+
+impl Market {
+    const LEN_MAX: usize = 16;
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Market {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        let fits = (1..=Self::LEN_MAX).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(StoreError::MarketName(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for Market {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The datasets, each a directory of Hive partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dataset {
+    /// Every record that is whole.
+    Trades,
+    /// Everything received that is not.
+    Quarantine,
+}
+
+impl Dataset {
+    /// The directory's name, and the beginning of its files'.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trades => "trades",
+            Self::Quarantine => "quarantine",
+        }
+    }
+}
+
+/// A data directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataDir(PathBuf);
+
+impl DataDir {
+    /// The directory need not exist yet.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// `.krx`: what readers of the datasets never look at.
+    #[must_use]
+    pub fn internal(&self) -> PathBuf {
+        self.0.join(".krx")
+    }
+
+    /// The lock file.
+    #[must_use]
+    pub fn lock_file(&self) -> PathBuf {
+        self.internal().join("lock")
+    }
+
+    /// Where a market's journal segments are.
+    #[must_use]
+    pub fn journal(&self, market: &Market) -> PathBuf {
+        self.internal().join("journal").join(market.as_str())
+    }
+
+    /// Where files are built: on the same filesystem as the datasets.
+    #[must_use]
+    pub fn staging(&self) -> PathBuf {
+        self.internal().join("staging")
+    }
+
+    /// The file that a dataset's segment is built in; its name does not end in `.parquet`.
+    #[must_use]
+    pub fn staged(&self, dataset: Dataset, market: &Market) -> PathBuf {
+        self.staging()
+            .join(format!("{}-{market}.partial", dataset.as_str()))
+    }
+
+    /// The directory of a partition.
+    #[must_use]
+    pub fn partition(&self, dataset: Dataset, date: NaiveDate, market: &Market) -> PathBuf {
+        self.0
+            .join(dataset.as_str())
+            .join(format!("date={date}"))
+            .join(format!("market={market}"))
+    }
+}
+
+/// What a sealed file's name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealedName {
+    /// The dataset.
+    pub dataset: Dataset,
+    /// The start of the time partition.
+    pub partition: Moment,
+    /// The first frame that the file covers.
+    pub first_frame: u64,
+    /// The last one.
+    pub last_frame: u64,
+}
+
+impl fmt::Display for SealedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.partition.micros_of_day() / 1_000_000;
+        write!(
+            f,
+            "{}-{}T{:02}{:02}{:02}-{:012}-{:012}.parquet",
+            self.dataset.as_str(),
+            self.partition.date().format("%Y%m%d"),
+            seconds / 3600,
+            seconds / 60 % 60,
+            seconds % 60,
+            self.first_frame,
+            self.last_frame
+        )
+    }
+}
+
+impl SealedName {
+    /// Reads a name back; `None` when it is not one that [`SealedName`] writes.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.strip_suffix(".parquet")?.split('-');
+        let dataset = match parts.next()? {
+            "trades" => Dataset::Trades,
+            "quarantine" => Dataset::Quarantine,
+            _ => return None,
+        };
+        let start = chrono::NaiveDateTime::parse_from_str(parts.next()?, "%Y%m%dT%H%M%S").ok()?;
+        let partition = Moment((start.and_utc().timestamp() - 9 * 3600) * 1_000_000);
+        let (first_frame, last_frame) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let parsed = Self {
+            dataset,
+            partition,
+            first_frame,
+            last_frame,
+        };
+        (parsed.to_string() == name).then_some(parsed)
+    }
+}
+
+/// A journal segment's name: its number in the market's journal (from 1, never used again), its date and its first
+/// frame. The order of segments is that of their numbers, whatever the clock did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentName {
+    /// The segment's number.
+    pub number: u32,
+    /// The trading date.
+    pub date: NaiveDate,
+    /// The number of the first frame that was written to it, or will be.
+    pub first_frame: u64,
+}
+
+impl fmt::Display for SegmentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:08}-{}-{:012}.journal",
+            self.number,
+            self.date.format("%Y%m%d"),
+            self.first_frame
+        )
+    }
+}
+
+impl SegmentName {
+    /// Reads a name back; `None` when it is not one that [`SegmentName`] writes.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.strip_suffix(".journal")?.split('-');
+        let number = parts.next()?.parse().ok()?;
+        let date = NaiveDate::parse_from_str(parts.next()?, "%Y%m%d").ok()?;
+        let parsed = Self {
+            number,
+            date,
+            first_frame: parts.next()?.parse().ok()?,
+        };
+        (parsed.to_string() == name).then_some(parsed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_design() {
+        let name = "trades-20261120T090000-000000000001-000000004711.parquet";
+        let parsed = SealedName::parse(name).unwrap();
+        assert_eq!((parsed.first_frame, parsed.last_frame), (1, 4711));
+        assert_eq!(parsed.partition.micros_of_day(), 9 * 3_600_000_000);
+        assert_eq!(parsed.to_string(), name);
+        let data = DataDir::new("/data");
+        let partition = data.partition(
+            Dataset::Trades,
+            parsed.partition.date(),
+            &"KOSPI".parse().unwrap(),
+        );
+        assert_eq!(partition, Path::new("/data/trades/date=2026-11-20/market=KOSPI"));
+    }
+
+    #[test]
+    fn other_files_are_not_mistaken_for_ours() {
+        for name in [
+            "",
+            ".parquet",
+            "trades.parquet",
+            "trades-20261120T090000-1-4711.parquet",
+            "trades-20261320T090000-000000000001-000000004711.parquet",
+            "trades-20261120T090000-000000000001-000000004711.parquet.tmp",
+            "other-20261120T090000-000000000001-000000004711.parquet",
+            "trades-20261120T090000-000000000001-+00000004711.parquet",
+        ] {
+            assert_eq!(SealedName::parse(name), None, "{name}");
+        }
+        assert_eq!(
+            SegmentName::parse("00000001-20261120-000000000001.journal.torn"),
+            None
+        );
+        assert_eq!(SegmentName::parse("spare"), None);
+    }
+
+    #[test]
+    fn market_names_stay_inside_their_directory() {
+        for name in [
+            "",
+            "..",
+            "kospi",
+            "KOS/PI",
+            "KOSPI\0",
+            "코스피",
+            "ABCDEFGHIJKLMNOPQ",
+        ] {
+            assert!(name.parse::<Market>().is_err(), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_is_read_back(seconds in 0..4_000_000_000_i64, first in any::<u64>(), last in any::<u64>(), number in any::<u32>()) {
+            let sealed = SealedName { dataset: Dataset::Trades, partition: Moment(seconds * 1_000_000), first_frame: first, last_frame: last };
+            prop_assert_eq!(SealedName::parse(&sealed.to_string()), Some(sealed));
+            let segment = SegmentName { date: sealed.partition.date(), number, first_frame: first };
+            prop_assert_eq!(SegmentName::parse(&segment.to_string()), Some(segment));
+        }
+
+        #[test]
+        fn no_name_makes_it_panic(name in ".{0,60}") {
+            let _ = (SealedName::parse(&name), SegmentName::parse(&name));
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! One recorder per data directory.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::durable;
+use crate::error::{StoreError, at};
+use crate::layout::DataDir;
+
+/// Held while a process writes to a data directory. The kernel lets go of it when the process ends, however it ends.
+#[derive(Debug)]
+pub struct DataDirLock {
+    _file: File,
+}
+
+impl DataDirLock {
+    /// Makes the data directory if need be, and locks it.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when another process holds it, [`StoreError::Io`] when the directory cannot be used.
+    pub fn take(data: &DataDir) -> Result<Self, StoreError> {
+        durable::create_dir(&data.internal())?;
+        let path = data.lock_file();
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(at("opening the lock", &path))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(StoreError::Locked {
+                    holder: holder(&path),
+                    path,
+                });
+            }
+            Err(error) => return Err(at("locking", &path)(error.into())),
+        }
+        file.set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(at("writing the process number to the lock", &path))?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn holder(path: &Path) -> String {
+    match fs::read_to_string(path) {
+        Ok(text) if !text.trim().is_empty() => format!(" (process {})", text.trim()),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_told_who_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::new(dir.path());
+        let held = DataDirLock::take(&data).unwrap();
+        let refused = DataDirLock::take(&data).unwrap_err().to_string();
+        assert!(
+            refused.contains(&format!("(process {})", std::process::id())),
+            "{refused}"
+        );
+        drop(held);
+        DataDirLock::take(&data).unwrap();
+    }
+}

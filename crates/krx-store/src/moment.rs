@@ -1,0 +1,87 @@
+//! Instants in microseconds, and their dates and times of day in Korea Standard Time.
+//!
+//! Korea has had no daylight saving time since 1988, so the zone is nine hours, always.
+
+use chrono::{Days, NaiveDate};
+
+const KST_OFFSET_US: i64 = 9 * 3600 * 1_000_000;
+const DAY_US: i64 = 24 * 3600 * 1_000_000;
+const EPOCH: NaiveDate = NaiveDate::from_ymd_opt(1970, 1, 1).expect("a date");
+
+/// Microseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(pub i64);
+
+impl Moment {
+    /// The wall clock, now.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(chrono::Utc::now().timestamp_micros())
+    }
+
+    /// The date in Korea.
+    #[must_use]
+    pub fn date(self) -> NaiveDate {
+        let days = (self.0.saturating_add(KST_OFFSET_US)).div_euclid(DAY_US);
+        let date = match u64::try_from(days) {
+            Ok(days) => EPOCH.checked_add_days(Days::new(days)),
+            Err(_) => EPOCH.checked_sub_days(Days::new(days.unsigned_abs())),
+        };
+        date.unwrap_or(NaiveDate::MAX)
+    }
+
+    /// Microseconds since midnight in Korea.
+    #[must_use]
+    pub fn micros_of_day(self) -> i64 {
+        (self.0.saturating_add(KST_OFFSET_US)).rem_euclid(DAY_US)
+    }
+
+    /// The start of the time partition that this instant lies in. Partitions of `interval_us` are counted from
+    /// midnight in Korea.
+    #[must_use]
+    pub fn partition(self, interval_us: i64) -> Self {
+        Self(self.0 - self.micros_of_day() % interval_us.max(1))
+    }
+}
+
+/// Milliseconds since the Unix epoch at `date`'s midnight in Korea.
+#[must_use]
+pub fn midnight_ms(date: NaiveDate) -> i64 {
+    (date - EPOCH).num_milliseconds() - KST_OFFSET_US / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_date_changes_at_midnight_in_korea() {
+        let midnight = Moment(midnight_ms(NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()) * 1000);
+        assert_eq!(midnight.date().to_string(), "2026-11-20");
+        assert_eq!(Moment(midnight.0 - 1).date().to_string(), "2026-11-19");
+        assert_eq!(
+            (midnight.micros_of_day(), Moment(midnight.0 - 1).micros_of_day()),
+            (0, DAY_US - 1)
+        );
+        assert_eq!(midnight.0, 1_795_100_400_000_000);
+    }
+
+    #[test]
+    fn partitions_are_aligned_to_the_wall_clock() {
+        let nine =
+            Moment(midnight_ms(NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()) * 1000 + 9 * 3_600_000_000);
+        let five_minutes = 300_000_000;
+        assert_eq!(Moment(nine.0 + 299_999_999).partition(five_minutes), nine);
+        assert_eq!(
+            Moment(nine.0 + 300_000_000).partition(five_minutes),
+            Moment(nine.0 + five_minutes)
+        );
+    }
+
+    #[test]
+    fn absurd_clocks_do_not_panic() {
+        for us in [i64::MIN, -1, 0, i64::MAX] {
+            let _ = (Moment(us).date(), Moment(us).micros_of_day());
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Counters of one market, from socket to sealed file; every figure that is shown or served comes from here.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Counts since the process started; each has one writer.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Frames in the journal.
+    pub frames_journaled: AtomicU64,
+    /// Bytes of frames in the journal.
+    pub bytes_journaled: AtomicU64,
+    /// Frames of which the export has taken note.
+    pub frames_exported: AtomicU64,
+    /// Frames in sealed files.
+    pub frames_sealed: AtomicU64,
+    /// Rows in sealed trades files.
+    pub rows_sealed: AtomicU64,
+    /// Rows in sealed quarantine files.
+    pub quarantined_sealed: AtomicU64,
+    /// Sealed trades files.
+    pub files_sealed: AtomicU64,
+    /// Bytes of sealed files.
+    pub bytes_sealed: AtomicU64,
+    /// Batches of more records than the guide allows.
+    pub oversized_batches: AtomicU64,
+    /// Stretches of journal that could not be read.
+    pub journal_damage: AtomicU64,
+}
+
+impl Progress {
+    pub(crate) fn add(counter: &AtomicU64, amount: u64) {
+        counter.fetch_add(amount, Relaxed);
+    }
+}
