@@ -30,7 +30,7 @@ pub enum Reason {
     Fraction,
     /// A sign before a value that never has one.
     Sign,
-    /// An integer beyond 64 bits.
+    /// An integer beyond 63 bits.
     Overflow,
     /// `trdTm` has more than eight digits.
     BadTime,

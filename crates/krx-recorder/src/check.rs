@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use krx_protocol::{Control, Refusal};
 use krx_store::journal::GapReason;
-use krx_store::{DataDir, DataDirLock, Moment};
+use krx_store::{DataDir, DataDirLock, Moment, StoreError};
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -51,9 +51,16 @@ pub async fn check(config: &Config, key: Result<ApiKey, Failure>) -> (Vec<Findin
     };
     note("config", Ok(format!("{} feeds", config.feeds.len())));
     note("clock", clock(config));
-    note("disk", disk(&config.data_dir));
+    let disk = disk(&config.data_dir);
+    let recording = matches!(disk, Err(Failure::Store(StoreError::Locked { .. })));
+    note("disk", disk);
     match key {
         Err(failure) => note("key", Err(failure)),
+        // A second session with the same key may end the first: a recorder at work is left alone.
+        Ok(_) if recording => note(
+            "endpoints",
+            Ok("not tried: a recorder is at work with this key".to_owned()),
+        ),
         Ok(key) => {
             note("key", Ok("read".to_owned()));
             for feed in &config.feeds {

@@ -12,7 +12,7 @@ use crate::check::{self, kst};
 use crate::config::{Config, Overrides};
 use crate::exit::{Exit, Failure};
 use crate::key::{ApiKey, KeySources};
-use crate::schedule::{Hours, Schedule};
+use crate::schedule::Schedule;
 use crate::{run, signals};
 
 /// Records Koscom's full KOSPI and KOSDAQ trade feeds to Parquet.
@@ -36,7 +36,7 @@ enum Command {
     Run {
         #[command(flatten)]
         source: Source,
-        /// Record until today's close, then exit; exit at once when today is closed.
+        /// Record until today's close, then exit. Waits for today's opening; exits at once when today is over or closed.
         #[arg(long)]
         until_close: bool,
         /// Log as JSON, one object a line.
@@ -117,7 +117,11 @@ fn refuse_core_dumps() {
 }
 
 fn log(json: bool) {
-    let filter = EnvFilter::try_from_env("KRX_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let wanted = std::env::var("KRX_LOG").unwrap_or_else(|_| "info".into());
+    let filter = EnvFilter::try_new(&wanted).unwrap_or_else(|error| {
+        eprintln!("krx-recorder: $KRX_LOG = {wanted:?} is no filter ({error}); logging at level info");
+        EnvFilter::new("info")
+    });
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
@@ -154,18 +158,13 @@ fn start(source: &Source, until_close: bool) -> Result<(), Failure> {
     let config = load(source)?;
     let key = ApiKey::read(&KeySources::of_process(config.api_key_file.clone()))?;
     if until_close {
-        match (config.schedule, config.schedule.at(Moment::now())) {
-            (Schedule::Always, _) => {
-                return Err(Failure::Usage(
-                    "--until-close needs hours: leave out --always, and set schedule.mode = \"calendar\""
-                        .into(),
-                ));
-            }
-            (_, Hours::ClosedUntil(opening)) => {
-                println!("closed now; the next session opens {} KST", kst(opening));
-                return Ok(());
-            }
-            (_, Hours::Open) => {}
+        if config.schedule == Schedule::Always {
+            let words = "--until-close needs hours: leave out --always, and set schedule.mode = \"calendar\"";
+            return Err(Failure::Usage(words.into()));
+        }
+        if let Some(opening) = config.schedule.over_until(Moment::now()) {
+            println!("closed now; the next session opens {} KST", kst(opening));
+            return Ok(());
         }
     }
     install_crypto();

@@ -563,7 +563,13 @@ fn check_journal(table: &Journal) -> Result<JournalConfig, ConfigError> {
     })
 }
 
+const KEEP_DAYS_MAX: u32 = 36_500;
+
 fn check_rotate(table: &Rotate, keep_days: u32) -> Result<ExportConfig, ConfigError> {
+    if keep_days > KEEP_DAYS_MAX {
+        let problem = format!("{keep_days} must lie between 0 and {KEEP_DAYS_MAX} (a hundred years)");
+        return Err(ConfigError::invalid("journal.keep_days", problem));
+    }
     let rotate_interval = duration("rotate.interval", &table.interval, SECOND, DAY)?;
     if rotate_interval.subsec_nanos() != 0 {
         return Err(ConfigError::invalid(

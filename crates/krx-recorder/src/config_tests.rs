@@ -144,6 +144,7 @@ fn each_wrong_value_says_which_and_what_to_write() {
         ("127.0.0.1:9464", "0.0.0.0:9464", "loopback"),
         ("127.0.0.1:9464", "here", "status.listen"),
         ("keep_days = 0", "keep_days = -1", "keep_days"),
+        ("keep_days = 0", "keep_days = 4294967295", "journal.keep_days"),
         ("[journal]", "[journal", "TOML"),
     ];
     for (from, to, expected) in cases {

@@ -140,7 +140,7 @@ impl Feed {
         let mut refusals = 0;
         loop {
             if let Hours::ClosedUntil(opening) = self.schedule.at(Moment::now()) {
-                if self.until_close {
+                if self.until_close && self.schedule.over_until(Moment::now()).is_some() {
                     return Ok(FeedEnd::Closed);
                 }
                 self.status.set(FeedState::Waiting);
@@ -246,6 +246,7 @@ impl Feed {
         stop: &mut watch::Receiver<bool>,
     ) -> Result<SessionEnd, JournalStopped> {
         let mut reader = Reader {
+            market: self.config.market.as_str(),
             queue: &self.queue,
             status: &self.status,
             accepted: &self.accepted,
@@ -317,6 +318,7 @@ enum Read {
 }
 
 struct Reader<'a> {
+    market: &'a str,
     queue: &'a Queue,
     status: &'a FeedStatus,
     accepted: &'a AtomicBool,
@@ -353,12 +355,17 @@ impl Reader<'_> {
 
     /// Tells data from the few messages that concern the connection; those are objects, and data are arrays.
     fn look_at(&mut self, payload: &[u8]) -> Read {
-        if payload.first() != Some(&b'{') {
+        const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+        let text = payload
+            .strip_prefix(BYTE_ORDER_MARK)
+            .unwrap_or(payload)
+            .trim_ascii_start();
+        if text.first() != Some(&b'{') {
             self.data = true;
             self.accepted.store(true, Relaxed);
             return Read::Data;
         }
-        match Control::classify(payload) {
+        match Control::classify(text) {
             Some(Control::Error(error)) if error.refusal() == Refusal::Key => {
                 return Read::End(
                     GapReason::Refused,
@@ -366,6 +373,7 @@ impl Reader<'_> {
                 );
             }
             Some(Control::Error(error)) => warn!(
+                market = self.market,
                 code = error.code,
                 message = error.message,
                 "the server reports an error"

@@ -10,6 +10,7 @@ use crate::queue::queue;
 
 fn reader<'a>(queue: &'a Queue, status: &'a FeedStatus, accepted: &'a AtomicBool) -> Reader<'a> {
     Reader {
+        market: "KOSPI",
         queue,
         status,
         accepted,

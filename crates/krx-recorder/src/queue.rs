@@ -88,6 +88,12 @@ impl Queue {
         .await
     }
 
+    /// Puts in an event without waiting: in front of a hanging disk it is left for a task of its own.
+    pub fn event_when_there_is_room(&self, event: Event) {
+        let queue = self.clone();
+        tokio::spawn(async move { queue.event(event).await });
+    }
+
     async fn put(&self, entry: QueuedEntry) -> Result<(), JournalStopped> {
         let bytes = u32::try_from(entry_bytes(&entry)).unwrap_or(u32::MAX);
         self.room

@@ -55,7 +55,7 @@ impl Rates {
             bytes_per_s = (bytes - self.bytes) / seconds,
             rows_sealed = rows - self.rows,
             frames,
-            unexported_frames = frames.saturating_sub(load(&self.progress.frames_exported)),
+            frames_behind = self.progress.frames_behind(),
             quarantined = load(&self.progress.quarantined_sealed),
             silent_s,
             "rates"

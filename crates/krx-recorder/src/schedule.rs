@@ -44,6 +44,15 @@ impl Schedule {
         }
     }
 
+    /// When the next session opens, if `now` is past today's or today has none.
+    #[must_use]
+    pub fn over_until(self, now: Moment) -> Option<Moment> {
+        match self.at(now) {
+            Hours::ClosedUntil(opening) if opening.date() > now.date() => Some(opening),
+            Hours::ClosedUntil(_) | Hours::Open => None,
+        }
+    }
+
     /// Whether a market that sends no data at `now` must be taken for stalled.
     #[must_use]
     pub fn expects_data(self, now: Moment) -> bool {
@@ -112,6 +121,12 @@ mod tests {
         for (now, expected) in cases {
             assert_eq!(daily().at(kst(now)), expected, "{now}");
             assert_eq!(Schedule::Always.at(kst(now)), Hours::Open);
+            // Before the opening the day is not over: whoever starts early waits for it.
+            let later = match expected {
+                Hours::ClosedUntil(opening) if !now.starts_with(&opening.date().to_string()) => Some(opening),
+                _ => None,
+            };
+            assert_eq!(daily().over_until(kst(now)), later, "{now}");
         }
     }
 

@@ -1,9 +1,10 @@
 //! Signals: what an operator, systemd or cron asks for.
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::emulate_default_handler;
 use tokio::sync::mpsc;
+use tracing::info;
 
 use crate::exit::Failure;
 
@@ -25,7 +26,7 @@ pub fn listen() -> Result<(mpsc::UnboundedReceiver<Request>, Handle), Failure> {
         doing: "setting the signal handlers".into(),
         source,
     };
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1]).map_err(system)?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP]).map_err(system)?;
     let handle = signals.handle();
     let (sender, receiver) = mpsc::unbounded_channel();
     std::thread::Builder::new()
@@ -33,6 +34,11 @@ pub fn listen() -> Result<(mpsc::UnboundedReceiver<Request>, Handle), Failure> {
         .spawn(move || {
             let mut stopping = false;
             for signal in signals.forever() {
+                if signal == SIGHUP {
+                    // A terminal that goes away, or a supervisor that means "reload", must not end a recording.
+                    info!("SIGHUP: nothing is reloaded, the configuration is read at start only");
+                    continue;
+                }
                 let request = if signal == SIGUSR1 {
                     Request::SealNow
                 } else {

@@ -11,6 +11,7 @@ use axum::routing::get;
 use krx_store::{Market, Progress};
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tracing::info;
 
 use crate::exit::Failure;
 use crate::feed::FeedStatus;
@@ -40,7 +41,7 @@ struct MarketStatus {
     last_frame_us: i64,
     frames_journaled: u64,
     bytes_journaled: u64,
-    frames_exported: u64,
+    frames_behind: u64,
     rows_sealed: u64,
     quarantined_sealed: u64,
     files_sealed: u64,
@@ -63,7 +64,7 @@ impl From<&MarketView> for MarketStatus {
             last_frame_us: status.last_frame_us.load(Relaxed),
             frames_journaled: progress.frames_journaled.load(Relaxed),
             bytes_journaled: progress.bytes_journaled.load(Relaxed),
-            frames_exported: progress.frames_exported.load(Relaxed),
+            frames_behind: progress.frames_behind(),
             rows_sealed: progress.rows_sealed.load(Relaxed),
             quarantined_sealed: progress.quarantined_sealed.load(Relaxed),
             files_sealed: progress.files_sealed.load(Relaxed),
@@ -79,14 +80,19 @@ impl From<&MarketView> for MarketStatus {
 /// # Errors
 /// [`Failure::System`], when it is in use.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address)
+    let listener = TcpListener::bind(address)
         .await
         .map_err(|source| Failure::System {
             doing: format!(
                 "listening on status.listen = {address} (choose another port, or end what listens there)"
             ),
             source,
-        })
+        })?;
+    // With port 0 the system has chosen one.
+    if let Ok(address) = listener.local_addr() {
+        info!(%address, "status is served");
+    }
+    Ok(listener)
 }
 
 /// Answers until the task is dropped.

@@ -2,15 +2,17 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Counts since the process started; each has one writer.
+/// Counts since the process started, and two frame numbers; each has one writer.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Frames in the journal.
     pub frames_journaled: AtomicU64,
     /// Bytes of frames in the journal.
     pub bytes_journaled: AtomicU64,
-    /// Frames of which the export has taken note.
-    pub frames_exported: AtomicU64,
+    /// The number of the last frame in the journal, on its date.
+    pub last_frame_journaled: AtomicU64,
+    /// The number of the last frame that the export has decoded, on its date.
+    pub last_frame_exported: AtomicU64,
     /// Frames in sealed files.
     pub frames_sealed: AtomicU64,
     /// Rows in sealed trades files.
@@ -28,6 +30,13 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Frames in the journal that the export has not decoded yet. Around a change of date it may be off for a moment.
+    #[must_use]
+    pub fn frames_behind(&self) -> u64 {
+        let exported = self.last_frame_exported.load(Relaxed);
+        self.last_frame_journaled.load(Relaxed).saturating_sub(exported)
+    }
+
     pub(crate) fn add(counter: &AtomicU64, amount: u64) {
         counter.fetch_add(amount, Relaxed);
     }

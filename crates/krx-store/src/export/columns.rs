@@ -18,7 +18,7 @@ static KINDS: LazyLock<ArrayRef> =
 
 /// Columns being filled. What all rows of a frame share is filled in when the frame is done.
 #[derive(Debug, Default)]
-pub(crate) struct TradeColumns {
+pub struct TradeColumns {
     code: StringBuilder,
     trade_ts: TimestampMillisecondBuilder,
     price: Vec<i64>,
@@ -35,13 +35,15 @@ pub(crate) struct TradeColumns {
 }
 
 impl TradeColumns {
-    pub(crate) fn rows(&self) -> usize {
+    /// The number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
         self.price.len()
     }
 
     /// Adds a record; `midnight_ms` is the trading date's, in Korea, since the Unix epoch.
     #[inline]
-    pub(crate) fn push(&mut self, item: i16, midnight_ms: i64, trade: &Trade<'_>) {
+    pub fn push(&mut self, item: i16, midnight_ms: i64, trade: &Trade<'_>) {
         self.code.append_value(trade.code.as_str());
         self.trade_ts.append_option(
             trade
@@ -64,14 +66,17 @@ impl TradeColumns {
     }
 
     /// Fills in what the rows added since the last call share.
-    pub(crate) fn end_frame(&mut self, recv: Moment, frame: i64, session: i32) {
+    pub fn end_frame(&mut self, recv: Moment, frame: i64, session: i32) {
         self.recv_ts.resize(self.rows(), recv.0);
         self.frame.resize(self.rows(), frame);
         self.session.resize(self.rows(), session);
     }
 
     /// The rows so far, as Arrow arrays; none are left.
-    pub(crate) fn take(&mut self) -> RecordBatch {
+    ///
+    /// # Panics
+    /// When rows were pushed and their frame was not ended.
+    pub fn take(&mut self) -> RecordBatch {
         self.extra.append_nulls(std::mem::take(&mut self.extra_nulls));
         let kind = Int32Array::from(std::mem::take(&mut self.kind));
         let kind = DictionaryArray::try_new(kind, Arc::clone(&KINDS)).expect("a kind is an index into ALL");

@@ -29,6 +29,8 @@ pub(crate) enum SealReason {
     SessionEnd,
     /// The recorder stopped.
     Stop,
+    /// The journal is damaged behind it: the missing frames shall be missing between two files, not within one.
+    Damage,
 }
 
 impl SealReason {
@@ -42,6 +44,7 @@ impl SealReason {
             Self::Asked => "asked",
             Self::SessionEnd => "session_end",
             Self::Stop => "stop",
+            Self::Damage => "damage",
         }
     }
 }

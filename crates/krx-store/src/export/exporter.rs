@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use chrono::{Days, NaiveDate};
@@ -100,6 +101,7 @@ impl Exporter {
                     Progress::add(&self.progress.journal_damage, 1);
                     error!(market = %self.market, segment = %name, from = span.start, to = span.end,
                         "journal is damaged; the frames in this stretch are lost, what follows is exported");
+                    self.seal(SealReason::Damage)?;
                 }
                 Followed::CaughtUp => {
                     let Some(tail) = &self.tail else { return Ok(()) };
@@ -142,7 +144,7 @@ impl Exporter {
         if let Some(reason) = self
             .segment
             .as_ref()
-            .and_then(|segment| self.limits.before(segment.partition, head.at))
+            .and_then(|segment| self.limits.before(segment.partition(), head.at))
         {
             self.seal(reason)?;
         }
@@ -158,15 +160,8 @@ impl Exporter {
             }
         };
         let payload = self.follower.payload();
-        segment.add(
-            &self.data,
-            &self.market,
-            &mut self.decoder,
-            &head,
-            payload,
-            &self.progress,
-        )?;
-        Progress::add(&self.progress.frames_exported, 1);
+        segment.add(&mut self.decoder, &head, payload, &self.progress)?;
+        self.progress.last_frame_exported.store(head.frame, Relaxed);
         match self.limits.after(segment.rows()) {
             Some(reason) => self.seal(reason),
             None => Ok(()),
@@ -181,7 +176,7 @@ impl Exporter {
         let reason = self
             .segment
             .as_ref()
-            .and_then(|segment| self.limits.at_event(segment.partition, head.at, &event));
+            .and_then(|segment| self.limits.at_event(segment.partition(), head.at, &event));
         match reason {
             Some(reason) => self.seal(reason),
             None => Ok(()),
@@ -205,7 +200,7 @@ impl Exporter {
         let Some(segment) = self.segment.take() else {
             return Ok(());
         };
-        let sealed = segment.seal(&self.data, &self.market)?;
+        let sealed = segment.seal()?;
         let footer = &sealed.footer;
         if let Some(date) = &mut self.date {
             assert!(footer.first_frame > date.covered, "I1: no frame is sealed twice");
@@ -242,7 +237,8 @@ impl Exporter {
                 Some(current) if current.date == name.date => current.covered,
                 _ => last_sealed(&self.data, &self.market, name.date)?.frame,
             };
-            let kept = self.keep_days > 0 && name.date + Days::new(self.keep_days.into()) >= today;
+            let kept_until = name.date.checked_add_days(Days::new(self.keep_days.into()));
+            let kept = self.keep_days > 0 && kept_until.is_none_or(|last| last >= today);
             if covered < last_frame || kept {
                 break;
             }

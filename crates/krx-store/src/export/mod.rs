@@ -21,8 +21,10 @@ use std::fs;
 use chrono::NaiveDate;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
+pub use columns::TradeColumns;
 pub use exporter::{ExportConfig, Exporter};
-pub use schema::{quarantine_schema, trades_schema};
+pub use schema::{Footer, quarantine_schema, trades_schema};
+pub use segment::{OpenSegment, Sealed};
 
 use crate::error::{StoreError, at, parquet_at};
 use crate::journal::Last;

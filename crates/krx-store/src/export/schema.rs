@@ -54,14 +54,18 @@ pub fn quarantine_schema() -> SchemaRef {
     ]))
 }
 
-/// How trades are encoded: deltas where values rise with the order of arrival, dictionaries where they recur.
-/// One row group holds a whole segment, so that each dictionary is written once.
+/// How trades are encoded: deltas where values rise with the order of arrival, dictionaries where they recur, and
+/// split bytes where they are mostly small (docs/adr/0011). One row group holds a whole segment, so that each
+/// dictionary is written once.
 pub(crate) fn trades_properties(rows_max: u64) -> WriterProperties {
     let mut builder = common_properties(rows_max);
-    for name in ["trade_ts", "trade_time", "recv_ts", "frame", "session", "item"] {
+    let deltas = ["trade_ts", "trade_time", "recv_ts", "frame", "session"];
+    let deltas = deltas.map(|name| (name, Encoding::DELTA_BINARY_PACKED));
+    let splits = ["volume", "item"].map(|name| (name, Encoding::BYTE_STREAM_SPLIT));
+    for (name, encoding) in deltas.into_iter().chain(splits) {
         builder = builder
             .set_column_dictionary_enabled(ColumnPath::from(name), false)
-            .set_column_encoding(ColumnPath::from(name), Encoding::DELTA_BINARY_PACKED);
+            .set_column_encoding(ColumnPath::from(name), encoding);
     }
     builder.build()
 }
@@ -90,19 +94,25 @@ fn common_properties(rows_max: u64) -> parquet::file::properties::WriterProperti
 
 /// What a sealed file covers: its footer's key-values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Footer {
-    pub(crate) market: String,
-    pub(crate) date: NaiveDate,
-    pub(crate) first_frame: u64,
-    pub(crate) last_frame: u64,
-    /// Of the trades file.
-    pub(crate) rows: u64,
-    /// Of the quarantine file of the same name.
-    pub(crate) quarantined: u64,
-    pub(crate) first_recv: Moment,
-    pub(crate) last_recv: Moment,
+pub struct Footer {
+    /// The market.
+    pub market: String,
+    /// The trading date.
+    pub date: NaiveDate,
+    /// The first frame covered.
+    pub first_frame: u64,
+    /// The last one.
+    pub last_frame: u64,
+    /// Rows of the trades file.
+    pub rows: u64,
+    /// Rows of the quarantine file of the same name.
+    pub quarantined: u64,
+    /// When the first frame was read.
+    pub first_recv: Moment,
+    /// When the last one was.
+    pub last_recv: Moment,
     /// The highest session known when the segment ended.
-    pub(crate) last_session: Option<u32>,
+    pub last_session: Option<u32>,
 }
 
 impl Footer {
@@ -141,7 +151,8 @@ impl Footer {
     }
 
     /// Reads a footer back; `None` when one of its values is missing or none of ours.
-    pub(crate) fn read(metadata: &FileMetaData) -> Option<Self> {
+    #[must_use]
+    pub fn read(metadata: &FileMetaData) -> Option<Self> {
         let pairs = metadata.key_value_metadata()?;
         let value = |key: &str| {
             let key = format!("krx.{key}");

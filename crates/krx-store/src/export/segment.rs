@@ -22,9 +22,11 @@ const QUARANTINE_BYTES_MAX: usize = 1 << 20;
 const QUARANTINE_ROWS_MAX: usize = 8192;
 
 /// A segment with at least one frame, not sealed yet.
-pub(crate) struct OpenSegment {
-    pub(crate) footer: Footer,
-    pub(crate) partition: Moment,
+pub struct OpenSegment {
+    data: DataDir,
+    market: Market,
+    footer: Footer,
+    partition: Moment,
     midnight_ms: i64,
     trades: StagedFile,
     columns: TradeColumns,
@@ -57,16 +59,21 @@ impl BatchSink for FrameSink<'_> {
 
 /// What was sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Sealed {
-    pub(crate) name: SealedName,
-    pub(crate) footer: Footer,
+pub struct Sealed {
+    /// The trades file.
+    pub name: SealedName,
+    /// What it covers.
+    pub footer: Footer,
     /// Of both files together.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
 }
 
 impl OpenSegment {
-    /// Begins a segment with the frame that `head` is of.
-    pub(crate) fn begin(
+    /// Begins a segment with the frame that `head` is of; `partition` is the start of its time partition.
+    ///
+    /// # Errors
+    /// [`StoreError`], when staging cannot be written.
+    pub fn begin(
         data: &DataDir,
         market: &Market,
         date: NaiveDate,
@@ -76,6 +83,8 @@ impl OpenSegment {
     ) -> Result<Self, StoreError> {
         let path = data.staged(Dataset::Trades, market);
         Ok(Self {
+            data: data.clone(),
+            market: market.clone(),
             footer: Footer::new(market, date, head.frame, head.at),
             partition,
             midnight_ms: midnight_ms(date),
@@ -87,10 +96,11 @@ impl OpenSegment {
     }
 
     /// Decodes a frame into the segment.
-    pub(crate) fn add(
+    ///
+    /// # Errors
+    /// [`StoreError`], when staging cannot be written.
+    pub fn add(
         &mut self,
-        data: &DataDir,
-        market: &Market,
         decoder: &mut Decoder,
         head: &RecordHead,
         payload: &[u8],
@@ -127,18 +137,28 @@ impl OpenSegment {
         if self.quarantine_columns.raw_bytes() >= QUARANTINE_BYTES_MAX
             || self.quarantine_columns.rows() >= QUARANTINE_ROWS_MAX
         {
-            self.write_quarantine(data, market)?;
+            self.write_quarantine()?;
         }
         Ok(())
     }
 
+    /// The start of the segment's time partition.
+    #[must_use]
+    pub fn partition(&self) -> Moment {
+        self.partition
+    }
+
     /// Rows of both datasets.
-    pub(crate) fn rows(&self) -> u64 {
+    #[must_use]
+    pub fn rows(&self) -> u64 {
         self.footer.rows + self.footer.quarantined
     }
 
     /// Seals the segment. The quarantine goes first: the trades file is the commit record of both.
-    pub(crate) fn seal(mut self, data: &DataDir, market: &Market) -> Result<Sealed, StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError`]; the frames are then still in the journal, and in no dataset.
+    pub fn seal(mut self) -> Result<Sealed, StoreError> {
         let footer = self.footer.clone();
         let name = SealedName {
             dataset: Dataset::Trades,
@@ -151,28 +171,30 @@ impl OpenSegment {
         }
         let mut bytes = 0;
         if footer.quarantined > 0 {
-            self.write_quarantine(data, market)?;
+            self.write_quarantine()?;
         }
         if let Some(quarantine) = self.quarantine.take() {
-            let dir = data.partition(Dataset::Quarantine, footer.date, market);
+            let dir = self
+                .data
+                .partition(Dataset::Quarantine, footer.date, &self.market);
             let name = SealedName {
                 dataset: Dataset::Quarantine,
                 ..name
             };
             bytes += quarantine.seal(&dir.join(name.to_string()), &footer, footer.quarantined)?;
         }
-        let dir = data.partition(Dataset::Trades, footer.date, market);
+        let dir = self.data.partition(Dataset::Trades, footer.date, &self.market);
         bytes += self
             .trades
             .seal(&dir.join(name.to_string()), &footer, footer.rows)?;
         Ok(Sealed { name, footer, bytes })
     }
 
-    fn write_quarantine(&mut self, data: &DataDir, market: &Market) -> Result<(), StoreError> {
+    fn write_quarantine(&mut self) -> Result<(), StoreError> {
         let file = match &mut self.quarantine {
             Some(file) => file,
             None => {
-                let path = data.staged(Dataset::Quarantine, market);
+                let path = self.data.staged(Dataset::Quarantine, &self.market);
                 self.quarantine.insert(StagedFile::create(
                     path,
                     quarantine_schema(),

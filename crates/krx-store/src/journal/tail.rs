@@ -70,7 +70,6 @@ impl Tail {
             (Some(first), _) if segment < first => Readable::Whole,
             (None, _) => Readable::Whole,
             (Some(_), Some(synced)) if segment < synced.segment => Readable::Whole,
-            (Some(_), Some(synced)) if segment == synced.segment && state.closed => Readable::Whole,
             (Some(_), Some(synced)) if segment == synced.segment => Readable::Until(synced.offset),
             (Some(_), _) => Readable::Until(0),
         }

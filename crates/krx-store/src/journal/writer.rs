@@ -156,6 +156,7 @@ impl Writer {
                 What::Frame(payload) => {
                     self.last.frame += 1;
                     self.push(RecordKind::Frame, entry.at, payload.as_ref())?;
+                    self.progress.last_frame_journaled.store(self.last.frame, Relaxed);
                     Progress::add(&self.progress.frames_journaled, 1);
                     Progress::add(&self.progress.bytes_journaled, payload.as_ref().len() as u64);
                 }

@@ -1,0 +1,48 @@
+# What people call. Everything it makes lies in target/, .venv/ and data/.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+CARGO ?= cargo
+FRAMES := target/bench/frames.jsonl
+FRAMES_RECORDS ?= 2000000
+
+.PHONY: help build demo test test-rust test-readers check bench bench-peers frames
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+# Always the whole workspace: cargo builds the dependencies anew for each other choice of packages.
+build: ## build the programs: target/release/krx-recorder, krx-simulator and what tests and measures them
+	$(CARGO) build --release --locked --workspace --bins
+
+demo: build ## record a simulated day of both markets and read it back
+	target/release/krx-demo
+
+test: test-rust test-readers ## pass all tests
+
+test-rust: build ## unit, property and end-to-end tests
+	$(CARGO) test --release --locked --workspace
+
+test-readers: build ## DuckDB, pandas, polars and pyarrow read what is recorded, also while it is
+	scripts/python-env.sh
+	.venv/bin/python -m pytest -q tests/readers benches/peers
+
+check: ## what CI runs before the tests: formatting, lints, documentation, dependencies
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps --document-private-items
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline check licenses bans sources; \
+	else echo "cargo-deny is not installed: dependencies not checked (cargo install cargo-deny)"; fi
+
+frames: $(FRAMES) ## write the frames file that the benchmarks read
+
+$(FRAMES): | build
+	mkdir -p $(@D)
+	target/release/krx-simulator --write-frames $@.partial --records $(FRAMES_RECORDS)
+	mv $@.partial $@
+
+bench: frames ## each stage by itself
+	KRX_FRAMES=$(abspath $(FRAMES)) $(CARGO) bench --locked --workspace --bench stages
+
+bench-peers: frames ## beside what people would use instead: the same frames, one run, ratios
+	scripts/python-env.sh
+	benches/peers/run.sh $(abspath $(FRAMES))

@@ -1,0 +1,190 @@
+//! What the benchmarks share: a frames file in memory, and each stage of the recorder run over it.
+//!
+//! A frames file has one message a line, as `krx-simulator --write-frames` writes it.
+
+use std::hint::black_box;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use krx_protocol::{BatchSink, Decoder, Reason, Trade};
+use krx_store::export::{OpenSegment, Sealed, TradeColumns};
+use krx_store::journal::{JournalConfig, RecordHead, RecordKind, What};
+use krx_store::{DataDir, Entry, Market, Moment, Progress, Writer};
+
+/// Messages in memory.
+#[derive(Debug)]
+pub struct Frames {
+    text: Vec<u8>,
+    ends: Vec<usize>,
+    /// Records in all of them.
+    pub records: u64,
+}
+
+/// 2026-11-20 09:00 in Korea, when the first frame is taken to have come.
+const START: Moment = Moment(1_795_132_800_000_000);
+
+/// Between frames: a tenth of the design load's 166 messages a second.
+const FRAME_US: i64 = 600;
+
+impl Frames {
+    /// Reads a frames file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text =
+            std::fs::read(path).with_context(|| format!("reading the frames file {}", path.display()))?;
+        let ends = text
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'\n')
+            .map(|(index, _)| index)
+            .collect();
+        let mut frames = Self {
+            text,
+            ends,
+            records: 0,
+        };
+        let mut sink = Count::default();
+        let mut decoder = Decoder::new();
+        for frame in frames.iter() {
+            decoder.decode(frame, &mut sink);
+        }
+        frames.records = sink.0;
+        Ok(frames)
+    }
+
+    /// The messages.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.ends.iter().scan(0, |start, end| {
+            let frame = &self.text[*start..*end];
+            *start = end + 1;
+            Some(frame)
+        })
+    }
+
+    /// How many messages.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Bytes of all messages.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.text.len() - self.ends.len()
+    }
+}
+
+#[derive(Default)]
+struct Count(u64);
+
+impl BatchSink for Count {
+    fn trade(&mut self, _: i16, _: &Trade<'_>) {
+        self.0 += 1;
+    }
+
+    fn reject(&mut self, _: Option<i16>, _: Reason, _: &str, _: &[u8]) {}
+}
+
+struct Columns(TradeColumns);
+
+impl BatchSink for Columns {
+    #[inline]
+    fn trade(&mut self, item: i16, trade: &Trade<'_>) {
+        self.0.push(item, 0, trade);
+    }
+
+    fn reject(&mut self, _: Option<i16>, _: Reason, _: &str, _: &[u8]) {}
+}
+
+fn heads() -> impl Iterator<Item = (u64, Moment)> {
+    (1..).zip((0..).map(|index: i64| Moment(START.0 + index * FRAME_US)))
+}
+
+/// Stage 1: frames in memory to Arrow columns, in batches as the exporter makes them. Gives the rows.
+#[must_use]
+pub fn decode(frames: &Frames) -> u64 {
+    let (mut decoder, mut sink, mut rows) = (Decoder::new(), Columns(TradeColumns::default()), 0);
+    for (frame, (number, at)) in frames.iter().zip(heads()) {
+        decoder.decode(frame, &mut sink);
+        sink.0.end_frame(at, number.cast_signed(), 1);
+        if sink.0.rows() >= 8192 {
+            rows += black_box(sink.0.take()).num_rows() as u64;
+        }
+    }
+    rows + black_box(sink.0.take()).num_rows() as u64
+}
+
+/// Stage 2: frames in memory to sealed Parquet segments of a million rows, on one thread: decode, encode, compress,
+/// sync, read back, rename.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn seal(frames: &Frames, dir: &Path) -> Result<Vec<Sealed>> {
+    const ROWS_MAX: u64 = 1_000_000;
+    let (data, market) = (DataDir::new(dir), market()?);
+    let (mut decoder, progress) = (Decoder::new(), Progress::default());
+    let mut open: Option<OpenSegment> = None;
+    let mut sealed = Vec::new();
+    for (payload, (frame, at)) in frames.iter().zip(heads()) {
+        let head = RecordHead {
+            kind: RecordKind::Frame,
+            session: 1,
+            frame,
+            at,
+            len: payload.len(),
+        };
+        let segment = match &mut open {
+            Some(segment) => segment,
+            None => open.insert(OpenSegment::begin(
+                &data,
+                &market,
+                START.date(),
+                START,
+                ROWS_MAX,
+                &head,
+            )?),
+        };
+        segment.add(&mut decoder, &head, payload, &progress)?;
+        if segment.rows() >= ROWS_MAX {
+            sealed.extend(open.take().map(OpenSegment::seal).transpose()?);
+        }
+    }
+    sealed.extend(open.take().map(OpenSegment::seal).transpose()?);
+    Ok(sealed)
+}
+
+/// Frames in memory to the journal, one write a batch of 64 frames, until the last is synced.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn journal(frames: &Frames, dir: &Path) -> Result<()> {
+    let config = JournalConfig {
+        sync_interval: std::time::Duration::from_millis(50),
+        segment_bytes: 64 << 20,
+    };
+    let mut writer = Writer::open(&DataDir::new(dir), &market()?, config, std::sync::Arc::default())?;
+    let entries: Vec<_> = frames
+        .iter()
+        .zip(heads())
+        .map(|(frame, (_, at))| Entry {
+            at,
+            what: What::Frame(frame),
+        })
+        .collect();
+    for batch in entries.chunks(64) {
+        writer.append(batch)?;
+    }
+    Ok(writer.close()?)
+}
+
+fn market() -> Result<Market> {
+    Ok("KOSPI".parse()?)
+}

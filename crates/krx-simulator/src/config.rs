@@ -1,0 +1,120 @@
+//! What a simulated exchange is told to be.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::control::Key;
+use crate::cursor::Pace;
+use crate::event::EventFormat;
+use crate::fault::Fault;
+use crate::market::Market;
+use crate::timetable::HalfSecond;
+use crate::universe::Universe;
+
+/// When the reply to a good `init` is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InitReply {
+    /// Before the first data message.
+    Answered,
+    /// Never.
+    Silent,
+    /// After the first data message.
+    Late,
+}
+
+/// What happens to a second session of the same market and key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecondSession {
+    /// It takes the place of the first, which gets a close frame.
+    Displace,
+    /// It is refused with an error.
+    Refuse,
+}
+
+/// How every client is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefuseAll {
+    /// By a JSON-RPC error in answer to `init`.
+    Json,
+    /// By HTTP status 401 in answer to the upgrade.
+    Http,
+}
+
+/// What a day is made from.
+#[derive(Debug, Clone)]
+pub struct DayConfig {
+    /// The listed issues.
+    pub universe: Universe,
+    /// The same seed makes the same day.
+    pub seed: u64,
+    /// Trades a day, of both markets together; signals come on top of them.
+    pub trades_per_day: u64,
+    /// What is earlier in the day is passed over.
+    pub start: HalfSecond,
+}
+
+impl Default for DayConfig {
+    fn default() -> DayConfig {
+        DayConfig {
+            universe: Universe::synthetic(),
+            seed: 1,
+            trades_per_day: 12_000_000,
+            start: HalfSecond::DAY_START,
+        }
+    }
+}
+
+/// Everything a simulated exchange is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The day that is served.
+    pub day: DayConfig,
+    /// The markets that are served; the other path is unknown then.
+    pub markets: Vec<Market>,
+    /// How fast the day passes.
+    pub pace: Pace,
+    /// Whether another day, of the next seed, follows at the end of each.
+    pub repeat: bool,
+    /// Whether to stop when every market's day was sent and the clients have left.
+    pub exit_at_end: bool,
+    /// The keys that are accepted; none: all.
+    pub keys: Vec<Key>,
+    /// Refuses everybody.
+    pub refuse: Option<RefuseAll>,
+    /// When the reply to a good `init` is sent.
+    pub init_reply: InitReply,
+    /// What happens to a second session of the same market and key.
+    pub second_session: SecondSession,
+    /// How often the exchange sends heartbeats of its own; `None`: never.
+    pub heartbeat_interval: Option<Duration>,
+    /// What goes wrong, and when.
+    pub faults: Vec<Fault>,
+    /// The file that everything sent is written to.
+    pub ledger: Option<PathBuf>,
+    /// With it `wss://` is served instead of `ws://`.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// How events are written to standard output.
+    pub events: EventFormat,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            day: DayConfig::default(),
+            markets: Market::ALL.to_vec(),
+            pace: Pace::Speed(1.0),
+            repeat: false,
+            exit_at_end: false,
+            keys: Vec::new(),
+            refuse: None,
+            init_reply: InitReply::Answered,
+            second_session: SecondSession::Displace,
+            heartbeat_interval: Some(Duration::from_secs(30)),
+            faults: Vec::new(),
+            ledger: None,
+            tls: None,
+            events: EventFormat::Text,
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! Where a feed is in its day, and when the next message is due. Time is passed in.
+
+use std::num::NonZeroU64;
+use std::time::{Duration, Instant};
+
+use crate::day::Day;
+use crate::market::Market;
+use crate::packing::DayMessage;
+use crate::timetable::HalfSecond;
+use crate::universe::Universe;
+
+/// How a rate is kept: messages that have become due are sent this often.
+const RATE_SLICE: Duration = Duration::from_millis(10);
+
+/// How much of a rate may be caught up at once after a hold-up; more is given up.
+const RATE_BACKLOG_MAX: Duration = Duration::from_secs(1);
+
+/// The messages that are passed over before others get their turn: some milliseconds of work.
+const SKIP_MAX: u32 = 1_000;
+
+/// How fast the day passes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pace {
+    /// So many simulated seconds in a real one. The day goes on while nobody listens.
+    Speed(f64),
+    /// As fast as the client reads. The day waits while nobody listens.
+    Max,
+    /// So many records in a real second, over all markets served. The day waits while nobody listens.
+    Rate(NonZeroU64),
+}
+
+/// What a day is made from.
+#[derive(Debug, Clone)]
+pub(crate) struct DaySource {
+    pub(crate) universe: Universe,
+    pub(crate) market: Market,
+    pub(crate) seed: u64,
+    /// Trades in the whole day of this market.
+    pub(crate) trades: u64,
+    /// What is earlier is passed over.
+    pub(crate) start: HalfSecond,
+    /// Whether another day follows at the end of each.
+    pub(crate) repeat: bool,
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Send this.
+    Send(DayMessage),
+    /// Nothing is due before that time; without one, nothing will ever be.
+    Wait(Option<Instant>),
+    /// A day is over; asked again, the next one begins or silence does.
+    DayComplete(DayTotals),
+}
+
+/// What was sent of a day.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct DayTotals {
+    pub(crate) messages: u64,
+    pub(crate) records: u64,
+    /// Records that fell due while nobody listened.
+    pub(crate) missed: u64,
+}
+
+/// One feed's place in its day.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    source: DaySource,
+    pace: Pace,
+    day: Option<Day>,
+    /// The next message, once it is known.
+    next: Option<DayMessage>,
+    totals: DayTotals,
+    /// When the simulated start of the present day was, or will be.
+    opened: Option<Instant>,
+    days: u64,
+    allowance: Allowance,
+}
+
+impl Cursor {
+    /// At the start of the day. Of a [`Pace::Rate`], `pace` names this market's part.
+    pub(crate) fn new(source: DaySource, pace: Pace) -> Cursor {
+        let day = Some(Day::new(
+            &source.universe,
+            source.market,
+            source.seed,
+            source.trades,
+        ));
+        Cursor {
+            source,
+            pace,
+            day,
+            next: None,
+            totals: DayTotals::default(),
+            opened: None,
+            days: 0,
+            allowance: Allowance::default(),
+        }
+    }
+
+    /// A session begins: `opened` is when the market's first one did.
+    pub(crate) fn begin_session(&mut self, opened: Instant, now: Instant) {
+        self.opened.get_or_insert(opened);
+        self.allowance = Allowance {
+            records: 0,
+            counted_at: Some(now),
+        };
+    }
+
+    /// What to do at `now` while a client listens.
+    pub(crate) fn step(&mut self, now: Instant) -> Step {
+        match self.look_ahead() {
+            Ahead::Message(_) => {}
+            Ahead::Searching => return Step::Wait(Some(now)),
+            Ahead::DayComplete(totals) => return Step::DayComplete(totals),
+            Ahead::Nothing => return Step::Wait(None),
+        }
+        let wait = match self.pace {
+            Pace::Max => None,
+            Pace::Rate(rate) => self.allowance.wait(rate.get(), now),
+            Pace::Speed(speed) => self.due(speed).filter(|&due| due > now),
+        };
+        match wait {
+            Some(until) => Step::Wait(Some(until)),
+            None => match self.next.take() {
+                Some(message) => {
+                    self.totals.messages += 1;
+                    self.totals.records += u64::from(message.records);
+                    self.allowance.records -= i64::from(message.records);
+                    Step::Send(message)
+                }
+                None => Step::Wait(None),
+            },
+        }
+    }
+
+    /// Passes over what fell due by `now` while nobody listened: some of it, until it answers
+    /// [`Step::Wait`] with a later time.
+    pub(crate) fn skip_missed(&mut self, now: Instant) -> Step {
+        let (Pace::Speed(speed), Some(_)) = (self.pace, self.opened) else {
+            return Step::Wait(None);
+        };
+        for _ in 0..SKIP_MAX {
+            match self.look_ahead() {
+                Ahead::Message(records) => match self.due(speed) {
+                    Some(due) if due <= now => {
+                        self.totals.missed += u64::from(records);
+                        self.next = None;
+                    }
+                    due => return Step::Wait(due),
+                },
+                Ahead::Searching => break,
+                Ahead::DayComplete(totals) => return Step::DayComplete(totals),
+                Ahead::Nothing => return Step::Wait(None),
+            }
+        }
+        Step::Wait(Some(now))
+    }
+
+    /// Makes the next message known, within bounds.
+    fn look_ahead(&mut self) -> Ahead {
+        if let Some(message) = &self.next {
+            return Ahead::Message(message.records);
+        }
+        let Some(day) = &mut self.day else {
+            return Ahead::Nothing;
+        };
+        for _ in 0..SKIP_MAX {
+            match day.next_message() {
+                Some(message) if message.at <= self.source.start => {}
+                Some(message) => {
+                    let records = message.records;
+                    self.next = Some(message);
+                    return Ahead::Message(records);
+                }
+                None => return Ahead::DayComplete(self.end_day()),
+            }
+        }
+        Ahead::Searching
+    }
+
+    fn end_day(&mut self) -> DayTotals {
+        self.day = None;
+        if self.source.repeat {
+            self.days += 1;
+            let seed = self.source.seed.wrapping_add(self.days);
+            self.day = Some(Day::new(
+                &self.source.universe,
+                self.source.market,
+                seed,
+                self.source.trades,
+            ));
+            if let Pace::Speed(speed) = self.pace {
+                self.opened = self.opened.and_then(|opened| {
+                    opened.checked_add(real_time(HalfSecond::DAY_END.since(self.source.start), speed))
+                });
+            }
+        }
+        std::mem::take(&mut self.totals)
+    }
+
+    fn due(&self, speed: f64) -> Option<Instant> {
+        let simulated = self.next.as_ref()?.at.since(self.source.start);
+        self.opened?.checked_add(real_time(simulated, speed))
+    }
+}
+
+enum Ahead {
+    Message(u32),
+    Searching,
+    DayComplete(DayTotals),
+    Nothing,
+}
+
+fn real_time(simulated: Duration, speed: f64) -> Duration {
+    // Speeds so slow that a day takes longer than any clock can tell never get there.
+    Duration::try_from_secs_f64(simulated.as_secs_f64() / speed).unwrap_or(Duration::MAX)
+}
+
+/// The records that may be sent at a rate: it grows with time and shrinks with what is sent.
+#[derive(Debug, Default)]
+struct Allowance {
+    records: i64,
+    counted_at: Option<Instant>,
+}
+
+impl Allowance {
+    /// Until when to wait before the next message, if at all.
+    fn wait(&mut self, records_per_second: u64, now: Instant) -> Option<Instant> {
+        if self.records > 0 {
+            return None;
+        }
+        let since = self
+            .counted_at
+            .map_or(Duration::ZERO, |then| now.saturating_duration_since(then));
+        if since < RATE_SLICE {
+            return Some(now + (RATE_SLICE - since));
+        }
+        // Time that was not enough for a whole record is kept for the next slice.
+        let counted = since.min(RATE_BACKLOG_MAX);
+        let earned = counted.as_micros() * u128::from(records_per_second) / 1_000_000;
+        let spent = earned * 1_000_000 / u128::from(records_per_second);
+        let kept = counted.saturating_sub(Duration::from_micros(u64::try_from(spent).unwrap_or(u64::MAX)));
+        self.counted_at = now.checked_sub(kept);
+        self.records = self
+            .records
+            .saturating_add(i64::try_from(earned).unwrap_or(i64::MAX));
+        (self.records <= 0).then(|| now + RATE_SLICE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(trades: u64) -> DaySource {
+        DaySource {
+            universe: Universe::synthetic(),
+            market: Market::Kospi,
+            seed: 1,
+            trades,
+            start: HalfSecond::DAY_START,
+            repeat: false,
+        }
+    }
+
+    fn cursor(source: DaySource, pace: Pace, now: Instant) -> Cursor {
+        let mut cursor = Cursor::new(source, pace);
+        cursor.begin_session(now, now);
+        cursor
+    }
+
+    /// What is sent at `now`, and what there is to do then.
+    fn drain(cursor: &mut Cursor, now: Instant) -> (Vec<DayMessage>, Step) {
+        let mut sent = Vec::new();
+        loop {
+            match cursor.step(now) {
+                Step::Send(message) => sent.push(message),
+                Step::Wait(Some(until)) if until <= now => {}
+                step => return (sent, step),
+            }
+        }
+    }
+
+    #[test]
+    fn at_full_speed_the_whole_day_is_due_at_once() {
+        let now = Instant::now();
+        let mut cursor = cursor(source(20_000), Pace::Max, now);
+        let (sent, step) = drain(&mut cursor, now);
+        let Step::DayComplete(totals) = step else {
+            panic!("{step:?}")
+        };
+        assert_eq!(totals.messages, u64::try_from(sent.len()).unwrap());
+        assert_eq!(
+            totals.records,
+            sent.iter().map(|message| u64::from(message.records)).sum::<u64>()
+        );
+        assert!(matches!(cursor.step(now), Step::Wait(None)));
+    }
+
+    #[test]
+    fn at_a_speed_messages_are_due_at_their_time() {
+        let opened = Instant::now();
+        let mut cursor = cursor(source(20_000), Pace::Speed(60.0), opened);
+        // Half a minute of real time is half an hour of the simulated day.
+        let (sent, step) = drain(&mut cursor, opened + Duration::from_secs(30));
+        assert!(sent.iter().all(|message| message.at <= HalfSecond::at(9, 0, 0)));
+        let Step::Wait(Some(until)) = step else {
+            panic!("{step:?}")
+        };
+        assert!(until > opened + Duration::from_secs(30));
+        let (burst, _) = drain(&mut cursor, opened + Duration::from_secs_f64(30.05));
+        assert!(
+            burst.iter().map(|message| message.records).sum::<u32>() > 100,
+            "the opening auction"
+        );
+    }
+
+    #[test]
+    fn what_falls_due_unheard_is_missed() {
+        let opened = Instant::now();
+        let mut all = cursor(source(20_000), Pace::Max, opened);
+        let day: Vec<String> = drain(&mut all, opened)
+            .0
+            .iter()
+            .map(|message| message.text.to_string())
+            .collect();
+        let mut cursor = cursor(source(20_000), Pace::Speed(60.0), opened);
+        let (sent, _) = drain(&mut cursor, opened + Duration::from_secs(31));
+        let later = opened + Duration::from_secs(60);
+        while matches!(cursor.skip_missed(later), Step::Wait(Some(until)) if until <= later) {}
+        let (after, _) = drain(&mut cursor, later + Duration::from_secs(5));
+        let resumed = day
+            .iter()
+            .position(|text| *text == after[0].text.as_str())
+            .unwrap();
+        assert!(resumed > sent.len(), "resumed at {resumed} after {}", sent.len());
+        assert!(after[0].at >= HalfSecond::at(9, 30, 0));
+    }
+
+    #[test]
+    fn a_rate_is_kept_and_a_hold_up_is_not_caught_up() {
+        for rate in [150_u64, 40_000] {
+            let mut now = Instant::now();
+            let mut cursor = cursor(source(1_000_000), Pace::Rate(NonZeroU64::new(rate).unwrap()), now);
+            let mut sent = 0;
+            let mut slices = 0;
+            while slices < 1_000 {
+                now += Duration::from_millis(10);
+                slices += 1;
+                sent += drain(&mut cursor, now)
+                    .0
+                    .iter()
+                    .map(|message| u64::from(message.records))
+                    .sum::<u64>();
+            }
+            assert!(
+                sent.abs_diff(10 * rate) <= 100,
+                "{sent} records in 10 s at {rate}/s"
+            );
+            now += Duration::from_secs(3_600);
+            let burst: u64 = drain(&mut cursor, now)
+                .0
+                .iter()
+                .map(|message| u64::from(message.records))
+                .sum();
+            assert!(burst <= rate + 50, "{burst} records after an hour's hold-up");
+        }
+    }
+
+    #[test]
+    fn the_start_passes_over_what_is_earlier() {
+        let now = Instant::now();
+        let start = HalfSecond::at(15, 29, 0);
+        let mut cursor = cursor(
+            DaySource {
+                start,
+                ..source(20_000)
+            },
+            Pace::Max,
+            now,
+        );
+        let (sent, _) = drain(&mut cursor, now);
+        assert!(sent[0].at > start && sent[0].at < HalfSecond::at(15, 31, 0));
+    }
+
+    #[test]
+    fn a_repeated_day_is_the_next_seeds() {
+        let now = Instant::now();
+        let mut cursor = cursor(
+            DaySource {
+                repeat: true,
+                ..source(20_000)
+            },
+            Pace::Speed(1e9),
+            now,
+        );
+        let later = now + Duration::from_millis(1);
+        let (first, step) = drain(&mut cursor, later);
+        assert!(matches!(step, Step::DayComplete(_)));
+        let (second, _) = drain(&mut cursor, later);
+        let mut next = Day::new(&Universe::synthetic(), Market::Kospi, 2, 20_000);
+        assert_eq!(second[0].text, next.next_message().unwrap().text);
+        assert_ne!(first[0].text, second[0].text);
+    }
+}

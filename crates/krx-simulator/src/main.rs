@@ -1,0 +1,89 @@
+//! `krx-simulator`: a simulated exchange on loopback. See `--help`.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod options;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use krx_simulator::{SimulatorError, serve, write_frames};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::options::Options;
+
+/// Threads for the feeds: one a market.
+const WORKERS: usize = 2;
+
+fn main() -> ExitCode {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            // Whoever asked for help and closed the pipe got what they wanted.
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::from(64),
+            };
+        }
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("krx-simulator: {error}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// The exit code after sysexits.h.
+fn exit_code(error: &SimulatorError) -> u8 {
+    match error {
+        SimulatorError::NotLoopback(_) => 64,
+        SimulatorError::Issues(_) | SimulatorError::Tls { .. } => 78,
+        _ => 74,
+    }
+}
+
+fn run(options: &Options) -> Result<(), SimulatorError> {
+    let config = options.config()?;
+    if let Some(path) = &options.write_frames {
+        let written = write_frames(path, &config.day, &config.markets, options.records)?;
+        println!(
+            "{}: {} messages, {} records",
+            path.display(),
+            written.messages,
+            written.records
+        );
+        return Ok(());
+    }
+    if !options.listen.ip().is_loopback() {
+        return Err(SimulatorError::NotLoopback(options.listen));
+    }
+    let system = |doing| move |source: io::Error| SimulatorError::System { doing, source };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .map_err(system("starting the runtime"))?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(system("listening for SIGTERM"))?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listening for SIGINT"))?;
+        let listener = TcpListener::bind(options.listen)
+            .await
+            .map_err(|source| SimulatorError::Listen {
+                address: options.listen,
+                source,
+            })?;
+        let shutdown = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        serve(listener, config, shutdown).await
+    })
+}

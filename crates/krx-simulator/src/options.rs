@@ -1,0 +1,274 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use krx_simulator::{
+    Config, DayConfig, EventFormat, Fault, HalfSecond, InitReply, Key, Market, Pace, RefuseAll,
+    SecondSession, SimulatorError, Universe, tls_config,
+};
+
+/// More trades than a day can hold: every issue in every half second would be fewer.
+const TRADES_MAX: u64 = 1_000_000_000;
+
+const AFTER_HELP: &str = "\
+Faults: KIND@WHEN[:ARG][,market=KOSPI|KOSDAQ]
+  KIND  disconnect          FIN without a close frame
+        close[:CODE]        close frame (1011)
+        reset               RST
+        stall[:SECONDS]     silence (30), heartbeats and pings not answered either
+        garbage[:WHAT]      one message more, of text, badrecord, object or truncated-json (text)
+        half                half of a message, then FIN
+  WHEN  N                   once, in the first session that has been sent N data messages
+        every:N             after each N data messages of every session
+  e.g.  disconnect@5000  stall@every:1000:2.5,market=KOSDAQ  close@300:1001
+
+The day runs from 08:30 to 20:00. An issue is sent at most once in half a second: days of more
+than some 50 million trades spread the rush after the open over the hours that follow.
+
+Exit codes: 0 done, or stopped by SIGTERM or SIGINT; 64 usage; 74 input or output;
+78 bad issues or TLS file.";
+
+/// A simulated exchange: serves a believable trading day over WebSocket, on loopback.
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER_HELP)]
+pub(crate) struct Options {
+    /// Loopback address to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9887")]
+    pub(crate) listen: SocketAddr,
+
+    /// Certificate chain (PEM): serve wss:// instead of ws://.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// Private key (PEM) of the certificate.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// Accepted key, repeatable; without one every key that is not empty is accepted.
+    #[arg(long, value_name = "KEY", value_parser = parse_key)]
+    key: Vec<Key>,
+
+    /// Refuse every client: by a JSON-RPC error after init, or by HTTP 401 at the upgrade.
+    #[arg(long, value_enum)]
+    refuse: Option<Refuse>,
+
+    /// When init is answered: before the first data message, after it, or never.
+    #[arg(long, value_enum, default_value = "answered")]
+    init_reply: Reply,
+
+    /// What a second session of the same market and key does to the first.
+    #[arg(long, value_enum, default_value = "displace")]
+    second_session: Second,
+
+    /// How often the exchange sends heartbeats of its own, as 30s or 500ms of real time; 0 is never.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    heartbeat_interval: Duration,
+
+    /// Serve or write this market only, repeatable; without it both.
+    #[arg(long, value_parser = parse_market)]
+    market: Vec<Market>,
+
+    /// The same seed and options make the same messages.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+
+    /// Trades of the whole day in both markets together; signals come on top.
+    #[arg(long, value_name = "N", default_value_t = 12_000_000, value_parser = clap::value_parser!(u64).range(..=TRADES_MAX))]
+    trades_per_day: u64,
+
+    /// CSV file of listed issues with the columns code, market, and as they are known base_price,
+    /// prev_volume, halted and etp; without it about 4,400 made-up issues.
+    #[arg(long, value_name = "FILE")]
+    issues: Option<PathBuf>,
+
+    /// Simulated time of day to begin at; what is earlier is passed over.
+    #[arg(long, value_name = "HH:MM", default_value = "08:30", value_parser = parse_time)]
+    start: HalfSecond,
+
+    /// Simulated seconds per real second, or max: as fast as the client reads. With a number the day goes
+    /// on while nobody is connected; with max it waits.
+    #[arg(long, value_name = "X|max", default_value = "1", value_parser = parse_speed, conflicts_with = "rate")]
+    speed: Pace,
+
+    /// Instead of a speed: records per real second, all markets together; waits while nobody is connected.
+    #[arg(long, value_name = "N")]
+    rate: Option<NonZeroU64>,
+
+    /// Begin another day, of the next seed, at the end of each.
+    #[arg(long, conflicts_with = "exit_at_end")]
+    repeat: bool,
+
+    /// Exit when every market's day was sent and the clients have left, or a minute later.
+    #[arg(long)]
+    exit_at_end: bool,
+
+    /// Write everything that is sent to this file, as JSON Lines.
+    #[arg(long, value_name = "FILE")]
+    ledger: Option<PathBuf>,
+
+    /// Script a fault, repeatable; see below.
+    #[arg(long, value_name = "KIND@WHEN")]
+    fault: Vec<Fault>,
+
+    /// Write events to standard output as JSON objects, one a line.
+    #[arg(long)]
+    json: bool,
+
+    /// Serve nothing: write the day's data messages to this file, one a line, and exit.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write_frames: Option<PathBuf>,
+
+    /// Stop writing after this many records.
+    #[arg(long, value_name = "N", requires = "write_frames")]
+    pub(crate) records: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Refuse {
+    Json,
+    Http,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Reply {
+    Answered,
+    Silent,
+    Late,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Second {
+    Displace,
+    Refuse,
+}
+
+impl Options {
+    /// What the options say; files are read.
+    pub(crate) fn config(&self) -> Result<Config, SimulatorError> {
+        let universe = match &self.issues {
+            Some(path) => Universe::load(path)?,
+            None => Universe::synthetic(),
+        };
+        let tls = match (&self.tls_cert, &self.tls_key) {
+            (Some(certificates), Some(key)) => Some(tls_config(certificates, key)?),
+            _ => None,
+        };
+        let markets = Market::ALL
+            .into_iter()
+            .filter(|one| self.market.is_empty() || self.market.contains(one))
+            .collect();
+        Ok(Config {
+            day: DayConfig {
+                universe,
+                seed: self.seed,
+                trades_per_day: self.trades_per_day,
+                start: self.start,
+            },
+            markets,
+            pace: self.rate.map_or(self.speed, Pace::Rate),
+            repeat: self.repeat,
+            exit_at_end: self.exit_at_end,
+            keys: self.key.clone(),
+            refuse: self.refuse.map(|refuse| match refuse {
+                Refuse::Json => RefuseAll::Json,
+                Refuse::Http => RefuseAll::Http,
+            }),
+            init_reply: match self.init_reply {
+                Reply::Answered => InitReply::Answered,
+                Reply::Silent => InitReply::Silent,
+                Reply::Late => InitReply::Late,
+            },
+            second_session: match self.second_session {
+                Second::Displace => SecondSession::Displace,
+                Second::Refuse => SecondSession::Refuse,
+            },
+            heartbeat_interval: Some(self.heartbeat_interval).filter(|interval| !interval.is_zero()),
+            faults: self.fault.clone(),
+            ledger: self.ledger.clone(),
+            tls,
+            events: if self.json {
+                EventFormat::Json
+            } else {
+                EventFormat::Text
+            },
+        })
+    }
+}
+
+fn parse_key(text: &str) -> Result<Key, String> {
+    Key::new(text).ok_or_else(|| "a key must not be empty".to_owned())
+}
+
+fn parse_market(text: &str) -> Result<Market, String> {
+    Market::named(text).ok_or_else(|| "the markets are KOSPI and KOSDAQ".to_owned())
+}
+
+fn parse_speed(text: &str) -> Result<Pace, String> {
+    if text == "max" {
+        return Ok(Pace::Max);
+    }
+    match text.parse::<f64>() {
+        Ok(speed) if speed.is_finite() && speed > 0.0 => Ok(Pace::Speed(speed)),
+        _ => Err("a speed is a number above 0, or max".to_owned()),
+    }
+}
+
+fn parse_time(text: &str) -> Result<HalfSecond, String> {
+    let parts = text
+        .split_once(':')
+        .and_then(|(hour, minute)| Some((hour.parse().ok()?, minute.parse().ok()?)));
+    match parts {
+        Some((hour @ 0..24, minute @ 0..60)) => {
+            let time = HalfSecond::at(hour, minute, 0);
+            if (HalfSecond::DAY_START..HalfSecond::DAY_END).contains(&time) {
+                Ok(time)
+            } else {
+                Err("the day is from 08:30 to 20:00".to_owned())
+            }
+        }
+        _ => Err("a time is HH:MM, such as 08:55".to_owned()),
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, 0.001),
+        None => (text.strip_suffix('s').unwrap_or(text), 1.0),
+    };
+    number
+        .parse::<f64>()
+        .ok()
+        .and_then(|number| Duration::try_from_secs_f64(number * unit).ok())
+        .ok_or_else(|| "a duration is a number of seconds such as 30s, or 500ms".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn values_are_understood_or_refused() {
+        assert_eq!(parse_speed("max").unwrap(), Pace::Max);
+        assert_eq!(parse_speed("0.5").unwrap(), Pace::Speed(0.5));
+        for bad in ["0", "-1", "NaN", "inf", "fast"] {
+            parse_speed(bad).unwrap_err();
+        }
+        assert_eq!(parse_time("15:20").unwrap(), HalfSecond::at(15, 20, 0));
+        for bad in ["07:00", "20:01", "9", "09:60", "x:1"] {
+            parse_time(bad).unwrap_err();
+        }
+        assert_eq!(parse_duration("500ms").unwrap(), Duration::from_millis(500));
+        assert_eq!(parse_duration("0").unwrap(), Duration::ZERO);
+        parse_duration("-1s").unwrap_err();
+    }
+}

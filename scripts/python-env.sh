@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Makes the Python environment of the reader tests and the benchmarks' peers: .venv in the project's root.
+#
+# Needs Python 3.10 or newer with its venv module. A stamp holds the checksum of the requirements and the
+# interpreter's version, so a second call does nothing; PYTHON names another interpreter than python3.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+python=${PYTHON:-python3}
+requirements=(tests/readers/requirements.txt benches/peers/requirements.txt)
+stamp=.venv/.stamp
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
+    echo "python-env: $python is older than Python 3.10: install a newer one, or name one in PYTHON" >&2
+    exit 69
+}
+wanted=$({ "$python" --version; cat "${requirements[@]}"; } | sha256sum | cut -d ' ' -f 1)
+
+if [[ -f $stamp && $(<"$stamp") == "$wanted" && -x .venv/bin/python ]]; then
+    exit 0
+fi
+
+"$python" -m venv --clear .venv
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+    --requirement benches/peers/requirements.txt
+printf '%s\n' "$wanted" >"$stamp"

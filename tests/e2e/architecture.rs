@@ -1,0 +1,115 @@
+//! Which crate may use what: the rules of docs/ARCHITECTURE.md, as the manifests have them.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+use krx_tests::tree::files_under;
+
+/// Each crate's dependencies inside the workspace.
+const INSIDE: [(&str, &[&str]); 5] = [
+    ("krx-protocol", &[]),
+    ("krx-calendar", &[]),
+    ("krx-store", &["krx-protocol"]),
+    ("krx-simulator", &["krx-calendar", "krx-protocol"]),
+    ("krx-recorder", &["krx-calendar", "krx-protocol", "krx-store"]),
+];
+
+/// Who may use a crate, given by the beginning of its name.
+const OUTSIDE: [(&str, &[&str]); 5] = [
+    ("tokio", &["krx-recorder", "krx-simulator"]),
+    ("axum", &["krx-recorder"]),
+    ("arrow", &["krx-store"]),
+    ("parquet", &["krx-store"]),
+    ("simd-json", &["krx-protocol"]),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// The normal dependencies of the crates that are shipped; tests and benchmarks may use what they like.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let mut command = MetadataCommand::new();
+    command
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .other_options(vec!["--offline".to_owned()]);
+    let metadata = command.exec().unwrap();
+    let shipped = metadata
+        .packages
+        .into_iter()
+        .filter(|package| package.manifest_path.starts_with(root().join("crates")));
+    let names = shipped.map(|package| {
+        let normal = package
+            .dependencies
+            .into_iter()
+            .filter(|dependency| dependency.kind == DependencyKind::Normal);
+        (
+            package.name.to_string(),
+            normal.map(|dependency| dependency.name).collect(),
+        )
+    });
+    names.collect()
+}
+
+#[test]
+fn crates_depend_on_each_other_as_the_design_has_it() {
+    let dependencies = dependencies();
+    let known: BTreeSet<_> = INSIDE.iter().map(|(name, _)| *name).collect();
+    assert_eq!(
+        dependencies.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        known,
+        "crates without a rule"
+    );
+    for (name, allowed) in INSIDE {
+        let inside = dependencies[name]
+            .iter()
+            .filter(|dependency| dependency.starts_with("krx-"));
+        let forbidden: Vec<_> = inside
+            .filter(|dependency| !allowed.contains(&dependency.as_str()))
+            .collect();
+        assert!(forbidden.is_empty(), "{name} must not depend on {forbidden:?}");
+    }
+}
+
+#[test]
+fn heavy_crates_stay_where_they_belong() {
+    for (name, dependencies) in dependencies() {
+        for (beginning, allowed) in OUTSIDE {
+            let found: Vec<_> = dependencies
+                .iter()
+                .filter(|dependency| dependency.starts_with(beginning))
+                .collect();
+            assert!(
+                found.is_empty() || allowed.contains(&name.as_str()),
+                "{name} must not depend on {found:?}"
+            );
+        }
+    }
+}
+
+/// A path of somebody's machine works nowhere else.
+#[test]
+fn no_source_names_a_path_of_one_machine() {
+    let beginnings = ["home", "root", "Users", "work", "tmp"].map(|dir| format!("\"/{dir}/"));
+    for folder in ["crates", "tests"] {
+        for path in files_under(&root().join(folder)).unwrap() {
+            let source = path
+                .extension()
+                .is_some_and(|end| ["rs", "py", "toml", "sh"].iter().any(|known| end == *known));
+            if !source {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            for beginning in &beginnings {
+                assert!(
+                    !text.contains(beginning),
+                    "{} names a path that begins with {beginning}",
+                    path.display()
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! The oracle is proved first: each way in which a recording can be wrong is done to a copy, and must be found.
+#![allow(clippy::unwrap_used)]
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, DictionaryArray, Int16Array, Int32Array, Int64Array, RecordBatch,
+    StringArray, TimestampMicrosecondArray, TimestampMillisecondArray, UInt32Array,
+};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::{
+    DataType, Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+};
+use krx_tests::tree::{copy_tree, files_under};
+use krx_tests::{Mode, RecorderConfig, Simulator, compare};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+/// A file of one row group, taken apart.
+struct Parts {
+    path: PathBuf,
+    batch: RecordBatch,
+    footer: Vec<KeyValue>,
+}
+
+impl Parts {
+    fn read(path: &Path) -> Self {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+        let footer = builder
+            .metadata()
+            .file_metadata()
+            .key_value_metadata()
+            .unwrap()
+            .clone();
+        let footer = footer
+            .into_iter()
+            .filter(|pair| pair.key.starts_with("krx."))
+            .collect();
+        let schema = builder.schema().clone();
+        let batches: Vec<_> = builder.build().unwrap().map(Result::unwrap).collect();
+        Self {
+            path: path.to_owned(),
+            batch: concat_batches(&schema, &batches).unwrap(),
+            footer,
+        }
+    }
+
+    /// Writes the file anew, with a footer that is right about the number of rows.
+    fn write(mut self) {
+        let key = if self.path.to_string_lossy().contains("quarantine-") {
+            "krx.quarantined"
+        } else {
+            "krx.rows"
+        };
+        let rows = self.batch.num_rows().to_string();
+        if !self.footer.iter().any(|pair| pair.key == "tampered") {
+            self.set(key, &rows);
+        }
+        let properties = WriterProperties::builder()
+            .set_key_value_metadata(Some(self.footer))
+            .build();
+        let file = File::create(&self.path).unwrap();
+        let mut writer = ArrowWriter::try_new(file, self.batch.schema(), Some(properties)).unwrap();
+        writer.write(&self.batch).unwrap();
+        writer.close().unwrap();
+    }
+
+    fn set(&mut self, key: &str, value: &str) {
+        self.footer.iter_mut().find(|pair| pair.key == key).unwrap().value = Some(value.to_owned());
+    }
+
+    fn take(&mut self, rows: impl IntoIterator<Item = usize>) {
+        let rows: UInt32Array = rows.into_iter().map(|row| u32::try_from(row).unwrap()).collect();
+        self.batch = take_record_batch(&self.batch, &rows).unwrap();
+    }
+
+    /// Changes one value, as little as its type allows.
+    fn change(&mut self, column: &str, row: usize) {
+        let index = self.batch.schema().index_of(column).unwrap();
+        let mut columns = self.batch.columns().to_vec();
+        columns[index] = changed(&columns[index], row);
+        self.batch = RecordBatch::try_new(self.batch.schema(), columns).unwrap();
+    }
+
+    fn rows(&self) -> usize {
+        self.batch.num_rows()
+    }
+}
+
+fn changed(column: &ArrayRef, row: usize) -> ArrayRef {
+    let at = |index: usize| i64::from(index == row);
+    match column.data_type() {
+        DataType::Int64 => {
+            let values = column.as_primitive::<Int64Type>().values();
+            Arc::new(
+                values
+                    .iter()
+                    .enumerate()
+                    .map(|(index, value)| value + at(index))
+                    .collect::<Int64Array>(),
+            )
+        }
+        DataType::Int32 => {
+            let values = column.as_primitive::<Int32Type>().values();
+            Arc::new(
+                values
+                    .iter()
+                    .enumerate()
+                    .map(|(index, value)| value + i32::from(index == row))
+                    .collect::<Int32Array>(),
+            )
+        }
+        DataType::Int16 => {
+            let values = column.as_primitive::<Int16Type>();
+            let changed = values
+                .iter()
+                .enumerate()
+                .map(|(index, value)| value.map(|value| value + i16::from(index == row)));
+            Arc::new(changed.collect::<Int16Array>())
+        }
+        DataType::Timestamp(TimeUnit::Millisecond, zone) => {
+            let values = column
+                .as_primitive::<TimestampMillisecondType>()
+                .iter()
+                .enumerate();
+            let values = values.map(|(index, value)| {
+                if index == row {
+                    Some(value.unwrap_or(0) + 10)
+                } else {
+                    value
+                }
+            });
+            Arc::new(
+                values
+                    .collect::<TimestampMillisecondArray>()
+                    .with_timezone_opt(zone.clone()),
+            )
+        }
+        DataType::Timestamp(_, zone) => {
+            // The receive time is the one column that the ledger does not know to the last digit.
+            let values = column
+                .as_primitive::<TimestampMicrosecondType>()
+                .values()
+                .iter()
+                .enumerate();
+            let values = values.map(|(index, value)| value - at(index) * 3_600_000_000);
+            Arc::new(TimestampMicrosecondArray::from_iter_values(values).with_timezone_opt(zone.clone()))
+        }
+        DataType::Utf8 => {
+            let values = column.as_string::<i32>().iter().enumerate();
+            let values = values.map(|(index, value)| if index == row { Some("0") } else { value });
+            Arc::new(values.collect::<StringArray>())
+        }
+        DataType::Binary => {
+            let values = column.as_binary::<i32>().iter().enumerate();
+            Arc::new(
+                values
+                    .map(|(index, value)| if index == row { Some(&b"0"[..]) } else { value })
+                    .collect::<BinaryArray>(),
+            )
+        }
+        DataType::Dictionary(_, _) => {
+            let words = column
+                .as_dictionary::<Int32Type>()
+                .downcast_dict::<StringArray>()
+                .unwrap();
+            let words: Vec<_> = words.into_iter().collect();
+            let words = words
+                .iter()
+                .enumerate()
+                .map(|(index, word)| if index == row { Some("block_after") } else { *word });
+            Arc::new(words.collect::<DictionaryArray<Int32Type>>())
+        }
+        other => panic!("no change for {other}"),
+    }
+}
+
+/// The recording that all tampering starts from, and a copy of it.
+struct Recording {
+    folder: tempfile::TempDir,
+    ledger: PathBuf,
+    data: PathBuf,
+}
+
+impl Recording {
+    fn make() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = [
+            "--speed",
+            "max",
+            "--trades-per-day",
+            "60000",
+            "--fault",
+            "garbage@every:40:badrecord",
+        ];
+        let mut simulator = Simulator::start(folder.path(), &arguments).unwrap();
+        let config = RecorderConfig {
+            rows_max: 10_000,
+            ..RecorderConfig::new(folder.path(), &simulator.url)
+        };
+        let mut recorder = config.start().unwrap();
+        simulator
+            .finish_day(&mut recorder, 2, Duration::from_secs(60))
+            .unwrap();
+        recorder.stop().unwrap();
+        Self {
+            ledger: simulator.ledger.clone(),
+            data: config.data_dir,
+            folder,
+        }
+    }
+
+    /// Tampers with a copy, and gives what the oracle says of it.
+    fn verdict(&self, mode: Mode, tamper: impl FnOnce(&Path)) -> String {
+        let copy = self.folder.path().join("copy");
+        for dataset in ["trades", "quarantine"] {
+            copy_tree(&self.data.join(dataset), &copy.join(dataset)).unwrap();
+        }
+        tamper(&copy);
+        let verdict = compare(&self.ledger, &copy, mode);
+        fs::remove_dir_all(&copy).unwrap();
+        match verdict {
+            Ok(report) => format!("equal: {} records", report.trades()),
+            Err(difference) => format!("{difference:#}"),
+        }
+    }
+}
+
+/// The nth file of a dataset in KOSPI.
+fn nth(data: &Path, dataset: &str, n: usize) -> PathBuf {
+    let files = files_under(&data.join(dataset)).unwrap();
+    files
+        .into_iter()
+        .filter(|path| path.parent().unwrap().ends_with("market=KOSPI"))
+        .nth(n)
+        .unwrap()
+}
+
+fn edit(data: &Path, dataset: &str, edit: impl FnOnce(&mut Parts)) {
+    let mut parts = Parts::read(&nth(data, dataset, 1));
+    edit(&mut parts);
+    parts.write();
+}
+
+#[test]
+fn i1_no_tampering_escapes_the_oracle() {
+    let recording = Recording::make();
+    let untouched = recording.verdict(Mode::Exact, |_| ());
+    assert!(untouched.starts_with("equal: 6"), "{untouched}");
+    let rewritten = recording.verdict(Mode::Exact, |data| edit(data, "trades", |_| ()));
+    assert_eq!(rewritten, untouched, "writing a file anew is no tampering");
+
+    for mode in [Mode::Exact, Mode::Prefix] {
+        let caught = |what: &str, words: &str, tamper: &dyn Fn(&Path)| {
+            let verdict = recording.verdict(mode, tamper);
+            println!("{mode:?}, {what}: {verdict:.160}");
+            assert!(verdict.contains(words), "{what}: {verdict}");
+        };
+        rows_are_watched(&caught);
+        values_are_watched(&caught);
+        files_are_watched(&caught);
+    }
+    the_end_may_be_missing_in_prefix_mode(&recording);
+}
+
+type Caught<'a> = &'a dyn Fn(&str, &str, &dyn Fn(&Path));
+
+fn rows_are_watched(caught: Caught<'_>) {
+    caught("a row dropped", "KOSPI differs", &|data| {
+        edit(data, "trades", |parts| {
+            parts.take((0..parts.rows()).filter(|row| *row != 77))
+        })
+    });
+    caught("the first row dropped", "KOSPI differs", &|data| {
+        edit(data, "trades", |parts| parts.take(1..parts.rows()))
+    });
+    caught("the last row dropped", "KOSPI differs", &|data| {
+        edit(data, "trades", |parts| parts.take(0..parts.rows() - 1))
+    });
+    caught("a row doubled", "twice", &|data| {
+        edit(data, "trades", |parts| {
+            parts.take((0..=77).chain(77..parts.rows()))
+        })
+    });
+    caught("all rows doubled", "follows frame", &|data| {
+        edit(data, "trades", |parts| {
+            parts.take((0..parts.rows()).chain(0..parts.rows()))
+        })
+    });
+    caught("two rows swapped", "KOSPI differs", &|data| {
+        edit(data, "trades", |parts| {
+            parts.take([1, 0].into_iter().chain(2..parts.rows()))
+        })
+    });
+    caught("a frame dropped", "is missing", &|data| {
+        edit(data, "trades", |parts| {
+            let frames = parts
+                .batch
+                .column_by_name("frame")
+                .unwrap()
+                .as_primitive::<Int64Type>()
+                .clone();
+            let gone = frames.value(500);
+            parts.take((0..parts.rows()).filter(|row| frames.value(*row) != gone));
+        });
+    });
+    caught("a bad record dropped", "KOSPI differs", &|data| {
+        edit(data, "quarantine", |parts| parts.take(1..parts.rows()))
+    });
+    caught("a bad record doubled", "twice", &|data| {
+        edit(data, "quarantine", |parts| {
+            parts.take([0].into_iter().chain(0..parts.rows()))
+        })
+    });
+    caught("the footer counts otherwise", "its footer says", &|data| {
+        edit(data, "trades", |parts| {
+            parts.set("krx.rows", "1");
+            parts.footer.push(KeyValue::new("tampered".to_owned(), None));
+        });
+    });
+}
+
+fn values_are_watched(caught: Caught<'_>) {
+    for column in [
+        "code",
+        "trade_ts",
+        "price",
+        "volume",
+        "kind",
+        "trade_time",
+        "recv_ts",
+        "frame",
+        "item",
+        "session",
+        "extra",
+    ] {
+        for row in [0, 1234] {
+            caught(
+                &format!("{column} changed in row {row}"),
+                "KOSPI differs",
+                &|data| edit(data, "trades", |parts| parts.change(column, row)),
+            );
+        }
+    }
+    for column in ["recv_ts", "frame", "item", "session", "reason", "raw"] {
+        caught(
+            &format!("{column} changed in quarantine"),
+            "KOSPI differs",
+            &|data| edit(data, "quarantine", |parts| parts.change(column, 2)),
+        );
+    }
+}
+
+fn files_are_watched(caught: Caught<'_>) {
+    caught("a file removed", "adjoins", &|data| {
+        fs::remove_file(nth(data, "trades", 1)).unwrap()
+    });
+    caught("a quarantine file removed", "quarantine is missing", &|data| {
+        fs::remove_file(nth(data, "quarantine", 1)).unwrap()
+    });
+    caught("a foreign file", "no sealed file", &|data| {
+        fs::write(nth(data, "trades", 0).with_file_name("notes.txt"), "hello").unwrap();
+    });
+    caught("a file cut short", "KOSPI differs", &|data| {
+        let path = nth(data, "trades", 1);
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    });
+}
+
+/// The last file gone is a shorter recording: a beginning, and not all.
+fn the_end_may_be_missing_in_prefix_mode(recording: &Recording) {
+    let without_the_end = |data: &Path| {
+        for dataset in ["trades", "quarantine"] {
+            let files = files_under(&data.join(dataset)).unwrap();
+            let kospi = files
+                .into_iter()
+                .rfind(|path| path.parent().unwrap().ends_with("market=KOSPI"));
+            fs::remove_file(kospi.unwrap()).unwrap();
+        }
+    };
+    let (exact, prefix) = (
+        recording.verdict(Mode::Exact, without_the_end),
+        recording.verdict(Mode::Prefix, without_the_end),
+    );
+    assert!(exact.contains("was sent and is missing"), "{exact}");
+    assert!(prefix.starts_with("equal"), "{prefix}");
+}

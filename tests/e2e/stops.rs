@@ -1,0 +1,152 @@
+//! What signals do: stop cleanly, stop at once, seal now; and one recorder for each data directory.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use krx_store::DataDir;
+use krx_store::journal::{Followed, Follower};
+use krx_tests::oracle::MARKETS;
+use krx_tests::process::wait_until;
+use krx_tests::tree::files_under;
+use krx_tests::{Mode, Recorder, RecorderConfig, Simulator, compare};
+use rustix::process::Signal;
+
+const CONNECT_MAX: Duration = Duration::from_secs(20);
+
+fn recorder_under_load(
+    folder: &Path,
+    rate: &str,
+    rotate_interval: &str,
+) -> (Simulator, RecorderConfig, Recorder) {
+    let simulator = Simulator::start(folder, &["--rate", rate]).unwrap();
+    let config = RecorderConfig {
+        rotate_interval: rotate_interval.to_owned(),
+        // What is journaled is compared with what is sealed, so nothing of it may go.
+        keep_days: 30,
+        ..RecorderConfig::new(folder, &simulator.url)
+    };
+    let mut recorder = config.start().unwrap();
+    recorder.wait_for_log("INFO connected ", 2, CONNECT_MAX).unwrap();
+    (simulator, config, recorder)
+}
+
+/// The last frame in a market's journal.
+fn last_journaled(data_dir: &Path, market: &str) -> u64 {
+    let dir = DataDir::new(data_dir).journal(&market.parse().unwrap());
+    let mut follower = Follower::new(dir, None);
+    let mut last = 0;
+    loop {
+        match follower.advance().unwrap() {
+            Followed::Record(_, head) => last = head.frame,
+            Followed::SegmentEnd(_) => {}
+            Followed::Damage(name, span) => panic!("{name} is damaged at {span:?}"),
+            Followed::CaughtUp => return last,
+        }
+    }
+}
+
+fn assert_all_journaled_is_sealed(simulator: &mut Simulator, config: &RecorderConfig) {
+    simulator.stop().unwrap();
+    let report = compare(&simulator.ledger, &config.data_dir, Mode::Prefix).unwrap();
+    println!("{report}");
+    for market in MARKETS {
+        let (sealed, journaled) = (
+            report.markets[market].frames,
+            last_journaled(&config.data_dir, market),
+        );
+        assert!(
+            journaled > 100,
+            "{market}: {journaled} frames are too few to tell"
+        );
+        assert_eq!(sealed, journaled, "{market}: frames sealed, and frames journaled");
+    }
+}
+
+#[test]
+fn i1_sigterm_under_load_seals_all_that_was_journaled() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut simulator, config, mut recorder) = recorder_under_load(folder.path(), "200000", "1s");
+    sleep(Duration::from_secs(3));
+    let asked = Instant::now();
+    recorder.stop().unwrap();
+    println!("stopped within {:?}", asked.elapsed());
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "it took {:?}",
+        asked.elapsed()
+    );
+    assert_all_journaled_is_sealed(&mut simulator, &config);
+}
+
+#[test]
+fn sigusr1_seals_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut simulator, config, mut recorder) = recorder_under_load(folder.path(), "20000", "1h");
+    sleep(Duration::from_secs(1));
+    let sealed = || files_under(&config.data_dir.join("trades")).unwrap().len();
+    let before = sealed();
+    recorder.process.signal(Signal::USR1).unwrap();
+    wait_until(Duration::from_secs(2), "both markets are sealed", || {
+        Ok(sealed() >= before + 2)
+    })
+    .unwrap();
+    assert_eq!(recorder.log().unwrap().matches("reason=\"asked\"").count(), 2);
+    recorder.stop().unwrap();
+    assert_all_journaled_is_sealed(&mut simulator, &config);
+}
+
+#[test]
+fn i1_a_second_sigterm_ends_at_once_and_the_next_start_exports_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut simulator, config, mut recorder) = recorder_under_load(folder.path(), "200000", "1h");
+    sleep(Duration::from_secs(3));
+    recorder.process.signal(Signal::TERM).unwrap();
+    recorder.wait_for_log("stopping", 1, CONNECT_MAX).unwrap();
+    recorder.process.signal(Signal::TERM).unwrap();
+    let asked = Instant::now();
+    let status = recorder.process.wait(Duration::from_secs(5)).unwrap();
+    assert_eq!(
+        status.signal(),
+        Some(Signal::TERM.as_raw()),
+        "{status}: {}",
+        recorder.log_end()
+    );
+    assert!(
+        asked.elapsed() < Duration::from_secs(1),
+        "it took {:?}",
+        asked.elapsed()
+    );
+
+    simulator.stop().unwrap();
+    let mut recorder = config.start().unwrap();
+    recorder.wait_for_log("not connected", 1, CONNECT_MAX).unwrap();
+    recorder.stop().unwrap();
+    assert_all_journaled_is_sealed(&mut simulator, &config);
+}
+
+#[test]
+fn a_data_directory_has_one_recorder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut simulator, config, mut recorder) = recorder_under_load(folder.path(), "2000", "1s");
+    let second_folder = folder.path().join("second");
+    fs::create_dir(&second_folder).unwrap();
+    let second = RecorderConfig {
+        folder: second_folder,
+        ..config.clone()
+    };
+    for command in ["run", "check"] {
+        let refused = second.run_to_end(command, &[], CONNECT_MAX).unwrap();
+        assert_eq!(refused.code, Some(75), "{command}: {}", refused.stderr);
+        let words = format!(
+            "another recorder writes to this data directory (process {})",
+            recorder.process.id()
+        );
+        assert!(refused.stderr.contains(&words), "{command}: {}", refused.stderr);
+    }
+    recorder.stop().unwrap();
+    assert_all_journaled_is_sealed(&mut simulator, &config);
+}

@@ -1,0 +1,45 @@
+"""A reader in a process of its own, which reads the whole tree again and again while it is written.
+
+    live_reader.py READER DATA_DIR STOP_FILE
+
+It ends with one more reading when STOP_FILE exists, and prints one JSON line: the number of readings, the rows of
+each, and the first error, after which it does not go on.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from readers import SUMMARIES
+
+SECONDS_MAX = 150.0
+PAUSE_S = 0.05
+"""Between two readings, so that four readers leave the machine to the recorder now and then."""
+
+
+def watch(reader: str, data_dir: Path, stop: Path) -> dict[str, object]:
+    """Reads until told to stop."""
+    rows: list[int] = []
+    deadline = time.monotonic() + SECONDS_MAX
+    error = ""
+    last = False
+    while not last:
+        last = stop.exists()
+        try:
+            rows.append(SUMMARIES[reader](data_dir, "trades")[0])
+        except Exception:
+            error = traceback.format_exc()
+            break
+        if time.monotonic() > deadline:
+            error = f"not told to stop in {SECONDS_MAX} s"
+            break
+        time.sleep(PAUSE_S)
+    return {"reader": reader, "readings": len(rows), "rows": rows, "error": error}
+
+
+if __name__ == "__main__":
+    print(json.dumps(watch(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))))
