@@ -217,7 +217,10 @@ The same in DuckDB:
 and in pandas:
 
   import pandas as pd
-  trades = pd.read_parquet('{trades}', filters=[('date', '==', '{date}'), ('market', '==', '{market}'), ('code', '==', '{code}'), ('kind', '==', 'trade')])
+  trades = pd.read_parquet('{trades}', filters=[
+      ('date', '==', '{date}'), ('market', '==', '{market}'),
+      ('code', '==', '{code}'), ('kind', '==', 'trade'),
+  ])
   print(trades.sort_values(['frame', 'item'])[['code', 'trade_ts', 'price', 'volume']].head({SHOWN}))
 
 The data stay in {}; remove them with: rm -r {}",

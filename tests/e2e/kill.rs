@@ -65,14 +65,15 @@ fn i1_killed_recorders_lose_nothing_that_was_journaled_and_double_nothing() {
         .filter(|session| session.records_recorded > 0)
         .count();
     lost.sort_unstable();
-    let at = |share: f64| lost[(((lost.len() - 1) as f64) * share).round() as usize];
+    let at = |percent: usize| lost[(lost.len() - 1) * percent / 100];
     println!(
-        "{} sessions killed, {recorded} with records; frames sent and not journaled at a kill: min {}, median {}, p99 {}, max {}",
+        "{} sessions killed, {recorded} with records; frames sent and not journaled at a kill: \
+         min {}, median {}, p99 {}, max {}",
         lost.len(),
         lost[0],
-        at(0.5),
-        at(0.99),
-        at(1.0)
+        at(50),
+        at(99),
+        at(100)
     );
     println!(
         "frames sent in them: {}",

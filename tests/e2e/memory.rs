@@ -48,7 +48,8 @@ fn measure(rate: u64, seconds: usize) {
     let quarter = (seconds / 4).max(1);
     let megabytes = |bytes: u64| bytes as f64 / MEGABYTE as f64;
     println!(
-        "{rate} records/s for {seconds} s: RSS min {:.1}, median {:.1}, max {:.1} MB; median of the first quarter {:.1}, of the last {:.1} MB; peak {:.1} MB",
+        "{rate} records/s for {seconds} s: RSS min {:.1}, median {:.1}, max {:.1} MB; \
+         median of the first quarter {:.1}, of the last {:.1} MB; peak {:.1} MB",
         megabytes(*samples.iter().min().unwrap()),
         megabytes(median(&samples)),
         megabytes(*samples.iter().max().unwrap()),

@@ -58,10 +58,7 @@ fn assert_all_journaled_is_sealed(simulator: &mut Simulator, config: &RecorderCo
             report.markets[market].frames,
             last_journaled(&config.data_dir, market),
         );
-        assert!(
-            journaled > 100,
-            "{market}: {journaled} frames are too few to tell"
-        );
+        assert!(journaled > 1, "{market}: {journaled} frames are too few to tell");
         assert_eq!(sealed, journaled, "{market}: frames sealed, and frames journaled");
     }
 }
@@ -132,6 +129,7 @@ fn i1_a_second_sigterm_ends_at_once_and_the_next_start_exports_the_rest() {
 fn a_data_directory_has_one_recorder() {
     let folder = tempfile::tempdir().unwrap();
     let (mut simulator, config, mut recorder) = recorder_under_load(folder.path(), "2000", "1s");
+    recorder.wait_for_log("sealed", 4, CONNECT_MAX).unwrap();
     let second_folder = folder.path().join("second");
     fs::create_dir(&second_folder).unwrap();
     let second = RecorderConfig {

@@ -90,8 +90,6 @@ fn i7_a_server_of_an_unknown_authority_is_not_talked_to() {
         b"",
         "nothing was sent, since no key was"
     );
-    assert_eq!(
-        files_under(&config.data_dir.join("trades")).unwrap(),
-        [PathBuf::new(); 0]
-    );
+    let files = files_under(&config.data_dir.join("trades")).unwrap();
+    assert!(files.is_empty(), "{files:?}");
 }

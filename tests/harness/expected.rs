@@ -178,7 +178,7 @@ mod tests {
             volume: 5,
             time: 14_340_400,
         });
-        assert_eq!(pieces(&format!("[{good}]")), [of_good.clone()]);
+        assert_eq!(pieces(&format!("[{good}]")), std::slice::from_ref(&of_good));
         let rejected = |item, reason, raw| Piece::Rejected { item, reason, raw };
         assert_eq!(
             pieces(&format!("[{good},{bad}]")),

@@ -35,9 +35,9 @@ pub fn files_under(dir: &Path) -> Result<Vec<PathBuf>> {
         for entry in fs::read_dir(&dir).with_context(|| format!("listing {}", dir.display()))? {
             let path = entry?.path();
             if path.is_dir() {
-                left.push(path)
+                left.push(path);
             } else {
-                files.push(path)
+                files.push(path);
             }
         }
     }

@@ -261,28 +261,26 @@ impl Feed {
         watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let end = loop {
-            tokio::select! {
+            // Every branch may be dropped half-way when another is ready, so each waits for one thing only, and a
+            // message that was read is queued behind the select: there it cannot be lost, however long the queue is
+            // full. Messages come last: a socket that is never empty must not keep a stop waiting.
+            let (at, message) = tokio::select! {
                 biased;
-                read = reader.read(connection, Moment::now) => match read? {
-                    Read::Data => (heard, last_data) = (Instant::now(), Instant::now()),
-                    Read::Other => heard = Instant::now(),
-                    Read::End(reason, detail) => break (reason, detail),
-                },
                 () = stopped(stop) => break (GapReason::Shutdown, "the recorder stops".to_owned()),
-                _ = heartbeat.tick() => {
-                    if let Err((reason, detail)) = self.send_heartbeat(connection).await {
-                        break (reason, detail);
-                    }
-                }
-                _ = watchdog.tick() => {
-                    if self.schedule.at(Moment::now()) != Hours::Open {
-                        break (GapReason::Shutdown, "the day's hours are over".to_owned());
-                    }
-                    let since = if self.schedule.expects_data(Moment::now()) { last_data } else { heard };
-                    if since.elapsed() > self.connection.stall_timeout {
-                        break (GapReason::Stalled, format!("nothing came for {:?}", self.connection.stall_timeout));
-                    }
-                }
+                _ = heartbeat.tick() => match self.send_heartbeat(connection).await {
+                    Ok(()) => continue,
+                    Err(end) => break end,
+                },
+                _ = watchdog.tick() => match self.look_at_the_clock(heard, last_data) {
+                    None => continue,
+                    Some(end) => break end,
+                },
+                message = next_message(connection, Moment::now) => message,
+            };
+            match reader.take(at, message).await? {
+                Read::Data => (heard, last_data) = (Instant::now(), Instant::now()),
+                Read::Other => heard = Instant::now(),
+                Read::End(reason, detail) => break (reason, detail),
             }
         };
         Ok(SessionEnd {
@@ -290,6 +288,21 @@ impl Feed {
             detail: end.1,
             data: reader.data,
         })
+    }
+
+    /// Why the session must end now, if it must: the hours are over, or the server has been silent for too long.
+    fn look_at_the_clock(&self, heard: Instant, last_data: Instant) -> Option<(GapReason, String)> {
+        let now = Moment::now();
+        if self.schedule.at(now) != Hours::Open {
+            return Some((GapReason::Shutdown, "the day's hours are over".to_owned()));
+        }
+        let since = if self.schedule.expects_data(now) {
+            last_data
+        } else {
+            heard
+        };
+        let limit = self.connection.stall_timeout;
+        (since.elapsed() > limit).then(|| (GapReason::Stalled, format!("nothing came for {limit:?}")))
     }
 
     /// Koscom's heartbeat, and WebSocket's: a server need not answer the first, but must the second.
@@ -317,6 +330,16 @@ enum Read {
     End(GapReason, String),
 }
 
+/// Waits for a message, and stamps it before anything else is done with it. May be dropped while it waits: nothing
+/// is lost then.
+async fn next_message(
+    messages: &mut (impl Stream<Item = tungstenite::Result<Message>> + Unpin),
+    clock: impl Fn() -> Moment,
+) -> (Moment, Option<tungstenite::Result<Message>>) {
+    let message = messages.next().await;
+    (clock(), message)
+}
+
 struct Reader<'a> {
     market: &'a str,
     queue: &'a Queue,
@@ -326,14 +349,12 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads one message, stamps it before anything else is done with it, and queues it.
-    async fn read(
+    /// Queues a message that was read at `at`, and tells what it was.
+    async fn take(
         &mut self,
-        messages: &mut (impl Stream<Item = tungstenite::Result<Message>> + Unpin),
-        clock: impl Fn() -> Moment,
+        at: Moment,
+        message: Option<tungstenite::Result<Message>>,
     ) -> Result<Read, JournalStopped> {
-        let message = messages.next().await;
-        let at = clock();
         let payload: Bytes = match message {
             Some(Ok(Message::Text(text))) => text.into(),
             Some(Ok(Message::Binary(bytes))) => bytes,

@@ -32,8 +32,9 @@ async fn a_frame_is_stamped_when_it_is_read_before_any_other_work_on_it() {
         tick();
         std::task::Poll::Ready(Some(Ok(Message::text("[]"))))
     }));
+    let (at, message) = next_message(&mut messages, || Moment(tick())).await;
     let read = reader(&queue, &status, &accepted)
-        .read(&mut messages, || Moment(tick()))
+        .take(at, message)
         .await
         .unwrap();
     assert_eq!((read, step.get()), (Read::Data, 2));
@@ -84,11 +85,85 @@ async fn each_message_is_told_from_the_others() {
     ];
     for (message, expected, accepts) in cases {
         let (status, accepted) = (FeedStatus::default(), AtomicBool::new(false));
-        let mut messages = stream::iter([Ok(message)]);
         let read = reader(&queue, &status, &accepted)
-            .read(&mut messages, Moment::now)
+            .take(Moment::now(), Some(Ok(message)))
             .await
             .unwrap();
         assert_eq!((read, accepted.load(Relaxed)), (expected, accepts));
     }
+}
+
+/// A disk that hangs: the queue is full for longer than every timer's interval, again and again, and yet each message
+/// that was read arrives, in order (I1). The server feels the backpressure, and nothing else happens.
+#[tokio::test]
+async fn i1_a_full_queue_costs_no_message_whatever_timers_fire_meanwhile() {
+    const MESSAGES: usize = 60;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut server = tokio_tungstenite::accept_async(stream).await.unwrap();
+        server.next().await.unwrap().unwrap();
+        for index in 0..MESSAGES {
+            server.send(Message::text(format!("[{index}]"))).await.unwrap();
+        }
+        while server.next().await.is_some_and(|message| message.is_ok()) {}
+    });
+    let (queue, mut entries) = crate::queue::bounded(1000);
+    let second = Duration::from_secs(1);
+    let feed = Feed {
+        config: FeedConfig {
+            market: "KOSPI".parse().unwrap(),
+            url: url.parse().unwrap(),
+        },
+        connection: ConnectionConfig {
+            connect_timeout: second,
+            heartbeat_interval: Duration::from_millis(20),
+            stall_timeout: 30 * second,
+            backoff_initial: second,
+            backoff_max: second,
+        },
+        schedule: Schedule::Always,
+        until_close: false,
+        init: crate::key::ApiKey::read(&crate::key::KeySources {
+            environment: Some("k".into()),
+            ..Default::default()
+        })
+        .unwrap()
+        .init_request("x"),
+        queue,
+        status: Arc::default(),
+        accepted: Arc::default(),
+    };
+    let (stop, stopping) = watch::channel(false);
+    let running = tokio::spawn(feed.run(stopping));
+    // Slower than the watchdog's 250 ms, with room for seven messages at a time.
+    let texts = tokio::task::spawn_blocking(move || {
+        let (mut texts, mut batch) = (Vec::new(), Vec::new());
+        while texts.len() < MESSAGES && entries.take(&mut batch, 8) {
+            std::thread::sleep(Duration::from_millis(300));
+            entries.journaled(&batch);
+            texts.extend(batch.drain(..).filter_map(|entry| match entry.what {
+                What::Frame(payload) => Some(String::from_utf8(payload.to_vec()).unwrap()),
+                What::Event(_) => None,
+            }));
+        }
+        (texts, entries)
+    });
+    let (texts, _entries) = timeout(30 * second, texts)
+        .await
+        .expect("no message is missing")
+        .unwrap();
+    assert_eq!(
+        texts,
+        (0..MESSAGES)
+            .map(|index| format!("[{index}]"))
+            .collect::<Vec<_>>()
+    );
+    stop.send_replace(true);
+    assert_eq!(
+        timeout(5 * second, running).await.unwrap().unwrap(),
+        FeedEnd::Stopped
+    );
+    server.abort();
 }

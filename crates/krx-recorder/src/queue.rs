@@ -42,7 +42,7 @@ pub fn queue() -> (Queue, QueueReader) {
     bounded(BYTES_MAX)
 }
 
-fn bounded(bytes_max: usize) -> (Queue, QueueReader) {
+pub(crate) fn bounded(bytes_max: usize) -> (Queue, QueueReader) {
     // The channel itself is bounded by the room that every entry must have taken before it is sent.
     let (sender, receiver) = mpsc::unbounded_channel();
     let room = Arc::new(Semaphore::new(bytes_max));

@@ -275,7 +275,7 @@ fn entry() -> impl Strategy<Value = (i64, Option<Entry<Vec<u8>>>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// I3: the same journal gives the same bytes, however often the export was stopped and started in between; and
     /// what is not sealed is still in the journal (I1).

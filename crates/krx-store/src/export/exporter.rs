@@ -127,7 +127,8 @@ impl Exporter {
             self.follower.skip_to_after(name);
             self.behind.push_back((name, next.first_frame.saturating_sub(1)));
         }
-        Ok(())
+        // `keep_days` may have passed since, or may have been lowered.
+        self.remove_exported()
     }
 
     fn record(&mut self, name: SegmentName, head: RecordHead) -> Result<(), StoreError> {
