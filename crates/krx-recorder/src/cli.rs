@@ -67,7 +67,7 @@ struct Source {
     /// The member name, instead of koscom.member_name.
     #[arg(long, value_name = "NAME")]
     member_name: Option<String>,
-    /// Record at all times, instead of the hours in [schedule].
+    /// Record at all times, instead of the hours in `[schedule]`.
     #[arg(long)]
     always: bool,
 }

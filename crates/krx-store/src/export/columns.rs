@@ -17,7 +17,7 @@ static KINDS: LazyLock<ArrayRef> =
     LazyLock::new(|| Arc::new(StringArray::from_iter_values(Kind::ALL.map(Kind::as_str))));
 
 /// Columns being filled. What all rows of a frame share is filled in when the frame is done.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct TradeColumns {
     code: StringBuilder,
     trade_ts: TimestampMillisecondBuilder,
@@ -32,6 +32,33 @@ pub struct TradeColumns {
     extra: StringBuilder,
     /// Rows after the last one with an `extra`.
     extra_nulls: usize,
+}
+
+/// Rows are encoded in batches of this many (and up to a frame more): small enough for a core's cache. It decides
+/// where pages end, and so the file's bytes.
+pub(super) const BATCH_ROWS: usize = 8192;
+
+/// Room for a batch and the frame that completes it, so that columns are not copied while they grow.
+const ROWS: usize = BATCH_ROWS + 512;
+const CODE_BYTES: usize = 8;
+
+impl Default for TradeColumns {
+    fn default() -> Self {
+        Self {
+            code: StringBuilder::with_capacity(ROWS, ROWS * CODE_BYTES),
+            trade_ts: TimestampMillisecondBuilder::with_capacity(ROWS),
+            price: Vec::with_capacity(ROWS),
+            volume: Vec::with_capacity(ROWS),
+            kind: Vec::with_capacity(ROWS),
+            trade_time: Vec::with_capacity(ROWS),
+            item: Vec::with_capacity(ROWS),
+            recv_ts: Vec::with_capacity(ROWS),
+            frame: Vec::with_capacity(ROWS),
+            session: Vec::with_capacity(ROWS),
+            extra: StringBuilder::new(),
+            extra_nulls: 0,
+        }
+    }
 }
 
 impl TradeColumns {
@@ -77,20 +104,24 @@ impl TradeColumns {
     /// # Panics
     /// When rows were pushed and their frame was not ended.
     pub fn take(&mut self) -> RecordBatch {
-        self.extra.append_nulls(std::mem::take(&mut self.extra_nulls));
-        let kind = Int32Array::from(std::mem::take(&mut self.kind));
+        std::mem::take(self).into_batch()
+    }
+
+    fn into_batch(mut self) -> RecordBatch {
+        self.extra.append_nulls(self.extra_nulls);
+        let kind = Int32Array::from(self.kind);
         let kind = DictionaryArray::try_new(kind, Arc::clone(&KINDS)).expect("a kind is an index into ALL");
         let columns: Vec<ArrayRef> = vec![
             Arc::new(self.code.finish()),
             Arc::new(self.trade_ts.finish().with_timezone(ZONE)),
-            Arc::new(Int64Array::from(std::mem::take(&mut self.price))),
-            Arc::new(Int64Array::from(std::mem::take(&mut self.volume))),
+            Arc::new(Int64Array::from(self.price)),
+            Arc::new(Int64Array::from(self.volume)),
             Arc::new(kind),
-            Arc::new(Int32Array::from(std::mem::take(&mut self.trade_time))),
-            Arc::new(TimestampMicrosecondArray::from(std::mem::take(&mut self.recv_ts)).with_timezone(ZONE)),
-            Arc::new(Int64Array::from(std::mem::take(&mut self.frame))),
-            Arc::new(Int16Array::from(std::mem::take(&mut self.item))),
-            Arc::new(Int32Array::from(std::mem::take(&mut self.session))),
+            Arc::new(Int32Array::from(self.trade_time)),
+            Arc::new(TimestampMicrosecondArray::from(self.recv_ts).with_timezone(ZONE)),
+            Arc::new(Int64Array::from(self.frame)),
+            Arc::new(Int16Array::from(self.item)),
+            Arc::new(Int32Array::from(self.session)),
             Arc::new(self.extra.finish()),
         ];
         RecordBatch::try_new(Arc::clone(&SCHEMA), columns).expect("all columns have a value for each row")

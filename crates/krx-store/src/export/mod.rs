@@ -5,7 +5,7 @@
 //!                  │ cut: where one segment ends                                  └──▶ fsync of the directory
 //! ```
 //!
-//! Where a segment ends is a function of the journal's content alone ([`cut`]), and so are the batches in which rows
+//! Where a segment ends is a function of the journal's content alone (`cut`), and so are the batches in which rows
 //! are encoded: the same journal gives the same bytes, however often the exporter was stopped in between.
 
 mod columns;

@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use krx_protocol::{BatchSink, Decoded, Decoder, PACKED_RECORDS_MAX, Reason, Trade};
 
-use super::columns::TradeColumns;
+use super::columns::{BATCH_ROWS, TradeColumns};
 use super::quarantine::{FrameFacts, QuarantineColumns};
 use super::schema::{Footer, quarantine_properties, quarantine_schema, trades_properties, trades_schema};
 use super::seal::StagedFile;
@@ -12,10 +12,6 @@ use crate::journal::RecordHead;
 use crate::layout::{DataDir, Dataset, Market, SealedName};
 use crate::moment::{Moment, midnight_ms};
 use crate::progress::Progress;
-
-/// Rows are encoded in batches of this many (and up to a frame more): small enough for a core's cache. It decides
-/// where pages end, and so the file's bytes.
-const BATCH_ROWS: usize = 8192;
 
 /// Quarantined bytes and rows held in memory before they are written, so that a flood of bad input stays bounded.
 const QUARANTINE_BYTES_MAX: usize = 1 << 20;

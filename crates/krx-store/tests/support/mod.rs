@@ -22,19 +22,19 @@ use krx_store::{
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// 2026-11-20 09:00:00 in Korea.
-pub const NINE: i64 = 1_795_132_800_000_000;
-pub const SECOND: i64 = 1_000_000;
+pub(crate) const NINE: i64 = 1_795_132_800_000_000;
+pub(crate) const SECOND: i64 = 1_000_000;
 
-pub const SMALL_SEGMENTS: JournalConfig = JournalConfig {
+pub(crate) const SMALL_SEGMENTS: JournalConfig = JournalConfig {
     sync_interval: Duration::from_millis(1),
     segment_bytes: 2048,
 };
 
-pub fn market() -> Market {
+pub(crate) fn market() -> Market {
     "KOSPI".parse().unwrap()
 }
 
-pub fn config(rotate_s: u64, rows_max: u64) -> ExportConfig {
+pub(crate) fn config(rotate_s: u64, rows_max: u64) -> ExportConfig {
     ExportConfig {
         rotate_interval: Duration::from_secs(rotate_s),
         rows_max,
@@ -42,21 +42,21 @@ pub fn config(rotate_s: u64, rows_max: u64) -> ExportConfig {
     }
 }
 
-pub fn frame(at: i64, text: &str) -> Entry<Vec<u8>> {
+pub(crate) fn frame(at: i64, text: &str) -> Entry<Vec<u8>> {
     Entry {
         at: Moment(at),
         what: What::Frame(text.as_bytes().to_vec()),
     }
 }
 
-pub fn event(at: i64, event: Event) -> Entry<Vec<u8>> {
+pub(crate) fn event(at: i64, event: Event) -> Entry<Vec<u8>> {
     Entry {
         at: Moment(at),
         what: What::Event(event),
     }
 }
 
-pub fn connected(at: i64) -> Entry<Vec<u8>> {
+pub(crate) fn connected(at: i64) -> Entry<Vec<u8>> {
     event(
         at,
         Event::Connected {
@@ -66,13 +66,13 @@ pub fn connected(at: i64) -> Entry<Vec<u8>> {
 }
 
 /// A message of `records` trades, told apart by `volume`.
-pub fn batch(records: usize, volume: usize) -> String {
+pub(crate) fn batch(records: usize, volume: usize) -> String {
     let record = format!(r#"{{"isuSrtCd":"005930","trdPrc":"71000","trdVol":"{volume}","trdTm":"9000001"}}"#);
     format!("[{}]", vec![record; records].join(","))
 }
 
 /// Appends the entries one by one and closes the journal.
-pub fn journal(dir: &Path, config: JournalConfig, entries: &[Entry<Vec<u8>>]) {
+pub(crate) fn journal(dir: &Path, config: JournalConfig, entries: &[Entry<Vec<u8>>]) {
     let mut writer = Writer::open(&DataDir::new(dir), &market(), config, Arc::default()).unwrap();
     for entry in entries {
         writer.append(std::slice::from_ref(entry)).unwrap();
@@ -80,7 +80,7 @@ pub fn journal(dir: &Path, config: JournalConfig, entries: &[Entry<Vec<u8>>]) {
     writer.close().unwrap();
 }
 
-pub fn export(dir: &Path, config: ExportConfig) -> Arc<Progress> {
+pub(crate) fn export(dir: &Path, config: ExportConfig) -> Arc<Progress> {
     let progress = Arc::new(Progress::default());
     Exporter::new(&DataDir::new(dir), &market(), config, None, Arc::clone(&progress))
         .run()
@@ -89,7 +89,7 @@ pub fn export(dir: &Path, config: ExportConfig) -> Arc<Progress> {
 }
 
 /// What a follower reads: frames as (date, session, frame, text), events as their words, damage as `damage`.
-pub fn follow(dir: &Path) -> Vec<String> {
+pub(crate) fn follow(dir: &Path) -> Vec<String> {
     let mut follower = Follower::new(DataDir::new(dir).journal(&market()), None);
     let mut seen = Vec::new();
     loop {
@@ -117,12 +117,12 @@ pub fn follow(dir: &Path) -> Vec<String> {
     }
 }
 
-pub fn segments(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn segments(dir: &Path) -> Vec<PathBuf> {
     files(&DataDir::new(dir).journal(&market()), "journal")
 }
 
 /// Files below `dir` with this extension, sorted.
-pub fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
+pub(crate) fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let Ok(entries) = fs::read_dir(dir) else {
         return found;
@@ -140,7 +140,7 @@ pub fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
 }
 
 /// All files of the datasets, by their path below `dir`, with their bytes.
-pub fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     ["trades", "quarantine"]
         .iter()
         .flat_map(|dataset| files(&dir.join(dataset), "parquet"))
@@ -153,20 +153,20 @@ pub fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         .collect()
 }
 
-pub fn copy_tree(from: &Path, to: &Path) {
+pub(crate) fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
         if entry.path().is_dir() {
-            copy_tree(&entry.path(), &target)
+            copy_tree(&entry.path(), &target);
         } else {
-            drop(fs::copy(entry.path(), target).unwrap())
+            fs::copy(entry.path(), target).unwrap();
         }
     }
 }
 
-pub fn batches(path: &Path) -> Vec<RecordBatch> {
+pub(crate) fn batches(path: &Path) -> Vec<RecordBatch> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap())
         .unwrap()
         .build()
@@ -175,7 +175,7 @@ pub fn batches(path: &Path) -> Vec<RecordBatch> {
 }
 
 /// Rows of trades as (frame, item, session, volume, recv).
-pub fn trades(dir: &Path) -> Vec<(i64, i16, i32, i64, i64)> {
+pub(crate) fn trades(dir: &Path) -> Vec<(i64, i16, i32, i64, i64)> {
     let mut rows = Vec::new();
     for path in files(&dir.join("trades"), "parquet") {
         for batch in batches(&path) {
@@ -211,7 +211,7 @@ pub fn trades(dir: &Path) -> Vec<(i64, i16, i32, i64, i64)> {
 }
 
 /// Rows of quarantine as (frame, item, reason, raw).
-pub fn quarantine(dir: &Path) -> Vec<(i64, Option<i16>, String, Vec<u8>)> {
+pub(crate) fn quarantine(dir: &Path) -> Vec<(i64, Option<i16>, String, Vec<u8>)> {
     let mut rows = Vec::new();
     for path in files(&dir.join("quarantine"), "parquet") {
         for batch in batches(&path) {
