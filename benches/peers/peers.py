@@ -7,7 +7,8 @@
     peers.py socket-journal --url URL --records N --out FILE    live feed to a synced file, unparsed
     peers.py check A B                              do two files hold the same rows?
 
-PEER is json-pandas, orjson-pyarrow, msgspec-pyarrow, duckdb or polars. A frames file has one WebSocket text message
+PEER is json-pandas, orjson-pyarrow, orjson-pyarrow-plain, msgspec-pyarrow, duckdb or polars. The plain one is the
+script as it is usually written, with a dict for each record; the others are written to be fast. A frames file has one WebSocket text message
 on each line, as `krx-simulator --write-frames FILE --records N` writes it.
 
 Each measurement prints one JSON line: `peer` (its last word names the benchmark), `records`, `seconds` (wall clock,
@@ -48,6 +49,7 @@ import sockets
 PEERS = {
     "json-pandas": ("pandas", "pyarrow"),
     "orjson-pyarrow": ("orjson", "pyarrow"),
+    "orjson-pyarrow-plain": ("orjson", "pyarrow"),
     "msgspec-pyarrow": ("msgspec", "pyarrow"),
     "duckdb": ("duckdb",),
     "polars": ("polars",),
@@ -108,6 +110,7 @@ def decode_work(peer: str, path: Path, frames: Sequence[bytes], date: dt.date) -
     work: dict[str, Callable[[], object]] = {
         "json-pandas": lambda: decode.pandas_columns(frames, date),
         "orjson-pyarrow": lambda: decode.arrow_columns(decode.orjson_batch, frames, date),
+        "orjson-pyarrow-plain": lambda: decode.arrow_columns(decode.plain_batch, frames, date),
         "msgspec-pyarrow": lambda: decode.arrow_columns(decode.msgspec_batch, frames, date),
         "duckdb": lambda: decode.duckdb_columns(path, date),
         "polars": lambda: decode.polars_columns(path, date),
@@ -122,6 +125,7 @@ def seal_work(
     work: dict[str, Callable[[], object]] = {
         "json-pandas": lambda: decode.pandas_seal(frames, date, out, level),
         "orjson-pyarrow": lambda: decode.arrow_seal(decode.orjson_batch, frames, date, out, level),
+        "orjson-pyarrow-plain": lambda: decode.plain_seal(frames, date, out, level),
         "msgspec-pyarrow": lambda: decode.arrow_seal(decode.msgspec_batch, frames, date, out, level),
         "duckdb": lambda: decode.duckdb_seal(path, date, out, level),
         "polars": lambda: decode.polars_seal(path, date, out, level),
@@ -159,14 +163,15 @@ def measure_socket(args: argparse.Namespace) -> int:
     runs = []
     for _ in range(args.repeat):
         if args.command == "socket":
-            work = sockets.record(args.url, args.key, args.records, args.out, args.level)
+            work = sockets.record(args.url, args.key, args.records, args.out, args.level, args.plain)
         else:
             work = sockets.journal(args.url, args.key, args.records, args.out)
         cpu = time.process_time()
         received = asyncio.run(asyncio.wait_for(work, args.timeout))
         runs.append(Run(received.seconds, time.process_time() - cpu, received.records, received.bytes))
     if args.command == "socket":
-        print_result("websockets-orjson-pyarrow record", ("websockets", "orjson", "pyarrow"), runs)
+        plain = "-plain" if args.plain else ""
+        print_result(f"websockets-orjson-pyarrow{plain} record", ("websockets", "orjson", "pyarrow"), runs)
     else:
         print_result("websockets journal", ("websockets",), runs)
     return 0
@@ -202,6 +207,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         sub.set_defaults(run=measure_socket)
         if name == "socket":
             sub.add_argument("--level", type=int, default=1, help="zstd level (default %(default)s)")
+            sub.add_argument("--plain", action="store_true", help="as usually written: a dict for each record")
     for sub in commands.choices.values():
         sub.add_argument("--repeat", type=int, default=3, help="runs; the best counts (default %(default)s)")
     sub = commands.add_parser("check")

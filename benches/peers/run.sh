@@ -24,7 +24,7 @@ measure() {
 
 measure "$bench" decode "$frames" --repeat "$repeat"
 measure "$bench" seal "$frames" --repeat "$repeat"
-for peer in json-pandas orjson-pyarrow msgspec-pyarrow duckdb polars; do
+for peer in json-pandas orjson-pyarrow orjson-pyarrow-plain msgspec-pyarrow duckdb polars; do
     measure "$python" "$peers/peers.py" decode "$peer" --frames "$frames" --repeat "$repeat"
     measure "$python" "$peers/peers.py" seal "$peer" --frames "$frames" --out "$out/$peer.parquet" --repeat "$repeat"
 done
@@ -43,6 +43,7 @@ measure "$bench" journal "$url" "$frames" --repeat "$repeat"
 measure "$python" "$peers/peers.py" socket-journal --url "$url" --records "$records" --out "$out/journal" --repeat "$repeat"
 measure "$bench" record "$url" "$frames" --repeat "$repeat"
 measure "$python" "$peers/peers.py" socket --url "$url" --records "$records" --out "$out/record" --repeat "$repeat"
+measure "$python" "$peers/peers.py" socket --url "$url" --records "$records" --out "$out/plain" --repeat "$repeat" --plain
 
 rm -rf "$out"
 "$python" "$peers/report.py" <"$results" | tee "${results%.jsonl}.md"

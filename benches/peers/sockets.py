@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from websockets.asyncio.client import ClientConnection, connect
 
-from decode import ENCODINGS, GROUP_FRAMES, orjson_batch
+from decode import ENCODINGS, GROUP_FRAMES, orjson_batch, plain_batch
 from schema import SCHEMA, midnight_ms
 
 FILE_ROWS = 1_000_000
@@ -74,9 +74,11 @@ async def next_data(connection: ClientConnection) -> bytes:
 class ParquetWriter:
     """Collects messages, decodes them in groups, and writes a Parquet file at every `FILE_ROWS` rows."""
 
-    def __init__(self, out: Path, level: int) -> None:
+    def __init__(self, out: Path, level: int, plain: bool) -> None:
         self.out = out
         self.level = level
+        self.decoder = plain_batch if plain else orjson_batch
+        self.encodings = {} if plain else ENCODINGS
         self.frames: list[bytes] = []
         self.recv_us: list[int] = []
         self.first = 1
@@ -100,7 +102,7 @@ class ParquetWriter:
         if not self.frames:
             return
         recv_us = np.array(self.recv_us, np.int64)
-        batch = orjson_batch(self.frames, self.first, recv_us, self.midnight)
+        batch = self.decoder(self.frames, self.first, recv_us, self.midnight)
         self.batches.append(batch)
         self.rows += batch.num_rows
         self.first += len(self.frames)
@@ -113,16 +115,16 @@ class ParquetWriter:
         self.files += 1
         path = self.out / f"trades-{self.files:06}.parquet"
         table = pa.Table.from_batches(self.batches, SCHEMA)
-        pq.write_table(table, path, compression="zstd", compression_level=self.level, **ENCODINGS)
+        pq.write_table(table, path, compression="zstd", compression_level=self.level, **self.encodings)
         self.bytes += path.stat().st_size
         self.batches, self.rows = [], 0
 
 
-async def record(url: str, key: str, records: int, out: Path, level: int) -> Received:
+async def record(url: str, key: str, records: int, out: Path, level: int, plain: bool) -> Received:
     """Receives `records` records and writes them to Parquet files in the directory `out`."""
     out.mkdir(parents=True, exist_ok=True)
     received = Received()
-    writer = ParquetWriter(out, level)
+    writer = ParquetWriter(out, level, plain)
     async with feed(url, key) as connection:
         message = await next_data(connection)
         started = time.perf_counter()
