@@ -129,7 +129,7 @@ impl Writer {
         Arc::clone(&self.tail)
     }
 
-    /// Writes `entries` with one `write` (more where a segment or a date ends between them). When this returns, they
+    /// Writes `entries` with one `write` (more where they are large, or a segment or a date ends between them). When this returns, they
     /// are received: only a power cut within the next sync interval can lose them.
     ///
     /// # Errors
@@ -223,6 +223,9 @@ impl Writer {
             len: payload.len(),
         };
         head.encode(salt, payload, &mut self.buffer);
+        if self.buffer.len() >= WRITE_BYTES_MAX {
+            self.write_buffer()?;
+        }
         Ok(())
     }
 
@@ -334,6 +337,9 @@ impl Drop for Writer {
         self.stop_sync_thread();
     }
 }
+
+/// Entries are gathered into writes of about this many bytes: enough that a write costs nothing, and little memory.
+const WRITE_BYTES_MAX: usize = 1 << 20;
 
 const HEADER: u64 = SEGMENT_HEADER_BYTES as u64;
 
