@@ -31,7 +31,7 @@ const DAY: Duration = Duration::from_secs(DAY_MINUTES * 60 / SPEED);
 /// Beyond the day itself: the simulator's start, and the last messages on their way.
 const GRACE: Duration = Duration::from_secs(30);
 
-const TRADES: &str = "900000";
+const TRADES: &str = "3000000";
 
 /// What a run must at least have recorded to be worth showing.
 const RECORDS_MIN: u64 = 500_000;
@@ -62,7 +62,7 @@ fn demo() -> Result<()> {
     )?;
     let port = free_port()?;
     let config = RecorderConfig {
-        rotate_interval: "5s".to_owned(),
+        rotate_interval: "30s".to_owned(),
         status_port: Some(port),
         ..RecorderConfig::new(&folder, &simulator.url)
     };
