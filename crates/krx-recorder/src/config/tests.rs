@@ -1,5 +1,6 @@
 //! Tests of the configuration: the whole file, and each thing that can be wrong with it.
 
+use super::file::KEYS;
 use super::*;
 
 const WHOLE: &str = r#"

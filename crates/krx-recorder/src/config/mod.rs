@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use chrono::NaiveTime;
 use krx_store::{ExportConfig, JournalConfig, Market};
-use serde::Deserialize;
 use thiserror::Error;
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use crate::schedule::Schedule;
+
+mod file;
+
+use file::{Connection, Feed, File, Journal, Rotate, ScheduleTable, parse};
 
 /// What is wrong with the configuration, where, and what to write instead.
 #[derive(Debug, Error)]
@@ -118,158 +121,6 @@ pub struct Overrides {
     pub always: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    data_dir: Option<PathBuf>,
-    #[serde(default)]
-    koscom: Koscom,
-    #[serde(default)]
-    feed: Vec<Feed>,
-    #[serde(default)]
-    schedule: ScheduleTable,
-    #[serde(default)]
-    connection: Connection,
-    #[serde(default)]
-    journal: Journal,
-    #[serde(default)]
-    rotate: Rotate,
-    status: Option<Status>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Koscom {
-    base_url: Option<String>,
-    member_name: Option<String>,
-    api_key_file: Option<PathBuf>,
-    #[serde(default)]
-    allow_plaintext: bool,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Feed {
-    market: String,
-    path: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ScheduleTable {
-    mode: String,
-    open: String,
-    close: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Connection {
-    connect_timeout: String,
-    heartbeat_interval: String,
-    stall_timeout: String,
-    backoff_initial: String,
-    backoff_max: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Journal {
-    sync_interval: String,
-    segment_bytes: u64,
-    keep_days: u32,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Rotate {
-    interval: String,
-    rows_max: u64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Status {
-    listen: String,
-}
-
-impl Default for ScheduleTable {
-    fn default() -> Self {
-        Self {
-            mode: "calendar".into(),
-            open: "08:20".into(),
-            close: "20:10".into(),
-        }
-    }
-}
-
-impl Default for Connection {
-    fn default() -> Self {
-        Self {
-            connect_timeout: "10s".into(),
-            heartbeat_interval: "10s".into(),
-            stall_timeout: "30s".into(),
-            backoff_initial: "250ms".into(),
-            backoff_max: "15s".into(),
-        }
-    }
-}
-
-impl Default for Journal {
-    fn default() -> Self {
-        Self {
-            sync_interval: "50ms".into(),
-            segment_bytes: 64 << 20,
-            keep_days: 0,
-        }
-    }
-}
-
-impl Default for Rotate {
-    fn default() -> Self {
-        Self {
-            interval: "5m".into(),
-            rows_max: 1_000_000,
-        }
-    }
-}
-
-/// The keys of each table, for the hint at a mistyped one. A test holds them against the tables above.
-const KEYS: &[(&str, &[&str])] = &[
-    (
-        "",
-        &[
-            "data_dir",
-            "koscom",
-            "feed",
-            "schedule",
-            "connection",
-            "journal",
-            "rotate",
-            "status",
-        ],
-    ),
-    (
-        "koscom",
-        &["base_url", "member_name", "api_key_file", "allow_plaintext"],
-    ),
-    ("feed", &["market", "path"]),
-    ("schedule", &["mode", "open", "close"]),
-    (
-        "connection",
-        &[
-            "connect_timeout",
-            "heartbeat_interval",
-            "stall_timeout",
-            "backoff_initial",
-            "backoff_max",
-        ],
-    ),
-    ("journal", &["sync_interval", "segment_bytes", "keep_days"]),
-    ("rotate", &["interval", "rows_max"]),
-    ("status", &["listen"]),
-];
-
 impl Config {
     /// Reads the file, if one is named, and puts the command line's values above it.
     ///
@@ -294,65 +145,6 @@ impl Config {
         };
         check(file, overrides)
     }
-}
-
-fn parse(text: &str) -> Result<File, ConfigError> {
-    let syntax = |error: toml::de::Error| ConfigError::Syntax {
-        path: PathBuf::new(),
-        message: error.to_string().trim_end().to_owned(),
-    };
-    let table: toml::Table = text.parse().map_err(syntax)?;
-    refuse_unknown_keys(&table)?;
-    toml::from_str(text).map_err(syntax)
-}
-
-fn refuse_unknown_keys(file: &toml::Table) -> Result<(), ConfigError> {
-    refuse_unknown_keys_of("", file)?;
-    for (name, value) in file {
-        let tables: Vec<_> = match value {
-            toml::Value::Table(table) => vec![table],
-            toml::Value::Array(array) => array.iter().filter_map(toml::Value::as_table).collect(),
-            _ => Vec::new(),
-        };
-        for table in tables {
-            refuse_unknown_keys_of(name, table)?;
-        }
-    }
-    Ok(())
-}
-
-fn refuse_unknown_keys_of(name: &str, table: &toml::Table) -> Result<(), ConfigError> {
-    let known = KEYS
-        .iter()
-        .find(|(table, _)| *table == name)
-        .map_or(&[][..], |(_, keys)| keys);
-    let Some(unknown) = table.keys().find(|key| !known.contains(&key.as_str())) else {
-        return Ok(());
-    };
-    let path = |table: &str, key: &str| {
-        if table.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{table}.{key}")
-        }
-    };
-    // A key may also stand in the wrong table: its nearest neighbour is looked for in all of them.
-    let neighbours = KEYS
-        .iter()
-        .flat_map(|(table, keys)| keys.iter().map(move |key| (*table, *key)));
-    let distance = |(table, key): &(&str, &str)| {
-        let elsewhere = if *table == name { 0.0 } else { 0.1 };
-        strsim::jaro_winkler(unknown, key) - elsewhere
-    };
-    let nearest = neighbours.max_by(|a, b| distance(a).total_cmp(&distance(b)));
-    let hint = match nearest {
-        Some((table, key)) => format!("did you mean `{}`?", path(table, key)),
-        None => "it is not one of this recorder's".to_owned(),
-    };
-    Err(ConfigError::UnknownKey {
-        key: path(name, unknown),
-        hint,
-    })
 }
 
 fn check(file: File, overrides: &Overrides) -> Result<Config, ConfigError> {
@@ -605,5 +397,4 @@ fn check_listen(text: &str) -> Result<SocketAddr, ConfigError> {
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;
