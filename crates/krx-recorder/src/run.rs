@@ -81,8 +81,9 @@ pub async fn run(
     // A disk that fails is the cause, and a feed that then ends for want of a journal its consequence.
     drained?;
     end?;
-    // A weekday on which nothing is traded has sessions without data: that is no failure.
-    if until_close && statuses.iter().all(|status| status.sessions.load(Relaxed) == 0) {
+    // A weekday on which nothing is traded has sessions without data: that is no failure, and nor is a clean stop.
+    let asked_to_stop = *stop.borrow();
+    if until_close && !asked_to_stop && statuses.iter().all(|status| status.sessions.load(Relaxed) == 0) {
         let words = "no session could be opened until the close of the day; see the log for why";
         return Err(Failure::Unavailable(words.to_owned()));
     }
