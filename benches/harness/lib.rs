@@ -152,7 +152,7 @@ pub fn seal(frames: &Frames, dir: &Path) -> Result<Vec<Sealed>> {
                 &head,
             )?),
         };
-        segment.add(&mut decoder, &head, payload, &progress)?;
+        segment.add(Some(&mut decoder), &head, payload, &progress)?;
         if segment.rows() >= ROWS_MAX {
             sealed.extend(open.take().map(OpenSegment::seal).transpose()?);
         }

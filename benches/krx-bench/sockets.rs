@@ -11,10 +11,11 @@ use anyhow::{Context, Result, bail};
 use krx_bench::Frames;
 use krx_recorder::config::{Config, Overrides};
 use krx_recorder::feed::{Feed, FeedStatus};
+use krx_recorder::journaling::Journaling;
 use krx_recorder::key::{ApiKey, KeySources};
 use krx_recorder::queue::queue;
+use krx_recorder::run;
 use krx_recorder::signals::Request;
-use krx_recorder::{journaling, run};
 use krx_store::{DataDir, Progress, Writer};
 use tokio::sync::{mpsc, watch};
 
@@ -58,7 +59,14 @@ pub(crate) fn journal(url: &str, frames: &Frames, dir: &Path) -> Result<u64> {
         Arc::clone(&progress),
     )?;
     let (queue, entries) = queue();
-    let thread = std::thread::spawn(move || journaling::run(writer, entries));
+    let (stop, stopping) = watch::channel(false);
+    let journaling = Journaling {
+        market: feed.market.clone(),
+        writer,
+        entries,
+        stopping: stopping.clone(),
+    };
+    let thread = std::thread::spawn(move || journaling.run());
     let feed = Feed {
         config: feed,
         connection: config.connection,
@@ -71,7 +79,6 @@ pub(crate) fn journal(url: &str, frames: &Frames, dir: &Path) -> Result<u64> {
     };
     let wanted = frames.len() as u64;
     runtime()?.block_on(async {
-        let (stop, stopping) = watch::channel(false);
         let journaled = async {
             while progress.frames_journaled.load(Relaxed) < wanted {
                 tokio::time::sleep(LOOK).await;

@@ -22,6 +22,7 @@ const EXPORT: ExportConfig = ExportConfig {
     rotate_interval: Duration::from_secs(2),
     rows_max: ROWS_MAX,
     keep_days: 30,
+    reserve_bytes: 0,
 };
 
 fn config(folder: &Path, url: &str) -> RecorderConfig {

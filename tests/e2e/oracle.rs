@@ -433,6 +433,7 @@ fn record_across_midnight(ledger: &Path, data: &Path, texts_before: usize) {
         rotate_interval: Duration::from_secs(60),
         rows_max: 10_000,
         keep_days: 0,
+        reserve_bytes: 0,
     };
     for market in MARKETS {
         let mut ledger = Ledger::open(ledger, market).unwrap();

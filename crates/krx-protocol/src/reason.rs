@@ -42,6 +42,8 @@ pub enum Reason {
     Push,
     /// JSON, but no message that the guide describes.
     UnknownMessage,
+    /// The exporter failed over this message; it is kept whole.
+    Poison,
 }
 
 impl Reason {
@@ -68,6 +70,7 @@ impl Reason {
             Self::ServerError => "server_error",
             Self::Push => "push",
             Self::UnknownMessage => "unknown_message",
+            Self::Poison => "poison",
         }
     }
 }

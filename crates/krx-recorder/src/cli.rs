@@ -3,9 +3,10 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
+use chrono::NaiveDate;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use krx_store::Moment;
+use krx_store::{DataDir, Moment};
 use tracing_subscriber::EnvFilter;
 
 use crate::check::{self, kst};
@@ -13,7 +14,7 @@ use crate::config::{Config, Overrides};
 use crate::exit::{Exit, Failure};
 use crate::key::{ApiKey, KeySources};
 use crate::schedule::Schedule;
-use crate::{run, signals};
+use crate::{coverage, run, signals};
 
 /// Records Koscom's full KOSPI and KOSDAQ trade feeds to Parquet.
 #[derive(Debug, Parser)]
@@ -43,6 +44,16 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what of a date was recorded and what was not, and why: also while it is recorded, and after a crash.
+    Coverage {
+        /// The date, as 2026-11-20; without one the last that something is known of.
+        date: Option<NaiveDate>,
+        #[command(flatten)]
+        data: DataSource,
+        /// Print the intervals as a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
     /// Look at config, key, clock, disk and endpoint: what would go wrong?
     Check {
         #[command(flatten)]
@@ -51,6 +62,33 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Args)]
+#[group(id = "data", required = true, multiple = true)]
+struct DataSource {
+    /// The configuration file, for its data_dir.
+    #[arg(long, value_name = "FILE", group = "data")]
+    config: Option<PathBuf>,
+    /// The data directory, instead of data_dir in the configuration.
+    #[arg(long, value_name = "DIR", group = "data")]
+    data_dir: Option<PathBuf>,
+}
+
+impl DataSource {
+    fn open(&self) -> Result<DataDir, Failure> {
+        let path = match &self.data_dir {
+            Some(path) => path.clone(),
+            None => Config::data_dir_of(self.config.as_deref())?,
+        };
+        match std::fs::read_dir(&path) {
+            Ok(_) => Ok(DataDir::new(path)),
+            Err(source) => Err(Failure::System {
+                doing: format!("opening the data directory {}", path.display()),
+                source,
+            }),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -94,6 +132,9 @@ pub fn main() -> Exit {
         } => {
             log(json);
             start(&source, until_close)
+        }
+        Command::Coverage { date, data, json } => {
+            data.open().and_then(|data| coverage::print(&data, date, json))
         }
         Command::Check { source, json } => start_check(&source, json),
     };

@@ -1,5 +1,8 @@
 //! How the process ends: exit codes after sysexits.h, and the failure that leads to each.
 
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
 use krx_store::StoreError;
 use thiserror::Error;
 
@@ -61,9 +64,27 @@ pub enum Failure {
     /// No session at all while one was expected.
     #[error("{0}")]
     Unavailable(String),
+    /// Nothing was ever recorded there, or not on that date.
+    #[error("nothing is recorded in {data_dir}{}", nothing_recorded(date, dates))]
+    NothingRecorded {
+        /// The data directory.
+        data_dir: PathBuf,
+        /// The date that was asked for.
+        date: Option<NaiveDate>,
+        /// The dates that something is known of.
+        dates: Vec<NaiveDate>,
+    },
     /// A thread panicked.
     #[error("bug: {0}; what was received is safe in the journal and will be exported by the next start")]
     Bug(String),
+}
+
+fn nothing_recorded(date: &Option<NaiveDate>, dates: &[NaiveDate]) -> String {
+    let of_date = date.map_or_else(String::new, |date| format!(" of {date}"));
+    match (dates.first(), dates.last()) {
+        (Some(first), Some(last)) => format!("{of_date}; there are dates from {first} to {last}"),
+        _ => format!("{of_date}: is it the right --data-dir?"),
+    }
 }
 
 impl Failure {
@@ -71,7 +92,7 @@ impl Failure {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) => Exit::Usage,
+            Self::Usage(_) | Self::NothingRecorded { .. } => Exit::Usage,
             Self::Config(_) | Self::Store(StoreError::MarketName(_)) => Exit::Config,
             Self::Store(StoreError::Locked { .. }) => Exit::Locked,
             Self::Store(_) | Self::System { .. } => Exit::Io,

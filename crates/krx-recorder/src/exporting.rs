@@ -4,13 +4,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use krx_store::{DataDir, ExportConfig, Exporter, Market, Progress, Tail};
+use krx_store::export::Poison;
+use krx_store::{DataDir, ExportConfig, Exporter, Market, Progress, StoreError, Tail};
 use tracing::error;
 
 use crate::exit::Failure;
 
 /// How long the disk is given to come to its senses before the export is tried again.
 const RETRY_WAIT: Duration = Duration::from_secs(5);
+
+/// After so many failures in a row to read the journal, the disk will not read it any more.
+const UNREADABLE_AFTER: u32 = 12;
 
 /// Exports until the journal is closed and all of it is sealed. A failure is logged, and the export started again
 /// behind the last sealed file.
@@ -24,17 +28,43 @@ pub fn run(
     tail: &Arc<Tail>,
     progress: &Arc<Progress>,
 ) -> Result<(), Failure> {
+    let poison = Arc::new(Poison::default());
+    let mut unreadable = 0;
     loop {
-        let exporter = Exporter::new(data, market, config, Some(Arc::clone(tail)), Arc::clone(progress));
+        let tail_of = Some(Arc::clone(tail));
+        let mut exporter =
+            Exporter::new(data, market, config, tail_of, Arc::clone(progress)).with_poison(&poison);
+        if unreadable >= UNREADABLE_AFTER {
+            exporter = exporter.past_unreadable();
+        }
         let failure: Failure = match catch_unwind(AssertUnwindSafe(|| exporter.run())) {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => error.into(),
+            Ok(Err(error)) => {
+                unreadable = if is_unreadable_journal(&error) {
+                    unreadable + 1
+                } else {
+                    0
+                };
+                error.into()
+            }
+            // The frame is known by now, and is passed over when it does it again.
+            Err(_) if poison.panicked() => {
+                error!(market = %market, "the exporter panicked over a frame; it goes on behind the last sealed file");
+                continue;
+            }
             Err(_) => Failure::Bug(format!("the exporter of {market} panicked")),
         };
         if tail.is_closed() {
             return Err(failure);
         }
         error!(market = %market, error = %failure, retry = ?RETRY_WAIT, "export failed; recording goes on");
-        std::thread::sleep(RETRY_WAIT);
+        // A stop must not wait for it.
+        tail.wait_closed(RETRY_WAIT);
     }
+}
+
+fn is_unreadable_journal(error: &StoreError) -> bool {
+    const EIO: i32 = 5;
+    matches!(error, StoreError::Io { doing, source, .. }
+        if *doing == "reading the journal segment" && source.raw_os_error() == Some(EIO))
 }

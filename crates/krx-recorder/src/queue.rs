@@ -1,18 +1,26 @@
 //! The one buffer between a socket and the journal: bounded in bytes, and empty as long as the disk keeps up.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use krx_store::journal::What;
 use krx_store::{Entry, Event, Moment};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_tungstenite::tungstenite::Bytes;
+use tracing::warn;
+
+use crate::pulse::{self, Beat};
 
 /// At the design load of 0.6 MB/s and market this holds more than a minute; a disk that hangs for half of one costs
 /// nothing.
 const BYTES_MAX: usize = 64 << 20;
 
+/// A wait for room that is worth a line in the ledger.
+const WAIT_MIN: Duration = Duration::from_millis(500);
+
 /// What an entry takes beside its payload, so that a flood of empty messages is bounded too.
 const ENTRY_BYTES: usize = 128;
+const ENTRY_BYTES_U32: u32 = 128;
 
 /// A frame or an event on its way to the journal.
 pub type QueuedEntry = Entry<Bytes>;
@@ -22,6 +30,8 @@ pub type QueuedEntry = Entry<Bytes>;
 pub struct Queue {
     sender: mpsc::UnboundedSender<QueuedEntry>,
     room: Arc<Semaphore>,
+    /// When something was last put in, or could have been.
+    beat: Arc<Mutex<Beat>>,
 }
 
 /// The end that the journal's thread reads from.
@@ -50,6 +60,7 @@ pub(crate) fn bounded(bytes_max: usize) -> (Queue, QueueReader) {
         Queue {
             sender,
             room: Arc::clone(&room),
+            beat: Arc::new(Mutex::new(Beat::now())),
         },
         QueueReader { receiver, room },
     )
@@ -64,16 +75,54 @@ fn entry_bytes(entry: &QueuedEntry) -> usize {
 }
 
 impl Queue {
-    /// Puts in a frame; waits while the buffer is full, and only then.
+    /// Puts in a frame; waits while the buffer is full, and only then. A wait that lasts is put on record behind the
+    /// frame: nothing could be read meanwhile.
     ///
     /// # Errors
     /// [`JournalStopped`].
     pub async fn frame(&self, at: Moment, payload: Bytes) -> Result<(), JournalStopped> {
+        self.beat();
+        let asked = Instant::now();
         self.put(Entry {
             at,
             what: What::Frame(payload),
         })
-        .await
+        .await?;
+        let waited = asked.elapsed();
+        if waited < WAIT_MIN {
+            return Ok(());
+        }
+        warn!(
+            seconds = waited.as_secs_f64(),
+            "the disk did not keep up, and nothing could be read from the server"
+        );
+        self.take_beat();
+        self.event(Event::DiskWait { since_us: at.0 }).await
+    }
+
+    /// Says that the recorder runs, and puts on record when it did not since the last time: before any frame that is
+    /// read behind the pause.
+    pub fn beat(&self) {
+        let (before, now) = self.take_beat();
+        if let Some(event) = pulse::between(before, now) {
+            warn!(?event, "time did not pass as it should");
+            let at = now.wall;
+            let entry = Entry {
+                at,
+                what: What::Event(event),
+            };
+            // It must come before what follows, so it cannot wait; where there is no room, `disk` is on record anyway.
+            if let Ok(room) = self.room.try_acquire_many(ENTRY_BYTES_U32) {
+                room.forget();
+                let _ = self.sender.send(entry);
+            }
+        }
+    }
+
+    fn take_beat(&self) -> (Beat, Beat) {
+        let now = Beat::now();
+        let mut beat = self.beat.lock().unwrap_or_else(PoisonError::into_inner);
+        (std::mem::replace(&mut *beat, now), now)
     }
 
     /// Puts in an event.
@@ -109,6 +158,12 @@ impl QueueReader {
     /// Waits for entries, and moves up to `max` of them into `batch`; `false` when all feeds have ended.
     pub fn take(&mut self, batch: &mut Vec<QueuedEntry>, max: usize) -> bool {
         self.receiver.blocking_recv_many(batch, max) > 0
+    }
+
+    /// Entries that wait to be taken.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.receiver.len()
     }
 
     /// Gives back the room of entries that are in the journal now.

@@ -5,27 +5,31 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use krx_store::{DataDir, DataDirLock, Event, Market, Moment, Progress, StoreError, Writer};
+use krx_store::journal::RulesOf;
+use krx_store::{DataDir, DataDirLock, DateRules, Event, Market, Moment, Progress, StoreError, Tail, Writer};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
 
 use crate::config::{Config, FeedConfig};
+use crate::disk_watch::DiskWatch;
 use crate::exit::Failure;
+use crate::exporting;
 use crate::feed::{Feed, FeedEnd, FeedStatus};
+use crate::journaling::Journaling;
 use crate::key::ApiKey;
 use crate::marks::mark_due;
 use crate::queue::{Queue, queue};
 use crate::rates::{self, Rates};
 use crate::signals::Request;
 use crate::status::{self, MarketView};
-use crate::{exporting, journaling};
 
 /// One market's pipeline.
 struct Pipeline {
     view: MarketView,
     queue: Queue,
+    tail: Arc<Tail>,
     journal: JoinHandle<Result<(), StoreError>>,
     export: JoinHandle<Result<(), Failure>>,
     last_mark: Moment,
@@ -49,12 +53,13 @@ pub async fn run(
     };
     info!(version = env!("CARGO_PKG_VERSION"), data_dir = %config.data_dir.display(), markets = config.feeds.len(), "recording");
 
+    let mut disk = DiskWatch::new(config.data_dir.clone(), config.warn_free_bytes);
     let (stop, stopping) = watch::channel(false);
     let accepted = Arc::new(AtomicBool::new(false));
     let mut pipelines = Vec::new();
     let mut feeds = JoinSet::new();
     for feed in &config.feeds {
-        let pipeline = Pipeline::start(&config, &data, feed)?;
+        let pipeline = Pipeline::start(&config, &data, feed, &stopping)?;
         let start = Event::Start {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
@@ -75,7 +80,15 @@ pub async fn run(
         .iter()
         .map(|pipeline| Arc::clone(&pipeline.view.status))
         .collect();
-    let end = wait_for_the_end(&config, &mut pipelines, &mut feeds, &mut requests, &stop).await;
+    let end = wait_for_the_end(
+        &config,
+        &mut pipelines,
+        &mut feeds,
+        &mut requests,
+        &stop,
+        &mut disk,
+    )
+    .await;
     server.abort_all();
     let drained = drain(pipelines).await;
     // A disk that fails is the cause, and a feed that then ends for want of a journal its consequence.
@@ -98,6 +111,7 @@ async fn wait_for_the_end(
     feeds: &mut JoinSet<(Market, FeedEnd)>,
     requests: &mut mpsc::UnboundedReceiver<Request>,
     stop: &watch::Sender<bool>,
+    disk: &mut DiskWatch,
 ) -> Result<(), Failure> {
     let interval_us = i64::try_from(config.export.rotate_interval.as_micros()).unwrap_or(i64::MAX);
     let mut rates: Vec<_> = pipelines.iter().map(|pipeline| pipeline.rates()).collect();
@@ -136,8 +150,9 @@ async fn wait_for_the_end(
                 }
             },
             _ = second.tick() => {
+                disk.look();
                 for pipeline in &mut *pipelines {
-                    pipeline.mark_time(interval_us);
+                    pipeline.second(interval_us);
                 }
             }
             _ = minute.tick() => rates.iter_mut().for_each(Rates::log),
@@ -156,18 +171,13 @@ async fn drain(pipelines: Vec<Pipeline>) -> Result<(), Failure> {
     for (market, journal, export) in threads {
         let joined = tokio::task::spawn_blocking(move || (journal.join(), export.join())).await;
         let (journal, export) = joined.map_err(|error| Failure::Bug(format!("joining threads: {error}")))?;
-        let journal = journal.unwrap_or_else(|_| {
-            Err(StoreError::Poisoned {
-                market: market.to_string(),
-                first: "its thread panicked".into(),
-            })
-        });
+        let journal = journal.map_or_else(
+            |_| Err(Failure::Bug(format!("the journal thread of {market} panicked"))),
+            |ended| ended.map_err(Failure::from),
+        );
         let export =
             export.unwrap_or_else(|_| Err(Failure::Bug(format!("the export thread of {market} panicked"))));
-        for failure in [journal.err().map(Failure::from), export.err()]
-            .into_iter()
-            .flatten()
-        {
+        for failure in [journal.err(), export.err()].into_iter().flatten() {
             error!(market = %market, error = %failure, "not all is exported; the journal has it");
             result = result.and(Err(failure));
         }
@@ -176,18 +186,29 @@ async fn drain(pipelines: Vec<Pipeline>) -> Result<(), Failure> {
 }
 
 impl Pipeline {
-    fn start(config: &Config, data: &DataDir, feed: &FeedConfig) -> Result<Self, Failure> {
+    fn start(
+        config: &Config,
+        data: &DataDir,
+        feed: &FeedConfig,
+        stopping: &watch::Receiver<bool>,
+    ) -> Result<Self, Failure> {
         let market = feed.market.clone();
         let progress = Arc::new(Progress::default());
-        let writer = Writer::open(data, &market, config.journal, Arc::clone(&progress))?;
+        let writer =
+            Writer::open(data, &market, config.journal, Arc::clone(&progress))?.with_rules(rules_of(config));
         let tail = writer.tail();
         let (queue, entries) = queue();
-        let journal = thread(format!("journal-{market}"), move || {
-            journaling::run(writer, entries)
-        })?;
+        let journaling = Journaling {
+            market: market.clone(),
+            writer,
+            entries,
+            stopping: stopping.clone(),
+        };
+        let journal = thread(format!("journal-{market}"), move || journaling.run())?;
         let export = thread(format!("export-{market}"), {
             let (data, market, progress, config) =
                 (data.clone(), market.clone(), Arc::clone(&progress), config.export);
+            let tail = Arc::clone(&tail);
             move || exporting::run(&data, &market, config, &tail, &progress)
         })?;
         let view = MarketView {
@@ -198,6 +219,7 @@ impl Pipeline {
         Ok(Self {
             view,
             queue,
+            tail,
             journal,
             export,
             last_mark: Moment(0),
@@ -232,7 +254,13 @@ impl Pipeline {
         )
     }
 
-    fn mark_time(&mut self, interval_us: i64) {
+    /// What is looked after once a second.
+    fn second(&mut self, interval_us: i64) {
+        self.queue.beat();
+        // Whoever writes next finds that a sync has failed; when nothing is received, that is this mark.
+        if self.tail.failure().is_some() {
+            self.queue.event_when_there_is_room(Event::TimeMark);
+        }
         let last_frame = Moment(self.view.status.last_frame_us.load(Relaxed));
         let now = Moment::now();
         if mark_due(last_frame, self.last_mark, now, interval_us) {
@@ -240,6 +268,16 @@ impl Pipeline {
             self.queue.event_when_there_is_room(Event::TimeMark);
         }
     }
+}
+
+/// What is journaled of each date.
+fn rules_of(config: &Config) -> RulesOf {
+    let (schedule, export) = (config.schedule, config.export);
+    Box::new(move |date| DateRules {
+        expected: schedule.expected_on(date),
+        rotate_us: i64::try_from(export.rotate_interval.as_micros()).unwrap_or(i64::MAX),
+        rows_max: export.rows_max,
+    })
 }
 
 fn thread<T: Send + 'static>(

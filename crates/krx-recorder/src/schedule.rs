@@ -53,6 +53,21 @@ impl Schedule {
         }
     }
 
+    /// The hours of a date in which data is expected, from and to; none on a date without trading. At all times means
+    /// the whole date.
+    #[must_use]
+    pub fn expected_on(self, date: NaiveDate) -> Option<(Moment, Moment)> {
+        match self {
+            Self::Always => {
+                let midnight = moment(date, NaiveTime::MIN);
+                Some((midnight, Moment(midnight.0 + 86_400_000_000)))
+            }
+            Self::Daily { open, close } => {
+                krx_calendar::may_trade(date).then(|| (moment(date, open), moment(date, close)))
+            }
+        }
+    }
+
     /// Whether a market that sends no data at `now` must be taken for stalled.
     #[must_use]
     pub fn expects_data(self, now: Moment) -> bool {

@@ -55,15 +55,29 @@ pub enum StoreError {
         /// What is wrong.
         what: &'static str,
     },
-    /// The journal has failed before; nothing more is written, since what the disk holds is not known.
+    /// The disk refused the journal until the recorder had to end.
     #[error(
-        "the journal of {market} has failed before ({first}); restart the recorder when the disk is sound"
+        "the journal of {market} could not be written to the end: {last}; {entries} messages and events that were read are lost"
     )]
-    Poisoned {
+    Lost {
         /// The market.
         market: String,
-        /// The first failure.
-        first: String,
+        /// What it had not taken.
+        entries: usize,
+        /// Why not.
+        last: Box<StoreError>,
+    },
+    /// Less space is left than exporting may use.
+    #[error(
+        "{free} bytes are free on the disk of {path}, and {reserve} are kept for the journal; export waits for space"
+    )]
+    NoRoom {
+        /// The data directory.
+        path: PathBuf,
+        /// What is free.
+        free: u64,
+        /// What is kept.
+        reserve: u64,
     },
     /// A market's name that cannot be a directory's.
     #[error("{0:?} is no market name: 1 to 16 capital letters, digits and underscores, such as KOSPI")]

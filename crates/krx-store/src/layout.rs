@@ -3,6 +3,7 @@
 //! ```text
 //!   DATA/trades/date=2026-11-20/market=KOSPI/trades-20261120T090000-000000000001-000000004711.parquet
 //!   DATA/quarantine/date=…/market=…/quarantine-….parquet       (the same name, of the same frames)
+//!   DATA/coverage/date=…/market=…/coverage-20261120T000000-000000000001-999999999999.parquet   (of the whole date)
 //!   DATA/.krx/journal/KOSPI/00000001-20261120-000000000001.journal    number of the segment, date, first frame
 //!   DATA/.krx/staging/                                          files being written
 //!   DATA/.krx/lock
@@ -16,8 +17,9 @@ use std::str::FromStr;
 
 use chrono::NaiveDate;
 
+use crate::disk::Disk;
 use crate::error::StoreError;
-use crate::moment::Moment;
+use crate::moment::{Moment, midnight_ms};
 
 /// A market's name, fit to be a directory's: `KOSPI`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +64,8 @@ pub enum Dataset {
     Trades,
     /// Everything received that is not.
     Quarantine,
+    /// When a market was and was not being recorded.
+    Coverage,
 }
 
 impl Dataset {
@@ -71,31 +75,50 @@ impl Dataset {
         match self {
             Self::Trades => "trades",
             Self::Quarantine => "quarantine",
+            Self::Coverage => "coverage",
         }
     }
 }
 
 /// A data directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DataDir(PathBuf);
+#[derive(Clone, Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    disk: Disk,
+}
 
 impl DataDir {
     /// The directory need not exist yet.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+        Self::on(Disk::default(), path)
+    }
+
+    /// A data directory on a disk of one's own.
+    #[must_use]
+    pub fn on(disk: Disk, path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            disk,
+        }
     }
 
     /// The directory itself.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
+    }
+
+    /// The way to the disk.
+    #[must_use]
+    pub fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// `.krx`: what readers of the datasets never look at.
     #[must_use]
     pub fn internal(&self) -> PathBuf {
-        self.0.join(".krx")
+        self.path.join(".krx")
     }
 
     /// The lock file.
@@ -104,10 +127,16 @@ impl DataDir {
         self.internal().join("lock")
     }
 
+    /// Where the markets' journals are.
+    #[must_use]
+    pub fn journals(&self) -> PathBuf {
+        self.internal().join("journal")
+    }
+
     /// Where a market's journal segments are.
     #[must_use]
     pub fn journal(&self, market: &Market) -> PathBuf {
-        self.internal().join("journal").join(market.as_str())
+        self.journals().join(market.as_str())
     }
 
     /// Where files are built: on the same filesystem as the datasets.
@@ -126,7 +155,7 @@ impl DataDir {
     /// The directory of a partition.
     #[must_use]
     pub fn partition(&self, dataset: Dataset, date: NaiveDate, market: &Market) -> PathBuf {
-        self.0
+        self.path
             .join(dataset.as_str())
             .join(format!("date={date}"))
             .join(format!("market={market}"))
@@ -144,6 +173,19 @@ pub struct SealedName {
     pub first_frame: u64,
     /// The last one.
     pub last_frame: u64,
+}
+
+impl SealedName {
+    /// The one coverage file of a date: whatever frames the date will have.
+    #[must_use]
+    pub fn coverage(date: NaiveDate) -> Self {
+        Self {
+            dataset: Dataset::Coverage,
+            partition: Moment(midnight_ms(date) * 1000),
+            first_frame: 1,
+            last_frame: 999_999_999_999,
+        }
+    }
 }
 
 impl fmt::Display for SealedName {
@@ -171,6 +213,7 @@ impl SealedName {
         let dataset = match parts.next()? {
             "trades" => Dataset::Trades,
             "quarantine" => Dataset::Quarantine,
+            "coverage" => Dataset::Coverage,
             _ => return None,
         };
         let start = chrono::NaiveDateTime::parse_from_str(parts.next()?, "%Y%m%dT%H%M%S").ok()?;

@@ -11,7 +11,8 @@
 //! second path: the exporter goes on behind the last frame that a sealed file covers.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod durable;
+pub mod coverage;
+pub mod disk;
 pub mod error;
 pub mod export;
 pub mod journal;
@@ -19,10 +20,12 @@ pub mod layout;
 pub mod lock;
 pub mod moment;
 pub mod progress;
+mod sabotage;
 
+pub use disk::Disk;
 pub use error::StoreError;
 pub use export::{ExportConfig, Exporter};
-pub use journal::{Entry, Event, JournalConfig, Tail, Writer};
+pub use journal::{DateRules, Entry, Event, JournalConfig, Tail, Writer};
 pub use layout::{DataDir, Market};
 pub use lock::DataDirLock;
 pub use moment::Moment;

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::durable;
 use crate::error::{StoreError, at};
 use crate::layout::DataDir;
 
@@ -22,7 +21,7 @@ impl DataDirLock {
     /// # Errors
     /// [`StoreError::Locked`] when another process holds it, [`StoreError::Io`] when the directory cannot be used.
     pub fn take(data: &DataDir) -> Result<Self, StoreError> {
-        durable::create_dir(&data.internal())?;
+        data.disk().create_dir(&data.internal())?;
         let path = data.lock_file();
         let mut file = OpenOptions::new()
             .read(true)
@@ -48,6 +47,23 @@ impl DataDirLock {
     }
 }
 
+/// Whether a process holds the lock. Asked of the kernel's list of locks, so that asking can never be in the way of a
+/// recorder that starts.
+#[must_use]
+pub fn is_held(data: &DataDir) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(inode) = fs::metadata(data.lock_file()).map(|metadata| metadata.ino()) else {
+        return false;
+    };
+    // 1: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF (proc_locks(5))
+    let needle = format!(":{inode} ");
+    fs::read_to_string("/proc/locks").is_ok_and(|locks| {
+        locks
+            .lines()
+            .any(|line| line.contains("FLOCK") && line.contains(&needle))
+    })
+}
+
 fn holder(path: &Path) -> String {
     match fs::read_to_string(path) {
         Ok(text) if !text.trim().is_empty() => format!(" (process {})", text.trim()),
@@ -65,11 +81,13 @@ mod tests {
         let data = DataDir::new(dir.path());
         let held = DataDirLock::take(&data).unwrap();
         let refused = DataDirLock::take(&data).unwrap_err().to_string();
+        assert!(is_held(&data));
         assert!(
             refused.contains(&format!("(process {})", std::process::id())),
             "{refused}"
         );
         drop(held);
+        assert!(!is_held(&data));
         DataDirLock::take(&data).unwrap();
     }
 }

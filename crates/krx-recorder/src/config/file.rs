@@ -22,6 +22,8 @@ pub(super) struct File {
     pub(super) journal: Journal,
     #[serde(default)]
     pub(super) rotate: Rotate,
+    #[serde(default)]
+    pub(super) disk: Disk,
     pub(super) status: Option<Status>,
 }
 
@@ -76,6 +78,12 @@ pub(super) struct Rotate {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Disk {
+    pub(super) warn_free_bytes: u64,
+}
+
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Status {
     pub(super) listen: String,
@@ -122,6 +130,15 @@ impl Default for Rotate {
     }
 }
 
+impl Default for Disk {
+    fn default() -> Self {
+        // A full day, with room to spare: the journal of a record day is about 2.5 GB, its files 0.2 GB.
+        Self {
+            warn_free_bytes: 10 << 30,
+        }
+    }
+}
+
 /// The keys of each table, for the hint at a mistyped one. A test holds them against the tables above.
 pub(super) const KEYS: &[(&str, &[&str])] = &[
     (
@@ -134,6 +151,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "connection",
             "journal",
             "rotate",
+            "disk",
             "status",
         ],
     ),
@@ -155,6 +173,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ),
     ("journal", &["sync_interval", "segment_bytes", "keep_days"]),
     ("rotate", &["interval", "rows_max"]),
+    ("disk", &["warn_free_bytes"]),
     ("status", &["listen"]),
 ];
 

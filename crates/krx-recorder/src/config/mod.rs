@@ -80,6 +80,8 @@ pub struct Config {
     pub journal: JournalConfig,
     /// How to export.
     pub export: ExportConfig,
+    /// Free space below which to warn, bytes.
+    pub warn_free_bytes: u64,
     /// Where to answer for the status, if anywhere.
     pub status_listen: Option<SocketAddr>,
 }
@@ -127,24 +129,33 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], for the first thing that is wrong.
     pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
-        let file = match path {
-            None => File::default(),
-            Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-                    path: path.to_owned(),
-                    source,
-                })?;
-                parse(&text).map_err(|error| match error {
-                    ConfigError::Syntax { message, .. } => ConfigError::Syntax {
-                        path: path.to_owned(),
-                        message,
-                    },
-                    other => other,
-                })?
-            }
-        };
-        check(file, overrides)
+        check(read(path)?, overrides)
     }
+
+    /// The data directory that the file names, for whoever needs nothing else of it.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn data_dir_of(path: Option<&Path>) -> Result<PathBuf, ConfigError> {
+        required("data_dir", "--data-dir", read(path)?.data_dir)
+    }
+}
+
+fn read(path: Option<&Path>) -> Result<File, ConfigError> {
+    let Some(path) = path else {
+        return Ok(File::default());
+    };
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    parse(&text).map_err(|error| match error {
+        ConfigError::Syntax { message, .. } => ConfigError::Syntax {
+            path: path.to_owned(),
+            message,
+        },
+        other => other,
+    })
 }
 
 fn check(file: File, overrides: &Overrides) -> Result<Config, ConfigError> {
@@ -175,7 +186,8 @@ fn check(file: File, overrides: &Overrides) -> Result<Config, ConfigError> {
         },
         connection: check_connection(&file.connection)?,
         journal: check_journal(&file.journal)?,
-        export: check_rotate(&file.rotate, file.journal.keep_days)?,
+        export: check_rotate(&file.rotate, &file.journal)?,
+        warn_free_bytes: file.disk.warn_free_bytes,
         status_listen: file
             .status
             .map(|status| check_listen(&status.listen))
@@ -357,7 +369,8 @@ fn check_journal(table: &Journal) -> Result<JournalConfig, ConfigError> {
 
 const KEEP_DAYS_MAX: u32 = 36_500;
 
-fn check_rotate(table: &Rotate, keep_days: u32) -> Result<ExportConfig, ConfigError> {
+fn check_rotate(table: &Rotate, journal: &Journal) -> Result<ExportConfig, ConfigError> {
+    let keep_days = journal.keep_days;
     if keep_days > KEEP_DAYS_MAX {
         let problem = format!("{keep_days} must lie between 0 and {KEEP_DAYS_MAX} (a hundred years)");
         return Err(ConfigError::invalid("journal.keep_days", problem));
@@ -379,6 +392,8 @@ fn check_rotate(table: &Rotate, keep_days: u32) -> Result<ExportConfig, ConfigEr
         rotate_interval,
         rows_max: table.rows_max,
         keep_days,
+        // The journal's next segment: as long as it can be made, recording goes on.
+        reserve_bytes: journal.segment_bytes,
     })
 }
 

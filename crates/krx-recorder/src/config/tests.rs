@@ -33,6 +33,8 @@ keep_days = 0
 [rotate]
 interval = "5m"
 rows_max = 1000000
+[disk]
+warn_free_bytes = 5000000000
 [status]
 listen = "127.0.0.1:9464"
 "#;

@@ -63,7 +63,8 @@ impl Limits {
     /// Whether an event ends the segment.
     pub(crate) fn at_event(&self, partition: Moment, at: Moment, event: &Event) -> Option<SealReason> {
         match event {
-            Event::Start { .. } => Some(SealReason::Start),
+            Event::Start { .. } | Event::Date { .. } => Some(SealReason::Start),
+            Event::DateEnd => Some(SealReason::Day),
             Event::SealNow => Some(SealReason::Asked),
             Event::SessionEnd => Some(SealReason::SessionEnd),
             Event::Stop => Some(SealReason::Stop),
@@ -71,7 +72,10 @@ impl Limits {
             | Event::Connected { .. }
             | Event::Continued
             | Event::ConnectFailed { .. }
-            | Event::Disconnected { .. } => self.before(partition, at),
+            | Event::Disconnected { .. }
+            | Event::DiskWait { .. }
+            | Event::Paused { .. }
+            | Event::ClockStep { .. } => self.before(partition, at),
         }
     }
 }

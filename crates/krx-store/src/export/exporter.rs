@@ -1,59 +1,81 @@
 //! The exporter of one market: follows the journal, and seals what it finds there.
 
 use std::collections::VecDeque;
-use std::fs;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use std::{fs, io};
 
 use chrono::{Days, NaiveDate};
 use krx_protocol::Decoder;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::cut::{Limits, SealReason};
 use super::last_sealed;
+use super::poison::Poison;
 use super::segment::OpenSegment;
-use crate::durable;
-use crate::error::{StoreError, at};
-use crate::journal::{Event, Followed, Follower, RecordHead, RecordKind, Tail, list_segments};
-use crate::layout::{DataDir, Market, SegmentName};
+use crate::coverage::{self, Ledger, Rows, damage_detail};
+use crate::disk;
+use crate::error::StoreError;
+use crate::journal::{Event, Followed, Follower, Position, RecordHead, RecordKind, Tail, list_segments};
+use crate::layout::{DataDir, Dataset, Market, SegmentName};
 use crate::moment::Moment;
 use crate::progress::Progress;
+use crate::sabotage::{self, Defect};
 
 /// How a market is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExportConfig {
-    /// A time partition's length.
+    /// A time partition's length, where the journal does not say it ([`Event::Date`]).
     pub rotate_interval: Duration,
-    /// The rows with which a segment ends.
+    /// The rows with which a segment ends, likewise.
     pub rows_max: u64,
     /// Days for which journal segments are kept after they are exported.
     pub keep_days: u32,
+    /// Bytes of the disk that are the journal's alone: with less free, nothing new is begun.
+    pub reserve_bytes: u64,
+}
+
+impl ExportConfig {
+    fn limits(&self) -> Limits {
+        Limits {
+            interval_us: i64::try_from(self.rotate_interval.as_micros()).unwrap_or(i64::MAX),
+            rows_max: self.rows_max,
+        }
+    }
 }
 
 /// Exports one market's journal.
 pub struct Exporter {
     data: DataDir,
     market: Market,
-    limits: Limits,
-    keep_days: u32,
+    config: ExportConfig,
     tail: Option<Arc<Tail>>,
     progress: Arc<Progress>,
+    poison: Arc<Poison>,
+    /// Whether the last date is known to be over when the journal ends.
+    ends_date: bool,
     follower: Follower,
     decoder: Decoder,
     date: Option<ExportDate>,
     segment: Option<OpenSegment>,
-    /// Segments read to their end, with the last frame that they have.
+    /// Segments read to their end, with the last frame that they have; the ledger has what is in them.
     behind: VecDeque<(SegmentName, u64)>,
     /// Of the segment being read; `None` when it has no record yet.
     last_frame_read: Option<u64>,
 }
 
 /// How far a date is exported.
-#[derive(Clone, Copy, Debug)]
 struct ExportDate {
     date: NaiveDate,
+    limits: Limits,
+    /// The last frame that is sealed.
     covered: u64,
+    ledger: Ledger,
+    /// The ledger as it stands in its file: how far, and with how many closed intervals.
+    saved: Option<Position>,
+    saved_intervals: usize,
 }
 
 impl Exporter {
@@ -71,19 +93,39 @@ impl Exporter {
             follower: Follower::new(data.journal(market), tail.clone()),
             data: data.clone(),
             market: market.clone(),
-            limits: Limits {
-                interval_us: i64::try_from(config.rotate_interval.as_micros()).unwrap_or(i64::MAX),
-                rows_max: config.rows_max,
-            },
-            keep_days: config.keep_days,
+            config,
             tail,
             progress,
+            poison: Arc::default(),
+            ends_date: false,
             decoder: Decoder::new(),
             date: None,
             segment: None,
             behind: VecDeque::new(),
             last_frame_read: None,
         }
+    }
+
+    /// Shares what earlier exporters of this market panicked over.
+    #[must_use]
+    pub fn with_poison(mut self, poison: &Arc<Poison>) -> Self {
+        self.poison = Arc::clone(poison);
+        self
+    }
+
+    /// Takes what the disk cannot read of the journal for damaged, instead of failing: once it is known that trying
+    /// again does not help.
+    #[must_use]
+    pub fn past_unreadable(mut self) -> Self {
+        self.follower.pass_unreadable();
+        self
+    }
+
+    /// Takes the end of the journal for the end of its last date: nothing will be added.
+    #[must_use]
+    pub fn ending_the_date(mut self) -> Self {
+        self.ends_date = true;
+        self
     }
 
     /// Exports until the journal ends and is closed. Frames behind the last end of a segment stay in the journal.
@@ -97,31 +139,41 @@ impl Exporter {
             match self.follower.advance()? {
                 Followed::Record(name, head) => self.record(name, head)?,
                 Followed::SegmentEnd(name) => self.segment_end(name)?,
-                Followed::Damage(name, span) => {
-                    Progress::add(&self.progress.journal_damage, 1);
-                    error!(market = %self.market, segment = %name, from = span.start, to = span.end,
-                        "journal is damaged; the frames in this stretch are lost, what follows is exported");
-                    self.seal(SealReason::Damage)?;
-                }
+                Followed::Damage(name, span) => self.damage(name, &span)?,
                 Followed::CaughtUp => {
-                    let Some(tail) = &self.tail else { return Ok(()) };
+                    let Some(tail) = &self.tail else {
+                        return self.end();
+                    };
+                    if self.date.as_ref().is_some_and(ExportDate::has_changed) {
+                        self.save_ledger()?;
+                        continue;
+                    }
                     // What was synced while the last records were read is looked at before the end is believed.
                     match tail.wait(seen, IDLE_WAIT) {
                         Some(synced) => seen = synced,
-                        None => return Ok(()),
+                        None => return self.end(),
                     }
                 }
             }
         }
     }
 
-    /// Segments that sealed files cover whole, as their names tell, are not read again.
+    /// Segments that sealed files and the ledger cover whole, as names tell, are not read again.
     fn skip_what_is_sealed(&mut self) -> Result<(), StoreError> {
         let names = list_segments(&self.data.journal(&self.market))?;
+        let mut covered: Option<(NaiveDate, u64, Option<Position>)> = None;
         for pair in names.windows(2) {
             let (name, next) = (pair[0], pair[1]);
-            let covered = last_sealed(&self.data, &self.market, name.date)?.frame;
-            if name.date != next.date || next.first_frame > covered + 1 {
+            let (_, frame, folded) = match covered {
+                Some(known) if known.0 == name.date => known,
+                _ => {
+                    let ledger = coverage::load(&self.data, &self.market, name.date).ok().flatten();
+                    let folded = ledger.and_then(|ledger| ledger.folded());
+                    *covered.insert((name.date, self.covered(name.date)?, folded))
+                }
+            };
+            let in_ledger = folded.is_some_and(|folded| folded.segment > name);
+            if name.date != next.date || next.first_frame > frame + 1 || !in_ledger {
                 break;
             }
             self.follower.skip_to_after(name);
@@ -131,73 +183,262 @@ impl Exporter {
         self.remove_exported()
     }
 
+    /// The last frame of a date that is sealed, and known to be on disk: a process that was killed may have left a
+    /// name that is not, and the journal must not be removed on its word.
+    fn covered(&self, date: NaiveDate) -> Result<u64, StoreError> {
+        for dataset in [Dataset::Quarantine, Dataset::Trades] {
+            let dir = self.data.partition(dataset, date, &self.market);
+            self.data.disk().sync_dirs(self.data.path(), &dir)?;
+        }
+        Ok(last_sealed(&self.data, &self.market, date)?.frame)
+    }
+
     fn record(&mut self, name: SegmentName, head: RecordHead) -> Result<(), StoreError> {
-        let covered = self.enter_date(name.date)?;
+        self.enter_date(name.date)?;
         self.last_frame_read = Some(head.frame);
+        let position = self.follower.position();
         match head.kind {
-            RecordKind::Frame if head.frame <= covered => Ok(()),
-            RecordKind::Frame => self.frame(name.date, head),
-            RecordKind::Event => self.event(head),
+            RecordKind::Frame => self.frame(name.date, head, position),
+            RecordKind::Event => self.event(head, position),
         }
     }
 
-    fn frame(&mut self, date: NaiveDate, head: RecordHead) -> Result<(), StoreError> {
+    fn frame(
+        &mut self,
+        date: NaiveDate,
+        head: RecordHead,
+        position: Option<Position>,
+    ) -> Result<(), StoreError> {
+        let last = self.last_frame();
+        // Sealed already, or written again by a journal that had to begin a new segment.
+        if head.frame <= last {
+            return self.fold_sealed_frame(head, position);
+        }
+        if head.frame > last + 1 {
+            self.missing(last + 1, head.frame - 1)?;
+        }
         if let Some(reason) = self
             .segment
             .as_ref()
-            .and_then(|segment| self.limits.before(segment.partition(), head.at))
+            .and_then(|segment| self.limits().before(segment.partition(), head.at))
         {
             self.seal(reason)?;
         }
+        let limits = self.limits();
         let segment = match &mut self.segment {
             Some(segment) => segment,
             None => {
+                self.look_for_room()?;
                 // The clock may have been set back across midnight: a file's name never leaves its date.
                 let start = head.at.max(Moment(crate::moment::midnight_ms(date) * 1000));
-                let partition = start.partition(self.limits.interval_us);
-                let rows_max = self.limits.rows_max;
-                let segment = OpenSegment::begin(&self.data, &self.market, date, partition, rows_max, &head)?;
+                let partition = start.partition(limits.interval_us);
+                let segment =
+                    OpenSegment::begin(&self.data, &self.market, date, partition, limits.rows_max, &head)?;
                 self.segment.insert(segment)
             }
         };
         let payload = self.follower.payload();
-        segment.add(&mut self.decoder, &head, payload, &self.progress)?;
-        self.progress.last_frame_exported.store(head.frame, Relaxed);
-        match self.limits.after(segment.rows()) {
-            Some(reason) => self.seal(reason),
-            None => Ok(()),
+        let poison = self.poison.take_in_hand(date, head.frame);
+        if poison {
+            error!(market = %self.market, frame = head.frame, "this frame makes the exporter panic; it is quarantined whole");
+            Progress::add(&self.progress.poison_frames, 1);
         }
+        if sabotage::is(Defect::Poison) && !poison && payload.windows(10).any(|bytes| bytes == b"KRX-POISON")
+        {
+            panic!("the frame is poison");
+        }
+        let decoder = (!poison).then_some(&mut self.decoder);
+        let rows = segment.add(decoder, &head, payload, &self.progress)?;
+        self.poison.put_down();
+        let full = limits.after(segment.rows());
+        self.progress.last_frame_exported.store(head.frame, Relaxed);
+        self.fold(position, |ledger| {
+            ledger.frame(head.at, head.session, head.frame, rows)
+        });
+        full.map_or(Ok(()), |reason| self.seal(reason))
     }
 
-    fn event(&mut self, head: RecordHead) -> Result<(), StoreError> {
+    /// A frame that is sealed, and that the ledger may not have: its file was lost.
+    fn fold_sealed_frame(&mut self, head: RecordHead, position: Option<Position>) -> Result<(), StoreError> {
+        let known = self
+            .date
+            .as_ref()
+            .is_some_and(|date| date.ledger.last_frame() >= head.frame);
+        let mut rows = Rows(0);
+        if !known {
+            self.decoder.decode(self.follower.payload(), &mut rows);
+        }
+        self.fold(position, |ledger| {
+            if !known {
+                ledger.frame(head.at, head.session, head.frame, rows.0);
+            }
+        });
+        Ok(())
+    }
+
+    fn event(&mut self, head: RecordHead, position: Option<Position>) -> Result<(), StoreError> {
         // An event of a later version may still end nothing that this version knows of.
         let Ok(event) = serde_json::from_slice::<Event>(self.follower.payload()) else {
             return Ok(());
         };
+        let last = self.last_frame();
+        if head.frame > last {
+            self.missing(last + 1, head.frame)?;
+        }
+        self.fold(position, |ledger| {
+            ledger.event(head.at, head.session, head.frame, &event);
+        });
+        let limits = self.limits();
         let reason = self
             .segment
             .as_ref()
-            .and_then(|segment| self.limits.at_event(segment.partition(), head.at, &event));
-        match reason {
-            Some(reason) => self.seal(reason),
-            None => Ok(()),
+            .and_then(|segment| limits.at_event(segment.partition(), head.at, &event));
+        if let Some(reason) = reason {
+            self.seal(reason)?;
+        }
+        if let Some(date) = &mut self.date {
+            date.limits = limits_of(&date.ledger).unwrap_or(limits);
+        }
+        Ok(())
+    }
+
+    /// Folds a record into the ledger, unless its file has it already.
+    fn fold(&mut self, position: Option<Position>, record: impl FnOnce(&mut Ledger)) {
+        let (Some(date), Some(position)) = (&mut self.date, position) else {
+            return;
+        };
+        if date.ledger.folded().is_none_or(|folded| folded < position) {
+            record(&mut date.ledger);
+            date.ledger.fold_to(position);
         }
     }
 
-    /// Goes on to a record's date; the last frame of it that is sealed.
-    fn enter_date(&mut self, date: NaiveDate) -> Result<u64, StoreError> {
-        if let Some(current) = self.date
-            && current.date == date
-        {
-            return Ok(current.covered);
+    /// The last frame of the date that is sealed or in hand.
+    fn last_frame(&self) -> u64 {
+        let covered = self.date.as_ref().map_or(0, |date| date.covered);
+        self.segment
+            .as_ref()
+            .map_or(covered, |segment| segment.last_frame().max(covered))
+    }
+
+    fn limits(&self) -> Limits {
+        self.date
+            .as_ref()
+            .map_or_else(|| self.config.limits(), |date| date.limits)
+    }
+
+    fn look_for_room(&self) -> Result<(), StoreError> {
+        // When the journal is closed, all the space is the export's.
+        if self.config.reserve_bytes == 0 || self.tail.as_ref().is_none_or(|tail| tail.is_closed()) {
+            return Ok(());
         }
+        let free = disk::free_bytes(self.data.path())?;
+        if free >= self.config.reserve_bytes {
+            return Ok(());
+        }
+        Err(StoreError::NoRoom {
+            path: self.data.path().to_owned(),
+            free,
+            reserve: self.config.reserve_bytes,
+        })
+    }
+
+    /// Part of a journal segment cannot be read. It is kept under another name, for whoever wants to look at it.
+    fn damage(&mut self, name: SegmentName, span: &Range<u64>) -> Result<(), StoreError> {
+        Progress::add(&self.progress.journal_damage, 1);
+        error!(market = %self.market, segment = %name, from = span.start, to = span.end,
+            "journal is damaged; what this stretch held is lost, what follows is exported");
+        let path = self.data.journal(&self.market).join(name.to_string());
+        let kept = path.with_extension("journal.damaged");
+        if let Err(error) = fs::hard_link(&path, &kept)
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            warn!(segment = %path.display(), %error, "the damaged segment cannot be kept beside the journal");
+        }
+        self.enter_date(name.date)?;
+        if let Some(date) = &mut self.date {
+            date.ledger.damage(damage_detail(name, span));
+        }
+        self.seal(SealReason::Damage)
+    }
+
+    /// Frames are missing between two records: damage has taken them, where nothing was left to tell it.
+    fn missing(&mut self, first: u64, last: u64) -> Result<(), StoreError> {
+        error!(market = %self.market, first, last, "frames are missing in the journal");
+        self.seal(SealReason::Damage)
+    }
+
+    /// Goes on to a record's date.
+    fn enter_date(&mut self, date: NaiveDate) -> Result<(), StoreError> {
+        if self.date.as_ref().is_some_and(|current| current.date == date) {
+            return Ok(());
+        }
+        self.leave_date()?;
+        let covered = self.covered(date)?;
+        let (ledger, on_disk) = match coverage::load(&self.data, &self.market, date) {
+            Ok(Some(ledger)) => (ledger, true),
+            Ok(None) if covered == 0 => (Ledger::new(date), false),
+            Ok(None) => (
+                Ledger::lost(date, covered, "the coverage file is missing".into()),
+                false,
+            ),
+            Err(error @ StoreError::ReadBack { .. }) => {
+                error!(market = %self.market, %error, "the coverage file cannot be used; the ledger begins anew");
+                let detail = "the coverage file was damaged".to_owned();
+                (Ledger::lost(date, covered, detail), false)
+            }
+            Err(error) => return Err(error),
+        };
+        self.date = Some(ExportDate {
+            date,
+            limits: limits_of(&ledger).unwrap_or_else(|| self.config.limits()),
+            covered,
+            saved: ledger.folded().filter(|_| on_disk),
+            saved_intervals: ledger.closed_len(),
+            ledger,
+        });
+        Ok(())
+    }
+
+    /// The journal has gone on to another date: nothing will be added to this one.
+    fn leave_date(&mut self) -> Result<(), StoreError> {
         self.seal(SealReason::Day)?;
-        let covered = last_sealed(&self.data, &self.market, date)?.frame;
-        self.date = Some(ExportDate { date, covered });
-        Ok(covered)
+        if let Some(date) = &mut self.date {
+            date.ledger.end_date();
+            if date.has_changed() || date.ledger.folded() != date.saved {
+                self.save_ledger()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The journal has ended.
+    fn end(&mut self) -> Result<(), StoreError> {
+        if self.ends_date {
+            return self.leave_date();
+        }
+        self.save_ledger()
+    }
+
+    fn save_ledger(&mut self) -> Result<(), StoreError> {
+        let Some(date) = &mut self.date else {
+            return Ok(());
+        };
+        if date.ledger.folded() == date.saved && !date.has_changed() {
+            return Ok(());
+        }
+        coverage::store(&self.data, &self.market, &date.ledger)?;
+        date.saved = date.ledger.folded();
+        date.saved_intervals = date.ledger.closed_len();
+        Ok(())
     }
 
     fn seal(&mut self, reason: SealReason) -> Result<(), StoreError> {
+        if self.segment.is_none() {
+            return Ok(());
+        }
+        // The ledger first: it must never lag behind a sealed file, whose frames will not be read again.
+        self.save_ledger()?;
         let Some(segment) = self.segment.take() else {
             return Ok(());
         };
@@ -207,6 +448,7 @@ impl Exporter {
             assert!(footer.first_frame > date.covered, "I1: no frame is sealed twice");
             date.covered = footer.last_frame;
         }
+        self.poison.sealed(footer.date, footer.last_frame);
         Progress::add(
             &self.progress.frames_sealed,
             footer.last_frame + 1 - footer.first_frame,
@@ -225,6 +467,7 @@ impl Exporter {
             .last_frame_read
             .take()
             .unwrap_or(name.first_frame.saturating_sub(1));
+        self.save_ledger()?;
         self.behind.push_back((name, last_frame));
         self.remove_exported()
     }
@@ -234,23 +477,40 @@ impl Exporter {
     fn remove_exported(&mut self) -> Result<(), StoreError> {
         let today = Moment::now().date();
         while let Some((name, last_frame)) = self.behind.front().copied() {
-            let covered = match self.date {
+            let covered = match &self.date {
                 Some(current) if current.date == name.date => current.covered,
-                _ => last_sealed(&self.data, &self.market, name.date)?.frame,
+                _ => self.covered(name.date)?,
             };
-            let kept_until = name.date.checked_add_days(Days::new(self.keep_days.into()));
-            let kept = self.keep_days > 0 && kept_until.is_none_or(|last| last >= today);
-            if covered < last_frame || kept {
+            let kept_until = name
+                .date
+                .checked_add_days(Days::new(self.config.keep_days.into()));
+            let kept = self.config.keep_days > 0 && kept_until.is_none_or(|last| last >= today);
+            if (covered < last_frame && !sabotage::is(Defect::DeleteEarly)) || kept {
                 break;
             }
-            let dir = self.data.journal(&self.market);
-            let path = dir.join(name.to_string());
-            fs::remove_file(&path).map_err(at("removing the exported journal segment", &path))?;
-            durable::sync_dir(&dir)?;
+            let (disk, dir) = (self.data.disk(), self.data.journal(&self.market));
+            disk.remove_left_over(&dir.join(name.to_string()))?;
+            disk.sync_dir(&dir)?;
             self.behind.pop_front();
         }
         Ok(())
     }
+}
+
+impl ExportDate {
+    /// Whether the ledger has intervals that its file does not have.
+    fn has_changed(&self) -> bool {
+        self.ledger.closed_len() != self.saved_intervals
+    }
+}
+
+/// What the journal says of how its date is to be cut.
+fn limits_of(ledger: &Ledger) -> Option<Limits> {
+    let (interval_us, rows_max) = ledger.rules()?;
+    Some(Limits {
+        interval_us,
+        rows_max,
+    })
 }
 
 /// The longest wait for the writer: only a bound, since the writer wakes its followers.

@@ -11,19 +11,24 @@
 mod columns;
 mod cut;
 mod exporter;
+mod poison;
 mod quarantine;
 mod schema;
 mod seal;
 mod segment;
 
 use std::fs;
+use std::path::Path;
 
 use chrono::NaiveDate;
 use parquet::file::reader::{FileReader, SerializedFileReader};
+use tracing::error;
 
 pub use columns::TradeColumns;
 pub use exporter::{ExportConfig, Exporter};
+pub use poison::Poison;
 pub use schema::{Footer, quarantine_schema, trades_schema};
+pub(crate) use schema::{ZONE, common_properties, zoned};
 pub use segment::{OpenSegment, Sealed};
 
 use crate::error::{StoreError, at, parquet_at};
@@ -41,21 +46,37 @@ pub fn last_sealed(data: &DataDir, market: &Market, date: NaiveDate) -> Result<L
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Last::default()),
         Err(error) => return Err(at("listing", &dir)(error)),
     };
-    let mut newest: Option<SealedName> = None;
+    let mut names: Vec<SealedName> = Vec::new();
     for entry in entries {
         let entry = entry.map_err(at("listing", &dir))?;
-        let name = entry.file_name().to_str().and_then(SealedName::parse);
-        newest = newest.into_iter().chain(name).max_by_key(|name| name.last_frame);
+        names.extend(entry.file_name().to_str().and_then(SealedName::parse));
     }
-    let Some(name) = newest else {
-        return Ok(Last::default());
+    names.sort_unstable_by_key(|name| name.last_frame);
+    let mut last = Last {
+        frame: names.last().map_or(0, |name| name.last_frame),
+        session: 0,
     };
-    let path = dir.join(name.to_string());
-    let file = fs::File::open(&path).map_err(at("opening", &path))?;
-    let reader = SerializedFileReader::new(file).map_err(parquet_at("reading the footer of", &path))?;
-    let footer = schema::Footer::read(reader.metadata().file_metadata());
-    Ok(Last {
-        frame: name.last_frame,
-        session: footer.and_then(|footer| footer.last_session).unwrap_or(0),
-    })
+    // A file that was damaged since must not stop a recording: the one before it has a session too.
+    for name in names.iter().rev() {
+        match last_session(&dir.join(name.to_string())) {
+            Ok(session) => {
+                last.session = session;
+                break;
+            }
+            Err(error) => error!(%error, "a sealed file cannot be read; see krx-recorder verify"),
+        }
+    }
+    Ok(last)
+}
+
+fn last_session(path: &Path) -> Result<u32, StoreError> {
+    let file = fs::File::open(path).map_err(at("opening", path))?;
+    let reader = SerializedFileReader::new(file).map_err(parquet_at("reading the footer of", path))?;
+    let footer = Footer::read(reader.metadata().file_metadata());
+    footer
+        .and_then(|footer| footer.last_session)
+        .ok_or_else(|| StoreError::ReadBack {
+            path: path.to_owned(),
+            what: "it has no footer of ours".into(),
+        })
 }

@@ -17,7 +17,7 @@ const SCHEMA_VERSION: u32 = 1;
 /// The zone of all time stamps.
 pub(crate) const ZONE: &str = "Asia/Seoul";
 
-fn zoned(unit: TimeUnit) -> DataType {
+pub(crate) fn zoned(unit: TimeUnit) -> DataType {
     DataType::Timestamp(unit, Some(ZONE.into()))
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn quarantine_properties() -> WriterProperties {
     common_properties(100_000).build()
 }
 
-fn common_properties(rows_max: u64) -> parquet::file::properties::WriterPropertiesBuilder {
+pub(crate) fn common_properties(rows_max: u64) -> parquet::file::properties::WriterPropertiesBuilder {
     let level = ZstdLevel::try_new(1).expect("a level that zstd has");
     WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_2_0)

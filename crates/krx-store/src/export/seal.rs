@@ -11,27 +11,47 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use super::schema::Footer;
-use crate::durable;
+use crate::disk::{Disk, Output};
 use crate::error::{StoreError, at, parquet_at};
 
 /// A Parquet file being built in staging.
 pub(crate) struct StagedFile {
-    writer: ArrowWriter<File>,
+    writer: ArrowWriter<Output>,
+    left_over: LeftOver,
     path: PathBuf,
 }
 
+/// Removes the staged file of a segment that is given up: on a full disk it would be in the way of the next try.
+struct LeftOver {
+    disk: Disk,
+    path: PathBuf,
+}
+
+impl Drop for LeftOver {
+    fn drop(&mut self) {
+        let _ = self.disk.remove_left_over(&self.path);
+    }
+}
+
 impl StagedFile {
-    /// Begins a file; one of the same name that a crash has left is overwritten.
+    /// Begins a file in place of one that a crash or a failure has left.
     pub(crate) fn create(
+        disk: &Disk,
         path: PathBuf,
         schema: SchemaRef,
         properties: WriterProperties,
     ) -> Result<Self, StoreError> {
-        durable::create_dir(path.parent().unwrap_or(Path::new(".")))?;
-        let file = File::create(&path).map_err(at("creating", &path))?;
+        let output = Output::create(disk, &path)?;
         let writer =
-            ArrowWriter::try_new(file, schema, Some(properties)).map_err(parquet_at("beginning", &path))?;
-        Ok(Self { writer, path })
+            ArrowWriter::try_new(output, schema, Some(properties)).map_err(parquet_at("beginning", &path))?;
+        Ok(Self {
+            writer,
+            left_over: LeftOver {
+                disk: disk.clone(),
+                path: path.clone(),
+            },
+            path,
+        })
     }
 
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
@@ -51,18 +71,19 @@ impl StagedFile {
         for pair in footer.to_key_values() {
             self.writer.append_key_value_metadata(pair);
         }
-        let file = self
+        let output = self
             .writer
             .into_inner()
             .map_err(parquet_at("closing", &self.path))?;
-        file.sync_all().map_err(at("syncing", &self.path))?;
-        drop(file);
+        output.sync()?;
+        drop(output);
         read_back(&self.path, footer, rows)?;
         let bytes = fs::metadata(&self.path)
             .map_err(at("reading the size of", &self.path))?
             .len();
-        durable::create_dir(target.parent().unwrap_or(Path::new(".")))?;
-        durable::rename(&self.path, target)?;
+        let disk = &self.left_over.disk;
+        disk.create_dir(target.parent().unwrap_or(Path::new(".")))?;
+        disk.rename(&self.path, target)?;
         Ok(bytes)
     }
 }

@@ -84,24 +84,24 @@ impl OpenSegment {
             footer: Footer::new(market, date, head.frame, head.at),
             partition,
             midnight_ms: midnight_ms(date),
-            trades: StagedFile::create(path, trades_schema(), trades_properties(rows_max))?,
+            trades: StagedFile::create(data.disk(), path, trades_schema(), trades_properties(rows_max))?,
             columns: TradeColumns::default(),
             quarantine: None,
             quarantine_columns: QuarantineColumns::default(),
         })
     }
 
-    /// Decodes a frame into the segment.
+    /// Decodes a frame into the segment; without a `decoder` it is quarantined whole, as poison. The rows it gave.
     ///
     /// # Errors
     /// [`StoreError`], when staging cannot be written.
     pub fn add(
         &mut self,
-        decoder: &mut Decoder,
+        decoder: Option<&mut Decoder>,
         head: &RecordHead,
         payload: &[u8],
         progress: &Progress,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         debug_assert!(head.frame >= self.footer.last_frame, "frames come in order (I1)");
         let facts = FrameFacts {
             recv: head.at,
@@ -116,7 +116,13 @@ impl OpenSegment {
             rows: 0,
             quarantined: 0,
         };
-        let decoded = decoder.decode(payload, &mut sink);
+        let decoded = match decoder {
+            Some(decoder) => decoder.decode(payload, &mut sink),
+            None => {
+                sink.reject(None, Reason::Poison, "the exporter cannot digest it", payload);
+                Decoded::Rejected
+            }
+        };
         let (rows, quarantined) = (sink.rows, sink.quarantined);
         self.columns.end_frame(facts.recv, facts.frame, facts.session);
         if matches!(decoded, Decoded::Batch(items) if items > PACKED_RECORDS_MAX) {
@@ -135,7 +141,13 @@ impl OpenSegment {
         {
             self.write_quarantine()?;
         }
-        Ok(())
+        Ok(rows + quarantined)
+    }
+
+    /// The last frame that it has.
+    #[must_use]
+    pub fn last_frame(&self) -> u64 {
+        self.footer.last_frame
     }
 
     /// The start of the segment's time partition.
@@ -192,6 +204,7 @@ impl OpenSegment {
             None => {
                 let path = self.data.staged(Dataset::Quarantine, &self.market);
                 self.quarantine.insert(StagedFile::create(
+                    self.data.disk(),
                     path,
                     quarantine_schema(),
                     quarantine_properties(),

@@ -7,6 +7,20 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
+    /// The first record that a recorder writes on a date: what is expected of the date, and how it is to be cut. So
+    /// the journal of a date says by itself what is to be made of it.
+    Date {
+        /// When data is expected, µs since the Unix epoch, from and to; none on a day without trading.
+        expected: Option<(i64, i64)>,
+        /// A time partition's length, µs.
+        rotate_us: i64,
+        /// The rows with which a segment of the datasets ends.
+        rows_max: u64,
+        /// Whether the recorder was at work on the date before.
+        continues: bool,
+    },
+    /// The date is over, and the recorder goes on into the next.
+    DateEnd,
     /// A recorder started. What lies before and has no end of its own was cut off by a crash.
     Start {
         /// The recorder's version.
@@ -32,6 +46,21 @@ pub enum Event {
         reason: GapReason,
         /// In words.
         detail: String,
+    },
+    /// Nothing could be read from the connection since then, because the disk took nothing more.
+    DiskWait {
+        /// From when on, µs since the Unix epoch.
+        since_us: i64,
+    },
+    /// The recorder itself did not run since then: it was stopped, or the machine suspended.
+    Paused {
+        /// From when on, µs since the Unix epoch.
+        since_us: i64,
+    },
+    /// The wall clock was set.
+    ClockStep {
+        /// By how much, µs.
+        by_us: i64,
     },
     /// Time went on beyond the last frame's time partition, and no frame came.
     TimeMark,

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::record::RecordHead;
+use super::record::{RecordHead, Resumes};
 use super::scan::{Scanned, SegmentReader};
-use super::tail::{Readable, Tail};
+use super::tail::{Position, Readable, Tail};
 use crate::error::{StoreError, at};
 use crate::layout::SegmentName;
 
@@ -27,6 +27,24 @@ pub fn list_segments(dir: &Path) -> Result<Vec<SegmentName>, StoreError> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+/// How much of a segment counts: later segments may say that what lies behind is written again in them.
+fn counted_bytes(dir: &Path, name: SegmentName) -> Result<u64, StoreError> {
+    let mut counted = Resumes::WHOLE;
+    for later in list_segments(dir)?.into_iter().filter(|later| *later > name) {
+        let header = match SegmentReader::open(&dir.join(later.to_string())) {
+            Ok(reader) => reader.header().clone(),
+            Err(StoreError::Header { .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        match header.resumes {
+            Some(resumes) if resumes.number < name.number => counted = 0,
+            Some(resumes) if resumes.number == name.number => counted = counted.min(resumes.bytes),
+            _ => {}
+        }
+    }
+    Ok(counted)
 }
 
 /// What comes next in a journal.
@@ -51,6 +69,7 @@ pub struct Follower {
     current: Option<Current>,
     /// The last segment that was left behind.
     left: Option<SegmentName>,
+    pass_unreadable: bool,
 }
 
 #[derive(Debug)]
@@ -70,12 +89,27 @@ impl Follower {
             tail,
             current: None,
             left: None,
+            pass_unreadable: false,
         }
+    }
+
+    /// Takes what the disk cannot read for damaged from now on.
+    pub(crate) fn pass_unreadable(&mut self) {
+        self.pass_unreadable = true;
     }
 
     /// Passes over all segments up to and including `name`.
     pub fn skip_to_after(&mut self, name: SegmentName) {
         self.left = Some(name);
+    }
+
+    /// Where the next record begins; `None` between two segments.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.current.as_ref().map(|current| Position {
+            segment: current.name,
+            offset: current.reader.position(),
+        })
     }
 
     /// The payload of the record that [`Follower::advance`] has just given.
@@ -97,7 +131,10 @@ impl Follower {
                     return Ok(Followed::CaughtUp);
                 };
                 match SegmentReader::open(&self.dir.join(name.to_string())) {
-                    Ok(reader) => {
+                    Ok(mut reader) => {
+                        if self.pass_unreadable {
+                            reader.pass_unreadable();
+                        }
                         self.current = Some(Current {
                             name,
                             reader,
@@ -124,7 +161,7 @@ impl Follower {
                 .as_ref()
                 .map_or(Readable::Whole, |tail| tail.readable(name));
             let limit = match readable {
-                Readable::Whole => current.reader.file_bytes()?,
+                Readable::Whole => current.reader.file_bytes()?.min(counted_bytes(&self.dir, name)?),
                 Readable::Until(offset) => offset,
             };
             if limit > current.limit {

@@ -13,8 +13,8 @@ mod writer;
 
 pub use event::{Event, GapReason};
 pub use follow::{Followed, Follower, list_segments};
-pub use record::{FRAME_BYTES_MAX, RecordHead, RecordKind, SegmentHeader};
+pub use record::{FRAME_BYTES_MAX, RecordHead, RecordKind, Resumes, SegmentHeader};
 pub use recover::{Last, last_of_date};
 pub use scan::{Scanned, SegmentReader};
 pub use tail::{Position, Tail};
-pub use writer::{Entry, JournalConfig, What, Writer};
+pub use writer::{DateRules, Entry, JournalConfig, RulesOf, What, Writer};

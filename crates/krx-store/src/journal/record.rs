@@ -11,9 +11,16 @@
 //!   32  first frame, u64                16  frame, u64 (an event: the last frame before it, or 0)
 //!   40  salt, u64, random               24  receive time, µs since the Unix epoch, i64
 //!   48  number of the segment, u32      32  payload: a message as received, or an event as JSON
-//!   52  zeros                            …  zeros up to a multiple of 8
+//!   52  what counts of the journal       …  zeros up to a multiple of 8
+//!       before: a segment's number, u32
+//!   56  and how much of it, in units of
+//!       8 bytes, u32
 //!   60  CRC32C of bytes 0..60, u32
 //! ```
+//!
+//! Bytes 52..60 are zeros as a rule: all of what lies before counts. After a write or a sync that failed, what the disk
+//! holds of the last segments is not known; the next one then begins with all that was not known to be on disk, and
+//! says up to where the journal before it counts ([`Resumes`]).
 //!
 //! The salt makes a record of another segment, left on a disk block that was used before, fail its check.
 
@@ -30,6 +37,24 @@ pub(crate) const RECORD_HEADER_BYTES: usize = 32;
 const MAGIC: [u8; 8] = *b"KRXJRNL\0";
 const VERSION: u32 = 1;
 
+/// Up to where the journal before a segment counts: what lies behind this is written again in the segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Resumes {
+    /// The last segment that counts; 0 when none does.
+    pub number: u32,
+    /// Its bytes that count, or [`Resumes::WHOLE`].
+    pub bytes: u64,
+}
+
+impl Resumes {
+    /// Stands for a segment that counts whole, however long it is.
+    pub const WHOLE: u64 = (u32::MAX as u64) * 8;
+
+    fn to_units(self) -> u32 {
+        u32::try_from(self.bytes / 8).unwrap_or(u32::MAX)
+    }
+}
+
 /// What a segment's header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
@@ -39,6 +64,8 @@ pub struct SegmentHeader {
     pub market: Market,
     /// Random; goes into each record's checksum.
     pub salt: u64,
+    /// Where the journal before it ends, when not everything before it counts.
+    pub resumes: Option<Resumes>,
 }
 
 impl SegmentHeader {
@@ -53,6 +80,10 @@ impl SegmentHeader {
         bytes[32..40].copy_from_slice(&self.name.first_frame.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.salt.to_le_bytes());
         bytes[48..52].copy_from_slice(&self.name.number.to_le_bytes());
+        if let Some(resumes) = self.resumes {
+            bytes[52..56].copy_from_slice(&resumes.number.to_le_bytes());
+            bytes[56..60].copy_from_slice(&resumes.to_units().to_le_bytes());
+        }
         let crc = crc32c::crc32c(&bytes[0..60]);
         bytes[60..64].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -83,10 +114,16 @@ impl SegmentHeader {
             date,
             first_frame: u64_at(bytes, 32),
         };
+        let resumes = Resumes {
+            number: u32_at(bytes, 52),
+            bytes: u64::from(u32_at(bytes, 56)) * 8,
+        };
         Ok(Self {
             name,
             market,
             salt: u64_at(bytes, 40),
+            // An end of nothing is none: what counts of a segment is at least its header.
+            resumes: (resumes.bytes > 0).then_some(resumes),
         })
     }
 }
@@ -162,6 +199,17 @@ pub(crate) fn record_bytes(payload_len: usize) -> usize {
     (RECORD_HEADER_BYTES + payload_len).next_multiple_of(8)
 }
 
+/// The record of `buffer` that begins at `at`, and where the next one does: for records that are known to be sound.
+pub(crate) fn own_record(buffer: &[u8], at: usize) -> Option<(RecordHead, &[u8], usize)> {
+    let (head, _) = RecordHead::parse(buffer.get(at..at + RECORD_HEADER_BYTES)?)?;
+    let payload = at + RECORD_HEADER_BYTES;
+    Some((
+        head,
+        buffer.get(payload..payload + head.len)?,
+        at + record_bytes(head.len),
+    ))
+}
+
 pub(crate) fn checksum(salt: u64, header: &[u8], payload: &[u8]) -> u32 {
     let crc = crc32c::crc32c(&salt.to_le_bytes());
     let crc = crc32c::crc32c_append(crc, &header[0..4]);
@@ -188,13 +236,18 @@ mod tests {
             date: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(),
             first_frame: 77,
         };
-        let header = SegmentHeader {
+        let mut header = SegmentHeader {
             name,
             market: "KOSDAQ".parse().unwrap(),
             salt: 0x1234_5678_9abc_def0,
+            resumes: None,
         };
+        assert_eq!(SegmentHeader::parse(&header.to_bytes()).as_ref(), Ok(&header));
+        for (number, bytes) in [(2, 4096), (0, Resumes::WHOLE)] {
+            header.resumes = Some(Resumes { number, bytes });
+            assert_eq!(SegmentHeader::parse(&header.to_bytes()).as_ref(), Ok(&header));
+        }
         let bytes = header.to_bytes();
-        assert_eq!(SegmentHeader::parse(&bytes), Ok(header));
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes;
             flipped[bit / 8] ^= 1 << (bit % 8);

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::follow::list_segments;
 use super::scan::{Scanned, SegmentReader};
-use crate::durable;
+use crate::disk::{Disk, Output};
 use crate::error::{StoreError, at};
 use crate::export;
 use crate::layout::{DataDir, Market, SegmentName};
@@ -58,17 +58,33 @@ pub fn last_of_date(data: &DataDir, market: &Market, date: NaiveDate) -> Result<
     Ok(last)
 }
 
+/// Makes a journal fit to be gone on with: its last segment ends where its last record ends, and all that a process
+/// which was killed had written, and not synced, is on disk: what is written behind it must not outlive it.
+pub(super) fn settle(disk: &Disk, dir: &Path, names: &[SegmentName]) -> Result<(), StoreError> {
+    if let Some(name) = names.last() {
+        end_last_segment(disk, dir, *name)?;
+    }
+    for name in names {
+        let path = dir.join(name.to_string());
+        match File::open(&path) {
+            Ok(file) => disk.sync(&file, &path)?,
+            // It was blank, and is gone.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(at("opening the journal segment", &path)(error)),
+        }
+    }
+    disk.sync_dir(dir)
+}
+
 /// Ends the last segment where its last record ends. What a torn write left behind it is kept beside the segment,
 /// in a file whose name ends in `.torn`.
-pub(super) fn end_last_segment(dir: &Path, name: SegmentName) -> Result<(), StoreError> {
+fn end_last_segment(disk: &Disk, dir: &Path, name: SegmentName) -> Result<(), StoreError> {
     let path = dir.join(name.to_string());
     let mut reader = match SegmentReader::open(&path) {
         Ok(reader) => reader,
         // A crash between the making of a segment and the writing of its header leaves one without a header: it has
         // no record, and so nothing to lose.
-        Err(StoreError::Header { .. }) if is_blank(&path)? => {
-            return fs::remove_file(&path).map_err(at("removing the blank segment", &path));
-        }
+        Err(StoreError::Header { .. }) if is_blank(&path)? => return disk.remove(&path),
         Err(StoreError::Header { .. }) => {
             warn!(segment = %path.display(), "journal segment has no sound header; it is left as it is");
             return Ok(());
@@ -82,18 +98,20 @@ pub(super) fn end_last_segment(dir: &Path, name: SegmentName) -> Result<(), Stor
         let aside = path.with_extension("journal.torn");
         warn!(segment = %path.display(), bytes = torn_end - end, aside = %aside.display(), "journal ends in a torn record; it is set aside");
         let bytes = reader.raw(end..torn_end)?;
-        File::create(&aside)
-            .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
+        let mut output = Output::create(disk, &aside)?;
+        output
+            .write_all(&bytes)
             .map_err(at("setting aside the torn tail", &aside))?;
+        output.sync()?;
     }
     if limit > end {
-        OpenOptions::new()
+        let file = OpenOptions::new()
             .write(true)
             .open(&path)
-            .and_then(|file| file.set_len(end).and_then(|()| file.sync_all()))
-            .map_err(at("ending the journal segment", &path))?;
+            .map_err(at("opening the journal segment", &path))?;
+        disk.truncate(&file, &path, end)?;
     }
-    durable::sync_dir(dir)
+    Ok(())
 }
 
 fn is_blank(path: &Path) -> Result<bool, StoreError> {

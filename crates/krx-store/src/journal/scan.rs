@@ -9,9 +9,13 @@ use super::record::{
     RECORD_HEADER_BYTES, RecordHead, SEGMENT_HEADER_BYTES, SegmentHeader, checksum, record_bytes,
 };
 use crate::error::{StoreError, at};
+use crate::sabotage::{self, Defect};
 
 /// How much is read at a time: large enough that a system call costs nothing, small enough to stay in a core's cache.
 const CHUNK_BYTES: usize = 256 << 10;
+
+/// What a disk reads or fails to read as one.
+const PAGE_BYTES: usize = 4096;
 
 /// What comes next in a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +40,7 @@ pub struct SegmentReader {
     window: Vec<u8>,
     window_start: u64,
     window_len: usize,
+    pass_unreadable: bool,
 }
 
 impl SegmentReader {
@@ -73,7 +78,13 @@ impl SegmentReader {
             window: Vec::new(),
             window_start: 0,
             window_len: 0,
+            pass_unreadable: false,
         })
+    }
+
+    /// Takes pages that the disk cannot read for zeros from now on, so that they are damage like any other.
+    pub(super) fn pass_unreadable(&mut self) {
+        self.pass_unreadable = true;
     }
 
     /// The segment's header.
@@ -181,7 +192,8 @@ impl SegmentReader {
             return Ok(None);
         };
         let payload = &record[RECORD_HEADER_BYTES..RECORD_HEADER_BYTES + head.len];
-        if checksum(salt, &record[..RECORD_HEADER_BYTES], payload) != crc {
+        let sound = checksum(salt, &record[..RECORD_HEADER_BYTES], payload) == crc;
+        if !sound && !sabotage::is(Defect::NoCrc) {
             return Ok(None);
         }
         let start =
@@ -218,6 +230,18 @@ impl SegmentReader {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) if self.pass_unreadable => {
+                    // A page at a time, so that what can be read around it is.
+                    let end = want.min(filled + PAGE_BYTES - (offset % PAGE_BYTES as u64) as usize);
+                    if self
+                        .file
+                        .read_exact_at(&mut self.window[filled..end], offset)
+                        .is_err()
+                    {
+                        self.window[filled..end].fill(0);
+                    }
+                    filled = end;
+                }
                 Err(error) => return Err(at("reading the journal segment", &self.path)(error)),
             }
         }

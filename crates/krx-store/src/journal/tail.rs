@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::writer::Spare;
-use crate::durable;
+use crate::disk::Disk;
 use crate::layout::SegmentName;
 
 /// A place in the journal.
@@ -22,9 +22,9 @@ pub struct Position {
 #[derive(Debug, Default)]
 pub struct Tail {
     state: Mutex<State>,
-    /// Something was written that is not synced yet, or the writer closes: the sync thread waits for it.
+    /// Something was written that is not synced yet, or the writer wants it now, or ends: the sync thread waits for it.
     dirty: Condvar,
-    /// More is synced, or the journal is closed: followers wait for it.
+    /// More is synced, a sync has failed, or the journal is closed: followers and the writer wait for it.
     advanced: Condvar,
 }
 
@@ -33,25 +33,33 @@ pub(super) struct State {
     /// The first segment of this run: older ones are at rest.
     pub(super) first: Option<SegmentName>,
     pub(super) written: Option<Position>,
-    synced: Option<Position>,
+    pub(super) synced: Option<Position>,
     /// Segments with bytes that are not synced, oldest first; the last is the one being written.
     pub(super) unsynced: Vec<(SegmentName, Arc<File>)>,
     /// The next segment's file.
     pub(super) spare: Option<Spare>,
-    closing: bool,
-    closed: bool,
-    /// The first failure of the sync thread; nothing is synced after it.
+    /// Raised when the writer gives files up: what a sync of theirs still says is not listened to.
+    pub(super) generation: u64,
+    /// Why the last sync failed; nothing is synced until the writer has given its files up.
     pub(super) failure: Option<String>,
+    /// The writer wants all that is written synced now.
+    urgent: bool,
+    /// The sync thread is to end.
+    ending: bool,
+    closed: bool,
 }
 
 /// How much of a segment a follower may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Readable {
-    /// All of it; nothing will be added.
+    /// All of it that counts; nothing will be added.
     Whole,
     /// Up to here, for now.
     Until(u64),
 }
+
+/// A spare that could not be made is tried again this much later: on a full disk each try costs something.
+const SPARE_RETRY: Duration = Duration::from_secs(1);
 
 impl Tail {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -61,6 +69,10 @@ impl Tail {
 
     pub(super) fn notify_dirty(&self) {
         self.dirty.notify_one();
+    }
+
+    pub(super) fn notify_advanced(&self) {
+        self.advanced.notify_all();
     }
 
     /// What a follower may read of `segment`.
@@ -90,6 +102,14 @@ impl Tail {
         }
     }
 
+    /// Waits until the journal is closed, or `timeout` is over.
+    pub fn wait_closed(&self, timeout: Duration) {
+        let waited = self
+            .advanced
+            .wait_timeout_while(self.lock(), timeout, |state| !state.closed);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// How far the journal is known to be on disk.
     pub fn synced(&self) -> Option<Position> {
         self.lock().synced
@@ -100,76 +120,102 @@ impl Tail {
         self.lock().closed
     }
 
-    /// Why nothing more is synced, if so.
+    /// Why nothing is synced at present, if so.
     pub fn failure(&self) -> Option<String> {
         self.lock().failure.clone()
     }
 
-    /// Ends the sync thread, once all that is written is synced.
-    pub(super) fn close(&self) {
-        self.lock().closing = true;
+    /// Has all that is written synced at once, and waits until more than `seen` is, or a sync has failed.
+    pub(super) fn wait_for_sync(&self, seen: Option<Position>) {
+        let mut state = self.lock();
+        state.urgent = true;
         self.dirty.notify_one();
+        let waiting = |state: &mut State| state.synced == seen && state.failure.is_none() && !state.closed;
+        drop(
+            self.advanced
+                .wait_while(state, waiting)
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+    }
+
+    /// Tells followers that nothing will be added, and the sync thread to end.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.ending = true;
+        state.closed = true;
+        self.dirty.notify_one();
+        self.advanced.notify_all();
     }
 
     /// The sync thread: waits for something written, lets it gather for `interval`, syncs it, and again.
-    pub(super) fn sync_until_closed(&self, dir: &Path, interval: Duration, segment_bytes: u64) {
+    pub(super) fn sync_until_closed(&self, disk: &Disk, dir: &Path, interval: Duration, segment_bytes: u64) {
         let mut listed: Option<SegmentName> = None;
+        let mut spare_tried: Option<Instant> = None;
         loop {
-            let state = self.lock();
+            let idle = |state: &mut State| {
+                let nothing = state.written == state.synced || state.failure.is_some();
+                nothing && !state.ending
+            };
             let mut state = self
                 .dirty
-                .wait_while(state, |state| state.written == state.synced && !state.closing)
+                .wait_while(self.lock(), idle)
                 .unwrap_or_else(PoisonError::into_inner);
-            if !state.closing {
-                state = self
-                    .dirty
-                    .wait_timeout_while(state, interval, |state| !state.closing)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0;
+            if state.ending {
+                return;
             }
-            let (target, files) = (state.written, state.unsynced.clone());
-            let (closing, wants_spare) = (state.closing, state.spare.is_none());
+            state = self
+                .dirty
+                .wait_timeout_while(state, interval, |state| !state.ending && !state.urgent)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            state.urgent = false;
+            let (target, files, generation) = (state.written, state.unsynced.clone(), state.generation);
+            let wants_spare = state.spare.is_none();
             drop(state);
 
             let newest = files.last().map(|(name, _)| *name);
-            let synced = sync_all(dir, &files, newest != listed);
+            let synced = sync_all(disk, dir, &files, newest != listed);
             listed = newest;
             // A missing spare is no failure: the writer then makes its next segment itself, and says why it cannot.
-            let spare = if wants_spare && !closing {
-                Spare::create(dir, segment_bytes).ok()
-            } else {
-                None
-            };
+            let may_try = spare_tried.is_none_or(|tried| tried.elapsed() >= SPARE_RETRY);
+            let spare = (wants_spare && may_try).then(|| {
+                let spare = Spare::create(disk, dir, segment_bytes).ok();
+                spare_tried = spare.is_none().then(Instant::now);
+                spare
+            });
 
             let mut state = self.lock();
-            if let Err(error) = synced {
-                state.failure = Some(error);
-                state.closed = true;
-                self.advanced.notify_all();
-                return;
+            if let Some(spare) = spare.flatten() {
+                state.spare.get_or_insert(spare);
             }
-            state.synced = target;
-            state
-                .unsynced
-                .retain(|(name, _)| target.is_none_or(|target| *name >= target.segment));
-            state.spare = state.spare.take().or(spare);
-            let done = state.closing && state.synced == state.written;
-            state.closed |= done;
+            if state.generation != generation {
+                continue;
+            }
+            match synced {
+                Ok(()) => {
+                    state.synced = target;
+                    state
+                        .unsynced
+                        .retain(|(name, _)| target.is_none_or(|target| *name >= target.segment));
+                }
+                Err(error) => state.failure = Some(error),
+            }
             self.advanced.notify_all();
-            if done {
-                return;
-            }
         }
     }
 }
 
-fn sync_all(dir: &Path, files: &[(SegmentName, Arc<File>)], new_names: bool) -> Result<(), String> {
-    for (name, file) in files {
-        file.sync_data()
-            .map_err(|error| format!("fdatasync of {}: {error}", dir.join(name.to_string()).display()))?;
-    }
-    if new_names {
-        durable::sync_dir(dir).map_err(|error| error.to_string())?;
-    }
-    Ok(())
+fn sync_all(
+    disk: &Disk,
+    dir: &Path,
+    files: &[(SegmentName, Arc<File>)],
+    new_names: bool,
+) -> Result<(), String> {
+    let sync = || {
+        for (name, file) in files {
+            disk.sync(file, &dir.join(name.to_string()))?;
+        }
+        if new_names { disk.sync_dir(dir) } else { Ok(()) }
+    };
+    sync().map_err(|error: crate::StoreError| error.to_string())
 }

@@ -1,7 +1,12 @@
 //! Appending to the journal. One writer a market; it alone gives out the numbers of frames, sessions and segments.
+//!
+//! What was written is held in memory until it is known to be on disk. When a write or a sync fails, what the disk
+//! holds of the last segments is not known, and no sync of theirs could be believed any more. So a new segment is
+//! made ([`Writer::renew`]): all that was not known to be on disk, synced before it gets its name, under a header
+//! that says up to where the journal before it counts. Nothing received is lost by it, and nothing doubled.
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::collections::VecDeque;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -9,19 +14,20 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use chrono::NaiveDate;
-use rustix::fs::{FallocateFlags, fallocate};
+use tracing::warn;
 
 use super::event::Event;
 use super::follow::list_segments;
 use super::record::{
-    FRAME_BYTES_MAX, RecordHead, RecordKind, SEGMENT_HEADER_BYTES, SegmentHeader, record_bytes,
+    FRAME_BYTES_MAX, RecordHead, RecordKind, Resumes, SEGMENT_HEADER_BYTES, SegmentHeader, own_record,
+    record_bytes,
 };
 use super::recover::{self, Last};
 use super::tail::{Position, Tail};
-use crate::durable;
+use crate::disk::Disk;
 use crate::error::{StoreError, at};
 use crate::layout::{DataDir, Market, SegmentName};
-use crate::moment::Moment;
+use crate::moment::{Moment, midnight_ms};
 use crate::progress::Progress;
 
 /// How a journal is kept.
@@ -32,6 +38,20 @@ pub struct JournalConfig {
     /// A segment's size, bytes.
     pub segment_bytes: u64,
 }
+
+/// What is to be made of a date: journaled as [`Event::Date`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DateRules {
+    /// When data is expected, from and to; none on a day without trading.
+    pub expected: Option<(Moment, Moment)>,
+    /// A time partition's length, µs.
+    pub rotate_us: i64,
+    /// The rows with which a segment of the datasets ends.
+    pub rows_max: u64,
+}
+
+/// Tells the rules of a date.
+pub type RulesOf = Box<dyn Fn(NaiveDate) -> DateRules + Send>;
 
 /// Something to be journaled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,11 +72,11 @@ pub enum What<B> {
 }
 
 /// The journal of one market, open for appending.
-#[derive(Debug)]
 pub struct Writer {
     data: DataDir,
     market: Market,
     config: JournalConfig,
+    rules_of: Option<RulesOf>,
     progress: Arc<Progress>,
     tail: Arc<Tail>,
     sync_thread: Option<JoinHandle<()>>,
@@ -65,8 +85,15 @@ pub struct Writer {
     date: Option<NaiveDate>,
     last: Last,
     connected: bool,
+    /// Records of the active segment that are not written yet.
     buffer: Vec<u8>,
-    failure: Option<String>,
+    /// Written, and not known to be on disk.
+    unsynced: VecDeque<Written>,
+    unsynced_bytes: usize,
+    /// A write or the making of a segment has failed.
+    failed: bool,
+    /// How many entries of an `append` that failed were taken.
+    taken: usize,
 }
 
 #[derive(Debug)]
@@ -76,6 +103,14 @@ struct Active {
     salt: u64,
     /// Where the next write goes.
     end: u64,
+    /// Where the segment is to end.
+    limit: u64,
+}
+
+#[derive(Debug)]
+struct Written {
+    end: Position,
+    records: Vec<u8>,
 }
 
 impl Writer {
@@ -90,37 +125,47 @@ impl Writer {
         config: JournalConfig,
         progress: Arc<Progress>,
     ) -> Result<Self, StoreError> {
-        let dir = data.journal(market);
-        durable::create_dir(&dir)?;
-        let newest = list_segments(&dir)?.last().copied();
-        if let Some(name) = newest {
-            recover::end_last_segment(&dir, name)?;
-        }
+        let (dir, disk) = (data.journal(market), data.disk().clone());
+        disk.create_dir(&dir)?;
+        disk.sync_dirs(data.path(), &dir)?;
+        let names = list_segments(&dir)?;
+        recover::settle(&disk, &dir, &names)?;
         let tail = Arc::new(Tail::default());
-        Spare::remove_left_over(&dir)?;
-        tail.lock().spare = Spare::create(&dir, config.segment_bytes).ok();
+        Spare::remove_left_over(&disk, &dir)?;
+        tail.lock().spare = Spare::create(&disk, &dir, config.segment_bytes).ok();
         let sync_thread = std::thread::Builder::new()
             .name(format!("sync-{market}"))
             .spawn({
                 let (tail, dir) = (Arc::clone(&tail), dir.clone());
-                move || tail.sync_until_closed(&dir, config.sync_interval, config.segment_bytes)
+                move || tail.sync_until_closed(&disk, &dir, config.sync_interval, config.segment_bytes)
             })
             .map_err(at("starting the sync thread of", &dir))?;
         Ok(Self {
             data: data.clone(),
             market: market.clone(),
             config,
+            rules_of: None,
             progress,
             tail,
             sync_thread: Some(sync_thread),
             segment: None,
-            last_number: newest.map_or(0, |name| name.number),
+            last_number: names.last().map_or(0, |name| name.number),
             date: None,
             last: Last::default(),
             connected: false,
             buffer: Vec::new(),
-            failure: None,
+            unsynced: VecDeque::new(),
+            unsynced_bytes: 0,
+            failed: false,
+            taken: 0,
         })
+    }
+
+    /// Has the rules of each date journaled before anything else of it.
+    #[must_use]
+    pub fn with_rules(mut self, rules_of: RulesOf) -> Self {
+        self.rules_of = Some(rules_of);
+        self
     }
 
     /// What followers wait on.
@@ -129,51 +174,57 @@ impl Writer {
         Arc::clone(&self.tail)
     }
 
-    /// Writes `entries` with one `write` (more where they are large, or a segment or a date ends between them). When this returns, they
-    /// are received: only a power cut within the next sync interval can lose them.
+    /// Writes `entries` with one `write` (more where they are large, or a segment or a date ends between them). When
+    /// this returns, they are received: only a power cut within the next sync interval can lose them.
     ///
     /// # Errors
-    /// [`StoreError`], when the disk refuses. The journal is then poisoned: what the disk holds is not known, so
-    /// nothing more is written to it.
+    /// [`StoreError`], when the disk refuses. The same call is then to be made again, with the same entries and as
+    /// often as need be: what was taken of them is not taken twice, and nothing is lost meanwhile.
     pub fn append<B: AsRef<[u8]>>(&mut self, entries: &[Entry<B>]) -> Result<(), StoreError> {
-        if let Some(first) = self.failure.clone().or_else(|| self.tail.failure()) {
-            return Err(StoreError::Poisoned {
-                market: self.market.to_string(),
-                first,
-            });
-        }
         let result = self.append_all(entries);
-        if let Err(error) = &result {
-            self.failure = Some(error.to_string());
-        }
+        self.failed |= result.is_err();
         result
     }
 
     fn append_all<B: AsRef<[u8]>>(&mut self, entries: &[Entry<B>]) -> Result<(), StoreError> {
-        for entry in entries {
-            self.enter_date(entry.at)?;
-            match &entry.what {
-                What::Frame(payload) => {
-                    self.last.frame += 1;
-                    self.push(RecordKind::Frame, entry.at, payload.as_ref())?;
-                    self.progress.last_frame_journaled.store(self.last.frame, Relaxed);
-                    Progress::add(&self.progress.frames_journaled, 1);
-                    Progress::add(&self.progress.bytes_journaled, payload.as_ref().len() as u64);
-                }
-                What::Event(event) => {
-                    match event {
-                        Event::Connected { .. } => {
-                            self.last.session += 1;
-                            self.connected = true;
-                        }
-                        Event::Disconnected { .. } | Event::Stop => self.connected = false,
-                        _ => {}
+        self.renew_if_failed()?;
+        while let Some(entry) = entries.get(self.taken) {
+            self.take(entry)?;
+            self.taken += 1;
+        }
+        self.write_buffer()?;
+        self.taken = 0;
+        Ok(())
+    }
+
+    /// Either takes an entry whole, or fails and has taken nothing.
+    fn take<B: AsRef<[u8]>>(&mut self, entry: &Entry<B>) -> Result<(), StoreError> {
+        self.enter_date(entry.at)?;
+        match &entry.what {
+            What::Frame(payload) => {
+                let payload = payload.as_ref();
+                self.make_room(payload.len())?;
+                self.last.frame += 1;
+                self.push(RecordKind::Frame, entry.at, payload);
+                self.progress.last_frame_journaled.store(self.last.frame, Relaxed);
+                Progress::add(&self.progress.frames_journaled, 1);
+                Progress::add(&self.progress.bytes_journaled, payload.len() as u64);
+            }
+            What::Event(event) => {
+                let json = to_json(event);
+                self.make_room(json.len())?;
+                match event {
+                    Event::Connected { .. } => {
+                        self.last.session += 1;
+                        self.connected = true;
                     }
-                    self.push_event(entry.at, event)?;
+                    Event::Disconnected { .. } | Event::Stop => self.connected = false,
+                    _ => {}
                 }
+                self.push(RecordKind::Event, entry.at, &json);
             }
         }
-        self.write_buffer()
+        Ok(())
     }
 
     /// The date's numbers begin anew when Korea's date has changed. The clock may be set back: the date never is.
@@ -182,39 +233,68 @@ impl Writer {
         if self.date.is_some_and(|current| date <= current) {
             return Ok(());
         }
+        let last = recover::last_of_date(&self.data, &self.market, date)?;
+        let continues = self.date.is_some();
+        if continues && self.rules_of.is_some() {
+            let json = to_json(&Event::DateEnd);
+            self.make_room(json.len())?;
+            self.push(
+                RecordKind::Event,
+                Moment(midnight_ms(date) * 1000).min(now),
+                &json,
+            );
+        }
         self.write_buffer()?;
         self.segment = None;
-        self.last = recover::last_of_date(&self.data, &self.market, date)?;
-        let continues = self.date.is_some() && self.connected;
+        self.last = last;
         self.date = Some(date);
-        if continues {
+        // From here on nothing can fail half-way: the records wait in a buffer without a segment until one is made.
+        let mut first = Vec::new();
+        if let Some(rules_of) = &self.rules_of {
+            let rules = rules_of(date);
+            first.push(Event::Date {
+                expected: rules.expected.map(|(from, to)| (from.0, to.0)),
+                rotate_us: rules.rotate_us,
+                rows_max: rules.rows_max,
+                continues,
+            });
+        }
+        if continues && self.connected {
             self.last.session += 1;
-            self.push_event(now, &Event::Continued)?;
+            first.push(Event::Continued);
+        }
+        for event in first {
+            self.push(RecordKind::Event, now, &to_json(&event));
         }
         Ok(())
     }
 
-    fn push_event(&mut self, at: Moment, event: &Event) -> Result<(), StoreError> {
-        let json = serde_json::to_vec(event).expect("events are plain data");
-        self.push(RecordKind::Event, at, &json)
-    }
-
-    fn push(&mut self, kind: RecordKind, at: Moment, payload: &[u8]) -> Result<(), StoreError> {
+    /// Sees to it that a record of this size can be pushed: writes the buffer, and begins the next segment where the
+    /// active one is full.
+    fn make_room(&mut self, payload_len: usize) -> Result<(), StoreError> {
         assert!(
-            payload.len() <= FRAME_BYTES_MAX,
+            payload_len <= FRAME_BYTES_MAX,
             "the message limit is below the record limit"
         );
-        let bytes = record_bytes(payload.len()) as u64;
-        let end = self
-            .segment
-            .as_ref()
-            .map(|active| active.end + self.buffer.len() as u64);
-        let fits = end.is_some_and(|end| end + bytes <= self.config.segment_bytes.max(bytes + HEADER));
-        if !fits {
+        if self.buffer.len() >= WRITE_BYTES_MAX {
             self.write_buffer()?;
-            self.start_segment(kind)?;
         }
-        let salt = self.segment.as_ref().expect("a segment was started").salt;
+        let bytes = record_bytes(payload_len) as u64;
+        let fits = self.segment.as_ref().is_some_and(|active| {
+            let end = active.end + self.buffer.len() as u64;
+            end + bytes <= active.limit.max(bytes + HEADER)
+        });
+        if fits {
+            return Ok(());
+        }
+        if self.segment.is_some() {
+            self.write_buffer()?;
+        }
+        self.start_segment(bytes)
+    }
+
+    /// Encodes a record behind those that are not written yet.
+    fn push(&mut self, kind: RecordKind, at: Moment, payload: &[u8]) {
         let head = RecordHead {
             kind,
             session: self.last.session,
@@ -222,57 +302,76 @@ impl Writer {
             at,
             len: payload.len(),
         };
+        // Records of a date's beginning wait for its first segment, whose salt is drawn when it is made.
+        let salt = self.segment.as_ref().map_or(0, |active| active.salt);
         head.encode(salt, payload, &mut self.buffer);
-        if self.buffer.len() >= WRITE_BYTES_MAX {
-            self.write_buffer()?;
-        }
-        Ok(())
     }
 
-    fn start_segment(&mut self, kind: RecordKind) -> Result<(), StoreError> {
-        // The frame that is about to be pushed has its number already.
-        let first_frame = self.last.frame + u64::from(kind == RecordKind::Event);
-        let date = self.date.expect("a date was entered");
+    /// Begins the next segment, for a record of `bytes` and those that wait for it.
+    fn start_segment(&mut self, bytes: u64) -> Result<(), StoreError> {
         let name = SegmentName {
             number: self.last_number + 1,
-            date,
-            first_frame,
+            date: self.date.expect("a date was entered"),
+            // Those that wait are events, and the frame that is about to be pushed has no number yet.
+            first_frame: self.last.frame + 1,
         };
-        let dir = self.data.journal(&self.market);
-        let path = dir.join(name.to_string());
         let spare = {
             let mut state = self.tail.lock();
             // Followers must know the segment for one of this run before they can find its file.
             state.first.get_or_insert(name);
             state.spare.take()
         };
-        let Spare {
-            file,
-            path: spare_path,
-        } = match spare {
-            Some(spare) => spare,
-            None => Spare::create(&dir, self.config.segment_bytes)?,
+        let (dir, disk) = (self.data.journal(&self.market), self.data.disk());
+        let bytes_min = bytes + self.buffer.len() as u64 + HEADER;
+        let spare = match spare {
+            Some(spare) if spare.bytes >= bytes_min => spare,
+            other => {
+                if let Some(small) = other {
+                    let _ = disk.remove(&small.path);
+                }
+                Spare::create_smaller(disk, &dir, self.config.segment_bytes, bytes_min)?
+            }
         };
-        let salt = random_salt(&path)?;
-        let header = SegmentHeader {
-            name,
-            market: self.market.clone(),
-            salt,
-        };
-        file.write_all_at(&header.to_bytes(), 0)
-            .map_err(at("writing the journal segment", &path))?;
-        // The header is there before the name: no reader ever sees a segment without one.
-        fs::rename(&spare_path, &path).map_err(at("naming the journal segment", &path))?;
-        let file = Arc::new(file);
-        self.tail.lock().unsynced.push((name, Arc::clone(&file)));
+        let path = dir.join(name.to_string());
+        // A number is never used twice, also when this fails: who knows how far it came.
         self.last_number = name.number;
+        let header = self.header(name, None)?;
+        // The header is there before the name: no reader ever sees a segment without one.
+        let named = disk
+            .write_at(&spare.file, &spare.path, &header.to_bytes(), 0)
+            .and_then(|()| disk.name(&spare.path, &path));
+        if let Err(error) = named {
+            let _ = disk.remove(&spare.path);
+            return Err(error);
+        }
+        let file = Arc::new(spare.file);
+        self.tail.lock().unsynced.push((name, Arc::clone(&file)));
+        let waiting = std::mem::take(&mut self.buffer);
+        encode_again(&waiting, header.salt, &mut self.buffer);
         self.segment = Some(Active {
             name,
             file,
-            salt,
+            salt: header.salt,
             end: HEADER,
+            limit: spare.bytes,
         });
         Ok(())
+    }
+
+    fn header(&self, name: SegmentName, resumes: Option<Resumes>) -> Result<SegmentHeader, StoreError> {
+        let mut salt = [0; 8];
+        rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty()).map_err(|error| {
+            at(
+                "drawing a salt for a segment in",
+                &self.data.journal(&self.market),
+            )(error.into())
+        })?;
+        Ok(SegmentHeader {
+            name,
+            market: self.market.clone(),
+            salt: u64::from_le_bytes(salt),
+            resumes,
+        })
     }
 
     fn write_buffer(&mut self) -> Result<(), StoreError> {
@@ -282,106 +381,326 @@ impl Writer {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let path = || self.data.journal(&self.market).join(active.name.to_string());
-        active
-            .file
-            .write_all_at(&self.buffer, active.end)
-            .map_err(|error| at("writing the journal segment", &path())(error))?;
+        let path = self.data.journal(&self.market).join(active.name.to_string());
+        self.data
+            .disk()
+            .write_at(&active.file, &path, &self.buffer, active.end)?;
         active.end += self.buffer.len() as u64;
-        self.buffer.clear();
-        self.tail.lock().written = Some(Position {
+        let end = Position {
             segment: active.name,
             offset: active.end,
-        });
+        };
+        let synced = {
+            let mut state = self.tail.lock();
+            state.written = Some(end);
+            state.synced
+        };
         self.tail.notify_dirty();
+        let mut free = self.forget_synced(synced);
+        free.clear();
+        let records = std::mem::replace(&mut self.buffer, free);
+        self.unsynced_bytes += records.len();
+        self.unsynced.push_back(Written { end, records });
+        self.wait_while_too_much_is_unsynced()
+    }
+
+    /// Lets go of what is on disk; gives back one buffer to be used again.
+    fn forget_synced(&mut self, synced: Option<Position>) -> Vec<u8> {
+        let mut free = Vec::new();
+        while let Some(first) = self
+            .unsynced
+            .pop_front_if(|written| synced.is_some_and(|synced| written.end <= synced))
+        {
+            self.unsynced_bytes -= first.records.len();
+            free = first.records;
+        }
+        free
+    }
+
+    /// A disk that hangs must not fill the memory (I5): beyond this bound the queue before the journal fills instead.
+    fn wait_while_too_much_is_unsynced(&mut self) -> Result<(), StoreError> {
+        while self.unsynced_bytes > UNSYNCED_BYTES_MAX {
+            let synced = self.tail.synced();
+            drop(self.forget_synced(synced));
+            if self.unsynced_bytes <= UNSYNCED_BYTES_MAX {
+                break;
+            }
+            if self.tail.failure().is_some() {
+                return self.renew_if_failed();
+            }
+            self.tail.wait_for_sync(synced);
+        }
         Ok(())
     }
 
-    /// Syncs all that was written, ends the segment where its last record ends, and lets go of the spare.
-    ///
-    /// # Errors
-    /// [`StoreError`], when the last sync failed.
-    pub fn close(mut self) -> Result<(), StoreError> {
-        self.stop_sync_thread();
-        if let Some(first) = self.failure.clone().or_else(|| self.tail.failure()) {
-            return Err(StoreError::Poisoned {
-                market: self.market.to_string(),
-                first,
+    fn renew_if_failed(&mut self) -> Result<(), StoreError> {
+        let failure = self.tail.failure();
+        if !self.failed && failure.is_none() {
+            return Ok(());
+        }
+        if let Some(failure) = failure {
+            warn!(market = %self.market, failure, "what is not known to be on disk is written to a new journal segment");
+        }
+        self.renew()?;
+        self.failed = false;
+        Progress::add(&self.progress.journal_renewals, 1);
+        Ok(())
+    }
+
+    /// Gives up the files of which it is not known what the disk holds, and writes all that is not known to be on disk
+    /// to new segments, which are synced before they get their names.
+    fn renew(&mut self) -> Result<(), StoreError> {
+        let base = {
+            let mut state = self.tail.lock();
+            state.generation += 1;
+            state.unsynced.clear();
+            state.failure = None;
+            state.written = state.synced;
+            state.synced
+        };
+        drop(self.forget_synced(base));
+        // A date's first events wait without a segment; they are not of the one that is given up.
+        let waiting = self.segment.is_none();
+        if let Some(active) = self.segment.take() {
+            self.unsynced_bytes += self.buffer.len();
+            self.unsynced.push_back(Written {
+                end: Position {
+                    segment: active.name,
+                    offset: 0,
+                },
+                records: std::mem::take(&mut self.buffer),
             });
         }
-        let dir = self.data.journal(&self.market);
-        Spare::remove_left_over(&dir)?;
-        if let Some(active) = &self.segment {
-            let path = dir.join(active.name.to_string());
-            active
-                .file
-                .set_len(active.end)
-                .and_then(|()| active.file.sync_all())
-                .map_err(at("ending the journal segment", &path))?;
+        // Whatever is synced from here on, these are on disk only when they are in a new segment.
+        for written in &mut self.unsynced {
+            written.end.segment.number = u32::MAX;
+        }
+        let mut resumes = match base {
+            Some(base) => Resumes {
+                number: base.segment.number,
+                bytes: base.offset,
+            },
+            // Nothing of this run is on disk: all that was there when it began counts.
+            None => Resumes {
+                number: self
+                    .tail
+                    .lock()
+                    .first
+                    .map_or(self.last_number, |first| first.number - 1),
+                bytes: Resumes::WHOLE,
+            },
+        };
+        while let Some(date) = self.unsynced.front().map(|written| written.end.segment.date) {
+            let of_date = self
+                .unsynced
+                .iter()
+                .take_while(|written| written.end.segment.date == date);
+            let (count, records): (usize, Vec<&[u8]>) = (
+                of_date.clone().count(),
+                of_date.map(|written| written.records.as_slice()).collect(),
+            );
+            if let Some(end) = self.write_synced_segment(date, resumes, &records.concat())? {
+                resumes = Resumes {
+                    number: end.segment.number,
+                    bytes: Resumes::WHOLE,
+                };
+            }
+            for gone in self.unsynced.drain(..count) {
+                self.unsynced_bytes -= gone.records.len();
+            }
+        }
+        if waiting {
+            self.segment = None;
         }
         Ok(())
     }
 
-    fn stop_sync_thread(&mut self) {
-        self.tail.close();
-        if let Some(thread) = self.sync_thread.take()
-            && thread.join().is_err()
+    /// One segment of records that are known to be sound, on disk when this returns.
+    fn write_synced_segment(
+        &mut self,
+        date: NaiveDate,
+        resumes: Resumes,
+        records: &[u8],
+    ) -> Result<Option<Position>, StoreError> {
+        let Some((head, ..)) = own_record(records, 0) else {
+            return Ok(None);
+        };
+        // Each try has a number of its own: who knows how far the last one came.
+        self.last_number += 1;
+        let name = SegmentName {
+            number: self.last_number,
+            date,
+            first_frame: head.frame + u64::from(head.kind == RecordKind::Event),
+        };
+        let (dir, disk) = (self.data.journal(&self.market), self.data.disk());
+        let path = dir.join(name.to_string());
+        let header = self.header(name, Some(resumes))?;
+        let mut bytes = header.to_bytes().to_vec();
+        encode_again(records, header.salt, &mut bytes);
+        let spare = Spare::create_smaller(disk, &dir, self.config.segment_bytes, bytes.len() as u64)?;
+        self.tail.lock().first.get_or_insert(name);
+        let made = disk
+            .write_at(&spare.file, &spare.path, &bytes, 0)
+            .and_then(|()| disk.sync(&spare.file, &spare.path))
+            .and_then(|()| disk.rename(&spare.path, &path));
+        if let Err(error) = made {
+            let _ = disk.remove(&spare.path);
+            return Err(error);
+        }
+        let end = Position {
+            segment: name,
+            offset: bytes.len() as u64,
+        };
+        let file = Arc::new(spare.file);
         {
-            self.failure = Some("the sync thread panicked".to_owned());
+            let mut state = self.tail.lock();
+            (state.written, state.synced) = (Some(end), Some(end));
+            state.unsynced = vec![(name, Arc::clone(&file))];
+        }
+        self.tail.notify_advanced();
+        self.segment = Some(Active {
+            name,
+            file,
+            salt: header.salt,
+            end: end.offset,
+            limit: spare.bytes,
+        });
+        Ok(Some(end))
+    }
+
+    /// Syncs all that was written, and ends the segment where its last record ends.
+    ///
+    /// # Errors
+    /// [`StoreError`], when the disk refuses; it may then be tried again.
+    pub fn finish(&mut self) -> Result<(), StoreError> {
+        self.renew_if_failed()?;
+        self.write_buffer()?;
+        while !self.unsynced.is_empty() {
+            let synced = self.tail.synced();
+            drop(self.forget_synced(synced));
+            if self.unsynced.is_empty() {
+                break;
+            }
+            self.tail.wait_for_sync(synced);
+            self.renew_if_failed()?;
+        }
+        if let Some(active) = self.segment.take() {
+            let path = self.data.journal(&self.market).join(active.name.to_string());
+            // All of it is on disk: when its end cannot be set, the next start will do that.
+            if let Err(error) = self.data.disk().truncate(&active.file, &path, active.end) {
+                warn!(market = %self.market, %error, "the journal segment keeps its empty end");
+            }
+        }
+        Ok(())
+    }
+
+    /// [`Writer::finish`], and tells followers that nothing will be added.
+    ///
+    /// # Errors
+    /// [`StoreError`], when the disk refuses.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        let finished = self.finish();
+        self.end_sync_thread();
+        if let Err(error) = Spare::remove_left_over(self.data.disk(), &self.data.journal(&self.market)) {
+            warn!(market = %self.market, %error, "the spare journal segment is left behind");
+        }
+        finished
+    }
+
+    fn end_sync_thread(&mut self) {
+        self.tail.close();
+        if let Some(thread) = self.sync_thread.take() {
+            // It has no way to panic, and what it was there for is done.
+            let _ = thread.join();
         }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.stop_sync_thread();
+        self.end_sync_thread();
     }
 }
 
 /// Entries are gathered into writes of about this many bytes: enough that a write costs nothing, and little memory.
 const WRITE_BYTES_MAX: usize = 1 << 20;
 
+/// What may be written and not known to be on disk. At the design load a disk that hangs for a minute stays below it.
+const UNSYNCED_BYTES_MAX: usize = 64 << 20;
+
 const HEADER: u64 = SEGMENT_HEADER_BYTES as u64;
+
+fn to_json(event: &Event) -> Vec<u8> {
+    serde_json::to_vec(event).expect("events are plain data")
+}
+
+/// Appends records to `buffer` as those of a segment with another salt.
+fn encode_again(records: &[u8], salt: u64, buffer: &mut Vec<u8>) {
+    let mut at = 0;
+    while let Some((head, payload, next)) = own_record(records, at) {
+        head.encode(salt, payload, buffer);
+        at = next;
+    }
+    debug_assert_eq!(at, records.len(), "I1: no record is left behind");
+}
 
 /// The next segment's file, made ahead of time with all its blocks, under a name that no reader takes for a segment.
 #[derive(Debug)]
 pub(super) struct Spare {
     file: File,
     path: PathBuf,
+    bytes: u64,
 }
 
 impl Spare {
     const PREFIX: &str = "spare-";
 
+    /// The smallest segment worth making on a disk that is nearly full.
+    const BYTES_MIN: u64 = 256 << 10;
+
     /// Each spare has a name of its own, so that the writer and its sync thread may make one at the same time.
-    pub(super) fn create(dir: &Path, segment_bytes: u64) -> Result<Self, StoreError> {
+    pub(super) fn create(disk: &Disk, dir: &Path, bytes: u64) -> Result<Self, StoreError> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let path = dir.join(format!("{}{}", Self::PREFIX, NEXT.fetch_add(1, Relaxed)));
-        let file = File::create_new(&path).map_err(at("creating the spare segment", &path))?;
-        match fallocate(&file, FallocateFlags::empty(), 0, segment_bytes) {
-            // Some filesystems cannot preallocate; the segment then grows as it is written.
-            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(Self { file, path }),
+        let file = disk.create_new(&path)?;
+        match disk.preallocate(&file, &path, bytes) {
+            Ok(()) => Ok(Self { file, path, bytes }),
             Err(error) => {
-                let _ = fs::remove_file(&path);
-                Err(at("preallocating the spare segment", &path)(error.into()))
+                let _ = disk.remove(&path);
+                Err(error)
             }
         }
     }
 
-    fn remove_left_over(dir: &Path) -> Result<(), StoreError> {
-        for entry in fs::read_dir(dir).map_err(at("listing", dir))? {
+    /// A segment's file of `bytes`, or of what a disk that is nearly full still has: journaling is the last to end.
+    fn create_smaller(disk: &Disk, dir: &Path, bytes: u64, bytes_min: u64) -> Result<Self, StoreError> {
+        let mut size = bytes.max(bytes_min);
+        loop {
+            match Self::create(disk, dir, size) {
+                Err(StoreError::Io { source, .. })
+                    if is_full(&source) && size / 4 >= bytes_min.max(Self::BYTES_MIN) =>
+                {
+                    size /= 4;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn remove_left_over(disk: &Disk, dir: &Path) -> Result<(), StoreError> {
+        for entry in std::fs::read_dir(dir).map_err(at("listing", dir))? {
             let entry = entry.map_err(at("listing", dir))?;
-            if entry.file_name().to_string_lossy().starts_with(Self::PREFIX) {
-                fs::remove_file(entry.path()).map_err(at("removing the spare segment", &entry.path()))?;
+            if entry.file_name().to_string_lossy().starts_with(Self::PREFIX)
+                && entry.file_type().is_ok_and(|kind| kind.is_file())
+            {
+                disk.remove(&entry.path())?;
             }
         }
         Ok(())
     }
 }
 
-fn random_salt(path: &Path) -> Result<u64, StoreError> {
-    let mut bytes = [0; 8];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .map_err(|error| at("drawing a salt for", path)(error.into()))?;
-    Ok(u64::from_le_bytes(bytes))
+fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }

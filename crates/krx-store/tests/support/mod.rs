@@ -39,6 +39,7 @@ pub(crate) fn config(rotate_s: u64, rows_max: u64) -> ExportConfig {
         rotate_interval: Duration::from_secs(rotate_s),
         rows_max,
         keep_days: 0,
+        reserve_bytes: 0,
     }
 }
 
@@ -141,7 +142,7 @@ pub(crate) fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
 
 /// All files of the datasets, by their path below `dir`, with their bytes.
 pub(crate) fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    ["trades", "quarantine"]
+    ["trades", "quarantine", "coverage"]
         .iter()
         .flat_map(|dataset| files(&dir.join(dataset), "parquet"))
         .map(|path| {

@@ -1,0 +1,178 @@
+//! `krx-recorder coverage`: what of a date was and was not recorded.
+
+use std::io::{self, Write};
+
+use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
+use krx_store::coverage::{self, Interval, State};
+use krx_store::{DataDir, Market, Moment};
+use serde::Serialize;
+
+use crate::exit::Failure;
+
+/// A row of the output: the columns of the dataset, with its date and market.
+#[derive(Debug, Serialize)]
+struct Row {
+    date: NaiveDate,
+    market: String,
+    from_ts: String,
+    to_ts: String,
+    state: &'static str,
+    reason: &'static str,
+    session: Option<u32>,
+    frames: u64,
+    rows: u64,
+    detail: Option<String>,
+}
+
+/// Prints the ledger of `date`, or of the last date that something is known of.
+///
+/// # Errors
+/// [`Failure`], when nothing is known of the date, or the data directory cannot be read.
+pub fn print(data: &DataDir, date: Option<NaiveDate>, json: bool) -> Result<(), Failure> {
+    let known = coverage::dates(data)?;
+    let asked = date.or_else(|| known.last().map(|(date, _)| *date));
+    let markets: Vec<&Market> = known
+        .iter()
+        .filter(|(date, _)| Some(*date) == asked)
+        .map(|(_, market)| market)
+        .collect();
+    let Some(date) = asked.filter(|_| !markets.is_empty()) else {
+        return Err(Failure::NothingRecorded {
+            data_dir: data.path().to_owned(),
+            date,
+            dates: known.iter().map(|(date, _)| *date).collect(),
+        });
+    };
+    let mut ledgers = Vec::new();
+    for market in markets {
+        ledgers.push((market, coverage::view(data, market, date, Moment::now())?));
+    }
+    let mut out = io::stdout().lock();
+    let written = if json {
+        print_json(&mut out, date, &ledgers)
+    } else {
+        ledgers
+            .iter()
+            .try_for_each(|(market, intervals)| print_table(&mut out, date, market, intervals))
+    };
+    match written {
+        // Whoever reads the first lines only has what they wanted.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|source| Failure::System {
+            doing: "printing the coverage".into(),
+            source,
+        }),
+    }
+}
+
+fn print_json(out: &mut impl Write, date: NaiveDate, ledgers: &[(&Market, Vec<Interval>)]) -> io::Result<()> {
+    let rows: Vec<Row> = ledgers
+        .iter()
+        .flat_map(|(market, intervals)| intervals.iter().map(move |interval| (market, interval)))
+        .map(|(market, interval)| Row {
+            date,
+            market: market.to_string(),
+            from_ts: rfc3339(interval.from),
+            to_ts: rfc3339(interval.to),
+            state: interval.state.as_str(),
+            reason: interval.reason.as_str(),
+            session: interval.session,
+            frames: interval.frames,
+            rows: interval.rows,
+            detail: interval.detail.clone(),
+        })
+        .collect();
+    serde_json::to_writer_pretty(&mut *out, &rows)?;
+    writeln!(out)
+}
+
+fn print_table(
+    out: &mut impl Write,
+    date: NaiveDate,
+    market: &Market,
+    intervals: &[Interval],
+) -> io::Result<()> {
+    writeln!(out, "{market} {date} (KST)")?;
+    writeln!(
+        out,
+        "  {:<15} {:<15} {:>11}  {:<5} {:<14} {:>7} {:>10} {:>12}  detail",
+        "from", "to", "length", "state", "reason", "session", "frames", "rows"
+    )?;
+    for interval in intervals {
+        let session = interval
+            .session
+            .map_or_else(String::new, |session| session.to_string());
+        writeln!(
+            out,
+            "  {:<15} {:<15} {:>11}  {:<5} {:<14} {session:>7} {:>10} {:>12}  {}",
+            clock(date, interval.from),
+            clock(date, interval.to),
+            length(interval.to.0 - interval.from.0),
+            interval.state.as_str(),
+            interval.reason.as_str(),
+            interval.frames,
+            interval.rows,
+            interval.detail.as_deref().unwrap_or_default(),
+        )?;
+    }
+    let total = |state| {
+        let of_state = intervals.iter().filter(move |interval| interval.state == state);
+        let (count, us) = of_state.fold((0, 0), |(count, us), interval| {
+            (count + 1, us + interval.to.0 - interval.from.0)
+        });
+        (count, length(us))
+    };
+    let ((live, live_length), (gaps, gap_length)) = (total(State::Live), total(State::Gap));
+    writeln!(
+        out,
+        "  recorded for {live_length} in {live} stretches; {gaps} gaps, {gap_length} in all\n"
+    )
+}
+
+fn korean(moment: Moment) -> DateTime<FixedOffset> {
+    let zone = FixedOffset::east_opt(9 * 3600).expect("nine hours are an offset");
+    DateTime::<Utc>::from_timestamp_micros(moment.0)
+        .unwrap_or_default()
+        .with_timezone(&zone)
+}
+
+fn rfc3339(moment: Moment) -> String {
+    korean(moment).to_rfc3339_opts(chrono::SecondsFormat::Micros, false)
+}
+
+/// A time of the day, with the day's end as 24:00.
+fn clock(date: NaiveDate, moment: Moment) -> String {
+    if moment.date() > date {
+        "24:00:00.000000".to_owned()
+    } else {
+        korean(moment).format("%H:%M:%S%.6f").to_string()
+    }
+}
+
+fn length(us: i64) -> String {
+    let (ms, seconds) = (us / 1000, us / 1_000_000);
+    if seconds < 60 {
+        format!("{}.{:03} s", seconds, ms % 1000)
+    } else {
+        format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_korea_and_the_day_ends_at_24() {
+        let date = NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
+        let midnight = krx_store::moment::midnight_ms(date) * 1000;
+        let nine = Moment(midnight + 9 * 3_600_000_000 + 1);
+        assert_eq!(rfc3339(nine), "2026-11-20T09:00:00.000001+09:00");
+        assert_eq!(clock(date, nine), "09:00:00.000001");
+        assert_eq!(clock(date, Moment(midnight + 86_400_000_000)), "24:00:00.000000");
+        assert_eq!(
+            [length(1_234_567), length(59_999_999), length(3_661_000_000)],
+            ["1.234 s", "59.999 s", "1:01:01"]
+        );
+    }
+}

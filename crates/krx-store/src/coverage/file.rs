@@ -1,0 +1,227 @@
+//! The coverage dataset: one small Parquet file a market and date, which holds the intervals so far, and in its
+//! footer what the ledger needs to go on from there. It is always written before the trades file that ends at the same
+//! frame, so it never lags behind what is sealed.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
+use chrono::NaiveDate;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::KeyValue;
+
+use super::ledger::{Interval, Ledger, LedgerState, Reason, State};
+use crate::disk::Output;
+use crate::error::{StoreError, at, parquet_at};
+use crate::export::{Footer, ZONE, common_properties, zoned};
+use crate::layout::{DataDir, Dataset, Market, SealedName};
+use crate::moment::Moment;
+
+const STATE_KEY: &str = "krx.ledger";
+const CHECKSUM_KEY: &str = "krx.ledger_crc32c";
+
+/// The columns of `coverage`; what each means is in docs/reading-the-data.md.
+#[must_use]
+pub fn coverage_schema() -> SchemaRef {
+    let zoned = || zoned(arrow::datatypes::TimeUnit::Microsecond);
+    Arc::new(Schema::new(vec![
+        Field::new("from_ts", zoned(), false),
+        Field::new("to_ts", zoned(), false),
+        Field::new("state", DataType::Utf8, false),
+        Field::new("reason", DataType::Utf8, false),
+        Field::new("session", DataType::Int32, true),
+        Field::new("frames", DataType::Int64, false),
+        Field::new("rows", DataType::Int64, false),
+        Field::new("detail", DataType::Utf8, true),
+    ]))
+}
+
+fn path_of(data: &DataDir, market: &Market, date: NaiveDate) -> PathBuf {
+    data.partition(Dataset::Coverage, date, market)
+        .join(SealedName::coverage(date).to_string())
+}
+
+/// Writes the ledger in place of the one before; the file.
+pub(crate) fn store(data: &DataDir, market: &Market, ledger: &Ledger) -> Result<PathBuf, StoreError> {
+    let path = path_of(data, market, ledger.date());
+    let staged = data.staged(Dataset::Coverage, market);
+    let disk = data.disk();
+    disk.create_dir(&data.partition(Dataset::Coverage, ledger.date(), market))?;
+    let bytes = to_parquet(market, ledger).map_err(parquet_at("building", &path))?;
+    let mut output = Output::create(disk, &staged)?;
+    output.write_all(&bytes).map_err(at("writing", &staged))?;
+    output.sync()?;
+    drop(output);
+    // Invariant I2: what the dataset holds reads back as what was written.
+    if read(&staged, ledger.date())?.as_ref() != Some(ledger) {
+        return Err(StoreError::ReadBack {
+            path: staged,
+            what: "it is not the ledger that was written".into(),
+        });
+    }
+    disk.replace(&staged, &path)?;
+    Ok(path)
+}
+
+/// The ledger as it was last written; `None` when there is no file. One that cannot be read, or is not what was
+/// written, is an error of the kind [`StoreError::ReadBack`].
+pub(crate) fn load(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Option<Ledger>, StoreError> {
+    let path = path_of(data, market, date);
+    match fs::metadata(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at("reading the size of", &path)(error)),
+        Ok(_) => {}
+    }
+    match read(&path, date) {
+        Ok(Some(ledger)) => Ok(Some(ledger)),
+        Ok(None) => Err(StoreError::ReadBack {
+            path,
+            what: "it is no ledger, or was changed".into(),
+        }),
+        Err(StoreError::Parquet { path, source, .. }) => Err(StoreError::ReadBack {
+            path,
+            what: source.to_string(),
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+fn to_parquet(market: &Market, ledger: &Ledger) -> parquet::errors::Result<Vec<u8>> {
+    let intervals = ledger.intervals();
+    let texts = |text: fn(&Interval) -> &str| {
+        Arc::new(StringArray::from_iter_values(intervals.iter().map(text))) as Arc<dyn Array>
+    };
+    let times = |time: fn(&Interval) -> Moment| {
+        let values = TimestampMicrosecondArray::from_iter_values(intervals.iter().map(|row| time(row).0));
+        Arc::new(values.with_timezone(ZONE)) as Arc<dyn Array>
+    };
+    let counts = |count: fn(&Interval) -> u64| {
+        Arc::new(Int64Array::from_iter_values(
+            intervals.iter().map(|row| count(row).cast_signed()),
+        )) as Arc<dyn Array>
+    };
+    let session = |row: &Interval| {
+        row.session
+            .map(|session| i32::try_from(session).unwrap_or(i32::MAX))
+    };
+    let batch = RecordBatch::try_new(
+        coverage_schema(),
+        vec![
+            times(|row| row.from),
+            times(|row| row.to),
+            texts(|row| row.state.as_str()),
+            texts(|row| row.reason.as_str()),
+            Arc::new(intervals.iter().map(session).collect::<Int32Array>()),
+            counts(|row| row.frames),
+            counts(|row| row.rows),
+            Arc::new(
+                intervals
+                    .iter()
+                    .map(|row| row.detail.as_deref())
+                    .collect::<StringArray>(),
+            ),
+        ],
+    )?;
+    let mut bytes = Vec::new();
+    let properties = common_properties(1 << 20).build();
+    let mut writer = ArrowWriter::try_new(&mut bytes, coverage_schema(), Some(properties))?;
+    writer.write(&batch)?;
+    let (closed, state) = ledger.parts();
+    let state = serde_json::to_string(&(closed.len(), state)).expect("a ledger's state is plain data");
+    let mut footer = Footer::new(
+        market,
+        ledger.date(),
+        1,
+        intervals
+            .first()
+            .map_or(super::bounds(ledger.date()).0, |row| row.from),
+    );
+    footer.last_frame = ledger.last_frame();
+    footer.rows = intervals.len() as u64;
+    footer.last_recv = intervals.last().map_or(footer.first_recv, |row| row.to);
+    footer.last_session = intervals.iter().filter_map(|row| row.session).max();
+    for pair in footer.to_key_values() {
+        writer.append_key_value_metadata(pair);
+    }
+    let crc = checksum(&intervals, &state);
+    writer.append_key_value_metadata(KeyValue::new(STATE_KEY.to_owned(), state));
+    writer.append_key_value_metadata(KeyValue::new(CHECKSUM_KEY.to_owned(), crc.to_string()));
+    writer.close()?;
+    Ok(bytes)
+}
+
+/// Over all that the file says: the recorder goes on from it, so a flipped bit must not pass.
+fn checksum(intervals: &[Interval], state: &str) -> u32 {
+    let mut crc = crc32c::crc32c(state.as_bytes());
+    for row in intervals {
+        crc = crc32c::crc32c_append(crc, format!("{row:?}").as_bytes());
+    }
+    crc
+}
+
+/// `None` when the file is Parquet, and not what [`store`] wrote.
+fn read(path: &PathBuf, date: NaiveDate) -> Result<Option<Ledger>, StoreError> {
+    let file = File::open(path).map_err(at("opening", path))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet_at("reading", path))?;
+    let value = |key: &str| {
+        let pairs = builder.metadata().file_metadata().key_value_metadata()?;
+        pairs.iter().find(|pair| pair.key == key)?.value.clone()
+    };
+    let (state, crc) = (value(STATE_KEY), value(CHECKSUM_KEY));
+    if builder.schema().fields() != coverage_schema().fields() {
+        return Ok(None);
+    }
+    let reader = builder.build().map_err(parquet_at("reading", path))?;
+    let mut intervals = Vec::new();
+    for batch in reader {
+        let batch = batch
+            .map_err(parquet::errors::ParquetError::from)
+            .map_err(parquet_at("reading", path))?;
+        let Some(rows) = to_intervals(&batch) else {
+            return Ok(None);
+        };
+        intervals.extend(rows);
+    }
+    let parse = || {
+        let state = state?;
+        (checksum(&intervals, &state).to_string() == crc?).then_some(())?;
+        let (closed, state): (usize, LedgerState) = serde_json::from_str(&state).ok()?;
+        intervals.truncate(closed);
+        Some(Ledger::restore(date, intervals, state))
+    };
+    Ok(parse())
+}
+
+fn to_intervals(batch: &RecordBatch) -> Option<Vec<Interval>> {
+    let time = |name: &str| {
+        batch
+            .column_by_name(name)?
+            .as_primitive_opt::<TimestampMicrosecondType>()
+    };
+    let text = |name: &str| batch.column_by_name(name)?.as_string_opt::<i32>();
+    let count = |name: &str| batch.column_by_name(name)?.as_primitive_opt::<Int64Type>();
+    let (from, to) = (time("from_ts")?, time("to_ts")?);
+    let (state, reason, detail) = (text("state")?, text("reason")?, text("detail")?);
+    let session = batch.column_by_name("session")?.as_primitive_opt::<Int32Type>()?;
+    let (frames, rows) = (count("frames")?, count("rows")?);
+    (0..batch.num_rows())
+        .map(|row| {
+            Some(Interval {
+                from: Moment(from.value(row)),
+                to: Moment(to.value(row)),
+                state: State::parse(state.value(row))?,
+                reason: Reason::parse(reason.value(row))?,
+                session: session.is_valid(row).then(|| session.value(row).cast_unsigned()),
+                frames: frames.value(row).cast_unsigned(),
+                rows: rows.value(row).cast_unsigned(),
+                detail: detail.is_valid(row).then(|| detail.value(row).to_owned()),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,589 @@
+//! The ledger of one market and date: a fold over its journal, record by record. Pure: no clock, no disk.
+//!
+//! ```text
+//!   journal:   Date  Start   Connected  frames …  Disconnected   ConnectFailed …   Connected  frames …  (crash)  Start
+//!   intervals:  idle │ start │ connected           │ reset                         │ connected          │ crash  │ start
+//! ```
+//!
+//! An interval holds the instants after its beginning, up to and including its end, so that a frame received at the
+//! very end of a session lies in it. Intervals follow one another without a gap or an overlap, from midnight on, also
+//! when the clock was set back: time on the ledger never is.
+
+use std::fmt::Write as _;
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use crate::journal::{Event, GapReason, Position};
+use crate::layout::SegmentName;
+use crate::moment::{Moment, midnight_ms};
+
+/// Whether a market was being recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// A session was open.
+    Live,
+    /// None was, within the hours in which data is expected.
+    Gap,
+    /// None was, outside these hours.
+    Idle,
+}
+
+impl State {
+    /// The word in the `state` column.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Gap => "gap",
+            Self::Idle => "idle",
+        }
+    }
+
+    /// Reads the word back.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Live, Self::Gap, Self::Idle]
+            .into_iter()
+            .find(|state| state.as_str() == word)
+    }
+}
+
+/// Why an interval began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Reason {
+    /// Midnight: no recorder was at work.
+    NotRunning,
+    /// Midnight: a recorder was at work, and not connected.
+    NotConnected,
+    /// A recorder started.
+    Start,
+    /// A session began.
+    Connected,
+    /// Midnight: the session of the date before goes on.
+    Continued,
+    /// The recorder goes on with the session after `disk`, `paused` or `damage`.
+    Resumed,
+    /// The server closed the connection in good order.
+    ServerClosed,
+    /// The connection broke.
+    Reset,
+    /// Nothing came for longer than `stall_timeout`.
+    Stalled,
+    /// The server refused the key.
+    Refused,
+    /// No connection could be made.
+    Unreachable,
+    /// What the server sent is not WebSocket.
+    Protocol,
+    /// The recorder was stopped.
+    Shutdown,
+    /// The day's hours were over.
+    SessionEnd,
+    /// The recorder ended without having been stopped: killed, or the machine lost its power.
+    Crash,
+    /// The disk took nothing more, so nothing was read from the connection.
+    Disk,
+    /// The recorder did not run: it was stopped by a signal, or the machine was suspended.
+    Paused,
+    /// The journal is damaged: what was received then is lost.
+    Damage,
+    /// The ledger of what was before is lost.
+    Unknown,
+}
+
+impl Reason {
+    const ALL: [Self; 19] = [
+        Self::NotRunning,
+        Self::NotConnected,
+        Self::Start,
+        Self::Connected,
+        Self::Continued,
+        Self::Resumed,
+        Self::ServerClosed,
+        Self::Reset,
+        Self::Stalled,
+        Self::Refused,
+        Self::Unreachable,
+        Self::Protocol,
+        Self::Shutdown,
+        Self::SessionEnd,
+        Self::Crash,
+        Self::Disk,
+        Self::Paused,
+        Self::Damage,
+        Self::Unknown,
+    ];
+
+    /// The word in the `reason` column.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotRunning => "not_running",
+            Self::NotConnected => "not_connected",
+            Self::Start => "start",
+            Self::Connected => "connected",
+            Self::Continued => "continued",
+            Self::Resumed => "resumed",
+            Self::ServerClosed => GapReason::ServerClosed.as_str(),
+            Self::Reset => GapReason::Reset.as_str(),
+            Self::Stalled => GapReason::Stalled.as_str(),
+            Self::Refused => GapReason::Refused.as_str(),
+            Self::Unreachable => GapReason::Unreachable.as_str(),
+            Self::Protocol => GapReason::Protocol.as_str(),
+            Self::Shutdown => GapReason::Shutdown.as_str(),
+            Self::SessionEnd => "session_end",
+            Self::Crash => "crash",
+            Self::Disk => "disk",
+            Self::Paused => "paused",
+            Self::Damage => "damage",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Reads the word back.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+
+    fn of(reason: GapReason) -> Self {
+        match reason {
+            GapReason::ServerClosed => Self::ServerClosed,
+            GapReason::Reset => Self::Reset,
+            GapReason::Stalled => Self::Stalled,
+            GapReason::Refused => Self::Refused,
+            GapReason::Unreachable => Self::Unreachable,
+            GapReason::Protocol => Self::Protocol,
+            GapReason::Shutdown => Self::Shutdown,
+        }
+    }
+}
+
+/// A row of the ledger: after `from`, up to and including `to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interval {
+    /// When it began.
+    pub from: Moment,
+    /// When it ended, or up to when it is known.
+    pub to: Moment,
+    /// Whether the market was being recorded.
+    pub state: State,
+    /// Why it began.
+    pub reason: Reason,
+    /// The session, while live.
+    pub session: Option<u32>,
+    /// Frames received in it.
+    pub frames: u64,
+    /// Rows of trades and quarantine that these gave.
+    pub rows: u64,
+    /// In words.
+    pub detail: Option<String>,
+}
+
+/// The interval that has no end yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Open {
+    from: i64,
+    session: Option<u32>,
+    reason: Reason,
+    frames: u64,
+    rows: u64,
+    detail: Option<String>,
+    /// Attempts to connect that failed in it.
+    failures: u32,
+    last_failure: Option<String>,
+}
+
+impl Open {
+    fn new(from: Moment, session: Option<u32>, reason: Reason, detail: Option<String>) -> Self {
+        Self {
+            from: from.0,
+            session,
+            reason,
+            frames: 0,
+            rows: 0,
+            detail,
+            failures: 0,
+            last_failure: None,
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        let mut text = self.detail.clone().unwrap_or_default();
+        if let Some(failure) = &self.last_failure {
+            let comma = if text.is_empty() { "" } else { "; " };
+            let attempts = if self.failures == 1 { "attempt" } else { "attempts" };
+            let _ = write!(
+                text,
+                "{comma}{} {attempts} to connect failed, the last: {failure}",
+                self.failures
+            );
+        }
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// The ledger of one date, as far as its journal was folded in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    date: NaiveDate,
+    closed: Vec<Interval>,
+    state: LedgerState,
+}
+
+/// What beside its rows a ledger must know to go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LedgerState {
+    open: Open,
+    /// When data is expected, µs; none on a day without trading.
+    expected: Option<(i64, i64)>,
+    /// How the date is to be cut: a time partition's length, µs, and the rows with which a segment ends.
+    rules: Option<(i64, u64)>,
+    /// Whether a recorder is at work.
+    running: bool,
+    /// The time of the last record; time on the ledger never goes back behind it.
+    last_at: i64,
+    /// The time and number of the last frame of the date.
+    last_frame_at: Option<i64>,
+    last_frame: u64,
+    /// Bytes of the journal that could not be read since the last record.
+    damage: Option<String>,
+    /// The journal is folded in up to here: segment and offset.
+    folded: Option<(String, u64)>,
+}
+
+impl Ledger {
+    /// The ledger of a date of which nothing is known yet.
+    #[must_use]
+    pub fn new(date: NaiveDate) -> Self {
+        let (begin, end) = bounds(date);
+        Self {
+            date,
+            closed: Vec::new(),
+            state: LedgerState {
+                open: Open::new(begin, None, Reason::NotRunning, None),
+                expected: Some((begin.0, end.0)),
+                rules: None,
+                running: false,
+                last_at: begin.0,
+                last_frame_at: None,
+                last_frame: 0,
+                damage: None,
+                folded: None,
+            },
+        }
+    }
+
+    /// The ledger of a date whose earlier part, up to a frame, is lost.
+    pub(crate) fn lost(date: NaiveDate, last_frame: u64, detail: String) -> Self {
+        let mut ledger = Self::new(date);
+        ledger.state.last_frame = last_frame;
+        ledger.state.open.reason = Reason::Unknown;
+        ledger.state.open.detail = Some(detail);
+        ledger
+    }
+
+    pub(crate) fn restore(date: NaiveDate, closed: Vec<Interval>, state: LedgerState) -> Self {
+        Self { date, closed, state }
+    }
+
+    pub(crate) fn parts(&self) -> (&[Interval], &LedgerState) {
+        (&self.closed, &self.state)
+    }
+
+    /// The date.
+    #[must_use]
+    pub fn date(&self) -> NaiveDate {
+        self.date
+    }
+
+    /// How far the journal is folded in.
+    #[must_use]
+    pub fn folded(&self) -> Option<Position> {
+        let (segment, offset) = self.state.folded.as_ref()?;
+        Some(Position {
+            segment: SegmentName::parse(segment)?,
+            offset: *offset,
+        })
+    }
+
+    /// The last frame that is folded in; 0 before the first.
+    #[must_use]
+    pub fn last_frame(&self) -> u64 {
+        self.state.last_frame
+    }
+
+    /// How the journal says that the date is to be cut: a time partition's length, µs, and the rows with which a
+    /// segment of the datasets ends.
+    #[must_use]
+    pub fn rules(&self) -> Option<(i64, u64)> {
+        self.state.rules
+    }
+
+    /// Intervals that are closed: it grows by each change of state.
+    #[must_use]
+    pub fn closed_len(&self) -> usize {
+        self.closed.len()
+    }
+
+    /// Whether the journal ends while a recorder is at work: it is, or it crashed.
+    #[must_use]
+    pub fn running(&self) -> bool {
+        self.state.running
+    }
+
+    /// All intervals, the open one up to the last record.
+    #[must_use]
+    pub fn intervals(&self) -> Vec<Interval> {
+        self.until(Moment(self.state.last_at))
+    }
+
+    /// All intervals, the open one up to `now`, or to the end of the date.
+    #[must_use]
+    pub fn until(&self, now: Moment) -> Vec<Interval> {
+        let mut all = self.clone();
+        all.close(now);
+        all.closed
+    }
+
+    /// The intervals when it is known that no recorder is at work, at `now`.
+    #[must_use]
+    pub fn without_recorder(&self, now: Moment) -> Vec<Interval> {
+        let mut all = self.clone();
+        all.crash();
+        all.close(now);
+        all.closed
+    }
+
+    /// Ends the date: what its journal leaves open lasts to midnight. A recorder that did not say that it goes on has
+    /// crashed.
+    pub(crate) fn end_date(&mut self) {
+        self.crash();
+        self.close(bounds(self.date).1);
+    }
+
+    /// The journal up to `position` is folded in.
+    pub(crate) fn fold_to(&mut self, position: Position) {
+        self.state.folded = Some((position.segment.to_string(), position.offset));
+    }
+
+    /// A frame of `session` that gave so many rows.
+    pub fn frame(&mut self, at: Moment, session: u32, frame: u64, rows: u64) {
+        let at = self.pass(at, frame, true);
+        // Only damage can have taken away the record of how the session began.
+        if self.state.open.session != Some(session) {
+            self.begin(
+                at,
+                Some(session),
+                Reason::Connected,
+                Some("how it began is lost".into()),
+            );
+        }
+        self.state.open.frames += 1;
+        self.state.open.rows += rows;
+        self.state.last_frame_at = Some(at.0);
+        self.state.last_frame = frame;
+    }
+
+    /// An event; `session` and `frame` as its record says.
+    pub fn event(&mut self, at: Moment, session: u32, frame: u64, event: &Event) {
+        if matches!(event, Event::Start { .. } | Event::Date { continues: false, .. }) {
+            self.crash();
+        }
+        let at = self.pass(at, frame, false);
+        let live = self.state.open.session;
+        match event {
+            Event::Date {
+                expected,
+                rotate_us,
+                rows_max,
+                continues,
+            } => {
+                self.state.rules = Some((*rotate_us, *rows_max));
+                self.state.expected = *expected;
+                if *continues {
+                    self.state.running = true;
+                    self.state.open.reason = Reason::NotConnected;
+                } else if self.is_untouched() && expected.is_none_or(|hours| self.is_whole_date(hours)) {
+                    // Nobody has said from when on data was to be expected, so nothing was missed yet.
+                    let hours = expected.map(|(_, to)| (at.0, to));
+                    self.state.expected = hours;
+                }
+            }
+            Event::Start { .. } => {
+                self.state.running = true;
+                self.begin(at, None, Reason::Start, None);
+            }
+            Event::Connected { .. } => self.begin(at, Some(session), Reason::Connected, None),
+            Event::Continued => {
+                let midnight = Moment(self.state.open.from);
+                self.begin(midnight, Some(session), Reason::Continued, None);
+            }
+            Event::ConnectFailed { reason, detail } => {
+                let refused = *reason == GapReason::Refused && self.state.open.reason != Reason::Refused;
+                if live.is_some() || refused {
+                    self.begin(at, None, Reason::of(*reason), None);
+                }
+                self.state.open.failures += 1;
+                self.state.open.last_failure = Some(detail.clone());
+            }
+            Event::Disconnected { reason, detail } => {
+                let from = match reason {
+                    // Since the last frame nothing came, whatever the reason.
+                    GapReason::Stalled => self.last_frame_of_open(),
+                    _ => at,
+                };
+                let detail = (!detail.is_empty()).then(|| detail.clone());
+                self.begin(from, None, Reason::of(*reason), detail);
+            }
+            Event::DiskWait { since_us } => self.interrupt(Moment(*since_us), at, Reason::Disk),
+            Event::Paused { since_us } => self.interrupt(Moment(*since_us), at, Reason::Paused),
+            Event::SessionEnd if live.is_none() => {
+                // The end of the hours is why the connection was closed a moment ago.
+                if self.state.open.reason == Reason::Shutdown {
+                    self.state.open.reason = Reason::SessionEnd;
+                }
+            }
+            Event::Stop => {
+                if live.is_some() || self.state.open.reason != Reason::Shutdown {
+                    self.begin(at, None, Reason::Shutdown, None);
+                }
+                self.state.running = false;
+            }
+            Event::DateEnd => {
+                self.close(bounds(self.date).1);
+                self.state.running = false;
+            }
+            Event::TimeMark | Event::SealNow | Event::SessionEnd | Event::ClockStep { .. } => {}
+        }
+    }
+
+    /// A stretch of the journal cannot be read.
+    pub fn damage(&mut self, what: String) {
+        self.state.damage.get_or_insert(what);
+    }
+
+    /// Goes on to a record's time; what the journal does not have of the time before is a gap.
+    fn pass(&mut self, at: Moment, frame: u64, is_frame: bool) -> Moment {
+        let (begin, end) = bounds(self.date);
+        let before = Moment(self.state.last_at);
+        let at = at.clamp(begin.max(before), end);
+        let next = self.state.last_frame + 1;
+        let present = frame.saturating_sub(u64::from(is_frame));
+        let missing = (present >= next).then(|| format!("frames {next} to {present} are lost"));
+        if missing.is_some() || self.state.damage.is_some() {
+            let what = self.state.damage.take();
+            let detail = match (what, missing) {
+                (Some(what), Some(missing)) => format!("{what}; {missing}"),
+                (Some(what), None) => format!("{what}; no frame is missing"),
+                (None, missing) => missing.unwrap_or_default(),
+            };
+            let (session, reason) = (self.state.open.session, self.state.open.reason);
+            self.begin(before, None, Reason::Damage, Some(detail));
+            let again = if session.is_some() {
+                Reason::Resumed
+            } else {
+                reason
+            };
+            self.begin(at, session, again, None);
+            self.state.last_frame = self.state.last_frame.max(present);
+        }
+        self.state.last_at = at.0;
+        at
+    }
+
+    /// The open interval is interrupted between two instants, and goes on.
+    fn interrupt(&mut self, since: Moment, at: Moment, reason: Reason) {
+        let open = self.state.open.clone();
+        let Some(session) = open.session else {
+            return;
+        };
+        // Frames that were read before are recorded before: they bound the interruption.
+        let since = since.max(self.last_frame_of_open()).min(at);
+        self.begin(since, None, reason, None);
+        self.begin(at, Some(session), Reason::Resumed, None);
+    }
+
+    /// Whoever was at work ended without a word: the last frame is the last that is known of the session.
+    fn crash(&mut self) {
+        if !self.state.running {
+            return;
+        }
+        let from = if self.state.open.session.is_some() {
+            self.last_frame_of_open()
+        } else {
+            Moment(self.state.last_at)
+        };
+        self.begin(from, None, Reason::Crash, None);
+        self.state.running = false;
+    }
+
+    /// The time of the open interval's last frame, or of its beginning.
+    fn last_frame_of_open(&self) -> Moment {
+        let from = self.state.open.from;
+        Moment(self.state.last_frame_at.map_or(from, |last| last.max(from)))
+    }
+
+    fn begin(&mut self, at: Moment, session: Option<u32>, reason: Reason, detail: Option<String>) {
+        self.close(at);
+        self.state.open = Open::new(at.max(Moment(self.state.open.from)), session, reason, detail);
+    }
+
+    /// Ends the open interval; what is left open begins there.
+    fn close(&mut self, to: Moment) {
+        let open = &self.state.open;
+        let from = Moment(open.from);
+        let to = to.clamp(from, bounds(self.date).1);
+        let row = |from: Moment, to: Moment, state: State| Interval {
+            from,
+            to,
+            state,
+            reason: open.reason,
+            session: open.session,
+            frames: open.frames,
+            rows: open.rows,
+            detail: open.detail(),
+        };
+        if open.session.is_some() {
+            if to > from || open.frames > 0 {
+                self.closed.push(row(from, to, State::Live));
+            }
+        } else {
+            let (opens, closes) = self
+                .state
+                .expected
+                .map_or((to, to), |(opens, closes)| (Moment(opens), Moment(closes)));
+            let (opens, closes) = (opens.clamp(from, to), closes.clamp(from, to));
+            let pieces = [
+                row(from, opens, State::Idle),
+                row(opens, closes, State::Gap),
+                row(closes, to, State::Idle),
+            ];
+            self.closed
+                .extend(pieces.into_iter().filter(|piece| piece.to > piece.from));
+        }
+        self.state.open.from = to.0;
+        (self.state.open.frames, self.state.open.rows) = (0, 0);
+    }
+
+    fn is_untouched(&self) -> bool {
+        self.closed.is_empty()
+            && self.state.last_frame_at.is_none()
+            && self.state.open.reason == Reason::NotRunning
+    }
+
+    fn is_whole_date(&self, (from, to): (i64, i64)) -> bool {
+        let (begin, end) = bounds(self.date);
+        from <= begin.0 && to >= end.0
+    }
+}
+
+/// A date's first and last instant in Korea.
+pub(crate) fn bounds(date: NaiveDate) -> (Moment, Moment) {
+    let begin = midnight_ms(date) * 1000;
+    (Moment(begin), Moment(begin + 86_400_000_000))
+}

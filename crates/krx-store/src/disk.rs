@@ -1,0 +1,251 @@
+//! Every operation by which this crate changes the disk, in one place; each passes a gate first.
+//!
+//! In the recorder the gate is open. Tests hang a [`Gate`] in it that fails the operations they choose, so that the
+//! real writer and exporter run over a disk that fails at will.
+
+use std::fmt::Debug;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{FallocateFlags, fallocate};
+
+use crate::error::{StoreError, at};
+use crate::sabotage::{self, Defect};
+
+/// What is about to be done to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// A new directory.
+    CreateDir,
+    /// A new file.
+    Create,
+    /// Blocks for a file, ahead of time.
+    Preallocate,
+    /// Bytes into a file.
+    Write,
+    /// A file's end.
+    Truncate,
+    /// `fdatasync` or `fsync` of a file.
+    Sync,
+    /// `fsync` of a directory.
+    SyncDir,
+    /// Another name for a file.
+    Rename,
+    /// A file's end of life.
+    Remove,
+}
+
+/// Decides whether an operation is let through. It may be asked by several threads at once.
+pub trait Gate: Debug + Send + Sync {
+    /// Lets the operation on `path` through, or says how it fails.
+    ///
+    /// # Errors
+    /// What the operation then fails with.
+    fn pass(&self, op: Op, path: &Path) -> io::Result<()>;
+}
+
+/// The way to the disk.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    gate: Option<Arc<dyn Gate>>,
+}
+
+impl Disk {
+    /// A disk behind a gate.
+    #[must_use]
+    pub fn behind(gate: Arc<dyn Gate>) -> Self {
+        Self { gate: Some(gate) }
+    }
+
+    fn pass(&self, op: Op, path: &Path) -> io::Result<()> {
+        self.gate.as_ref().map_or(Ok(()), |gate| gate.pass(op, path))
+    }
+
+    /// Makes a directory and its parents; each new entry is on disk when this returns.
+    pub(crate) fn create_dir(&self, path: &Path) -> Result<(), StoreError> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        let parent = parent_of(path);
+        self.create_dir(parent)?;
+        let made = self
+            .pass(Op::CreateDir, path)
+            .and_then(|()| match fs::create_dir(path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                other => other,
+            });
+        made.map_err(at("creating the directory", path))?;
+        self.sync_dir(parent)
+    }
+
+    /// Creates a file that must not exist yet.
+    pub(crate) fn create_new(&self, path: &Path) -> Result<File, StoreError> {
+        self.pass(Op::Create, path)
+            .and_then(|()| File::create_new(path))
+            .map_err(at("creating", path))
+    }
+
+    /// Gives a file its first `bytes` bytes of blocks. Some filesystems cannot: the file then grows as it is written.
+    pub(crate) fn preallocate(&self, file: &File, path: &Path, bytes: u64) -> Result<(), StoreError> {
+        self.pass(Op::Preallocate, path)
+            .and_then(|()| match fallocate(file, FallocateFlags::empty(), 0, bytes) {
+                Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+                other => other.map_err(io::Error::from),
+            })
+            .map_err(at("preallocating", path))
+    }
+
+    pub(crate) fn write_at(
+        &self,
+        file: &File,
+        path: &Path,
+        bytes: &[u8],
+        offset: u64,
+    ) -> Result<(), StoreError> {
+        self.pass(Op::Write, path)
+            .and_then(|()| file.write_all_at(bytes, offset))
+            .map_err(at("writing", path))
+    }
+
+    /// Sets a file's length, and syncs it.
+    pub(crate) fn truncate(&self, file: &File, path: &Path, bytes: u64) -> Result<(), StoreError> {
+        self.pass(Op::Truncate, path)
+            .and_then(|()| file.set_len(bytes))
+            .map_err(at("ending", path))?;
+        self.sync(file, path)
+    }
+
+    /// `fdatasync`: the file's bytes and length are on disk when this returns. When it fails, what is on disk is not
+    /// known, and a second try may report success over lost pages: nothing may be synced through this file again.
+    pub(crate) fn sync(&self, file: &File, path: &Path) -> Result<(), StoreError> {
+        let sync = || self.pass(Op::Sync, path).and_then(|()| file.sync_data());
+        let mut synced = sync();
+        if synced.is_err() && sabotage::is(Defect::RetryFsync) {
+            synced = sync();
+        }
+        synced.map_err(at("syncing", path))
+    }
+
+    /// `fsync` of a directory: the names in it are on disk when this returns.
+    pub(crate) fn sync_dir(&self, path: &Path) -> Result<(), StoreError> {
+        if sabotage::is(Defect::NoDirSync) {
+            return Ok(());
+        }
+        self.pass(Op::SyncDir, path)
+            .and_then(|()| File::open(path))
+            .and_then(|dir| dir.sync_all())
+            .map_err(at("syncing the directory", path))
+    }
+
+    /// Syncs the directory at `path` and those above it, up to and including `top`: a process that was killed between
+    /// making a name and syncing it has left one that only the page cache knows.
+    pub(crate) fn sync_dirs(&self, top: &Path, path: &Path) -> Result<(), StoreError> {
+        let mut dir = path;
+        loop {
+            if dir.is_dir() {
+                self.sync_dir(dir)?;
+            }
+            if dir == top || !dir.starts_with(top) {
+                return Ok(());
+            }
+            dir = parent_of(dir);
+        }
+    }
+
+    /// Renames within one filesystem. The new name is on disk when this returns; when it fails, the file has its old
+    /// name, as far as that is in our power: a name that is not known to be on disk must not be taken for a commit.
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
+        self.name(from, to)?;
+        let synced = self.sync_dir(parent_of(to));
+        if synced.is_err() {
+            let _ = fs::rename(to, from);
+        }
+        synced
+    }
+
+    /// Renames within one directory. Whoever asks sees to the sync of the directory.
+    pub(crate) fn name(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
+        self.pass(Op::Rename, to)
+            .and_then(|()| fs::rename(from, to))
+            .map_err(at("naming", to))
+    }
+
+    /// Puts a file in another's place; whatever fails, one of the two has the name.
+    pub(crate) fn replace(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
+        self.name(from, to)?;
+        self.sync_dir(parent_of(to))
+    }
+
+    pub(crate) fn remove(&self, path: &Path) -> Result<(), StoreError> {
+        self.pass(Op::Remove, path)
+            .and_then(|()| fs::remove_file(path))
+            .map_err(at("removing", path))
+    }
+
+    /// Removes a file that may not be there, before its name is used again.
+    pub(crate) fn remove_left_over(&self, path: &Path) -> Result<(), StoreError> {
+        match self.remove(path) {
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// A file that is written from its beginning to its end, by whoever wants an [`io::Write`].
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) file: File,
+    path: std::path::PathBuf,
+    disk: Disk,
+}
+
+impl Output {
+    /// Creates the file anew; what a crash has left under its name is removed first, since a file whose sync has
+    /// failed must not be synced again.
+    pub(crate) fn create(disk: &Disk, path: &Path) -> Result<Self, StoreError> {
+        disk.create_dir(parent_of(path))?;
+        disk.remove_left_over(path)?;
+        Ok(Self {
+            file: disk.create_new(path)?,
+            path: path.to_owned(),
+            disk: disk.clone(),
+        })
+    }
+
+    /// Syncs all that was written.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        self.disk.sync(&self.file, &self.path)
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.disk.pass(Op::Write, &self.path)?;
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => Path::new("/"),
+    }
+}
+
+/// Bytes that an unprivileged process can still write to the filesystem of `path`.
+///
+/// # Errors
+/// [`StoreError::Io`].
+pub fn free_bytes(path: &Path) -> Result<u64, StoreError> {
+    let stat =
+        rustix::fs::statvfs(path).map_err(|error| at("asking for the free space of", path)(error.into()))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
