@@ -317,6 +317,13 @@ impl Ledger {
         self.state.last_frame
     }
 
+    /// The highest session that is folded in; 0 before the first.
+    #[must_use]
+    pub fn last_session(&self) -> u32 {
+        let closed = self.closed.iter().filter_map(|row| row.session);
+        closed.chain(self.state.open.session).max().unwrap_or(0)
+    }
+
     /// How the journal says that the date is to be cut: a time partition's length, µs, and the rows with which a
     /// segment of the datasets ends.
     #[must_use]
@@ -383,6 +390,7 @@ impl Ledger {
                 Some("how it began is lost".into()),
             );
         }
+        self.state.running = true;
         self.state.open.frames += 1;
         self.state.open.rows += rows;
         self.state.last_frame_at = Some(at.0);
@@ -418,7 +426,10 @@ impl Ledger {
                 self.state.running = true;
                 self.begin(at, None, Reason::Start, None);
             }
-            Event::Connected { .. } => self.begin(at, Some(session), Reason::Connected, None),
+            Event::Connected { .. } => {
+                self.state.running = true;
+                self.begin(at, Some(session), Reason::Connected, None);
+            }
             Event::Continued => {
                 let midnight = Moment(self.state.open.from);
                 self.begin(midnight, Some(session), Reason::Continued, None);
@@ -587,3 +598,7 @@ pub(crate) fn bounds(date: NaiveDate) -> (Moment, Moment) {
     let begin = midnight_ms(date) * 1000;
     (Moment(begin), Moment(begin + 86_400_000_000))
 }
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

@@ -13,6 +13,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use super::schema::Footer;
 use crate::disk::{Disk, Output};
 use crate::error::{StoreError, at, parquet_at};
+use crate::layout::DataDir;
 
 /// A Parquet file being built in staging.
 pub(crate) struct StagedFile {
@@ -67,7 +68,13 @@ impl StagedFile {
 
     /// Closes the file, and puts it into the dataset under `target` once it is on disk and reads back as `footer`
     /// says, with `rows` rows. Its size in bytes.
-    pub(crate) fn seal(mut self, target: &Path, footer: &Footer, rows: u64) -> Result<u64, StoreError> {
+    pub(crate) fn seal(
+        mut self,
+        data: &DataDir,
+        target: &Path,
+        footer: &Footer,
+        rows: u64,
+    ) -> Result<u64, StoreError> {
         for pair in footer.to_key_values() {
             self.writer.append_key_value_metadata(pair);
         }
@@ -82,7 +89,11 @@ impl StagedFile {
             .map_err(at("reading the size of", &self.path))?
             .len();
         let disk = &self.left_over.disk;
-        disk.create_dir(target.parent().unwrap_or(Path::new(".")))?;
+        let dir = target.parent().unwrap_or(Path::new("."));
+        disk.create_dir(dir)?;
+        // A directory that was found may have been made a moment ago, by another market's thread or a process that was
+        // killed: its name must be on disk before a file in it is believed.
+        disk.sync_dirs(data.path(), dir)?;
         disk.rename(&self.path, target)?;
         Ok(bytes)
     }

@@ -189,12 +189,17 @@ impl OpenSegment {
                 dataset: Dataset::Quarantine,
                 ..name
             };
-            bytes += quarantine.seal(&dir.join(name.to_string()), &footer, footer.quarantined)?;
+            bytes += quarantine.seal(
+                &self.data,
+                &dir.join(name.to_string()),
+                &footer,
+                footer.quarantined,
+            )?;
         }
         let dir = self.data.partition(Dataset::Trades, footer.date, &self.market);
         bytes += self
             .trades
-            .seal(&dir.join(name.to_string()), &footer, footer.rows)?;
+            .seal(&self.data, &dir.join(name.to_string()), &footer, footer.rows)?;
         Ok(Sealed { name, footer, bytes })
     }
 

@@ -9,6 +9,7 @@ use tracing::warn;
 
 use super::follow::list_segments;
 use super::scan::{Scanned, SegmentReader};
+use crate::coverage;
 use crate::disk::{Disk, Output};
 use crate::error::{StoreError, at};
 use crate::export;
@@ -29,30 +30,40 @@ pub struct Last {
 /// [`StoreError`], when one of them cannot be read.
 pub fn last_of_date(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Last, StoreError> {
     let mut last = export::last_sealed(data, market, date)?;
+    // A ledger that cannot be read is the exporter's concern; what it says of sessions is a help, not a need.
+    if let Ok(Some(ledger)) = coverage::load(data, market, date) {
+        last.session = last.session.max(ledger.last_session());
+        last.frame = last.frame.max(ledger.last_frame());
+    }
     let dir = data.journal(market);
-    // Numbers only rise along the segments of a date, so its last segment has the highest.
-    if let Some(name) = list_segments(&dir)?
+    // Numbers only rise along the segments of a date: the last one with a record has the highest. A crash may leave
+    // segments behind it that have none.
+    for name in list_segments(&dir)?
         .into_iter()
         .rev()
-        .find(|name| name.date == date)
+        .filter(|name| name.date == date)
     {
         last.frame = last.frame.max(name.first_frame.saturating_sub(1));
         let mut reader = match SegmentReader::open(&dir.join(name.to_string())) {
             Ok(reader) => reader,
             // Followers report it as damaged; its numbers are lost with it.
-            Err(StoreError::Header { .. }) => return Ok(last),
+            Err(StoreError::Header { .. }) => continue,
             Err(error) => return Err(error),
         };
-        let limit = reader.file_bytes()?;
+        let (limit, mut records) = (reader.file_bytes()?, 0);
         loop {
             match reader.advance(limit)? {
                 Scanned::Record(head) => {
+                    records += 1;
                     last.frame = last.frame.max(head.frame);
                     last.session = last.session.max(head.session);
                 }
                 Scanned::Damage(_) => {}
                 Scanned::End => break,
             }
+        }
+        if records > 0 {
+            break;
         }
     }
     Ok(last)

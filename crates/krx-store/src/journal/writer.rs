@@ -441,6 +441,8 @@ impl Writer {
         if let Some(failure) = failure {
             warn!(market = %self.market, failure, "what is not known to be on disk is written to a new journal segment");
         }
+        // Until it has come to its end, whoever tries again must come back here.
+        self.failed = true;
         self.renew()?;
         self.failed = false;
         Progress::add(&self.progress.journal_renewals, 1);
@@ -574,7 +576,9 @@ impl Writer {
     /// [`StoreError`], when the disk refuses; it may then be tried again.
     pub fn finish(&mut self) -> Result<(), StoreError> {
         self.renew_if_failed()?;
-        self.write_buffer()?;
+        let written = self.write_buffer();
+        self.failed |= written.is_err();
+        written?;
         while !self.unsynced.is_empty() {
             let synced = self.tail.synced();
             drop(self.forget_synced(synced));

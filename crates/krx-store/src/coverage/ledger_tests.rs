@@ -1,0 +1,287 @@
+//! The ledger: a day of it, and whatever journal there may be.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SECOND: i64 = 1_000_000;
+
+fn date() -> NaiveDate {
+    NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()
+}
+
+/// Seconds after midnight.
+fn at(seconds: i64) -> Moment {
+    Moment(bounds(date()).0.0 + seconds * SECOND)
+}
+
+fn hours(from: i64, to: i64) -> Option<(i64, i64)> {
+    Some((at(from).0, at(to).0))
+}
+
+fn date_event(expected: Option<(i64, i64)>, continues: bool) -> Event {
+    Event::Date {
+        expected,
+        rotate_us: 300 * SECOND,
+        rows_max: 1000,
+        continues,
+    }
+}
+
+fn start() -> Event {
+    Event::Start {
+        version: "test".into(),
+    }
+}
+
+fn connected() -> Event {
+    Event::Connected {
+        url: "ws://127.0.0.1/".into(),
+    }
+}
+
+fn disconnected(reason: GapReason) -> Event {
+    Event::Disconnected {
+        reason,
+        detail: String::new(),
+    }
+}
+
+fn failed(reason: GapReason, detail: &str) -> Event {
+    Event::ConnectFailed {
+        reason,
+        detail: detail.into(),
+    }
+}
+
+/// Rows as (from, to, state, reason), in seconds after midnight.
+fn rows(intervals: &[Interval]) -> Vec<(i64, i64, &'static str, &'static str)> {
+    let seconds = |moment: Moment| (moment.0 - at(0).0) / SECOND;
+    intervals
+        .iter()
+        .map(|row| {
+            (
+                seconds(row.from),
+                seconds(row.to),
+                row.state.as_str(),
+                row.reason.as_str(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn i4_a_day_with_everything_in_it() {
+    let mut ledger = Ledger::new(date());
+    let event = |ledger: &mut Ledger, seconds, session, frame, event: Event| {
+        ledger.event(at(seconds), session, frame, &event);
+    };
+    event(&mut ledger, 1500, 0, 0, date_event(hours(1000, 9000), false));
+    event(&mut ledger, 1500, 0, 0, start());
+    event(
+        &mut ledger,
+        1510,
+        0,
+        0,
+        failed(GapReason::Unreachable, "no route"),
+    );
+    event(&mut ledger, 1520, 0, 0, failed(GapReason::Unreachable, "timeout"));
+    event(&mut ledger, 1530, 1, 0, connected());
+    ledger.frame(at(1540), 1, 1, 50);
+    ledger.frame(at(1550), 1, 2, 50);
+    // Nothing came from 1550 on, which was noticed half a minute later.
+    event(&mut ledger, 1580, 1, 2, disconnected(GapReason::Stalled));
+    event(&mut ledger, 1590, 2, 2, connected());
+    ledger.frame(at(1600), 2, 3, 50);
+    event(&mut ledger, 1650, 2, 3, Event::Paused { since_us: at(1610).0 });
+    ledger.frame(at(1660), 2, 4, 50);
+    event(&mut ledger, 1700, 2, 4, Event::DiskWait { since_us: at(1660).0 });
+    ledger.frame(at(1710), 2, 5, 50);
+    // Killed, and started again a minute later.
+    event(&mut ledger, 1770, 2, 5, date_event(hours(1000, 9000), false));
+    event(&mut ledger, 1770, 2, 5, start());
+    event(&mut ledger, 1771, 2, 5, failed(GapReason::Refused, "HTTP 401"));
+    event(&mut ledger, 1780, 3, 5, connected());
+    ledger.frame(at(1790), 3, 6, 50);
+    ledger.damage("bytes 5 to 9".into());
+    ledger.frame(at(1800), 3, 9, 50);
+    event(&mut ledger, 9000, 3, 9, disconnected(GapReason::Shutdown));
+    event(&mut ledger, 9000, 3, 9, Event::SessionEnd);
+    event(&mut ledger, 9100, 3, 9, Event::Stop);
+    ledger.end_date();
+    let all = ledger.intervals();
+    let all = if all.last().unwrap().to < bounds(date()).1 {
+        ledger.until(bounds(date()).1)
+    } else {
+        all
+    };
+    assert_eq!(
+        rows(&all),
+        [
+            (0, 1000, "idle", "not_running"),
+            (1000, 1500, "gap", "not_running"),
+            (1500, 1530, "gap", "start"),
+            (1530, 1550, "live", "connected"),
+            (1550, 1590, "gap", "stalled"),
+            (1590, 1610, "live", "connected"),
+            (1610, 1650, "gap", "paused"),
+            (1650, 1660, "live", "resumed"),
+            (1660, 1700, "gap", "disk"),
+            (1700, 1710, "live", "resumed"),
+            (1710, 1770, "gap", "crash"),
+            (1770, 1771, "gap", "start"),
+            (1771, 1780, "gap", "refused"),
+            (1780, 1790, "live", "connected"),
+            (1790, 1800, "gap", "damage"),
+            (1800, 9000, "live", "resumed"),
+            (9000, 9100, "idle", "session_end"),
+            (9100, 86_400, "idle", "shutdown"),
+        ]
+    );
+    let details: Vec<_> = all.iter().filter_map(|row| row.detail.as_deref()).collect();
+    assert_eq!(
+        details,
+        [
+            "2 attempts to connect failed, the last: timeout",
+            "1 attempt to connect failed, the last: HTTP 401",
+            "bytes 5 to 9; frames 7 to 8 are lost"
+        ]
+    );
+    let frames: Vec<_> = all
+        .iter()
+        .filter(|row| row.state == State::Live)
+        .map(|row| (row.session.unwrap(), row.frames, row.rows))
+        .collect();
+    assert_eq!(
+        frames,
+        [
+            (1, 2, 100),
+            (2, 1, 50),
+            (2, 1, 50),
+            (2, 1, 50),
+            (3, 1, 50),
+            (3, 1, 50)
+        ]
+    );
+    assert_eq!(ledger.last_session(), 3);
+}
+
+#[test]
+fn i4_right_after_a_crash_the_gap_begins_with_the_last_frame() {
+    let mut ledger = Ledger::new(date());
+    ledger.event(at(0), 0, 0, &date_event(hours(0, 86_400), false));
+    ledger.event(at(100), 0, 0, &start());
+    ledger.event(at(101), 1, 0, &connected());
+    ledger.frame(at(110), 1, 1, 5);
+    ledger.event(at(120), 1, 1, &Event::TimeMark);
+    let crashed = ledger.without_recorder(at(150));
+    assert_eq!(
+        rows(&crashed)[1..],
+        [
+            (100, 101, "gap", "start"),
+            (101, 110, "live", "connected"),
+            (110, 150, "gap", "crash")
+        ]
+    );
+    // With a recorder at work the session is still open.
+    assert_eq!(rows(&ledger.until(at(150)))[2], (101, 150, "live", "connected"));
+}
+
+#[test]
+fn a_session_over_midnight_is_live_on_both_dates() {
+    let mut before = Ledger::new(date());
+    before.event(at(100), 0, 0, &date_event(hours(0, 86_400), false));
+    before.event(at(100), 0, 0, &start());
+    before.event(at(100), 1, 0, &connected());
+    before.frame(at(200), 1, 1, 5);
+    before.event(at(86_400), 1, 1, &Event::DateEnd);
+    before.end_date();
+    assert_eq!(
+        rows(&before.intervals()),
+        [
+            (0, 100, "idle", "not_running"),
+            (100, 86_400, "live", "connected")
+        ]
+    );
+    let mut after = Ledger::new(date());
+    after.event(at(50), 0, 0, &date_event(hours(0, 86_400), true));
+    after.event(at(50), 1, 0, &Event::Continued);
+    after.frame(at(60), 1, 1, 5);
+    assert_eq!(rows(&after.intervals()), [(0, 60, "live", "continued")]);
+    // One that is not connected at midnight has a gap from then on.
+    let mut seeking = Ledger::new(date());
+    seeking.event(at(50), 0, 0, &date_event(hours(0, 86_400), true));
+    seeking.event(at(50), 0, 0, &failed(GapReason::Reset, "x"));
+    seeking.event(at(60), 1, 0, &connected());
+    assert_eq!(rows(&seeking.until(at(61)))[0], (0, 60, "gap", "not_connected"));
+}
+
+#[test]
+fn words_are_read_back() {
+    for reason in Reason::ALL {
+        assert_eq!(Reason::parse(reason.as_str()), Some(reason));
+    }
+    for state in [State::Live, State::Gap, State::Idle] {
+        assert_eq!(State::parse(state.as_str()), Some(state));
+    }
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        any::<bool>().prop_map(|continues| date_event(hours(1000, 9000), continues)),
+        Just(start()),
+        Just(connected()),
+        Just(Event::Continued),
+        Just(failed(GapReason::Refused, "x")),
+        Just(failed(GapReason::Unreachable, "x")),
+        Just(disconnected(GapReason::Stalled)),
+        Just(disconnected(GapReason::Shutdown)),
+        (-100..90_000_i64).prop_map(|seconds| Event::Paused {
+            since_us: at(seconds).0
+        }),
+        (-100..90_000_i64).prop_map(|seconds| Event::DiskWait {
+            since_us: at(seconds).0
+        }),
+        Just(Event::SessionEnd),
+        Just(Event::Stop),
+        Just(Event::TimeMark),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn i4_no_journal_makes_holes_overlaps_or_loses_frames(
+        records in prop::collection::vec((-500..2000_i64, 0..3_u32, prop::option::of(any_event()), any::<bool>()), 0..60),
+        now in -10..100_000_i64,
+    ) {
+        let mut ledger = Ledger::new(date());
+        let (mut clock, mut frame, mut rows) = (0, 0, 0);
+        for (step, session, event, damaged) in records {
+            clock += step;
+            if damaged {
+                ledger.damage("test".into());
+            }
+            match event {
+                Some(event) => ledger.event(at(clock), session, frame, &event),
+                None => {
+                    frame += 1;
+                    rows += 7;
+                    ledger.frame(at(clock), session, frame, 7);
+                }
+            }
+        }
+        for all in [ledger.intervals(), ledger.until(at(now)), ledger.without_recorder(at(now))] {
+            let mut expected_from = bounds(date()).0;
+            for row in &all {
+                prop_assert_eq!(row.from, expected_from, "no hole, no overlap");
+                prop_assert!(row.to > row.from || row.frames > 0);
+                prop_assert_eq!(row.state == State::Live, row.session.is_some());
+                prop_assert!(row.state == State::Live || row.frames == 0);
+                expected_from = row.to;
+            }
+            prop_assert!(expected_from <= bounds(date()).1);
+            prop_assert_eq!(all.iter().map(|row| row.frames).sum::<u64>(), frame);
+            prop_assert_eq!(all.iter().map(|row| row.rows).sum::<u64>(), rows);
+        }
+    }
+}
