@@ -11,6 +11,8 @@
 //! second path: the exporter goes on behind the last frame that a sealed file covers.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod archive;
+pub mod checksums;
 mod durable;
 pub mod error;
 pub mod export;
@@ -19,7 +21,10 @@ pub mod layout;
 pub mod lock;
 pub mod moment;
 pub mod progress;
+pub mod rebuild;
+pub mod verify;
 
+pub use checksums::Checksums;
 pub use error::StoreError;
 pub use export::{ExportConfig, Exporter};
 pub use journal::{Entry, Event, JournalConfig, Tail, Writer};

@@ -48,6 +48,24 @@ impl DataDirLock {
     }
 }
 
+/// Whether a process holds the lock of a data directory now. A directory without a lock file is held by none.
+///
+/// # Errors
+/// [`StoreError::Io`], when that cannot be found out.
+pub fn is_held(data: &DataDir) -> Result<bool, StoreError> {
+    let path = data.lock_file();
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(at("opening the lock", &path)(error)),
+    };
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(at("looking at the lock", &path)(error.into())),
+    }
+}
+
 fn holder(path: &Path) -> String {
     match fs::read_to_string(path) {
         Ok(text) if !text.trim().is_empty() => format!(" (process {})", text.trim()),
@@ -69,7 +87,9 @@ mod tests {
             refused.contains(&format!("(process {})", std::process::id())),
             "{refused}"
         );
+        assert!(is_held(&data).unwrap());
         drop(held);
+        assert!(!is_held(&data).unwrap());
         DataDirLock::take(&data).unwrap();
     }
 }

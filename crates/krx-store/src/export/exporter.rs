@@ -6,19 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 use krx_protocol::Decoder;
 use tracing::{error, info};
 
 use super::cut::{Limits, SealReason};
 use super::last_sealed;
 use super::segment::OpenSegment;
-use crate::durable;
 use crate::error::{StoreError, at};
 use crate::journal::{Event, Followed, Follower, RecordHead, RecordKind, Tail, list_segments};
 use crate::layout::{DataDir, Market, SegmentName};
 use crate::moment::Moment;
 use crate::progress::Progress;
+use crate::{archive, checksums, durable};
 
 /// How a market is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct ExportConfig {
     pub rotate_interval: Duration,
     /// The rows with which a segment ends.
     pub rows_max: u64,
-    /// Days for which journal segments are kept after they are exported.
+    /// Days for which journal segments are kept in the archive after they are exported.
     pub keep_days: u32,
 }
 
@@ -118,6 +118,14 @@ impl Exporter {
     /// Segments that sealed files cover whole, as their names tell, are not read again.
     fn skip_what_is_sealed(&mut self) -> Result<(), StoreError> {
         let names = list_segments(&self.data.journal(&self.market))?;
+        let mut dates: Vec<_> = names.iter().map(|name| name.date).collect();
+        dates.dedup();
+        for date in dates {
+            if let Err(error) = checksums::complete(&self.data, &self.market, date) {
+                error!(market = %self.market, %date, %error, "sealed files stay without checksums");
+            }
+        }
+        self.expire_archive();
         for pair in names.windows(2) {
             let (name, next) = (pair[0], pair[1]);
             let covered = last_sealed(&self.data, &self.market, name.date)?.frame;
@@ -127,7 +135,6 @@ impl Exporter {
             self.follower.skip_to_after(name);
             self.behind.push_back((name, next.first_frame.saturating_sub(1)));
         }
-        // `keep_days` may have passed since, or may have been lowered.
         self.remove_exported()
     }
 
@@ -192,6 +199,7 @@ impl Exporter {
             return Ok(current.covered);
         }
         self.seal(SealReason::Day)?;
+        self.expire_archive();
         let covered = last_sealed(&self.data, &self.market, date)?.frame;
         self.date = Some(ExportDate { date, covered });
         Ok(covered)
@@ -229,18 +237,30 @@ impl Exporter {
         self.remove_exported()
     }
 
-    /// Removes segments behind this one, once sealed files cover all of them and their days are over. The newest
-    /// segment is never behind: it keeps the numbers that the next run goes on from.
-    fn remove_exported(&mut self) -> Result<(), StoreError> {
+    /// An old file that cannot be removed takes space, and is no reason to stop exporting.
+    fn expire_archive(&self) {
         let today = Moment::now().date();
+        if let Err(error) = archive::expire(&self.data, &self.market, today, self.keep_days) {
+            error!(market = %self.market, %error, "the archive keeps more than keep_days");
+        }
+    }
+
+    /// Removes segments behind this one, once sealed files cover all of them; with `keep_days` they go to the archive
+    /// first. The newest segment is never behind: it keeps the numbers that the next run goes on from.
+    fn remove_exported(&mut self) -> Result<(), StoreError> {
         while let Some((name, last_frame)) = self.behind.front().copied() {
             let covered = match self.date {
                 Some(current) if current.date == name.date => current.covered,
                 _ => last_sealed(&self.data, &self.market, name.date)?.frame,
             };
-            let kept_until = name.date.checked_add_days(Days::new(self.keep_days.into()));
-            let kept = self.keep_days > 0 && kept_until.is_none_or(|last| last >= today);
-            if covered < last_frame || kept {
+            if covered < last_frame {
+                break;
+            }
+            if self.keep_days > 0
+                && let Err(error) = archive::keep(&self.data, &self.market, name)
+            {
+                error!(market = %self.market, segment = %name, %error,
+                    "the segment is not archived; it stays in the journal, and is tried again after the next seal");
                 break;
             }
             let dir = self.data.journal(&self.market);
