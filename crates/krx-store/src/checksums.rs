@@ -9,7 +9,7 @@
 //! directory, so that threads and processes do so one after the other. A file has its line a moment after it has
 //! its name; a crash in between leaves a file without a line, which the next start adds ([`complete`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
@@ -256,24 +256,26 @@ impl Checksums {
 
     /// All sealed files of the date.
     fn sealed_files(&self) -> Result<Vec<SealedPath>, StoreError> {
-        let mut markets: Vec<Market> = Vec::new();
-        for dataset in Dataset::ALL {
-            let dir = self.data.date_dir(dataset, self.date);
-            let names = list_names(&dir)?;
-            markets.extend(
-                names
-                    .iter()
-                    .filter_map(|name| name.strip_prefix("market=")?.parse().ok()),
-            );
-        }
-        markets.sort();
-        markets.dedup();
         let mut files = Vec::new();
-        for market in &markets {
-            files.extend(sealed_files(&self.data, market, self.date)?);
+        for market in sealed_markets(&self.data, self.date)? {
+            files.extend(sealed_files(&self.data, &market, self.date)?);
         }
         Ok(files)
     }
+}
+
+/// The markets that have a partition of a date.
+pub(crate) fn sealed_markets(data: &DataDir, date: NaiveDate) -> Result<BTreeSet<Market>, StoreError> {
+    let mut markets = BTreeSet::new();
+    for dataset in Dataset::ALL {
+        let names = list_names(&data.date_dir(dataset, date))?;
+        markets.extend(
+            names
+                .iter()
+                .filter_map(|name| name.strip_prefix("market=")?.parse::<Market>().ok()),
+        );
+    }
+    Ok(markets)
 }
 
 /// The sealed files of a market and date, of all datasets, by dataset and frames.

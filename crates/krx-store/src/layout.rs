@@ -17,12 +17,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use chrono::NaiveDate;
+use serde::Serialize;
 
 use crate::error::StoreError;
 use crate::moment::Moment;
 
 /// A market's name, fit to be a directory's: `KOSPI`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Market(String);
 
 impl Market {

@@ -18,10 +18,10 @@ use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 
 use crate::archive;
-use crate::checksums::{Checksums, Digest, List, digest, sealed_files};
+use crate::checksums::{Checksums, Digest, List, digest, sealed_files, sealed_markets};
 use crate::durable;
 use crate::error::{StoreError, at};
-use crate::export::{ExportConfig, Exporter, last_sealed};
+use crate::export::{ExportConfig, Exporter};
 use crate::journal::{Scanned, SegmentReader, list_segments};
 use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath, SegmentName};
 use crate::lock::DataDirLock;
@@ -33,6 +33,8 @@ use crate::verify;
 pub struct Rebuilt {
     /// The market.
     pub market: Market,
+    /// Segments of the date that were found, raw and archived.
+    pub segments: u64,
     /// Files that are what the journal gives.
     pub identical: u64,
     /// Files that were missing or damaged, and are there again; paths relative to the data directory.
@@ -87,10 +89,7 @@ impl Access {
         durable::create_dir(&dir)?;
         let file = File::open(&dir).map_err(at("opening", &dir))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self {
-                lock,
-                _scratch: file,
-            }),
+            Ok(()) => Ok(Self { lock, _scratch: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Locked {
                 path: dir,
                 holder: " (another rebuild)".to_owned(),
@@ -120,16 +119,18 @@ fn is_past(data: &DataDir, date: NaiveDate) -> Result<bool, StoreError> {
 /// # Errors
 /// [`StoreError::Io`], when a directory cannot be listed.
 pub fn markets(data: &DataDir, date: NaiveDate) -> Result<BTreeSet<Market>, StoreError> {
-    let mut markets = BTreeSet::new();
+    let mut markets = sealed_markets(data, date)?;
     for market in verify::journal_markets(data)? {
-        let is_kept = kept_segments(data, &market)?.keys().any(|name| name.date == date);
-        let has_files = !sealed_files(data, &market, date)?.is_empty();
-        if is_kept || has_files {
+        if kept_segments(data, &market)?.keys().any(|name| name.date == date) {
             markets.insert(market);
         }
     }
     let list = Checksums::of(data, date).read().unwrap_or_default();
-    markets.extend(list.digests.keys().filter_map(|path| Some(SealedPath::parse(path)?.market)));
+    markets.extend(
+        list.digests
+            .keys()
+            .filter_map(|path| Some(SealedPath::parse(path)?.market)),
+    );
     Ok(markets)
 }
 
@@ -169,9 +170,10 @@ pub fn rebuild(
             made.insert(sealed.to_string(), (sealed, path));
         }
     }
-    if next_frame == 1 {
-        let covered = last_sealed_of(data, market, date)?;
-        lacking.extend((covered > 0).then_some((1, covered)));
+    let list = Checksums::of(data, date).read().unwrap_or_default();
+    let covered = last_covered(data, market, date, &list)?;
+    if covered >= next_frame {
+        lacking.push((next_frame, covered));
     }
     let merge = Merge {
         data,
@@ -179,12 +181,10 @@ pub fn rebuild(
         date,
         made,
         lacking,
-        list: Checksums::of(data, date).read().unwrap_or_default(),
+        segments: segments.keys().filter(|name| name.date == date).count() as u64,
+        list,
         // Behind its last file a recorder at work may be about to seal the same frames.
-        frame_max: match access.lock {
-            Some(_) => u64::MAX,
-            None => last_sealed_of(data, market, date)?,
-        },
+        frame_max: access.lock.as_ref().map_or(covered, |_| u64::MAX),
         dry_run,
     };
     let rebuilt = merge.run()?;
@@ -192,10 +192,13 @@ pub fn rebuild(
     Ok(rebuilt)
 }
 
-/// The last frame of the market's files of a date, by their names: the newest file may be the one that is damaged.
-fn last_sealed_of(data: &DataDir, market: &Market, date: NaiveDate) -> Result<u64, StoreError> {
-    let files = sealed_files(data, market, date)?;
-    let trades = files.iter().filter(|sealed| sealed.name.dataset == Dataset::Trades);
+/// The last frame of the market's files of a date, those that are listed and gone included. By their names: the newest
+/// file may be the one that is damaged.
+fn last_covered(data: &DataDir, market: &Market, date: NaiveDate, list: &List) -> Result<u64, StoreError> {
+    let listed = list.digests.keys().filter_map(|path| SealedPath::parse(path));
+    let listed = listed.filter(|sealed| sealed.market == *market);
+    let files = sealed_files(data, market, date)?.into_iter().chain(listed);
+    let trades = files.filter(|sealed| sealed.name.dataset == Dataset::Trades);
     Ok(trades.map(|sealed| sealed.name.last_frame).max().unwrap_or(0))
 }
 
@@ -218,7 +221,11 @@ fn kept_segments(data: &DataDir, market: &Market) -> Result<BTreeMap<SegmentName
     let raw = list_segments(&data.journal(market))?;
     let archived = archive::list(data, market)?;
     let archived = archived.into_iter().map(|name| (name, Kept::Archived));
-    Ok(raw.into_iter().map(|name| (name, Kept::Raw)).chain(archived).collect())
+    Ok(raw
+        .into_iter()
+        .map(|name| (name, Kept::Raw))
+        .chain(archived)
+        .collect())
 }
 
 /// The segments of a date in runs without a gap, each with the segment behind it, whose first record ends the last
@@ -255,32 +262,38 @@ fn restore_run(
     for name in run {
         let target = dir.join(name.to_string());
         let raw = data.journal(market).join(name.to_string());
-        // The exporter only reads a segment, and unlinks it: a second name does as well as a copy.
-        let linked = kept.get(name) == Some(&Kept::Raw)
-            && (fs::hard_link(&raw, &target).is_ok() || fs::copy(&raw, &target).is_ok());
-        if !linked || name.date != date {
-            remove_if_there(&target)?;
-            match archive::restore(data, market, *name, &target) {
-                Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                    fs::copy(&raw, &target).map_err(at("copying the journal segment", &raw))?;
-                }
-                restored => restored?,
-            }
-        }
+        let is_raw = kept.get(name) == Some(&Kept::Raw);
         if name.date == date {
+            // The exporter only reads a segment, and unlinks it: a second name does as well as a copy.
+            if !(is_raw && fs::hard_link(&raw, &target).is_ok()) {
+                restore_copy(data, market, *name, is_raw, &target)?;
+            }
             last_frame = last_frame_of(&target, *name)?.max(last_frame);
         } else {
+            restore_copy(data, market, *name, is_raw, &target)?;
             end_behind_first_record(&target)?;
         }
     }
     Ok(last_frame)
 }
 
-fn remove_if_there(path: &Path) -> Result<(), StoreError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(at("removing", path)(error)),
-        _ => Ok(()),
+fn restore_copy(
+    data: &DataDir,
+    market: &Market,
+    name: SegmentName,
+    is_raw: bool,
+    target: &Path,
+) -> Result<(), StoreError> {
+    let raw = data.journal(market).join(name.to_string());
+    if is_raw {
+        match fs::copy(&raw, target) {
+            Ok(_) => return Ok(()),
+            // It went to the archive meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(at("copying the journal segment", &raw)(error)),
+        }
     }
+    archive::restore(data, market, name, target)
 }
 
 fn last_frame_of(path: &Path, name: SegmentName) -> Result<u64, StoreError> {
@@ -335,6 +348,7 @@ struct Merge<'a> {
     /// By path relative to the data directory: where the file that was made is.
     made: BTreeMap<String, (SealedPath, PathBuf)>,
     lacking: Vec<(u64, u64)>,
+    segments: u64,
     list: List,
     frame_max: u64,
     dry_run: bool,
@@ -344,6 +358,7 @@ impl Merge<'_> {
     fn run(self) -> Result<Rebuilt, StoreError> {
         let mut rebuilt = Rebuilt {
             market: self.market.clone(),
+            segments: self.segments,
             identical: 0,
             restored: Vec::new(),
             differing: Vec::new(),
@@ -352,7 +367,7 @@ impl Merge<'_> {
             lacking: self.lacking.clone(),
             lines: 0,
         };
-        let (mut lines, mut removed) = (Vec::new(), Vec::new());
+        let (mut lines, mut restored, mut removed) = (Vec::new(), Vec::new(), Vec::new());
         let wanted = self.wanted()?;
         let mut places = BTreeMap::new();
         for (path, sealed) in &wanted {
@@ -370,12 +385,12 @@ impl Merge<'_> {
                     rebuilt.identical += 1;
                     self.put_right(sealed, line, &mut lines)?;
                 }
-                (Some(_), Place::Sound) => {
-                    rebuilt.differing.push(path.clone());
-                    self.put_right(sealed, line, &mut lines)?;
-                }
-                (None, Place::Sound) => {
-                    rebuilt.unchecked += 1;
+                (_, Place::Sound) => {
+                    if self.lacks(sealed).is_some() {
+                        rebuilt.unchecked += 1;
+                    } else {
+                        rebuilt.differing.push(path.clone());
+                    }
                     self.put_right(sealed, line, &mut lines)?;
                 }
                 (Some((_, made)), _) if self.fits(sealed, &sound) => {
@@ -383,7 +398,7 @@ impl Merge<'_> {
                         let target = self.data.path().join(path);
                         durable::create_dir(target.parent().unwrap_or(Path::new(".")))?;
                         durable::rename(made, &target)?;
-                        lines.push((sealed.clone(), digest(&target)?));
+                        restored.push((sealed.clone(), digest(&target)?));
                     }
                     rebuilt.restored.push(path.clone());
                 }
@@ -393,8 +408,9 @@ impl Merge<'_> {
                 (_, place) => rebuilt.lost.push(self.lost(sealed, place)),
             }
         }
-        rebuilt.lines = (lines.len() - if self.dry_run { 0 } else { rebuilt.restored.len() } + removed.len()) as u64;
+        rebuilt.lines = (lines.len() + removed.len()) as u64;
         if !self.dry_run {
+            lines.append(&mut restored);
             Checksums::of(self.data, self.date).record(&lines, &removed)?;
         }
         Ok(rebuilt)
@@ -407,10 +423,18 @@ impl Merge<'_> {
             .into_iter()
             .map(|sealed| (sealed.to_string(), sealed))
             .collect();
-        let listed = self.list.digests.keys().filter_map(|path| SealedPath::parse(path));
+        let listed = self
+            .list
+            .digests
+            .keys()
+            .filter_map(|path| SealedPath::parse(path));
         let listed = listed.filter(|sealed| sealed.market == *self.market);
         wanted.extend(listed.map(|sealed| (sealed.to_string(), sealed)));
-        wanted.extend(self.made.iter().map(|(path, (sealed, _))| (path.clone(), sealed.clone())));
+        wanted.extend(
+            self.made
+                .iter()
+                .map(|(path, (sealed, _))| (path.clone(), sealed.clone())),
+        );
         Ok(wanted)
     }
 
@@ -466,12 +490,17 @@ impl Merge<'_> {
     /// a day's coverage was made from all of the day.
     fn fits(&self, sealed: &SealedPath, sound: &[&SealedPath]) -> bool {
         match sealed.name.dataset {
-            Dataset::Coverage => self.lacking.is_empty(),
+            Dataset::Coverage => self.lacks(sealed).is_none(),
             Dataset::Trades | Dataset::Quarantine => {
                 let name = sealed.name;
-                let beside = self.list.digests.keys().filter_map(|path| SealedPath::parse(path));
+                let beside = self
+                    .list
+                    .digests
+                    .keys()
+                    .filter_map(|path| SealedPath::parse(path));
                 let mut beside = beside.filter(|listed| listed.market == *self.market);
-                let is_other = |other: &SealedName| other.dataset == Dataset::Trades && !same_frames(other, &name);
+                let is_other =
+                    |other: &SealedName| other.dataset == Dataset::Trades && !same_frames(other, &name);
                 let is_hit = |other: &SealedName| is_other(other) && overlap(other, &name);
                 name.last_frame <= self.frame_max
                     && !sound.iter().any(|other| is_hit(&other.name))
@@ -492,21 +521,28 @@ impl Merge<'_> {
             && sound.iter().all(|sealed| is_made(sealed))
     }
 
+    /// The first frames of a file that the journal no longer has.
+    fn lacks(&self, sealed: &SealedPath) -> Option<(u64, u64)> {
+        let name = sealed.name;
+        let inside = |(first, last): &(u64, u64)| (name.first_frame.max(*first), name.last_frame.min(*last));
+        self.lacking
+            .iter()
+            .map(inside)
+            .find(|(first, last)| first <= last)
+    }
+
     fn lost(&self, sealed: &SealedPath, place: &Place) -> Lost {
         let what = match place {
             Place::Sound | Place::Missing => "it does not exist".to_owned(),
             Place::Damaged(detail) => detail.clone(),
         };
-        let name = sealed.name;
-        let lacks = |(first, last): &&(u64, u64)| *first <= name.last_frame && name.first_frame <= *last;
-        let why = match self.lacking.iter().find(lacks) {
-            Some((first, last)) => {
-                let (first, last) = (name.first_frame.max(*first), name.last_frame.min(*last));
-                format!("the archive does not have frames {first} to {last}")
-            }
-            None => "the journal makes no such file with these settings: give the --config that it was recorded \
+        let why = match self.lacks(sealed) {
+            Some((first, last)) => format!("the archive does not have frames {first} to {last}"),
+            None => {
+                "the journal makes no such file with these settings: give the --config that it was recorded \
                      with, and the same version of the recorder"
-                .to_owned(),
+                    .to_owned()
+            }
         };
         Lost {
             path: sealed.to_string(),
@@ -547,10 +583,22 @@ mod tests {
         };
         assert_eq!(numbers(&[]), Vec::<Vec<u32>>::new());
         assert_eq!(numbers(&[segment(1, 19), segment(2, 21)]), Vec::<Vec<u32>>::new());
-        let days = [segment(1, 19), segment(2, 20), segment(3, 20), segment(4, 21), segment(5, 21)];
+        let days = [
+            segment(1, 19),
+            segment(2, 20),
+            segment(3, 20),
+            segment(4, 21),
+            segment(5, 21),
+        ];
         assert_eq!(numbers(&days), [vec![2, 3, 4]]);
-        assert_eq!(numbers(&[segment(2, 20), segment(4, 20), segment(6, 21)]), [vec![2], vec![4]]);
+        assert_eq!(
+            numbers(&[segment(2, 20), segment(4, 20), segment(6, 21)]),
+            [vec![2], vec![4]]
+        );
         // The clock was set back between two runs of the recorder.
-        assert_eq!(numbers(&[segment(2, 20), segment(3, 21), segment(4, 20)]), [vec![2, 3], vec![4]]);
+        assert_eq!(
+            numbers(&[segment(2, 20), segment(3, 21), segment(4, 20)]),
+            [vec![2, 3], vec![4]]
+        );
     }
 }

@@ -127,24 +127,49 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], for the first thing that is wrong.
     pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
-        let file = match path {
-            None => File::default(),
-            Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-                    path: path.to_owned(),
-                    source,
-                })?;
-                parse(&text).map_err(|error| match error {
-                    ConfigError::Syntax { message, .. } => ConfigError::Syntax {
-                        path: path.to_owned(),
-                        message,
-                    },
-                    other => other,
-                })?
-            }
-        };
-        check(file, overrides)
+        check(read(path)?, overrides)
     }
+}
+
+/// What a command needs that works on recorded data: no server, no key.
+#[derive(Clone, Debug)]
+pub struct DataConfig {
+    /// Where everything is recorded.
+    pub data_dir: PathBuf,
+    /// How it was exported; the defaults, without a file.
+    pub export: ExportConfig,
+}
+
+impl DataConfig {
+    /// Reads the file, if one is named; `data_dir` stands above its own.
+    ///
+    /// # Errors
+    /// [`ConfigError`], for the first thing that is wrong.
+    pub fn load(path: Option<&Path>, data_dir: Option<&Path>) -> Result<Self, ConfigError> {
+        let file = read(path)?;
+        let data_dir = data_dir.map(Path::to_owned).or(file.data_dir);
+        Ok(Self {
+            data_dir: required("data_dir", "--data-dir", data_dir)?,
+            export: check_rotate(&file.rotate, file.journal.keep_days)?,
+        })
+    }
+}
+
+fn read(path: Option<&Path>) -> Result<File, ConfigError> {
+    let Some(path) = path else {
+        return Ok(File::default());
+    };
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    parse(&text).map_err(|error| match error {
+        ConfigError::Syntax { message, .. } => ConfigError::Syntax {
+            path: path.to_owned(),
+            message,
+        },
+        other => other,
+    })
 }
 
 fn check(file: File, overrides: &Overrides) -> Result<Config, ConfigError> {
