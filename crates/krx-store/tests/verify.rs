@@ -6,6 +6,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -174,34 +175,66 @@ fn segment_bytes(dir: &Path) -> u64 {
 
 /// The only finding is of this kind and of this file.
 fn assert_flip_found(dir: &Path, path: &str, byte: usize, bit: u32, wanted: &[Kind]) {
-    let full = dir.join(path);
-    let before = fs::read(&full).unwrap();
-    let mut bytes = before.clone();
-    bytes[byte] ^= 1 << bit;
-    fs::write(&full, &bytes).unwrap();
+    // In place: a file that is truncated and written anew is flushed by some filesystems.
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(dir.join(path))
+        .unwrap();
+    let mut value = [0];
+    file.read_exact_at(&mut value, byte as u64).unwrap();
+    file.write_all_at(&[value[0] ^ (1 << bit)], byte as u64).unwrap();
     let found = kinds(dir);
+    file.write_all_at(&value, byte as u64).unwrap();
     assert!(
         found.iter().any(|(at, kind)| at == path && wanted.contains(kind)),
         "bit {bit} of byte {byte} of {path}: {found:?}"
     );
-    fs::write(&full, &before).unwrap();
 }
 
 #[test]
 fn a_flipped_bit_is_found_wherever_it_is() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path());
+    let archived = files(&dir.path().join(".krx/archive"), "zst").remove(0);
+    let len = fs::read(&archived).unwrap().len();
+    let archived = archived
+        .strip_prefix(dir.path())
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned();
+    // Some bits of zstd's frame header change nothing that is read (tests/archive.rs).
+    for byte in 6..len {
+        let bit = u32::try_from(byte % 8).unwrap();
+        assert_flip_found(dir.path(), &archived, byte, bit, &[Kind::Archive]);
+    }
+    // Thousands of looks are quicker at little.
+    let dir = tempfile::tempdir().unwrap();
+    let entries = [
+        frame(NINE + SECOND, &format!("[{{}},{}", &batch(3, 2)[1..])),
+        frame(NINE + 2 * SECOND, "garbage"),
+        event(NINE + 3 * SECOND, Event::Stop),
+    ];
+    journal(dir.path(), SMALL_SEGMENTS, &entries);
+    export(dir.path(), config(60, 1000));
+    coverage(dir.path(), &[(NINE, NINE + SECOND, "connected")]);
+    fs::remove_dir_all(dir.path().join(".krx/journal")).unwrap();
     let mut random = 7_u64;
     let mut choose = |below: usize| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         usize::try_from(random >> 33).unwrap() % below
     };
-    for path in [FIRST, QUARANTINE, COVERAGE] {
+    let quarantine = QUARANTINE
+        .replace("0901", "0900")
+        .replace("3-000000000004", "1-000000000002");
+    for path in [FIRST, &quarantine, COVERAGE] {
         let bytes = fs::read(dir.path().join(path)).unwrap();
         let len = bytes.len();
         let footer = u32::from_le_bytes(bytes[len - 8..len - 4].try_into().unwrap()) as usize;
         for _ in 0..200 {
-            assert_flip_found(dir.path(), path, choose(len), 0, &[Kind::Digest]);
+            let bit = u32::try_from(choose(8)).unwrap();
+            assert_flip_found(dir.path(), path, choose(len), bit, &[Kind::Digest]);
         }
         for byte in (0..4).chain(len - 8 - footer..len) {
             assert_flip_found(
@@ -212,23 +245,6 @@ fn a_flipped_bit_is_found_wherever_it_is() {
                 &[Kind::Digest],
             );
         }
-    }
-    let archived = files(&dir.path().join(".krx/archive"), "zst").remove(0);
-    let len = fs::read(&archived).unwrap().len();
-    let archived = archived
-        .strip_prefix(dir.path())
-        .unwrap()
-        .to_str()
-        .unwrap()
-        .to_owned();
-    for byte in 0..len {
-        assert_flip_found(
-            dir.path(),
-            &archived,
-            byte,
-            u32::try_from((byte + 1) % 8).unwrap(),
-            &[Kind::Archive],
-        );
     }
     assert_eq!(kinds(dir.path()), []);
 }
@@ -408,7 +424,7 @@ fn damage_in_the_journal_is_found_and_a_torn_tail_only_when_nobody_writes_it() {
     flip(first, 64 + 40);
     let report = look(dir.path());
     assert!(
-        report.findings[0].detail.starts_with("bytes 64 to 184 "),
+        report.findings[0].detail.starts_with("bytes 64 to 168 "),
         "{}",
         report.findings[0].detail
     );
