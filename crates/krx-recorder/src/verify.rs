@@ -19,7 +19,7 @@ pub fn verify(data_dir: &Path, date: Option<NaiveDate>, json: bool) -> Result<()
     let data = DataDir::new(data_dir);
     let mut dates = dates(&data)?;
     if let Some(date) = date {
-        dates = dates.into_iter().filter(|recorded| *recorded == date).collect();
+        dates.retain(|recorded| *recorded == date);
     }
     let mut report = with_progress(&data, &dates)?;
     if date.is_none() {

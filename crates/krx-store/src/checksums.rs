@@ -9,6 +9,7 @@
 //! directory, so that threads and processes do so one after the other. A file has its line a moment after it has
 //! its name; a crash in between leaves a file without a line, which the next start adds ([`complete`]).
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
@@ -222,10 +223,9 @@ impl Checksums {
     fn salvage(&self, before: &List, list: &mut List) -> Result<(), StoreError> {
         let mut added = 0;
         for sealed in self.sealed_files()? {
-            let sealed = sealed.to_string();
-            if !list.digests.contains_key(&sealed) {
-                let digest = digest(&self.data.path().join(&sealed))?;
-                list.digests.insert(sealed, digest);
+            if let Entry::Vacant(line) = list.digests.entry(sealed.to_string()) {
+                let digest = digest(&self.data.path().join(line.key()))?;
+                line.insert(digest);
                 added += 1;
             }
         }

@@ -155,7 +155,7 @@ fn what_is_recorded_is_sound() {
     assert_eq!(foreign(&data).unwrap(), []);
     let told = std::cell::Cell::new(0);
     verify(&data, &BTreeSet::from([date()]), &|bytes| {
-        told.set(told.get() + bytes)
+        told.set(told.get() + bytes);
     })
     .unwrap();
     assert_eq!(told.get(), bytes_of(&data, &BTreeSet::from([date()])).unwrap());

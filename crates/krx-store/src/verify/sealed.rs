@@ -162,10 +162,11 @@ fn places(batch: &RecordBatch) -> Option<impl Iterator<Item = Place> + use<'_>> 
     let frames = batch.column_by_name("frame")?.as_primitive_opt::<Int64Type>()?;
     let items = batch.column_by_name("item")?.as_primitive_opt::<Int16Type>()?;
     Some((0..batch.num_rows()).map(|row| {
-        let item = items
-            .is_valid(row)
-            .then(|| i32::from(items.value(row)))
-            .unwrap_or(i32::MAX);
+        let item = if items.is_valid(row) {
+            i32::from(items.value(row))
+        } else {
+            i32::MAX
+        };
         (frames.value(row), item)
     }))
 }
