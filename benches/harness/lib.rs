@@ -154,10 +154,10 @@ pub fn seal(frames: &Frames, dir: &Path) -> Result<Vec<Sealed>> {
         };
         segment.add(Some(&mut decoder), &head, payload, &progress)?;
         if segment.rows() >= ROWS_MAX {
-            sealed.extend(open.take().map(OpenSegment::seal).transpose()?);
+            sealed.extend(open.take().map(|open| open.seal(None)).transpose()?);
         }
     }
-    sealed.extend(open.take().map(OpenSegment::seal).transpose()?);
+    sealed.extend(open.take().map(|open| open.seal(None)).transpose()?);
     Ok(sealed)
 }
 

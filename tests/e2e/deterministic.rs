@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use krx_store::journal::list_segments;
-use krx_store::{DataDir, ExportConfig, Exporter, Market, Progress};
+use krx_store::{DataDir, ExportConfig, Exporter, Market, Progress, archive};
 use krx_tests::oracle::MARKETS;
 use krx_tests::tree::{copy_tree, files_under, tree};
 use krx_tests::{Mode, RecorderConfig, Simulator, compare};
@@ -61,7 +61,25 @@ fn record(folder: &Path) -> PathBuf {
         report.files() > 20 && report.quarantined() > 100,
         "too little to tell"
     );
+    restore_journal(&config.data_dir);
     config.data_dir
+}
+
+/// Puts what was exported and archived back into the journal.
+fn restore_journal(data: &Path) {
+    let data = DataDir::new(data);
+    for market in MARKETS {
+        let market: Market = market.parse().unwrap();
+        for name in archive::list(&data, &market).unwrap() {
+            archive::restore(
+                &data,
+                &market,
+                name,
+                &data.journal(&market).join(name.to_string()),
+            )
+            .unwrap();
+        }
+    }
 }
 
 fn journal_of(data: &Path) -> PathBuf {

@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use krx_store::{DataDir, Moment};
+use krx_store::{DataDir, Market, Moment};
 use tracing_subscriber::EnvFilter;
 
 use crate::check::{self, kst};
-use crate::config::{Config, Overrides};
+use crate::config::{Config, DataConfig, Overrides};
 use crate::exit::{Exit, Failure};
 use crate::key::{ApiKey, KeySources};
 use crate::schedule::Schedule;
-use crate::{coverage, run, signals};
+use crate::{coverage, rebuild, run, signals, verify};
 
 /// Records Koscom's full KOSPI and KOSDAQ trade feeds to Parquet.
 #[derive(Debug, Parser)]
@@ -28,8 +28,8 @@ const EXIT_CODES: &str = "\
 The API key is read from koscom.api_key_file, $KRX_API_KEY, or the systemd credential api-key.
 $KRX_LOG filters the log (default: info), as in KRX_LOG=krx_store=debug,info.
 
-Exit codes: 0 done, 64 usage, 69 service unavailable, 70 our bug, 74 I/O, 75 another recorder holds the data
-directory, 77 key refused, 78 bad configuration.";
+Exit codes: 0 done, 64 usage, 65 recorded data is damaged, 69 service unavailable, 70 our bug, 74 I/O, 75 another
+recorder holds the data directory, 77 key refused, 78 bad configuration.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -49,7 +49,7 @@ enum Command {
         /// The date, as 2026-11-20; without one the last that something is known of.
         date: Option<NaiveDate>,
         #[command(flatten)]
-        data: DataSource,
+        source: DataSource,
         /// Print the intervals as a JSON array.
         #[arg(long)]
         json: bool,
@@ -62,32 +62,51 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Read sealed files and journal again: is all of it what it was? Also beside a recorder at work.
+    Verify {
+        /// The date, as 2026-11-20; without it all dates.
+        date: Option<NaiveDate>,
+        #[command(flatten)]
+        source: DataSource,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Export a date again from the archived journal (journal.keep_days), and put in place what is missing or damaged.
+    Rebuild {
+        /// The date, as 2026-11-20.
+        date: NaiveDate,
+        #[command(flatten)]
+        source: DataSource,
+        /// This market only.
+        #[arg(long, value_name = "MARKET")]
+        market: Option<Market>,
+        /// Only tell what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
+/// Where recorded data is: all that a command needs that does not record.
 #[derive(Debug, Args)]
-#[group(id = "data", required = true, multiple = true)]
 struct DataSource {
-    /// The configuration file, for its data_dir.
-    #[arg(long, value_name = "FILE", group = "data")]
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", required_unless_present = "data_dir")]
     config: Option<PathBuf>,
     /// The data directory, instead of data_dir in the configuration.
-    #[arg(long, value_name = "DIR", group = "data")]
+    #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }
 
 impl DataSource {
-    fn open(&self) -> Result<DataDir, Failure> {
-        let path = match &self.data_dir {
-            Some(path) => path.clone(),
-            None => Config::data_dir_of(self.config.as_deref())?,
-        };
-        match std::fs::read_dir(&path) {
-            Ok(_) => Ok(DataDir::new(path)),
-            Err(source) => Err(Failure::System {
-                doing: format!("opening the data directory {}", path.display()),
-                source,
-            }),
-        }
+    fn load(&self) -> Result<DataConfig, Failure> {
+        Ok(DataConfig::load(
+            self.config.as_deref(),
+            self.data_dir.as_deref(),
+        )?)
     }
 }
 
@@ -130,13 +149,34 @@ pub fn main() -> Exit {
             until_close,
             json,
         } => {
-            log(json);
+            log(json, "info");
             start(&source, until_close)
         }
-        Command::Coverage { date, data, json } => {
-            data.open().and_then(|data| coverage::print(&data, date, json))
+        Command::Coverage { date, source, json } => {
+            log(false, "warn");
+            source
+                .load()
+                .and_then(|config| coverage::print(&DataDir::new(config.data_dir), date, json))
         }
         Command::Check { source, json } => start_check(&source, json),
+        Command::Verify { date, source, json } => {
+            log(false, "warn");
+            source
+                .load()
+                .and_then(|config| verify::verify(&config.data_dir, date, json))
+        }
+        Command::Rebuild {
+            date,
+            source,
+            market,
+            dry_run,
+            json,
+        } => {
+            log(false, "warn");
+            source
+                .load()
+                .and_then(|config| rebuild::rebuild(&config, date, market, dry_run, json))
+        }
     };
     match result {
         Ok(()) => Exit::Done,
@@ -157,8 +197,8 @@ fn refuse_core_dumps() {
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
 }
 
-fn log(json: bool) {
-    let wanted = std::env::var("KRX_LOG").unwrap_or_else(|_| "info".into());
+fn log(json: bool, otherwise: &str) {
+    let wanted = std::env::var("KRX_LOG").unwrap_or_else(|_| otherwise.into());
     let filter = EnvFilter::try_new(&wanted).unwrap_or_else(|error| {
         eprintln!("krx-recorder: $KRX_LOG = {wanted:?} is no filter ({error}); logging at level info");
         EnvFilter::new("info")

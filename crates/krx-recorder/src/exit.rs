@@ -16,6 +16,8 @@ pub enum Exit {
     Done = 0,
     /// The command line is wrong.
     Usage = 64,
+    /// What was recorded is damaged, or not all there (`EX_DATAERR`).
+    Data = 65,
     /// The service could not be reached: at close of day, or when asked to check.
     Unavailable = 69,
     /// A bug of ours.
@@ -74,6 +76,9 @@ pub enum Failure {
         /// The dates that something is known of.
         dates: Vec<NaiveDate>,
     },
+    /// Recorded data is not what it was.
+    #[error("{0}")]
+    Data(String),
     /// A thread panicked.
     #[error("bug: {0}; what was received is safe in the journal and will be exported by the next start")]
     Bug(String),
@@ -98,6 +103,7 @@ impl Failure {
             Self::Store(_) | Self::System { .. } => Exit::Io,
             Self::KeyRefused { .. } => Exit::KeyRefused,
             Self::Unavailable(_) => Exit::Unavailable,
+            Self::Data(_) => Exit::Data,
             Self::Bug(_) => Exit::Bug,
         }
     }

@@ -5,6 +5,8 @@
 //!   DATA/quarantine/date=…/market=…/quarantine-….parquet       (the same name, of the same frames)
 //!   DATA/coverage/date=…/market=…/coverage-20261120T000000-000000000001-999999999999.parquet   (of the whole date)
 //!   DATA/.krx/journal/KOSPI/00000001-20261120-000000000001.journal    number of the segment, date, first frame
+//!   DATA/.krx/archive/KOSPI/00000001-20261120-000000000001.journal.zst    an exported segment, compressed
+//!   DATA/.krx/checksums/2026-11-20.sha256                       the date's sealed files, for `sha256sum -c` from DATA
 //!   DATA/.krx/staging/                                          files being written
 //!   DATA/.krx/lock
 //! ```
@@ -16,13 +18,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use chrono::NaiveDate;
+use serde::Serialize;
 
 use crate::disk::Disk;
 use crate::error::StoreError;
 use crate::moment::{Moment, midnight_ms};
 
 /// A market's name, fit to be a directory's: `KOSPI`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Market(String);
 
 impl Market {
@@ -69,6 +72,9 @@ pub enum Dataset {
 }
 
 impl Dataset {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Trades, Self::Quarantine, Self::Coverage];
+
     /// The directory's name, and the beginning of its files'.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -139,6 +145,31 @@ impl DataDir {
         self.journals().join(market.as_str())
     }
 
+    /// Where a market's exported segments are kept, compressed.
+    #[must_use]
+    pub fn archive(&self, market: &Market) -> PathBuf {
+        self.internal().join("archive").join(market.as_str())
+    }
+
+    /// Where the lists of checksums are.
+    #[must_use]
+    pub fn checksums(&self) -> PathBuf {
+        self.internal().join("checksums")
+    }
+
+    /// The list of a date.
+    #[must_use]
+    pub fn checksum_list(&self, date: NaiveDate) -> PathBuf {
+        self.checksums().join(format!("{date}{CHECKSUM_LIST_END}"))
+    }
+
+    /// Reads the name of a list back; `None` when it is not one that [`DataDir::checksum_list`] writes.
+    #[must_use]
+    pub fn parse_checksum_list(name: &str) -> Option<NaiveDate> {
+        let date: NaiveDate = name.strip_suffix(CHECKSUM_LIST_END)?.parse().ok()?;
+        (format!("{date}{CHECKSUM_LIST_END}") == name).then_some(date)
+    }
+
     /// Where files are built: on the same filesystem as the datasets.
     #[must_use]
     pub fn staging(&self) -> PathBuf {
@@ -155,10 +186,48 @@ impl DataDir {
     /// The directory of a partition.
     #[must_use]
     pub fn partition(&self, dataset: Dataset, date: NaiveDate, market: &Market) -> PathBuf {
-        self.path
-            .join(dataset.as_str())
-            .join(format!("date={date}"))
-            .join(format!("market={market}"))
+        self.date_dir(dataset, date).join(format!("market={market}"))
+    }
+
+    /// The directory of a date's partitions.
+    #[must_use]
+    pub fn date_dir(&self, dataset: Dataset, date: NaiveDate) -> PathBuf {
+        self.path.join(dataset.as_str()).join(format!("date={date}"))
+    }
+}
+
+const CHECKSUM_LIST_END: &str = ".sha256";
+
+/// Where a sealed file is, and what its directories and its name say of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedPath {
+    /// The trading date.
+    pub date: NaiveDate,
+    /// The market.
+    pub market: Market,
+    /// The rest.
+    pub name: SealedName,
+}
+
+impl fmt::Display for SealedPath {
+    /// Relative to the data directory.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (dataset, date, market) = (self.name.dataset.as_str(), self.date, &self.market);
+        write!(f, "{dataset}/date={date}/market={market}/{}", self.name)
+    }
+}
+
+impl SealedPath {
+    /// Reads a path relative to the data directory; `None` when it is none of a sealed file.
+    #[must_use]
+    pub fn parse(path: &str) -> Option<Self> {
+        let mut parts = path.split('/').skip(1);
+        let parsed = Self {
+            date: parts.next()?.strip_prefix("date=")?.parse().ok()?,
+            market: parts.next()?.strip_prefix("market=")?.parse().ok()?,
+            name: SealedName::parse(parts.next()?)?,
+        };
+        (parsed.to_string() == path).then_some(parsed)
     }
 }
 
@@ -267,7 +336,21 @@ impl SegmentName {
         };
         (parsed.to_string() == name).then_some(parsed)
     }
+
+    /// The name that the segment has in the archive.
+    #[must_use]
+    pub fn archived(&self) -> String {
+        format!("{self}{ARCHIVED_END}")
+    }
+
+    /// Reads a name in the archive back; `None` when it is not one that [`SegmentName::archived`] writes.
+    #[must_use]
+    pub fn parse_archived(name: &str) -> Option<Self> {
+        Self::parse(name.strip_suffix(ARCHIVED_END)?)
+    }
 }
+
+const ARCHIVED_END: &str = ".zst";
 
 #[cfg(test)]
 mod tests {
@@ -313,6 +396,21 @@ mod tests {
     }
 
     #[test]
+    fn paths_of_sealed_files_lead_nowhere_else() {
+        let name = "trades-20261120T090000-000000000001-000000004711.parquet";
+        for path in [
+            format!("date=2026-11-20/market=KOSPI/{name}"),
+            format!("quarantine/date=2026-11-20/market=KOSPI/{name}"),
+            format!("trades/date=2026-11-20/market=../{name}"),
+            format!("trades/date=2026-11-2/market=KOSPI/{name}"),
+            format!("./trades/date=2026-11-20/market=KOSPI/{name}"),
+            format!("trades/date=2026-11-20/market=KOSPI/{name}/x"),
+        ] {
+            assert_eq!(SealedPath::parse(&path), None, "{path}");
+        }
+    }
+
+    #[test]
     fn market_names_stay_inside_their_directory() {
         for name in [
             "",
@@ -334,11 +432,14 @@ mod tests {
             prop_assert_eq!(SealedName::parse(&sealed.to_string()), Some(sealed));
             let segment = SegmentName { date: sealed.partition.date(), number, first_frame: first };
             prop_assert_eq!(SegmentName::parse(&segment.to_string()), Some(segment));
+            prop_assert_eq!(SegmentName::parse_archived(&segment.archived()), Some(segment));
+            let path = SealedPath { date: segment.date, market: "KOSPI".parse().unwrap(), name: sealed };
+            prop_assert_eq!(SealedPath::parse(&path.to_string()), Some(path));
         }
 
         #[test]
         fn no_name_makes_it_panic(name in ".{0,60}") {
-            let _ = (SealedName::parse(&name), SegmentName::parse(&name));
+            let _ = (SealedName::parse(&name), SegmentName::parse(&name), SealedPath::parse(&name));
         }
     }
 }

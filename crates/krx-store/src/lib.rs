@@ -11,6 +11,8 @@
 //! second path: the exporter goes on behind the last frame that a sealed file covers.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod archive;
+pub mod checksums;
 pub mod coverage;
 pub mod disk;
 pub mod error;
@@ -20,8 +22,11 @@ pub mod layout;
 pub mod lock;
 pub mod moment;
 pub mod progress;
+pub mod rebuild;
 mod sabotage;
+pub mod verify;
 
+pub use checksums::Checksums;
 pub use disk::Disk;
 pub use error::StoreError;
 pub use export::{ExportConfig, Exporter};

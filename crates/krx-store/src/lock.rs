@@ -47,21 +47,26 @@ impl DataDirLock {
     }
 }
 
-/// Whether a process holds the lock. Asked of the kernel's list of locks, so that asking can never be in the way of a
-/// recorder that starts.
-#[must_use]
-pub fn is_held(data: &DataDir) -> bool {
+/// Whether a process holds the lock of a data directory now. Asked of the kernel's list of locks, so that asking can
+/// never be in the way of a recorder that starts. A directory without a lock file is held by none.
+///
+/// # Errors
+/// [`StoreError::Io`], when that cannot be found out.
+pub fn is_held(data: &DataDir) -> Result<bool, StoreError> {
     use std::os::unix::fs::MetadataExt;
-    let Ok(inode) = fs::metadata(data.lock_file()).map(|metadata| metadata.ino()) else {
-        return false;
+    let path = data.lock_file();
+    let inode = match fs::metadata(&path) {
+        Ok(metadata) => metadata.ino(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(at("looking at the lock", &path)(error)),
     };
     // 1: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF (proc_locks(5))
     let needle = format!(":{inode} ");
-    fs::read_to_string("/proc/locks").is_ok_and(|locks| {
-        locks
-            .lines()
-            .any(|line| line.contains("FLOCK") && line.contains(&needle))
-    })
+    let locks = Path::new("/proc/locks");
+    let text = fs::read_to_string(locks).map_err(at("reading", locks))?;
+    Ok(text
+        .lines()
+        .any(|line| line.contains("FLOCK") && line.contains(&needle)))
 }
 
 fn holder(path: &Path) -> String {
@@ -81,13 +86,13 @@ mod tests {
         let data = DataDir::new(dir.path());
         let held = DataDirLock::take(&data).unwrap();
         let refused = DataDirLock::take(&data).unwrap_err().to_string();
-        assert!(is_held(&data));
         assert!(
             refused.contains(&format!("(process {})", std::process::id())),
             "{refused}"
         );
+        assert!(is_held(&data).unwrap());
         drop(held);
-        assert!(!is_held(&data));
+        assert!(!is_held(&data).unwrap());
         DataDirLock::take(&data).unwrap();
     }
 }

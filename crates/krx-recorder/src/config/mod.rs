@@ -131,13 +131,29 @@ impl Config {
     pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
         check(read(path)?, overrides)
     }
+}
 
-    /// The data directory that the file names, for whoever needs nothing else of it.
+/// What a command needs that works on recorded data: no server, no key.
+#[derive(Clone, Debug)]
+pub struct DataConfig {
+    /// Where everything is recorded.
+    pub data_dir: PathBuf,
+    /// How it was exported; the defaults, without a file.
+    pub export: ExportConfig,
+}
+
+impl DataConfig {
+    /// Reads the file, if one is named; `data_dir` stands above its own.
     ///
     /// # Errors
-    /// [`ConfigError`].
-    pub fn data_dir_of(path: Option<&Path>) -> Result<PathBuf, ConfigError> {
-        required("data_dir", "--data-dir", read(path)?.data_dir)
+    /// [`ConfigError`], for the first thing that is wrong.
+    pub fn load(path: Option<&Path>, data_dir: Option<&Path>) -> Result<Self, ConfigError> {
+        let file = read(path)?;
+        let data_dir = data_dir.map(Path::to_owned).or(file.data_dir);
+        Ok(Self {
+            data_dir: required("data_dir", "--data-dir", data_dir)?,
+            export: check_rotate(&file.rotate, &file.journal)?,
+        })
     }
 }
 

@@ -73,7 +73,7 @@ pub fn view(
     }?;
     let (_, end) = super::bounds(date);
     // Whoever holds the lock may still be at work on this date; on an earlier one nobody is.
-    Ok(if now < end && lock::is_held(data) {
+    Ok(if now < end && lock::is_held(data)? {
         ledger.until(now)
     } else {
         ledger.without_recorder(now)

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use std::{fs, io};
 
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 use krx_protocol::Decoder;
 use tracing::{error, info, warn};
 
@@ -15,14 +15,15 @@ use super::cut::{Limits, SealReason};
 use super::last_sealed;
 use super::poison::Poison;
 use super::segment::OpenSegment;
+use crate::checksums::Checksums;
 use crate::coverage::{self, Ledger, Rows, damage_detail};
-use crate::disk;
 use crate::error::StoreError;
 use crate::journal::{Event, Followed, Follower, Position, RecordHead, RecordKind, Tail, list_segments};
-use crate::layout::{DataDir, Dataset, Market, SegmentName};
+use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath, SegmentName};
 use crate::moment::Moment;
 use crate::progress::Progress;
 use crate::sabotage::{self, Defect};
+use crate::{archive, checksums, disk};
 
 /// How a market is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub struct ExportConfig {
     pub rotate_interval: Duration,
     /// The rows with which a segment ends, likewise.
     pub rows_max: u64,
-    /// Days for which journal segments are kept after they are exported.
+    /// Days for which journal segments are kept in the archive after they are exported.
     pub keep_days: u32,
     /// Bytes of the disk that are the journal's alone: with less free, nothing new is begun.
     pub reserve_bytes: u64,
@@ -54,8 +55,6 @@ pub struct Exporter {
     tail: Option<Arc<Tail>>,
     progress: Arc<Progress>,
     poison: Arc<Poison>,
-    /// Whether the last date is known to be over when the journal ends.
-    ends_date: bool,
     follower: Follower,
     decoder: Decoder,
     date: Option<ExportDate>,
@@ -97,7 +96,6 @@ impl Exporter {
             tail,
             progress,
             poison: Arc::default(),
-            ends_date: false,
             decoder: Decoder::new(),
             date: None,
             segment: None,
@@ -121,13 +119,6 @@ impl Exporter {
         self
     }
 
-    /// Takes the end of the journal for the end of its last date: nothing will be added.
-    #[must_use]
-    pub fn ending_the_date(mut self) -> Self {
-        self.ends_date = true;
-        self
-    }
-
     /// Exports until the journal ends and is closed. Frames behind the last end of a segment stay in the journal.
     ///
     /// # Errors
@@ -142,7 +133,7 @@ impl Exporter {
                 Followed::Damage(name, span) => self.damage(name, &span)?,
                 Followed::CaughtUp => {
                     let Some(tail) = &self.tail else {
-                        return self.end();
+                        return self.save_ledger();
                     };
                     if self.date.as_ref().is_some_and(ExportDate::has_changed) {
                         self.save_ledger()?;
@@ -151,7 +142,7 @@ impl Exporter {
                     // What was synced while the last records were read is looked at before the end is believed.
                     match tail.wait(seen, IDLE_WAIT) {
                         Some(synced) => seen = synced,
-                        None => return self.end(),
+                        None => return self.save_ledger(),
                     }
                 }
             }
@@ -161,6 +152,14 @@ impl Exporter {
     /// Segments that sealed files and the ledger cover whole, as names tell, are not read again.
     fn skip_what_is_sealed(&mut self) -> Result<(), StoreError> {
         let names = list_segments(&self.data.journal(&self.market))?;
+        let mut dates: Vec<_> = names.iter().map(|name| name.date).collect();
+        dates.dedup();
+        for date in dates {
+            if let Err(error) = checksums::complete(&self.data, &self.market, date) {
+                error!(market = %self.market, %date, %error, "sealed files stay without checksums");
+            }
+        }
+        self.expire_archive();
         let mut covered: Option<(NaiveDate, u64, Option<Position>)> = None;
         for pair in names.windows(2) {
             let (name, next) = (pair[0], pair[1]);
@@ -179,7 +178,6 @@ impl Exporter {
             self.follower.skip_to_after(name);
             self.behind.push_back((name, next.first_frame.saturating_sub(1)));
         }
-        // `keep_days` may have passed since, or may have been lowered.
         self.remove_exported()
     }
 
@@ -376,7 +374,12 @@ impl Exporter {
         self.leave_date()?;
         let covered = self.covered(date)?;
         let (ledger, on_disk) = match coverage::load(&self.data, &self.market, date) {
-            Ok(Some(ledger)) => (ledger, true),
+            Ok(Some(ledger)) => {
+                // A crash between the file and its line leaves the line of the file before. What was read is sound.
+                let path = ledger_path(&self.market, date);
+                Checksums::of(&self.data, date).record_files(&[path])?;
+                (ledger, true)
+            }
             Ok(None) if covered == 0 => (Ledger::new(date), false),
             Ok(None) => (
                 Ledger::lost(date, covered, "the coverage file is missing".into()),
@@ -389,6 +392,7 @@ impl Exporter {
             }
             Err(error) => return Err(error),
         };
+        self.expire_archive();
         self.date = Some(ExportDate {
             date,
             limits: limits_of(&ledger).unwrap_or_else(|| self.config.limits()),
@@ -405,32 +409,29 @@ impl Exporter {
         self.seal(SealReason::Day)?;
         if let Some(date) = &mut self.date {
             date.ledger.end_date();
-            if date.has_changed() || date.ledger.folded() != date.saved {
-                self.save_ledger()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The journal has ended.
-    fn end(&mut self) -> Result<(), StoreError> {
-        if self.ends_date {
-            return self.leave_date();
         }
         self.save_ledger()
     }
 
+    /// Writes the ledger, if its file does not have all of it, with its checksum.
     fn save_ledger(&mut self) -> Result<(), StoreError> {
+        if let Some(path) = self.store_ledger()? {
+            Checksums::of(&self.data, path.date).record_files(&[path])?;
+        }
+        Ok(())
+    }
+
+    fn store_ledger(&mut self) -> Result<Option<SealedPath>, StoreError> {
         let Some(date) = &mut self.date else {
-            return Ok(());
+            return Ok(None);
         };
         if date.ledger.folded() == date.saved && !date.has_changed() {
-            return Ok(());
+            return Ok(None);
         }
         coverage::store(&self.data, &self.market, &date.ledger)?;
         date.saved = date.ledger.folded();
         date.saved_intervals = date.ledger.closed_len();
-        Ok(())
+        Ok(Some(ledger_path(&self.market, date.date)))
     }
 
     fn seal(&mut self, reason: SealReason) -> Result<(), StoreError> {
@@ -438,11 +439,11 @@ impl Exporter {
             return Ok(());
         }
         // The ledger first: it must never lag behind a sealed file, whose frames will not be read again.
-        self.save_ledger()?;
+        let ledger = self.store_ledger()?;
         let Some(segment) = self.segment.take() else {
             return Ok(());
         };
-        let sealed = segment.seal()?;
+        let sealed = segment.seal(ledger)?;
         let footer = &sealed.footer;
         if let Some(date) = &mut self.date {
             assert!(footer.first_frame > date.covered, "I1: no frame is sealed twice");
@@ -472,20 +473,30 @@ impl Exporter {
         self.remove_exported()
     }
 
-    /// Removes segments behind this one, once sealed files cover all of them and their days are over. The newest
-    /// segment is never behind: it keeps the numbers that the next run goes on from.
-    fn remove_exported(&mut self) -> Result<(), StoreError> {
+    /// An old file that cannot be removed takes space, and is no reason to stop exporting.
+    fn expire_archive(&self) {
         let today = Moment::now().date();
+        if let Err(error) = archive::expire(&self.data, &self.market, today, self.config.keep_days) {
+            error!(market = %self.market, %error, "the archive keeps more than keep_days");
+        }
+    }
+
+    /// Removes segments behind this one, once sealed files cover all of them; with `keep_days` they go to the archive
+    /// first. The newest segment is never behind: it keeps the numbers that the next run goes on from.
+    fn remove_exported(&mut self) -> Result<(), StoreError> {
         while let Some((name, last_frame)) = self.behind.front().copied() {
             let covered = match &self.date {
                 Some(current) if current.date == name.date => current.covered,
                 _ => self.covered(name.date)?,
             };
-            let kept_until = name
-                .date
-                .checked_add_days(Days::new(self.config.keep_days.into()));
-            let kept = self.config.keep_days > 0 && kept_until.is_none_or(|last| last >= today);
-            if (covered < last_frame && !sabotage::is(Defect::DeleteEarly)) || kept {
+            if covered < last_frame && !sabotage::is(Defect::DeleteEarly) {
+                break;
+            }
+            if self.config.keep_days > 0
+                && let Err(error) = archive::keep(&self.data, &self.market, name)
+            {
+                error!(market = %self.market, segment = %name, %error,
+                    "the segment is not archived; it stays in the journal, and is tried again after the next seal");
                 break;
             }
             let (disk, dir) = (self.data.disk(), self.data.journal(&self.market));
@@ -494,6 +505,14 @@ impl Exporter {
             self.behind.pop_front();
         }
         Ok(())
+    }
+}
+
+fn ledger_path(market: &Market, date: NaiveDate) -> SealedPath {
+    SealedPath {
+        date,
+        market: market.clone(),
+        name: SealedName::coverage(date),
     }
 }
 

@@ -7,9 +7,10 @@ use super::columns::{BATCH_ROWS, TradeColumns};
 use super::quarantine::{FrameFacts, QuarantineColumns};
 use super::schema::{Footer, quarantine_properties, quarantine_schema, trades_properties, trades_schema};
 use super::seal::StagedFile;
+use crate::checksums::Checksums;
 use crate::error::StoreError;
 use crate::journal::RecordHead;
-use crate::layout::{DataDir, Dataset, Market, SealedName};
+use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
 use crate::moment::{Moment, midnight_ms};
 use crate::progress::Progress;
 
@@ -162,11 +163,12 @@ impl OpenSegment {
         self.footer.rows + self.footer.quarantined
     }
 
-    /// Seals the segment. The quarantine goes first: the trades file is the commit record of both.
+    /// Seals the segment. The quarantine goes first: the trades file is the commit record of both. The `ledger` that
+    /// was written just before gets its checksum together with them.
     ///
     /// # Errors
     /// [`StoreError`]; the frames are then still in the journal, and in no dataset.
-    pub fn seal(mut self) -> Result<Sealed, StoreError> {
+    pub fn seal(mut self, ledger: Option<SealedPath>) -> Result<Sealed, StoreError> {
         let footer = self.footer.clone();
         let name = SealedName {
             dataset: Dataset::Trades,
@@ -177,7 +179,7 @@ impl OpenSegment {
         if self.columns.rows() > 0 {
             self.trades.write(&self.columns.take())?;
         }
-        let mut bytes = 0;
+        let (mut bytes, mut sealed) = (0, Vec::new());
         if footer.quarantined > 0 {
             self.write_quarantine()?;
         }
@@ -195,11 +197,20 @@ impl OpenSegment {
                 &footer,
                 footer.quarantined,
             )?;
+            sealed.push(name);
         }
         let dir = self.data.partition(Dataset::Trades, footer.date, &self.market);
         bytes += self
             .trades
             .seal(&self.data, &dir.join(name.to_string()), &footer, footer.rows)?;
+        sealed.push(name);
+        let path = |name| SealedPath {
+            date: footer.date,
+            market: self.market.clone(),
+            name,
+        };
+        let sealed: Vec<_> = sealed.into_iter().map(path).chain(ledger).collect();
+        Checksums::of(&self.data, footer.date).record_files(&sealed)?;
         Ok(Sealed { name, footer, bytes })
     }
 

@@ -333,13 +333,15 @@ impl Writer {
             }
         };
         let path = dir.join(name.to_string());
-        // A number is never used twice, also when this fails: who knows how far it came.
-        self.last_number = name.number;
         let header = self.header(name, None)?;
         // The header is there before the name: no reader ever sees a segment without one.
         let named = disk
             .write_at(&spare.file, &spare.path, &header.to_bytes(), 0)
-            .and_then(|()| disk.name(&spare.path, &path));
+            .and_then(|()| {
+                // From here on the number is never used again: who knows how far a renaming that fails has come.
+                self.last_number = name.number;
+                disk.name(&spare.path, &path)
+            });
         if let Err(error) = named {
             let _ = disk.remove(&spare.path);
             return Err(error);
@@ -527,10 +529,8 @@ impl Writer {
         let Some((head, ..)) = own_record(records, 0) else {
             return Ok(None);
         };
-        // Each try has a number of its own: who knows how far the last one came.
-        self.last_number += 1;
         let name = SegmentName {
-            number: self.last_number,
+            number: self.last_number + 1,
             date,
             first_frame: head.frame + u64::from(head.kind == RecordKind::Event),
         };
@@ -544,7 +544,10 @@ impl Writer {
         let made = disk
             .write_at(&spare.file, &spare.path, &bytes, 0)
             .and_then(|()| disk.sync(&spare.file, &spare.path))
-            .and_then(|()| disk.rename(&spare.path, &path));
+            .and_then(|()| {
+                self.last_number = name.number;
+                disk.rename(&spare.path, &path)
+            });
         if let Err(error) = made {
             let _ = disk.remove(&spare.path);
             return Err(error);

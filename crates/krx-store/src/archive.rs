@@ -1,0 +1,212 @@
+//! Exported journal segments, kept for some days: what was received, to be exported again when a sealed file is lost.
+//!
+//! ```text
+//!   DATA/.krx/archive/KOSPI/00000001-20261120-000000000001.journal.zst    the segment's bytes, one zstd frame
+//! ```
+//!
+//! The frame carries zstd's own checksum. It is read back and compared with the segment before it has its name, and
+//! only then may the segment go. A crash in between leaves both, which harms nothing.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use chrono::{Days, NaiveDate};
+use zstd::stream::read::Decoder;
+use zstd::stream::write::Encoder;
+
+use crate::disk::{Disk, Output};
+use crate::error::{StoreError, at};
+use crate::layout::{DataDir, Market, SegmentName};
+
+/// Higher levels gain little on the feed's short messages, and take the exporter's time.
+const LEVEL: i32 = 3;
+
+/// Compared at a time.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// A market's archived segments, in order.
+///
+/// # Errors
+/// [`StoreError::Io`]; a directory that does not exist has none.
+pub fn list(data: &DataDir, market: &Market) -> Result<Vec<SegmentName>, StoreError> {
+    let dir = data.archive(market);
+    let entries = match fs::read_dir(&dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(at("listing", &dir)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(at("listing", &dir))?;
+        names.extend(entry.file_name().to_str().and_then(SegmentName::parse_archived));
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Where an archived segment is.
+#[must_use]
+pub fn path(data: &DataDir, market: &Market, name: SegmentName) -> PathBuf {
+    data.archive(market).join(name.archived())
+}
+
+/// Puts a finished segment of the journal into the archive; its compressed size, bytes. The segment itself stays
+/// where it is: the caller removes it.
+///
+/// # Errors
+/// [`StoreError`], when it cannot be read or written, or reads back as something else.
+pub fn keep(data: &DataDir, market: &Market, name: SegmentName) -> Result<u64, StoreError> {
+    let segment = data.journal(market).join(name.to_string());
+    let staged = data.staging().join(format!("archive-{market}.partial"));
+    compress(data.disk(), &segment, &staged)?;
+    if !holds(&staged, &segment)? {
+        return Err(StoreError::ReadBack {
+            path: staged,
+            what: format!("it does not decompress to {}", segment.display()),
+        });
+    }
+    let bytes = fs::metadata(&staged)
+        .map_err(at("reading the size of", &staged))?
+        .len();
+    let dir = data.archive(market);
+    data.disk().create_dir(&dir)?;
+    data.disk().rename(&staged, &dir.join(name.archived()))?;
+    Ok(bytes)
+}
+
+/// Removes archived segments whose date is more than `keep_days` days before `today`; how many.
+///
+/// # Errors
+/// [`StoreError::Io`].
+pub fn expire(
+    data: &DataDir,
+    market: &Market,
+    today: NaiveDate,
+    keep_days: u32,
+) -> Result<usize, StoreError> {
+    let mut removed = 0;
+    for name in list(data, market)? {
+        if !is_over(name.date, today, keep_days) {
+            continue;
+        }
+        let path = path(data, market, name);
+        data.disk().remove(&path)?;
+        removed += 1;
+    }
+    Ok(removed)
+}
+
+/// Whether `date` is more than `keep_days` days before `today`.
+fn is_over(date: NaiveDate, today: NaiveDate, keep_days: u32) -> bool {
+    let last = date.checked_add_days(Days::new(keep_days.into()));
+    last.is_some_and(|last| last < today)
+}
+
+/// Writes an archived segment's bytes to `target`, which must not exist.
+///
+/// # Errors
+/// [`StoreError::Io`]; also when the archive file is damaged.
+pub fn restore(data: &DataDir, market: &Market, name: SegmentName, target: &Path) -> Result<(), StoreError> {
+    let path = path(data, market, name);
+    let mut decoder = open(&path)?;
+    let mut file = File::create_new(target).map_err(at("creating", target))?;
+    io::copy(&mut decoder, &mut file).map_err(at("decompressing", &path))?;
+    end_of(decoder).map_err(at("decompressing", &path))
+}
+
+/// Reads an archive file to its end, against its checksum; its size when decompressed, bytes.
+///
+/// # Errors
+/// [`StoreError::Io`]; of the kind `Other`, `InvalidData` or `UnexpectedEof` when the file is damaged.
+pub fn check(path: &Path) -> Result<u64, StoreError> {
+    let mut decoder = open(path)?;
+    let bytes = io::copy(&mut decoder, &mut io::sink()).map_err(at("decompressing", path))?;
+    end_of(decoder).map_err(at("decompressing", path))?;
+    Ok(bytes)
+}
+
+fn open(path: &Path) -> Result<Decoder<'static, io::BufReader<File>>, StoreError> {
+    let file = File::open(path).map_err(at("opening", path))?;
+    Ok(Decoder::new(file)
+        .map_err(at("decompressing", path))?
+        .single_frame())
+}
+
+/// Nothing may follow the frame: what does was not written by [`keep`].
+fn end_of(decoder: Decoder<'static, io::BufReader<File>>) -> io::Result<()> {
+    match decoder.finish().read(&mut [0])? {
+        0 => Ok(()),
+        _ => Err(io::Error::new(
+            ErrorKind::InvalidData,
+            "something follows the compressed data",
+        )),
+    }
+}
+
+fn compress(disk: &Disk, segment: &Path, staged: &Path) -> Result<(), StoreError> {
+    let mut source = File::open(segment).map_err(at("opening the journal segment", segment))?;
+    let target = Output::create(disk, staged)?;
+    let compressed = Encoder::new(target, LEVEL).and_then(|mut encoder| {
+        encoder.include_checksum(true)?;
+        io::copy(&mut source, &mut encoder)?;
+        encoder.finish()
+    });
+    compressed.map_err(at("compressing to", staged))?.sync()
+}
+
+/// Whether the compressed file has the segment's bytes, all of them and no others.
+fn holds(compressed: &Path, segment: &Path) -> Result<bool, StoreError> {
+    let mut decoder = open(compressed)?;
+    let mut source = File::open(segment).map_err(at("opening the journal segment", segment))?;
+    let (mut expected, mut found) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
+    loop {
+        let wanted = fill(&mut source, &mut expected).map_err(at("reading the journal segment", segment))?;
+        let read = fill(&mut decoder, &mut found).map_err(at("reading back", compressed))?;
+        if expected[..wanted] != found[..read] {
+            return Ok(false);
+        }
+        if wanted == 0 {
+            end_of(decoder).map_err(at("reading back", compressed))?;
+            return Ok(true);
+        }
+    }
+}
+
+/// Reads until the buffer is full or nothing is left; the number of bytes.
+fn fill(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match source.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_kept_for_its_days_and_no_longer() {
+        let day = |day| NaiveDate::from_ymd_opt(2026, 11, day).unwrap();
+        for (today, keep_days, over) in [
+            (20, 0, false),
+            (21, 0, true),
+            (22, 2, false),
+            (23, 2, true),
+            (19, 0, false),
+        ] {
+            assert_eq!(
+                is_over(day(20), day(today), keep_days),
+                over,
+                "{today} {keep_days}"
+            );
+        }
+        assert!(!is_over(NaiveDate::MAX, day(1), 36_500));
+    }
+}

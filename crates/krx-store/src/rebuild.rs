@@ -1,0 +1,604 @@
+//! Exporting a date again from what is kept of its journal, and putting in place what is missing or damaged.
+//!
+//! ```text
+//!   archive, raw segments ─▶ scratch journal ─▶ Exporter ─▶ scratch datasets ─▶ compared ─▶ rename, checksums
+//! ```
+//!
+//! The export is the recorder's own, so a file that is made again is the one that was lost, byte for byte, as long
+//! as version and settings are those of then. A file that is sound is never replaced.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use rustix::fs::{FlockOperation, flock};
+use serde::Serialize;
+
+use crate::archive;
+use crate::checksums::{Checksums, Digest, List, digest, sealed_files, sealed_markets};
+use crate::error::{StoreError, at};
+use crate::export::{ExportConfig, Exporter};
+use crate::journal::{Scanned, SegmentReader, list_segments};
+use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath, SegmentName};
+use crate::lock::DataDirLock;
+use crate::progress::Progress;
+use crate::verify;
+
+/// What was done for one market, or would be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rebuilt {
+    /// The market.
+    pub market: Market,
+    /// Segments of the date that were found, raw and archived.
+    pub segments: u64,
+    /// Files that are what the journal gives.
+    pub identical: u64,
+    /// Files that were missing or damaged, and are there again; paths relative to the data directory.
+    pub restored: Vec<String>,
+    /// Files that are sound, and not what the journal gives: another version or other settings wrote them.
+    pub differing: Vec<String>,
+    /// Sound files whose frames the journal no longer has, or not all of them.
+    pub unchecked: u64,
+    /// Files that are missing or damaged still, and why.
+    pub lost: Vec<Lost>,
+    /// Frames that the journal no longer has: first and last.
+    pub lacking: Vec<(u64, u64)>,
+    /// Lines of the list of checksums that were added or put right.
+    pub lines: u64,
+}
+
+/// A file that could not be restored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Lost {
+    /// Relative to the data directory.
+    pub path: String,
+    /// Why not.
+    pub detail: String,
+}
+
+/// Whether and how the data directory may be written while a date is rebuilt.
+#[derive(Debug)]
+pub struct Access {
+    /// Held, unless a recorder is at work that is past the date.
+    lock: Option<DataDirLock>,
+    _scratch: File,
+}
+
+impl Access {
+    /// Takes the data directory for rebuilding `date`. While a recorder is at work this works for dates that it is
+    /// past in every market.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`], when a recorder may still write to the date, or another rebuild is at work.
+    pub fn take(data: &DataDir, date: NaiveDate) -> Result<Self, StoreError> {
+        let lock = match DataDirLock::take(data) {
+            Ok(lock) => Some(lock),
+            Err(locked @ StoreError::Locked { .. }) => {
+                if !is_past(data, date)? {
+                    return Err(locked);
+                }
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let dir = scratch(data);
+        data.disk().create_dir(&dir)?;
+        let file = File::open(&dir).map_err(at("opening", &dir))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { lock, _scratch: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Locked {
+                path: dir,
+                holder: " (another rebuild)".to_owned(),
+            }),
+            Err(error) => Err(at("locking", &dir)(error.into())),
+        }
+    }
+}
+
+fn scratch(data: &DataDir) -> PathBuf {
+    data.staging().join("rebuild")
+}
+
+/// Whether the newest journal segment of each market is of a later date.
+fn is_past(data: &DataDir, date: NaiveDate) -> Result<bool, StoreError> {
+    for market in verify::journal_markets(data)? {
+        let newest = list_segments(&data.journal(&market))?.last().copied();
+        if newest.is_some_and(|newest| newest.date <= date) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The markets that have anything of a date.
+///
+/// # Errors
+/// [`StoreError::Io`], when a directory cannot be listed.
+pub fn markets(data: &DataDir, date: NaiveDate) -> Result<BTreeSet<Market>, StoreError> {
+    let mut markets = sealed_markets(data, date)?;
+    for market in verify::journal_markets(data)? {
+        if kept_segments(data, &market)?.keys().any(|name| name.date == date) {
+            markets.insert(market);
+        }
+    }
+    let list = Checksums::of(data, date).read().unwrap_or_default();
+    markets.extend(
+        list.digests
+            .keys()
+            .filter_map(|path| Some(SealedPath::parse(path)?.market)),
+    );
+    Ok(markets)
+}
+
+/// Exports a market's date again and puts in place what is missing or damaged; with `dry_run` it only tells.
+///
+/// # Errors
+/// [`StoreError`], when the disk refuses, or an archived segment is damaged.
+pub fn rebuild(
+    data: &DataDir,
+    market: &Market,
+    date: NaiveDate,
+    config: ExportConfig,
+    access: &Access,
+    dry_run: bool,
+) -> Result<Rebuilt, StoreError> {
+    let scratch = scratch(data).join(market.as_str());
+    remove_tree(&scratch)?;
+    let segments = kept_segments(data, market)?;
+    let (mut made, mut lacking) = (BTreeMap::new(), Vec::new());
+    let mut next_frame = 1;
+    for (index, run) in runs(segments.keys().copied(), date).iter().enumerate() {
+        let dir = DataDir::on(data.disk().clone(), scratch.join(index.to_string()));
+        let last_frame = restore_run(data, market, &segments, run, &dir)?;
+        let first_frame = run[0].first_frame;
+        if first_frame > next_frame {
+            lacking.push((next_frame, first_frame - 1));
+        }
+        next_frame = last_frame + 1;
+        // What is exported of the scratch journal is of no use any more.
+        let config = ExportConfig {
+            keep_days: 0,
+            ..config
+        };
+        Exporter::new(&dir, market, config, None, Arc::new(Progress::default())).run()?;
+        for sealed in sealed_files(&dir, market, date)? {
+            let path = dir.path().join(sealed.to_string());
+            made.insert(sealed.to_string(), (sealed, path));
+        }
+    }
+    let list = Checksums::of(data, date).read().unwrap_or_default();
+    let covered = last_covered(data, market, date, &list)?;
+    if covered >= next_frame {
+        lacking.push((next_frame, covered));
+    }
+    let merge = Merge {
+        data,
+        market,
+        date,
+        made,
+        lacking,
+        segments: segments.keys().filter(|name| name.date == date).count() as u64,
+        list,
+        // Behind its last file a recorder at work may be about to seal the same frames.
+        frame_max: access.lock.as_ref().map_or(covered, |_| u64::MAX),
+        dry_run,
+    };
+    let rebuilt = merge.run()?;
+    remove_tree(&scratch)?;
+    Ok(rebuilt)
+}
+
+/// The last frame of the market's files of a date, those that are listed and gone included. By their names: the newest
+/// file may be the one that is damaged.
+fn last_covered(data: &DataDir, market: &Market, date: NaiveDate, list: &List) -> Result<u64, StoreError> {
+    let listed = list.digests.keys().filter_map(|path| SealedPath::parse(path));
+    let listed = listed.filter(|sealed| sealed.market == *market);
+    let files = sealed_files(data, market, date)?.into_iter().chain(listed);
+    let trades = files.filter(|sealed| sealed.name.dataset == Dataset::Trades);
+    Ok(trades.map(|sealed| sealed.name.last_frame).max().unwrap_or(0))
+}
+
+fn remove_tree(dir: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(at("removing", dir)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Where a segment is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    Raw,
+    Archived,
+}
+
+fn kept_segments(data: &DataDir, market: &Market) -> Result<BTreeMap<SegmentName, Kept>, StoreError> {
+    // Raw ones first: one that goes to the archive meanwhile is then in both lists, not in neither.
+    let raw = list_segments(&data.journal(market))?;
+    let archived = archive::list(data, market)?;
+    let archived = archived.into_iter().map(|name| (name, Kept::Archived));
+    Ok(raw
+        .into_iter()
+        .map(|name| (name, Kept::Raw))
+        .chain(archived)
+        .collect())
+}
+
+/// The segments of a date in runs without a gap, each with the segment behind it, whose first record ends the last
+/// file of the run. Numbers without a gap mean that no frame is missing in between.
+fn runs(segments: impl Iterator<Item = SegmentName>, date: NaiveDate) -> Vec<Vec<SegmentName>> {
+    let mut runs: Vec<Vec<SegmentName>> = Vec::new();
+    let mut previous: Option<SegmentName> = None;
+    for name in segments {
+        let adjoins = previous.is_some_and(|previous| {
+            previous.date == date && u64::from(previous.number) + 1 == u64::from(name.number)
+        });
+        match runs.last_mut() {
+            Some(run) if adjoins => run.push(name),
+            _ if name.date == date => runs.push(vec![name]),
+            _ => {}
+        }
+        previous = Some(name);
+    }
+    runs
+}
+
+/// Writes a run's segments into a scratch journal: those of the run's date whole, the one behind them up to its first
+/// record. The last frame of the run's date.
+fn restore_run(
+    data: &DataDir,
+    market: &Market,
+    kept: &BTreeMap<SegmentName, Kept>,
+    run: &[SegmentName],
+    scratch: &DataDir,
+) -> Result<u64, StoreError> {
+    let dir = scratch.journal(market);
+    scratch.disk().create_dir(&dir)?;
+    let (date, mut last_frame) = (run[0].date, 0);
+    for name in run {
+        let target = dir.join(name.to_string());
+        let raw = data.journal(market).join(name.to_string());
+        let is_raw = kept.get(name) == Some(&Kept::Raw);
+        if name.date == date {
+            // The exporter only reads a segment, and unlinks it: a second name does as well as a copy.
+            if !(is_raw && fs::hard_link(&raw, &target).is_ok()) {
+                restore_copy(data, market, *name, is_raw, &target)?;
+            }
+            last_frame = last_frame_of(&target, *name)?.max(last_frame);
+        } else {
+            restore_copy(data, market, *name, is_raw, &target)?;
+            end_behind_first_record(&target)?;
+        }
+    }
+    Ok(last_frame)
+}
+
+fn restore_copy(
+    data: &DataDir,
+    market: &Market,
+    name: SegmentName,
+    is_raw: bool,
+    target: &Path,
+) -> Result<(), StoreError> {
+    let raw = data.journal(market).join(name.to_string());
+    if is_raw {
+        match fs::copy(&raw, target) {
+            Ok(_) => return Ok(()),
+            // It went to the archive meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(at("copying the journal segment", &raw)(error)),
+        }
+    }
+    archive::restore(data, market, name, target)
+}
+
+fn last_frame_of(path: &Path, name: SegmentName) -> Result<u64, StoreError> {
+    let mut last_frame = name.first_frame.saturating_sub(1);
+    let mut reader = match SegmentReader::open(path) {
+        Ok(reader) => reader,
+        Err(StoreError::Header { .. }) => return Ok(last_frame),
+        Err(error) => return Err(error),
+    };
+    let limit = reader.file_bytes()?;
+    loop {
+        match reader.advance(limit)? {
+            Scanned::Record(head) => last_frame = last_frame.max(head.frame),
+            Scanned::Damage(_) => {}
+            Scanned::End => return Ok(last_frame),
+        }
+    }
+}
+
+fn end_behind_first_record(path: &Path) -> Result<(), StoreError> {
+    let mut reader = match SegmentReader::open(path) {
+        Ok(reader) => reader,
+        Err(StoreError::Header { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let limit = reader.file_bytes()?;
+    reader.advance(limit)?;
+    let end = reader.position();
+    File::options()
+        .write(true)
+        .open(path)
+        .and_then(|file| file.set_len(end))
+        .map_err(at("shortening", path))
+}
+
+/// What a file in place is, against what the journal gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// It is what its list says, or there is no line, and it can be read to its end.
+    Sound,
+    /// It is not there.
+    Missing,
+    /// It is not what was sealed; why.
+    Damaged(String),
+}
+
+/// Bringing together what is there and what was made again.
+struct Merge<'a> {
+    data: &'a DataDir,
+    market: &'a Market,
+    date: NaiveDate,
+    /// By path relative to the data directory: where the file that was made is.
+    made: BTreeMap<String, (SealedPath, PathBuf)>,
+    lacking: Vec<(u64, u64)>,
+    segments: u64,
+    list: List,
+    frame_max: u64,
+    dry_run: bool,
+}
+
+impl Merge<'_> {
+    fn run(self) -> Result<Rebuilt, StoreError> {
+        let mut rebuilt = Rebuilt {
+            market: self.market.clone(),
+            segments: self.segments,
+            identical: 0,
+            restored: Vec::new(),
+            differing: Vec::new(),
+            unchecked: 0,
+            lost: Vec::new(),
+            lacking: self.lacking.clone(),
+            lines: 0,
+        };
+        let (mut lines, mut restored, mut removed) = (Vec::new(), Vec::new(), Vec::new());
+        let wanted = self.wanted()?;
+        let mut places = BTreeMap::new();
+        for (path, sealed) in &wanted {
+            places.insert(path.clone(), self.place(sealed)?);
+        }
+        let sound: Vec<_> = wanted
+            .values()
+            .filter(|sealed| places[&sealed.to_string()] == Place::Sound)
+            .collect();
+        for (path, sealed) in &wanted {
+            let place = &places[path];
+            let line = self.list.digests.get(path);
+            match (self.made.get(path), place) {
+                (Some((_, made)), Place::Sound | Place::Damaged(_)) if self.is_same(made, path)? => {
+                    rebuilt.identical += 1;
+                    self.put_right(sealed, line, &mut lines)?;
+                }
+                (_, Place::Sound) => {
+                    if self.lacks(sealed).is_some() {
+                        rebuilt.unchecked += 1;
+                    } else {
+                        rebuilt.differing.push(path.clone());
+                    }
+                    self.put_right(sealed, line, &mut lines)?;
+                }
+                (Some((_, made)), _) if self.fits(sealed, &sound) => {
+                    if !self.dry_run {
+                        let target = self.data.path().join(path);
+                        let disk = self.data.disk();
+                        disk.create_dir(target.parent().unwrap_or(Path::new(".")))?;
+                        disk.replace(made, &target)?;
+                        restored.push((sealed.clone(), digest(&target)?));
+                    }
+                    rebuilt.restored.push(path.clone());
+                }
+                // Made with other boundaries than the files beside it, or about to be sealed by the recorder.
+                (Some(_), Place::Missing) if line.is_none() => {}
+                (None, Place::Missing) if self.is_bogus(sealed, &sound) => removed.push(sealed.clone()),
+                (_, place) => rebuilt.lost.push(self.lost(sealed, place)),
+            }
+        }
+        rebuilt.lines = (lines.len() + removed.len()) as u64;
+        if !self.dry_run {
+            lines.append(&mut restored);
+            Checksums::of(self.data, self.date).record(&lines, &removed)?;
+        }
+        Ok(rebuilt)
+    }
+
+    /// All files of the market and date: there, listed, or made. Quarantine comes before the trades of the same
+    /// frames, which are the commit record of both.
+    fn wanted(&self) -> Result<BTreeMap<String, SealedPath>, StoreError> {
+        let mut wanted: BTreeMap<_, _> = sealed_files(self.data, self.market, self.date)?
+            .into_iter()
+            .map(|sealed| (sealed.to_string(), sealed))
+            .collect();
+        let listed = self
+            .list
+            .digests
+            .keys()
+            .filter_map(|path| SealedPath::parse(path));
+        let listed = listed.filter(|sealed| sealed.market == *self.market);
+        wanted.extend(listed.map(|sealed| (sealed.to_string(), sealed)));
+        wanted.extend(
+            self.made
+                .iter()
+                .map(|(path, (sealed, _))| (path.clone(), sealed.clone())),
+        );
+        Ok(wanted)
+    }
+
+    fn place(&self, sealed: &SealedPath) -> Result<Place, StoreError> {
+        let path = sealed.to_string();
+        let expected = self.list.digests.get(&path).copied();
+        match verify::look(self.data.path(), sealed, expected) {
+            Ok(facts) => Ok(match facts.content {
+                Ok(_) => Place::Sound,
+                Err(fault) => Place::Damaged(fault.detail),
+            }),
+            Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(Place::Missing),
+            // A sector that cannot be read is damage: the file is written anew elsewhere.
+            Err(error) => Ok(Place::Damaged(error.to_string())),
+        }
+    }
+
+    fn is_same(&self, made: &Path, path: &str) -> Result<bool, StoreError> {
+        let place = self.data.path().join(path);
+        let open = |path: &Path| File::open(path).map_err(at("opening", path));
+        let (mut left, mut right) = (open(made)?, open(&place)?);
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        loop {
+            a.clear();
+            b.clear();
+            let read = |file: &mut File, chunk: &mut Vec<u8>| file.take(COMPARED_BYTES).read_to_end(chunk);
+            read(&mut left, &mut a).map_err(at("reading", made))?;
+            // What cannot be read is not the same.
+            if read(&mut right, &mut b).is_err() || a != b {
+                return Ok(false);
+            }
+            if a.is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Gives a sound file its line, if it has none or a wrong one.
+    fn put_right(
+        &self,
+        sealed: &SealedPath,
+        line: Option<&Digest>,
+        lines: &mut Vec<(SealedPath, Digest)>,
+    ) -> Result<(), StoreError> {
+        let found = digest(&self.data.path().join(sealed.to_string()))?;
+        if line != Some(&found) {
+            lines.push((sealed.clone(), found));
+        }
+        Ok(())
+    }
+
+    /// Whether a file that was made may be put in place: none of its frames are in a sound file of another name, and
+    /// a day's coverage was made from all of the day.
+    fn fits(&self, sealed: &SealedPath, sound: &[&SealedPath]) -> bool {
+        match sealed.name.dataset {
+            Dataset::Coverage => self.lacks(sealed).is_none(),
+            Dataset::Trades | Dataset::Quarantine => {
+                let name = sealed.name;
+                let beside = self
+                    .list
+                    .digests
+                    .keys()
+                    .filter_map(|path| SealedPath::parse(path));
+                let mut beside = beside.filter(|listed| listed.market == *self.market);
+                let is_other =
+                    |other: &SealedName| other.dataset == Dataset::Trades && !same_frames(other, &name);
+                let is_hit = |other: &SealedName| is_other(other) && overlap(other, &name);
+                name.last_frame <= self.frame_max
+                    && !sound.iter().any(|other| is_hit(&other.name))
+                    && !beside.any(|other| is_hit(&other.name) && !self.is_bogus(&other, sound))
+            }
+        }
+    }
+
+    /// Whether a listed file that does not exist never did: the whole journal of the date is there, does not make it,
+    /// and makes all that is there. The line itself is damaged then.
+    fn is_bogus(&self, sealed: &SealedPath, sound: &[&SealedPath]) -> bool {
+        let path = sealed.to_string();
+        let is_made = |sealed: &SealedPath| self.made.contains_key(&sealed.to_string());
+        self.lacking.is_empty()
+            && !self.made.is_empty()
+            && !is_made(sealed)
+            && !self.data.path().join(path).exists()
+            && sound.iter().all(|sealed| is_made(sealed))
+    }
+
+    /// The first frames of a file that the journal no longer has.
+    fn lacks(&self, sealed: &SealedPath) -> Option<(u64, u64)> {
+        let name = sealed.name;
+        let inside = |(first, last): &(u64, u64)| (name.first_frame.max(*first), name.last_frame.min(*last));
+        self.lacking
+            .iter()
+            .map(inside)
+            .find(|(first, last)| first <= last)
+    }
+
+    fn lost(&self, sealed: &SealedPath, place: &Place) -> Lost {
+        let what = match place {
+            Place::Sound | Place::Missing => "it does not exist".to_owned(),
+            Place::Damaged(detail) => detail.clone(),
+        };
+        let why = match self.lacks(sealed) {
+            Some((first, last)) => format!("the archive does not have frames {first} to {last}"),
+            None => {
+                "the journal makes no such file with these settings: give the --config that it was recorded \
+                     with, and the same version of the recorder"
+                    .to_owned()
+            }
+        };
+        Lost {
+            path: sealed.to_string(),
+            detail: format!("{what}; {why}"),
+        }
+    }
+}
+
+const COMPARED_BYTES: u64 = 256 << 10;
+
+fn same_frames(a: &SealedName, b: &SealedName) -> bool {
+    (a.partition, a.first_frame, a.last_frame) == (b.partition, b.first_frame, b.last_frame)
+}
+
+fn overlap(a: &SealedName, b: &SealedName) -> bool {
+    a.first_frame <= b.last_frame && b.first_frame <= a.last_frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(number: u32, day: u32) -> SegmentName {
+        SegmentName {
+            number,
+            date: NaiveDate::from_ymd_opt(2026, 11, day).unwrap(),
+            first_frame: 1,
+        }
+    }
+
+    #[test]
+    fn runs_end_at_gaps_and_take_one_segment_more() {
+        let numbers = |segments: &[SegmentName]| {
+            let runs = runs(segments.iter().copied(), segment(1, 20).date);
+            runs.iter()
+                .map(|run| run.iter().map(|name| name.number).collect::<Vec<_>>())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(&[]), Vec::<Vec<u32>>::new());
+        assert_eq!(numbers(&[segment(1, 19), segment(2, 21)]), Vec::<Vec<u32>>::new());
+        let days = [
+            segment(1, 19),
+            segment(2, 20),
+            segment(3, 20),
+            segment(4, 21),
+            segment(5, 21),
+        ];
+        assert_eq!(numbers(&days), [vec![2, 3, 4]]);
+        assert_eq!(
+            numbers(&[segment(2, 20), segment(4, 20), segment(6, 21)]),
+            [vec![2], vec![4]]
+        );
+        // The clock was set back between two runs of the recorder.
+        assert_eq!(
+            numbers(&[segment(2, 20), segment(3, 21), segment(4, 20)]),
+            [vec![2, 3], vec![4]]
+        );
+    }
+}

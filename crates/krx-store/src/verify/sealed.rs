@@ -1,0 +1,272 @@
+//! One sealed file, read from its first byte to its last.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Int16Type, Int64Type, SchemaRef, TimestampMicrosecondType};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::FileMetaData;
+
+use super::{Fault, Kind};
+use crate::checksums::{Digest, digest};
+use crate::error::{StoreError, at};
+use crate::export::{Footer, quarantine_schema, trades_schema};
+use crate::layout::{Dataset, SealedPath};
+use crate::moment::Moment;
+
+/// Rows decoded at a time, so that memory stays small whatever the file's size.
+const BATCH_ROWS: usize = 8192;
+
+/// What a file has.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) bytes: u64,
+    pub(crate) digest: Digest,
+    pub(crate) content: Result<Content, Fault>,
+}
+
+/// What a sound file has.
+#[derive(Clone, Debug)]
+pub(crate) struct Content {
+    /// Rows read.
+    pub(crate) rows: u64,
+    /// Of trades and quarantine.
+    pub(crate) footer: Option<Footer>,
+    /// The intervals of a coverage file whose reason is `damage`.
+    pub(crate) damage: Vec<(Moment, Moment)>,
+}
+
+/// Reads a file; `expected` is the digest that its list has for it. A file with another one is not decoded: what is
+/// in it is not what was sealed, whatever it is.
+///
+/// # Errors
+/// [`StoreError::Io`], when the disk does not give it back.
+pub(crate) fn look(root: &Path, sealed: &SealedPath, expected: Option<Digest>) -> Result<Facts, StoreError> {
+    let path = root.join(sealed.to_string());
+    let bytes = std::fs::metadata(&path)
+        .map_err(at("reading the size of", &path))?
+        .len();
+    let digest = digest(&path)?;
+    let content = match expected {
+        Some(expected) if expected != digest => Err(Fault::new(
+            Kind::Digest,
+            format!(
+                "its SHA-256 is {digest}, and {expected} in its list: one of the two has changed since it was sealed"
+            ),
+        )),
+        // No input makes the recorder panic; the library that decodes has no such rule for damaged files.
+        _ => catch_unwind(AssertUnwindSafe(|| read(&path, sealed))).unwrap_or_else(|_| {
+            Err(Fault::new(
+                Kind::Decode,
+                "the Parquet library panicked while reading it".to_owned(),
+            ))
+        }),
+    };
+    Ok(Facts {
+        bytes,
+        digest,
+        content,
+    })
+}
+
+fn read(path: &Path, sealed: &SealedPath) -> Result<Content, Fault> {
+    let undecodable = |error: &dyn std::fmt::Display| Fault::new(Kind::Decode, error.to_string());
+    let file = File::open(path).map_err(|error| undecodable(&error))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file)
+        .map_err(|error| Fault::new(Kind::Footer, format!("its footer cannot be read: {error}")))?
+        .with_batch_size(BATCH_ROWS);
+    let footer = check_footer(builder.metadata().file_metadata(), sealed)?;
+    check_schema(sealed.name.dataset, builder.schema())?;
+    let stated = match sealed.name.dataset {
+        Dataset::Trades => footer.as_ref().map(|footer| footer.rows),
+        Dataset::Quarantine => footer.as_ref().map(|footer| footer.quarantined),
+        Dataset::Coverage => {
+            value(builder.metadata().file_metadata(), "rows").and_then(|rows| rows.parse().ok())
+        }
+    };
+    let stated = stated.ok_or_else(|| Fault::new(Kind::Footer, "its footer has no krx.rows".to_owned()))?;
+    let reader = builder.build().map_err(|error| undecodable(&error))?;
+    let (mut rows, mut damage, mut order) = (0, Vec::new(), Order::default());
+    for batch in reader {
+        let batch = batch.map_err(|error| undecodable(&error))?;
+        match &footer {
+            Some(footer) => order.check(&batch, footer, rows)?,
+            None => damage.extend(damage_in(&batch)),
+        }
+        rows += batch.num_rows() as u64;
+    }
+    if rows != stated {
+        let detail = format!("it has {rows} rows, and {stated} by its footer");
+        return Err(Fault::new(Kind::Rows, detail));
+    }
+    Ok(Content { rows, footer, damage })
+}
+
+fn value<'a>(metadata: &'a FileMetaData, key: &str) -> Option<&'a str> {
+    let pairs = metadata.key_value_metadata()?;
+    let key = format!("krx.{key}");
+    pairs.iter().find(|pair| pair.key == key)?.value.as_deref()
+}
+
+/// The footer, when it agrees with the file's name and directories. A coverage file's has its market and date only:
+/// it covers the whole day, and no frames of its own.
+fn check_footer(metadata: &FileMetaData, sealed: &SealedPath) -> Result<Option<Footer>, Fault> {
+    let differs = |what: &str, says: &str, path: &str| {
+        let detail = format!("its footer says {what} {says}, and its path {path}");
+        Err(Fault::new(Kind::Footer, detail))
+    };
+    let (market, date) = (sealed.market.to_string(), sealed.date.to_string());
+    for (key, path) in [("market", &market), ("date", &date)] {
+        let says = value(metadata, key).unwrap_or("nothing");
+        if says != path {
+            return differs(key, says, path);
+        }
+    }
+    if sealed.name.dataset == Dataset::Coverage {
+        return Ok(None);
+    }
+    let footer = Footer::read(metadata).ok_or_else(|| {
+        let detail = "its footer lacks a krx. value, or has one of another version of the recorder";
+        Fault::new(Kind::Footer, detail.to_owned())
+    })?;
+    let frames = |first: u64, last: u64| format!("{first} to {last}");
+    let says = frames(footer.first_frame, footer.last_frame);
+    let path = frames(sealed.name.first_frame, sealed.name.last_frame);
+    if says != path {
+        return differs("frames", &says, &path);
+    }
+    Ok(Some(footer))
+}
+
+fn check_schema(dataset: Dataset, found: &SchemaRef) -> Result<(), Fault> {
+    let expected = match dataset {
+        Dataset::Trades => trades_schema(),
+        Dataset::Quarantine => quarantine_schema(),
+        // Its columns are not looked at here, but for those that tell of damage.
+        Dataset::Coverage => return Ok(()),
+    };
+    if found.fields() == expected.fields() {
+        return Ok(());
+    }
+    let detail = format!("its columns are not those of {}", dataset.as_str());
+    Err(Fault::new(Kind::Footer, detail))
+}
+
+/// A row's place in the order of arrival. A piece of a message that has no number comes behind those that have.
+type Place = (i64, i32);
+
+fn places(batch: &RecordBatch) -> Option<impl Iterator<Item = Place> + use<'_>> {
+    let frames = batch.column_by_name("frame")?.as_primitive_opt::<Int64Type>()?;
+    let items = batch.column_by_name("item")?.as_primitive_opt::<Int16Type>()?;
+    Some((0..batch.num_rows()).map(|row| {
+        let item = if items.is_valid(row) {
+            i32::from(items.value(row))
+        } else {
+            i32::MAX
+        };
+        (frames.value(row), item)
+    }))
+}
+
+/// (`frame`, `item`) rises from row to row, within the footer's frames; so no two rows have the same.
+#[derive(Default)]
+struct Order {
+    last: Option<Place>,
+}
+
+impl Order {
+    fn check(&mut self, batch: &RecordBatch, footer: &Footer, rows_before: u64) -> Result<(), Fault> {
+        let fault = |detail: String| Fault::new(Kind::Frames, detail);
+        let places = places(batch).ok_or_else(|| fault("it has no columns frame and item".to_owned()))?;
+        let frames = footer.first_frame.cast_signed()..=footer.last_frame.cast_signed();
+        for (row, place) in places.enumerate() {
+            let row = rows_before + row as u64;
+            if !frames.contains(&place.0) {
+                return Err(fault(format!(
+                    "row {row} is of frame {}, which it does not cover",
+                    place.0
+                )));
+            }
+            if self.last.is_some_and(|last| last >= place) {
+                return Err(fault(format!(
+                    "row {row}, of frame {}, is not behind the row before it",
+                    place.0
+                )));
+            }
+            self.last = Some(place);
+        }
+        Ok(())
+    }
+}
+
+fn damage_in(batch: &RecordBatch) -> Vec<(Moment, Moment)> {
+    let times = |name: &str| {
+        batch
+            .column_by_name(name)?
+            .as_primitive_opt::<TimestampMicrosecondType>()
+    };
+    let reason = batch
+        .column_by_name("reason")
+        .and_then(|column| column.as_string_opt::<i32>());
+    let (Some(from), Some(to), Some(reason)) = (times("from_ts"), times("to_ts"), reason) else {
+        return Vec::new();
+    };
+    (0..batch.num_rows())
+        .filter(|row| reason.is_valid(*row) && reason.value(*row) == "damage")
+        .map(|row| (Moment(from.value(row)), Moment(to.value(row))))
+        .collect()
+}
+
+/// A record that is in a trades file and in the quarantine file of the same frames, if there is one.
+pub(super) fn double(root: &Path, trades: &SealedPath, quarantine: &SealedPath) -> Result<(), Fault> {
+    let (mut left, mut right) = (Places::open(root, trades)?, Places::open(root, quarantine)?);
+    let (mut a, mut b) = (left.next()?, right.next()?);
+    while let (Some(trade), Some(rejected)) = (a, b) {
+        match trade.cmp(&rejected) {
+            std::cmp::Ordering::Less => a = left.next()?,
+            std::cmp::Ordering::Greater => b = right.next()?,
+            std::cmp::Ordering::Equal => {
+                let detail = format!("item {} of frame {} is in {trades} too", trade.1, trade.0);
+                return Err(Fault::new(Kind::Frames, detail));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The places of a file's rows, read batch by batch.
+struct Places {
+    reader: ParquetRecordBatchReader,
+    left: std::vec::IntoIter<Place>,
+}
+
+impl Places {
+    fn open(root: &Path, sealed: &SealedPath) -> Result<Self, Fault> {
+        let fault = |error: &dyn std::fmt::Display| Fault::new(Kind::Decode, error.to_string());
+        let file = File::open(root.join(sealed.to_string())).map_err(|error| fault(&error))?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| fault(&error))?;
+        let columns = ProjectionMask::columns(builder.parquet_schema(), ["frame", "item"]);
+        let builder = builder.with_projection(columns).with_batch_size(BATCH_ROWS);
+        Ok(Self {
+            reader: builder.build().map_err(|error| fault(&error))?,
+            left: Vec::new().into_iter(),
+        })
+    }
+
+    fn next(&mut self) -> Result<Option<Place>, Fault> {
+        loop {
+            if let Some(place) = self.left.next() {
+                return Ok(Some(place));
+            }
+            let Some(batch) = self.reader.next() else {
+                return Ok(None);
+            };
+            let batch = batch.map_err(|error| Fault::new(Kind::Decode, error.to_string()))?;
+            let places: Vec<_> = places(&batch).map(Iterator::collect).unwrap_or_default();
+            self.left = places.into_iter();
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! What is recorded can be proved to be what was recorded, and what is damaged can be had back.
+#![allow(clippy::unwrap_used)]
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use krx_tests::process::{Finished, Program};
+use krx_tests::tree::{files_under, tree};
+use krx_tests::{Recorder, RecorderConfig, Simulator};
+use serde_json::Value;
+
+const CONNECT_MAX: Duration = Duration::from_secs(20);
+const COMMAND_MAX: Duration = Duration::from_secs(60);
+
+/// A recorder of both markets, at work.
+fn recorder(folder: &Path) -> (Simulator, RecorderConfig, Recorder) {
+    let arguments = ["--rate", "80000", "--fault", "garbage@every:25:badrecord"];
+    let simulator = Simulator::start(folder, &arguments).unwrap();
+    let config = RecorderConfig {
+        keep_days: 1,
+        segment_bytes: 4 << 20,
+        ..RecorderConfig::new(folder, &simulator.url)
+    };
+    let mut recorder = config.start().unwrap();
+    recorder.wait_for_log("INFO connected ", 2, CONNECT_MAX).unwrap();
+    (simulator, config, recorder)
+}
+
+/// Runs a command that needs nothing but the data directory: no key, no server.
+fn run(config: &RecorderConfig, arguments: &[&str]) -> Finished {
+    let mut command = Program::Recorder.command().unwrap();
+    command.args(arguments).arg("--data-dir").arg(&config.data_dir);
+    Finished::run("krx-recorder", &mut command, &config.folder, COMMAND_MAX).unwrap()
+}
+
+/// What `verify --json` says, and its exit code.
+fn verify(config: &RecorderConfig) -> (Option<i32>, Value) {
+    let done = run(config, &["verify", "--json"]);
+    let report = serde_json::from_str(&done.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}\n{}", done.stdout, done.stderr));
+    (done.code, report)
+}
+
+fn findings(report: &Value) -> Vec<(&str, &str)> {
+    let findings = report["findings"].as_array().unwrap();
+    findings
+        .iter()
+        .map(|finding| {
+            (
+                finding["path"].as_str().unwrap(),
+                finding["kind"].as_str().unwrap(),
+            )
+        })
+        .collect()
+}
+
+fn datasets(config: &RecorderConfig) -> std::collections::BTreeMap<PathBuf, String> {
+    ["trades", "quarantine", "coverage"]
+        .iter()
+        .flat_map(|dataset| {
+            let files = tree(&config.data_dir.join(dataset)).unwrap();
+            files
+                .into_iter()
+                .map(move |(path, digest)| (Path::new(dataset).join(path), digest))
+        })
+        .collect()
+}
+
+fn flip(path: &Path) {
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    let middle = file.metadata().unwrap().len() / 2;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, middle).unwrap();
+    file.write_all_at(&[byte[0] ^ 4], middle).unwrap();
+}
+
+/// `sha256sum -c` of all lists, from the data directory.
+fn sha256sum(config: &RecorderConfig) -> bool {
+    let lists = files_under(&config.data_dir.join(".krx/checksums")).unwrap();
+    assert!(!lists.is_empty());
+    let list = |path: &PathBuf| path.strip_prefix(&config.data_dir).unwrap().to_owned();
+    let done = Command::new("sha256sum")
+        .args(["--check", "--strict", "--quiet"])
+        .args(lists.iter().map(list))
+        .current_dir(&config.data_dir)
+        .output()
+        .unwrap();
+    done.status.success()
+}
+
+#[test]
+fn a_flipped_bit_is_named_and_what_is_lost_is_rebuilt() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut simulator, config, mut recorder) = recorder(folder.path());
+
+    recorder.wait_for_log(" sealed ", 4, CONNECT_MAX).unwrap();
+    // While it records there is nothing to be found, and the lists hold at any time.
+    for _ in 0..4 {
+        sleep(Duration::from_millis(700));
+        let (code, report) = verify(&config);
+        assert_eq!((code, findings(&report)), (Some(0), vec![]), "while recording");
+        assert!(sha256sum(&config), "while recording");
+    }
+    recorder.stop().unwrap();
+    simulator.stop().unwrap();
+    let (code, report) = verify(&config);
+    assert_eq!((code, &report["ok"]), (Some(0), &Value::Bool(true)), "{report}");
+    assert!(report["rows"].as_u64().unwrap() > 100_000, "{report}");
+    assert!(sha256sum(&config));
+    let whole = datasets(&config);
+    assert_eq!(report["files"].as_u64().unwrap(), whole.len() as u64);
+    let archived = files_under(&config.data_dir.join(".krx/archive")).unwrap();
+    assert!(
+        archived.len() > 2,
+        "too little was archived to tell: {archived:?}"
+    );
+
+    let trades: Vec<_> = whole.keys().filter(|path| path.starts_with("trades")).collect();
+    let quarantine = whole.keys().find(|path| path.starts_with("quarantine")).unwrap();
+    let (flipped, deleted) = (trades[1], trades[trades.len() - 1]);
+    flip(&config.data_dir.join(flipped));
+    let (code, report) = verify(&config);
+    let path = flipped.to_str().unwrap();
+    assert_eq!((code, findings(&report)), (Some(65), vec![(path, "digest")]));
+    assert!(!sha256sum(&config));
+    // In words, for people: what, where, and what to do.
+    let told = run(&config, &["verify"]);
+    assert_eq!(told.code, Some(65));
+    let date = report["dates"][0].as_str().unwrap();
+    let (what, advice) = (
+        format!("\n{path}: digest: "),
+        format!("krx-recorder rebuild {date}"),
+    );
+    assert!(
+        told.stdout.contains(&what) && told.stdout.contains(&advice),
+        "{}",
+        told.stdout
+    );
+    assert!(
+        !told.stderr.contains('\u{1b}'),
+        "no bar where nobody looks: {}",
+        told.stderr
+    );
+
+    fs::remove_file(config.data_dir.join(deleted)).unwrap();
+    fs::remove_file(config.data_dir.join(quarantine)).unwrap();
+    let arguments = ["rebuild", date, "--config"];
+    let file = config.write().unwrap();
+    let rebuild = |more: &[&str]| {
+        let arguments = [&arguments[..], &[file.to_str().unwrap()], more].concat();
+        let done = run(&config, &arguments);
+        assert_eq!(done.code, Some(0), "{}\n{}", done.stdout, done.stderr);
+        done.stdout
+    };
+    let before = datasets(&config);
+    let told = rebuild(&["--dry-run"]);
+    assert!(told.contains("to be restored"), "{told}");
+    assert_eq!(datasets(&config), before);
+    let told = rebuild(&[]);
+    for path in [flipped, deleted, quarantine] {
+        assert!(
+            told.contains(&format!("restored: {}\n", path.display())),
+            "{told}"
+        );
+    }
+    assert_eq!(datasets(&config), whole);
+    assert_eq!(verify(&config).0, Some(0));
+    assert!(sha256sum(&config));
+    let report: Value = serde_json::from_str(&rebuild(&["--json"])).unwrap();
+    let counts = |key: &str| -> u64 {
+        let markets = report["markets"].as_array().unwrap();
+        markets.iter().map(|market| market[key].as_u64().unwrap()).sum()
+    };
+    assert_eq!(counts("identical"), whole.len() as u64, "{report}");
+
+    // Without the archive only a backup helps, and that is what it says.
+    fs::remove_dir_all(config.data_dir.join(".krx/archive")).unwrap();
+    fs::remove_file(config.data_dir.join(trades[0])).unwrap();
+    let lost = run(&config, &["rebuild", date]);
+    assert_eq!(lost.code, Some(65), "{}", lost.stdout);
+    assert!(
+        lost.stderr.contains("restore them from a backup"),
+        "{}",
+        lost.stderr
+    );
+    assert!(
+        lost.stdout.contains("the archive begins at frame "),
+        "{}",
+        lost.stdout
+    );
+}
+
+#[test]
+fn exit_codes_tell_what_is_wrong_with_the_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = RecorderConfig::new(folder.path(), "ws://127.0.0.1:9");
+    let call = |arguments: &[&str]| {
+        let mut command = Program::Recorder.command().unwrap();
+        command.args(arguments);
+        Finished::run("krx-recorder", &mut command, folder.path(), COMMAND_MAX).unwrap()
+    };
+    assert_eq!(call(&["verify"]).code, Some(64), "neither a file nor a directory");
+    assert_eq!(run(&config, &["verify", "yesterday"]).code, Some(64));
+    assert_eq!(run(&config, &["rebuild"]).code, Some(64), "no date");
+    assert_eq!(
+        run(&config, &["rebuild", "2026-11-20", "--market", "../x"]).code,
+        Some(64)
+    );
+    for arguments in [&["verify"][..], &["rebuild", "2026-11-20"]] {
+        let done = run(&config, arguments);
+        assert_eq!(done.code, Some(74), "{}", done.stderr);
+        assert!(!config.data_dir.exists(), "a mistyped directory is not made");
+    }
+    fs::create_dir(&config.data_dir).unwrap();
+    let done = run(&config, &["verify", "2026-11-20"]);
+    assert_eq!(
+        (done.code, done.stdout.as_str()),
+        (Some(0), "2026-11-20: nothing is recorded\n")
+    );
+    let data = krx_store::DataDir::new(&config.data_dir);
+    let held = krx_store::DataDirLock::take(&data).unwrap();
+    fs::create_dir_all(data.journal(&"KOSPI".parse().unwrap())).unwrap();
+    let name = krx_store::layout::SegmentName {
+        number: 1,
+        date: "2026-11-20".parse().unwrap(),
+        first_frame: 1,
+    };
+    fs::write(data.journal(&"KOSPI".parse().unwrap()).join(name.to_string()), "").unwrap();
+    assert_eq!(
+        run(&config, &["rebuild", "2026-11-20"]).code,
+        Some(75),
+        "a recorder is at work on it"
+    );
+    drop(held);
+}
