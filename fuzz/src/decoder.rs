@@ -10,7 +10,10 @@ use crate::members::Members;
 
 const GOOD: &str = r#"{"isuSrtCd":"000210","trdPrc":"81000","trdVol":"5","trdTm":"14340400"}"#;
 
-/// Decodes the bytes by themselves, and as a record between two good ones.
+/// Longer bytes are no value of a record that says anything new.
+const VALUE_MAX: usize = 64;
+
+/// Decodes the bytes by themselves, as a record between two good ones, and as a value of each key.
 ///
 /// # Panics
 /// When something does not hold.
@@ -27,6 +30,26 @@ pub fn check(data: &[u8]) {
             if matches!(reject.reason, Reason::TrailingBytes | Reason::TooManyRecords))
     });
     assert!(closed_early || good(outcomes.last()), "the record behind is lost");
+    if data.len() <= VALUE_MAX {
+        check_frame(&frame_of_values(data));
+    }
+}
+
+/// A record for each of the keys, and one for an unknown key, with `value` there and good values elsewhere.
+fn frame_of_values(value: &[u8]) -> Vec<u8> {
+    let good = [&b"\"000210\""[..], b"81000", b"5", b"\"14340400\"", b"null"];
+    let mut frame = b"[".to_vec();
+    for changed in 0..good.len() {
+        frame.extend(if changed == 0 { &b"{"[..] } else { b",{" });
+        for (index, key) in KEYS.into_iter().chain(["extra"]).enumerate() {
+            let separator = if index == 0 { "" } else { "," };
+            frame.extend(format!("{separator}\"{key}\":").as_bytes());
+            frame.extend(if index == changed { value } else { good[index] });
+        }
+        frame.push(b'}');
+    }
+    frame.push(b']');
+    frame
 }
 
 /// The values of [`GOOD`].
