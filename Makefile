@@ -4,8 +4,10 @@ SHELL := /bin/bash
 CARGO ?= cargo
 FRAMES := target/bench/frames.jsonl
 FRAMES_RECORDS ?= 2000000
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?=
 
-.PHONY: help build demo test test-rust test-readers check bench bench-peers frames
+.PHONY: help build demo test test-rust test-readers check fuzz bench bench-peers frames
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,10 +30,13 @@ test-readers: build ## DuckDB, pandas, polars and pyarrow read what is recorded,
 
 check: ## what CI runs before the tests: formatting, lints, documentation, dependencies
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps --document-private-items
-	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline check licenses bans sources; \
-	else echo "cargo-deny is not installed: dependencies not checked (cargo install cargo-deny)"; fi
+	CARGO='$(CARGO)' scripts/check-dependencies.sh
+
+fuzz: ## look for inputs that break a parser: a minute for each, or FUZZ_SECONDS, of all or FUZZ_TARGETS
+	scripts/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 frames: $(FRAMES) ## write the frames file that the benchmarks read
 

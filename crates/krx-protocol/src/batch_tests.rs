@@ -168,6 +168,10 @@ fn one_bad_record_never_costs_its_neighbours() {
             Reason::Sign,
         ),
         (
+            r#"{"isuSrtCd":"1","trdPrc":-0,"trdVol":"5","trdTm":"0"}"#,
+            Reason::Sign,
+        ),
+        (
             r#"{"isuSrtCd":"1","trdPrc":"+8","trdVol":"5","trdTm":"0"}"#,
             Reason::Sign,
         ),

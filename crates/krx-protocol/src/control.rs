@@ -50,10 +50,8 @@ impl Control {
     pub fn classify(text: &[u8]) -> Option<Self> {
         let members: Members = match serde_json::from_slice(text) {
             Ok(members) => members,
-            // Valid JSON whose members are doubled or of odd types is still an object.
-            Err(error) if error.is_data() && text.trim_ascii_start().starts_with(b"{") => {
-                return Some(Self::Unknown);
-            }
+            // Valid JSON whose members are doubled is still an object; what follows a doubled one was not read yet.
+            Err(error) if error.is_data() && is_object(text) => return Some(Self::Unknown),
             Err(_) => return None,
         };
         if !text.trim_ascii_start().starts_with(b"{") {
@@ -69,6 +67,10 @@ impl Control {
             },
         )
     }
+}
+
+fn is_object(text: &[u8]) -> bool {
+    text.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(text).is_ok()
 }
 
 impl ServerError {
@@ -115,6 +117,8 @@ mod tests {
             ),
             (r#"{"hello":1}"#, Some(Control::Unknown)),
             (r#"{"method":5,"method":6}"#, Some(Control::Unknown)),
+            (r#"{"method":5,"method":6"#, None),
+            (r#"{"result":5,"result":6]}"#, None),
             ("[]", None),
             ("null", None),
             ("{", None),

@@ -12,8 +12,8 @@ use crate::reason::Reason;
 pub(crate) fn integer(node: &Node<'_>) -> Result<i64, Reason> {
     match node {
         Node::String(text) => digits(text.as_bytes()),
-        Node::Static(StaticNode::I64(value)) if *value >= 0 => Ok(*value),
         Node::Static(StaticNode::U64(value)) => i64::try_from(*value).map_err(|_| Reason::Overflow),
+        // simd-json gives every number without a sign as `U64`: this one has a sign, were it that of `-0`.
         Node::Static(StaticNode::I64(_)) => Err(Reason::Sign),
         Node::Static(StaticNode::F64(_)) => Err(Reason::Fraction),
         Node::Static(StaticNode::Null) => Err(Reason::NullValue),
@@ -90,6 +90,7 @@ mod tests {
         assert_eq!(text(" 5"), Err(Reason::NotAnInteger));
         assert_eq!(text("5원"), Err(Reason::NotAnInteger));
         assert_eq!(integer(&Node::Static(StaticNode::I64(-5))), Err(Reason::Sign));
+        assert_eq!(integer(&Node::Static(StaticNode::I64(0))), Err(Reason::Sign));
         assert_eq!(
             integer(&Node::Static(StaticNode::U64(u64::MAX))),
             Err(Reason::Overflow)
