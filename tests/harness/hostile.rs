@@ -55,7 +55,8 @@ pub struct HostileServer {
 #[derive(Debug, Default)]
 struct Shared {
     stopped: AtomicBool,
-    accepted: Mutex<Vec<(Instant, TcpStream)>>,
+    /// When each was accepted; and its socket, as long as somebody serves it.
+    accepted: Mutex<Vec<(Instant, Option<TcpStream>)>>,
 }
 
 impl HostileServer {
@@ -77,11 +78,15 @@ impl HostileServer {
                 let Ok(clone) = stream.try_clone() else { break };
                 let index = {
                     let mut accepted = ours.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-                    accepted.push((Instant::now(), clone));
+                    accepted.push((Instant::now(), Some(clone)));
                     accepted.len() - 1
                 };
-                let serve = Arc::clone(&serve);
-                threads.push(thread::spawn(move || serve(index, stream)));
+                let (ours, serve) = (Arc::clone(&ours), Arc::clone(&serve));
+                threads.push(thread::spawn(move || {
+                    serve(index, stream);
+                    // Only now, with no handle left, does the client see the end.
+                    ours.accepted.lock().unwrap_or_else(PoisonError::into_inner)[index].1 = None;
+                }));
             }
             for thread in threads {
                 let _ = thread.join();
@@ -116,7 +121,7 @@ impl Drop for HostileServer {
             .accepted
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        for (_, stream) in accepted.iter() {
+        for stream in accepted.iter().filter_map(|(_, stream)| stream.as_ref()) {
             let _ = stream.shutdown(Shutdown::Both);
         }
         drop(accepted);

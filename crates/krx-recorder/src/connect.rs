@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::client::Response;
 use tokio_tungstenite::tungstenite::http::header::{LOCATION, RETRY_AFTER, SEC_WEBSOCKET_EXTENSIONS};
 use tokio_tungstenite::tungstenite::http::{HeaderName, StatusCode, Uri};
@@ -166,6 +167,10 @@ fn from_tungstenite(error: &tungstenite::Error) -> ConnectFailure {
     match error {
         tungstenite::Error::Http(response) => from_http(response),
         tungstenite::Error::Io(error) => ConnectFailure::unreachable(error.to_string()),
+        // A gateway that has nothing behind it ends the connection without a word.
+        tungstenite::Error::Protocol(ProtocolError::HandshakeIncomplete) => {
+            ConnectFailure::unreachable(error.to_string())
+        }
         other => ConnectFailure::new(GapReason::Protocol, other.to_string()),
     }
 }
