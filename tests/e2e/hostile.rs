@@ -816,26 +816,30 @@ fn i6_a_flood_on_one_feed_does_not_starve_the_other() {
     let flooding = Arc::new(std::sync::Barrier::new(2));
     let (tell, told) = channel();
     let tell = Mutex::new(tell);
-    let server = HostileServer::start(move |_, tcp| {
+    let server = HostileServer::start(move |index, tcp| {
         let tell = tell.lock().unwrap().clone();
         let serve = || -> io::Result<()> {
             let mut peer = Peer::plain(tcp)?;
             let path = peer.begin_at()?;
+            if index > 1 {
+                // The flood is over, and its feed is back.
+                return peer.live();
+            }
             if path == "/ws_kdq" {
                 peer.send(&frame(TEXT_BEGINS, b"["))?;
                 flooding.wait();
                 return peer.flood(&frame(CONTINUES, b"").repeat(50_000), Duration::ZERO);
             }
             flooding.wait();
-            let mut longest = Duration::ZERO;
+            let mut taken = Vec::new();
             for _ in 0..MESSAGES {
                 let sent = Instant::now();
                 peer.send(&frame(TEXT, batch(&["000001"]).as_bytes()))?;
                 peer.delivered()?;
-                longest = longest.max(sent.elapsed());
+                taken.push(sent.elapsed());
                 thread::sleep(Duration::from_millis(5));
             }
-            let _ = tell.send(longest);
+            let _ = tell.send(taken);
             peer.live()
         };
         let _ = serve();
@@ -847,9 +851,12 @@ fn i6_a_flood_on_one_feed_does_not_starve_the_other() {
         ..recorder_config(folder.path(), &format!("ws://127.0.0.1:{}", server.port))
     };
     let mut recorder = config.start().unwrap();
-    let longest = told.recv_timeout(LIMIT).unwrap();
-    println!("a message and its pong took at most {longest:?} beside the flood");
-    assert!(longest < Duration::from_millis(500), "{longest:?}");
+    let mut taken = told.recv_timeout(LIMIT).unwrap();
+    taken.sort_unstable();
+    // Half of them, since a single one may also wait for a machine under load.
+    let (median, longest) = (taken[MESSAGES / 2], taken[MESSAGES - 1]);
+    println!("beside the flood a message and its pong took {median:?}, at most {longest:?}");
+    assert!(median < Duration::from_millis(100), "{median:?}");
     recorder.wait_for_log("did not end within 5s", 1, LIMIT).unwrap();
     assert!(recorder.process.memory_peak_bytes().unwrap() < PEAK_BYTES_MAX);
     recorder.stop().unwrap();
