@@ -10,6 +10,7 @@
 //! on loopback, and every child is ended by its own process number.
 
 pub mod expected;
+pub mod hostile;
 pub mod ledger;
 pub mod oracle;
 pub mod process;

@@ -1,8 +1,10 @@
 //! Messages that are an object instead of an array of trades: reply, error, heartbeat or push, by their members.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// What an object message is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,22 +35,45 @@ pub struct ServerError {
 pub enum Refusal {
     /// The key or the terminal is refused: trying again soon is hammering.
     Key,
-    /// The server asks for a new connection, or is in trouble of its own.
-    Retry,
+    /// The server asks for a new connection, shortly.
+    Reconnect,
+    /// Nothing: the server is in trouble of its own, or one request was wrong.
+    Nothing,
 }
 
+/// Members as they were sent, since their size is the sender's choice: parsed into values, a megabyte would be twenty.
 #[derive(Deserialize)]
-struct Members {
-    method: Option<Value>,
-    error: Option<Value>,
+struct Members<'a> {
+    #[serde(borrow)]
+    method: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
     result: Option<IgnoredAny>,
+}
+
+#[derive(Default, Deserialize)]
+struct ErrorMembers<'a> {
+    #[serde(borrow)]
+    code: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+}
+
+/// A JSON string's text.
+fn string_of(value: &RawValue) -> Option<Cow<'_, str>> {
+    /// So that an escaped string is unescaped, and a plain one borrowed.
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    serde_json::from_str::<Text<'_>>(value.get())
+        .ok()
+        .map(|text| text.0)
 }
 
 impl Control {
     /// Tells what an object message is; `None` when `text` is no JSON object.
     #[must_use]
     pub fn classify(text: &[u8]) -> Option<Self> {
-        let members: Members = match serde_json::from_slice(text) {
+        let members: Members<'_> = match serde_json::from_slice(text) {
             Ok(members) => members,
             // Valid JSON whose members are doubled is still an object; what follows a doubled one was not read yet.
             Err(error) if error.is_data() && is_object(text) => return Some(Self::Unknown),
@@ -57,15 +82,14 @@ impl Control {
         if !text.trim_ascii_start().starts_with(b"{") {
             return None;
         }
-        Some(
-            match (members.method.as_ref().and_then(Value::as_str), members.error) {
-                (Some("heartbeat"), _) => Self::Heartbeat,
-                (Some("push"), _) => Self::Push,
-                (_, Some(error)) => Self::Error(ServerError::from_value(&error)),
-                (_, None) if members.result.is_some() => Self::Reply,
-                _ => Self::Unknown,
-            },
-        )
+        let method = members.method.and_then(string_of);
+        Some(match (method.as_deref(), members.error) {
+            (Some("heartbeat"), _) => Self::Heartbeat,
+            (Some("push"), _) => Self::Push,
+            (_, Some(error)) => Self::Error(ServerError::from_raw(error)),
+            (_, None) if members.result.is_some() => Self::Reply,
+            _ => Self::Unknown,
+        })
     }
 }
 
@@ -74,24 +98,32 @@ fn is_object(text: &[u8]) -> bool {
 }
 
 impl ServerError {
-    fn from_value(error: &Value) -> Self {
-        let code = match &error["code"] {
-            Value::String(text) => text.parse().unwrap_or(0),
-            other => other.as_i64().unwrap_or(0),
+    fn from_raw(error: &RawValue) -> Self {
+        // What is no object, or has a member twice, still is an error, and says what it says.
+        let members: ErrorMembers<'_> = match error.get() {
+            // serde would take an array's elements for members.
+            text if text.starts_with('{') => serde_json::from_str(text).unwrap_or_default(),
+            _ => ErrorMembers::default(),
         };
-        let message = error["message"]
-            .as_str()
-            .map_or_else(|| error.to_string(), str::to_owned);
-        Self { code, message }
+        let code = members.code.and_then(|code| match string_of(code) {
+            Some(text) => text.trim().parse().ok(),
+            None => code.get().parse().ok(),
+        });
+        let message = members.message.and_then(string_of);
+        Self {
+            code: code.unwrap_or(0),
+            message: message.map_or_else(|| error.get().to_owned(), Cow::into_owned),
+        }
     }
 
     /// What the code asks of us, after the guide's error table: 10070 and 13001 (customer data do not match) and
-    /// 13003 (terminated terminal) refuse the key; all others are worth another try.
+    /// 13003 (terminated terminal) refuse the key; 13004 says to connect anew shortly.
     #[must_use]
     pub fn refusal(&self) -> Refusal {
         match self.code {
             10_070 | 13_001 | 13_003 => Refusal::Key,
-            _ => Refusal::Retry,
+            13_004 => Refusal::Reconnect,
+            _ => Refusal::Nothing,
         }
     }
 }
@@ -139,7 +171,7 @@ mod tests {
             (error.code, error.message.as_str()),
             (47, "정상적인 JSON-RPC 형식이 아닙니다")
         );
-        assert_eq!(error.refusal(), Refusal::Retry);
+        assert_eq!(error.refusal(), Refusal::Nothing);
         for code in [10_070, 13_001, 13_003] {
             assert_eq!(
                 ServerError {
@@ -153,7 +185,52 @@ mod tests {
         let Some(Control::Error(error)) = Control::classify(br#"{"error":{"code":"13004"}}"#) else {
             panic!("an error")
         };
-        assert_eq!(error.code, 13_004);
+        assert_eq!((error.code, error.refusal()), (13_004, Refusal::Reconnect));
+    }
+
+    #[test]
+    fn errors_of_every_shape_are_errors() {
+        let cases = [
+            (r#"{"error":"no"}"#, 0, "\"no\""),
+            (r#"{"error":[1, 2]}"#, 0, "[1, 2]"),
+            (r#"{"error":{"code":13004.0}}"#, 0, r#"{"code":13004.0}"#),
+            (
+                r#"{"error":{"code":99999999999999999999}}"#,
+                0,
+                r#"{"code":99999999999999999999}"#,
+            ),
+            (
+                r#"{"error":{"code":" 47 ","message":7}}"#,
+                47,
+                r#"{"code":" 47 ","message":7}"#,
+            ),
+            (r#"{"error":{"code":1,"code":2}}"#, 0, r#"{"code":1,"code":2}"#),
+            (r#"{"error":{"code":5,"message":"\u0041\n"}}"#, 5, "A\n"),
+            (
+                r#"{"id":null,"error":{"code":-1,"message":"","data":[[]]}}"#,
+                -1,
+                "",
+            ),
+        ];
+        for (text, code, message) in cases {
+            let expected = ServerError {
+                code,
+                message: message.to_owned(),
+            };
+            assert_eq!(
+                Control::classify(text.as_bytes()),
+                Some(Control::Error(expected)),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            Control::classify(br#"{"error":null,"result":1}"#),
+            Some(Control::Reply)
+        );
+        assert_eq!(
+            Control::classify(br#"{"method":"\u0068eartbeat"}"#),
+            Some(Control::Heartbeat)
+        );
     }
 
     #[test]

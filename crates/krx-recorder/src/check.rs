@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use krx_protocol::{Control, Refusal};
 use krx_store::journal::GapReason;
 use krx_store::{DataDir, DataDirLock, Moment, StoreError};
 use serde::Serialize;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::config::{Config, FeedConfig};
 use crate::connect;
@@ -127,29 +127,38 @@ fn disk(data_dir: &Path) -> Result<String, Failure> {
 async fn endpoint(config: &Config, feed: &FeedConfig, key: &ApiKey) -> Result<String, Failure> {
     let market = feed.market.to_string();
     let init = key.init_request(&config.member_name);
-    let mut connection = connect::connect(&feed.url, &init, config.connection.connect_timeout)
+    let mut connection = connect::connect(&feed.url, &init, &config.connection)
         .await
         .map_err(|failure| match failure.reason {
             GapReason::Refused => Failure::KeyRefused {
                 market: market.clone(),
                 words: failure.detail,
             },
+            GapReason::Tls => Failure::Unavailable(format!(
+                "{} is not trusted: {}; check koscom.base_url, and this machine's certificates and clock",
+                feed.url, failure.detail
+            )),
+            GapReason::Throttled | GapReason::Unavailable => Failure::Unavailable(format!(
+                "{} takes no connection for now: {}; try again later",
+                feed.url, failure.detail
+            )),
             _ => Failure::Unavailable(format!(
                 "{} cannot be reached: {}; check koscom.base_url and the network",
                 feed.url, failure.detail
             )),
         })?;
-    let answer = tokio::time::timeout(ANSWER_WAIT, connection.next()).await;
+    let answer = tokio::time::timeout(ANSWER_WAIT, answer(&mut connection)).await;
     let _ = tokio::time::timeout(ANSWER_WAIT, connection.close(None)).await;
     match answer {
         Ok(Some(Ok(Message::Text(text)))) => match Control::classify(text.as_bytes()) {
             Some(Control::Error(error)) if error.refusal() == Refusal::Key => Err(Failure::KeyRefused {
                 market,
-                words: format!("error {}: {}", error.code, error.message),
+                words: init.plain(&format!("error {}: {}", error.code, error.message)),
             }),
             Some(Control::Error(error)) => Err(Failure::Unavailable(format!(
-                "{} answers with error {}: {}",
-                feed.url, error.code, error.message
+                "{} answers with {}",
+                feed.url,
+                init.plain(&format!("error {}: {}", error.code, error.message))
             ))),
             _ => Ok(format!("{} answers", feed.url)),
         },
@@ -161,5 +170,17 @@ async fn endpoint(config: &Config, feed: &FeedConfig, key: &ApiKey) -> Result<St
             "{} accepts the connection, and says nothing yet",
             feed.url
         )),
+    }
+}
+
+/// The first message that is no ping or pong: those say nothing of the key.
+async fn answer(
+    messages: &mut (impl Stream<Item = tungstenite::Result<Message>> + Unpin),
+) -> Option<tungstenite::Result<Message>> {
+    loop {
+        match messages.next().await {
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            other => return other,
+        }
     }
 }

@@ -1,31 +1,30 @@
 //! One market's feed: connect, read, stamp, queue; and again, for as long as the schedule wants it.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::{SinkExt, Stream, StreamExt};
+use futures_util::{FutureExt, SinkExt, Stream, StreamExt};
 use krx_protocol::{Control, Refusal};
 use krx_store::journal::GapReason;
 use krx_store::{Event, Moment};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::task::consume_budget;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{self, Bytes, Message};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use crate::backoff::Backoff;
+use crate::backoff::{Asked, Attempt, Backoff, Next};
 use crate::config::{ConnectionConfig, FeedConfig};
 use crate::connect::{self, Connection};
 use crate::key::InitRequest;
+use crate::pace::{ControlPace, LinePace};
 use crate::queue::{JournalStopped, Queue};
 use crate::schedule::{Hours, Schedule};
-
-/// Refusals in a row, before any session was accepted, after which the key must be taken for wrong.
-const REFUSALS_MAX: u32 = 2;
-
-/// The least wait after a refusal while the key may still be wrong, and after one of a key that was good before.
-const REFUSED_FIRST_WAIT: Duration = Duration::from_secs(2);
-const REFUSED_WAIT: Duration = Duration::from_secs(60);
+use crate::silence::{Pings, Silence};
+pub use crate::standing::{FeedState, FeedStatus};
 
 /// How long a closing connection is waited for.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -33,56 +32,8 @@ const GOODBYE: Duration = Duration::from_millis(500);
 /// The longest sleep until an opening: the clock may be set, and the machine suspended, meanwhile.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
 
-/// Where a feed stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum FeedState {
-    /// The schedule wants no connection now.
-    Waiting,
-    /// No session, but one is being sought.
-    Connecting,
-    /// A session is open.
-    Live,
-    /// The feed has ended.
-    Ended,
-}
-
-impl FeedState {
-    const ALL: [Self; 4] = [Self::Waiting, Self::Connecting, Self::Live, Self::Ended];
-
-    /// The word in status and logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Connecting => "connecting",
-            Self::Live => "live",
-            Self::Ended => "ended",
-        }
-    }
-}
-
-/// What others see of a feed.
-#[derive(Debug, Default)]
-pub struct FeedStatus {
-    state: AtomicU8,
-    /// When the last frame was read, µs since the Unix epoch; 0 before the first.
-    pub last_frame_us: AtomicI64,
-    /// Sessions opened since the start.
-    pub sessions: AtomicU32,
-}
-
-impl FeedStatus {
-    /// Where the feed stands.
-    #[must_use]
-    pub fn state(&self) -> FeedState {
-        FeedState::ALL[usize::from(self.state.load(Relaxed)).min(FeedState::ALL.len() - 1)]
-    }
-
-    fn set(&self, state: FeedState) {
-        self.state.store(state as u8, Relaxed);
-    }
-}
+/// How often silence and the schedule are looked at.
+const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What a feed works with.
 #[derive(Clone, Debug)]
@@ -118,13 +69,35 @@ pub enum FeedEnd {
     JournalStopped,
 }
 
-/// How a session ended.
-#[derive(Debug)]
-struct SessionEnd {
+/// How a session ended, or why there was none.
+#[derive(Debug, PartialEq, Eq)]
+struct End {
     reason: GapReason,
+    /// Fit for logs, ledger and status.
     detail: String,
-    /// Whether it brought any data.
-    data: bool,
+    asked: Asked,
+}
+
+impl End {
+    fn new(reason: GapReason, detail: impl Into<String>) -> Self {
+        Self {
+            reason,
+            detail: detail.into(),
+            asked: Asked::Nothing,
+        }
+    }
+
+    fn stop() -> Self {
+        Self::new(GapReason::Shutdown, "the recorder stops")
+    }
+}
+
+/// An attempt that is over.
+#[derive(Debug)]
+struct Ended {
+    end: End,
+    /// How long the session lasted, if it brought data.
+    data_for: Option<Duration>,
 }
 
 impl Feed {
@@ -137,9 +110,14 @@ impl Feed {
 
     async fn supervise(&self, stop: &mut watch::Receiver<bool>) -> Result<FeedEnd, JournalStopped> {
         let mut backoff = Backoff::new(self.connection.backoff_initial, self.connection.backoff_max);
-        let mut refusals = 0;
+        let mut between = FeedState::Connecting;
+        let mut hours_open = false;
         loop {
             if let Hours::ClosedUntil(opening) = self.schedule.at(Moment::now()) {
+                // Also when the close found no session: then the ledger's gap ends here.
+                if std::mem::take(&mut hours_open) {
+                    self.queue.event(Event::SessionEnd).await?;
+                }
                 if self.until_close && self.schedule.over_until(Moment::now()).is_some() {
                     return Ok(FeedEnd::Closed);
                 }
@@ -148,30 +126,32 @@ impl Feed {
                 if stopped_within(left.min(SLEEP_MAX), stop).await {
                     return Ok(FeedEnd::Stopped);
                 }
+                between = FeedState::Connecting;
                 continue;
             }
-            self.status.set(FeedState::Connecting);
-            let end = self.session(stop).await?;
+            hours_open = true;
+            self.status.set(between);
+            let Ended { end, data_for } = self.session(stop).await?;
             if *stop.borrow() {
                 return Ok(FeedEnd::Stopped);
             }
-            if end.data {
-                backoff.reset();
-                refusals = 0;
+            if self.schedule.at(Moment::now()) != Hours::Open {
+                continue;
             }
-            let mut wait = backoff.next(fastrand::f64());
-            if end.reason == GapReason::Refused {
-                refusals += 1;
-                let accepted = self.accepted.load(Relaxed);
-                if refusals >= REFUSALS_MAX && !accepted {
-                    return Ok(FeedEnd::Refused(end.detail));
-                }
-                wait = if accepted {
-                    REFUSED_WAIT
-                } else {
-                    REFUSED_FIRST_WAIT
-                };
-            }
+            let attempt = Attempt {
+                data_for,
+                asked: end.asked,
+            };
+            let Next::After(wait) = backoff.next(attempt, self.accepted.load(Relaxed), fastrand::f64())
+            else {
+                return Ok(FeedEnd::Refused(end.detail));
+            };
+            between = match end.asked {
+                Asked::OtherKey => FeedState::Refused,
+                Asked::Nothing | Asked::Reconnect | Asked::Patience(_) => FeedState::Connecting,
+            };
+            self.status.set(between);
+            debug!(market = self.config.market.as_str(), ?wait, asked = ?end.asked, "connecting again after a wait");
             if stopped_within(wait, stop).await {
                 return Ok(FeedEnd::Stopped);
             }
@@ -179,173 +159,217 @@ impl Feed {
     }
 
     /// One attempt, and the session that comes of it.
-    async fn session(&self, stop: &mut watch::Receiver<bool>) -> Result<SessionEnd, JournalStopped> {
+    async fn session(&self, stop: &mut watch::Receiver<bool>) -> Result<Ended, JournalStopped> {
         let market = self.config.market.as_str();
-        let connecting = connect::connect(&self.config.url, &self.init, self.connection.connect_timeout);
+        let connecting = connect::connect(&self.config.url, &self.init, &self.connection);
         let connected = tokio::select! {
             connected = connecting => connected,
-            () = stopped(stop) => return Ok(SessionEnd { reason: GapReason::Shutdown, detail: String::new(), data: false }),
+            () = stopped(stop) => return Ok(Ended { end: End::stop(), data_for: None }),
         };
         let mut connection = match connected {
             Ok(connection) => connection,
             Err(failure) => {
-                warn!(market, url = %self.config.url, reason = failure.reason.as_str(), detail = failure.detail, "not connected");
-                let (reason, detail) = (failure.reason, failure.detail);
-                self.queue
-                    .event(Event::ConnectFailed {
-                        reason,
-                        detail: detail.clone(),
-                    })
-                    .await?;
-                return Ok(SessionEnd {
-                    reason,
-                    detail,
-                    data: false,
-                });
+                let end = End {
+                    reason: failure.reason,
+                    detail: failure.detail,
+                    asked: failure.asked,
+                };
+                warn!(market, url = %self.config.url, reason = end.reason.as_str(), detail = end.detail, "not connected");
+                self.status.note(end.reason, &end.detail);
+                let event = Event::ConnectFailed {
+                    reason: end.reason,
+                    detail: end.detail.clone(),
+                };
+                self.queue.event(event).await?;
+                return Ok(Ended { end, data_for: None });
             }
         };
-        self.queue
-            .event(Event::Connected {
-                url: self.config.url.to_string(),
-            })
-            .await?;
+        let event = Event::Connected {
+            url: self.config.url.to_string(),
+        };
+        self.queue.event(event).await?;
         self.status.sessions.fetch_add(1, Relaxed);
         self.status.set(FeedState::Live);
         info!(market, url = %self.config.url, "connected");
 
-        let end = self.read(&mut connection, stop).await?;
-        if matches!(end.reason, GapReason::Shutdown) {
-            // The server is told, but not waited for: it has nothing more that we would take.
-            let _ = timeout(GOODBYE, connection.close(None)).await;
+        let begun = Instant::now();
+        let (end, data) = self.read(&mut connection, stop).await?;
+        let data_for = data.then(|| begun.elapsed());
+        match end.reason {
+            GapReason::Shutdown => info!(market, "disconnected"),
+            reason => {
+                warn!(
+                    market,
+                    reason = reason.as_str(),
+                    detail = end.detail,
+                    "disconnected"
+                );
+                self.status.note(reason, &end.detail);
+            }
         }
-        let closed = self.schedule.at(Moment::now()) != Hours::Open;
         let event = Event::Disconnected {
             reason: end.reason,
             detail: end.detail.clone(),
         };
         self.queue.event(event).await?;
-        if closed {
-            self.queue.event(Event::SessionEnd).await?;
-        }
-        match end.reason {
-            GapReason::Shutdown => info!(market, "disconnected"),
-            reason => warn!(
-                market,
-                reason = reason.as_str(),
-                detail = end.detail,
-                "disconnected"
-            ),
-        }
-        Ok(end)
+        say_goodbye(&mut connection, end.reason).await;
+        Ok(Ended { end, data_for })
     }
 
-    /// Reads until the session ends.
+    /// Reads until the session ends; why it did, and whether it brought any data.
     async fn read(
         &self,
         connection: &mut Connection,
         stop: &mut watch::Receiver<bool>,
-    ) -> Result<SessionEnd, JournalStopped> {
+    ) -> Result<(End, bool), JournalStopped> {
         let mut reader = Reader {
             market: self.config.market.as_str(),
+            init: &self.init,
             queue: &self.queue,
             status: &self.status,
             accepted: &self.accepted,
             data: false,
+            error_lines: LinePace::default(),
         };
-        let (mut heard, mut last_data) = (Instant::now(), Instant::now());
-        let mut watchdog = interval_at(Instant::now() + WATCH_INTERVAL, WATCH_INTERVAL);
-        let mut heartbeat = interval_at(
-            Instant::now() + self.connection.heartbeat_interval,
-            self.connection.heartbeat_interval,
-        );
+        let begun = Instant::now();
+        let mut silence = Silence::new(self.connection.stall_timeout, begun);
+        let (mut pings, mut controls) = (Pings::default(), ControlPace::new(begun));
+        let (mut unflushed, mut paused_until) = (false, None);
+        let heartbeat_interval = self.connection.heartbeat_interval;
+        let mut watchdog = interval_at(begun + WATCH_INTERVAL, WATCH_INTERVAL);
+        let mut heartbeat = interval_at(begun + heartbeat_interval, heartbeat_interval);
         watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let end = loop {
             // Every branch may be dropped half-way when another is ready, so each waits for one thing only, and a
             // message that was read is queued behind the select: there it cannot be lost, however long the queue is
             // full. Messages come last: a socket that is never empty must not keep a stop waiting.
+            let mut messages = Flushing {
+                connection,
+                unflushed: &mut unflushed,
+            };
             let (at, message) = tokio::select! {
                 biased;
-                () = stopped(stop) => break (GapReason::Shutdown, "the recorder stops".to_owned()),
-                _ = heartbeat.tick() => match self.send_heartbeat(connection).await {
-                    Ok(()) => continue,
-                    Err(end) => break end,
-                },
-                _ = watchdog.tick() => match self.look_at_the_clock(heard, last_data) {
+                () = stopped(stop) => break End::stop(),
+                _ = heartbeat.tick() => {
+                    buffer_heartbeat(connection, pings.next_payload());
+                    unflushed = true;
+                    continue;
+                }
+                _ = watchdog.tick() => match self.look_at_the_clock(&mut silence, connection) {
                     None => continue,
                     Some(end) => break end,
                 },
-                message = next_message(connection, Moment::now) => message,
+                message = next_message(&mut messages, paused_until, Moment::now) => message,
             };
+            paused_until = None;
             match reader.take(at, message).await? {
-                Read::Data => (heard, last_data) = (Instant::now(), Instant::now()),
-                Read::Other => heard = Instant::now(),
-                Read::End(reason, detail) => break (reason, detail),
+                Read::Data => silence.data(Instant::now()),
+                Read::Other => silence.heard(Instant::now()),
+                Read::Control(pong) => {
+                    let now = Instant::now();
+                    if pong.is_some_and(|pong| pings.answered_by(&pong)) {
+                        silence.heard(now);
+                    }
+                    paused_until = controls.take(now);
+                    // What lies in the buffer costs tokio's budget nothing, and would be taken in one go.
+                    consume_budget().await;
+                }
+                Read::End(end) => break end,
             }
         };
-        Ok(SessionEnd {
-            reason: end.0,
-            detail: end.1,
-            data: reader.data,
-        })
+        Ok((end, reader.data))
     }
 
     /// Why the session must end now, if it must: the hours are over, or the server has been silent for too long.
-    fn look_at_the_clock(&self, heard: Instant, last_data: Instant) -> Option<(GapReason, String)> {
+    fn look_at_the_clock(&self, silence: &mut Silence, connection: &Connection) -> Option<End> {
         let now = Moment::now();
         if self.schedule.at(now) != Hours::Open {
-            return Some((GapReason::Shutdown, "the day's hours are over".to_owned()));
+            return Some(End::new(GapReason::Shutdown, "the day's hours are over"));
         }
-        let since = if self.schedule.expects_data(now) {
-            last_data
-        } else {
-            heard
-        };
-        let limit = self.connection.stall_timeout;
-        (since.elapsed() > limit).then(|| (GapReason::Stalled, format!("nothing came for {limit:?}")))
-    }
-
-    /// Koscom's heartbeat, and WebSocket's: a server need not answer the first, but must the second.
-    async fn send_heartbeat(&self, connection: &mut Connection) -> Result<(), (GapReason, String)> {
-        let sending = async {
-            connection.feed(Message::text(krx_protocol::heartbeat())).await?;
-            connection.send(Message::Ping(Bytes::new())).await
-        };
-        match timeout(self.connection.stall_timeout, sending).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err((GapReason::Reset, error.to_string())),
-            Err(_) => Err((GapReason::Stalled, "the server takes no heartbeat".to_owned())),
-        }
+        let open_since = connection.get_ref().message_open_since();
+        let stall = silence.look(Instant::now(), self.schedule.expects_data(now), open_since)?;
+        let words = stall.words(self.connection.stall_timeout);
+        Some(End::new(GapReason::Stalled, words))
     }
 }
 
-/// How often silence and the schedule are looked at.
-const WATCH_INTERVAL: Duration = Duration::from_millis(250);
+/// Puts Koscom's heartbeat and WebSocket's into the send buffer: a server need not answer the first, but must the
+/// second. Nothing waits here. A server that does not read gets none while its buffers are full, so gives no answer;
+/// but as long as data come, that is no reason to stop reading them. What is broken, the reading side finds out, after
+/// all that came before.
+fn buffer_heartbeat(connection: &mut Connection, ping: [u8; 8]) {
+    let heartbeat = Message::text(krx_protocol::heartbeat());
+    for message in [heartbeat, Message::Ping(Bytes::copy_from_slice(&ping))] {
+        let _ = connection.feed(message).now_or_never();
+    }
+}
+
+/// Lets the server know that the session is over; it is not waited for, since it has nothing more that we would take.
+async fn say_goodbye(connection: &mut Connection, reason: GapReason) {
+    let goodbye = async {
+        match reason {
+            // The answer to its close frame lies ready.
+            GapReason::ServerClosed => connection.flush().await,
+            GapReason::Reset => Ok(()),
+            _ => connection.close(None).await,
+        }
+    };
+    let _ = timeout(GOODBYE, goodbye).await;
+}
+
+/// A connection that writes out what is in its send buffer while it reads.
+struct Flushing<'a> {
+    connection: &'a mut Connection,
+    unflushed: &'a mut bool,
+}
+
+impl Stream for Flushing<'_> {
+    type Item = tungstenite::Result<Message>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if *self.unflushed && self.connection.poll_flush_unpin(cx).is_ready() {
+            *self.unflushed = false;
+        }
+        self.connection.poll_next_unpin(cx)
+    }
+}
 
 /// What reading gave.
 #[derive(Debug, PartialEq, Eq)]
 enum Read {
+    /// Data, as far as the first byte tells.
     Data,
+    /// Another message.
     Other,
-    End(GapReason, String),
+    /// A control frame; a pong's payload.
+    Control(Option<Bytes>),
+    /// The session is over.
+    End(End),
 }
 
-/// Waits for a message, and stamps it before anything else is done with it. May be dropped while it waits: nothing
-/// is lost then.
+/// Waits for a message, after a pause if there is to be one, and stamps it before anything else is done with it. May
+/// be dropped while it waits: nothing is lost then.
 async fn next_message(
     messages: &mut (impl Stream<Item = tungstenite::Result<Message>> + Unpin),
+    paused_until: Option<Instant>,
     clock: impl Fn() -> Moment,
 ) -> (Moment, Option<tungstenite::Result<Message>>) {
+    if let Some(resume) = paused_until {
+        sleep_until(resume).await;
+    }
     let message = messages.next().await;
     (clock(), message)
 }
 
 struct Reader<'a> {
     market: &'a str,
+    init: &'a InitRequest,
     queue: &'a Queue,
     status: &'a FeedStatus,
     accepted: &'a AtomicBool,
     data: bool,
+    error_lines: LinePace,
 }
 
 impl Reader<'_> {
@@ -359,19 +383,26 @@ impl Reader<'_> {
             Some(Ok(Message::Text(text))) => text.into(),
             Some(Ok(Message::Binary(bytes))) => bytes,
             Some(Ok(Message::Close(frame))) => {
-                let detail = frame.map_or_else(
-                    || "no close code".to_owned(),
-                    |frame| format!("close code {frame}"),
-                );
-                return Ok(Read::End(GapReason::ServerClosed, detail));
+                let detail = match frame {
+                    None => "no close code".to_owned(),
+                    Some(frame) if frame.reason.is_empty() => format!("close code {}", frame.code),
+                    Some(frame) => format!("close code {}: {}", frame.code, frame.reason),
+                };
+                return Ok(self.end(GapReason::ServerClosed, &detail));
             }
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => return Ok(Read::Other),
-            Some(Err(error)) => return Ok(ended_by(&error)),
-            None => return Ok(Read::End(GapReason::Reset, "the connection ended".to_owned())),
+            Some(Ok(Message::Pong(payload))) => return Ok(Read::Control(Some(payload))),
+            Some(Ok(Message::Ping(_) | Message::Frame(_))) => return Ok(Read::Control(None)),
+            Some(Err(error)) => return Ok(self.end(reason_of(&error), &error.to_string())),
+            None => return Ok(self.end(GapReason::Reset, "the connection ended")),
         };
-        self.queue.frame(at, payload.clone()).await?;
+        // A copy: the payload is a slice of the read buffer, and would keep all of it, however small it is itself.
+        self.queue.frame(at, Bytes::copy_from_slice(&payload)).await?;
         self.status.last_frame_us.store(at.0, Relaxed);
         Ok(self.look_at(&payload))
+    }
+
+    fn end(&self, reason: GapReason, detail: &str) -> Read {
+        Read::End(End::new(reason, self.init.plain(detail)))
     }
 
     /// Tells data from the few messages that concern the connection; those are objects, and data are arrays.
@@ -381,41 +412,61 @@ impl Reader<'_> {
             .strip_prefix(BYTE_ORDER_MARK)
             .unwrap_or(payload)
             .trim_ascii_start();
-        if text.first() != Some(&b'{') {
-            self.data = true;
-            self.accepted.store(true, Relaxed);
-            return Read::Data;
+        match text.first() {
+            None => return Read::Other,
+            Some(b'{') => {}
+            Some(_) => return self.accept(),
         }
         match Control::classify(text) {
-            Some(Control::Error(error)) if error.refusal() == Refusal::Key => {
-                return Read::End(
-                    GapReason::Refused,
-                    format!("error {}: {}", error.code, error.message),
-                );
+            Some(Control::Error(error)) => {
+                let words = || {
+                    self.init
+                        .plain(&format!("error {}: {}", error.code, error.message))
+                };
+                let (reason, asked) = match error.refusal() {
+                    Refusal::Key => (GapReason::Refused, Asked::OtherKey),
+                    Refusal::Reconnect => (GapReason::Reconnect, Asked::Reconnect),
+                    Refusal::Nothing => {
+                        if let Some(kept_back) = self.error_lines.line(Instant::now()) {
+                            let detail = words();
+                            warn!(
+                                market = self.market,
+                                detail, kept_back, "the server reports an error"
+                            );
+                        }
+                        return Read::Other;
+                    }
+                };
+                Read::End(End {
+                    reason,
+                    detail: words(),
+                    asked,
+                })
             }
-            Some(Control::Error(error)) => warn!(
-                market = self.market,
-                code = error.code,
-                message = error.message,
-                "the server reports an error"
-            ),
-            Some(Control::Reply) => self.accepted.store(true, Relaxed),
-            _ => {}
+            // Of the per-issue service, but data all the same.
+            Some(Control::Push) => self.accept(),
+            Some(Control::Reply) => {
+                self.accepted.store(true, Relaxed);
+                Read::Other
+            }
+            Some(Control::Heartbeat | Control::Unknown) | None => Read::Other,
         }
-        Read::Other
+    }
+
+    fn accept(&mut self) -> Read {
+        self.data = true;
+        self.accepted.store(true, Relaxed);
+        Read::Data
     }
 }
 
-fn ended_by(error: &tungstenite::Error) -> Read {
-    let reason = match error {
-        tungstenite::Error::Capacity(_) | tungstenite::Error::Utf8(_) => GapReason::Protocol,
-        tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => {
-            GapReason::Reset
-        }
-        tungstenite::Error::Protocol(_) => GapReason::Protocol,
+fn reason_of(error: &tungstenite::Error) -> GapReason {
+    use tungstenite::error::{Error, ProtocolError};
+    match error {
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => GapReason::Reset,
+        Error::Capacity(_) | Error::Utf8(_) | Error::Protocol(_) => GapReason::Protocol,
         _ => GapReason::Reset,
-    };
-    Read::End(reason, error.to_string())
+    }
 }
 
 /// Waits for the stop; for ever when whoever could ask for it is gone.

@@ -8,13 +8,29 @@ use krx_store::journal::What;
 use super::*;
 use crate::queue::queue;
 
-fn reader<'a>(queue: &'a Queue, status: &'a FeedStatus, accepted: &'a AtomicBool) -> Reader<'a> {
+fn init() -> InitRequest {
+    let sources = crate::key::KeySources {
+        environment: Some("kyz-9".into()),
+        ..Default::default()
+    };
+    let key = crate::key::ApiKey::read(&sources).unwrap();
+    key.init_request("x")
+}
+
+fn reader<'a>(
+    init: &'a InitRequest,
+    queue: &'a Queue,
+    status: &'a FeedStatus,
+    accepted: &'a AtomicBool,
+) -> Reader<'a> {
     Reader {
         market: "KOSPI",
+        init,
         queue,
         status,
         accepted,
         data: false,
+        error_lines: LinePace::default(),
     }
 }
 
@@ -32,8 +48,9 @@ async fn a_frame_is_stamped_when_it_is_read_before_any_other_work_on_it() {
         tick();
         std::task::Poll::Ready(Some(Ok(Message::text("[]"))))
     }));
-    let (at, message) = next_message(&mut messages, || Moment(tick())).await;
-    let read = reader(&queue, &status, &accepted)
+    let (at, message) = next_message(&mut messages, None, || Moment(tick())).await;
+    let init = init();
+    let read = reader(&init, &queue, &status, &accepted)
         .take(at, message)
         .await
         .unwrap();
@@ -54,8 +71,21 @@ async fn a_frame_is_stamped_when_it_is_read_before_any_other_work_on_it() {
 
 #[tokio::test]
 async fn each_message_is_told_from_the_others() {
-    let (queue, _entries) = queue();
-    let key = "error 10070: 고객 정보가 일치하지 않습니다";
+    let ((queue, _entries), init) = (queue(), init());
+    let end = |reason, detail: &str, asked| {
+        Read::End(End {
+            reason,
+            detail: detail.to_owned(),
+            asked,
+        })
+    };
+    let closed = |detail| end(GapReason::ServerClosed, detail, Asked::Nothing);
+    let close = |code: u16, reason: &str| {
+        Message::Close(Some(tungstenite::protocol::CloseFrame {
+            code: code.into(),
+            reason: reason.into(),
+        }))
+    };
     let cases = [
         (Message::text("[]"), Read::Data, true),
         (Message::binary("[]"), Read::Data, true),
@@ -72,20 +102,62 @@ async fn each_message_is_told_from_the_others() {
             false,
         ),
         (
+            Message::text(r#"{"jsonrpc":"2.0","method":"push","params":{"preset":"tick"}}"#),
+            Read::Data,
+            true,
+        ),
+        (Message::text(r#"{"hello":1}"#), Read::Other, false),
+        (Message::text(" \n"), Read::Other, false),
+        (
             Message::text(r#"{"error":{"code":10070,"message":"고객 정보가 일치하지 않습니다"}}"#),
-            Read::End(GapReason::Refused, key.to_owned()),
+            end(
+                GapReason::Refused,
+                "error 10070: 고객 정보가 일치하지 않습니다",
+                Asked::OtherKey,
+            ),
             false,
         ),
-        (Message::Pong(Bytes::new()), Read::Other, false),
         (
-            Message::Close(None),
-            Read::End(GapReason::ServerClosed, "no close code".to_owned()),
+            Message::text(r#"{"error":{"code":13004,"message":"잠시 후 재접속"}}"#),
+            end(
+                GapReason::Reconnect,
+                "error 13004: 잠시 후 재접속",
+                Asked::Reconnect,
+            ),
+            false,
+        ),
+        // What a server says is cut, is one line, and never repeats the key (I7).
+        (
+            Message::text(r#"{"error":{"code":13001,"message":"no\r\nINFO key ky\u0000z-9"}}"#),
+            end(
+                GapReason::Refused,
+                "error 13001: noINFO key (the key)",
+                Asked::OtherKey,
+            ),
+            false,
+        ),
+        (
+            close(4001, &"x".repeat(120)),
+            closed(&format!("close code 4001: {}", "x".repeat(120))),
+            false,
+        ),
+        (close(1001, ""), closed("close code 1001"), false),
+        (
+            close(4002, "a\r\nb\u{1b}[0m"),
+            closed("close code 4002: ab[0m"),
+            false,
+        ),
+        (Message::Close(None), closed("no close code"), false),
+        (Message::Ping(Bytes::new()), Read::Control(None), false),
+        (
+            Message::Pong(Bytes::from_static(b"1")),
+            Read::Control(Some(Bytes::from_static(b"1"))),
             false,
         ),
     ];
     for (message, expected, accepts) in cases {
         let (status, accepted) = (FeedStatus::default(), AtomicBool::new(false));
-        let read = reader(&queue, &status, &accepted)
+        let read = reader(&init, &queue, &status, &accepted)
             .take(Moment::now(), Some(Ok(message)))
             .await
             .unwrap();
@@ -122,15 +194,11 @@ async fn i1_a_full_queue_costs_no_message_whatever_timers_fire_meanwhile() {
             stall_timeout: 30 * second,
             backoff_initial: second,
             backoff_max: second,
+            message_bytes_max: 1 << 20,
         },
         schedule: Schedule::Always,
         until_close: false,
-        init: crate::key::ApiKey::read(&crate::key::KeySources {
-            environment: Some("k".into()),
-            ..Default::default()
-        })
-        .unwrap()
-        .init_request("x"),
+        init: init(),
         queue,
         status: Arc::default(),
         accepted: Arc::default(),

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::config::ConfigError;
+use crate::words;
 
 /// A secret; its `Debug` says nothing.
 #[derive(Clone, PartialEq, Eq)]
@@ -80,17 +81,30 @@ impl ApiKey {
     /// The `init` request with this key in it: as secret as the key.
     #[must_use]
     pub fn init_request(&self, member_name: &str) -> InitRequest {
-        InitRequest(krx_protocol::init(&self.0, member_name))
+        InitRequest {
+            text: krx_protocol::init(&self.0, member_name),
+            key: self.clone(),
+        }
     }
 }
 
 /// The text of an `init` request; its `Debug` says nothing.
 #[derive(Clone)]
-pub struct InitRequest(String);
+pub struct InitRequest {
+    text: String,
+    key: ApiKey,
+}
 
 impl InitRequest {
     pub(crate) fn text(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// What a server says, made fit for logs, ledger and status: short, on one line, and without the key, which a
+    /// server may well repeat when it refuses it (I7).
+    #[must_use]
+    pub fn plain(&self, words: &str) -> String {
+        words::shorten(&words::clean(words).replace(&self.key.0, "(the key)"))
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::exit::Failure;
-use crate::feed::FeedStatus;
+use crate::standing::{FeedStatus, Problem};
 
 /// One market, as others may see it.
 #[derive(Clone, Debug)]
@@ -39,6 +39,7 @@ struct MarketStatus {
     state: &'static str,
     sessions: u32,
     last_frame_us: i64,
+    last_problem: Option<Problem>,
     frames_journaled: u64,
     bytes_journaled: u64,
     frames_behind: u64,
@@ -62,6 +63,7 @@ impl From<&MarketView> for MarketStatus {
             state: status.state().as_str(),
             sessions: status.sessions.load(Relaxed),
             last_frame_us: status.last_frame_us.load(Relaxed),
+            last_problem: status.last_problem(),
             frames_journaled: progress.frames_journaled.load(Relaxed),
             bytes_journaled: progress.bytes_journaled.load(Relaxed),
             frames_behind: progress.frames_behind(),

@@ -60,6 +60,7 @@ pub(super) struct Connection {
     pub(super) stall_timeout: String,
     pub(super) backoff_initial: String,
     pub(super) backoff_max: String,
+    pub(super) message_bytes_max: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -107,6 +108,7 @@ impl Default for Connection {
             stall_timeout: "30s".into(),
             backoff_initial: "250ms".into(),
             backoff_max: "15s".into(),
+            message_bytes_max: 1 << 20,
         }
     }
 }
@@ -169,6 +171,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "stall_timeout",
             "backoff_initial",
             "backoff_max",
+            "message_bytes_max",
         ],
     ),
     ("journal", &["sync_interval", "segment_bytes", "keep_days"]),

@@ -95,7 +95,7 @@ pub struct FeedConfig {
     pub url: Uri,
 }
 
-/// Time limits of a connection.
+/// Limits of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionConfig {
     /// For TCP, TLS and the WebSocket handshake together.
@@ -108,6 +108,8 @@ pub struct ConnectionConfig {
     pub backoff_initial: Duration,
     /// The longest one.
     pub backoff_max: Duration,
+    /// The longest message that is taken; a longer one ends the connection.
+    pub message_bytes_max: usize,
 }
 
 /// Values of the command line that stand above the file's.
@@ -332,6 +334,13 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn check_connection(table: &Connection) -> Result<ConnectionConfig, ConfigError> {
+    /// A full message has 3.5 KB. The journal takes a record of 16 MiB at most.
+    const MESSAGE_BYTES: std::ops::RangeInclusive<u64> = (64 << 10)..=(8 << 20);
+    let message_bytes_max = table.message_bytes_max;
+    if !MESSAGE_BYTES.contains(&message_bytes_max) {
+        let problem = format!("{message_bytes_max} must lie between 64 KiB and 8 MiB (65536 to 8388608)");
+        return Err(ConfigError::invalid("connection.message_bytes_max", problem));
+    }
     let config = ConnectionConfig {
         connect_timeout: duration(
             "connection.connect_timeout",
@@ -353,6 +362,7 @@ fn check_connection(table: &Connection) -> Result<ConnectionConfig, ConfigError>
             HOUR,
         )?,
         backoff_max: duration("connection.backoff_max", &table.backoff_max, MILLISECOND, HOUR)?,
+        message_bytes_max: usize::try_from(message_bytes_max).unwrap_or(usize::MAX),
     };
     if config.stall_timeout <= config.heartbeat_interval {
         let problem =

@@ -26,6 +26,7 @@ heartbeat_interval = "10s"
 stall_timeout = "30s"
 backoff_initial = "250ms"
 backoff_max = "15s"
+message_bytes_max = 1048576
 [journal]
 sync_interval = "50ms"
 segment_bytes = 67108864
@@ -144,6 +145,9 @@ fn each_wrong_value_says_which_and_what_to_write() {
         ("\"5m\"", "\"0s\"", "rotate.interval"),
         ("1000000", "0", "rotate.rows_max"),
         ("67108864", "1", "journal.segment_bytes"),
+        ("1048576", "65535", "connection.message_bytes_max"),
+        ("1048576", "8388609", "between 64 KiB and 8 MiB"),
+        ("1048576", "\"1 MiB\"", "TOML"),
         ("127.0.0.1:9464", "0.0.0.0:9464", "loopback"),
         ("127.0.0.1:9464", "here", "status.listen"),
         ("keep_days = 0", "keep_days = -1", "keep_days"),
@@ -171,6 +175,14 @@ fn plaintext_is_for_loopback_or_on_request() {
         .replace("wss://", "ws://")
         .replace("allow_plaintext = false", "allow_plaintext = true");
     load(&allowed).unwrap();
+}
+
+#[test]
+fn the_bounds_of_a_message_are_themselves_allowed() {
+    for bytes in [65_536, 8_388_608] {
+        let config = load(&WHOLE.replace("1048576", &bytes.to_string())).unwrap();
+        assert_eq!(config.connection.message_bytes_max, bytes);
+    }
 }
 
 #[test]

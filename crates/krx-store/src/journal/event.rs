@@ -83,11 +83,19 @@ pub enum GapReason {
     Reset,
     /// Nothing came for longer than `stall_timeout`.
     Stalled,
+    /// The server asked for a new connection (error 13004).
+    Reconnect,
     /// The server refused the key.
     Refused,
     /// No connection could be made.
     Unreachable,
-    /// What the server sent is not WebSocket.
+    /// The server takes no connection from us for now: too many (HTTP 429).
+    Throttled,
+    /// The server takes no connection from anybody for now (HTTP 503).
+    Unavailable,
+    /// The server's certificate is not trusted, or there is no version of TLS that both speak.
+    Tls,
+    /// What the server sent is not WebSocket, or a message was too long.
     Protocol,
     /// We closed it.
     Shutdown,
@@ -101,8 +109,12 @@ impl GapReason {
             Self::ServerClosed => "server_closed",
             Self::Reset => "reset",
             Self::Stalled => "stalled",
+            Self::Reconnect => "reconnect",
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::Tls => "tls",
             Self::Protocol => "protocol",
             Self::Shutdown => "shutdown",
         }
