@@ -1,0 +1,350 @@
+//! Part 1: recorders killed in each of the system calls with which they change the disk.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use chrono::NaiveDate;
+use krx_tests::durability;
+use krx_tests::process::wait_until;
+use krx_tests::strace::{Call, Log, Strace};
+use krx_tests::tally::{Extent, Tally};
+use krx_tests::tree::{copy_tree, tree};
+use krx_tests::{Mode, RecorderConfig, compare};
+use rustix::process::Signal;
+
+use crate::common::{
+    Bench, CONNECT_MAX, KOSPI_ALONE, NOWHERE, assert_recorded_to, assert_written_is_there, last_data_frame,
+    recover, turn,
+};
+
+/// How long a recorder records when the call that it is to be killed in never comes.
+const RUN: Duration = Duration::from_millis(1300);
+
+/// Kills between two comparisons.
+const BATCH: usize = 24;
+
+/// No call is made so often in a run.
+const CALLS_MAX: usize = 1000;
+
+/// What a recorder does most: the Nth call of the busiest thread is the one that is hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    /// Journal and datasets in turn.
+    Both,
+    /// Segments of the journal, no sealed files.
+    Journal,
+    /// Sealed files from one segment.
+    Datasets,
+}
+
+impl Work {
+    fn of(self, config: &RecorderConfig) -> RecorderConfig {
+        let mut config = config.clone();
+        match self {
+            Self::Both => {}
+            Self::Journal => (config.rotate_interval, config.rows_max) = ("1h".to_owned(), 10_000_000),
+            Self::Datasets => (config.segment_bytes, config.rows_max) = (64 << 20, 5_000),
+        }
+        config
+    }
+}
+
+/// One run under strace: where it was killed, or nothing when the call never came and it was killed at some instant.
+fn killed_run(config: &RecorderConfig, inject: &str, log: &Path, limit: Duration) -> Result<(Option<Call>, Log)> {
+    let call = inject.split(':').next().unwrap_or("");
+    let config = RecorderConfig {
+        wrapper: Strace::to(log).inject(inject).wrapper(),
+        ..config.clone()
+    };
+    let mut recorder = config.start()?;
+    let deadline = Instant::now() + limit;
+    let ended = loop {
+        match recorder.process.ended()? {
+            Some(status) => break Some(status),
+            None if Instant::now() > deadline => break None,
+            None => sleep(Duration::from_millis(2)),
+        }
+    };
+    if let Some(status) = ended {
+        ensure!(
+            status.signal() == Some(Signal::KILL.as_raw()),
+            "it ended by itself, with {status}:\n{}",
+            recorder.log_end()
+        );
+    }
+    recorder.kill()?;
+    // strace is no child of ours: what it has to write is there soon after.
+    let mut parsed = Log::default();
+    wait_until(Duration::from_secs(5), "strace has written its log", || {
+        let text = std::fs::read(log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        parsed = Log::parse(&text);
+        Ok(text.contains(&format!("{}<", recorder.process.id())) && text.contains("+++ killed by SIGKILL"))
+    })?;
+    let place = ended.map(|_| parsed.killed_in(call).cloned());
+    Ok((place.flatten(), parsed))
+}
+
+/// A batch of kills of one data directory, then a comparison.
+struct Batch {
+    bench: Bench,
+    what: Vec<String>,
+    logs: Vec<Log>,
+    last: BTreeMap<usize, (NaiveDate, i64)>,
+}
+
+impl Batch {
+    fn new() -> Result<Self> {
+        let mut bench = Bench::new(&["--rate", "100000", "--repeat", "--market", "KOSPI"])?;
+        bench.config.more = KOSPI_ALONE.to_owned();
+        Ok(Self {
+            bench,
+            what: Vec::new(),
+            logs: Vec::new(),
+            last: BTreeMap::new(),
+        })
+    }
+
+    /// Whether the call was reached.
+    fn kill(&mut self, tally: &mut Tally, inject: &str, work: Work) -> Result<bool> {
+        let run = self.what.len();
+        let config = work.of(&self.bench.config);
+        let (call, log) = killed_run(&config, inject, &self.bench.log(run), RUN)?;
+        assert_written_is_there(&log)?;
+        if let Some(last) = last_data_frame(&config.data_dir, "KOSPI")? {
+            self.last.insert(run, last);
+        }
+        let place = call.as_ref().map_or("at some instant".to_owned(), Call::place);
+        self.what.push(format!("{inject} {work:?}: {place}"));
+        self.logs.push(log);
+        tally.tried += 1;
+        tally.place(place);
+        Ok(call.is_some())
+    }
+
+    fn compare(mut self, tally: &mut Tally) {
+        let result = self.bench.finish().and_then(|()| {
+            let report = compare(&self.bench.simulator.ledger, &self.bench.config.data_dir, Mode::Prefix)?;
+            assert_recorded_to(&report, "KOSPI", &self.last)?;
+            ensure!(report.quarantined() == 0, "I1: nothing bad was sent");
+            Ok(report)
+        });
+        let what = format!("kills {:#?}", self.what);
+        match result {
+            Ok(report) => tally.note(format!(
+                "{} kills from {}: {} records, the same",
+                self.what.len(),
+                self.what.first().map_or("", String::as_str),
+                report.trades()
+            )),
+            Err(error) => {
+                tally.failed(&what, &error);
+                self.bench.keep();
+            }
+        }
+        let broken = durability::check(&self.logs);
+        if let Some(first) = broken.first() {
+            let error = anyhow::anyhow!("{}: {} ({} in all)", first.rule, first.what, broken.len());
+            tally.failed(&what, &error);
+        }
+        for log in krx_tests::tree::files_under(self.bench.path()).unwrap_or_default() {
+            if log.extension().is_some_and(|end| end == "log")
+                && log.to_string_lossy().contains("recorder-")
+            {
+                let said = krx_tests::process::text_of(&log).unwrap_or_default();
+                tally.look_at_log(&what, &said);
+            }
+        }
+    }
+}
+
+fn kills_of(tally: &mut Tally, call: &str, work: Work, numbers: impl Iterator<Item = usize>, batch: usize) {
+    let mut open: Option<Batch> = None;
+    for n in numbers {
+        let current = match open.take() {
+            Some(batch) => Ok(batch),
+            None => Batch::new(),
+        };
+        let mut current = match current {
+            Ok(current) => current,
+            Err(error) => return tally.failed(format!("{call} {n}"), &error),
+        };
+        let killed = current.kill(tally, &format!("{call}:signal=KILL:when={n}"), work);
+        let reached = match killed {
+            Ok(reached) => reached,
+            Err(error) => {
+                tally.failed(format!("{call} {n} {work:?}, after {:#?}", current.what), &error);
+                current.bench.keep();
+                continue;
+            }
+        };
+        if !reached || current.what.len() >= batch {
+            current.compare(tally);
+        } else {
+            open = Some(current);
+        }
+        if !reached {
+            break;
+        }
+    }
+    if let Some(batch) = open {
+        batch.compare(tally);
+    }
+}
+
+#[test]
+fn i1_recorders_killed_in_any_call_lose_nothing_written_and_double_nothing() {
+    let _turn = turn();
+    let mut tally = Tally::begin("part 1a: recorders killed in their system calls");
+    if let Some(why) = Strace::missing() {
+        tally.skip("kills in system calls", why);
+        return;
+    }
+    if Extent::asked() == Extent::Sample {
+        let mut batch = Batch::new().unwrap();
+        for (call, n, work) in [
+            ("pwrite64", 3, Work::Both),
+            ("pwrite64", 4, Work::Both),
+            ("rename", 2, Work::Journal),
+            ("fsync", 7, Work::Datasets),
+            ("rename", 2, Work::Datasets),
+            ("fsync", 9, Work::Datasets),
+            ("fdatasync", 4, Work::Both),
+            ("write", 20, Work::Datasets),
+            ("unlink", 1, Work::Both),
+        ] {
+            let inject = format!("{call}:signal=KILL:when={n}");
+            if let Err(error) = batch.kill(&mut tally, &inject, work) {
+                tally.failed(format!("{inject}, after {:#?}", batch.what), &error);
+            }
+        }
+        batch.compare(&mut tally);
+        return tally.finish();
+    }
+    for (call, works) in [
+        ("pwrite64", &[Work::Both, Work::Journal][..]),
+        ("rename", &[Work::Both, Work::Journal, Work::Datasets]),
+        ("fsync", &[Work::Both, Work::Journal, Work::Datasets]),
+        ("fdatasync", &[Work::Both]),
+        ("unlink", &[Work::Both, Work::Journal]),
+        ("fallocate", &[Work::Both]),
+        ("ftruncate", &[Work::Both]),
+        ("openat", &[Work::Journal, Work::Datasets]),
+        ("write", &[Work::Both, Work::Datasets]),
+    ] {
+        for work in works {
+            kills_of(&mut tally, call, *work, 1..CALLS_MAX, BATCH);
+        }
+    }
+    // Directories are made in an empty data directory only.
+    kills_of(&mut tally, "mkdir", Work::Both, 1..CALLS_MAX, 1);
+    tally.finish();
+}
+
+/// A data directory with much to recover, of both markets, and what comes of it undisturbed.
+struct Killed {
+    bench: Bench,
+    reference: BTreeMap<std::path::PathBuf, String>,
+}
+
+impl Killed {
+    fn new(record: Duration) -> Result<Self> {
+        let faults = ["--fault", "garbage@every:50:badrecord"];
+        let mut bench = Bench::new(&[&["--rate", "100000", "--repeat"], &faults[..]].concat())?;
+        let config = Work::Journal.of(&bench.config);
+        let mut recorder = config.start()?;
+        recorder.wait_for_log("INFO connected ", 2, CONNECT_MAX)?;
+        sleep(record);
+        recorder.kill()?;
+        let saved = bench.path().join("saved");
+        std::fs::rename(&bench.config.data_dir, &saved)?;
+        copy_tree(&saved, &bench.config.data_dir)?;
+        bench.finish()?;
+        let report = compare(&bench.simulator.ledger, &bench.config.data_dir, Mode::Prefix)?;
+        println!("{report}");
+        let reference = datasets(&bench.config.data_dir)?;
+        Ok(Self { bench, reference })
+    }
+
+    /// Kills a recovery, and lets another one finish; whether the call was reached.
+    fn kill(&self, tally: &mut Tally, run: usize, inject: &str) -> Result<bool> {
+        let config = RecorderConfig {
+            base_url: NOWHERE.to_owned(),
+            data_dir: self.bench.path().join("again"),
+            ..self.bench.config.clone()
+        };
+        if config.data_dir.exists() {
+            std::fs::remove_dir_all(&config.data_dir)?;
+        }
+        copy_tree(&self.bench.path().join("saved"), &config.data_dir)?;
+        let (call, log) = killed_run(&config, inject, &self.bench.log(run), RUN)?;
+        recover(&RecorderConfig {
+            wrapper: Strace::to(&self.bench.path().join("recovery.log")).wrapper(),
+            ..config.clone()
+        })?;
+        tally.tried += 1;
+        tally.place(call.as_ref().map_or("at some instant".to_owned(), Call::place));
+        let found = datasets(&config.data_dir)?;
+        if found != self.reference {
+            let differing = |a: &BTreeMap<std::path::PathBuf, String>, b: &BTreeMap<std::path::PathBuf, String>| {
+                a.iter()
+                    .find(|(path, digest)| b.get(*path) != Some(digest))
+                    .map(|(path, _)| path.display().to_string())
+            };
+            anyhow::bail!(
+                "I3: the datasets differ from those of an undisturbed recovery: {:?}, {:?}",
+                differing(&found, &self.reference),
+                differing(&self.reference, &found)
+            );
+        }
+        let recovery = Log::read(&self.bench.path().join("recovery.log"))?;
+        let broken = durability::check(&[log, recovery]);
+        if let Some(first) = broken.first() {
+            anyhow::bail!("{}: {} ({} in all)", first.rule, first.what, broken.len());
+        }
+        Ok(call.is_some())
+    }
+}
+
+fn datasets(data_dir: &Path) -> Result<BTreeMap<std::path::PathBuf, String>> {
+    let mut files = tree(&data_dir.join("trades")).context("the trades")?;
+    files.extend(tree(&data_dir.join("quarantine"))?);
+    Ok(files)
+}
+
+#[test]
+fn i3_recoveries_killed_in_any_call_end_with_the_same_bytes() {
+    let _turn = turn();
+    let mut tally = Tally::begin("part 1b: recoveries killed in their system calls");
+    if let Some(why) = Strace::missing() {
+        tally.skip("kills in system calls", why);
+        return;
+    }
+    let full = Extent::asked() == Extent::Full;
+    let killed = Killed::new(Duration::from_millis(if full { 1500 } else { 1000 })).unwrap();
+    let mut run = 0;
+    for call in [
+        "rename", "fsync", "unlink", "write", "openat", "pwrite64", "fdatasync", "mkdir", "ftruncate", "fallocate",
+    ] {
+        let numbers: Vec<usize> = match (full, call) {
+            (true, _) => (1..CALLS_MAX).collect(),
+            (false, "rename" | "unlink") => vec![2],
+            (false, "fsync") => vec![6],
+            (false, _) => Vec::new(),
+        };
+        for n in numbers {
+            run += 1;
+            let inject = format!("{call}:signal=KILL:when={n}");
+            match killed.kill(&mut tally, run, &inject) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => tally.failed(&inject, &error),
+            }
+        }
+    }
+    tally.finish();
+}
