@@ -10,7 +10,9 @@ use chrono::NaiveDate;
 use krx_store::DataDir;
 use krx_store::journal::{Followed, Follower, RecordKind, SegmentReader};
 use krx_tests::oracle::Report;
+use krx_tests::process::text_of;
 use krx_tests::strace::{Call, Log, Outcome};
+use krx_tests::tally::Tally;
 use krx_tests::{RecorderConfig, Simulator};
 
 pub(crate) const CONNECT_MAX: Duration = Duration::from_secs(20);
@@ -171,4 +173,14 @@ pub(crate) fn assert_recorded_to(
         );
     }
     Ok(())
+}
+
+/// Looks for panics in what all recorders of a folder have said.
+pub(crate) fn look_at_logs(tally: &mut Tally, what: impl std::fmt::Debug, folder: &Path) {
+    for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with("recorder-") {
+            tally.look_at_log(format!("{what:?}, {name}"), &text_of(&path).unwrap_or_default());
+        }
+    }
 }

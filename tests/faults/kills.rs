@@ -18,7 +18,7 @@ use rustix::process::Signal;
 
 use crate::common::{
     Bench, CONNECT_MAX, KOSPI_ALONE, NOWHERE, assert_recorded_to, assert_written_is_there, last_data_frame,
-    recover, turn,
+    look_at_logs, recover, turn,
 };
 
 /// How long a recorder records when the call that it is to be killed in never comes.
@@ -151,14 +151,7 @@ impl Batch {
             let error = anyhow::anyhow!("{}: {} ({} in all)", first.rule, first.what, broken.len());
             tally.failed(&what, &error);
         }
-        for log in krx_tests::tree::files_under(self.bench.path()).unwrap_or_default() {
-            if log.extension().is_some_and(|end| end == "log")
-                && log.to_string_lossy().contains("recorder-")
-            {
-                let said = krx_tests::process::text_of(&log).unwrap_or_default();
-                tally.look_at_log(&what, &said);
-            }
-        }
+        look_at_logs(tally, &what, self.bench.path());
     }
 }
 

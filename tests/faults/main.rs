@@ -5,4 +5,5 @@
 
 mod common;
 mod cuts;
+mod hang;
 mod kills;

@@ -60,7 +60,7 @@ impl Tally {
     }
 
     /// Tells why something is left out.
-    pub fn skip(&self, what: &str, why: impl Display) {
+    pub fn skip(&self, what: impl Display, why: impl Display) {
         println!("   skipped: {what}: {why}");
     }
 
