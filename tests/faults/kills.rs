@@ -30,6 +30,12 @@ const BATCH: usize = 24;
 /// No call is made so often in a run.
 const CALLS_MAX: usize = 1000;
 
+/// A kill before the call does anything.
+const IN: &str = "signal=KILL";
+
+/// A kill once it is done, before the thread goes on.
+const AFTER: &str = "delay_exit=700000";
+
 /// What a recorder does most: the Nth call of the busiest thread is the one that is hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
@@ -62,11 +68,17 @@ fn killed_run(config: &RecorderConfig, inject: &str, log: &Path, limit: Duration
     };
     let mut recorder = config.start()?;
     let deadline = Instant::now() + limit;
+    let mut delayed = false;
     let ended = loop {
         match recorder.process.ended()? {
             Some(status) => break Some(status),
             None if Instant::now() > deadline => break None,
             None => sleep(Duration::from_millis(2)),
+        }
+        // The thread is held back behind its call: it is killed before it does anything else.
+        if inject.contains(AFTER) && std::fs::read_to_string(log).unwrap_or_default().contains("(DELAYED)") {
+            delayed = true;
+            break None;
         }
     };
     if let Some(status) = ended {
@@ -85,7 +97,7 @@ fn killed_run(config: &RecorderConfig, inject: &str, log: &Path, limit: Duration
         parsed = Log::parse(&text);
         Ok(text.contains(&format!("{}<", recorder.process.id())) && text.contains("+++ killed by SIGKILL"))
     })?;
-    let place = ended.map(|_| parsed.killed_in(call).cloned());
+    let place = (ended.is_some() || delayed).then(|| parsed.killed_in(call).cloned());
     Ok((place.flatten(), parsed))
 }
 
@@ -119,6 +131,8 @@ impl Batch {
             self.last.insert(run, last);
         }
         let place = call.as_ref().map_or("at some instant".to_owned(), Call::place);
+        let after = if inject.contains(AFTER) { "after    " } else { "in       " };
+        let place = format!("{after}{place}");
         self.what.push(format!("{inject} {work:?}: {place}"));
         self.logs.push(log);
         tally.tried += 1;
@@ -155,9 +169,9 @@ impl Batch {
     }
 }
 
-fn kills_of(tally: &mut Tally, call: &str, work: Work, numbers: impl Iterator<Item = usize>, batch: usize) {
+fn kills_of(tally: &mut Tally, call: &str, how: &str, work: Work, batch: usize) {
     let mut open: Option<Batch> = None;
-    for n in numbers {
+    for n in 1..CALLS_MAX {
         let current = match open.take() {
             Some(batch) => Ok(batch),
             None => Batch::new(),
@@ -166,7 +180,7 @@ fn kills_of(tally: &mut Tally, call: &str, work: Work, numbers: impl Iterator<It
             Ok(current) => current,
             Err(error) => return tally.failed(format!("{call} {n}"), &error),
         };
-        let killed = current.kill(tally, &format!("{call}:signal=KILL:when={n}"), work);
+        let killed = current.kill(tally, &format!("{call}:{how}:when={n}"), work);
         let reached = match killed {
             Ok(reached) => reached,
             Err(error) => {
@@ -199,18 +213,20 @@ fn i1_recorders_killed_in_any_call_lose_nothing_written_and_double_nothing() {
     }
     if Extent::asked() == Extent::Sample {
         let mut batch = Batch::new().unwrap();
-        for (call, n, work) in [
-            ("pwrite64", 3, Work::Both),
-            ("pwrite64", 4, Work::Both),
-            ("rename", 2, Work::Journal),
-            ("fsync", 7, Work::Datasets),
-            ("rename", 2, Work::Datasets),
-            ("fsync", 9, Work::Datasets),
-            ("fdatasync", 4, Work::Both),
-            ("write", 20, Work::Datasets),
-            ("unlink", 1, Work::Both),
+        for (call, how, n, work) in [
+            ("pwrite64", IN, 3, Work::Both),
+            ("pwrite64", IN, 4, Work::Both),
+            ("rename", IN, 2, Work::Journal),
+            ("rename", AFTER, 2, Work::Journal),
+            ("fsync", IN, 7, Work::Datasets),
+            ("rename", IN, 2, Work::Datasets),
+            ("rename", AFTER, 3, Work::Datasets),
+            ("fsync", IN, 9, Work::Datasets),
+            ("fdatasync", IN, 4, Work::Both),
+            ("write", IN, 20, Work::Datasets),
+            ("unlink", AFTER, 1, Work::Both),
         ] {
-            let inject = format!("{call}:signal=KILL:when={n}");
+            let inject = format!("{call}:{how}:when={n}");
             if let Err(error) = batch.kill(&mut tally, &inject, work) {
                 tally.failed(format!("{inject}, after {:#?}", batch.what), &error);
             }
@@ -230,11 +246,17 @@ fn i1_recorders_killed_in_any_call_lose_nothing_written_and_double_nothing() {
         ("write", &[Work::Both, Work::Datasets]),
     ] {
         for work in works {
-            kills_of(&mut tally, call, *work, 1..CALLS_MAX, BATCH);
+            kills_of(&mut tally, call, IN, *work, BATCH);
+        }
+    }
+    for call in ["rename", "unlink", "fsync", "fallocate"] {
+        for work in [Work::Both, Work::Journal, Work::Datasets] {
+            kills_of(&mut tally, call, AFTER, work, BATCH);
         }
     }
     // Directories are made in an empty data directory only.
-    kills_of(&mut tally, "mkdir", Work::Both, 1..CALLS_MAX, 1);
+    kills_of(&mut tally, "mkdir", IN, Work::Both, 1);
+    kills_of(&mut tally, "mkdir", AFTER, Work::Both, 1);
     tally.finish();
 }
 
