@@ -184,3 +184,24 @@ pub(crate) fn look_at_logs(tally: &mut Tally, what: impl std::fmt::Debug, folder
         }
     }
 }
+
+/// An instant for each of the ledger's sessions, by market and number, µs since the Unix epoch.
+pub(crate) type Sessions = BTreeMap<(String, u32), i64>;
+
+/// I1: whatever was sent in a session earlier than `slack` before its instant is recorded.
+pub(crate) fn assert_nothing_older_is_lost(report: &Report, ends: &Sessions, slack: Duration) -> Result<()> {
+    for ((market, number), end_us) in ends {
+        let session = report
+            .markets
+            .get(market.as_str())
+            .and_then(|market| market.sessions.get(number));
+        if let Some(lost_us) = session.and_then(|session| session.first_lost_us) {
+            let age = Duration::from_micros(u64::try_from(end_us - lost_us).unwrap_or(0));
+            ensure!(
+                age <= slack,
+                "I1: {market}, session {number}: a text that was sent {age:?} before the end is lost"
+            );
+        }
+    }
+    Ok(())
+}

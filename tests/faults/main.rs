@@ -5,5 +5,6 @@
 
 mod common;
 mod cuts;
+mod errors;
 mod hang;
 mod kills;
