@@ -9,6 +9,7 @@ use anyhow::{Result, ensure};
 use chrono::NaiveDate;
 use krx_store::DataDir;
 use krx_store::journal::{Followed, Follower, RecordKind, SegmentReader};
+use krx_tests::coverage::{self, Coverage};
 use krx_tests::oracle::Report;
 use krx_tests::process::text_of;
 use krx_tests::strace::{Call, Log, Outcome};
@@ -49,11 +50,16 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(arguments: &[&str]) -> Result<Self> {
+        Self::within(&[], arguments)
+    }
+
+    /// With the simulator started by another command, such as `ip netns exec NAME`.
+    pub(crate) fn within(wrapper: &[&str], arguments: &[&str]) -> Result<Self> {
         let folder = match std::env::var_os("KRX_FAULTS_KEEP") {
             Some(dir) => tempfile::tempdir_in(dir)?,
             None => tempfile::tempdir()?,
         };
-        let simulator = Simulator::start(folder.path(), arguments)?;
+        let simulator = Simulator::start_within(wrapper, folder.path(), arguments)?;
         let config = RecorderConfig {
             rows_max: 20_000,
             segment_bytes: 4 << 20,
@@ -177,8 +183,17 @@ pub(crate) fn assert_recorded_to(
 
 /// Looks for panics in what all recorders of a folder have said.
 pub(crate) fn look_at_logs(tally: &mut Tally, what: impl std::fmt::Debug, folder: &Path) {
-    for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    for path in std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+    {
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if name.starts_with("recorder-") {
             tally.look_at_log(format!("{what:?}, {name}"), &text_of(&path).unwrap_or_default());
         }
@@ -204,4 +219,30 @@ pub(crate) fn assert_nothing_older_is_lost(report: &Report, ends: &Sessions, sla
         }
     }
     Ok(())
+}
+
+/// Compares the coverage ledger with what is recorded, when the recorder can tell it.
+pub(crate) fn check_coverage(
+    tally: &mut Tally,
+    what: impl std::fmt::Display,
+    config: &RecorderConfig,
+) -> Option<Coverage> {
+    match coverage::is_told(config) {
+        Ok(true) => {}
+        Ok(false) => {
+            tally.skip("coverage", "this recorder has no `coverage`");
+            return None;
+        }
+        Err(error) => {
+            tally.failed(&what, &error);
+            return None;
+        }
+    }
+    match coverage::check(config) {
+        Ok(coverage) => Some(coverage),
+        Err(error) => {
+            tally.failed(&what, &error);
+            None
+        }
+    }
 }

@@ -11,7 +11,7 @@ use krx_tests::tally::{Extent, Tally};
 use krx_tests::volume::{Kind, PowerSwitch, Volume, has_tool};
 use krx_tests::{Mode, RecorderConfig, compare};
 
-use crate::common::{Bench, look_at_logs, number, recover, turn};
+use crate::common::{Bench, check_coverage, look_at_logs, number, recover, turn};
 
 /// Cuts of each filesystem in full, unless `$KRX_POWER_CUTS` says otherwise.
 const CUTS: usize = 500;
@@ -69,6 +69,7 @@ fn batch(tally: &mut Tally, kind: Kind, cuts: usize, seed: u64, oldest: &mut i64
     }
     let finished = bench.finish();
     look_at_logs(tally, kind, bench.path());
+    check_coverage(tally, format!("{kind:?}, seed {seed}"), &bench.config);
     let result = finished
         .and_then(|()| compare(&bench.simulator.ledger, &bench.config.data_dir, Mode::Prefix))
         .and_then(|report| {

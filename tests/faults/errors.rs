@@ -16,7 +16,8 @@ use krx_tests::{Mode, Recorder, RecorderConfig, compare};
 use rustix::process::Signal;
 
 use crate::common::{
-    Bench, CONNECT_MAX, KOSPI_ALONE, Sessions, assert_nothing_older_is_lost, look_at_logs, now_us, turn,
+    Bench, CONNECT_MAX, KOSPI_ALONE, Sessions, assert_nothing_older_is_lost, check_coverage, look_at_logs,
+    now_us, turn,
 };
 
 const RUN: Duration = Duration::from_millis(1300);
@@ -108,13 +109,18 @@ impl Batch {
 
     fn compare(mut self, tally: &mut Tally) {
         let result = self.bench.finish().and_then(|()| {
-            let report = compare(&self.bench.simulator.ledger, &self.bench.config.data_dir, Mode::Prefix)?;
+            let report = compare(
+                &self.bench.simulator.ledger,
+                &self.bench.config.data_dir,
+                Mode::Prefix,
+            )?;
             assert_nothing_older_is_lost(&report, &self.stops, READ_SLACK)?;
             ensure!(report.quarantined() == 0, "I1: nothing bad was sent");
             Ok(())
         });
         let what = format!("after {} to {}", self.what[0], self.what[self.what.len() - 1]);
         look_at_logs(tally, &what, self.bench.path());
+        check_coverage(tally, &what, &self.bench.config);
         if !tally.check(&what, result) {
             self.bench.keep();
         }
@@ -170,7 +176,16 @@ fn i1_a_single_error_of_any_call_costs_nothing() {
         return tally.skip("errors of the disk", why);
     }
     for call in [
-        "pwrite64", "fdatasync", "fsync", "rename", "unlink", "fallocate", "ftruncate", "openat", "mkdir", "write",
+        "pwrite64",
+        "fdatasync",
+        "fsync",
+        "rename",
+        "unlink",
+        "fallocate",
+        "ftruncate",
+        "openat",
+        "mkdir",
+        "write",
     ] {
         let batch_size = if call == "mkdir" { 1 } else { BATCH };
         let mut batch: Option<Batch> = None;
@@ -247,6 +262,7 @@ fn refusal(
     bench.finish()?;
     look_at_logs(tally, what, bench.path());
     let report = compare(&bench.simulator.ledger, &bench.config.data_dir, Mode::Prefix)?;
+    check_coverage(tally, what, &bench.config);
     assert_nothing_older_is_lost(&report, &stops, READ_SLACK)?;
     tally.note(format!("{what}: {} records, none lost", report.trades()));
     Ok(())
@@ -322,7 +338,13 @@ fn i1_a_full_disk_costs_nothing_once_there_is_room_again() {
     if let Some(why) = Kind::Ext4.missing() {
         return tally.skip("full filesystems", why);
     }
-    let cases = ["tmpfs enlarged", "tmpfs out of inodes", "ext4", "ext4 that cannot preallocate", "xfs"];
+    let cases = [
+        "tmpfs enlarged",
+        "tmpfs out of inodes",
+        "ext4",
+        "ext4 that cannot preallocate",
+        "xfs",
+    ];
     for what in cases {
         if what == "xfs"
             && let Some(why) = Kind::Xfs.missing()
@@ -344,7 +366,10 @@ fn i1_a_full_disk_costs_nothing_once_there_is_room_again() {
     });
     match refused {
         Ok(()) => tally.note("a filesystem was remounted read-only under a recorder, which went on"),
-        Err(error) => tally.skip("remounting read-only", format!("{error:#}; part 2b answers EROFS instead")),
+        Err(error) => tally.skip(
+            "remounting read-only",
+            format!("{error:#}; part 2b answers EROFS instead"),
+        ),
     }
     tally.finish();
 }
@@ -362,7 +387,8 @@ fn full_disk(tally: &mut Tally, what: &str) -> Result<()> {
     refusal(tally, what, &mut bench, |_| {
         match what {
             "tmpfs out of inodes" => {
-                let filled = (0..).find(|number| fs::File::create(volume.at.join(format!("filler-{number}"))).is_err());
+                let filled = (0..)
+                    .find(|number| fs::File::create(volume.at.join(format!("filler-{number}"))).is_err());
                 filled.context("the inodes come to an end")?;
             }
             _ => fill(&volume)?,

@@ -8,7 +8,7 @@ use krx_tests::tally::{Extent, Tally};
 use krx_tests::volume::{Kind, Volume, has_tool};
 use krx_tests::{Mode, RecorderConfig, compare};
 
-use crate::common::{Bench, CONNECT_MAX, look_at_logs, turn};
+use crate::common::{Bench, CONNECT_MAX, check_coverage, look_at_logs, turn};
 
 /// As long as the design promises that a hanging disk costs nothing.
 const HANG: Duration = Duration::from_secs(30);
@@ -52,6 +52,7 @@ fn hang(tally: &mut Tally, kind: Kind) -> Result<()> {
     bench.simulator.finish(&mut recorder, 2)?;
     recorder.stop()?;
     look_at_logs(tally, kind, bench.path());
+    check_coverage(tally, format!("{kind:?}"), &bench.config);
     ensure!(dropped == 0, "I6: a connection was dropped while the disk hung");
     let report = compare(&bench.simulator.ledger, &bench.config.data_dir, Mode::Exact)?;
     let sessions: Vec<_> = report
@@ -59,7 +60,10 @@ fn hang(tally: &mut Tally, kind: Kind) -> Result<()> {
         .values()
         .map(|market| market.sessions.len())
         .collect();
-    ensure!(sessions == [1, 1], "I6: {sessions:?} sessions where one each is enough");
+    ensure!(
+        sessions == [1, 1],
+        "I6: {sessions:?} sessions where one each is enough"
+    );
     tally.note(format!(
         "{kind:?}: frozen for {HANG:?} at 2,000 records a second; {} records, all of them",
         report.trades()

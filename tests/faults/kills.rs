@@ -17,8 +17,8 @@ use krx_tests::{Mode, RecorderConfig, compare};
 use rustix::process::Signal;
 
 use crate::common::{
-    Bench, CONNECT_MAX, KOSPI_ALONE, NOWHERE, assert_recorded_to, assert_written_is_there, last_data_frame,
-    look_at_logs, recover, turn,
+    Bench, CONNECT_MAX, KOSPI_ALONE, NOWHERE, assert_recorded_to, assert_written_is_there, check_coverage,
+    last_data_frame, look_at_logs, recover, turn,
 };
 
 /// How long a recorder records when the call that it is to be killed in never comes.
@@ -60,7 +60,12 @@ impl Work {
 }
 
 /// One run under strace: where it was killed, or nothing when the call never came and it was killed at some instant.
-fn killed_run(config: &RecorderConfig, inject: &str, log: &Path, limit: Duration) -> Result<(Option<Call>, Log)> {
+fn killed_run(
+    config: &RecorderConfig,
+    inject: &str,
+    log: &Path,
+    limit: Duration,
+) -> Result<(Option<Call>, Log)> {
     let call = inject.split(':').next().unwrap_or("");
     let config = RecorderConfig {
         wrapper: Strace::to(log).inject(inject).wrapper(),
@@ -76,7 +81,11 @@ fn killed_run(config: &RecorderConfig, inject: &str, log: &Path, limit: Duration
             None => sleep(Duration::from_millis(2)),
         }
         // The thread is held back behind its call: it is killed before it does anything else.
-        if inject.contains(AFTER) && std::fs::read_to_string(log).unwrap_or_default().contains("(DELAYED)") {
+        if inject.contains(AFTER)
+            && std::fs::read_to_string(log)
+                .unwrap_or_default()
+                .contains("(DELAYED)")
+        {
             delayed = true;
             break None;
         }
@@ -131,7 +140,11 @@ impl Batch {
             self.last.insert(run, last);
         }
         let place = call.as_ref().map_or("at some instant".to_owned(), Call::place);
-        let after = if inject.contains(AFTER) { "after    " } else { "in       " };
+        let after = if inject.contains(AFTER) {
+            "after    "
+        } else {
+            "in       "
+        };
         let place = format!("{after}{place}");
         self.what.push(format!("{inject} {work:?}: {place}"));
         self.logs.push(log);
@@ -142,7 +155,11 @@ impl Batch {
 
     fn compare(mut self, tally: &mut Tally) {
         let result = self.bench.finish().and_then(|()| {
-            let report = compare(&self.bench.simulator.ledger, &self.bench.config.data_dir, Mode::Prefix)?;
+            let report = compare(
+                &self.bench.simulator.ledger,
+                &self.bench.config.data_dir,
+                Mode::Prefix,
+            )?;
             assert_recorded_to(&report, "KOSPI", &self.last)?;
             ensure!(report.quarantined() == 0, "I1: nothing bad was sent");
             Ok(report)
@@ -166,6 +183,7 @@ impl Batch {
             tally.failed(&what, &error);
         }
         look_at_logs(tally, &what, self.bench.path());
+        check_coverage(tally, &what, &self.bench.config);
     }
 }
 
@@ -305,7 +323,8 @@ impl Killed {
         tally.place(call.as_ref().map_or("at some instant".to_owned(), Call::place));
         let found = datasets(&config.data_dir)?;
         if found != self.reference {
-            let differing = |a: &BTreeMap<std::path::PathBuf, String>, b: &BTreeMap<std::path::PathBuf, String>| {
+            let differing = |a: &BTreeMap<std::path::PathBuf, String>,
+                             b: &BTreeMap<std::path::PathBuf, String>| {
                 a.iter()
                     .find(|(path, digest)| b.get(*path) != Some(digest))
                     .map(|(path, _)| path.display().to_string())
@@ -343,7 +362,16 @@ fn i3_recoveries_killed_in_any_call_end_with_the_same_bytes() {
     let killed = Killed::new(Duration::from_millis(if full { 1500 } else { 1000 })).unwrap();
     let mut run = 0;
     for call in [
-        "rename", "fsync", "unlink", "write", "openat", "pwrite64", "fdatasync", "mkdir", "ftruncate", "fallocate",
+        "rename",
+        "fsync",
+        "unlink",
+        "write",
+        "openat",
+        "pwrite64",
+        "fdatasync",
+        "mkdir",
+        "ftruncate",
+        "fallocate",
     ] {
         let numbers: Vec<usize> = match (full, call) {
             (true, _) => (1..CALLS_MAX).collect(),

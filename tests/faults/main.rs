@@ -3,8 +3,13 @@
 //! `make test` runs a sample that works anywhere; `KRX_FAULTS=full` runs everything, as root.
 #![allow(clippy::unwrap_used)]
 
+mod clock;
 mod common;
 mod cuts;
+mod damage;
 mod errors;
 mod hang;
 mod kills;
+mod network;
+mod pauses;
+mod sabotage;

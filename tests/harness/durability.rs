@@ -214,7 +214,10 @@ mod tests {
     const DIR: &str = "/d/trades/date=2026-11-20/market=KOSPI";
 
     fn rules(lines: &[&str]) -> Vec<&'static str> {
-        let text: String = lines.iter().map(|line| format!("9<export-KOSPI> {line}\n")).collect();
+        let text: String = lines
+            .iter()
+            .map(|line| format!("9<export-KOSPI> {line}\n"))
+            .collect();
         check(&[Log::parse(&text)])
             .iter()
             .map(|broken| broken.rule)

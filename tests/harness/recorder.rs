@@ -152,6 +152,21 @@ impl RecorderConfig {
         )
     }
 
+    /// Runs the recorder to its end with nothing but these arguments.
+    ///
+    /// # Errors
+    /// When it does not end within `limit`.
+    pub fn run_bare(&self, arguments: &[&str], limit: Duration) -> Result<Finished> {
+        let program = match &self.program {
+            Some(program) => program.clone(),
+            None => Program::Recorder.path()?,
+        };
+        let mut command = command_of(program);
+        command.args(arguments);
+        let name = format!("krx-recorder-{}", arguments.first().copied().unwrap_or("alone"));
+        Finished::run(&name, &mut command, &self.folder, limit)
+    }
+
     /// Starts `krx-recorder run`.
     ///
     /// # Errors
