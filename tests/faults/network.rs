@@ -53,11 +53,9 @@ fn gaps(data_dir: &std::path::Path, market: &str) -> Result<Vec<GapReason>> {
     loop {
         match follower.advance()? {
             Followed::Record(_, head) if head.kind == RecordKind::Event => {
-                match serde_json::from_slice::<Event>(follower.payload()) {
-                    Ok(Event::Disconnected { reason, .. } | Event::ConnectFailed { reason, .. }) => {
-                        gaps.push(reason)
-                    }
-                    _ => {}
+                let event = serde_json::from_slice::<Event>(follower.payload());
+                if let Ok(Event::Disconnected { reason, .. } | Event::ConnectFailed { reason, .. }) = event {
+                    gaps.push(reason);
                 }
             }
             Followed::CaughtUp => return Ok(gaps),

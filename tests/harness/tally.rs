@@ -78,7 +78,7 @@ impl Tally {
     /// the counts of records are lower bounds.
     pub fn failed(&mut self, what: impl Display, error: &Error) {
         let words = format!("{error:#}");
-        if words.contains("twice") || words.contains("does not rise") {
+        if words.contains("is there twice") || words.contains("does not rise") {
             self.doubled += 1;
         } else if ["missing", "lost", "differs", "begins no session"]
             .iter()
