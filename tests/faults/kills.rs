@@ -24,6 +24,9 @@ use crate::common::{
 /// How long a recorder records when the call that it is to be killed in never comes.
 const RUN: Duration = Duration::from_millis(1300);
 
+/// In the sample each call is known to come, sooner or later.
+const SAMPLE_RUN: Duration = Duration::from_secs(5);
+
 /// Kills between two comparisons.
 const BATCH: usize = 24;
 
@@ -35,6 +38,11 @@ const IN: &str = "signal=KILL";
 
 /// A kill once it is done, before the thread goes on.
 const AFTER: &str = "delay_exit=700000";
+
+/// The thread that is to be held back, by the beginning of its name; each of them counts its calls by itself.
+fn thread_of(inject: &str) -> &str {
+    inject.split_once(" thread ").map_or("", |(_, thread)| thread)
+}
 
 /// What a recorder does most: the Nth call of the busiest thread is the one that is hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +76,9 @@ fn killed_run(
 ) -> Result<(Option<Call>, Log)> {
     let call = inject.split(':').next().unwrap_or("");
     let config = RecorderConfig {
-        wrapper: Strace::to(log).inject(inject).wrapper(),
+        wrapper: Strace::to(log)
+            .inject(inject.split(" thread ").next().unwrap_or(""))
+            .wrapper(),
         ..config.clone()
     };
     let mut recorder = config.start()?;
@@ -106,8 +116,14 @@ fn killed_run(
         parsed = Log::parse(&text);
         Ok(text.contains(&format!("{}<", recorder.process.id())) && text.contains("+++ killed by SIGKILL"))
     })?;
-    let place = (ended.is_some() || delayed).then(|| parsed.killed_in(call).cloned());
-    Ok((place.flatten(), parsed))
+    let place = if delayed {
+        let mut held = parsed.calls.iter().rev();
+        held.find(|made| made.injected && made.name.starts_with(thread_of(inject)))
+            .cloned()
+    } else {
+        ended.and_then(|_| parsed.killed_in(call).cloned())
+    };
+    Ok((place, parsed))
 }
 
 /// A batch of kills of one data directory, then a comparison.
@@ -116,6 +132,7 @@ struct Batch {
     what: Vec<String>,
     logs: Vec<Log>,
     last: BTreeMap<usize, (NaiveDate, i64)>,
+    limit: Duration,
 }
 
 impl Batch {
@@ -127,6 +144,7 @@ impl Batch {
             what: Vec::new(),
             logs: Vec::new(),
             last: BTreeMap::new(),
+            limit: RUN,
         })
     }
 
@@ -134,7 +152,7 @@ impl Batch {
     fn kill(&mut self, tally: &mut Tally, inject: &str, work: Work) -> Result<bool> {
         let run = self.what.len();
         let config = work.of(&self.bench.config);
-        let (call, log) = killed_run(&config, inject, &self.bench.log(run), RUN)?;
+        let (call, log) = killed_run(&config, inject, &self.bench.log(run), self.limit)?;
         assert_written_is_there(&log)?;
         if let Some(last) = last_data_frame(&config.data_dir, "KOSPI")? {
             self.last.insert(run, last);
@@ -187,7 +205,7 @@ impl Batch {
     }
 }
 
-fn kills_of(tally: &mut Tally, call: &str, how: &str, work: Work, batch: usize) {
+fn kills_of(tally: &mut Tally, call: &str, how: &str, thread: &str, work: Work, batch: usize) {
     let mut open: Option<Batch> = None;
     for n in 1..CALLS_MAX {
         let current = match open.take() {
@@ -198,7 +216,7 @@ fn kills_of(tally: &mut Tally, call: &str, how: &str, work: Work, batch: usize) 
             Ok(current) => current,
             Err(error) => return tally.failed(format!("{call} {n}"), &error),
         };
-        let killed = current.kill(tally, &format!("{call}:{how}:when={n}"), work);
+        let killed = current.kill(tally, &format!("{call}:{how}:when={n} thread {thread}"), work);
         let reached = match killed {
             Ok(reached) => reached,
             Err(error) => {
@@ -231,6 +249,7 @@ fn i1_recorders_killed_in_any_call_lose_nothing_written_and_double_nothing() {
     }
     if Extent::asked() == Extent::Sample {
         let mut batch = Batch::new().unwrap();
+        batch.limit = SAMPLE_RUN;
         for (call, how, n, work) in [
             ("pwrite64", IN, 3, Work::Both),
             ("pwrite64", IN, 4, Work::Both),
@@ -244,7 +263,12 @@ fn i1_recorders_killed_in_any_call_lose_nothing_written_and_double_nothing() {
             ("write", IN, 20, Work::Datasets),
             ("unlink", AFTER, 1, Work::Both),
         ] {
-            let inject = format!("{call}:{how}:when={n}");
+            let thread = if work == Work::Journal {
+                "journal"
+            } else {
+                "export"
+            };
+            let inject = format!("{call}:{how}:when={n} thread {thread}");
             if let Err(error) = batch.kill(&mut tally, &inject, work) {
                 tally.failed(format!("{inject}, after {:#?}", batch.what), &error);
             }
@@ -264,17 +288,25 @@ fn i1_recorders_killed_in_any_call_lose_nothing_written_and_double_nothing() {
         ("write", &[Work::Both, Work::Datasets]),
     ] {
         for work in works {
-            kills_of(&mut tally, call, IN, *work, BATCH);
+            kills_of(&mut tally, call, IN, "", *work, BATCH);
         }
     }
-    for call in ["rename", "unlink", "fsync", "fallocate"] {
-        for work in [Work::Both, Work::Journal, Work::Datasets] {
-            kills_of(&mut tally, call, AFTER, work, BATCH);
+    for (call, thread) in [
+        ("rename", "journal"),
+        ("rename", "export"),
+        ("unlink", "export"),
+        ("fsync", "sync"),
+        ("fsync", "export"),
+        ("fdatasync", "sync"),
+        ("fallocate", "sync"),
+    ] {
+        for work in [Work::Both, Work::Journal] {
+            kills_of(&mut tally, call, AFTER, thread, work, BATCH);
         }
     }
     // Directories are made in an empty data directory only.
-    kills_of(&mut tally, "mkdir", IN, Work::Both, 1);
-    kills_of(&mut tally, "mkdir", AFTER, Work::Both, 1);
+    kills_of(&mut tally, "mkdir", IN, "", Work::Both, 1);
+    kills_of(&mut tally, "mkdir", AFTER, "export", Work::Both, 1);
     tally.finish();
 }
 

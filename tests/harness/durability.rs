@@ -92,15 +92,14 @@ impl State {
                 };
                 let market = Path::new(path).parent().and_then(Path::file_name);
                 let market = market.unwrap_or_default().to_string_lossy();
+                // What another market's thread is about to do does not concern this market's files.
+                let partition = format!("/market={market}");
+                let ours = |text: &str| !text.contains("/market=") || text.contains(&partition);
                 let left: Vec<_> = self
                     .unsynced
                     .iter()
-                    .filter(|(dir, _)| {
-                        dir.ends_with(&format!("/market={market}"))
-                            || dir.ends_with(&format!("/{market}"))
-                            || !dir.contains("/market=")
-                    })
                     .flat_map(|(dir, names)| names.iter().map(move |name| (name.clone(), dir.clone())))
+                    .filter(|((_, name), dir)| ours(name) && ours(dir))
                     .collect();
                 for ((rule, name), dir) in left {
                     self.broke(

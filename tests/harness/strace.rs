@@ -245,7 +245,7 @@ impl Log {
 
     fn end(&mut self, index: usize, text: &str) {
         let call = &mut self.calls[index];
-        call.injected = text.contains("(INJECTED)");
+        call.injected = text.contains("(INJECTED)") || text.contains("(DELAYED)");
         let result = text.rsplit_once(" = ").map_or("?", |(_, result)| result);
         let mut words = result.split([' ', '<']);
         call.outcome = match words.next().unwrap_or("?") {
