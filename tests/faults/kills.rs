@@ -91,13 +91,15 @@ fn killed_run(
             None => sleep(Duration::from_millis(2)),
         }
         // The thread is held back behind its call: it is killed before it does anything else.
-        if inject.contains(AFTER)
-            && std::fs::read_to_string(log)
-                .unwrap_or_default()
-                .contains("(DELAYED)")
-        {
-            delayed = true;
-            break None;
+        if inject.contains(AFTER) {
+            let text = std::fs::read(log).unwrap_or_default();
+            let of_thread = format!("<{}", thread_of(inject));
+            delayed = String::from_utf8_lossy(&text)
+                .lines()
+                .any(|line| line.contains(&of_thread) && line.ends_with("(DELAYED)"));
+            if delayed {
+                break None;
+            }
         }
     };
     if let Some(status) = ended {
