@@ -7,7 +7,7 @@ FRAMES_RECORDS ?= 2000000
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 
-.PHONY: help build demo test test-rust test-readers check fuzz bench bench-peers frames
+.PHONY: help build build-sabotaged demo test test-rust test-readers test-faults check fuzz bench bench-peers frames
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,8 +21,18 @@ demo: build ## record a simulated day of both markets and read it back
 
 test: test-rust test-readers ## pass all tests
 
-test-rust: build ## unit, property and end-to-end tests
+test-rust: build-sabotaged ## unit, property and end-to-end tests
 	$(CARGO) test --release --locked --workspace
+
+# The defects prove that the tests would find them. The sound program is built last, and so is the one that is left.
+build-sabotaged: ## build a recorder with defects for the tests: target/sabotaged/krx-recorder
+	$(CARGO) build --release --locked --workspace --bins --features krx-recorder/sabotage
+	mkdir -p target/sabotaged
+	cp target/release/krx-recorder target/sabotaged/krx-recorder
+	$(MAKE) build
+
+test-faults: build-sabotaged ## every fault of process, disk, clock and network (root, an hour; scripts/fault-tools.sh)
+	KRX_FAULTS=full $(CARGO) test --release --locked --workspace --test faults -- --nocapture --test-threads=1
 
 test-readers: build ## DuckDB, pandas, polars and pyarrow read what is recorded, also while it is
 	scripts/python-env.sh

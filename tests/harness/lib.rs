@@ -9,6 +9,8 @@
 //! the `parquet` crate, and applies the rules of docs/protocol.md by itself. Every wait has a bound, all sockets are
 //! on loopback, and every child is ended by its own process number.
 
+pub mod coverage;
+pub mod durability;
 pub mod expected;
 pub mod hostile;
 pub mod ledger;
@@ -17,7 +19,10 @@ pub mod process;
 pub mod recorded;
 pub mod recorder;
 pub mod simulator;
+pub mod strace;
+pub mod tally;
 pub mod tree;
+pub mod volume;
 
 pub use oracle::{Mode, compare};
 pub use process::{Finished, Process, Program};

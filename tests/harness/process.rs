@@ -1,5 +1,6 @@
 //! Child processes: found, started, signalled, measured, and never left behind.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -68,14 +69,18 @@ impl Program {
     /// # Errors
     /// When the program is not found.
     pub fn command(self) -> Result<Command> {
-        let mut command = Command::new(self.path()?);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"KRX_"))
-        {
-            command.env_remove(name);
-        }
-        command.stdin(Stdio::null());
-        Ok(command)
+        Ok(command_of(self.path()?))
     }
+}
+
+/// A command of any program, without any of this process's `KRX_` variables.
+pub fn command_of(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"KRX_")) {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
+    command
 }
 
 /// A child process; dropped, it is killed and reaped.

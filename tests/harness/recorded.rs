@@ -1,6 +1,6 @@
 //! What a recorder has sealed, frame by frame, in the order of the files' names.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -135,6 +135,10 @@ pub struct Frames {
     last: Option<(NaiveDate, i64)>,
     /// Frames of all dates before that one.
     base: i64,
+    /// Whether frames may be missing between files: the journal was damaged.
+    holes: bool,
+    /// The last frame of each date so far.
+    last_frames: BTreeMap<NaiveDate, i64>,
     /// Files of both datasets so far.
     pub files: u64,
     /// Their bytes.
@@ -154,6 +158,8 @@ impl Frames {
             open: None,
             last: None,
             base: 0,
+            holes: false,
+            last_frames: BTreeMap::new(),
             files: 0,
             bytes: 0,
             trades_bytes: 0,
@@ -164,6 +170,19 @@ impl Frames {
     #[must_use]
     pub fn covered(&self) -> i64 {
         self.base + self.last.map_or(0, |(_, frame)| frame)
+    }
+
+    /// Takes files for sound that have frames missing between them.
+    #[must_use]
+    pub fn with_holes(mut self) -> Self {
+        self.holes = true;
+        self
+    }
+
+    /// The last frame of each date that was read so far.
+    #[must_use]
+    pub fn last_frames(self) -> BTreeMap<NaiveDate, i64> {
+        self.last_frames
     }
 
     /// The next frame that has rows.
@@ -226,7 +245,7 @@ impl Frames {
             None => 1,
         };
         ensure!(
-            footer.first_frame == expected,
+            footer.first_frame == expected || (self.holes && footer.first_frame > expected),
             "{path}: krx.first_frame is {} where {expected} adjoins: frames are lost or covered twice",
             footer.first_frame
         );
@@ -235,6 +254,7 @@ impl Frames {
             "{path}: krx.last_frame is before krx.first_frame"
         );
         self.last = Some((segment.date, footer.last_frame));
+        self.last_frames.insert(segment.date, footer.last_frame);
         let quarantine = segment.quarantine.as_deref().map(Rows::open).transpose()?;
         match &quarantine {
             Some(quarantine) => ensure!(

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
-use crate::process::{Finished, Process, Program, text_of, wait_until};
+use crate::process::{Finished, Process, Program, command_of, text_of, wait_until};
 
 /// The API key of all tests, unlike any other text, so that it can be searched for.
 pub const KEY: &str = "qzx-api-key-of-the-tests-7391";
@@ -46,6 +46,11 @@ pub struct RecorderConfig {
     pub key: Option<String>,
     /// Further variables of the environment.
     pub variables: Vec<(String, PathBuf)>,
+    /// Another program than the one that [`Program::Recorder`] finds.
+    pub program: Option<PathBuf>,
+    /// A command that is given the recorder's as its last arguments, such as `strace`. It must become the recorder,
+    /// or be its tracer only: signals and the exit code are those of the process that is started.
+    pub wrapper: Vec<String>,
 }
 
 impl RecorderConfig {
@@ -65,6 +70,8 @@ impl RecorderConfig {
             more: String::new(),
             key: Some(KEY.to_owned()),
             variables: Vec::new(),
+            program: None,
+            wrapper: Vec::new(),
         }
     }
 
@@ -110,7 +117,18 @@ impl RecorderConfig {
     /// # Errors
     /// When the program is missing or the configuration cannot be written.
     pub fn command(&self, subcommand: &str, arguments: &[&str]) -> Result<Command> {
-        let mut command = Program::Recorder.command()?;
+        let program = match &self.program {
+            Some(program) => program.clone(),
+            None => Program::Recorder.path()?,
+        };
+        let mut command = match self.wrapper.split_first() {
+            Some((first, rest)) => {
+                let mut command = command_of(first);
+                command.args(rest).arg(program);
+                command
+            }
+            None => command_of(program),
+        };
         command
             .arg(subcommand)
             .arg("--config")
@@ -132,6 +150,21 @@ impl RecorderConfig {
             &self.folder,
             limit,
         )
+    }
+
+    /// Runs the recorder to its end with nothing but these arguments.
+    ///
+    /// # Errors
+    /// When it does not end within `limit`.
+    pub fn run_bare(&self, arguments: &[&str], limit: Duration) -> Result<Finished> {
+        let program = match &self.program {
+            Some(program) => program.clone(),
+            None => Program::Recorder.path()?,
+        };
+        let mut command = command_of(program);
+        command.args(arguments);
+        let name = format!("krx-recorder-{}", arguments.first().copied().unwrap_or("alone"));
+        Finished::run(&name, &mut command, &self.folder, limit)
     }
 
     /// Starts `krx-recorder run`.

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 use serde::Deserialize;
 
-use crate::process::{Process, Program, bytes_under_way, wait_until};
+use crate::process::{Process, Program, bytes_under_way, command_of, wait_until};
 use crate::recorder::Recorder;
 
 /// A simulator that builds its day takes a second or two.
@@ -64,8 +64,23 @@ impl Simulator {
     /// # Errors
     /// When it does not.
     pub fn start(folder: &Path, arguments: &[&str]) -> Result<Self> {
+        Self::start_within(&[], folder, arguments)
+    }
+
+    /// Starts it likewise by a command that is given its own as last arguments, such as `ip netns exec NAME`.
+    ///
+    /// # Errors
+    /// When it does not listen.
+    pub fn start_within(wrapper: &[&str], folder: &Path, arguments: &[&str]) -> Result<Self> {
         let ledger = folder.join("ledger.jsonl");
-        let mut command = Program::Simulator.command()?;
+        let mut command = match wrapper.split_first() {
+            Some((first, rest)) => {
+                let mut command = command_of(first);
+                command.args(rest).arg(Program::Simulator.path()?);
+                command
+            }
+            None => Program::Simulator.command()?,
+        };
         command
             .args(["--listen", "127.0.0.1:0", "--json", "--ledger"])
             .arg(&ledger)

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `KIND` | `disconnect`, `close`, `reset`, `stall`, `garbage` or `half` |
 //! | `WHEN` | `N`: once, in the first session that has been sent N data messages; `every:N`: after each N data messages of every session |
-//! | `ARG` | of `close` the close code (1011), of `stall` the seconds (30), of `garbage` what is sent: `text`, `badrecord`, `object` or `truncated-json` (`text`) |
+//! | `ARG` | of `close` the close code (1011), of `stall` the seconds (30), of `garbage` what is sent: `text`, `badrecord`, `object`, `truncated-json` or `poison` (`text`) |
 //! | `market` | only in this market's feed |
 //!
 //! Settings after the first comma are `name=value`, so that kinds to come can have some of their own.
@@ -68,6 +68,8 @@ pub enum Garbage {
     Object,
     /// An array that ends in the middle of its second record.
     TruncatedJson,
+    /// Not JSON at all; a recorder that was built with the defect `poison` panics over it.
+    Poison,
 }
 
 /// When a fault happens, counted in a session's data messages.
@@ -162,8 +164,9 @@ fn parse_kind(kind: &str, argument: Option<&str>) -> Result<FaultKind, String> {
             "badrecord" => Ok(FaultKind::Garbage(Garbage::BadRecord)),
             "object" => Ok(FaultKind::Garbage(Garbage::Object)),
             "truncated-json" => Ok(FaultKind::Garbage(Garbage::TruncatedJson)),
+            "poison" => Ok(FaultKind::Garbage(Garbage::Poison)),
             other => Err(format!(
-                "garbage {other:?} is none of text, badrecord, object and truncated-json"
+                "garbage {other:?} is none of text, badrecord, object, truncated-json and poison"
             )),
         },
         other => Err(format!("unknown kind {other:?}")),
@@ -188,6 +191,7 @@ impl Garbage {
     #[must_use]
     pub fn text(self) -> (&'static str, u32) {
         match self {
+            Garbage::Poison => ("KRX-POISON", 0),
             Garbage::Text => ("*** 시스템 점검 안내 ***", 0),
             Garbage::BadRecord => (
                 concat!(

@@ -20,7 +20,7 @@ Faults: KIND@WHEN[:ARG][,market=KOSPI|KOSDAQ]
         close[:CODE]        close frame (1011)
         reset               RST
         stall[:SECONDS]     silence (30), heartbeats and pings not answered either
-        garbage[:WHAT]      one message more, of text, badrecord, object or truncated-json (text)
+        garbage[:WHAT]      one message more, of text, badrecord, object, truncated-json or poison (text)
         half                half of a message, then FIN
   WHEN  N                   once, in the first session that has been sent N data messages
         every:N             after each N data messages of every session

@@ -1,0 +1,15 @@
+//! Faults of the process, the disk, the clock and the network, one part a module; see docs/testing-faults.md.
+//!
+//! `make test` runs a sample that works anywhere; `KRX_FAULTS=full` runs everything, as root.
+#![allow(clippy::unwrap_used)]
+
+mod clock;
+mod common;
+mod cuts;
+mod damage;
+mod errors;
+mod hang;
+mod kills;
+mod network;
+mod pauses;
+mod sabotage;
