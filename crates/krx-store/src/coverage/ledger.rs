@@ -52,7 +52,7 @@ impl State {
 
 /// Why an interval began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(into = "&'static str", try_from = "String")]
 #[non_exhaustive]
 pub enum Reason {
     /// Midnight: no recorder was at work.
@@ -67,20 +67,8 @@ pub enum Reason {
     Continued,
     /// The recorder goes on with the session after `disk`, `paused` or `damage`.
     Resumed,
-    /// The server closed the connection in good order.
-    ServerClosed,
-    /// The connection broke.
-    Reset,
-    /// Nothing came for longer than `stall_timeout`.
-    Stalled,
-    /// The server refused the key.
-    Refused,
-    /// No connection could be made.
-    Unreachable,
-    /// What the server sent is not WebSocket.
-    Protocol,
-    /// The recorder was stopped.
-    Shutdown,
+    /// The session ended, or none could be had.
+    Lost(GapReason),
     /// The day's hours were over.
     SessionEnd,
     /// The recorder ended without having been stopped: killed, or the machine lost its power.
@@ -96,20 +84,14 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Self; 19] = [
+    /// All that are no [`GapReason`].
+    const OWN: [Self; 12] = [
         Self::NotRunning,
         Self::NotConnected,
         Self::Start,
         Self::Connected,
         Self::Continued,
         Self::Resumed,
-        Self::ServerClosed,
-        Self::Reset,
-        Self::Stalled,
-        Self::Refused,
-        Self::Unreachable,
-        Self::Protocol,
-        Self::Shutdown,
         Self::SessionEnd,
         Self::Crash,
         Self::Disk,
@@ -128,13 +110,7 @@ impl Reason {
             Self::Connected => "connected",
             Self::Continued => "continued",
             Self::Resumed => "resumed",
-            Self::ServerClosed => GapReason::ServerClosed.as_str(),
-            Self::Reset => GapReason::Reset.as_str(),
-            Self::Stalled => GapReason::Stalled.as_str(),
-            Self::Refused => GapReason::Refused.as_str(),
-            Self::Unreachable => GapReason::Unreachable.as_str(),
-            Self::Protocol => GapReason::Protocol.as_str(),
-            Self::Shutdown => GapReason::Shutdown.as_str(),
+            Self::Lost(reason) => reason.as_str(),
             Self::SessionEnd => "session_end",
             Self::Crash => "crash",
             Self::Disk => "disk",
@@ -147,19 +123,25 @@ impl Reason {
     /// Reads the word back.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+        let lost = GapReason::ALL.into_iter().map(Self::Lost);
+        Self::OWN
+            .into_iter()
+            .chain(lost)
+            .find(|reason| reason.as_str() == word)
     }
+}
 
-    fn of(reason: GapReason) -> Self {
-        match reason {
-            GapReason::ServerClosed => Self::ServerClosed,
-            GapReason::Reset => Self::Reset,
-            GapReason::Stalled => Self::Stalled,
-            GapReason::Refused => Self::Refused,
-            GapReason::Unreachable => Self::Unreachable,
-            GapReason::Protocol => Self::Protocol,
-            GapReason::Shutdown => Self::Shutdown,
-        }
+impl From<Reason> for &'static str {
+    fn from(reason: Reason) -> Self {
+        reason.as_str()
+    }
+}
+
+impl TryFrom<String> for Reason {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        Self::parse(&word).ok_or_else(|| format!("{word:?} is no reason of the ledger"))
     }
 }
 
@@ -435,9 +417,10 @@ impl Ledger {
                 self.begin(midnight, Some(session), Reason::Continued, None);
             }
             Event::ConnectFailed { reason, detail } => {
-                let refused = *reason == GapReason::Refused && self.state.open.reason != Reason::Refused;
+                let refused = *reason == GapReason::Refused
+                    && self.state.open.reason != Reason::Lost(GapReason::Refused);
                 if live.is_some() || refused {
-                    self.begin(at, None, Reason::of(*reason), None);
+                    self.begin(at, None, Reason::Lost(*reason), None);
                 }
                 self.state.open.failures += 1;
                 self.state.open.last_failure = Some(detail.clone());
@@ -449,19 +432,19 @@ impl Ledger {
                     _ => at,
                 };
                 let detail = (!detail.is_empty()).then(|| detail.clone());
-                self.begin(from, None, Reason::of(*reason), detail);
+                self.begin(from, None, Reason::Lost(*reason), detail);
             }
             Event::DiskWait { since_us } => self.interrupt(Moment(*since_us), at, Reason::Disk),
             Event::Paused { since_us } => self.interrupt(Moment(*since_us), at, Reason::Paused),
             Event::SessionEnd if live.is_none() => {
                 // The end of the hours is why the connection was closed a moment ago.
-                if self.state.open.reason == Reason::Shutdown {
+                if self.state.open.reason == STOPPED {
                     self.state.open.reason = Reason::SessionEnd;
                 }
             }
             Event::Stop => {
-                if live.is_some() || self.state.open.reason != Reason::Shutdown {
-                    self.begin(at, None, Reason::Shutdown, None);
+                if live.is_some() || self.state.open.reason != STOPPED {
+                    self.begin(at, None, STOPPED, None);
                 }
                 self.state.running = false;
             }
@@ -592,6 +575,9 @@ impl Ledger {
         from <= begin.0 && to >= end.0
     }
 }
+
+/// The connection was closed because the recorder was to stop, or the hours were over.
+const STOPPED: Reason = Reason::Lost(GapReason::Shutdown);
 
 /// A date's first and last instant in Korea.
 pub(crate) fn bounds(date: NaiveDate) -> (Moment, Moment) {

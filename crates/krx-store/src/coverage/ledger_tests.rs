@@ -218,8 +218,11 @@ fn a_session_over_midnight_is_live_on_both_dates() {
 
 #[test]
 fn words_are_read_back() {
-    for reason in Reason::ALL {
+    for reason in Reason::OWN.into_iter().chain(GapReason::ALL.map(Reason::Lost)) {
         assert_eq!(Reason::parse(reason.as_str()), Some(reason));
+        let json = serde_json::to_string(&reason).unwrap();
+        assert_eq!(json, format!("{:?}", reason.as_str()), "one word everywhere");
+        assert_eq!(serde_json::from_str::<Reason>(&json).unwrap(), reason);
     }
     for state in [State::Live, State::Gap, State::Idle] {
         assert_eq!(State::parse(state.as_str()), Some(state));

@@ -102,6 +102,21 @@ pub enum GapReason {
 }
 
 impl GapReason {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::ServerClosed,
+        Self::Reset,
+        Self::Stalled,
+        Self::Reconnect,
+        Self::Refused,
+        Self::Unreachable,
+        Self::Throttled,
+        Self::Unavailable,
+        Self::Tls,
+        Self::Protocol,
+        Self::Shutdown,
+    ];
+
     /// The word in the journal and in the logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
