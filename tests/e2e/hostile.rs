@@ -245,7 +245,7 @@ fn run(case: &'static Case) -> Result<(Duration, u64)> {
         .iter()
         .any(|gap| gap.reason == case.reason && gap.detail.contains(case.detail));
     ensure!(found, "no gap {:?} {:?} in {gap:?}", case.reason, case.detail);
-    ensure!(gap.iter().all(|gap| gap.detail.chars().count() <= 300), "{gap:?}");
+    ensure!(gap.iter().all(|gap| gap.detail.chars().count() <= 400), "{gap:?}");
     expect_good_records(case, &frames(&config.data_dir)?)?;
     Ok((back, peak))
 }

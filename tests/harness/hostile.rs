@@ -5,7 +5,6 @@
 //!   connection 1: a good server      ──▶
 //! ```
 
-use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
@@ -14,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
     date_time_ymd,
@@ -22,6 +21,8 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::process::{Finished, Program};
 
 /// No test leaves a server waiting longer than this for a byte, or for room to send one.
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -418,43 +419,41 @@ pub struct Gap {
     pub detail: String,
 }
 
-/// The gaps that a recorder has put on record, in order.
+/// The gaps that a recorder has put on record, in order, as `krx-recorder coverage` tells them: how a session ended, and
+/// the last of the attempts that failed before the next.
 ///
 /// # Errors
 /// When they cannot be read.
 pub fn gaps(data_dir: &Path) -> Result<Vec<Gap>> {
-    // The recorder logs what it journals, with the same words.
     let folder = data_dir.parent().context("a data directory in a folder")?;
+    let mut command = Program::Recorder.command()?;
+    command.args(["coverage", "--json", "--data-dir"]).arg(data_dir);
+    let told = Finished::run("krx-recorder-coverage", &mut command, folder, COVERAGE_MAX)?;
+    ensure!(told.code == Some(0), "coverage: {}", told.stderr);
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&told.stdout)?;
     let mut gaps = Vec::new();
-    for run in 1.. {
-        let path = folder.join(format!("recorder-{run:03}.log"));
-        let Ok(log) = fs::read_to_string(&path) else { break };
-        let ends = log
-            .lines()
-            .filter(|line| line.contains(" disconnected ") || line.contains(" not connected "));
-        gaps.extend(ends.filter_map(|line| {
-            Some(Gap {
-                reason: quoted(line, "reason")?,
-                detail: quoted(line, "detail")?,
-            })
-        }));
+    for row in rows.iter().filter(|row| row["state"] == "gap") {
+        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        let (reason, detail) = (text("reason"), text("detail"));
+        let attempt = detail
+            .split_once("the last: ")
+            .and_then(|(_, last)| last.split_once(": "));
+        let attempt = attempt.map(|(reason, detail)| Gap {
+            reason: reason.to_owned(),
+            detail: detail.to_owned(),
+        });
+        // A refusal begins a row of its own, so its first attempt is all there is to tell.
+        let told_by_attempt = attempt.as_ref().is_some_and(|attempt| attempt.reason == reason);
+        if reason != "start" && reason != "shutdown" && !told_by_attempt {
+            gaps.push(Gap { reason, detail });
+        }
+        gaps.extend(attempt);
     }
     Ok(gaps)
 }
 
-/// The value of a log line's field that stands in quotes.
-fn quoted(line: &str, field: &str) -> Option<String> {
-    let start = line.find(&format!(" {field}=\""))? + field.len() + 3;
-    let mut value = String::new();
-    let mut rest = line[start..].chars();
-    loop {
-        match rest.next()? {
-            '"' => return Some(value),
-            '\\' => value.push(rest.next()?),
-            other => value.push(other),
-        }
-    }
-}
+/// Reading a small ledger takes a moment.
+const COVERAGE_MAX: Duration = Duration::from_secs(20);
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,9 @@ const RETRY_WAIT: Duration = Duration::from_secs(5);
 /// After so many failures in a row to read the journal, the disk will not read it any more.
 const UNREADABLE_AFTER: u32 = 12;
 
+/// How often what is left is tried when nothing more will come: an error that passes must not end in a bad exit code.
+const LAST_TRIES: u32 = 3;
+
 /// Exports until the journal is closed and all of it is sealed. A failure is logged, and the export started again
 /// behind the last sealed file.
 ///
@@ -29,7 +32,7 @@ pub fn run(
     progress: &Arc<Progress>,
 ) -> Result<(), Failure> {
     let poison = Arc::new(Poison::default());
-    let mut unreadable = 0;
+    let (mut unreadable, mut last_tries) = (0, 0);
     loop {
         let tail_of = Some(Arc::clone(tail));
         let mut exporter =
@@ -55,7 +58,12 @@ pub fn run(
             Err(_) => Failure::Bug(format!("the exporter of {market} panicked")),
         };
         if tail.is_closed() {
-            return Err(failure);
+            last_tries += 1;
+            if last_tries >= LAST_TRIES {
+                return Err(failure);
+            }
+            error!(market = %market, error = %failure, "export failed; it is tried again before the recorder ends");
+            continue;
         }
         error!(market = %market, error = %failure, retry = ?RETRY_WAIT, "export failed; recording goes on");
         // A stop must not wait for it.

@@ -22,6 +22,11 @@ impl DataDirLock {
     /// [`StoreError::Locked`] when another process holds it, [`StoreError::Io`] when the directory cannot be used.
     pub fn take(data: &DataDir) -> Result<Self, StoreError> {
         data.disk().create_dir(&data.internal())?;
+        // A first start that was killed may have left the directory without its name on disk. Where the directory above
+        // may not be read, its owner has made this one long ago.
+        if let Some(parent) = data.path().parent() {
+            let _ = data.disk().sync_dir(parent);
+        }
         let path = data.lock_file();
         let mut file = OpenOptions::new()
             .read(true)

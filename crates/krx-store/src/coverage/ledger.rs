@@ -223,8 +223,9 @@ pub(crate) struct LedgerState {
     open: Open,
     /// When data is expected, µs; none on a day without trading.
     expected: Option<(i64, i64)>,
-    /// How the date is to be cut: a time partition's length, µs, and the rows with which a segment ends.
-    rules: Option<(i64, u64)>,
+    /// How the date is to be cut, behind which frame: a time partition's length, µs, and the rows with which a segment
+    /// ends. More than one when a recorder was started again with other settings.
+    rules: Vec<(u64, i64, u64)>,
     /// Whether a recorder is at work.
     running: bool,
     /// The time of the last record; time on the ledger never goes back behind it.
@@ -249,7 +250,7 @@ impl Ledger {
             state: LedgerState {
                 open: Open::new(begin, None, Reason::NotRunning, None),
                 expected: Some((begin.0, end.0)),
-                rules: None,
+                rules: Vec::new(),
                 running: false,
                 last_at: begin.0,
                 last_frame_at: None,
@@ -306,11 +307,13 @@ impl Ledger {
         closed.chain(self.state.open.session).max().unwrap_or(0)
     }
 
-    /// How the journal says that the date is to be cut: a time partition's length, µs, and the rows with which a
-    /// segment of the datasets ends.
+    /// How the journal says that the date is to be cut from this frame on: a time partition's length, µs, and the rows
+    /// with which a segment of the datasets ends.
     #[must_use]
-    pub fn rules(&self) -> Option<(i64, u64)> {
-        self.state.rules
+    pub fn rules_from(&self, frame: u64) -> Option<(i64, u64)> {
+        let mut rules = self.state.rules.iter().rev();
+        let (_, rotate_us, rows_max) = rules.find(|(behind, ..)| *behind < frame)?;
+        Some((*rotate_us, *rows_max))
     }
 
     /// Intervals that are closed: it grows by each change of state.
@@ -393,7 +396,10 @@ impl Ledger {
                 rows_max,
                 continues,
             } => {
-                self.state.rules = Some((*rotate_us, *rows_max));
+                let same = |(_, rotate, rows): &(u64, i64, u64)| (rotate, rows) == (rotate_us, rows_max);
+                if !self.state.rules.last().is_some_and(same) {
+                    self.state.rules.push((frame, *rotate_us, *rows_max));
+                }
                 self.state.expected = *expected;
                 if *continues {
                     self.state.running = true;
@@ -423,7 +429,7 @@ impl Ledger {
                     self.begin(at, None, Reason::Lost(*reason), None);
                 }
                 self.state.open.failures += 1;
-                self.state.open.last_failure = Some(detail.clone());
+                self.state.open.last_failure = Some(format!("{}: {detail}", reason.as_str()));
             }
             Event::Disconnected { reason, detail } => {
                 let from = match reason {

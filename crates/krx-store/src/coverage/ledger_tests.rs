@@ -142,8 +142,8 @@ fn i4_a_day_with_everything_in_it() {
     assert_eq!(
         details,
         [
-            "2 attempts to connect failed, the last: timeout",
-            "1 attempt to connect failed, the last: HTTP 401",
+            "2 attempts to connect failed, the last: unreachable: timeout",
+            "1 attempt to connect failed, the last: refused: HTTP 401",
             "bytes 5 to 9; frames 7 to 8 are lost"
         ]
     );

@@ -68,6 +68,7 @@ pub struct Exporter {
 /// How far a date is exported.
 struct ExportDate {
     date: NaiveDate,
+    /// Of the segment that is open: those that its first frame found in the journal.
     limits: Limits,
     /// The last frame that is sealed.
     covered: u64,
@@ -184,7 +185,7 @@ impl Exporter {
     /// The last frame of a date that is sealed, and known to be on disk: a process that was killed may have left a
     /// name that is not, and the journal must not be removed on its word.
     fn covered(&self, date: NaiveDate) -> Result<u64, StoreError> {
-        for dataset in [Dataset::Quarantine, Dataset::Trades] {
+        for dataset in Dataset::ALL {
             let dir = self.data.partition(dataset, date, &self.market);
             self.data.disk().sync_dirs(self.data.path(), &dir)?;
         }
@@ -221,6 +222,14 @@ impl Exporter {
             .and_then(|segment| self.limits().before(segment.partition(), head.at))
         {
             self.seal(reason)?;
+        }
+        if self.segment.is_none()
+            && let Some(date) = &mut self.date
+        {
+            date.limits = date
+                .ledger
+                .rules_from(head.frame)
+                .map_or_else(|| self.config.limits(), Limits::from);
         }
         let limits = self.limits();
         let segment = match &mut self.segment {
@@ -291,13 +300,7 @@ impl Exporter {
             .segment
             .as_ref()
             .and_then(|segment| limits.at_event(segment.partition(), head.at, &event));
-        if let Some(reason) = reason {
-            self.seal(reason)?;
-        }
-        if let Some(date) = &mut self.date {
-            date.limits = limits_of(&date.ledger).unwrap_or(limits);
-        }
-        Ok(())
+        reason.map_or(Ok(()), |reason| self.seal(reason))
     }
 
     /// Folds a record into the ledger, unless its file has it already.
@@ -395,7 +398,7 @@ impl Exporter {
         self.expire_archive();
         self.date = Some(ExportDate {
             date,
-            limits: limits_of(&ledger).unwrap_or_else(|| self.config.limits()),
+            limits: self.config.limits(),
             covered,
             saved: ledger.folded().filter(|_| on_disk),
             saved_intervals: ledger.closed_len(),
@@ -523,13 +526,13 @@ impl ExportDate {
     }
 }
 
-/// What the journal says of how its date is to be cut.
-fn limits_of(ledger: &Ledger) -> Option<Limits> {
-    let (interval_us, rows_max) = ledger.rules()?;
-    Some(Limits {
-        interval_us,
-        rows_max,
-    })
+impl From<(i64, u64)> for Limits {
+    fn from((interval_us, rows_max): (i64, u64)) -> Self {
+        Self {
+            interval_us,
+            rows_max,
+        }
+    }
 }
 
 /// The longest wait for the writer: only a bound, since the writer wakes its followers.
