@@ -72,8 +72,16 @@ impl Batch {
     fn run(&mut self, tally: &mut Tally, inject: &str) -> Result<Ran> {
         let path = self.bench.log(self.what.len());
         self.what.push(inject.to_owned());
+        let mut strace = Strace::to(&path).inject(inject);
+        if inject.starts_with("write:") {
+            // The runtime wakes its threads with `write`, too, and that is no disk.
+            let staging = self.bench.config.data_dir.join(".krx/staging");
+            strace.paths = ["trades", "quarantine", "coverage"]
+                .map(|dataset| staging.join(format!("{dataset}-KOSPI.partial")))
+                .into();
+        }
         let config = RecorderConfig {
-            wrapper: Strace::to(&path).inject(inject).wrapper(),
+            wrapper: strace.wrapper(),
             ..self.bench.config.clone()
         };
         let mut recorder = config.start()?;
