@@ -21,6 +21,8 @@ pub const DISK_CALLS: &str = "?open,openat,creat,?mkdir,mkdirat,?rename,renameat
 pub struct Strace {
     /// Such as `fsync:signal=KILL:when=3`; nothing is only watched.
     pub inject: Vec<String>,
+    /// Only calls that concern these paths.
+    pub paths: Vec<PathBuf>,
     /// Where the calls are written.
     pub log: PathBuf,
 }
@@ -31,6 +33,7 @@ impl Strace {
     pub fn to(log: &Path) -> Self {
         Self {
             inject: Vec::new(),
+            paths: Vec::new(),
             log: log.to_owned(),
         }
     }
@@ -83,6 +86,11 @@ impl Strace {
             .into();
         options.push(self.log.display().to_string());
         options.push(format!("--trace={DISK_CALLS}"));
+        options.extend(
+            self.paths
+                .iter()
+                .map(|path| format!("--trace-path={}", path.display())),
+        );
         options.extend(self.inject.iter().map(|inject| format!("--inject={inject}")));
         options
     }
