@@ -472,15 +472,4 @@ mod tests {
             assert_eq!((&bytes[..head.len()], bytes.len()), (&head[..], head.len() + len));
         }
     }
-
-    #[test]
-    fn a_gap_is_read_off_its_line() {
-        let line = r#"WARN disconnected market="KOSPI" reason="server_closed" detail="close code 4001: \"you\" left""#;
-        assert_eq!(quoted(line, "reason").as_deref(), Some("server_closed"));
-        assert_eq!(
-            quoted(line, "detail").as_deref(),
-            Some("close code 4001: \"you\" left")
-        );
-        assert_eq!(quoted(line, "url"), None);
-    }
 }
