@@ -490,7 +490,14 @@ impl Merge<'_> {
     /// a day's coverage was made from all of the day.
     fn fits(&self, sealed: &SealedPath, sound: &[&SealedPath]) -> bool {
         match sealed.name.dataset {
-            Dataset::Coverage => self.lacks(sealed).is_none(),
+            Dataset::Coverage => {
+                let made = self
+                    .made
+                    .values()
+                    .filter(|(sealed, _)| sealed.name.dataset == Dataset::Trades);
+                let last = made.map(|(sealed, _)| sealed.name.last_frame).max();
+                self.lacks(sealed).is_none() && last.is_none_or(|last| last <= self.frame_max)
+            }
             Dataset::Trades | Dataset::Quarantine => {
                 let name = sealed.name;
                 let beside = self

@@ -67,7 +67,7 @@ fn each_sealed_file_has_a_line_that_sha256sum_reads() {
         .collect();
     sealed.sort();
     assert_eq!(paths, sealed, "sorted, and complete");
-    assert_eq!(paths.len(), 4);
+    assert_eq!(paths.len(), 5);
     sha256sum(dir.path()).unwrap();
     assert!(files(&DataDir::new(dir.path()).staging(), "partial").is_empty());
 

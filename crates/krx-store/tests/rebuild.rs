@@ -95,12 +95,12 @@ fn what_is_damaged_or_gone_comes_back_and_nothing_else_changes() {
         markets(&data, date()).unwrap().into_iter().collect::<Vec<_>>(),
         [market()]
     );
-    assert_eq!(counts(&again(dir.path(), false)), (13, 0, 0, 0, 0));
+    assert_eq!(counts(&again(dir.path(), false)), (14, 0, 0, 0, 0));
     let paths: Vec<_> = whole
         .keys()
         .filter(|path| path.to_string_lossy().contains("2026-11-20"))
         .collect();
-    assert_eq!(paths.len(), 13);
+    assert_eq!(paths.len(), 14);
     let list = data.checksum_list(date());
     let lines = fs::read(&list).unwrap();
     for (index, path) in paths.iter().enumerate() {
@@ -113,13 +113,13 @@ fn what_is_damaged_or_gone_comes_back_and_nothing_else_changes() {
         assert!(!is_sound(dir.path()));
         assert_eq!(
             counts(&again(dir.path(), true)),
-            (12, 1, 0, 0, 0),
+            (13, 1, 0, 0, 0),
             "{}",
             path.display()
         );
         assert!(!is_sound(dir.path()), "a dry run changes nothing");
         let rebuilt = again(dir.path(), false);
-        assert_eq!(counts(&rebuilt), (12, 1, 0, 0, 0));
+        assert_eq!(counts(&rebuilt), (13, 1, 0, 0, 0));
         assert_eq!(rebuilt.restored, [path.to_str().unwrap()]);
         assert_eq!(tree(dir.path()), whole);
     }
@@ -128,7 +128,7 @@ fn what_is_damaged_or_gone_comes_back_and_nothing_else_changes() {
         fs::remove_dir_all(dir.path().join(dataset).join("date=2026-11-20")).unwrap();
     }
     fs::remove_file(&list).unwrap();
-    assert_eq!(counts(&again(dir.path(), false)), (0, 13, 0, 0, 0));
+    assert_eq!(counts(&again(dir.path(), false)), (0, 14, 0, 0, 0));
     assert_eq!(tree(dir.path()), whole);
     assert_eq!(fs::read(&list).unwrap(), lines);
     assert!(is_sound(dir.path()));
@@ -152,7 +152,7 @@ fn a_damaged_list_is_put_right() {
         fs::write(&list, damaged).unwrap();
         assert!(!is_sound(dir.path()));
         let rebuilt = again(dir.path(), false);
-        assert_eq!(counts(&rebuilt), (13, 0, 0, 0, 0));
+        assert_eq!(counts(&rebuilt), (14, 0, 0, 0, 0));
         assert_eq!(fs::read_to_string(&list).unwrap(), lines);
     }
 }
@@ -170,7 +170,7 @@ fn sound_files_of_other_settings_are_left_alone() {
     };
     let rebuilt = rebuild(&data, &market(), date(), other, &access, false).unwrap();
     // The last file would end where it ends with either setting.
-    assert_eq!(counts(&rebuilt), (1, 0, 12, 0, 0));
+    assert_eq!(counts(&rebuilt), (2, 0, 12, 0, 0));
     assert_eq!(tree(dir.path()), whole);
     // And what is lost is not patched with a file that would overlap its neighbours.
     fs::remove_file(files(&dir.path().join("trades/date=2026-11-20"), "parquet").remove(4)).unwrap();
@@ -231,7 +231,7 @@ fn what_the_archive_lacks_is_said_and_not_guessed() {
     // Nothing at all.
     fs::remove_dir_all(data.archive(&market())).unwrap();
     let rebuilt = again(dir.path(), false);
-    assert_eq!((rebuilt.segments, counts(&rebuilt)), (0, (0, 0, 0, 12, 1)));
+    assert_eq!((rebuilt.segments, counts(&rebuilt)), (0, (0, 0, 0, 13, 1)));
     assert_eq!(tree(dir.path()), after);
 }
 
@@ -274,7 +274,7 @@ fn beside_a_recorder_only_dates_are_rebuilt_that_it_is_past() {
     let rebuilt = rebuild(&fresh_data, &market(), date(), keep(), &access, false).unwrap();
     assert_eq!(
         rebuilt.restored.len(),
-        12,
+        13,
         "without the next date's first record the last file has no end"
     );
 }

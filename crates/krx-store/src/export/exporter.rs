@@ -380,7 +380,9 @@ impl Exporter {
             Ok(Some(ledger)) => {
                 // A crash between the file and its line leaves the line of the file before. What was read is sound.
                 let path = ledger_path(&self.market, date);
-                Checksums::of(&self.data, date).record_files(&[path])?;
+                if let Err(error) = Checksums::of(&self.data, date).record_files(&[path]) {
+                    error!(market = %self.market, %date, %error, "the coverage file stays without a checksum");
+                }
                 (ledger, true)
             }
             Ok(None) if covered == 0 => (Ledger::new(date), false),
