@@ -105,7 +105,16 @@ impl Queue {
     pub fn beat(&self) {
         let (before, now) = self.take_beat();
         if let Some(event) = pulse::between(before, now) {
-            warn!(?event, "time did not pass as it should");
+            match event {
+                Event::Paused { .. } => {
+                    let seconds = now.uptime.saturating_sub(before.uptime).as_secs_f64();
+                    warn!(
+                        seconds,
+                        "the recorder did not run: it was stopped, or the machine was suspended"
+                    );
+                }
+                _ => warn!(?event, "the wall clock was set"),
+            }
             let at = now.wall;
             let entry = Entry {
                 at,

@@ -72,6 +72,8 @@ struct ExportDate {
     limits: Limits,
     /// The last frame that is sealed.
     covered: u64,
+    /// The last frame that is sealed, in hand or known to be missing.
+    last_seen: u64,
     ledger: Ledger,
     /// The ledger as it stands in its file: how far, and with how many closed intervals.
     saved: Option<Position>,
@@ -208,14 +210,11 @@ impl Exporter {
         head: RecordHead,
         position: Option<Position>,
     ) -> Result<(), StoreError> {
-        let last = self.last_frame();
         // Sealed already, or written again by a journal that had to begin a new segment.
-        if head.frame <= last {
+        if head.frame <= self.last_seen() {
             return self.fold_sealed_frame(head, position);
         }
-        if head.frame > last + 1 {
-            self.missing(last + 1, head.frame - 1)?;
-        }
+        self.see_frames_up_to(head.frame - 1)?;
         if let Some(reason) = self
             .segment
             .as_ref()
@@ -257,6 +256,9 @@ impl Exporter {
         let decoder = (!poison).then_some(&mut self.decoder);
         let rows = segment.add(decoder, &head, payload, &self.progress)?;
         self.poison.put_down();
+        if let Some(date) = &mut self.date {
+            date.last_seen = head.frame;
+        }
         let full = limits.after(segment.rows());
         self.progress.last_frame_exported.store(head.frame, Relaxed);
         self.fold(position, |ledger| {
@@ -288,10 +290,286 @@ impl Exporter {
         let Ok(event) = serde_json::from_slice::<Event>(self.follower.payload()) else {
             return Ok(());
         };
-        let last = self.last_frame();
-        if head.frame > last {
-            self.missing(last + 1, head.frame)?;
+        self.see_frames_up_to(head.frame)?;
+        self.fold(position, |ledger| {
+            ledger.event(head.at, head.session, head.frame, &event);
+        });
+        let limits = self.limits();
+        let reason = self
+            .segment
+            .as_ref()
+            .and_then(|segment| limits.at_event(segment.partition(), head.at, &event));
+        reason.map_or(Ok(()), |reason| self.seal(reason))
+    }
+
+    /// Folds a record into the ledger, unless its file has it already.
+    fn fold(&mut self, position: Option<Position>, record: impl FnOnce(&mut Ledger)) {
+        let (Some(date), Some(position)) = (&mut self.date, position) else {
+            return;
+        };
+        if date.ledger.folded().is_none_or(|folded| folded < position) {
+            record(&mut date.ledger);
+            date.ledger.fold_to(position);
         }
+    }
+
+    /// The last frame of the date that is sealed, in hand or known to be missing.
+    fn last_seen(&self) -> u64 {
+        self.date.as_ref().map_or(0, |date| date.last_seen)
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            interval_us: i64::try_from(self.rotate_interval.as_micros()).unwrap_or(i64::MAX),
+            rows_max: self.rows_max,
+        }
+    }
+}
+
+/// Exports one market's journal.
+pub struct Exporter {
+    data: DataDir,
+    market: Market,
+    config: ExportConfig,
+    tail: Option<Arc<Tail>>,
+    progress: Arc<Progress>,
+    poison: Arc<Poison>,
+    follower: Follower,
+    decoder: Decoder,
+    date: Option<ExportDate>,
+    segment: Option<OpenSegment>,
+    /// Segments read to their end, with the last frame that they have; the ledger has what is in them.
+    behind: VecDeque<(SegmentName, u64)>,
+    /// Of the segment being read; `None` when it has no record yet.
+    last_frame_read: Option<u64>,
+}
+
+/// How far a date is exported.
+struct ExportDate {
+    date: NaiveDate,
+    /// Of the segment that is open: those that its first frame found in the journal.
+    limits: Limits,
+    /// The last frame that is sealed.
+    covered: u64,
+    /// The last frame that is sealed, in hand or known to be missing.
+    last_seen: u64,
+    ledger: Ledger,
+    /// The ledger as it stands in its file: how far, and with how many closed intervals.
+    saved: Option<Position>,
+    saved_intervals: usize,
+}
+
+impl Exporter {
+    /// An exporter that starts behind what is sealed already. With the `tail` of a writer in this process it follows
+    /// the writer until that is closed; without one it ends at the end of the journal.
+    #[must_use]
+    pub fn new(
+        data: &DataDir,
+        market: &Market,
+        config: ExportConfig,
+        tail: Option<Arc<Tail>>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self {
+            follower: Follower::new(data.journal(market), tail.clone()),
+            data: data.clone(),
+            market: market.clone(),
+            config,
+            tail,
+            progress,
+            poison: Arc::default(),
+            decoder: Decoder::new(),
+            date: None,
+            segment: None,
+            behind: VecDeque::new(),
+            last_frame_read: None,
+        }
+    }
+
+    /// Shares what earlier exporters of this market panicked over.
+    #[must_use]
+    pub fn with_poison(mut self, poison: &Arc<Poison>) -> Self {
+        self.poison = Arc::clone(poison);
+        self
+    }
+
+    /// Takes what the disk cannot read of the journal for damaged, instead of failing: once it is known that trying
+    /// again does not help.
+    #[must_use]
+    pub fn past_unreadable(mut self) -> Self {
+        self.follower.pass_unreadable();
+        self
+    }
+
+    /// Exports until the journal ends and is closed. Frames behind the last end of a segment stay in the journal.
+    ///
+    /// # Errors
+    /// [`StoreError`]. All that was sealed stays sealed; the rest is still in the journal.
+    pub fn run(mut self) -> Result<(), StoreError> {
+        self.skip_what_is_sealed()?;
+        let mut seen = self.tail.as_ref().and_then(|tail| tail.synced());
+        loop {
+            match self.follower.advance()? {
+                Followed::Record(name, head) => self.record(name, head)?,
+                Followed::SegmentEnd(name) => self.segment_end(name)?,
+                Followed::Damage(name, span) => self.damage(name, &span)?,
+                Followed::CaughtUp => {
+                    let Some(tail) = &self.tail else {
+                        return self.save_ledger();
+                    };
+                    if self.date.as_ref().is_some_and(ExportDate::has_changed) {
+                        self.save_ledger()?;
+                        continue;
+                    }
+                    // What was synced while the last records were read is looked at before the end is believed.
+                    match tail.wait(seen, IDLE_WAIT) {
+                        Some(synced) => seen = synced,
+                        None => return self.save_ledger(),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Segments that sealed files and the ledger cover whole, as names tell, are not read again.
+    fn skip_what_is_sealed(&mut self) -> Result<(), StoreError> {
+        let names = list_segments(&self.data.journal(&self.market))?;
+        let mut dates: Vec<_> = names.iter().map(|name| name.date).collect();
+        dates.dedup();
+        for date in dates {
+            if let Err(error) = checksums::complete(&self.data, &self.market, date) {
+                error!(market = %self.market, %date, %error, "sealed files stay without checksums");
+            }
+        }
+        self.expire_archive();
+        let mut covered: Option<(NaiveDate, u64, Option<Position>)> = None;
+        for pair in names.windows(2) {
+            let (name, next) = (pair[0], pair[1]);
+            let (_, frame, folded) = match covered {
+                Some(known) if known.0 == name.date => known,
+                _ => {
+                    let ledger = coverage::load(&self.data, &self.market, name.date).ok().flatten();
+                    let folded = ledger.and_then(|ledger| ledger.folded());
+                    *covered.insert((name.date, self.covered(name.date)?, folded))
+                }
+            };
+            let in_ledger = folded.is_some_and(|folded| folded.segment > name);
+            if name.date != next.date || next.first_frame > frame + 1 || !in_ledger {
+                break;
+            }
+            self.follower.skip_to_after(name);
+            self.behind.push_back((name, next.first_frame.saturating_sub(1)));
+        }
+        self.remove_exported()
+    }
+
+    /// The last frame of a date that is sealed, and known to be on disk: a process that was killed may have left a
+    /// name that is not, and the journal must not be removed on its word.
+    fn covered(&self, date: NaiveDate) -> Result<u64, StoreError> {
+        for dataset in Dataset::ALL {
+            let dir = self.data.partition(dataset, date, &self.market);
+            self.data.disk().sync_dirs(self.data.path(), &dir)?;
+        }
+        Ok(last_sealed(&self.data, &self.market, date)?.frame)
+    }
+
+    fn record(&mut self, name: SegmentName, head: RecordHead) -> Result<(), StoreError> {
+        self.enter_date(name.date)?;
+        self.last_frame_read = Some(head.frame);
+        let position = self.follower.position();
+        match head.kind {
+            RecordKind::Frame => self.frame(name.date, head, position),
+            RecordKind::Event => self.event(head, position),
+        }
+    }
+
+    fn frame(
+        &mut self,
+        date: NaiveDate,
+        head: RecordHead,
+        position: Option<Position>,
+    ) -> Result<(), StoreError> {
+        // Sealed already, or written again by a journal that had to begin a new segment.
+        if head.frame <= self.last_seen() {
+            return self.fold_sealed_frame(head, position);
+        }
+        self.see_frames_up_to(head.frame - 1)?;
+        if let Some(reason) = self
+            .segment
+            .as_ref()
+            .and_then(|segment| self.limits().before(segment.partition(), head.at))
+        {
+            self.seal(reason)?;
+        }
+        if self.segment.is_none()
+            && let Some(date) = &mut self.date
+        {
+            date.limits = date
+                .ledger
+                .rules_from(head.frame)
+                .map_or_else(|| self.config.limits(), Limits::from);
+        }
+        let limits = self.limits();
+        let segment = match &mut self.segment {
+            Some(segment) => segment,
+            None => {
+                self.look_for_room()?;
+                // The clock may have been set back across midnight: a file's name never leaves its date.
+                let start = head.at.max(Moment(crate::moment::midnight_ms(date) * 1000));
+                let partition = start.partition(limits.interval_us);
+                let segment =
+                    OpenSegment::begin(&self.data, &self.market, date, partition, limits.rows_max, &head)?;
+                self.segment.insert(segment)
+            }
+        };
+        let payload = self.follower.payload();
+        let poison = self.poison.take_in_hand(date, head.frame);
+        if poison {
+            error!(market = %self.market, frame = head.frame, "this frame makes the exporter panic; it is quarantined whole");
+            Progress::add(&self.progress.poison_frames, 1);
+        }
+        if sabotage::is(Defect::Poison) && !poison && payload.windows(10).any(|bytes| bytes == b"KRX-POISON")
+        {
+            panic!("the frame is poison");
+        }
+        let decoder = (!poison).then_some(&mut self.decoder);
+        let rows = segment.add(decoder, &head, payload, &self.progress)?;
+        self.poison.put_down();
+        if let Some(date) = &mut self.date {
+            date.last_seen = head.frame;
+        }
+        let full = limits.after(segment.rows());
+        self.progress.last_frame_exported.store(head.frame, Relaxed);
+        self.fold(position, |ledger| {
+            ledger.frame(head.at, head.session, head.frame, rows)
+        });
+        full.map_or(Ok(()), |reason| self.seal(reason))
+    }
+
+    /// A frame that is sealed, and that the ledger may not have: its file was lost.
+    fn fold_sealed_frame(&mut self, head: RecordHead, position: Option<Position>) -> Result<(), StoreError> {
+        let known = self
+            .date
+            .as_ref()
+            .is_some_and(|date| date.ledger.last_frame() >= head.frame);
+        let mut rows = Rows(0);
+        if !known {
+            self.decoder.decode(self.follower.payload(), &mut rows);
+        }
+        self.fold(position, |ledger| {
+            if !known {
+                ledger.frame(head.at, head.session, head.frame, rows.0);
+            }
+        });
+        Ok(())
+    }
+
+    fn event(&mut self, head: RecordHead, position: Option<Position>) -> Result<(), StoreError> {
+        // An event of a later version may still end nothing that this version knows of.
+        let Ok(event) = serde_json::from_slice::<Event>(self.follower.payload()) else {
+            return Ok(());
+        };
+        self.see_frames_up_to(head.frame)?;
         self.fold(position, |ledger| {
             ledger.event(head.at, head.session, head.frame, &event);
         });
@@ -363,9 +641,17 @@ impl Exporter {
         self.seal(SealReason::Damage)
     }
 
-    /// Frames are missing between two records: damage has taken them, where nothing was left to tell it.
-    fn missing(&mut self, first: u64, last: u64) -> Result<(), StoreError> {
-        error!(market = %self.market, first, last, "frames are missing in the journal");
+    /// Frames up to this one came before the record at hand. Those that did not, damage has taken where nothing was
+    /// left to tell it: they shall be missing between two files, not within one.
+    fn see_frames_up_to(&mut self, frame: u64) -> Result<(), StoreError> {
+        let last = self.last_seen();
+        if frame <= last {
+            return Ok(());
+        }
+        error!(market = %self.market, first = last + 1, last = frame, "frames are missing in the journal");
+        if let Some(date) = &mut self.date {
+            date.last_seen = frame;
+        }
         self.seal(SealReason::Damage)
     }
 
@@ -402,6 +688,7 @@ impl Exporter {
             date,
             limits: self.config.limits(),
             covered,
+            last_seen: covered,
             saved: ledger.folded().filter(|_| on_disk),
             saved_intervals: ledger.closed_len(),
             ledger,

@@ -145,12 +145,6 @@ impl OpenSegment {
         Ok(rows + quarantined)
     }
 
-    /// The last frame that it has.
-    #[must_use]
-    pub fn last_frame(&self) -> u64 {
-        self.footer.last_frame
-    }
-
     /// The start of the segment's time partition.
     #[must_use]
     pub fn partition(&self) -> Moment {
