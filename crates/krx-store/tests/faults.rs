@@ -53,7 +53,7 @@ impl Gate for Moody {
         if !self.plan.lock().unwrap().contains(&number) {
             return Ok(());
         }
-        let errno = [5, 28, 30, 122][number as usize % 4];
+        let errno = [5, 28, 30, 122][usize::try_from(number % 4).unwrap()];
         self.seen.lock().unwrap().push((op, path.display().to_string()));
         Err(io::Error::from_raw_os_error(errno))
     }
@@ -377,7 +377,7 @@ proptest! {
         let volumes: Vec<usize> = rows.iter().map(|row| usize::try_from(row.3).unwrap()).collect();
         prop_assert_eq!(&volumes, &model.acknowledged, "I1");
         let frames: Vec<i64> = rows.iter().map(|row| row.0).collect();
-        prop_assert_eq!(frames, (1..=model.next as i64).collect::<Vec<_>>());
+        prop_assert_eq!(frames, (1..=i64::try_from(model.next).unwrap()).collect::<Vec<_>>());
 
         let date = Moment(NINE).date();
         let intervals = view(&model.data, &market(), date, Moment(model.now)).unwrap();
@@ -406,8 +406,8 @@ fn i1_i4_any_damage_to_the_last_records_costs_no_other_and_is_on_record() {
     let data = DataDir::new(whole.path());
     let mut writer = Writer::open(&data, &market(), SMALL, Arc::default()).unwrap();
     append(&mut writer, &[connected(NINE)]);
-    for index in 0..8 {
-        append(&mut writer, &[frame(NINE + index, &batch(1, index as usize))]);
+    for (at, volume) in (NINE..).zip(0..8) {
+        append(&mut writer, &[frame(at, &batch(1, volume))]);
     }
     finish(writer);
     let path = support::segments(whole.path())[0].clone();

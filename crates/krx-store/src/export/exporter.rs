@@ -262,7 +262,7 @@ impl Exporter {
         let full = limits.after(segment.rows());
         self.progress.last_frame_exported.store(head.frame, Relaxed);
         self.fold(position, |ledger| {
-            ledger.frame(head.at, head.session, head.frame, rows)
+            ledger.frame(head.at, head.session, head.frame, rows);
         });
         full.map_or(Ok(()), |reason| self.seal(reason))
     }

@@ -15,7 +15,7 @@ use crate::sabotage::{self, Defect};
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// What a disk reads or fails to read as one.
-const PAGE_BYTES: usize = 4096;
+const PAGE_BYTES: u64 = 4096;
 
 /// What comes next in a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -232,7 +232,8 @@ impl SegmentReader {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(_) if self.pass_unreadable => {
                     // A page at a time, so that what can be read around it is.
-                    let end = want.min(filled + PAGE_BYTES - (offset % PAGE_BYTES as u64) as usize);
+                    let rest = usize::try_from(PAGE_BYTES - offset % PAGE_BYTES).unwrap_or(1);
+                    let end = want.min(filled + rest);
                     if self
                         .file
                         .read_exact_at(&mut self.window[filled..end], offset)

@@ -409,9 +409,9 @@ impl Writer {
     /// Lets go of what is on disk; gives back one buffer to be used again.
     fn forget_synced(&mut self, synced: Option<Position>) -> Vec<u8> {
         let mut free = Vec::new();
-        while let Some(first) = self
-            .unsynced
-            .pop_front_if(|written| synced.is_some_and(|synced| written.end <= synced))
+        while let Some(first) = self.unsynced.front()
+            && synced.is_some_and(|synced| first.end <= synced)
+            && let Some(first) = self.unsynced.pop_front()
         {
             self.unsynced_bytes -= first.records.len();
             free = first.records;
