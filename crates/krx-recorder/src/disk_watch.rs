@@ -89,7 +89,7 @@ impl DiskWatch {
             Word::Nothing => {}
             Word::Low => {
                 warn!(free_bytes = free, warn_free_bytes = limit, data_dir = %self.data_dir.display(),
-                    "disk space is low: make room, or recording will end when it is used up");
+                    "disk space is low: make room before it is used up, for nothing can be received then");
                 self.warned = Some(Instant::now());
             }
             Word::Enough => {

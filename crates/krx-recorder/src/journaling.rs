@@ -77,6 +77,7 @@ impl Journaling {
                     return Err(StoreError::Lost {
                         market: self.market.to_string(),
                         entries: entries + self.entries.waiting(),
+                        unsynced_bytes: self.writer.unsynced_bytes(),
                         last: Box::new(error),
                     });
                 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!              tokio, one thread                    a thread a market         a thread a market
-//!   Koscom ──▶ feed::run ──▶ queue (64 MiB) ──▶ journaling::run ──▶ exporting::run ──▶ sealed files
+//!   Koscom ──▶ feed::run ──▶ queue (64 MiB) ──▶ Journaling::run ──▶ exporting::run ──▶ sealed files
 //!     ws       stamps each frame and event       krx_store::Writer   krx_store::Exporter
 //! ```
 //!

@@ -73,7 +73,7 @@ pub async fn run(
     let views: Vec<_> = pipelines.iter().map(|pipeline| pipeline.view.clone()).collect();
     let mut server = JoinSet::new();
     if let Some(listener) = listener {
-        server.spawn(status::serve(listener, views));
+        server.spawn(status::serve(listener, disk.status(), views));
     }
 
     let statuses: Vec<_> = pipelines
@@ -178,7 +178,7 @@ async fn drain(pipelines: Vec<Pipeline>) -> Result<(), Failure> {
         let export =
             export.unwrap_or_else(|_| Err(Failure::Bug(format!("the export thread of {market} panicked"))));
         for failure in [journal.err(), export.err()].into_iter().flatten() {
-            error!(market = %market, error = %failure, "not all is exported; the journal has it");
+            error!(market = %market, error = %failure, "the end was not a good one; what is in the journal is exported by the next start");
             result = result.and(Err(failure));
         }
     }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tracing::info;
 
+use crate::disk_watch::DiskStatus;
 use crate::exit::Failure;
 use crate::standing::{FeedStatus, Problem};
 
@@ -30,6 +31,8 @@ pub struct MarketView {
 #[derive(Serialize)]
 struct Status {
     version: &'static str,
+    disk_free_bytes: u64,
+    disk_low: bool,
     markets: Vec<MarketStatus>,
 }
 
@@ -49,6 +52,14 @@ struct MarketStatus {
     bytes_sealed: u64,
     oversized_batches: u64,
     journal_damage: u64,
+    journal_renewals: u64,
+    poison_frames: u64,
+}
+
+/// All that is shown.
+struct View {
+    disk: Arc<DiskStatus>,
+    markets: Vec<MarketView>,
 }
 
 impl From<&MarketView> for MarketStatus {
@@ -73,6 +84,8 @@ impl From<&MarketView> for MarketStatus {
             bytes_sealed: progress.bytes_sealed.load(Relaxed),
             oversized_batches: progress.oversized_batches.load(Relaxed),
             journal_damage: progress.journal_damage.load(Relaxed),
+            journal_renewals: progress.journal_renewals.load(Relaxed),
+            poison_frames: progress.poison_frames.load(Relaxed),
         }
     }
 }
@@ -101,17 +114,23 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
 ///
 /// # Errors
 /// [`std::io::Error`], when the listener fails.
-pub async fn serve(listener: TcpListener, markets: Vec<MarketView>) -> std::io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    disk: Arc<DiskStatus>,
+    markets: Vec<MarketView>,
+) -> std::io::Result<()> {
     let router = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/status.json", get(status))
-        .with_state(Arc::new(markets));
+        .with_state(Arc::new(View { disk, markets }));
     axum::serve(listener, router).await
 }
 
-async fn status(State(markets): State<Arc<Vec<MarketView>>>) -> Json<Status> {
+async fn status(State(view): State<Arc<View>>) -> Json<Status> {
     Json(Status {
         version: env!("CARGO_PKG_VERSION"),
-        markets: markets.iter().map(MarketStatus::from).collect(),
+        disk_free_bytes: view.disk.free_bytes.load(Relaxed),
+        disk_low: view.disk.low.load(Relaxed),
+        markets: view.markets.iter().map(MarketStatus::from).collect(),
     })
 }

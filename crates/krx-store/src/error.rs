@@ -57,13 +57,15 @@ pub enum StoreError {
     },
     /// The disk refused the journal until the recorder had to end.
     #[error(
-        "the journal of {market} could not be written to the end: {last}; {entries} messages and events that were read are lost"
+        "the journal of {market} could not be written to the end: {last}; {entries} messages and events that were read are lost, and {unsynced_bytes} bytes of the journal may not be on disk"
     )]
     Lost {
         /// The market.
         market: String,
         /// What it had not taken.
         entries: usize,
+        /// Bytes that it had taken, and that are not known to be on disk.
+        unsynced_bytes: usize,
         /// Why not.
         last: Box<StoreError>,
     },

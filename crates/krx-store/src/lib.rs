@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   entries ──▶ journal::Writer ──▶ segments ──▶ journal::Follower ──▶ export::Exporter ──▶ trades/…/*.parquet
-//!                  │ fdatasync on a thread of its own   ▲                     └──▶ quarantine/…/*.parquet
+//!                  │ fdatasync on a thread of its own   ▲                     └──▶ quarantine/…, coverage/…
 //!                  └──▶ Tail: how far the journal is known to be on disk ─────┘
 //! ```
 //!

@@ -3,11 +3,16 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{StoreError, at};
 use crate::layout::DataDir;
+
+/// How long a lock that is held is waited for: a recorder holds it for a day, and a look at it takes microseconds.
+const LOOKS_MAX: u32 = 10;
+const LOOK_TIME: Duration = Duration::from_millis(20);
 
 /// Held while a process writes to a data directory. The kernel lets go of it when the process ends, however it ends.
 #[derive(Debug)]
@@ -35,15 +40,23 @@ impl DataDirLock {
             .truncate(false)
             .open(&path)
             .map_err(at("opening the lock", &path))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(StoreError::Locked {
-                    holder: holder(&path),
-                    path,
-                });
+        let mut tries = 0;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                // Whoever only looks whether it is held ([`is_held`]) holds it for an instant.
+                Err(rustix::io::Errno::WOULDBLOCK) if tries < LOOKS_MAX => {
+                    tries += 1;
+                    std::thread::sleep(LOOK_TIME);
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    return Err(StoreError::Locked {
+                        holder: holder(&path),
+                        path,
+                    });
+                }
+                Err(error) => return Err(at("locking", &path)(error.into())),
             }
-            Err(error) => return Err(at("locking", &path)(error.into())),
         }
         file.set_len(0)
             .and_then(|()| writeln!(file, "{}", std::process::id()))
@@ -52,26 +65,22 @@ impl DataDirLock {
     }
 }
 
-/// Whether a process holds the lock of a data directory now. Asked of the kernel's list of locks, so that asking can
-/// never be in the way of a recorder that starts. A directory without a lock file is held by none.
+/// Whether a process holds the lock of a data directory now. A directory without a lock file is held by none.
 ///
 /// # Errors
 /// [`StoreError::Io`], when that cannot be found out.
 pub fn is_held(data: &DataDir) -> Result<bool, StoreError> {
-    use std::os::unix::fs::MetadataExt;
     let path = data.lock_file();
-    let inode = match fs::metadata(&path) {
-        Ok(metadata) => metadata.ino(),
+    let file = match File::open(&path) {
+        Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(at("looking at the lock", &path)(error)),
+        Err(error) => return Err(at("opening the lock", &path)(error)),
     };
-    // 1: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF (proc_locks(5))
-    let needle = format!(":{inode} ");
-    let locks = Path::new("/proc/locks");
-    let text = fs::read_to_string(locks).map_err(at("reading", locks))?;
-    Ok(text
-        .lines()
-        .any(|line| line.contains("FLOCK") && line.contains(&needle)))
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(at("looking at the lock", &path)(error.into())),
+    }
 }
 
 fn holder(path: &Path) -> String {

@@ -38,7 +38,8 @@ pub struct Rebuilt {
     pub identical: u64,
     /// Files that were missing or damaged, and are there again; paths relative to the data directory.
     pub restored: Vec<String>,
-    /// Files that are sound, and not what the journal gives: another version or other settings wrote them.
+    /// Files that are sound, and not what the journal gives: another version wrote them, or other settings where
+    /// the journal does not say them.
     pub differing: Vec<String>,
     /// Sound files whose frames the journal no longer has, or not all of them.
     pub unchecked: u64,

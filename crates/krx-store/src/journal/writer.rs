@@ -168,6 +168,12 @@ impl Writer {
         self
     }
 
+    /// Bytes of records that are not known to be on disk.
+    #[must_use]
+    pub fn unsynced_bytes(&self) -> usize {
+        self.unsynced_bytes + self.buffer.len()
+    }
+
     /// What followers wait on.
     #[must_use]
     pub fn tail(&self) -> Arc<Tail> {
