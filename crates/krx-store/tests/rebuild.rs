@@ -124,7 +124,7 @@ fn what_is_damaged_or_gone_comes_back_and_nothing_else_changes() {
         assert_eq!(tree(dir.path()), whole);
     }
     // All of it, the list too.
-    for dataset in ["trades", "quarantine"] {
+    for dataset in ["trades", "quarantine", "coverage"] {
         fs::remove_dir_all(dir.path().join(dataset).join("date=2026-11-20")).unwrap();
     }
     fs::remove_file(&list).unwrap();
