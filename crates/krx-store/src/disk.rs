@@ -140,6 +140,11 @@ impl Disk {
             .map_err(at("syncing the directory", path))
     }
 
+    /// Syncs the directory that `path` is in.
+    pub(crate) fn sync_parent(&self, path: &Path) -> Result<(), StoreError> {
+        self.sync_dir(parent_of(path))
+    }
+
     /// Syncs the directory at `path` and those above it, up to and including `top`: a process that was killed between
     /// making a name and syncing it has left one that only the page cache knows.
     pub(crate) fn sync_dirs(&self, top: &Path, path: &Path) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! One recorder per data directory.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,8 +29,9 @@ impl DataDirLock {
         data.disk().create_dir(&data.internal())?;
         // A first start that was killed may have left the directory without its name on disk. Where the directory above
         // may not be read, its owner has made this one long ago.
-        if let Some(parent) = data.path().parent() {
-            let _ = data.disk().sync_dir(parent);
+        match data.disk().sync_parent(data.path()) {
+            Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {}
+            synced => synced?,
         }
         let path = data.lock_file();
         let mut file = OpenOptions::new()
@@ -73,7 +74,7 @@ pub fn is_held(data: &DataDir) -> Result<bool, StoreError> {
     let path = data.lock_file();
     let file = match File::open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(at("opening the lock", &path)(error)),
     };
     match flock(&file, FlockOperation::NonBlockingLockShared) {
