@@ -23,7 +23,7 @@ use crate::marks::mark_due;
 use crate::queue::{Queue, queue};
 use crate::rates::{self, Rates};
 use crate::signals::Request;
-use crate::status::{self, MarketView};
+use crate::status::{self, Expected, MarketView, Server, View};
 
 /// One market's pipeline.
 struct Pipeline {
@@ -45,10 +45,11 @@ pub async fn run(
     until_close: bool,
     mut requests: mpsc::UnboundedReceiver<Request>,
 ) -> Result<(), Failure> {
+    let started = Moment::now();
     let data = DataDir::new(&config.data_dir);
     let _lock = DataDirLock::take(&data)?;
     let listener = match config.status_listen {
-        Some(address) => Some(status::bind(address).await?),
+        Some(address) => Some(status::bind(address)?),
         None => None,
     };
     info!(version = env!("CARGO_PKG_VERSION"), data_dir = %config.data_dir.display(), markets = config.feeds.len(), "recording");
@@ -59,7 +60,7 @@ pub async fn run(
     let mut pipelines = Vec::new();
     let mut feeds = JoinSet::new();
     for feed in &config.feeds {
-        let pipeline = Pipeline::start(&config, &data, feed, &stopping)?;
+        let pipeline = Pipeline::start(&config, &data, feed, &stopping, started)?;
         let start = Event::Start {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
@@ -70,11 +71,13 @@ pub async fn run(
         feeds.spawn(async move { (market, feed.run(stopping).await) });
         pipelines.push(pipeline);
     }
-    let views: Vec<_> = pipelines.iter().map(|pipeline| pipeline.view.clone()).collect();
-    let mut server = JoinSet::new();
-    if let Some(listener) = listener {
-        server.spawn(status::serve(listener, disk.status(), views));
-    }
+    let server = match listener {
+        Some(listener) => Some(Server::start(
+            listener,
+            view_of(&config, started, &disk, &pipelines),
+        )?),
+        None => None,
+    };
 
     let statuses: Vec<_> = pipelines
         .iter()
@@ -89,8 +92,10 @@ pub async fn run(
         &mut disk,
     )
     .await;
-    server.abort_all();
     let drained = drain(pipelines).await;
+    if let Some(server) = server {
+        server.stop();
+    }
     // A disk that fails is the cause, and a feed that then ends for want of a journal its consequence.
     drained?;
     end?;
@@ -191,9 +196,10 @@ impl Pipeline {
         data: &DataDir,
         feed: &FeedConfig,
         stopping: &watch::Receiver<bool>,
+        started: Moment,
     ) -> Result<Self, Failure> {
         let market = feed.market.clone();
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(Progress::since(started));
         let writer =
             Writer::open(data, &market, config.journal, Arc::clone(&progress))?.with_rules(rules_of(config));
         let tail = writer.tail();
@@ -213,8 +219,10 @@ impl Pipeline {
         })?;
         let view = MarketView {
             market,
+            host: feed.url.host().unwrap_or_default().to_owned(),
             progress,
             status: Arc::new(FeedStatus::default()),
+            queue: queue.gauge(),
         };
         Ok(Self {
             view,
@@ -268,6 +276,19 @@ impl Pipeline {
             self.queue.event_when_there_is_room(Event::TimeMark);
         }
     }
+}
+
+/// What the status shows.
+fn view_of(config: &Config, started: Moment, disk: &DiskWatch, pipelines: &[Pipeline]) -> View {
+    let schedule = config.schedule;
+    let markets = pipelines.iter().map(|pipeline| pipeline.view.clone());
+    View::new(
+        started,
+        Box::new(move |now| Expected::of(schedule, now)),
+        disk.status(),
+        config.warn_free_bytes,
+        markets.collect(),
+    )
 }
 
 /// What is journaled of each date.

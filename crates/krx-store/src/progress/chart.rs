@@ -76,8 +76,8 @@ mod tests {
     #[test]
     fn what_is_spread_is_all_there_and_in_its_minutes() {
         let mut chart = Chart::new(DATE);
-        chart.spread(at(90), at(269), 1000);
-        assert_eq!(chart.minutes[..6], [0, 167, 333, 333, 167, 0]);
+        chart.spread(at(90), Moment(at(270).0 - 1), 1000);
+        assert_eq!(chart.minutes[..6], [0, 166, 334, 333, 167, 0]);
         chart.spread(at(30), at(30), 7);
         assert_eq!(chart.minutes[0], 7);
         // Received after midnight by a clock that was set, into a file of the date.
