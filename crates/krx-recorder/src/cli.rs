@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use clap::error::ErrorKind;
@@ -10,11 +10,11 @@ use krx_store::{DataDir, Market, Moment};
 use tracing_subscriber::EnvFilter;
 
 use crate::check::{self, kst};
-use crate::config::{Config, DataConfig, Overrides};
+use crate::config::{self, Config, DataConfig, Overrides};
 use crate::exit::{Exit, Failure};
 use crate::key::{ApiKey, KeySources};
 use crate::schedule::Schedule;
-use crate::{coverage, rebuild, run, signals, verify};
+use crate::{coverage, rebuild, run, signals, status_command, verify};
 
 /// Records Koscom's full KOSPI and KOSDAQ trade feeds to Parquet.
 #[derive(Debug, Parser)]
@@ -51,6 +51,18 @@ enum Command {
         #[command(flatten)]
         source: DataSource,
         /// Print the intervals as a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask the recorder at work how it stands: sessions, rates, gaps, lag, files, disk.
+    Status {
+        /// The configuration file, for its status.listen.
+        #[arg(long, value_name = "FILE", required_unless_present = "listen")]
+        config: Option<PathBuf>,
+        /// Where to ask, instead of status.listen in the configuration.
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen: Option<String>,
+        /// Print status.json as it is.
         #[arg(long)]
         json: bool,
     },
@@ -158,6 +170,10 @@ pub fn main() -> Exit {
                 .load()
                 .and_then(|config| coverage::print(&DataDir::new(config.data_dir), date, json))
         }
+        Command::Status { config, listen, json } => {
+            log(false, "warn");
+            start_status(config.as_deref(), listen.as_deref(), json)
+        }
         Command::Check { source, json } => start_check(&source, json),
         Command::Verify { date, source, json } => {
             log(false, "warn");
@@ -251,6 +267,15 @@ fn start(source: &Source, until_close: bool) -> Result<(), Failure> {
     install_crypto();
     let (requests, _signals) = signals::listen()?;
     runtime()?.block_on(run::run(config, key, until_close, requests))
+}
+
+fn start_status(config: Option<&Path>, listen: Option<&str>, json: bool) -> Result<(), Failure> {
+    let address = match (listen, config) {
+        (Some(listen), _) => config::listen_option(listen)?,
+        (None, Some(config)) => config::status_listen(config)?,
+        (None, None) => return Err(Failure::Usage("--config or --listen is needed".into())),
+    };
+    runtime()?.block_on(status_command::print(address, json))
 }
 
 fn start_check(source: &Source, json: bool) -> Result<(), Failure> {

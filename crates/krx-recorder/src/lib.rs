@@ -34,6 +34,7 @@ pub mod signals;
 pub mod silence;
 pub mod standing;
 pub mod status;
+pub mod status_command;
 pub mod verify;
 pub mod wire;
 pub mod words;
