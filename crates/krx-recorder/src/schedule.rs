@@ -1,6 +1,7 @@
 //! When to be connected, and when silence is a fault. Pure: the time is an argument.
 
 use chrono::{NaiveDate, NaiveTime, Timelike};
+use krx_calendar::Calendar;
 use krx_store::Moment;
 use krx_store::moment::midnight_ms;
 
@@ -35,8 +36,8 @@ impl Schedule {
             return Hours::Open;
         };
         let (date, time) = (now.date(), time_of_day(now));
-        if !krx_calendar::may_trade(date) || time >= close {
-            Hours::ClosedUntil(moment(krx_calendar::next_after(date), open))
+        if !Calendar::default().is_trading(date) || time >= close {
+            Hours::ClosedUntil(moment(Calendar::default().next_trading_after(date), open))
         } else if time < open {
             Hours::ClosedUntil(moment(date, open))
         } else {
@@ -62,9 +63,9 @@ impl Schedule {
                 let midnight = moment(date, NaiveTime::MIN);
                 Some((midnight, Moment(midnight.0 + 86_400_000_000)))
             }
-            Self::Daily { open, close } => {
-                krx_calendar::may_trade(date).then(|| (moment(date, open), moment(date, close)))
-            }
+            Self::Daily { open, close } => Calendar::default()
+                .is_trading(date)
+                .then(|| (moment(date, open), moment(date, close))),
         }
     }
 
@@ -74,9 +75,9 @@ impl Schedule {
         match self {
             // Whoever records at all times has a source of its own hours.
             Self::Always => false,
-            Self::Daily { .. } => {
-                krx_calendar::may_trade(now.date()) && krx_calendar::trades_continuously(time_of_day(now))
-            }
+            Self::Daily { .. } => Calendar::default()
+                .day(now.date())
+                .trades_continuously(time_of_day(now)),
         }
     }
 }
