@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::NaiveTime;
+use krx_calendar::Calendar;
 use krx_store::{ExportConfig, JournalConfig, Market};
 use thiserror::Error;
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use crate::schedule::Schedule;
 
+pub(crate) mod calendar_file;
 mod file;
 
 use file::{Connection, Feed, File, Journal, Rotate, ScheduleTable, parse};
@@ -33,6 +35,14 @@ pub enum ConfigError {
         path: PathBuf,
         /// Where and what.
         message: String,
+    },
+    /// The calendar file.
+    #[error("the calendar file {path}: {problem}")]
+    CalendarFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
     },
     /// A key that does not exist.
     #[error("unknown key `{key}`; {hint}")]
@@ -74,6 +84,10 @@ pub struct Config {
     pub feeds: Vec<FeedConfig>,
     /// When to be connected.
     pub schedule: Schedule,
+    /// Where days are written that the operator knows better than the built-in calendar.
+    pub calendar_file: Option<PathBuf>,
+    /// The built-in calendar below that file.
+    pub calendar: Calendar,
     /// How to be connected.
     pub connection: ConnectionConfig,
     /// How to journal.
@@ -131,8 +145,25 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], for the first thing that is wrong.
     pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
-        check(read(path)?, overrides)
+        let config = check(read(path)?, overrides)?;
+        Ok(Self {
+            calendar: read_calendar(config.calendar_file.as_deref())?,
+            ..config
+        })
     }
+}
+
+/// The calendar alone, as a configuration has it that need not have anything else.
+///
+/// # Errors
+/// [`ConfigError`], for the first thing that is wrong.
+pub fn load_calendar(path: Option<&Path>) -> Result<Calendar, ConfigError> {
+    read_calendar(read(path)?.schedule.calendar_file.as_deref())
+}
+
+fn read_calendar(path: Option<&Path>) -> Result<Calendar, ConfigError> {
+    let overrides = path.map(calendar_file::read).transpose()?;
+    Ok(Calendar::with_overrides(overrides.unwrap_or_default()))
 }
 
 /// What a command needs that works on recorded data: no server, no key.
@@ -202,6 +233,9 @@ fn check(file: File, overrides: &Overrides) -> Result<Config, ConfigError> {
         } else {
             check_schedule(&file.schedule)?
         },
+        calendar_file: file.schedule.calendar_file,
+        // Reading its file is left to the caller.
+        calendar: Calendar::default(),
         connection: check_connection(&file.connection)?,
         journal: check_journal(&file.journal)?,
         export: check_rotate(&file.rotate, &file.journal)?,
