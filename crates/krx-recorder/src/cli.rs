@@ -9,12 +9,13 @@ use clap::{Args, Parser, Subcommand};
 use krx_store::{DataDir, Market, Moment};
 use tracing_subscriber::EnvFilter;
 
+use crate::calendar::Period;
 use crate::check::{self, kst};
-use crate::config::{Config, DataConfig, Overrides};
+use crate::config::{self, Config, DataConfig, Overrides};
 use crate::exit::{Exit, Failure};
 use crate::key::{ApiKey, KeySources};
 use crate::schedule::Schedule;
-use crate::{coverage, rebuild, run, signals, verify};
+use crate::{calendar, coverage, rebuild, run, signals, verify};
 
 /// Records Koscom's full KOSPI and KOSDAQ trade feeds to Parquet.
 #[derive(Debug, Parser)]
@@ -51,6 +52,17 @@ enum Command {
         #[command(flatten)]
         source: DataSource,
         /// Print the intervals as a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show trading days and hours: what is closed and why, what has other hours, and the next session.
+    Calendar {
+        /// A year as 2026, or a month as 2026-11; without one this month and the next.
+        period: Option<Period>,
+        /// The configuration file: its schedule.calendar_file counts.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Print an array with an object for every date.
         #[arg(long)]
         json: bool,
     },
@@ -157,6 +169,12 @@ pub fn main() -> Exit {
             source
                 .load()
                 .and_then(|config| coverage::print(&DataDir::new(config.data_dir), date, json))
+        }
+        Command::Calendar { period, config, json } => {
+            log(false, "warn");
+            config::load_calendar(config.as_deref())
+                .map_err(Failure::from)
+                .and_then(|calendar| calendar::print(&calendar, period, Moment::now(), json))
         }
         Command::Check { source, json } => start_check(&source, json),
         Command::Verify { date, source, json } => {

@@ -11,6 +11,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod backoff;
+pub mod calendar;
 pub mod check;
 pub mod cli;
 pub mod config;
