@@ -58,6 +58,7 @@ enum Command {
     /// Show trading days and hours: what is closed and why, what has other hours, and the next session.
     Calendar {
         /// A year as 2026, or a month as 2026-11; without one this month and the next.
+        #[arg(value_name = "YEAR|MONTH")]
         period: Option<Period>,
         /// The configuration file: its schedule.calendar_file counts.
         #[arg(long, value_name = "FILE")]

@@ -251,6 +251,23 @@ trading = true
     }
 
     #[test]
+    fn the_example_changes_nothing_until_its_marks_are_removed() {
+        let example = include_str!("../../../../deploy/calendar.example.toml");
+        assert_eq!(parse(example).unwrap(), []);
+        let bare: String = example
+            .lines()
+            .filter_map(|line| line.strip_prefix("# "))
+            .filter(|line| *line == "[[day]]" || line.contains(" = "))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let days = parse(&bare).unwrap();
+        assert_eq!(
+            days.iter().map(|day| day.hours.is_some()).collect::<Vec<_>>(),
+            [false, true]
+        );
+    }
+
+    #[test]
     fn the_keys_of_the_hints_are_the_keys_there_are() {
         let full = WHOLE.replace("close = 16:30:00\n", "close = 16:30:00\nnote = \"x\"\n");
         let table: toml::Table = full.parse().unwrap();
