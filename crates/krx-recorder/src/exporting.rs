@@ -9,6 +9,7 @@ use krx_store::{DataDir, ExportConfig, Exporter, Market, Progress, StoreError, T
 use tracing::error;
 
 use crate::exit::Failure;
+use crate::vitals::Beats;
 
 /// How long the disk is given to come to its senses before the export is tried again.
 const RETRY_WAIT: Duration = Duration::from_secs(5);
@@ -30,10 +31,12 @@ pub fn run(
     config: ExportConfig,
     tail: &Arc<Tail>,
     progress: &Arc<Progress>,
+    beats: &Beats,
 ) -> Result<(), Failure> {
     let poison = Arc::new(Poison::default());
     let (mut unreadable, mut last_tries) = (0, 0);
     loop {
+        Beats::count(&beats.export);
         let tail_of = Some(Arc::clone(tail));
         let mut exporter =
             Exporter::new(data, market, config, tail_of, Arc::clone(progress)).with_poison(&poison);

@@ -15,6 +15,9 @@ use crate::pulse::{self, Beat};
 /// nothing.
 const BYTES_MAX: usize = 64 << 20;
 
+/// What the longest message takes that a configuration can allow.
+const MESSAGE_ROOM: usize = (8 << 20) + ENTRY_BYTES;
+
 /// A wait for room that is worth a line in the ledger.
 const WAIT_MIN: Duration = Duration::from_millis(500);
 
@@ -30,6 +33,7 @@ pub type QueuedEntry = Entry<Bytes>;
 pub struct Queue {
     sender: mpsc::UnboundedSender<QueuedEntry>,
     room: Arc<Semaphore>,
+    bytes_max: usize,
     /// When something was last put in, or could have been.
     beat: Arc<Mutex<Beat>>,
 }
@@ -60,6 +64,7 @@ pub(crate) fn bounded(bytes_max: usize) -> (Queue, QueueReader) {
         Queue {
             sender,
             room: Arc::clone(&room),
+            bytes_max,
             beat: Arc::new(Mutex::new(Beat::now())),
         },
         QueueReader { receiver, room },
@@ -150,6 +155,18 @@ impl Queue {
     pub fn event_when_there_is_room(&self, event: Event) {
         let queue = self.clone();
         tokio::spawn(async move { queue.event(event).await });
+    }
+
+    /// Whether something waits for the journal.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.room.available_permits() < self.bytes_max
+    }
+
+    /// Whether there may be no room for the next message.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.room.available_permits() < MESSAGE_ROOM
     }
 
     async fn put(&self, entry: QueuedEntry) -> Result<(), JournalStopped> {

@@ -1,6 +1,6 @@
 //! Where a feed stands, as others see it.
 
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use krx_store::Moment;
@@ -64,6 +64,7 @@ pub struct FeedStatus {
     pub last_frame_us: AtomicI64,
     /// Sessions opened since the start.
     pub sessions: AtomicU32,
+    beats: AtomicU64,
     problem: Mutex<Option<Problem>>,
 }
 
@@ -76,6 +77,16 @@ impl FeedStatus {
 
     pub(crate) fn set(&self, state: FeedState) {
         self.state.store(state as u8, Relaxed);
+    }
+
+    /// How often the feed has shown that it is alive: every 30 s at least, as long as nothing holds it up.
+    #[must_use]
+    pub fn beats(&self) -> u64 {
+        self.beats.load(Relaxed)
+    }
+
+    pub(crate) fn beat(&self) {
+        self.beats.fetch_add(1, Relaxed);
     }
 
     /// What ended the last session or attempt that did not end as it should; stays when all is well again.

@@ -25,6 +25,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) disk: Disk,
     pub(super) status: Option<Status>,
+    #[serde(default)]
+    pub(super) log: Log,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -88,6 +90,22 @@ pub(super) struct Disk {
 #[serde(deny_unknown_fields)]
 pub(super) struct Status {
     pub(super) listen: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub(super) target: String,
+    pub(super) filter: Option<String>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            target: "auto".into(),
+            filter: None,
+        }
+    }
 }
 
 impl Default for ScheduleTable {
@@ -155,6 +173,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "rotate",
             "disk",
             "status",
+            "log",
         ],
     ),
     (
@@ -178,6 +197,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("rotate", &["interval", "rows_max"]),
     ("disk", &["warn_free_bytes"]),
     ("status", &["listen"]),
+    ("log", &["target", "filter"]),
 ];
 
 pub(super) fn parse(text: &str) -> Result<File, ConfigError> {

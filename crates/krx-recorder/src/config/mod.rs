@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::NaiveTime;
@@ -9,11 +10,12 @@ use krx_store::{ExportConfig, JournalConfig, Market};
 use thiserror::Error;
 use tokio_tungstenite::tungstenite::http::Uri;
 
-use crate::schedule::Schedule;
+use crate::logging::{self, LogConfig, Target};
+use crate::schedule::{Daily, Schedule};
 
 mod file;
 
-use file::{Connection, Feed, File, Journal, Rotate, ScheduleTable, parse};
+use file::{Connection, Feed, File, Journal, Log, Rotate, ScheduleTable, parse};
 
 /// What is wrong with the configuration, where, and what to write instead.
 #[derive(Debug, Error)]
@@ -62,7 +64,7 @@ impl ConfigError {
 }
 
 /// A configuration that was checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Where everything is recorded.
     pub data_dir: PathBuf,
@@ -74,6 +76,10 @@ pub struct Config {
     pub feeds: Vec<FeedConfig>,
     /// When to be connected.
     pub schedule: Schedule,
+    /// Calendar overrides.
+    pub calendar_file: Option<PathBuf>,
+    /// The trading dates.
+    pub calendar: krx_calendar::Calendar,
     /// How to be connected.
     pub connection: ConnectionConfig,
     /// How to journal.
@@ -84,6 +90,8 @@ pub struct Config {
     pub warn_free_bytes: u64,
     /// Where to answer for the status, if anywhere.
     pub status_listen: Option<SocketAddr>,
+    /// How to log.
+    pub log: LogConfig,
 }
 
 /// One market's feed.
@@ -179,6 +187,7 @@ fn read(path: Option<&Path>) -> Result<File, ConfigError> {
 fn check(file: File, overrides: &Overrides) -> Result<Config, ConfigError> {
     let base_url = overrides.base_url.clone().or(file.koscom.base_url);
     let base_url = required("koscom.base_url", "--base-url", base_url)?;
+    let calendar = krx_calendar::Calendar::default();
     let feeds = if file.feed.is_empty() {
         default_feeds()
     } else {
@@ -200,8 +209,10 @@ fn check(file: File, overrides: &Overrides) -> Result<Config, ConfigError> {
         schedule: if overrides.always {
             Schedule::Always
         } else {
-            check_schedule(&file.schedule)?
+            check_schedule(&file.schedule, &calendar)?
         },
+        calendar_file: None,
+        calendar,
         connection: check_connection(&file.connection)?,
         journal: check_journal(&file.journal)?,
         export: check_rotate(&file.rotate, &file.journal)?,
@@ -210,6 +221,7 @@ fn check(file: File, overrides: &Overrides) -> Result<Config, ConfigError> {
             .status
             .map(|status| check_listen(&status.listen))
             .transpose()?,
+        log: check_log(file.log)?,
     })
 }
 
@@ -290,7 +302,7 @@ fn check_feeds(
     Ok(checked)
 }
 
-fn check_schedule(table: &ScheduleTable) -> Result<Schedule, ConfigError> {
+fn check_schedule(table: &ScheduleTable, calendar: &krx_calendar::Calendar) -> Result<Schedule, ConfigError> {
     let time = |key: &str, text: &str| {
         NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| {
             ConfigError::invalid(key, format!("{text:?} is no time of day such as \"08:20\" (KST)"))
@@ -302,7 +314,11 @@ fn check_schedule(table: &ScheduleTable) -> Result<Schedule, ConfigError> {
     );
     match table.mode.as_str() {
         "always" => Ok(Schedule::Always),
-        "calendar" if open < close => Ok(Schedule::Daily { open, close }),
+        "calendar" if open < close => Ok(Schedule::Calendar(Daily {
+            open,
+            close,
+            calendar: Arc::new(calendar.clone()),
+        })),
         "calendar" => Err(ConfigError::invalid(
             "schedule.close",
             "must be later than schedule.open",
@@ -420,6 +436,29 @@ fn check_rotate(table: &Rotate, journal: &Journal) -> Result<ExportConfig, Confi
         keep_days,
         // The journal's next segment: as long as it can be made, recording goes on.
         reserve_bytes: journal.segment_bytes,
+    })
+}
+
+fn check_log(table: Log) -> Result<LogConfig, ConfigError> {
+    if let Some(filter) = &table.filter {
+        logging::check_filter(filter).map_err(|error| {
+            let problem =
+                format!("{filter:?} is no filter such as \"info\" or \"krx_store=debug,info\": {error}");
+            ConfigError::invalid("log.filter", problem)
+        })?;
+    }
+    let target = match table.target.as_str() {
+        "auto" => Target::Auto,
+        "stderr" => Target::Stderr,
+        "journald" => Target::Journald,
+        other => {
+            let problem = format!("{other:?} must be \"auto\", \"stderr\" or \"journald\"");
+            return Err(ConfigError::invalid("log.target", problem));
+        }
+    };
+    Ok(LogConfig {
+        target,
+        filter: table.filter,
     })
 }
 

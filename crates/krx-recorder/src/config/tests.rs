@@ -38,6 +38,10 @@ rows_max = 1000000
 warn_free_bytes = 5000000000
 [status]
 listen = "127.0.0.1:9464"
+
+[log]
+target = "auto"
+filter = "info"
 "#;
 
 fn load(text: &str) -> Result<Config, ConfigError> {
