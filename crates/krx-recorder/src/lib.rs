@@ -21,6 +21,7 @@ pub mod disk_watch;
 pub mod exit;
 pub mod exporting;
 pub mod feed;
+pub mod housekeeping;
 pub mod journald;
 pub mod journaling;
 pub mod key;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use krx_store::{DataDir, DataDirLock, Event, Market, Moment};
 use tokio::sync::{mpsc, watch};
@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::disk_watch::DiskWatch;
 use crate::exit::Failure;
 use crate::feed::FeedEnd;
+use crate::housekeeping::Housekeeping;
 use crate::key::ApiKey;
 use crate::notify;
 use crate::pipeline::{Pipeline, Threads};
@@ -83,13 +84,14 @@ pub async fn run(
         requests,
         reload,
         disk,
+        housekeeping: Housekeeping::new(&data, config.retention, Instant::now()),
         stop,
         stuck: None,
     };
     let end = recording.until_all_feeds_have_ended().await;
     notify::stopping();
     server.abort_all();
-    let drained = drain(recording.pipelines).await;
+    let drained = drain(recording.pipelines, recording.housekeeping).await;
     // A disk that fails is the cause, and a feed that then ends for want of a journal its consequence.
     drained?;
     end?;
@@ -110,6 +112,7 @@ struct Recording {
     requests: mpsc::UnboundedReceiver<Request>,
     reload: Reload,
     disk: DiskWatch,
+    housekeeping: Housekeeping,
     stop: watch::Sender<bool>,
     summary: Summary,
     interval_us: i64,
@@ -181,6 +184,7 @@ impl Recording {
 
     fn second(&mut self) {
         self.disk.look();
+        self.housekeeping.look(Instant::now());
         let mut stuck = None;
         for pipeline in &mut self.pipelines {
             pipeline.second(self.interval_us);
@@ -197,7 +201,7 @@ impl Recording {
 }
 
 /// Ends each market's journal, and waits until all of it is sealed.
-async fn drain(pipelines: Vec<Pipeline>) -> Result<(), Failure> {
+async fn drain(pipelines: Vec<Pipeline>, housekeeping: Housekeeping) -> Result<(), Failure> {
     let endings: Vec<_> = pipelines.iter().map(Pipeline::watch_ending).collect();
     let mut joined = tokio::task::spawn_blocking({
         let mut threads = Vec::new();
@@ -205,7 +209,10 @@ async fn drain(pipelines: Vec<Pipeline>) -> Result<(), Failure> {
             let _ = pipeline.queue.event(Event::Stop).await;
             threads.push(pipeline.into_threads());
         }
-        move || threads.into_iter().map(Threads::join).fold(Ok(()), Result::and)
+        move || {
+            housekeeping.end();
+            threads.into_iter().map(Threads::join).fold(Ok(()), Result::and)
+        }
     });
     let (mut second, mut done) = (interval(Duration::from_secs(1)), None);
     loop {

@@ -23,6 +23,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) rotate: Rotate,
     #[serde(default)]
+    pub(super) retention: Retention,
+    #[serde(default)]
     pub(super) disk: Disk,
     pub(super) status: Option<Status>,
     #[serde(default)]
@@ -78,6 +80,14 @@ pub(super) struct Journal {
 pub(super) struct Rotate {
     pub(super) interval: String,
     pub(super) rows_max: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Retention {
+    pub(super) trades_days: Option<u32>,
+    pub(super) quarantine_days: Option<u32>,
+    pub(super) coverage_days: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -171,6 +181,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "connection",
             "journal",
             "rotate",
+            "retention",
             "disk",
             "status",
             "log",
@@ -195,6 +206,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ),
     ("journal", &["sync_interval", "segment_bytes", "keep_days"]),
     ("rotate", &["interval", "rows_max"]),
+    ("retention", &["trades_days", "quarantine_days", "coverage_days"]),
     ("disk", &["warn_free_bytes"]),
     ("status", &["listen"]),
     ("log", &["target", "filter"]),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::NaiveTime;
-use krx_store::{ExportConfig, JournalConfig, Market};
+use krx_store::{ExportConfig, JournalConfig, Market, Retention};
 use thiserror::Error;
 use tokio_tungstenite::tungstenite::http::Uri;
 
@@ -86,6 +86,8 @@ pub struct Config {
     pub journal: JournalConfig,
     /// How to export.
     pub export: ExportConfig,
+    /// For how long to keep what is recorded.
+    pub retention: Retention,
     /// Free space below which to warn, bytes.
     pub warn_free_bytes: u64,
     /// Where to answer for the status, if anywhere.
@@ -216,6 +218,7 @@ fn check(file: File, overrides: &Overrides) -> Result<Config, ConfigError> {
         connection: check_connection(&file.connection)?,
         journal: check_journal(&file.journal)?,
         export: check_rotate(&file.rotate, &file.journal)?,
+        retention: check_retention(&file.retention)?,
         warn_free_bytes: file.disk.warn_free_bytes,
         status_listen: file
             .status
@@ -436,6 +439,22 @@ fn check_rotate(table: &Rotate, journal: &Journal) -> Result<ExportConfig, Confi
         keep_days,
         // The journal's next segment: as long as it can be made, recording goes on.
         reserve_bytes: journal.segment_bytes,
+    })
+}
+
+fn check_retention(table: &file::Retention) -> Result<Retention, ConfigError> {
+    let days = |key: &str, days: Option<u32>| match days {
+        Some(days) if !(1..=KEEP_DAYS_MAX).contains(&days) => {
+            let problem =
+                format!("{days} must lie between 1 and {KEEP_DAYS_MAX}; leave it out to keep all for ever");
+            Err(ConfigError::invalid(key, problem))
+        }
+        days => Ok(days),
+    };
+    Ok(Retention {
+        trades_days: days("retention.trades_days", table.trades_days)?,
+        quarantine_days: days("retention.quarantine_days", table.quarantine_days)?,
+        coverage_days: days("retention.coverage_days", table.coverage_days)?,
     })
 }
 

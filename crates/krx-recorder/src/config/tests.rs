@@ -39,6 +39,11 @@ warn_free_bytes = 5000000000
 [status]
 listen = "127.0.0.1:9464"
 
+[retention]
+trades_days = 3650
+quarantine_days = 400
+coverage_days = 3650
+
 [log]
 target = "auto"
 filter = "info"
