@@ -1,10 +1,12 @@
 //! The recorder as a service: what it tells the service manager, and what it reads again when it is asked to.
 #![allow(clippy::unwrap_used)]
 
+use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use krx_tests::process::wait_until;
 use krx_tests::{RecorderConfig, Simulator};
 use rustix::process::Signal;
 
@@ -72,4 +74,110 @@ fn the_service_manager_hears_of_start_life_reload_and_end() {
     manager.wait_for("STOPPING=1");
     manager.wait_for("EXTEND_TIMEOUT_USEC=");
     assert!(recorder.process.wait(LIMIT).unwrap().success());
+}
+
+/// Today and tomorrow, for a test that runs at midnight.
+fn calendar_file(path: &Path, trading: bool) {
+    let today = krx_store::Moment::now().date();
+    let days = [today, today.succ_opt().unwrap()]
+        .map(|date| format!("[[day]]\ndate = \"{date}\"\ntrading = {trading}\nnote = \"A test\"\n"));
+    fs::write(path, days.concat()).unwrap();
+}
+
+#[test]
+fn sighup_reads_schedule_calendar_and_filter_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut simulator = Simulator::start(folder.path(), &["--rate", "2000"]).unwrap();
+    let calendar = folder.path().join("calendar.toml");
+    calendar_file(&calendar, true);
+    let schedule = format!(
+        "mode = \"calendar\"\nopen = \"00:00\"\nclose = \"23:59\"\ncalendar_file = \"{}\"",
+        calendar.display()
+    );
+    let mut config = RecorderConfig {
+        schedule,
+        ..RecorderConfig::new(folder.path(), &simulator.url)
+    };
+    let mut recorder = config.start().unwrap();
+    recorder.wait_for_log("INFO connected ", 2, LIMIT).unwrap();
+
+    // A configuration that is wrong changes nothing.
+    fs::write(&calendar, "[[day]]\ndate = \"never\"\n").unwrap();
+    recorder.process.signal(Signal::HUP).unwrap();
+    recorder.wait_for_log("stays in force", 1, LIMIT).unwrap();
+    assert_eq!(recorder.log().unwrap().matches(" disconnected").count(), 0);
+
+    calendar_file(&calendar, false);
+    recorder.process.signal(Signal::HUP).unwrap();
+    recorder.wait_for_log("INFO disconnected", 2, LIMIT).unwrap();
+    assert_eq!(
+        states(&config).last().unwrap(),
+        "idle",
+        "nothing is missed on a closed date"
+    );
+
+    calendar_file(&calendar, true);
+    config.more = "[log]\nfilter = \"warn\"\n[connection]\nbackoff_max = \"14s\"\n".to_owned();
+    config.write().unwrap();
+    recorder.process.signal(Signal::HUP).unwrap();
+    recorder
+        .wait_for_log("other keys have changed too", 1, LIMIT)
+        .unwrap();
+    for _ in 0..4 {
+        simulator.wait_for("session_started", LIMIT).unwrap();
+    }
+    let log = recorder.log().unwrap();
+    assert_eq!(
+        log.matches("INFO connected").count(),
+        2,
+        "the filter is not read again: {log}"
+    );
+    recorder.stop().unwrap();
+    // The last word on the date is that it has a session, so the time without one was missed.
+    let states = states(&config);
+    assert_eq!(
+        states[states.len() - 4..],
+        ["live", "gap", "live", "gap"],
+        "{states:?}"
+    );
+}
+
+/// The states of a market's intervals.
+fn states(config: &RecorderConfig) -> Vec<String> {
+    let data_dir = config.data_dir.display().to_string();
+    let told = config
+        .run_bare(&["coverage", "--data-dir", &data_dir, "--json"], LIMIT)
+        .unwrap();
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&told.stdout).unwrap();
+    let of_market = rows.iter().filter(|row| row["market"] == "KOSPI");
+    of_market
+        .map(|row| row["state"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn until_close_on_a_closed_date_ends_at_once_and_says_when_the_next_session_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let calendar = folder.path().join("calendar.toml");
+    calendar_file(&calendar, false);
+    let config = RecorderConfig {
+        schedule: format!(
+            "mode = \"calendar\"\nopen = \"00:00\"\nclose = \"23:59\"\ncalendar_file = \"{}\"",
+            calendar.display()
+        ),
+        ..RecorderConfig::new(folder.path(), "ws://127.0.0.1:9")
+    };
+    let ended = config.run_to_end("run", &["--until-close"], LIMIT).unwrap();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.contains("KRX is closed on "), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("(A test); the next session opens 20"),
+        "{}",
+        ended.stdout
+    );
+    assert_eq!(ended.stdout.lines().count(), 1);
+    assert!(
+        !config.data_dir.exists(),
+        "nothing is to be recorded, so nothing is made"
+    );
 }

@@ -8,13 +8,14 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use krx_store::{DataDir, Market, Moment};
 
+use crate::calendar::Period;
 use crate::check::{self, kst};
-use crate::config::{Config, DataConfig, Overrides};
+use crate::config::{self, Config, DataConfig, Overrides};
 use crate::exit::{Exit, Failure};
 use crate::key::{ApiKey, KeySources};
 use crate::logging::{self, LogConfig};
 use crate::schedule::Schedule;
-use crate::{coverage, rebuild, reload, run, signals, verify};
+use crate::{calendar, coverage, rebuild, reload, run, signals, verify};
 
 /// Records Koscom's full KOSPI and KOSDAQ trade feeds to Parquet.
 #[derive(Debug, Parser)]
@@ -52,6 +53,18 @@ enum Command {
         #[command(flatten)]
         source: DataSource,
         /// Print the intervals as a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show trading days and hours: what is closed and why, what has other hours, and the next session.
+    Calendar {
+        /// A year as 2026, or a month as 2026-11; without one this month and the next.
+        #[arg(value_name = "YEAR|MONTH")]
+        period: Option<Period>,
+        /// The configuration file: its schedule.calendar_file counts.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Print an array with an object for every date.
         #[arg(long)]
         json: bool,
     },
@@ -155,6 +168,12 @@ pub fn main() -> Exit {
             source
                 .load()
                 .and_then(|config| coverage::print(&DataDir::new(config.data_dir), date, json))
+        }
+        Command::Calendar { period, config, json } => {
+            log_warnings();
+            config::load_calendar(config.as_deref())
+                .map_err(Failure::from)
+                .and_then(|calendar| calendar::print(&calendar, period, Moment::now(), json))
         }
         Command::Check { source, json } => start_check(&source, json),
         Command::Verify { date, source, json } => {

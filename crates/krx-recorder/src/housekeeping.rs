@@ -51,7 +51,7 @@ impl Housekeeping {
         match started {
             Ok(thread) => self.thread = Some(thread),
             Err(error) => {
-                error!(%error, "the housekeeping thread cannot be started; it is tried again in an hour")
+                error!(%error, "the housekeeping thread cannot be started; it is tried again in an hour");
             }
         }
     }

@@ -12,6 +12,7 @@
 
 pub mod attendance;
 pub mod backoff;
+pub mod calendar;
 pub mod check;
 pub mod cli;
 pub mod config;

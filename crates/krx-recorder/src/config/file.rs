@@ -54,6 +54,7 @@ pub(super) struct ScheduleTable {
     pub(super) mode: String,
     pub(super) open: String,
     pub(super) close: String,
+    pub(super) calendar_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -124,6 +125,7 @@ impl Default for ScheduleTable {
             mode: "calendar".into(),
             open: "08:20".into(),
             close: "20:10".into(),
+            calendar_file: None,
         }
     }
 }
@@ -192,7 +194,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
         &["base_url", "member_name", "api_key_file", "allow_plaintext"],
     ),
     ("feed", &["market", "path"]),
-    ("schedule", &["mode", "open", "close"]),
+    ("schedule", &["mode", "open", "close", "calendar_file"]),
     (
         "connection",
         &[
@@ -218,12 +220,15 @@ pub(super) fn parse(text: &str) -> Result<File, ConfigError> {
         message: error.to_string().trim_end().to_owned(),
     };
     let table: toml::Table = text.parse().map_err(syntax)?;
-    refuse_unknown_keys(&table)?;
+    refuse_unknown_keys(KEYS, &table)?;
     toml::from_str(text).map_err(syntax)
 }
 
-fn refuse_unknown_keys(file: &toml::Table) -> Result<(), ConfigError> {
-    refuse_unknown_keys_of("", file)?;
+/// The keys that each table of a file may have; the file itself is the table without a name.
+type Keys<'a> = &'a [(&'a str, &'a [&'a str])];
+
+pub(super) fn refuse_unknown_keys(keys: Keys<'_>, file: &toml::Table) -> Result<(), ConfigError> {
+    refuse_unknown_keys_of(keys, "", file)?;
     for (name, value) in file {
         let tables: Vec<_> = match value {
             toml::Value::Table(table) => vec![table],
@@ -231,14 +236,14 @@ fn refuse_unknown_keys(file: &toml::Table) -> Result<(), ConfigError> {
             _ => Vec::new(),
         };
         for table in tables {
-            refuse_unknown_keys_of(name, table)?;
+            refuse_unknown_keys_of(keys, name, table)?;
         }
     }
     Ok(())
 }
 
-fn refuse_unknown_keys_of(name: &str, table: &toml::Table) -> Result<(), ConfigError> {
-    let known = KEYS
+fn refuse_unknown_keys_of(all: Keys<'_>, name: &str, table: &toml::Table) -> Result<(), ConfigError> {
+    let known = all
         .iter()
         .find(|(table, _)| *table == name)
         .map_or(&[][..], |(_, keys)| keys);
@@ -253,7 +258,7 @@ fn refuse_unknown_keys_of(name: &str, table: &toml::Table) -> Result<(), ConfigE
         }
     };
     // A key may also stand in the wrong table: its nearest neighbour is looked for in all of them.
-    let neighbours = KEYS
+    let neighbours = all
         .iter()
         .flat_map(|(table, keys)| keys.iter().map(move |key| (*table, *key)));
     let distance = |(table, key): &(&str, &str)| {

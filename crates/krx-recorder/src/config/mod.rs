@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::NaiveTime;
+use krx_calendar::Calendar;
 use krx_store::{ExportConfig, JournalConfig, Market, Retention};
 use thiserror::Error;
 use tokio_tungstenite::tungstenite::http::Uri;
@@ -13,6 +14,7 @@ use tokio_tungstenite::tungstenite::http::Uri;
 use crate::logging::{self, LogConfig, Target};
 use crate::schedule::{Daily, Schedule};
 
+pub(crate) mod calendar_file;
 mod file;
 
 use file::{Connection, Feed, File, Journal, Log, Rotate, ScheduleTable, parse};
@@ -35,6 +37,14 @@ pub enum ConfigError {
         path: PathBuf,
         /// Where and what.
         message: String,
+    },
+    /// The calendar file.
+    #[error("the calendar file {path}: {problem}")]
+    CalendarFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
     },
     /// A key that does not exist.
     #[error("unknown key `{key}`; {hint}")]
@@ -76,10 +86,10 @@ pub struct Config {
     pub feeds: Vec<FeedConfig>,
     /// When to be connected.
     pub schedule: Schedule,
-    /// Calendar overrides.
+    /// Where days are written that the operator knows better than the built-in calendar.
     pub calendar_file: Option<PathBuf>,
-    /// The trading dates.
-    pub calendar: krx_calendar::Calendar,
+    /// The built-in calendar below that file.
+    pub calendar: Arc<Calendar>,
     /// How to be connected.
     pub connection: ConnectionConfig,
     /// How to journal.
@@ -141,8 +151,23 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], for the first thing that is wrong.
     pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
-        check(read(path)?, overrides)
+        let file = read(path)?;
+        let calendar = read_calendar(file.schedule.calendar_file.as_deref())?;
+        check(file, overrides, calendar)
     }
+}
+
+/// The calendar alone, as a configuration has it that need not have anything else.
+///
+/// # Errors
+/// [`ConfigError`], for the first thing that is wrong.
+pub fn load_calendar(path: Option<&Path>) -> Result<Calendar, ConfigError> {
+    read_calendar(read(path)?.schedule.calendar_file.as_deref())
+}
+
+fn read_calendar(path: Option<&Path>) -> Result<Calendar, ConfigError> {
+    let overrides = path.map(calendar_file::read).transpose()?;
+    Ok(Calendar::with_overrides(overrides.unwrap_or_default()))
 }
 
 /// What a command needs that works on recorded data: no server, no key.
@@ -186,10 +211,10 @@ fn read(path: Option<&Path>) -> Result<File, ConfigError> {
     })
 }
 
-fn check(file: File, overrides: &Overrides) -> Result<Config, ConfigError> {
+fn check(file: File, overrides: &Overrides, calendar: Calendar) -> Result<Config, ConfigError> {
     let base_url = overrides.base_url.clone().or(file.koscom.base_url);
     let base_url = required("koscom.base_url", "--base-url", base_url)?;
-    let calendar = krx_calendar::Calendar::default();
+    let calendar = Arc::new(calendar);
     let feeds = if file.feed.is_empty() {
         default_feeds()
     } else {
@@ -213,7 +238,7 @@ fn check(file: File, overrides: &Overrides) -> Result<Config, ConfigError> {
         } else {
             check_schedule(&file.schedule, &calendar)?
         },
-        calendar_file: None,
+        calendar_file: file.schedule.calendar_file,
         calendar,
         connection: check_connection(&file.connection)?,
         journal: check_journal(&file.journal)?,
@@ -305,7 +330,7 @@ fn check_feeds(
     Ok(checked)
 }
 
-fn check_schedule(table: &ScheduleTable, calendar: &krx_calendar::Calendar) -> Result<Schedule, ConfigError> {
+fn check_schedule(table: &ScheduleTable, calendar: &Arc<Calendar>) -> Result<Schedule, ConfigError> {
     let time = |key: &str, text: &str| {
         NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| {
             ConfigError::invalid(key, format!("{text:?} is no time of day such as \"08:20\" (KST)"))
@@ -320,7 +345,7 @@ fn check_schedule(table: &ScheduleTable, calendar: &krx_calendar::Calendar) -> R
         "calendar" if open < close => Ok(Schedule::Calendar(Daily {
             open,
             close,
-            calendar: Arc::new(calendar.clone()),
+            calendar: Arc::clone(calendar),
         })),
         "calendar" => Err(ConfigError::invalid(
             "schedule.close",
