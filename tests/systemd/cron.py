@@ -82,6 +82,7 @@ def has_all(service: Service, facts: Facts, simulator: Simulator, compare: Path)
     machine.path("/etc/cron.d/krx-cron").unlink()
     machine.run("kill", "-TERM", *pids(service))
     facts.that("SIGTERM ends it", wait_until(lambda: not pids(service)), log(service))
+    simulator.stop()
     recording.has_all(service, facts, simulator, compare, DATA)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
 import tempfile
@@ -10,7 +11,9 @@ from pathlib import Path
 
 from facts import Facts
 from machine import Machine
-from service import DATA, UNIT, Service
+from service import DATA, KEY, UNIT, Service
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 # What the unit leaves open, by `systemd-analyze security`.
 EXPOSURE_MAX = 1.1
@@ -91,6 +94,22 @@ def is_removed(service: Service, facts: Facts) -> None:
     facts.that("and says so", DATA in done.stdout, done.stdout)
     gone = not machine.path("/etc/krx-recorder/api-key").exists()
     facts.that("the key is gone", gone)
+
+
+def installs_from_source(service: Service, facts: Facts) -> None:
+    """After the package is gone: what `make install` installs, below /usr/local."""
+    machine = service.machine
+    environment = {**os.environ, "DESTDIR": str(machine.path("/")), "PREFIX": "/usr/local", "SYSCONFDIR": "/etc"}
+    done = subprocess.run(["scripts/install.sh"], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    facts.that("make install installs below /usr/local", done.returncode == 0, done.stdout + done.stderr)
+    machine.run("sh", "-c", "systemd-sysusers && systemd-tmpfiles --create krx-recorder.conf && systemctl daemon-reload")
+    machine.write("/etc/krx-recorder/api-key", KEY + "\n", 0o600)
+    service.configure(9890)
+    service.systemctl("start", UNIT)
+    facts.that("its service records", service.wait_for_records(), service.state())
+    program = os.readlink(machine.path(f"/proc/{service.pid}/exe"))
+    facts.that("with its own program", program == "/usr/local/bin/krx-recorder", program)
+    service.systemctl("stop", UNIT)
 
 
 def inside(machine: Machine, deb: Path, version: str = "") -> str:

@@ -85,10 +85,11 @@ def show(machine: Machine, facts: Facts, deb: Path, cron_debs: list[Path]) -> No
         starts.in_another_directory(service, facts)
     with facts.part("cron, a minute later"):
         cron.goes_on(service, facts)
-        simulators["cron"].stop()
         cron.has_all(service, facts, simulators["cron"], RELEASE / "krx-compare")
     with facts.part("removal"):
         package.is_removed(service, facts)
+    with facts.part("make install"):
+        package.installs_from_source(service, facts)
 
 
 def unable() -> str:

@@ -32,6 +32,9 @@ segment_bytes = 4194304
 [rotate]
 interval = "1s"
 
+[disk]
+warn_free_bytes = 1048576
+
 {more}
 """
 STATUS = '[status]\nlisten = "127.0.0.1:9464"'
