@@ -84,6 +84,25 @@ fn calendar_file(path: &Path, trading: bool) {
     fs::write(path, days.concat()).unwrap();
 }
 
+/// To systemd, a service of Type=notify that ends before it was ready has failed, whatever its exit code.
+#[test]
+fn on_a_closed_day_the_service_manager_hears_that_it_is_ready_before_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let calendar = folder.path().join("calendar.toml");
+    calendar_file(&calendar, false);
+    let socket = folder.path().join("notify");
+    let mut manager = Manager::listen(&socket);
+    let config = RecorderConfig {
+        schedule: format!("calendar_file = \"{}\"", calendar.display()),
+        variables: vec![("NOTIFY_SOCKET".to_owned(), socket)],
+        ..RecorderConfig::new(folder.path(), "ws://127.0.0.1:9")
+    };
+    let done = config.run_to_end("run", &["--until-close"], LIMIT).unwrap();
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(done.stdout.contains("the next session opens"), "{}", done.stdout);
+    manager.wait_for("READY=1");
+}
+
 #[test]
 fn sighup_reads_schedule_calendar_and_filter_again() {
     let folder = tempfile::tempdir().unwrap();

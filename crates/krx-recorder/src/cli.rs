@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::key::{ApiKey, KeySources};
 use crate::logging::{self, LogConfig};
 use crate::schedule::Schedule;
-use crate::{calendar, coverage, rebuild, reload, run, signals, verify};
+use crate::{calendar, coverage, notify, rebuild, reload, run, signals, verify};
 
 /// Records Koscom's full KOSPI and KOSDAQ trade feeds to Parquet.
 #[derive(Debug, Parser)]
@@ -262,6 +262,8 @@ fn start(source: Source, until_close: bool, json: bool) -> Result<(), Failure> {
         if let Some(opening) = config.schedule.over_until(now) {
             let why = config.schedule.why_over(now);
             println!("{why}; the next session opens {} KST", kst(opening));
+            // To a service manager that waits for it, a process that ends before it was ready has failed.
+            notify::ready();
             return Ok(());
         }
     }
