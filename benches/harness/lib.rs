@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use krx_protocol::{BatchSink, Decoder, Reason, Trade};
 use krx_store::export::{OpenSegment, Sealed, TradeColumns};
 use krx_store::journal::{JournalConfig, RecordHead, RecordKind, What};
-use krx_store::{DataDir, Entry, Market, Moment, Progress, Writer};
+use krx_store::{DataDir, Entry, Market, Moment, Tally, Writer};
 
 /// Messages in memory.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ pub fn decode(frames: &Frames) -> u64 {
 pub fn seal(frames: &Frames, dir: &Path) -> Result<Vec<Sealed>> {
     const ROWS_MAX: u64 = 1_000_000;
     let (data, market) = (DataDir::new(dir), market()?);
-    let (mut decoder, progress) = (Decoder::new(), Progress::default());
+    let (mut decoder, mut tally) = (Decoder::new(), Tally::default());
     let mut open: Option<OpenSegment> = None;
     let mut sealed = Vec::new();
     for (payload, (frame, at)) in frames.iter().zip(heads()) {
@@ -152,7 +152,7 @@ pub fn seal(frames: &Frames, dir: &Path) -> Result<Vec<Sealed>> {
                 &head,
             )?),
         };
-        segment.add(Some(&mut decoder), &head, payload, &progress)?;
+        segment.add(Some(&mut decoder), &head, payload, &mut tally)?;
         if segment.rows() >= ROWS_MAX {
             sealed.extend(open.take().map(|open| open.seal(None)).transpose()?);
         }

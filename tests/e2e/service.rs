@@ -129,11 +129,10 @@ fn sighup_reads_schedule_calendar_and_filter_again() {
     calendar_file(&calendar, false);
     recorder.process.signal(Signal::HUP).unwrap();
     recorder.wait_for_log("INFO disconnected", 2, LIMIT).unwrap();
-    assert_eq!(
-        states(&config).last().unwrap(),
-        "idle",
-        "nothing is missed on a closed date"
-    );
+    wait_until(LIMIT, "nothing is missed on a closed date", || {
+        Ok(states(&config).last().unwrap() == "idle")
+    })
+    .unwrap();
 
     calendar_file(&calendar, true);
     config.more = "[log]\nfilter = \"warn\"\n[connection]\nbackoff_max = \"14s\"\n".to_owned();

@@ -255,5 +255,33 @@ mod tests {
             .map(mmdd)
             .collect();
         assert_eq!(closed, [301, 501, 505, 606, 717, 815, 1003, 1009, 1225, 1229]);
+        let given = (2051..2061)
+            .flat_map(weekdays)
+            .find(|date| matches!(closing(*date), Some(Closing::Substitute(_))));
+        assert_eq!(given, None, "the next free weekday is not known");
+    }
+
+    #[test]
+    fn lunar_dates_are_whole_lunar_months_apart() {
+        // A month has 29.53 days on average, and half a year of them is off by up to two; a leap month may lie between
+        // any two dates.
+        let months_apart = |from: NaiveDate, to: NaiveDate, days: i64, months: &[i64]| {
+            let apart = ((to - from).num_days() - days) as f64;
+            months
+                .iter()
+                .any(|months| (apart - *months as f64 * 29.53).abs() < 2.0)
+        };
+        for pair in LUNAR.windows(2) {
+            let on =
+                |(year, mmdd): (i32, u32)| NaiveDate::from_ymd_opt(year, mmdd / 100, mmdd % 100).unwrap();
+            let (year, seollal, buddha, chuseok) = pair[0];
+            let (next_year, next_seollal, ..) = pair[1];
+            let [seollal, buddha, chuseok] = [seollal, buddha, chuseok].map(|mmdd| on((year, mmdd)));
+            let next = on((next_year, next_seollal));
+            assert_eq!(next_year, year + 1);
+            assert!(months_apart(seollal, buddha, 7, &[3, 4]), "{year}");
+            assert!(months_apart(seollal, chuseok, 14, &[7, 8]), "{year}");
+            assert!(months_apart(seollal, next, 0, &[12, 13]), "{year}");
+        }
     }
 }

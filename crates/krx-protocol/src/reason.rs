@@ -47,6 +47,30 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 20] = [
+        Self::EmptyMessage,
+        Self::MalformedJson,
+        Self::Truncated,
+        Self::TrailingBytes,
+        Self::NotAnObject,
+        Self::MissingKey,
+        Self::DuplicateKey,
+        Self::NullValue,
+        Self::WrongType,
+        Self::BadCode,
+        Self::NotAnInteger,
+        Self::Fraction,
+        Self::Sign,
+        Self::Overflow,
+        Self::BadTime,
+        Self::TooManyRecords,
+        Self::ServerError,
+        Self::Push,
+        Self::UnknownMessage,
+        Self::Poison,
+    ];
+
     /// The word in the `reason` column.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -72,5 +96,19 @@ impl Reason {
             Self::UnknownMessage => "unknown_message",
             Self::Poison => "poison",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_reasons_are_listed_at_their_own_place() {
+        for (place, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, place, "{}", reason.as_str());
+        }
+        // The last of the declaration: whoever adds one behind it finds this line.
+        assert_eq!(Reason::ALL.last(), Some(&Reason::Poison));
     }
 }

@@ -335,6 +335,11 @@ mod tests {
             Period::months(Some(Period::Year(2026)), date("2030-01-01")).len(),
             12
         );
+        let may = date("2026-05-01");
+        assert_eq!(
+            Period::months(Some(Period::Month(may)), date("2030-01-01")),
+            [may]
+        );
     }
 
     #[test]
@@ -350,6 +355,11 @@ mod tests {
                 hours: Some(normal_hours(date("2026-12-05"))),
                 note: None,
             },
+            Override {
+                date: date("2026-12-08"),
+                hours: Some(normal_hours(date("2026-12-08"))),
+                note: Some("Open after all".into()),
+            },
         ]);
         assert_eq!(
             text(&calendar, "", "2026-11-22 12:00"),
@@ -359,6 +369,7 @@ mod tests {
 2026-12   21 trading days, 09:00 to 15:30
   2026-12-01 Tue   closed           Temporary holiday (override)
   2026-12-05 Sat   09:00 to 15:30   (override)
+  2026-12-08 Tue   09:00 to 15:30   Open after all (override)
   2026-12-25 Fri   closed           Christmas Day
   2026-12-31 Thu   closed           Year-end closing
 

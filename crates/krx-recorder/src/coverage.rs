@@ -1,11 +1,12 @@
 //! `krx-recorder coverage`: what of a date was and was not recorded.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
 use krx_store::coverage::{self, Interval, State};
 use krx_store::{DataDir, Market, Moment};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
 
@@ -14,14 +15,44 @@ use crate::exit::Failure;
 struct Row {
     date: NaiveDate,
     market: String,
-    from_ts: String,
-    to_ts: String,
-    state: &'static str,
-    reason: &'static str,
-    session: Option<u32>,
-    frames: u64,
-    rows: u64,
-    detail: Option<String>,
+    #[serde(flatten)]
+    interval: IntervalRow,
+}
+
+/// An interval as JSON, with the names of the dataset's columns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntervalRow {
+    /// RFC 3339, in Korea.
+    pub from_ts: String,
+    /// Likewise.
+    pub to_ts: String,
+    /// `live`, `gap` or `idle`.
+    pub state: Cow<'static, str>,
+    /// Why it began.
+    pub reason: Cow<'static, str>,
+    /// The session, while live.
+    pub session: Option<u32>,
+    /// Frames received in it.
+    pub frames: u64,
+    /// Rows that these gave.
+    pub rows: u64,
+    /// In words.
+    pub detail: Option<String>,
+}
+
+impl From<&Interval> for IntervalRow {
+    fn from(interval: &Interval) -> Self {
+        Self {
+            from_ts: rfc3339(interval.from),
+            to_ts: rfc3339(interval.to),
+            state: interval.state.as_str().into(),
+            reason: interval.reason.as_str().into(),
+            session: interval.session,
+            frames: interval.frames,
+            rows: interval.rows,
+            detail: interval.detail.clone(),
+        }
+    }
 }
 
 /// Prints the ledger of `date`, or of the last date that something is known of.
@@ -72,14 +103,7 @@ fn print_json(out: &mut impl Write, date: NaiveDate, ledgers: &[(&Market, Vec<In
         .map(|(market, interval)| Row {
             date,
             market: market.to_string(),
-            from_ts: rfc3339(interval.from),
-            to_ts: rfc3339(interval.to),
-            state: interval.state.as_str(),
-            reason: interval.reason.as_str(),
-            session: interval.session,
-            frames: interval.frames,
-            rows: interval.rows,
-            detail: interval.detail.clone(),
+            interval: interval.into(),
         })
         .collect();
     serde_json::to_writer_pretty(&mut *out, &rows)?;
@@ -129,14 +153,14 @@ fn print_table(
     )
 }
 
-fn korean(moment: Moment) -> DateTime<FixedOffset> {
+pub(crate) fn korean(moment: Moment) -> DateTime<FixedOffset> {
     let zone = FixedOffset::east_opt(9 * 3600).expect("nine hours are an offset");
     DateTime::<Utc>::from_timestamp_micros(moment.0)
         .unwrap_or_default()
         .with_timezone(&zone)
 }
 
-fn rfc3339(moment: Moment) -> String {
+pub(crate) fn rfc3339(moment: Moment) -> String {
     korean(moment).to_rfc3339_opts(chrono::SecondsFormat::Micros, false)
 }
 
@@ -149,7 +173,7 @@ fn clock(date: NaiveDate, moment: Moment) -> String {
     }
 }
 
-fn length(us: i64) -> String {
+pub(crate) fn length(us: i64) -> String {
     let (ms, seconds) = (us / 1000, us / 1_000_000);
     if seconds < 60 {
         format!("{}.{:03} s", seconds, ms % 1000)

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use krx_store::export::Poison;
-use krx_store::{DataDir, ExportConfig, Exporter, Market, Progress, StoreError, Tail};
-use tracing::error;
+use krx_store::progress::seed;
+use krx_store::{DataDir, ExportConfig, Exporter, Market, Moment, Progress, StoreError, Tail};
+use tracing::{error, warn};
 
 use crate::exit::Failure;
 use crate::vitals::Beats;
@@ -33,6 +34,10 @@ pub fn run(
     progress: &Arc<Progress>,
     beats: &Beats,
 ) -> Result<(), Failure> {
+    // On this thread, since only it may wait for the disk; and before the first exporter adds to it.
+    if let Err(error) = seed(progress, data, market, Moment::now().date()) {
+        warn!(%market, %error, "the status shows the date from this start on only");
+    }
     let poison = Arc::new(Poison::default());
     let (mut unreadable, mut last_tries) = (0, 0);
     loop {

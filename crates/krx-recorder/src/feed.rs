@@ -325,7 +325,7 @@ impl Reader<'_> {
         };
         // A copy: the payload is a slice of the read buffer, and would keep all of it, however small it is itself.
         self.queue.frame(at, Bytes::copy_from_slice(&payload)).await?;
-        self.status.last_frame_us.store(at.0, Relaxed);
+        self.status.read(at, payload.len());
         Ok(self.look_at(&payload))
     }
 

@@ -43,9 +43,10 @@ impl Pipeline {
         feed: &FeedConfig,
         rules: RulesOf,
         stopping: &watch::Receiver<bool>,
+        started: Moment,
     ) -> Result<Self, Failure> {
         let market = feed.market.clone();
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(Progress::since(started));
         let beats = Arc::new(Beats::default());
         let writer = Writer::open(data, &market, config.journal, Arc::clone(&progress))?.with_rules(rules);
         let tail = writer.tail();
@@ -67,8 +68,10 @@ impl Pipeline {
         let vitals = Vitals::new(market.clone(), config.connection.connect_timeout, Instant::now());
         let view = MarketView {
             market,
+            host: feed.url.host().unwrap_or_default().to_owned(),
             progress,
             status: Arc::new(FeedStatus::default()),
+            queue: queue.gauge(),
         };
         Ok(Self {
             view,
@@ -159,10 +162,7 @@ impl Pipeline {
             },
             Sign {
                 busy: progress.frames_behind() > 0,
-                done: (
-                    beats.export.load(Relaxed),
-                    progress.last_frame_exported.load(Relaxed),
-                ),
+                done: (beats.export.load(Relaxed), progress.records_decoded.load(Relaxed)),
             },
         ]
     }
@@ -224,7 +224,7 @@ impl Ending {
     pub(crate) fn done(&self) -> u64 {
         let counters = [
             &self.progress.frames_journaled,
-            &self.progress.last_frame_exported,
+            &self.progress.records_decoded,
             &self.progress.files_sealed,
             &self.progress.bytes_sealed,
             &self.beats.journal,

@@ -45,6 +45,21 @@ pub struct QueueReader {
     room: Arc<Semaphore>,
 }
 
+/// Tells how full a queue is, without keeping it open.
+#[derive(Clone, Debug)]
+pub struct QueueGauge {
+    room: Arc<Semaphore>,
+    bytes_max: usize,
+}
+
+impl QueueGauge {
+    /// Bytes of what waits for the journal, or is being written to it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes_max.saturating_sub(self.room.available_permits())
+    }
+}
+
 /// The journal's thread has ended: nothing can be received any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the journal has stopped")]
@@ -80,6 +95,15 @@ fn entry_bytes(entry: &QueuedEntry) -> usize {
 }
 
 impl Queue {
+    /// What tells how full it is.
+    #[must_use]
+    pub fn gauge(&self) -> QueueGauge {
+        QueueGauge {
+            room: Arc::clone(&self.room),
+            bytes_max: self.bytes_max,
+        }
+    }
+
     /// Puts in a frame; waits while the buffer is full, and only then. A wait that lasts is put on record behind the
     /// frame: nothing could be read meanwhile.
     ///
@@ -216,6 +240,8 @@ mod tests {
         for byte in 0..3 {
             queue.frame(Moment(byte.into()), frame(byte)).await.unwrap();
         }
+        let gauge = queue.gauge();
+        assert_eq!(gauge.bytes(), 3 * (ENTRY_BYTES + 10));
         let fourth = queue.frame(Moment(3), frame(3));
         tokio::pin!(fourth);
         let wait = std::time::Duration::from_millis(20);
@@ -233,6 +259,7 @@ mod tests {
         .unwrap();
         assert_eq!(batch.iter().map(|entry| entry.at.0).collect::<Vec<_>>(), [0, 1]);
         fourth.await.unwrap();
+        assert_eq!(gauge.bytes(), 2 * (ENTRY_BYTES + 10));
         drop(reader);
         assert_eq!(queue.frame(Moment(4), frame(4)).await, Err(JournalStopped));
     }

@@ -21,9 +21,9 @@ use crate::pipeline::{Pipeline, Threads};
 use crate::rates::{self, Rates};
 use crate::reload::{self, Reload};
 use crate::signals::Request;
-use crate::status;
+use crate::status::{self, Server, View};
 use crate::summary::Summary;
-use crate::vitals::Stuck;
+use crate::vitals::Vigil;
 
 /// How often the service manager is told what is going on, in words.
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
@@ -43,10 +43,11 @@ pub async fn run(
     source: reload::Source,
     requests: mpsc::UnboundedReceiver<Request>,
 ) -> Result<(), Failure> {
+    let started = Moment::now();
     let data = DataDir::new(&config.data_dir);
     let _lock = DataDirLock::take(&data)?;
     let listener = match config.status_listen {
-        Some(address) => Some(status::bind(address).await?),
+        Some(address) => Some(status::bind(address)?),
         None => None,
     };
     info!(version = env!("CARGO_PKG_VERSION"), data_dir = %config.data_dir.display(), markets = config.feeds.len(), "recording");
@@ -57,7 +58,7 @@ pub async fn run(
     let mut pipelines = Vec::new();
     let mut feeds = JoinSet::new();
     for feed in &config.feeds {
-        let pipeline = Pipeline::start(&config, &data, feed, reload.rules(), &stopping)?;
+        let pipeline = Pipeline::start(&config, &data, feed, reload.rules(), &stopping, started)?;
         let start = Event::Start {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
@@ -70,10 +71,21 @@ pub async fn run(
     }
     let views: Vec<_> = pipelines.iter().map(|pipeline| pipeline.view.clone()).collect();
     let disk = DiskWatch::new(config.data_dir.clone(), config.warn_free_bytes);
-    let mut server = JoinSet::new();
-    if let Some(listener) = listener {
-        server.spawn(status::serve(listener, disk.status(), views.clone()));
-    }
+    let vigil = watch::Sender::new(Vigil::begin());
+    let server = match listener {
+        Some(listener) => Some(Server::start(
+            listener,
+            View::new(
+                started,
+                reload.schedule(),
+                disk.status(),
+                config.warn_free_bytes,
+                vigil.subscribe(),
+                views.clone(),
+            ),
+        )?),
+        None => None,
+    };
     notify::ready();
 
     let mut recording = Recording {
@@ -86,12 +98,14 @@ pub async fn run(
         disk,
         housekeeping: Housekeeping::new(&data, config.retention, Instant::now()),
         stop,
-        stuck: None,
+        vigil,
     };
     let end = recording.until_all_feeds_have_ended().await;
     notify::stopping();
-    server.abort_all();
     let drained = drain(recording.pipelines, recording.housekeeping).await;
+    if let Some(server) = server {
+        server.stop();
+    }
     // A disk that fails is the cause, and a feed that then ends for want of a journal its consequence.
     drained?;
     end?;
@@ -116,7 +130,7 @@ struct Recording {
     stop: watch::Sender<bool>,
     summary: Summary,
     interval_us: i64,
-    stuck: Option<Stuck>,
+    vigil: watch::Sender<Vigil>,
 }
 
 impl Recording {
@@ -193,10 +207,10 @@ impl Recording {
         if stuck.is_none() {
             notify::alive();
         }
-        if let Some(stuck) = stuck.as_ref().filter(|_| self.stuck.is_none()) {
+        if let Some(stuck) = stuck.as_ref().filter(|_| self.vigil.borrow().stuck.is_none()) {
             error!("{stuck}: that is a bug; the service manager is no longer told that all is well");
         }
-        self.stuck = stuck;
+        self.vigil.send_replace(Vigil::now(stuck));
     }
 }
 

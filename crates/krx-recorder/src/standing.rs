@@ -24,7 +24,8 @@ pub enum FeedState {
 }
 
 impl FeedState {
-    const ALL: [Self; 5] = [
+    /// All of them.
+    pub const ALL: [Self; 5] = [
         Self::Waiting,
         Self::Connecting,
         Self::Live,
@@ -60,6 +61,12 @@ pub struct Problem {
 #[derive(Debug, Default)]
 pub struct FeedStatus {
     state: AtomicU8,
+    /// Since when it stands there, µs since the Unix epoch; 0 before the feed has begun.
+    pub since_us: AtomicI64,
+    /// Frames read from the server since the start, and their bytes.
+    pub frames: AtomicU64,
+    /// See `frames`.
+    pub bytes: AtomicU64,
     /// When the last frame was read, µs since the Unix epoch; 0 before the first.
     pub last_frame_us: AtomicI64,
     /// Sessions opened since the start.
@@ -76,7 +83,17 @@ impl FeedStatus {
     }
 
     pub(crate) fn set(&self, state: FeedState) {
-        self.state.store(state as u8, Relaxed);
+        let before = self.state.swap(state as u8, Relaxed);
+        if before != state as u8 || self.since_us.load(Relaxed) == 0 {
+            self.since_us.store(Moment::now().0, Relaxed);
+        }
+    }
+
+    /// A frame was read at `at`.
+    pub(crate) fn read(&self, at: Moment, bytes: usize) {
+        self.last_frame_us.store(at.0, Relaxed);
+        self.frames.fetch_add(1, Relaxed);
+        self.bytes.fetch_add(bytes as u64, Relaxed);
     }
 
     /// How often the feed has shown that it is alive: every 30 s at least, as long as nothing holds it up.

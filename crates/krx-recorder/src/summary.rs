@@ -80,6 +80,8 @@ mod tests {
     fn it_says_what_matters_and_how_fast() {
         let view = MarketView {
             market: "KOSPI".parse().unwrap(),
+            host: String::new(),
+            queue: crate::queue::queue().0.gauge(),
             progress: Arc::default(),
             status: Arc::default(),
         };
@@ -93,12 +95,10 @@ mod tests {
         );
         view.status.set(FeedState::Live);
         view.progress.frames_journaled.store(8120, Relaxed);
-        view.progress.last_frame_journaled.store(8120, Relaxed);
-        view.progress.last_frame_exported.store(8000, Relaxed);
         summary.told = at("2026-11-23 10:00:00");
         assert_eq!(
             summary.line(at("2026-11-23 10:00:10")),
-            "KOSPI live, 812 messages/s, 120 to export, 0 files; 123.4 GB free"
+            "KOSPI live, 812 messages/s, 0 files; 123.4 GB free"
         );
     }
 }

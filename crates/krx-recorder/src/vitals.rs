@@ -88,6 +88,43 @@ impl fmt::Display for Stuck {
     }
 }
 
+/// What was found when all parts were last looked at, for whoever shows it.
+#[derive(Clone, Debug)]
+pub struct Vigil {
+    /// When that was.
+    pub at: Instant,
+    /// The first part that was stuck.
+    pub stuck: Option<Stuck>,
+}
+
+impl Vigil {
+    /// Before the first look.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self::now(None)
+    }
+
+    /// As of now.
+    #[must_use]
+    pub fn now(stuck: Option<Stuck>) -> Self {
+        Self {
+            at: Instant::now(),
+            stuck,
+        }
+    }
+
+    /// What is wrong at `now`, in words.
+    #[must_use]
+    pub fn complaint(&self, now: Instant) -> Option<String> {
+        let since = now.saturating_duration_since(self.at);
+        if since > LOOK_MAX {
+            let seconds = since.as_secs();
+            return Some(format!("nobody has looked after the recorder for {seconds} s"));
+        }
+        self.stuck.as_ref().map(Stuck::to_string)
+    }
+}
+
 /// The parts of one market, as they were last seen to move.
 #[derive(Debug)]
 pub struct Vitals {
@@ -232,6 +269,28 @@ mod tests {
         assert_eq!(vitals.look(signs(2, sign), start), None);
         assert_eq!(vitals.look(signs(2, sign), start + 3600 * SECOND), None);
         assert_eq!(vitals.look(signs(2, sign), start + 3601 * SECOND), None);
+    }
+
+    #[test]
+    fn whoever_does_not_look_has_nothing_good_to_say() {
+        let vigil = Vigil::begin();
+        assert_eq!(vigil.complaint(vigil.at + LOOK_MAX), None);
+        assert!(
+            vigil
+                .complaint(vigil.at + LOOK_MAX + SECOND)
+                .unwrap()
+                .contains("11 s")
+        );
+        let stuck = Stuck {
+            market: "KOSPI".parse().unwrap(),
+            part: Part::Export,
+            since: 121 * SECOND,
+        };
+        let vigil = Vigil::now(Some(stuck));
+        assert_eq!(
+            vigil.complaint(vigil.at).unwrap(),
+            "the export of KOSPI has done nothing for 121 s"
+        );
     }
 
     #[test]

@@ -35,5 +35,5 @@ pub use journal::{DateRules, Entry, Event, JournalConfig, Tail, Writer};
 pub use layout::{DataDir, Market};
 pub use lock::DataDirLock;
 pub use moment::Moment;
-pub use progress::Progress;
+pub use progress::{Progress, Tally};
 pub use retention::Retention;

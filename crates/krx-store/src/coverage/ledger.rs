@@ -51,7 +51,7 @@ impl State {
 }
 
 /// Why an interval began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "&'static str", try_from = "String")]
 #[non_exhaustive]
 pub enum Reason {
@@ -99,6 +99,16 @@ impl Reason {
         Self::Damage,
         Self::Unknown,
     ];
+
+    /// All that an interval can begin with in which the market is not recorded.
+    pub fn of_gaps() -> impl Iterator<Item = Self> {
+        let live = |reason: &Self| matches!(reason, Self::Connected | Self::Continued | Self::Resumed);
+        let lost = GapReason::ALL.into_iter().map(Self::Lost);
+        Self::OWN
+            .into_iter()
+            .filter(move |reason| !live(reason))
+            .chain(lost)
+    }
 
     /// The word in the `reason` column.
     #[must_use]
@@ -340,6 +350,17 @@ impl Ledger {
         let mut all = self.clone();
         all.close(now);
         all.closed
+    }
+
+    /// Makes this the copy of `other` again, of which it was one before `other` went on: closed intervals never change,
+    /// so only what is new of them is copied.
+    pub(crate) fn catch_up(&mut self, other: &Self) {
+        debug_assert!(
+            self.date == other.date && self.closed.len() <= other.closed.len(),
+            "it is a copy of an earlier state"
+        );
+        self.closed.extend_from_slice(&other.closed[self.closed.len()..]);
+        self.state.clone_from(&other.state);
     }
 
     /// The intervals when it is known that no recorder is at work, at `now`.

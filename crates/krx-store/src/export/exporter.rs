@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use std::{fs, io};
 
@@ -21,7 +20,7 @@ use crate::error::StoreError;
 use crate::journal::{Event, Followed, Follower, Position, RecordHead, RecordKind, Tail, list_segments};
 use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath, SegmentName};
 use crate::moment::Moment;
-use crate::progress::Progress;
+use crate::progress::{Progress, SealedFile, Tally};
 use crate::sabotage::{self, Defect};
 use crate::{archive, checksums, disk};
 
@@ -54,6 +53,8 @@ pub struct Exporter {
     config: ExportConfig,
     tail: Option<Arc<Tail>>,
     progress: Arc<Progress>,
+    /// Counted, and not told yet.
+    tally: Tally,
     poison: Arc<Poison>,
     follower: Follower,
     decoder: Decoder,
@@ -97,6 +98,7 @@ impl Exporter {
             market: market.clone(),
             config,
             tail,
+            tally: progress.tally(),
             progress,
             poison: Arc::default(),
             decoder: Decoder::new(),
@@ -135,6 +137,7 @@ impl Exporter {
                 Followed::SegmentEnd(name) => self.segment_end(name)?,
                 Followed::Damage(name, span) => self.damage(name, &span)?,
                 Followed::CaughtUp => {
+                    self.tell_of_the_end();
                     let Some(tail) = &self.tail else {
                         return self.save_ledger();
                     };
@@ -254,16 +257,20 @@ impl Exporter {
             panic!("the frame is poison");
         }
         let decoder = (!poison).then_some(&mut self.decoder);
-        let rows = segment.add(decoder, &head, payload, &self.progress)?;
+        let rows = segment.add(decoder, &head, payload, &mut self.tally)?;
         self.poison.put_down();
         if let Some(date) = &mut self.date {
             date.last_seen = head.frame;
         }
         let full = limits.after(segment.rows());
-        self.progress.last_frame_exported.store(head.frame, Relaxed);
+        self.progress.exported(date, head.frame);
+        self.progress.complete_until(head.at);
         self.fold(position, |ledger| {
             ledger.frame(head.at, head.session, head.frame, rows);
         });
+        if self.tally.is_due(head.at) {
+            self.tell();
+        }
         full.map_or(Ok(()), |reason| self.seal(reason))
     }
 
@@ -302,11 +309,30 @@ impl Exporter {
         reason.map_or(Ok(()), |reason| self.seal(reason))
     }
 
+    /// Has the status show what was counted and folded in so far.
+    fn tell(&mut self) {
+        if let Some(date) = &self.date {
+            self.progress.publish(&mut self.tally, &date.ledger);
+        }
+    }
+
+    /// Likewise at the end of what is known to be on disk. When nothing waits to be synced either, all is exported up
+    /// to now.
+    fn tell_of_the_end(&mut self) {
+        if self.tally.has_news() {
+            self.tell();
+        }
+        if self.progress.frames_behind() == 0 {
+            self.progress.complete_until(Moment::now());
+        }
+    }
+
     /// Folds a record into the ledger, unless its file has it already.
     fn fold(&mut self, position: Option<Position>, record: impl FnOnce(&mut Ledger)) {
         let (Some(date), Some(position)) = (&mut self.date, position) else {
             return;
         };
+        self.tally.note();
         if date.ledger.folded().is_none_or(|folded| folded < position) {
             record(&mut date.ledger);
             date.ledger.fold_to(position);
@@ -402,6 +428,7 @@ impl Exporter {
             Err(error) => return Err(error),
         };
         self.expire_archive();
+        self.progress.exported(date, covered);
         self.date = Some(ExportDate {
             date,
             limits: self.config.limits(),
@@ -420,7 +447,9 @@ impl Exporter {
         if let Some(date) = &mut self.date {
             date.ledger.end_date();
         }
-        self.save_ledger()
+        self.save_ledger()?;
+        self.tell();
+        Ok(())
     }
 
     /// Writes the ledger, if its file does not have all of it, with its checksum.
@@ -468,8 +497,17 @@ impl Exporter {
         Progress::add(&self.progress.quarantined_sealed, footer.quarantined);
         Progress::add(&self.progress.files_sealed, 1);
         Progress::add(&self.progress.bytes_sealed, sealed.bytes);
+        self.progress.sealed(SealedFile {
+            date: footer.date,
+            name: sealed.name,
+            rows: footer.rows,
+            quarantined: footer.quarantined,
+            bytes: sealed.bytes,
+            at: Moment::now(),
+        });
         info!(market = %self.market, file = %sealed.name, reason = reason.as_str(), rows = footer.rows,
             quarantined = footer.quarantined, bytes = sealed.bytes, "sealed");
+        self.tell();
         self.remove_exported()
     }
 

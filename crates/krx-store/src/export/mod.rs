@@ -41,26 +41,16 @@ use crate::layout::{DataDir, Dataset, Market, SealedName};
 /// [`StoreError`], when the partition or its last file cannot be read.
 pub fn last_sealed(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Last, StoreError> {
     let dir = data.partition(Dataset::Trades, date, market);
-    let entries = match fs::read_dir(&dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Last::default()),
-        Err(error) => return Err(at("listing", &dir)(error)),
-    };
-    let mut names: Vec<SealedName> = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(at("listing", &dir))?;
-        names.extend(entry.file_name().to_str().and_then(SealedName::parse));
-    }
-    names.sort_unstable_by_key(|name| name.last_frame);
+    let names = sealed_names(&dir)?;
     let mut last = Last {
         frame: names.last().map_or(0, |name| name.last_frame),
         session: 0,
     };
     // A file that was damaged since must not stop a recording: the one before it has a session too.
     for name in names.iter().rev() {
-        match last_session(&dir.join(name.to_string())) {
-            Ok(session) => {
-                last.session = session;
+        match read_footer(&dir.join(name.to_string())) {
+            Ok(footer) => {
+                last.session = footer.last_session.unwrap_or(0);
                 break;
             }
             Err(error) => error!(%error, "a sealed file cannot be read; see krx-recorder verify"),
@@ -69,14 +59,28 @@ pub fn last_sealed(data: &DataDir, market: &Market, date: NaiveDate) -> Result<L
     Ok(last)
 }
 
-fn last_session(path: &Path) -> Result<u32, StoreError> {
+/// The sealed files in a partition, in the order of their frames; a directory that does not exist has none.
+pub(crate) fn sealed_names(dir: &Path) -> Result<Vec<SealedName>, StoreError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(at("listing", dir)(error)),
+    };
+    let mut names: Vec<SealedName> = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(at("listing", dir))?;
+        names.extend(entry.file_name().to_str().and_then(SealedName::parse));
+    }
+    names.sort_unstable_by_key(|name| name.last_frame);
+    Ok(names)
+}
+
+/// What a sealed file says of itself.
+pub(crate) fn read_footer(path: &Path) -> Result<Footer, StoreError> {
     let file = fs::File::open(path).map_err(at("opening", path))?;
     let reader = SerializedFileReader::new(file).map_err(parquet_at("reading the footer of", path))?;
-    let footer = Footer::read(reader.metadata().file_metadata());
-    footer
-        .and_then(|footer| footer.last_session)
-        .ok_or_else(|| StoreError::ReadBack {
-            path: path.to_owned(),
-            what: "it has no footer of ours".into(),
-        })
+    Footer::read(reader.metadata().file_metadata()).ok_or_else(|| StoreError::ReadBack {
+        path: path.to_owned(),
+        what: "it has no footer of ours".into(),
+    })
 }

@@ -12,7 +12,7 @@ use crate::error::StoreError;
 use crate::journal::RecordHead;
 use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
 use crate::moment::{Moment, midnight_ms};
-use crate::progress::Progress;
+use crate::progress::Tally;
 
 /// Quarantined bytes and rows held in memory before they are written, so that a flood of bad input stays bounded.
 const QUARANTINE_BYTES_MAX: usize = 1 << 20;
@@ -35,6 +35,7 @@ pub struct OpenSegment {
 struct FrameSink<'a> {
     columns: &'a mut TradeColumns,
     quarantine: &'a mut QuarantineColumns,
+    tally: &'a mut Tally,
     facts: FrameFacts,
     midnight_ms: i64,
     rows: u64,
@@ -50,6 +51,7 @@ impl BatchSink for FrameSink<'_> {
 
     fn reject(&mut self, item: Option<i16>, reason: Reason, detail: &str, raw: &[u8]) {
         self.quarantine.push(self.facts, item, reason, detail, raw);
+        self.tally.reject(reason);
         self.quarantined += 1;
     }
 }
@@ -92,7 +94,8 @@ impl OpenSegment {
         })
     }
 
-    /// Decodes a frame into the segment; without a `decoder` it is quarantined whole, as poison. The rows it gave.
+    /// Decodes a frame into the segment, and counts it; without a `decoder` it is quarantined whole, as poison. The
+    /// rows it gave.
     ///
     /// # Errors
     /// [`StoreError`], when staging cannot be written.
@@ -101,7 +104,7 @@ impl OpenSegment {
         decoder: Option<&mut Decoder>,
         head: &RecordHead,
         payload: &[u8],
-        progress: &Progress,
+        tally: &mut Tally,
     ) -> Result<u64, StoreError> {
         debug_assert!(head.frame >= self.footer.last_frame, "frames come in order (I1)");
         let facts = FrameFacts {
@@ -109,9 +112,11 @@ impl OpenSegment {
             frame: head.frame.cast_signed(),
             session: i32::try_from(head.session).unwrap_or(i32::MAX),
         };
+        tally.begin(self.footer.date, head.frame);
         let mut sink = FrameSink {
             columns: &mut self.columns,
             quarantine: &mut self.quarantine_columns,
+            tally,
             facts,
             midnight_ms: self.midnight_ms,
             rows: 0,
@@ -126,9 +131,8 @@ impl OpenSegment {
         };
         let (rows, quarantined) = (sink.rows, sink.quarantined);
         self.columns.end_frame(facts.recv, facts.frame, facts.session);
-        if matches!(decoded, Decoded::Batch(items) if items > PACKED_RECORDS_MAX) {
-            Progress::add(&progress.oversized_batches, 1);
-        }
+        let oversized = matches!(decoded, Decoded::Batch(items) if items > PACKED_RECORDS_MAX);
+        tally.end(head.at, rows + quarantined, oversized);
         self.footer.last_frame = head.frame;
         self.footer.last_recv = head.at;
         self.footer.last_session = Some(head.session);

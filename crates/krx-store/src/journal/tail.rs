@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::writer::Spare;
 use crate::disk::Disk;
 use crate::layout::SegmentName;
+use crate::progress::Syncs;
 
 /// A place in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -154,7 +155,14 @@ impl Tail {
     }
 
     /// The sync thread: waits for something written, lets it gather for `interval`, syncs it, and again.
-    pub(super) fn sync_until_closed(&self, disk: &Disk, dir: &Path, interval: Duration, segment_bytes: u64) {
+    pub(super) fn sync_until_closed(
+        &self,
+        disk: &Disk,
+        dir: &Path,
+        interval: Duration,
+        segment_bytes: u64,
+        syncs: &Syncs,
+    ) {
         let mut listed: Option<SegmentName> = None;
         let mut spare_tried: Option<Instant> = None;
         loop {
@@ -180,7 +188,9 @@ impl Tail {
             drop(state);
 
             let newest = files.last().map(|(name, _)| *name);
+            let begun = Instant::now();
             let synced = sync_all(disk, dir, &files, newest != listed);
+            syncs.record(begun.elapsed());
             listed = newest;
             // A missing spare is no failure: the writer then makes its next segment itself, and says why it cannot.
             let may_try = spare_tried.is_none_or(|tried| tried.elapsed() >= SPARE_RETRY);

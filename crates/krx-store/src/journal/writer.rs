@@ -136,8 +136,11 @@ impl Writer {
         let sync_thread = std::thread::Builder::new()
             .name(format!("sync-{market}"))
             .spawn({
-                let (tail, dir) = (Arc::clone(&tail), dir.clone());
-                move || tail.sync_until_closed(&disk, &dir, config.sync_interval, config.segment_bytes)
+                let (tail, dir, progress) = (Arc::clone(&tail), dir.clone(), Arc::clone(&progress));
+                move || {
+                    let (interval, bytes) = (config.sync_interval, config.segment_bytes);
+                    tail.sync_until_closed(&disk, &dir, interval, bytes, &progress.syncs);
+                }
             })
             .map_err(at("starting the sync thread of", &dir))?;
         Ok(Self {
@@ -212,7 +215,9 @@ impl Writer {
                 self.make_room(payload.len())?;
                 self.last.frame += 1;
                 self.push(RecordKind::Frame, entry.at, payload);
-                self.progress.last_frame_journaled.store(self.last.frame, Relaxed);
+                if let Some(date) = self.date {
+                    self.progress.journaled(date, self.last.frame);
+                }
                 Progress::add(&self.progress.frames_journaled, 1);
                 Progress::add(&self.progress.bytes_journaled, payload.len() as u64);
             }
@@ -252,6 +257,7 @@ impl Writer {
         }
         self.write_buffer()?;
         self.segment = None;
+        self.progress.journaled(date, last.frame);
         self.last = last;
         self.date = Some(date);
         // From here on nothing can fail half-way: the records wait in a buffer without a segment until one is made.

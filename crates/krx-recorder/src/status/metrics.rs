@@ -1,0 +1,385 @@
+//! The snapshot as Prometheus metrics. Each family is made anew for each request: nothing is registered, and no counter
+//! is kept twice. Names and units are Prometheus's conventions; all values of a label are there from the start, so that
+//! a first increase is seen as one.
+
+use krx_protocol::Reason as QuarantineReason;
+use krx_store::coverage;
+use krx_store::progress::{SyncCounts, Syncs};
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Encoder, TextEncoder};
+
+use super::process::Usage;
+use super::snapshot::{MarketSnapshot, Snapshot, seconds};
+use crate::standing::FeedState;
+
+/// The type of the text format.
+pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The text of all metrics.
+pub(super) fn text(snapshot: &Snapshot, usage: &Usage) -> String {
+    let mut text = Vec::new();
+    let families = families(snapshot, usage);
+    // It fails for a family without a metric, and there is at least one market; or when the writer does, as a vector
+    // never does.
+    if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
+        tracing::error!(%error, "the metrics cannot be written");
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn families(snapshot: &Snapshot, usage: &Usage) -> Vec<MetricFamily> {
+    let mut families = recorder(snapshot);
+    families.extend(feed(&snapshot.markets));
+    families.extend(journal(&snapshot.markets));
+    families.extend(export(&snapshot.markets));
+    families.extend(gaps(&snapshot.markets));
+    families.extend(process(snapshot, usage));
+    families
+}
+
+fn recorder(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let version = vec![label("version", &snapshot.version)];
+    let expected = snapshot.schedule.session_expected;
+    vec![
+        gauges(
+            "krx_build_info",
+            "1; its label has the recorder's version.",
+            vec![gauge(version, 1.0)],
+        ),
+        one_gauge(
+            "krx_session_expected",
+            "Whether a session of each market is to be open now, by the schedule.",
+            flag(expected),
+        ),
+        one_gauge(
+            "krx_disk_free_bytes",
+            "Bytes free for the recorder where it records.",
+            snapshot.disk_free_bytes as f64,
+        ),
+        one_gauge(
+            "krx_disk_warn_free_bytes",
+            "disk.warn_free_bytes of the configuration.",
+            snapshot.disk_warn_free_bytes as f64,
+        ),
+        one_gauge(
+            "krx_disk_low",
+            "Whether less is free than disk.warn_free_bytes.",
+            flag(snapshot.disk_low),
+        ),
+    ]
+}
+
+fn feed(markets: &[MarketSnapshot]) -> Vec<MetricFamily> {
+    let states = markets.iter().flat_map(|market| {
+        FeedState::ALL.into_iter().map(|state| {
+            let labels = vec![label("market", &market.market), label("state", state.as_str())];
+            gauge(labels, flag(market.state == state.as_str()))
+        })
+    });
+    vec![
+        gauges(
+            "krx_feed_state",
+            "1 for the state that the feed is in, 0 for all others.",
+            states.collect(),
+        ),
+        counters("krx_feed_sessions_total", "Sessions opened.", markets, |market| {
+            f64::from(market.sessions)
+        }),
+        counters(
+            "krx_feed_frames_total",
+            "Messages read from the server.",
+            markets,
+            |market| market.frames_received as f64,
+        ),
+        counters(
+            "krx_feed_received_bytes_total",
+            "Bytes of messages read from the server.",
+            markets,
+            |market| market.bytes_received as f64,
+        ),
+        market_gauges(
+            "krx_feed_last_frame_timestamp_seconds",
+            "When the last message was read, heartbeats included; 0 before the first.",
+            markets,
+            |market| seconds(market.last_frame_us),
+        ),
+        market_gauges(
+            "krx_feed_seconds_since_last_frame",
+            "How long ago that was; NaN before the first.",
+            markets,
+            |market| market.seconds_since_last_frame.unwrap_or(f64::NAN),
+        ),
+        market_gauges(
+            "krx_feed_queue_bytes",
+            "Bytes between socket and journal; about 0 unless the disk does not keep up.",
+            markets,
+            |market| market.queue_bytes as f64,
+        ),
+    ]
+}
+
+fn journal(markets: &[MarketSnapshot]) -> Vec<MetricFamily> {
+    vec![
+        counters(
+            "krx_journal_frames_total",
+            "Messages written to the journal.",
+            markets,
+            |market| market.frames_journaled as f64,
+        ),
+        counters(
+            "krx_journal_bytes_total",
+            "Bytes of messages written to the journal.",
+            markets,
+            |market| market.bytes_journaled as f64,
+        ),
+        syncs(markets),
+        counters(
+            "krx_journal_renewals_total",
+            "Times that the disk refused a write or a sync, and the journal went on in a new segment.",
+            markets,
+            |market| market.journal_renewals as f64,
+        ),
+        counters(
+            "krx_journal_damage_total",
+            "Stretches of the journal that could not be read.",
+            markets,
+            |market| market.journal_damage as f64,
+        ),
+    ]
+}
+
+fn export(markets: &[MarketSnapshot]) -> Vec<MetricFamily> {
+    let reasons = markets.iter().flat_map(|market| {
+        QuarantineReason::ALL.into_iter().map(|reason| {
+            let count = market.quarantined_by_reason.get(reason.as_str());
+            let labels = vec![label("market", &market.market), label("reason", reason.as_str())];
+            counter(labels, count.copied().unwrap_or(0) as f64)
+        })
+    });
+    vec![
+        counters(
+            "krx_records_total",
+            "Records decoded, with those in quarantine; also of messages that an earlier run left in the journal.",
+            markets,
+            |market| market.records as f64,
+        ),
+        family(
+            "krx_quarantined_total",
+            "Of these, those that went into quarantine, by reason.",
+            MetricType::COUNTER,
+            reasons.collect(),
+        ),
+        counters(
+            "krx_oversized_batches_total",
+            "Messages of more records than Koscom's guide allows.",
+            markets,
+            |market| market.oversized_batches as f64,
+        ),
+        market_gauges(
+            "krx_export_frames_behind",
+            "Messages in the journal that are not decoded yet.",
+            markets,
+            |market| market.frames_behind as f64,
+        ),
+        market_gauges(
+            "krx_export_lag_seconds",
+            "For how long the oldest of these has waited; 0 when there is none.",
+            markets,
+            |market| market.lag_seconds,
+        ),
+        counters(
+            "krx_files_sealed_total",
+            "Trades files sealed.",
+            markets,
+            |market| market.files_sealed as f64,
+        ),
+        counters(
+            "krx_sealed_rows_total",
+            "Rows of sealed trades files.",
+            markets,
+            |market| market.rows_sealed as f64,
+        ),
+        counters(
+            "krx_sealed_bytes_total",
+            "Bytes of sealed files.",
+            markets,
+            |market| market.bytes_sealed as f64,
+        ),
+    ]
+}
+
+fn gaps(markets: &[MarketSnapshot]) -> Vec<MetricFamily> {
+    let by_reason = |value: fn(krx_store::progress::GapSum) -> f64| {
+        let of_market = move |market: &MarketSnapshot| {
+            let gaps = market.hidden.gaps.0.clone();
+            let name = market.market.clone();
+            coverage::Reason::of_gaps().map(move |reason| {
+                let labels = vec![label("market", &name), label("reason", reason.as_str())];
+                counter(labels, value(gaps.get(&reason).copied().unwrap_or_default()))
+            })
+        };
+        markets.iter().flat_map(of_market).collect::<Vec<_>>()
+    };
+    vec![
+        family(
+            "krx_gaps_total",
+            "Gaps in the hours in which data is expected, by the reason with which they began; of this run, with the \
+             one that it has ended.",
+            MetricType::COUNTER,
+            by_reason(|sum| sum.count as f64),
+        ),
+        family(
+            "krx_gap_seconds_total",
+            "How long these were together, one that is not over included.",
+            MetricType::COUNTER,
+            by_reason(|sum| seconds(sum.us)),
+        ),
+        market_gauges(
+            "krx_date_gaps",
+            "Gaps of the current date in Korea, by its ledger.",
+            markets,
+            |market| market.gaps.count as f64,
+        ),
+        market_gauges(
+            "krx_date_gap_seconds",
+            "How long these were together.",
+            markets,
+            |market| market.gaps.seconds,
+        ),
+    ]
+}
+
+fn process(snapshot: &Snapshot, usage: &Usage) -> Vec<MetricFamily> {
+    let plain = |name, help, value| one_gauge(name, help, value);
+    vec![
+        family(
+            "process_cpu_seconds_total",
+            "Processor time, user and system together.",
+            MetricType::COUNTER,
+            vec![counter(Vec::new(), usage.cpu_seconds)],
+        ),
+        plain(
+            "process_resident_memory_bytes",
+            "Resident memory.",
+            usage.resident_bytes as f64,
+        ),
+        plain(
+            "process_virtual_memory_bytes",
+            "Address space.",
+            usage.virtual_bytes as f64,
+        ),
+        plain(
+            "process_open_fds",
+            "Open files and sockets.",
+            usage.open_files as f64,
+        ),
+        plain(
+            "process_max_fds",
+            "How many may be open.",
+            usage.open_files_max as f64,
+        ),
+        plain("process_threads", "Threads.", usage.threads as f64),
+        plain(
+            "process_start_time_seconds",
+            "When the process started, since the Unix epoch.",
+            seconds(snapshot.started_at.0.0),
+        ),
+    ]
+}
+
+fn syncs(markets: &[MarketSnapshot]) -> MetricFamily {
+    let of_market = |market: &MarketSnapshot| {
+        let mut metric = Metric::from_label(vec![label("market", &market.market)]);
+        metric.set_histogram(market.hidden.syncs.as_ref().map(histogram).unwrap_or_default());
+        metric
+    };
+    family(
+        "krx_journal_sync_duration_seconds",
+        "How long fdatasync of the journal took, failed ones included.",
+        MetricType::HISTOGRAM,
+        markets.iter().map(of_market).collect(),
+    )
+}
+
+fn histogram(counts: &SyncCounts) -> Histogram {
+    let mut histogram = Histogram::default();
+    let buckets = Syncs::BOUNDS.iter().zip(counts.up_to).map(|(bound, count)| {
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(bound.as_secs_f64());
+        bucket.set_cumulative_count(count);
+        bucket
+    });
+    histogram.set_bucket(buckets.collect());
+    histogram.set_sample_count(counts.count);
+    histogram.set_sample_sum(counts.sum.as_secs_f64());
+    histogram
+}
+
+fn flag(is: bool) -> f64 {
+    f64::from(u8::from(is))
+}
+
+fn label(name: &str, value: &str) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(value.to_owned());
+    pair
+}
+
+fn gauge(labels: Vec<LabelPair>, value: f64) -> Metric {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value);
+    let mut metric = Metric::from_label(labels);
+    metric.set_gauge(gauge);
+    metric
+}
+
+fn counter(labels: Vec<LabelPair>, value: f64) -> Metric {
+    let mut counter = Counter::default();
+    counter.set_value(value);
+    let mut metric = Metric::from_label(labels);
+    metric.set_counter(counter);
+    metric
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+fn gauges(name: &str, help: &str, metrics: Vec<Metric>) -> MetricFamily {
+    family(name, help, MetricType::GAUGE, metrics)
+}
+
+fn one_gauge(name: &str, help: &str, value: f64) -> MetricFamily {
+    gauges(name, help, vec![gauge(Vec::new(), value)])
+}
+
+fn market_gauges(
+    name: &str,
+    help: &str,
+    markets: &[MarketSnapshot],
+    value: fn(&MarketSnapshot) -> f64,
+) -> MetricFamily {
+    let metric = |market: &MarketSnapshot| gauge(vec![label("market", &market.market)], value(market));
+    gauges(name, help, markets.iter().map(metric).collect())
+}
+
+fn counters(
+    name: &str,
+    help: &str,
+    markets: &[MarketSnapshot],
+    value: fn(&MarketSnapshot) -> f64,
+) -> MetricFamily {
+    let metric = |market: &MarketSnapshot| counter(vec![label("market", &market.market)], value(market));
+    family(
+        name,
+        help,
+        MetricType::COUNTER,
+        markets.iter().map(metric).collect(),
+    )
+}

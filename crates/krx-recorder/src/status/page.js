@@ -1,0 +1,380 @@
+"use strict";
+(() => {
+  const POLL_MS = 2000;
+  const POLL_HIDDEN_MS = 15000;
+  const ANSWER_MS_MAX = 5000;
+  const GAPS_SHOWN = 12;
+  const DETAIL_SHOWN = 150;
+  const DAY_S = 86400;
+  const MARKS = { live: "●", waiting: "○", connecting: "▲", refused: "■", ended: "■" };
+  const $ = (selector, within = document) => within.querySelector(selector);
+
+  // Words and figures
+
+  const count = (number) => Math.round(number).toLocaleString("en-US");
+  const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+  const clock = (time) => (time ? time.slice(11, 19) : "");
+  const day = (time) => new Date(`${time.slice(0, 10)}T12:00:00Z`)
+    .toLocaleDateString("en-GB", { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" });
+  const dayAndTime = (time, today) => (time.startsWith(today) ? "" : `${day(time)} `) + time.slice(11, 16);
+
+  function bytes(number) {
+    const units = ["B", "kB", "MB", "GB", "TB"];
+    let unit = 0;
+    while (number >= 1000 && unit < units.length - 1) { number /= 1000; unit += 1; }
+    return `${unit && number < 100 ? number.toFixed(1) : Math.round(number)} ${units[unit]}`;
+  }
+
+  function length(seconds) {
+    if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
+    if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+    const whole = Math.round(seconds);
+    if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+    if (whole < 2 * DAY_S) return `${Math.floor(whole / 3600)} h ${Math.floor(whole / 60) % 60} min`;
+    return `${Math.floor(whole / DAY_S)} d ${Math.floor(whole / 3600) % 24} h`;
+  }
+
+  /** Seconds of the date; midnight at its end belongs to it. */
+  function ofDay(time, date) {
+    if (!time.startsWith(date)) return time < date ? 0 : DAY_S;
+    const [hour, minute, second] = time.slice(11, 26).split(":").map(Number);
+    return hour * 3600 + minute * 60 + second;
+  }
+  const seconds = (interval, date) => ofDay(interval.to_ts, date) - ofDay(interval.from_ts, date);
+
+  // What to think of it
+
+  /** What a person should know first, worst first; each in a few words, and in full. */
+  function worries(status) {
+    const found = [];
+    const act = (short, text) => found.push({ level: "act", short, text });
+    const look = (text) => found.push({ level: "look", text });
+    for (const market of status.markets) {
+      const name = market.market;
+      const since = market.state_since ? ` since ${clock(market.state_since)}` : "";
+      const why = market.last_problem ? ` ${market.last_problem.reason}: ${market.last_problem.detail}` : "";
+      if (market.state === "refused") act(`${name} is not recorded: the key is refused`, `${name}: the server refuses the key.${why}`);
+      else if (status.schedule.session_expected && market.state !== "live") {
+        act(`${name} is not recorded`, `${name}: ${market.state}${since}.${why}`);
+      }
+      if (market.queue_bytes > 1e6) act(`The disk does not keep up`, `${name}: the disk does not keep up; ${bytes(market.queue_bytes)} wait in memory.`);
+      if (market.state === "live" && market.seconds_since_last_frame > 60) look(`${name}: nothing has come for ${length(market.seconds_since_last_frame)}.`);
+      if (market.lag_seconds > 30) look(`${name}: the export is ${length(market.lag_seconds)} behind.`);
+      if (market.journal_damage > 0) look(`${name}: part of the journal could not be read; see the gaps with the reason damage.`);
+      if (market.journal_renewals > 0) look(`${name}: the disk has refused the journal ${plural(market.journal_renewals, "time")} since the start.`);
+      if (market.poison_frames > 0) look(`${name}: ${plural(market.poison_frames, "message")} made the exporter fail; each is in quarantine.`);
+    }
+    if (status.disk_low) look(`The disk is nearly full: ${bytes(status.disk_free_bytes)} are free.`);
+    return found.sort((one, other) => one.level.localeCompare(other.level));
+  }
+
+  function verdict(status, found) {
+    const acts = [...new Set(found.filter(({ level }) => level === "act").map(({ short }) => short))];
+    if (acts.length > 0) return { level: "act", text: `■ ${acts.join("; ")}` };
+    const names = status.markets.map((market) => market.market).join(" and ");
+    const live = status.markets.every((market) => market.state === "live");
+    const well = live ? `${names} ${status.markets.length === 1 ? "is" : "are"} being recorded` : closed(status);
+    if (found.length > 0) return { level: "look", text: `▲ Have a look. ${well}` };
+    return { level: live ? "good" : "none", text: `${live ? "●" : "○"} ${well}` };
+  }
+
+  function closed(status) {
+    const opens = status.schedule.opens_at;
+    return opens ? `Closed; the next session opens ${dayAndTime(opens, status.date)}` : "No session is expected";
+  }
+
+  // Writing it down
+
+  /** Changes only what has changed, so that what a person has selected stays selected. */
+  function write(element, text) {
+    if (element.textContent !== text) element.textContent = text;
+  }
+
+  function figure(section, name, big, more) {
+    const element = $(`[data-figure=${name}]`, section);
+    if (!element.firstChild) {
+      for (const part of ["big", "more"]) {
+        const span = document.createElement("span");
+        span.className = part;
+        element.append(span, " ");
+      }
+    }
+    write($(".big", element), big);
+    write($(".more", element), more || "");
+  }
+
+  /** Rows of cells; a cell is text, or text with more of it below. */
+  function fill(table, rows, none) {
+    const body = $("tbody", table);
+    const text = JSON.stringify(rows);
+    if (body.dataset.rows === text) return;
+    body.dataset.rows = text;
+    const columns = table.tHead.rows[0].cells;
+    body.replaceChildren(...(rows.length ? rows : [[none]]).map((cells) => {
+      const row = document.createElement("tr");
+      row.append(...cells.map((cell, index) => {
+        const data = document.createElement("td");
+        const [text, more] = [cell].flat();
+        data.textContent = text;
+        if (more) {
+          const below = document.createElement("span");
+          below.className = "more";
+          below.textContent = more.length > DETAIL_SHOWN ? `${more.slice(0, DETAIL_SHOWN)}…` : more;
+          below.title = more;
+          data.append(" ", below);
+        }
+        data.className = rows.length ? columns[index].className : "none";
+        if (!rows.length) data.colSpan = columns.length;
+        return data;
+      }));
+      return row;
+    }));
+  }
+
+  const sections = new Map();
+
+  function sectionOf(market) {
+    if (!sections.has(market)) {
+      const section = $("#market").content.firstElementChild.cloneNode(true);
+      section.dataset.market = market;
+      write($(".name", section), market);
+      $("#markets").append(section);
+      sections.set(market, section);
+      const chart = $(".chart", section);
+      chart.addEventListener("pointermove", (event) => point(section, event));
+      chart.addEventListener("pointerleave", () => point(section, null));
+    }
+    return sections.get(market);
+  }
+
+  function showMarket(status, market) {
+    const section = sectionOf(market.market);
+    const state = $(".state", section);
+    state.dataset.state = market.state;
+    const since = market.state_since ? ` since ${dayAndTime(market.state_since, status.date)}` : "";
+    write(state, `${MARKS[market.state] || "?"} ${market.state}${since}`);
+
+    const ago = market.seconds_since_last_frame;
+    const quarantined = Object.entries(market.quarantined_by_reason);
+    figure(section, "date_records", count(market.date_records));
+    figure(section, "date_frames", count(market.date_frames), `${plural(market.sessions, "session")}`);
+    figure(section, "rate", `${count(market.rates.records_per_s)}/s`, `${bytes(market.rates.bytes_per_s)}/s, last minute`);
+    figure(section, "last_frame", ago === null ? "none yet" : `${length(ago)} ago`, ago === null ? "" : `at ${clock(market.last_frame_at)}`);
+    figure(section, "gaps", count(market.gaps.count), market.gaps.count ? `${length(market.gaps.seconds)} together` : "");
+    figure(section, "lag", market.frames_behind ? length(market.lag_seconds) : "none", market.frames_behind ? `${plural(market.frames_behind, "message")} behind` : "");
+    figure(section, "quarantined", count(quarantined.reduce((sum, [, number]) => sum + number, 0)), quarantined.map(([reason, number]) => `${reason} ${count(number)}`).join(", ") || "in this run");
+    figure(section, "sync", market.rates.sync_seconds === null ? "–" : length(market.rates.sync_seconds), market.queue_bytes > 1e5 ? `${bytes(market.queue_bytes)} wait` : "on average");
+
+    const problem = $(".problem", section);
+    problem.hidden = !market.last_problem;
+    if (market.last_problem) {
+      const { at, reason, detail } = market.last_problem;
+      write(problem, `Last problem, ${at.startsWith(status.date) ? "" : `${day(at)} `}${clock(at)}: ${reason}: ${detail}`);
+    }
+
+    const gaps = market.intervals.filter((interval) => interval.state === "gap").reverse();
+    const rows = gaps.slice(0, GAPS_SHOWN).map((gap) => [clock(gap.from_ts), length(seconds(gap, status.date)), [gap.reason, gap.detail]]);
+    if (gaps.length > GAPS_SHOWN) rows.push(["", "", `${gaps.length - GAPS_SHOWN} more: krx-recorder coverage shows them`]);
+    fill($(".gaps", section), rows, "none");
+    fill($(".files", section), market.files.map((file) => {
+      const [, , first, last] = file.name.replace(".parquet", "").split("-");
+      return [dayAndTime(file.sealed_at, status.date), `${count(first)} to ${count(last)}`, count(file.rows), bytes(file.bytes)];
+    }), "none sealed today");
+    draw(section, status, market);
+  }
+
+  function show(status) {
+    const found = worries(status);
+    const { level, text } = verdict(status, found);
+    $("#verdict").dataset.level = level;
+    write($("#verdict"), text);
+    document.title = `${text.slice(0, 1)} krx-recorder`;
+    const list = $("#worries");
+    list.hidden = found.length === 0;
+    if (list.dataset.text !== JSON.stringify(found)) {
+      list.dataset.text = JSON.stringify(found);
+      list.replaceChildren(...found.map((worry) => {
+        const item = document.createElement("li");
+        item.dataset.level = worry.level;
+        item.textContent = worry.text;
+        return item;
+      }));
+    }
+    write($("#clock"), `${day(status.now)} ${clock(status.now)} KST`);
+    status.markets.forEach((market) => showMarket(status, market));
+
+    const recorder = $("#recorder");
+    recorder.hidden = false;
+    figure(recorder, "disk", `${bytes(status.disk_free_bytes)} free`, `${status.disk_low ? "low: " : ""}warns below ${bytes(status.disk_warn_free_bytes)}`);
+    const { session_expected: expected, opens_at: opens, closes_at: closes } = status.schedule;
+    const hours = closes ? `closes ${dayAndTime(closes, status.date)}` : opens ? `opens ${dayAndTime(opens, status.date)}` : "at all times";
+    figure(recorder, "schedule", expected ? "expected now" : "not now", hours);
+    const up = (Date.parse(status.now) - Date.parse(status.started_at)) / 1000;
+    figure(recorder, "process", `version ${status.version}`, `process ${status.pid}, up for ${length(up)}`);
+  }
+
+  // The chart: records by the minute, and the ledger below on the same axis.
+
+  const HEIGHT = 172, LEFT = 46, RIGHT = 6, TOP = 10, PLOT = 118, BAND = 16, BAND_TOP = TOP + PLOT + 6;
+
+  function svg(name, attributes, text) {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    if (text !== undefined) element.textContent = text;
+    return element;
+  }
+
+  /** From when to when there is anything to see: whole hours, one at least, in seconds of the date. */
+  function span(status, market) {
+    const date = status.date;
+    const times = market.intervals.filter((interval) => interval.state !== "idle")
+      .flatMap((interval) => [ofDay(interval.from_ts, date), ofDay(interval.to_ts, date)]);
+    market.minutes.forEach((records, minute) => { if (records) times.push(minute * 60, minute * 60 + 60); });
+    if (status.schedule.session_expected) times.push(ofDay(status.now, date));
+    if (times.length === 0) return [8 * 3600, 20 * 3600];
+    const from = Math.floor(times.reduce((least, time) => Math.min(least, time)) / 3600) * 3600;
+    const to = Math.ceil(times.reduce((most, time) => Math.max(most, time)) / 3600) * 3600;
+    return [Math.min(from, DAY_S - 3600), Math.max(to, from + 3600)];
+  }
+
+  function nice(number) {
+    const power = 10 ** Math.floor(Math.log10(Math.max(number, 1)));
+    return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= number);
+  }
+
+  function short(number) {
+    if (number >= 1e6) return `${number / 1e6}M`;
+    return number >= 1e4 ? `${number / 1e3}k` : count(number);
+  }
+
+  /** The ledger as stretches of pixels. Where several intervals share one, a gap is what is shown. */
+  function stretches(status, market, x, from, to) {
+    const gaps = [], others = [];
+    for (const { from_ts: begins, to_ts: ends, state } of market.intervals) {
+      const begin = Math.max(ofDay(begins, status.date), from);
+      const end = Math.min(ofDay(ends, status.date), to);
+      if (end < begin) continue;
+      const among = state === "gap" ? gaps : others;
+      const stretch = { state, left: x(begin), right: Math.max(x(end), x(begin) + (state === "gap" ? 2 : 0)) };
+      const last = among[among.length - 1];
+      if (last && last.state === state && stretch.left <= last.right) last.right = Math.max(last.right, stretch.right);
+      else among.push(stretch);
+    }
+    return [...others, ...gaps];
+  }
+
+  function draw(section, status, market) {
+    const chart = $(".chart", section);
+    const width = Math.max(chart.clientWidth, 200);
+    const [from, to] = span(status, market);
+    const x = (second) => Number((LEFT + (second - from) / (to - from) * (width - LEFT - RIGHT)).toFixed(1));
+    const first = from / 60, last = to / 60;
+    const minutes = market.minutes.slice(first, last);
+    const peak = minutes.reduce((most, records) => Math.max(most, records), 0);
+    const top = nice(peak);
+    const y = (records) => Number((TOP + PLOT - records / top * PLOT).toFixed(1));
+    chart.plot = { from, to, width, minutes, first };
+
+    const parts = [];
+    for (const level of [top, top / 2]) {
+      parts.push(svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(level), y2: y(level) }));
+      parts.push(svg("text", { x: LEFT - 6, y: y(level) + 4, "text-anchor": "end" }, short(level)));
+    }
+    const hours = (to - from) / 3600;
+    const step = hours <= 1 ? 900 : [1, 2, 3, 6].find((every) => hours / every * 52 < width - LEFT) * 3600;
+    for (let second = Math.ceil(from / step) * step; second <= to; second += step) {
+      const name = `${String(Math.floor(second / 3600)).padStart(2, "0")}:${String(second / 60 % 60).padStart(2, "0")}`;
+      const anchor = second === to ? "end" : "middle";
+      parts.push(svg("line", { class: "grid", x1: x(second), x2: x(second), y1: TOP, y2: BAND_TOP + BAND + 3 }));
+      parts.push(svg("text", { x: x(second), y: HEIGHT - 4, "text-anchor": anchor }, name));
+    }
+
+    // Up to the minute that is not over: it would look like a fall.
+    const now = Math.min(Math.max(Math.floor(ofDay(status.now, status.date) / 60) - first, 0), minutes.length);
+    const points = minutes.slice(0, Math.max(now, 1)).map((records, index) => `${x((first + index) * 60)},${y(records)}H${x((first + index + 1) * 60)}`);
+    const shades = [], band = [svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: TOP + PLOT, y2: TOP + PLOT })];
+    for (const { state, left, right } of stretches(status, market, x, from, to)) {
+      const thickness = { live: 4, gap: BAND, idle: 2 }[state] || 2;
+      band.push(svg("rect", { class: state, x: left, width: Math.max(right - left, 0.5), y: BAND_TOP + (BAND - thickness) / 2, height: thickness }));
+      if (state === "gap") shades.push(svg("rect", { class: "shade", x: left, width: right - left, y: TOP, height: PLOT }));
+    }
+    parts.push(...shades);
+    if (points.length) {
+      const line = `M${points.join("L")}`;
+      parts.push(svg("path", { class: "area", d: `${line}V${TOP + PLOT}H${x(from)}Z` }));
+      parts.push(svg("path", { class: "rate", d: line }));
+    }
+    parts.push(...band);
+    const second = ofDay(status.now, status.date);
+    if (second > from && second < to) parts.push(svg("line", { class: "now", x1: x(second), x2: x(second), y1: TOP, y2: BAND_TOP + BAND }));
+    parts.push(svg("line", { class: "cursor", visibility: "hidden", y1: TOP, y2: BAND_TOP + BAND }));
+
+    const at = minutes.indexOf(peak) + first;
+    const peakWords = peak ? `at most ${count(peak)}, at ${String(Math.floor(at / 60)).padStart(2, "0")}:${String(at % 60).padStart(2, "0")}` : "none yet";
+    const label = `Records of ${market.market} a minute: ${peakWords}. ${plural(market.gaps.count, "gap")}, listed below.`;
+    chart.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
+    if (chart.getAttribute("aria-label") !== label) chart.setAttribute("aria-label", label);
+    chart.replaceChildren(...parts);
+    if (chart.pointed !== undefined) point(section, { offsetX: chart.pointed });
+  }
+
+  /** Reads the chart where the pointer is. */
+  function point(section, event) {
+    const chart = $(".chart", section);
+    const readout = $(".readout", section);
+    const cursor = $(".cursor", chart);
+    chart.pointed = event ? event.offsetX : undefined;
+    if (!event || !chart.plot || !cursor) {
+      write(readout, "");
+      if (cursor) cursor.setAttribute("visibility", "hidden");
+      return;
+    }
+    const { from, to, width, minutes, first } = chart.plot;
+    const second = from + (event.offsetX - LEFT) / (width - LEFT - RIGHT) * (to - from);
+    const minute = Math.min(Math.max(Math.floor(second / 60) - first, 0), minutes.length - 1);
+    const at = LEFT + ((minute + 0.5) * 60) / (to - from) * (width - LEFT - RIGHT);
+    cursor.setAttribute("visibility", "visible");
+    cursor.setAttribute("x1", at);
+    cursor.setAttribute("x2", at);
+    const name = `${String(Math.floor((first + minute) / 60)).padStart(2, "0")}:${String((first + minute) % 60).padStart(2, "0")}`;
+    write(readout, `${name}  ${count(minutes[minute])}`);
+  }
+
+  // Asking, again and again
+
+  let latest = null;
+  let answeredAt = performance.now();
+
+  async function ask() {
+    try {
+      const answer = await fetch("/status.json", { cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS_MAX) });
+      if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+      latest = await answer.json();
+      answeredAt = performance.now();
+      document.body.classList.remove("old");
+      $("#silence").hidden = true;
+      show(latest);
+    } catch (error) {
+      noAnswer(error);
+    }
+    setTimeout(ask, document.hidden ? POLL_HIDDEN_MS : POLL_MS);
+  }
+
+  function noAnswer(error) {
+    const silence = $("#silence");
+    const ago = length((performance.now() - answeredAt) / 1000);
+    document.body.classList.add("old");
+    document.title = "■ krx-recorder";
+    $("#verdict").dataset.level = "act";
+    write($("#verdict"), "■ The recorder does not answer");
+    $("#worries").hidden = true;
+    silence.hidden = false;
+    if (error.name !== "TypeError" && error.name !== "TimeoutError") write(silence, `The page failed: ${error.message}`);
+    else if (latest) write(silence, `No answer since ${clock(latest.now)}, for ${ago}. What is below is from then. Look at: systemctl status krx-recorder`);
+    else write(silence, `No answer yet, for ${ago}. Look at: systemctl status krx-recorder`);
+  }
+
+  addEventListener("resize", () => { if (latest) latest.markets.forEach((market) => draw(sectionOf(market.market), latest, market)); });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && latest) show(latest); });
+  ask();
+})();

@@ -1,0 +1,71 @@
+//! The page for a person: one document, with its style and its script in it.
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+const HTML: &str = include_str!("page.html");
+const CSS: &str = include_str!("page.css");
+const JS: &str = include_str!("page.js");
+
+/// The page as it is sent.
+pub(super) struct Page {
+    html: String,
+    /// Nothing runs and nothing is asked for but what is in the page itself, by the digests of both.
+    policy: String,
+}
+
+impl Page {
+    pub(super) fn new() -> Self {
+        let digest = |text: &str| STANDARD.encode(Sha256::digest(text));
+        Self {
+            html: HTML.replace("/*page.css*/", CSS).replace("/*page.js*/", JS),
+            policy: format!(
+                "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src 'self'; \
+                 img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+                digest(CSS),
+                digest(JS)
+            ),
+        }
+    }
+
+    pub(super) fn response(&self) -> Response {
+        let headers = [
+            (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+            (header::CONTENT_SECURITY_POLICY, &self.policy),
+        ];
+        (headers, self.html.clone()).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_of_the_page_is_in_it() {
+        let page = Page::new();
+        assert!(page.html.contains(CSS) && page.html.contains(JS));
+        assert!(!page.html.contains("/*page."), "a placeholder is left");
+        // A script must not be able to end its own element, nor be asked for from elsewhere.
+        for forbidden in [
+            "</script",
+            "</style",
+            "innerHTML",
+            "http://",
+            "https://",
+            "import(",
+        ] {
+            let script = JS.replace("http://www.w3.org/2000/svg", "");
+            assert!(
+                !script.contains(forbidden) && !CSS.contains(forbidden),
+                "{forbidden}"
+            );
+        }
+        for forbidden in ["src=", "<link rel=\"stylesheet", "style=\"", "onclick"] {
+            assert!(!HTML.contains(forbidden), "{forbidden}");
+        }
+    }
+}

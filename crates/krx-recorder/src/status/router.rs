@@ -1,0 +1,104 @@
+//! What is answered to whom.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{self, HeaderName, HeaderValue};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::health::Health;
+use super::page::Page;
+use super::process::Usage;
+use super::view::View;
+use super::{host, metrics};
+
+/// Answers for `view`, to those who may ask.
+pub(super) fn router(view: Arc<View>) -> Router {
+    let page = Arc::new(Page::new());
+    Router::new()
+        .route("/", get(async move || page.response()))
+        .route("/healthz", get(healthz))
+        .route("/metrics", get(metrics_text))
+        .route("/status.json", get(status_json))
+        .fallback(nothing_here)
+        .with_state(view)
+        .layer(middleware::from_fn(guard))
+}
+
+async fn healthz(State(view): State<Arc<View>>) -> Response {
+    let (code, line) = Health::of(&view.snapshot()).answer();
+    let code = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (code, line).into_response()
+}
+
+async fn metrics_text(State(view): State<Arc<View>>) -> Response {
+    let text = metrics::text(&view.snapshot(), &Usage::now());
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+}
+
+async fn status_json(State(view): State<Arc<View>>) -> Response {
+    match serde_json::to_vec(&view.snapshot()) {
+        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn nothing_here() -> Response {
+    let words = "There is nothing here. There is: / /status.json /metrics /healthz\n";
+    (StatusCode::NOT_FOUND, words).into_response()
+}
+
+/// Lets through who reads, and asks for this machine; and says of each answer what may be done with it.
+async fn guard(request: Request, next: Next) -> Response {
+    let mut response = match refusal(&request) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
+    };
+    let headers = response.headers_mut();
+    for (name, value) in ALWAYS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// For every answer. The page has a policy of its own; whatever else is shown has nothing that could run.
+const ALWAYS: [(HeaderName, &str); 5] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+];
+
+fn refusal(request: &Request) -> Option<Response> {
+    if !asks_for_us(request) {
+        let words = "This is a status for this machine only: ask for localhost, 127.0.0.1 or [::1].\n";
+        return Some((StatusCode::MISDIRECTED_REQUEST, words).into_response());
+    }
+    if ![Method::GET, Method::HEAD].contains(request.method()) {
+        let words = "Nothing can be changed here: only GET and HEAD are answered.\n";
+        let allow = [(header::ALLOW, "GET, HEAD")];
+        return Some((StatusCode::METHOD_NOT_ALLOWED, allow, words).into_response());
+    }
+    None
+}
+
+/// Whether each name that the request asks for is one of this machine, and there is one.
+fn asks_for_us(request: &Request) -> bool {
+    let hosts = request.headers().get_all(header::HOST).iter();
+    let mut names = hosts
+        .map(|host| host.to_str().unwrap_or_default())
+        .chain(request.uri().authority().map(|authority| authority.as_str()))
+        .peekable();
+    names.peek().is_some() && names.all(host::is_ours)
+}

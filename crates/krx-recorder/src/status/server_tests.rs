@@ -1,0 +1,264 @@
+//! The status port over real sockets.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use krx_store::{Moment, Progress};
+use tokio::sync::watch;
+
+use super::*;
+use crate::disk_watch::DiskStatus;
+use crate::queue::queue;
+use crate::schedule::Schedule;
+use crate::standing::{FeedState, FeedStatus};
+use crate::status::{MarketView, Snapshot};
+use crate::vitals::Vigil;
+
+struct Port {
+    address: SocketAddr,
+    server: Option<Server>,
+    market: MarketView,
+    vigil: watch::Sender<Vigil>,
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.server.take().unwrap().stop();
+    }
+}
+
+fn port() -> Port {
+    let market = MarketView {
+        market: "KOSPI".parse().unwrap(),
+        host: "koscom.example".to_owned(),
+        progress: Arc::new(Progress::since(Moment::now())),
+        status: Arc::new(FeedStatus::default()),
+        queue: queue().0.gauge(),
+    };
+    let vigil = watch::Sender::new(Vigil::begin());
+    let disk = Arc::new(DiskStatus::default());
+    disk.free_bytes.store(7, Relaxed);
+    let view = View::new(
+        Moment::now(),
+        watch::Sender::new(Schedule::Always).subscribe(),
+        disk,
+        8,
+        vigil.subscribe(),
+        vec![market.clone()],
+    );
+    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    Port {
+        address: listener.local_addr().unwrap(),
+        server: Some(Server::start(listener, view).unwrap()),
+        market,
+        vigil,
+    }
+}
+
+impl Port {
+    /// Sends this head, and reads what comes until the end.
+    fn say(&self, head: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn get(&self, path: &str) -> String {
+        self.say(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+    }
+}
+
+fn status_of(answer: &str) -> u16 {
+    answer
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .unwrap_or(0)
+}
+
+fn body_of(answer: &str) -> &str {
+    answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
+}
+
+#[test]
+fn each_form_says_the_same() {
+    let port = port();
+    port.market.status.set(FeedState::Live);
+    port.market.status.read(Moment::now(), 100);
+    port.market.progress.frames_journaled.store(3, Relaxed);
+    assert_eq!(body_of(&port.get("/healthz")), "ok\n");
+    let json = port.get("/status.json");
+    let snapshot: Snapshot = serde_json::from_str(body_of(&json)).unwrap();
+    let market = &snapshot.markets[0];
+    assert_eq!(
+        (
+            market.state.as_str(),
+            market.frames_received,
+            market.bytes_received
+        ),
+        ("live", 1, 100)
+    );
+    assert_eq!((market.frames_journaled, snapshot.disk_free_bytes), (3, 7));
+    assert_eq!(market.minutes.len(), 1440);
+    assert!(snapshot.schedule.session_expected && snapshot.schedule.closes_at.is_none());
+    assert_eq!(snapshot.now.0.0, snapshot.now_us);
+
+    let metrics = port.get("/metrics");
+    for line in [
+        "krx_feed_state{market=\"KOSPI\",state=\"live\"} 1\n",
+        "krx_feed_state{market=\"KOSPI\",state=\"refused\"} 0\n",
+        "krx_feed_frames_total{market=\"KOSPI\"} 1\n",
+        "krx_journal_frames_total{market=\"KOSPI\"} 3\n",
+        "krx_quarantined_total{market=\"KOSPI\",reason=\"poison\"} 0\n",
+        "krx_gaps_total{market=\"KOSPI\",reason=\"stalled\"} 0\n",
+        "krx_disk_free_bytes 7\n",
+    ] {
+        assert!(metrics.contains(line), "{line}");
+    }
+    assert!(
+        metrics.contains("content-type: text/plain; version=0.0.4"),
+        "{metrics}"
+    );
+    assert!(port.get("/").contains("<!doctype html>"));
+    assert_eq!(status_of(&port.get("/nothing")), 404);
+}
+
+#[test]
+fn only_who_asks_for_this_machine_is_answered() {
+    let port = port();
+    for (head, code) in [
+        ("GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:9464\r\n\r\n", 200),
+        ("GET /metrics HTTP/1.1\r\nHost: [::1]\r\n\r\n", 200),
+        (
+            "GET http://localhost/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            200,
+        ),
+        ("GET /metrics HTTP/1.1\r\nHost: example.com\r\n\r\n", 421),
+        (
+            "GET http://example.com/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            421,
+        ),
+        (
+            "GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: example.com\r\n\r\n",
+            421,
+        ),
+        ("GET /metrics HTTP/1.1\r\n\r\n", 421),
+        ("GET /metrics HTTP/1.0\r\n\r\n", 421),
+    ] {
+        let answer = port.say(head);
+        assert_eq!(status_of(&answer), code, "{head}{answer}");
+        assert_eq!(code == 200, answer.contains("krx_"), "{head}");
+    }
+}
+
+#[test]
+fn nothing_but_reading_is_answered() {
+    let port = port();
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW"] {
+        for path in ["/", "/metrics", "/nothing"] {
+            let answer = port.say(&format!(
+                "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+            ));
+            assert_eq!(status_of(&answer), 405, "{method} {path}: {answer}");
+            assert!(answer.contains("allow: GET, HEAD\r\n"), "{answer}");
+        }
+    }
+    for path in ["/", "/metrics", "/status.json", "/healthz"] {
+        let answer = port.say(&format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        assert_eq!((status_of(&answer), body_of(&answer)), (200, ""), "{path}");
+    }
+}
+
+#[test]
+fn every_answer_says_what_may_be_done_with_it() {
+    let port = port();
+    let evil = "GET / HTTP/1.1\r\nHost: evil\r\n\r\n";
+    for answer in [
+        port.get("/"),
+        port.get("/status.json"),
+        port.get("/nothing"),
+        port.say(evil),
+    ] {
+        for header in [
+            "cache-control: no-store\r\n",
+            "x-content-type-options: nosniff\r\n",
+            "content-security-policy: default-src 'none'; ",
+            "frame-ancestors 'none'",
+            "connection: close\r\n",
+        ] {
+            assert!(answer.contains(header), "{header}: {answer}");
+        }
+    }
+    let page = port.get("/");
+    assert!(
+        page.contains("script-src 'sha256-") && !page.contains("unsafe-inline"),
+        "{page}"
+    );
+}
+
+#[test]
+fn who_hangs_keeps_nobody_from_being_answered() {
+    let port = port();
+    let hanging: Vec<_> = (0..4 * CONNECTIONS_MAX)
+        .map(|index| {
+            let mut stream = TcpStream::connect(port.address).unwrap();
+            if index % 2 == 0 {
+                stream
+                    .write_all(b"GET /status.json HTTP/1.1\r\nHost: loc")
+                    .unwrap();
+            }
+            stream
+        })
+        .collect();
+    let asked = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(body_of(&port.get("/healthz")), "ok\n");
+    }
+    assert!(
+        asked.elapsed() < Duration::from_secs(1),
+        "it took {:?}",
+        asked.elapsed()
+    );
+    // The newest are given up too, when their time is over.
+    let mut last = hanging.into_iter().next_back().unwrap();
+    last.set_read_timeout(Some(CONNECTION_TIME_MAX + Duration::from_secs(5)))
+        .unwrap();
+    let mut rest = String::new();
+    last.read_to_string(&mut rest).unwrap();
+    assert!(
+        asked.elapsed() < CONNECTION_TIME_MAX + Duration::from_secs(2),
+        "{:?}",
+        asked.elapsed()
+    );
+}
+
+#[test]
+fn a_head_without_end_is_refused() {
+    let port = port();
+    let answer = port.say(&format!(
+        "GET / HTTP/1.1\r\nHost: localhost\r\nX: {}",
+        "x".repeat(HEAD_BYTES_MAX)
+    ));
+    assert_eq!(status_of(&answer), 431, "{answer}");
+}
+
+#[test]
+fn whoever_is_not_looked_after_is_not_well() {
+    let port = port();
+    assert_eq!(status_of(&port.get("/healthz")), 200);
+    let long_ago = Instant::now() - Duration::from_secs(60);
+    port.vigil.send_modify(|vigil| vigil.at = long_ago);
+    let answer = port.get("/healthz");
+    assert_eq!(status_of(&answer), 503);
+    assert!(
+        body_of(&answer).starts_with("nobody has looked after the recorder for 6"),
+        "{answer}"
+    );
+    let status: Snapshot = serde_json::from_str(body_of(&port.get("/status.json"))).unwrap();
+    assert!(status.complaint.is_some());
+}

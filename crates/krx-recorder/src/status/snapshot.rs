@@ -1,0 +1,314 @@
+//! All that is shown, at one instant: `status.json` as it is, and what all other forms are made of.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+
+use chrono::{DateTime, NaiveDate};
+use krx_store::Moment;
+use krx_store::progress::{Day, Gaps, SealedFile, SyncCounts};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use super::rates::RatesSnapshot;
+use super::rates::Window;
+use super::view::{Expected, MarketView, View};
+use crate::coverage::{IntervalRow, rfc3339};
+
+/// An instant, as RFC 3339 in Korea.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Kst(pub Moment);
+
+impl Serialize for Kst {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&rfc3339(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Kst {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let time = DateTime::parse_from_rfc3339(&text).map_err(serde::de::Error::custom)?;
+        Ok(Self(Moment(time.timestamp_micros())))
+    }
+}
+
+/// A recorder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Its version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// When it started.
+    pub started_at: Kst,
+    /// When this was taken.
+    pub now: Kst,
+    /// The same, µs since the Unix epoch.
+    pub now_us: i64,
+    /// The date of it in Korea.
+    pub date: NaiveDate,
+    /// What is wrong with the recorder itself: a part that does not do what it is there for.
+    pub complaint: Option<String>,
+    /// The hours.
+    pub schedule: ScheduleSnapshot,
+    /// Bytes free for the recorder; 0 before it has looked.
+    pub disk_free_bytes: u64,
+    /// Whether these are fewer than `disk_warn_free_bytes`.
+    pub disk_low: bool,
+    /// `disk.warn_free_bytes`.
+    pub disk_warn_free_bytes: u64,
+    /// The markets.
+    pub markets: Vec<MarketSnapshot>,
+}
+
+/// What the schedule says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleSnapshot {
+    /// Whether a session is to be open now.
+    pub session_expected: bool,
+    /// When the next one is to be opened; `null` while one is expected.
+    pub opens_at: Option<Kst>,
+    /// When the one that is expected is to be closed; `null` when there is none, or it never is.
+    pub closes_at: Option<Kst>,
+}
+
+/// A market.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MarketSnapshot {
+    /// The market.
+    pub market: String,
+    /// The server's name.
+    pub host: String,
+    /// Where its feed stands.
+    pub state: String,
+    /// Since when; `null` before it has begun.
+    pub state_since: Option<Kst>,
+    /// Sessions opened since the start.
+    pub sessions: u32,
+    /// When the last frame was read, µs since the Unix epoch; 0 before the first.
+    pub last_frame_us: i64,
+    /// The same.
+    pub last_frame_at: Option<Kst>,
+    /// How long ago that is.
+    pub seconds_since_last_frame: Option<f64>,
+    /// What ended the last session or attempt that ended badly.
+    pub last_problem: Option<ProblemSnapshot>,
+    /// Frames read from the server since the start.
+    pub frames_received: u64,
+    /// Bytes of them.
+    pub bytes_received: u64,
+    /// Bytes that wait for the journal.
+    pub queue_bytes: u64,
+    /// Frames written to the journal since the start.
+    pub frames_journaled: u64,
+    /// Bytes of them.
+    pub bytes_journaled: u64,
+    /// Frames in the journal that the export has not decoded yet.
+    pub frames_behind: u64,
+    /// For how long the oldest of them has waited.
+    pub lag_seconds: f64,
+    /// Rows of both datasets that were decoded since the start.
+    pub records: u64,
+    /// Those that went into quarantine, by reason; reasons with none are left out.
+    pub quarantined_by_reason: BTreeMap<String, u64>,
+    /// What came in the last minute.
+    pub rates: RatesSnapshot,
+    /// Rows in trades files that this run has sealed.
+    pub rows_sealed: u64,
+    /// Rows in quarantine files that it has sealed.
+    pub quarantined_sealed: u64,
+    /// Trades files that it has sealed.
+    pub files_sealed: u64,
+    /// Bytes of all files that it has sealed.
+    pub bytes_sealed: u64,
+    /// Messages of more than 50 records.
+    pub oversized_batches: u64,
+    /// Stretches of journal that could not be read.
+    pub journal_damage: u64,
+    /// Times that the journal went on in a new segment since the disk had refused.
+    pub journal_renewals: u64,
+    /// Frames quarantined whole since the exporter could not digest them.
+    pub poison_frames: u64,
+    /// Frames of the date, by its ledger.
+    pub date_frames: u64,
+    /// Records of the date, by its ledger.
+    pub date_records: u64,
+    /// The date's gaps.
+    pub gaps: GapsSnapshot,
+    /// The date's ledger up to now.
+    pub intervals: Vec<IntervalRow>,
+    /// Records received in each of the date's 1,440 minutes.
+    pub minutes: Vec<u32>,
+    /// The trades files that were sealed last, newest first.
+    pub files: Vec<FileSnapshot>,
+    /// What only the metrics show.
+    #[serde(skip)]
+    pub hidden: Hidden,
+}
+
+/// What only the metrics show.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Hidden {
+    /// How long syncs of the journal took.
+    pub syncs: Option<SyncCounts>,
+    /// Gaps of this run.
+    pub gaps: Gaps,
+}
+
+/// What went wrong last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemSnapshot {
+    /// When, µs since the Unix epoch.
+    pub at_us: i64,
+    /// The same.
+    pub at: Kst,
+    /// The word of the ledger.
+    pub reason: String,
+    /// In words.
+    pub detail: String,
+}
+
+/// Gaps of a date.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GapsSnapshot {
+    /// How many.
+    pub count: u64,
+    /// How long together.
+    pub seconds: f64,
+}
+
+/// A sealed trades file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSnapshot {
+    /// Its date.
+    pub date: NaiveDate,
+    /// Its name.
+    pub name: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Rows in the quarantine file of the same name.
+    pub quarantined: u64,
+    /// Bytes, with those of that file if this run has sealed it.
+    pub bytes: u64,
+    /// When it was sealed.
+    pub sealed_at: Kst,
+}
+
+impl Snapshot {
+    pub(super) fn take(view: &View, windows: &[Window], now: Moment) -> Self {
+        let expected = Expected::of(&view.schedule.borrow(), now);
+        let markets = view.markets.iter().zip(windows);
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_at: Kst(view.started),
+            now: Kst(now),
+            now_us: now.0,
+            date: now.date(),
+            complaint: view.vigil.borrow().complaint(std::time::Instant::now()),
+            schedule: expected.into(),
+            disk_free_bytes: view.disk.free_bytes.load(Relaxed),
+            disk_low: view.disk.low.load(Relaxed),
+            disk_warn_free_bytes: view.warn_free_bytes,
+            markets: markets
+                .map(|(market, window)| MarketSnapshot::take(market, window, now))
+                .collect(),
+        }
+    }
+}
+
+impl From<Expected> for ScheduleSnapshot {
+    fn from(expected: Expected) -> Self {
+        let (opens, closes) = match expected {
+            Expected::Open(closes) => (None, closes),
+            Expected::ClosedUntil(opens) => (Some(opens), None),
+        };
+        Self {
+            session_expected: matches!(expected, Expected::Open(_)),
+            opens_at: opens.map(Kst),
+            closes_at: closes.map(Kst),
+        }
+    }
+}
+
+impl MarketSnapshot {
+    fn take(view: &MarketView, window: &Window, now: Moment) -> Self {
+        let (progress, status) = (&view.progress, &view.status);
+        let instant = |us: i64| (us > 0).then_some(Kst(Moment(us)));
+        let last_frame_us = status.last_frame_us.load(Relaxed);
+        let Day {
+            intervals,
+            minutes,
+            files,
+            ..
+        } = progress.day(now);
+        let gaps = Gaps::of(&intervals, Moment(i64::MIN)).total();
+        let quarantined = progress.quarantined().filter(|(_, count)| *count > 0);
+        Self {
+            market: view.market.to_string(),
+            host: view.host.clone(),
+            state: status.state().as_str().to_owned(),
+            state_since: instant(status.since_us.load(Relaxed)),
+            sessions: status.sessions.load(Relaxed),
+            last_frame_us,
+            last_frame_at: instant(last_frame_us),
+            seconds_since_last_frame: instant(last_frame_us).map(|_| seconds((now.0 - last_frame_us).max(0))),
+            last_problem: status.last_problem().map(|problem| ProblemSnapshot {
+                at_us: problem.at_us,
+                at: Kst(Moment(problem.at_us)),
+                reason: problem.reason.to_owned(),
+                detail: problem.detail,
+            }),
+            frames_received: status.frames.load(Relaxed),
+            bytes_received: status.bytes.load(Relaxed),
+            queue_bytes: view.queue.bytes() as u64,
+            frames_journaled: progress.frames_journaled.load(Relaxed),
+            bytes_journaled: progress.bytes_journaled.load(Relaxed),
+            frames_behind: progress.frames_behind(),
+            lag_seconds: seconds(progress.lag_us(now)),
+            records: progress.records_decoded.load(Relaxed),
+            quarantined_by_reason: quarantined
+                .map(|(reason, count)| (reason.as_str().to_owned(), count))
+                .collect(),
+            rates: window.rates(),
+            rows_sealed: progress.rows_sealed.load(Relaxed),
+            quarantined_sealed: progress.quarantined_sealed.load(Relaxed),
+            files_sealed: progress.files_sealed.load(Relaxed),
+            bytes_sealed: progress.bytes_sealed.load(Relaxed),
+            oversized_batches: progress.oversized_batches.load(Relaxed),
+            journal_damage: progress.journal_damage.load(Relaxed),
+            journal_renewals: progress.journal_renewals.load(Relaxed),
+            poison_frames: progress.poison_frames.load(Relaxed),
+            date_frames: intervals.iter().map(|interval| interval.frames).sum(),
+            date_records: intervals.iter().map(|interval| interval.rows).sum(),
+            gaps: GapsSnapshot {
+                count: gaps.count,
+                seconds: seconds(gaps.us),
+            },
+            intervals: intervals.iter().map(IntervalRow::from).collect(),
+            minutes: minutes.to_vec(),
+            files: files.iter().map(FileSnapshot::from).collect(),
+            hidden: Hidden {
+                syncs: Some(progress.syncs.counts()),
+                gaps: progress.gaps(now),
+            },
+        }
+    }
+}
+
+impl From<&SealedFile> for FileSnapshot {
+    fn from(file: &SealedFile) -> Self {
+        Self {
+            date: file.date,
+            name: file.name.to_string(),
+            rows: file.rows,
+            quarantined: file.quarantined,
+            bytes: file.bytes,
+            sealed_at: Kst(file.at),
+        }
+    }
+}
+
+/// Seconds, to the microsecond.
+pub(super) fn seconds(us: i64) -> f64 {
+    us as f64 / 1e6
+}

@@ -1,0 +1,180 @@
+//! What the exporter shows of the current date.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use chrono::NaiveDate;
+
+use super::chart::{Chart, MINUTES};
+use super::tally::News;
+use crate::coverage::{Interval, Ledger, Reason, State, bounds};
+use crate::layout::SealedName;
+use crate::moment::Moment;
+
+/// Sealed files that are shown: 40 minutes of them with the default `rotate.interval`.
+const FILES_MAX: usize = 8;
+
+/// A sealed trades file, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedFile {
+    /// Its date.
+    pub date: NaiveDate,
+    /// Its name.
+    pub name: SealedName,
+    /// Rows in it.
+    pub rows: u64,
+    /// Rows in the quarantine file of the same name.
+    pub quarantined: u64,
+    /// Bytes, with those of that file if this run has sealed it.
+    pub bytes: u64,
+    /// When it was sealed.
+    pub at: Moment,
+}
+
+/// A market's date, as far as it is exported.
+#[derive(Clone, Debug)]
+pub struct Day {
+    /// The date of the instant that was asked for.
+    pub date: NaiveDate,
+    /// Its intervals up to that instant; none as long as its journal has nothing.
+    pub intervals: Vec<Interval>,
+    /// Records in each minute.
+    pub minutes: Box<[u32; MINUTES]>,
+    /// The last sealed trades files, newest first; also of the date before.
+    pub files: Vec<SealedFile>,
+}
+
+/// How many gaps there were, and how long they were together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GapSum {
+    /// How many.
+    pub count: u64,
+    /// How long, µs.
+    pub us: i64,
+}
+
+/// Gaps by their reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gaps(pub BTreeMap<Reason, GapSum>);
+
+impl Gaps {
+    /// The gaps among `intervals` that end after `since`.
+    #[must_use]
+    pub fn of(intervals: &[Interval], since: Moment) -> Self {
+        let mut gaps = Self::default();
+        for gap in intervals
+            .iter()
+            .filter(|row| row.state == State::Gap && row.to > since)
+        {
+            gaps.add(
+                gap.reason,
+                GapSum {
+                    count: 1,
+                    us: gap.to.0 - gap.from.0,
+                },
+            );
+        }
+        gaps
+    }
+
+    /// All reasons together.
+    #[must_use]
+    pub fn total(&self) -> GapSum {
+        self.0.values().fold(GapSum::default(), |sum, of| GapSum {
+            count: sum.count + of.count,
+            us: sum.us + of.us,
+        })
+    }
+
+    fn add(&mut self, reason: Reason, more: GapSum) {
+        let sum = self.0.entry(reason).or_default();
+        sum.count += more.count;
+        sum.us += more.us;
+    }
+
+    fn rise_to(&mut self, reason: Reason, to: GapSum) {
+        let shown = self.0.entry(reason).or_default();
+        shown.count = shown.count.max(to.count);
+        shown.us = shown.us.max(to.us);
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    /// The last frame that was counted.
+    pub(super) counted: Option<(NaiveDate, u64)>,
+    chart: Option<Chart>,
+    ledger: Option<Ledger>,
+    files: VecDeque<SealedFile>,
+    /// Gaps of dates that are over.
+    gaps_before: Gaps,
+    /// The most that was ever told of gaps: a clock that is set back must not make a counter fall.
+    gaps_told: Gaps,
+}
+
+impl Board {
+    pub(super) fn count(&mut self, news: &News) {
+        self.counted = self.counted.max(news.counted);
+        for &(date, minute, records) in &news.minutes {
+            if let Some(chart) = self.chart_of(date) {
+                chart.add(minute, records);
+            }
+        }
+    }
+
+    /// The chart of a date, unless a later one has begun.
+    pub(super) fn chart_of(&mut self, date: NaiveDate) -> Option<&mut Chart> {
+        if self.chart.as_ref().is_none_or(|chart| chart.date() < date) {
+            self.chart = Some(Chart::new(date));
+        }
+        self.chart.as_mut().filter(|chart| chart.date() == date)
+    }
+
+    /// Shows the ledger as it is now, unless it is an older date's. An exporter's first one is copied as a whole: it
+    /// may know less than the exporter before it.
+    pub(super) fn set_ledger(&mut self, ledger: &Ledger, first: bool, started: Moment) {
+        match &mut self.ledger {
+            Some(shown) if shown.date() > ledger.date() => {}
+            Some(shown) if shown.date() == ledger.date() && !first => shown.catch_up(ledger),
+            shown => {
+                if let Some(before) = shown.take().filter(|shown| shown.date() < ledger.date()) {
+                    for (reason, sum) in Gaps::of(&before.intervals(), started).0 {
+                        self.gaps_before.add(reason, sum);
+                    }
+                }
+                *shown = Some(ledger.clone());
+            }
+        }
+    }
+
+    pub(super) fn sealed(&mut self, file: SealedFile) {
+        self.files.push_front(file);
+        self.files.truncate(FILES_MAX);
+    }
+
+    pub(super) fn day(&self, now: Moment) -> Day {
+        let date = now.date();
+        let chart = self.chart.as_ref().filter(|chart| chart.date() == date);
+        let ledger = self.ledger.as_ref().filter(|ledger| ledger.date() == date);
+        Day {
+            date,
+            intervals: ledger.map(|ledger| ledger.until(now)).unwrap_or_default(),
+            minutes: chart.map_or_else(|| Box::new([0; MINUTES]), |chart| Box::new(*chart.minutes())),
+            files: self.files.iter().cloned().collect(),
+        }
+    }
+
+    pub(super) fn gaps(&mut self, now: Moment, started: Moment) -> Gaps {
+        let mut gaps = self.gaps_before.clone();
+        if let Some(ledger) = &self.ledger {
+            // A date that is over stays as it was left.
+            let until = now.min(bounds(ledger.date()).1);
+            for (reason, sum) in Gaps::of(&ledger.until(until), started).0 {
+                gaps.add(reason, sum);
+            }
+        }
+        for (reason, sum) in gaps.0 {
+            self.gaps_told.rise_to(reason, sum);
+        }
+        self.gaps_told.clone()
+    }
+}

@@ -1,0 +1,188 @@
+//! Where one market stands, from socket to sealed file; every figure that is shown or served comes from here, and
+//! reading it touches no disk.
+//!
+//! ```text
+//!   Writer ──▶ counters, Place ──┐
+//!   sync thread ──▶ Syncs ───────┼──▶ whoever shows it
+//!   Exporter ──▶ Tally ──▶ Board ┘    (Board: one mutex, held for a copy; the writer never takes it)
+//! ```
+
+mod board;
+mod chart;
+mod place;
+mod seed;
+mod syncs;
+mod tally;
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chrono::NaiveDate;
+use krx_protocol::Reason;
+
+pub use board::{Day, GapSum, Gaps, SealedFile};
+pub use chart::MINUTES;
+pub use seed::seed;
+pub use syncs::{SyncCounts, Syncs};
+pub use tally::Tally;
+
+use board::Board;
+use place::Place;
+
+use crate::coverage::Ledger;
+use crate::moment::Moment;
+
+/// Counts since the process started, and where writer and exporter are; each has one writer.
+#[derive(Debug, Default)]
+pub struct Progress {
+    started: Moment,
+    /// Frames in the journal.
+    pub frames_journaled: AtomicU64,
+    /// Bytes of frames in the journal.
+    pub bytes_journaled: AtomicU64,
+    /// How long syncs of the journal take.
+    pub syncs: Syncs,
+    /// The last frame in the journal, and the last one that the export has decoded.
+    journaled: Place,
+    exported: Place,
+    /// Everything received until then was decoded when it was last looked, µs since the Unix epoch.
+    complete_until: AtomicI64,
+    /// Rows of both datasets, as they are decoded: also of frames that an earlier run has left in the journal.
+    pub records_decoded: AtomicU64,
+    /// Rows of quarantine, as they are decoded, in the order of [`Reason::ALL`].
+    quarantined: [AtomicU64; Reason::ALL.len()],
+    /// Frames in sealed files.
+    pub frames_sealed: AtomicU64,
+    /// Rows in sealed trades files.
+    pub rows_sealed: AtomicU64,
+    /// Rows in sealed quarantine files.
+    pub quarantined_sealed: AtomicU64,
+    /// Sealed trades files.
+    pub files_sealed: AtomicU64,
+    /// Bytes of sealed files.
+    pub bytes_sealed: AtomicU64,
+    /// Batches of more records than the guide allows.
+    pub oversized_batches: AtomicU64,
+    /// Stretches of journal that could not be read.
+    pub journal_damage: AtomicU64,
+    /// Times that a new segment was begun since the disk had refused a write or a sync.
+    pub journal_renewals: AtomicU64,
+    /// Frames that the export could not digest, quarantined whole.
+    pub poison_frames: AtomicU64,
+    board: Mutex<Board>,
+}
+
+impl Progress {
+    /// Counters of a process that started at `started`: gaps that ended before then are not its own.
+    #[must_use]
+    pub fn since(started: Moment) -> Self {
+        Self {
+            started,
+            complete_until: AtomicI64::new(started.0),
+            ..Self::default()
+        }
+    }
+
+    /// Frames in the journal that the export has not decoded yet; while it is still at an earlier date, at least so
+    /// many.
+    #[must_use]
+    pub fn frames_behind(&self) -> u64 {
+        self.journaled.ahead_of(&self.exported)
+    }
+
+    /// For how long the oldest frame that is not decoded has waited for it, µs; 0 when there is none.
+    #[must_use]
+    pub fn lag_us(&self, now: Moment) -> i64 {
+        if self.frames_behind() == 0 {
+            return 0;
+        }
+        now.0.saturating_sub(self.complete_until.load(Relaxed)).max(0)
+    }
+
+    /// Rows of quarantine by their reason.
+    pub fn quarantined(&self) -> impl Iterator<Item = (Reason, u64)> {
+        let count = |reason: Reason| self.quarantined[reason as usize].load(Relaxed);
+        Reason::ALL.into_iter().map(move |reason| (reason, count(reason)))
+    }
+
+    /// The date of `now`, as far as it is exported. A copy, made under the exporter's lock: not for a thread that must
+    /// never wait.
+    #[must_use]
+    pub fn day(&self, now: Moment) -> Day {
+        self.board().day(now)
+    }
+
+    /// The gaps that ended since the process started, or are not over, by reason. No figure of it ever falls. Like
+    /// [`Progress::day`] it takes the exporter's lock.
+    #[must_use]
+    pub fn gaps(&self, now: Moment) -> Gaps {
+        let started = self.started;
+        self.board().gaps(now, started)
+    }
+
+    pub(crate) fn add(counter: &AtomicU64, amount: u64) {
+        counter.fetch_add(amount, Relaxed);
+    }
+
+    pub(crate) fn journaled(&self, date: NaiveDate, frame: u64) {
+        self.journaled.set(date, frame);
+    }
+
+    /// The exporter has decoded this frame, or goes on behind it.
+    pub(crate) fn exported(&self, date: NaiveDate, frame: u64) {
+        self.exported.set(date, frame);
+    }
+
+    pub(crate) fn complete_until(&self, at: Moment) {
+        self.complete_until.store(at.0, Relaxed);
+    }
+
+    /// A tally that goes on behind the last frame that was counted.
+    pub(crate) fn tally(&self) -> Tally {
+        Tally::behind(self.board().counted)
+    }
+
+    /// Takes over what a tally has counted, and the ledger as it is now.
+    pub(crate) fn publish(&self, tally: &mut Tally, ledger: &Ledger) {
+        let news = tally.take();
+        Self::add(&self.records_decoded, news.records);
+        Self::add(&self.oversized_batches, news.oversized);
+        for (counter, amount) in self.quarantined.iter().zip(news.quarantined) {
+            Self::add(counter, amount);
+        }
+        let started = self.started;
+        let mut board = self.board();
+        board.count(&news);
+        board.set_ledger(ledger, news.first, started);
+    }
+
+    pub(crate) fn sealed(&self, file: SealedFile) {
+        self.board().sealed(file);
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        // It is consistent at every instant: a panic elsewhere must not silence the status.
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATE: NaiveDate = NaiveDate::from_ymd_opt(2026, 11, 20).expect("a date");
+
+    #[test]
+    fn the_lag_is_the_age_of_what_is_not_decoded() {
+        let progress = Progress::since(Moment(1_000_000));
+        assert_eq!(progress.lag_us(Moment(9_000_000)), 0, "nothing was received");
+        progress.journaled(DATE, 1);
+        assert_eq!(progress.frames_behind(), 1);
+        assert_eq!(progress.lag_us(Moment(9_000_000)), 8_000_000);
+        progress.complete_until(Moment(8_500_000));
+        assert_eq!(progress.lag_us(Moment(9_000_000)), 500_000);
+        assert_eq!(progress.lag_us(Moment(8_000_000)), 0, "the clock was set back");
+        progress.exported(DATE, 1);
+        assert_eq!(progress.lag_us(Moment(99_000_000)), 0);
+    }
+}

@@ -1,0 +1,66 @@
+//! A place in a market's frames, which one thread sets and others compare.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use chrono::{Datelike, NaiveDate};
+
+/// Bits for the frame's number; the rest has its date, so that both change at once. A date has far fewer frames.
+const FRAME_BITS: u32 = 40;
+const FRAME_MAX: u64 = (1 << FRAME_BITS) - 1;
+
+/// A date and the number of a frame on it; 0 before the first. Later places have larger words.
+#[derive(Debug, Default)]
+pub(super) struct Place(AtomicU64);
+
+impl Place {
+    pub(super) fn set(&self, date: NaiveDate, frame: u64) {
+        let day = u64::try_from(date.num_days_from_ce()).unwrap_or(0);
+        self.0.store(day << FRAME_BITS | frame.min(FRAME_MAX), Relaxed);
+    }
+
+    /// The frames from `other` to here; when it is at an earlier date, those of this one, and the end of the other at
+    /// least.
+    pub(super) fn ahead_of(&self, other: &Self) -> u64 {
+        // This order: what is behind may catch up between the two, and must not seem to be in front.
+        let theirs = other.0.load(Relaxed);
+        let ours = self.0.load(Relaxed);
+        let (our_day, our_frame) = (ours >> FRAME_BITS, ours & FRAME_MAX);
+        match our_day.cmp(&(theirs >> FRAME_BITS)) {
+            std::cmp::Ordering::Less => 0,
+            std::cmp::Ordering::Equal => our_frame.saturating_sub(theirs & FRAME_MAX),
+            std::cmp::Ordering::Greater => our_frame.max(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_on_a_later_date_is_ahead_whatever_the_numbers() {
+        let (friday, monday) = (
+            NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(),
+            NaiveDate::from_ymd_opt(2026, 11, 23).unwrap(),
+        );
+        let (ours, theirs) = (Place::default(), Place::default());
+        assert_eq!(ours.ahead_of(&theirs), 0);
+        let cases = [
+            ((friday, 7), (friday, 5), 2),
+            ((friday, 7), (friday, 7), 0),
+            ((monday, 3), (friday, 900), 3),
+            ((monday, 0), (friday, 900), 1),
+            ((friday, 900), (monday, 3), 0),
+            ((friday, u64::MAX), (friday, FRAME_MAX), 0),
+        ];
+        for ((our_date, our_frame), (their_date, their_frame), expected) in cases {
+            ours.set(our_date, our_frame);
+            theirs.set(their_date, their_frame);
+            assert_eq!(
+                ours.ahead_of(&theirs),
+                expected,
+                "{our_date} {our_frame}, {their_date} {their_frame}"
+            );
+        }
+    }
+}

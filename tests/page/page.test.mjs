@@ -1,0 +1,232 @@
+// The status page in a browser, while a recorder is at work: its figures are those of the ledger, nothing is asked of
+// anybody else, and it says so when nobody answers. Screenshots are left in target/page.
+
+import assert from "node:assert/strict";
+import { mkdtempSync, mkdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, test } from "node:test";
+
+import { chromium } from "playwright-core";
+
+import { bad, closed, good, hostile } from "./days.mjs";
+import { sentBy, startRecorder, startSimulator, until } from "./programs.mjs";
+
+const SHOTS = path.resolve(import.meta.dirname, "../../target/page");
+const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+  "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const DESKTOP = { width: 1280, height: 900 };
+const PHONE = { width: 390, height: 844 };
+
+let folder, browser, simulator, recorder;
+
+before(async () => {
+  mkdirSync(SHOTS, { recursive: true });
+  folder = mkdtempSync(path.join(tmpdir(), "krx-page-"));
+  // Each market loses its connection twice, and is sent what is no trade.
+  simulator = await startSimulator(folder, ["--rate", "3000", "--trades-per-day", "60000",
+    "--fault", "disconnect@2000,market=KOSPI", "--fault", "reset@9000,market=KOSPI", "--fault", "garbage@150:badrecord",
+    "--fault", "close@3000:1011,market=KOSDAQ", "--fault", "disconnect@8000,market=KOSDAQ", "--fault", "garbage@400"]);
+  recorder = await startRecorder(folder, simulator.url);
+  // The browser's profile is a new and empty one.
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+});
+
+after(async () => {
+  await browser?.close();
+  await recorder?.kill();
+  await simulator?.kill();
+  if (folder) rmSync(folder, { recursive: true, force: true });
+});
+
+/** A page, all that it asks for, and all that it complains of. */
+async function open(options = {}) {
+  const context = await browser.newContext({ viewport: DESKTOP, ...options });
+  const page = await context.newPage();
+  const asked = [], complaints = [];
+  context.on("request", (request) => asked.push(request.url()));
+  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  return { page, asked, complaints, close: () => context.close() };
+}
+
+/** Opens the page on a day that is not the recorder's. */
+async function openOn(status, options) {
+  const opened = await open(options);
+  await opened.page.route("**/status.json", (route) => route.fulfill({ json: status }));
+  await opened.page.goto(recorder.address);
+  await opened.page.waitForSelector("section[data-market]");
+  return opened;
+}
+
+/** What the page says of a market: figures as numbers where they are, and the gaps' table. */
+const shown = (page, market) => page.$eval(`section[data-market=${market}]`, (section) => {
+  const figure = (name) => section.querySelector(`[data-figure=${name}] .big`).textContent;
+  const rows = (table) => [...section.querySelectorAll(`${table} tbody tr`)].map((row) => [...row.cells].map((cell) => cell.textContent));
+  const number = (name) => Number(figure(name).replaceAll(",", ""));
+  return {
+    state: section.querySelector(".state").dataset.state,
+    records: number("date_records"), frames: number("date_frames"), gaps: number("gaps"), quarantined: number("quarantined"),
+    lag: figure("lag"), gapRows: rows(".gaps"), files: rows(".files"),
+    label: section.querySelector("svg").getAttribute("aria-label"), bands: section.querySelectorAll("svg rect.gap").length,
+  };
+});
+
+async function shoot(page, name) {
+  await page.screenshot({ path: path.join(SHOTS, `${name}.png`), fullPage: true });
+}
+
+test("its figures are the ledger's while it records, and it asks nobody else", async () => {
+  const { page, asked, complaints, close } = await open();
+  await page.goto(recorder.address);
+  const first = await until("records are shown", async () => {
+    const market = await shown(page, "KOSPI").catch(() => null);
+    return market?.records > 0 && market;
+  });
+  await until("they rise", async () => (await shown(page, "KOSPI")).records > first.records);
+  await until("the day is over", () => simulator.told().filter(({ event }) => event === "day_complete").length === 2, 120);
+
+  // Nothing but heartbeats comes any more, and few of these: what all say is compared between two of them.
+  const { status, coverage, pages } = await until("all of them agree on an instant", async () => {
+    const [before, coverage] = [await recorder.status(), await recorder.coverage()];
+    await page.waitForTimeout(4500);
+    const pages = Object.fromEntries(await Promise.all(["KOSPI", "KOSDAQ"].map(async (name) => [name, await shown(page, name)])));
+    const status = await recorder.status();
+    const frames = (of) => of.markets.map((market) => market.frames_journaled).join();
+    return frames(before) === frames(status) && status.markets.every((market) => market.frames_behind === 0) && { status, coverage, pages };
+  });
+  await shoot(page, "recording");
+  await simulator.stop();
+  const sent = sentBy(simulator.ledger);
+
+  for (const market of status.markets) {
+    const name = market.market;
+    const rows = coverage.filter((row) => row.market === name);
+    const sum = (key) => rows.reduce((total, row) => total + row[key], 0);
+    const gaps = rows.filter(({ state }) => state === "gap");
+    const page = pages[name];
+    assert.equal(page.state, "live", name);
+    assert.equal(page.records, sum("rows"), `${name}: records on the page, and in the coverage`);
+    assert.equal(page.frames, sum("frames"), `${name}: messages on the page, and in the coverage`);
+    assert.equal(page.frames, sent[name].frames, `${name}: messages on the page, and sent`);
+    assert.equal(page.records, sent[name].records + sent[name].others, `${name}: records on the page, and sent`);
+    assert.equal(page.records, market.minutes.reduce((total, records) => total + records), `${name}: the chart`);
+    assert.ok(page.quarantined >= 1 && page.quarantined === Object.values(market.quarantined_by_reason).reduce((a, b) => a + b), name);
+    assert.ok(gaps.length >= 3, `${name}: the start, and two connections that were lost`);
+    assert.equal(page.gaps, gaps.length, `${name}: gaps on the page, and in the coverage`);
+    assert.equal(page.bands > 0, true, `${name}: gaps in the band`);
+    assert.deepEqual(page.gapRows.map(([from, , reason]) => [from, reason.split(" ")[0]]),
+      gaps.reverse().map((gap) => [gap.from_ts.slice(11, 19), gap.reason]), name);
+    // Time goes on within the last interval only.
+    assert.deepEqual(market.intervals.slice(0, -1), rows.slice(0, -1).map(({ date, market, ...row }) => row), name);
+    assert.deepEqual(page.files.map((file) => Number(file[2].replaceAll(",", ""))), market.files.map((file) => file.rows), name);
+    assert.equal(page.lag, "none");
+  }
+  assert.ok(asked.length > 3);
+  for (const url of asked) assert.equal(new URL(url).origin, recorder.address, url);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test("it says when nobody answers any more, and since when", async () => {
+  const { page, close } = await open();
+  await page.goto(recorder.address);
+  await page.waitForSelector("section[data-market=KOSPI]");
+  await page.waitForTimeout(2500);
+  const before = await shown(page, "KOSPI");
+  await recorder.stop();
+  await page.waitForSelector("#silence:not([hidden])");
+  await page.waitForTimeout(2500);
+  assert.equal(await page.textContent("#verdict"), "■ The recorder does not answer");
+  assert.match(await page.textContent("#silence"), /^No answer since \d\d:\d\d:\d\d, for .*from then.*systemctl status krx-recorder$/);
+  assert.equal(await page.$eval("body", (body) => body.classList.contains("old")), true);
+  const now = await shown(page, "KOSPI");
+  assert.deepEqual([now.records, now.frames, now.gaps], [before.records, before.frames, before.gaps], "the last figures stay");
+  await shoot(page, "silent");
+
+  // It comes back by itself with the recorder.
+  await page.route("**/status.json", (route) => route.fulfill({ json: good() }));
+  await page.waitForSelector("#silence", { state: "hidden" });
+  assert.equal(await page.$eval("body", (body) => body.classList.contains("old")), false);
+  await close();
+  recorder = await startRecorder(folder, simulator.url);
+});
+
+test("it tells at a glance what there is to do", async () => {
+  for (const [name, status, level, words, texts] of [
+    ["good", good(), "good", "● KOSPI and KOSDAQ are being recorded", []],
+    ["closed", closed(), "none", "○ Closed; the next session opens Mon 23 Nov 08:20", []],
+    ["bad", bad(), "act", "■ KOSDAQ is not recorded", [
+      "KOSDAQ: connecting since 08:20:00. unreachable: connecting to koscom.example:443: Connection timed out (os error 110)",
+      "KOSPI: the export is 41 s behind.", "The disk is nearly full: 4.2 GB are free."]],
+  ]) {
+    const { page, complaints, close } = await openOn(status);
+    assert.equal(await page.textContent("#verdict"), words);
+    assert.equal(await page.getAttribute("#verdict", "data-level"), level);
+    assert.deepEqual(await page.$$eval("#worries li", (items) => items.map((item) => item.textContent)), texts);
+    assert.deepEqual(complaints, [], name);
+    await close();
+  }
+});
+
+test("words of a server stay words", async () => {
+  const { page, complaints, close } = await openOn(hostile());
+  assert.equal(await page.locator("img, section script").count(), 0);
+  assert.match(await page.textContent(".problem"), /<img src=x onerror/);
+  assert.notEqual(await page.title(), "broken");
+  assert.deepEqual(complaints, []);
+  // Hundreds of gaps are a band of pixels and a table of twelve.
+  const market = await shown(page, "KOSPI");
+  assert.ok(market.gaps > 600 && market.bands < 700, `${market.gaps} ${market.bands}`);
+  assert.equal(market.gapRows.length, 13);
+  assert.match(market.gapRows[12].join(" "), /\d+ more: krx-recorder coverage shows them/);
+  await close();
+});
+
+test("it can be read on every screen, in light and dark, and by those who do not see it", async () => {
+  for (const [day, status] of [["good", good()], ["bad", bad()], ["closed", closed()], ["hostile", hostile()]]) {
+    for (const colorScheme of ["light", "dark"]) {
+      for (const [screen, viewport] of [["desktop", DESKTOP], ["phone", PHONE]]) {
+        const name = `${day}-${colorScheme}-${screen}`;
+        const { page, close } = await openOn(status, { viewport, colorScheme, deviceScaleFactor: screen === "phone" ? 2 : 1 });
+        await shoot(page, name);
+        const found = await page.evaluate(readability);
+        assert.deepEqual(found, { dim: [], wider: 0, headings: ["H1", "H2", "H2", "H2"], unlabelled: 0, bareTables: 0 }, name);
+        await close();
+      }
+    }
+  }
+});
+
+/** Runs in the page: text too dim for its ground (WCAG AA, 4.5 to 1), what is wider than the screen, and the outline. */
+function readability() {
+  const rgb = (text) => text.match(/[\d.]+/g).map(Number);
+  const luminance = (color) => color.slice(0, 3).map((part) => part / 255)
+    .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
+  const groundOf = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = rgb(getComputedStyle(at).backgroundColor);
+      if (color.length === 3 || color[3] > 0) return color;
+    }
+    return [255, 255, 255];
+  };
+  const dim = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.textContent.trim() || !element.checkVisibility() || ["SCRIPT", "STYLE"].includes(element.tagName)) continue;
+    const style = getComputedStyle(element);
+    const ink = luminance(rgb(element instanceof SVGElement ? style.fill : style.color));
+    const ground = luminance(groundOf(element));
+    const contrast = (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05);
+    if (contrast < 4.5) dim.push(`${walker.currentNode.textContent.trim().slice(0, 30)}: ${contrast.toFixed(2)}`);
+  }
+  return {
+    dim: [...new Set(dim)],
+    wider: Math.max(document.documentElement.scrollWidth - innerWidth, 0),
+    headings: [...document.querySelectorAll("h1, h2, h3")].map((heading) => heading.tagName),
+    unlabelled: [...document.querySelectorAll("svg")].filter((chart) => chart.getAttribute("role") !== "img" || !chart.getAttribute("aria-label")).length,
+    bareTables: [...document.querySelectorAll("table")].filter((table) => !table.caption || !table.querySelector("th[scope=col]")).length,
+  };
+}
