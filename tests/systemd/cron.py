@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import recording
 from facts import Facts, wait_until
 from service import BY_CALENDAR, CONFIG, KEY, Service, Simulator
-from starts import days
+from starts import KOREA, days
 
 # In the order in which they depend on each other.
 PACKAGES = ["cron-daemon-common", "cron"]
@@ -33,6 +34,9 @@ def begins(service: Service, facts: Facts, debs: list[Path], simulator: Simulato
     for deb in debs:
         machine.path(f"/var/tmp/{deb.name}").write_bytes(deb.read_bytes())
         machine.run("dpkg", "--install", f"/var/tmp/{deb.name}")
+    machine.path("/etc/localtime").unlink(missing_ok=True)
+    machine.path("/etc/localtime").symlink_to("/usr/share/zoneinfo/UTC")
+    machine.path("/etc/timezone").unlink(missing_ok=True)
     machine.write("/usr/sbin/sendmail", f"#!/bin/sh\ncat >>{MAIL}\n", 0o755)
     machine.run("install", "-d", "-m", "750", "-o", "krx", "-g", "krx", DATA, "/var/lib/krx-closed")
     machine.run("install", "-m", "400", "-o", "krx", "/etc/krx-recorder/api-key", "/etc/krx-recorder/api-key-of-cron")
@@ -50,8 +54,20 @@ def begins(service: Service, facts: Facts, debs: list[Path], simulator: Simulato
         if name != "cron":
             text = text.replace("flock --nonblock --conflict-exit-code 0 /var/lib/krx-recorder", "").replace("MAILTO=root", f"MAILTO={name}")
         machine.write(f"/etc/cron.d/krx-{name}", text)
+    machine.write("/etc/cron.d/krx-zone", zones())
     machine.run("systemctl", "restart", "cron")
     facts.that("Debian's cron runs", machine.out("systemctl", "is-active", "cron") == "active")
+
+
+def zones() -> str:
+    """A crontab that tells by files in which zone its times were read: the next minutes, in UTC and in Korea."""
+    now = datetime.now(timezone.utc)
+    lines = ["CRON_TZ=Asia/Seoul"]
+    for name, zone in {"utc": timezone.utc, "korea": KOREA}.items():
+        for minute in (1, 2):
+            at = (now + timedelta(minutes=minute)).astimezone(zone)
+            lines.append(f"{at.minute} {at.hour} * * *  root  touch /var/tmp/zone-{name}")
+    return "\n".join(lines) + "\n"
 
 
 def goes_on(service: Service, facts: Facts) -> None:
@@ -65,6 +81,9 @@ def goes_on(service: Service, facts: Facts) -> None:
     mail = machine.path(MAIL).read_text() if machine.path(MAIL).exists() else ""
     facts.that("cron mails that a recorder has failed", "To: cron-wrong" in mail and "exit code 78" in mail, mail)
     facts.that("and nothing else", "To: root" not in mail and "To: cron-closed" not in mail, mail)
+
+    read_as = [name for name in ("utc", "korea") if machine.path(f"/var/tmp/zone-{name}").exists()]
+    facts.that("with CRON_TZ=Asia/Seoul it reads times in the machine's zone all the same", read_as == ["utc"], read_as)
 
     before = pids(service)
     facts.that("one recorder is at work, however often cron has started one", len(before) == 1, before)

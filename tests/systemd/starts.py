@@ -37,19 +37,17 @@ def on_a_closed_day(service: Service, facts: Facts) -> None:
 
 def by_the_timer(service: Service, facts: Facts) -> None:
     machine = service.machine
+    expression = machine.run("sed", "-n", "s/^OnCalendar=//p", f"/usr/lib/systemd/system/{TIMER}").stdout.strip()
     for zone in ZONES:
-        machine.path("/etc/localtime").unlink(missing_ok=True)
-        machine.path("/etc/localtime").symlink_to(f"/usr/share/zoneinfo/{zone}")
-        expression = machine.run("sed", "-n", "s/^OnCalendar=//p", f"/usr/lib/systemd/system/{TIMER}").stdout.strip()
-        elapse = machine.run("systemd-analyze", "calendar", "--iterations=1", expression).stdout
+        elapse = machine.run("systemd-analyze", "calendar", expression, env={"TZ": zone}).stdout
         facts.that(f"in the zone {zone} it elapses at 08:10 in Korea", "23:10:00 UTC" in elapse, elapse)
-    machine.path("/etc/localtime").unlink()
-    machine.path("/etc/localtime").symlink_to("/usr/share/zoneinfo/UTC")
 
     before = service.journal().count("the next session opens")
     service.systemctl("enable", "--now", "--quiet", TIMER)
     ended = wait_until(lambda: service.journal().count("the next session opens") == before + 1)
     facts.that("enabled on a closed day, it has the service start and end", ended, service.state())
+    elapse = service.show("NextElapseUSecRealtime", TIMER)
+    facts.that(f"it elapses next at {elapse}", "23:10:00 UTC" in elapse, elapse)
     service.systemctl("disable", "--now", "--quiet", TIMER)
 
     machine.write("/etc/krx-recorder/trading.toml", days(trading=True))
