@@ -6,8 +6,13 @@ FRAMES := target/bench/frames.jsonl
 FRAMES_RECORDS ?= 2000000
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
+# Where `make install` puts the program; DESTDIR stands before all of it, for packagers.
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+DESTDIR ?=
 
-.PHONY: help build build-sabotaged demo test test-rust test-readers test-faults check fuzz bench bench-peers frames
+.PHONY: help build build-sabotaged install deb demo test test-rust test-readers test-faults test-systemd check fuzz bench \
+	bench-peers frames
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -15,6 +20,14 @@ help: ## show this
 # Always the whole workspace: cargo builds the dependencies anew for each other choice of packages.
 build: ## build the programs: target/release/krx-recorder, krx-simulator and what tests and measures them
 	$(CARGO) build --release --locked --workspace --bins
+
+# Not after `build`: that is for a user, and this as a rule for root.
+install: ## install what was built, with units and configuration: PREFIX (/usr/local), DESTDIR
+	PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' DESTDIR='$(DESTDIR)' scripts/install.sh
+
+deb: build ## make the Debian package: target/debian
+	CARGO='$(CARGO)' scripts/deb-tools.sh
+	$(CARGO) deb --no-build --locked --strip --package krx-recorder
 
 demo: build ## record a simulated day of both markets and read it back
 	target/release/krx-demo
@@ -34,6 +47,9 @@ build-sabotaged: ## build a recorder with defects for the tests: target/sabotage
 test-faults: build-sabotaged ## every fault of process, disk, clock and network (root, an hour; scripts/fault-tools.sh)
 	KRX_FAULTS=full $(CARGO) test --release --locked --workspace --test faults -- --nocapture --test-threads=1
 
+test-systemd: deb ## real systemd and real cron install and run the package (root, two minutes)
+	python3 tests/systemd/run.py
+
 test-readers: build ## DuckDB, pandas, polars and pyarrow read what is recorded, also while it is
 	scripts/python-env.sh
 	.venv/bin/python -m pytest -q tests/readers benches/peers
@@ -44,6 +60,7 @@ check: ## what CI runs before the tests: formatting, lints, documentation, depen
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps --document-private-items
 	CARGO='$(CARGO)' scripts/check-dependencies.sh
+	scripts/check-units.sh
 
 fuzz: ## look for inputs that break a parser: a minute for each, or FUZZ_SECONDS, of all or FUZZ_TARGETS
 	scripts/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)

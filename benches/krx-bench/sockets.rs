@@ -13,9 +13,10 @@ use krx_recorder::config::{Config, Overrides};
 use krx_recorder::feed::{Feed, FeedStatus};
 use krx_recorder::journaling::Journaling;
 use krx_recorder::key::{ApiKey, KeySources};
+use krx_recorder::logging::Filter;
 use krx_recorder::queue::queue;
-use krx_recorder::run;
 use krx_recorder::signals::Request;
+use krx_recorder::{reload, run};
 use krx_store::{DataDir, Progress, Writer};
 use tokio::sync::{mpsc, watch};
 
@@ -65,12 +66,13 @@ pub(crate) fn journal(url: &str, frames: &Frames, dir: &Path) -> Result<u64> {
         writer,
         entries,
         stopping: stopping.clone(),
+        beats: Arc::default(),
     };
     let thread = std::thread::spawn(move || journaling.run());
     let feed = Feed {
         config: feed,
         connection: config.connection,
-        schedule: config.schedule,
+        schedule: watch::channel(config.schedule).1,
         until_close: false,
         init: key()?.init_request(&config.member_name),
         queue,
@@ -107,7 +109,12 @@ pub(crate) fn record(url: &str, frames: &Frames, dir: &Path) -> Result<u64> {
         }
         requests.send(Request::Stop)
     });
-    runtime()?.block_on(run::run(config, key()?, false, received))?;
+    let again = config.clone();
+    let source = reload::Source {
+        load: Box::new(move || Ok(again.clone())),
+        filter: Filter::default(),
+    };
+    runtime()?.block_on(run::run(config, key()?, false, source, received))?;
     let _ = watcher.join();
     sealed_bytes(&dir.join("trades"))
 }

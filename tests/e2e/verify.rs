@@ -8,6 +8,8 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
+use krx_store::layout::Dataset;
+use krx_store::{DataDir, Moment, Retention, retention};
 use krx_tests::process::{Finished, Program};
 use krx_tests::tree::{files_under, tree};
 use krx_tests::{Recorder, RecorderConfig, Simulator};
@@ -236,4 +238,46 @@ fn exit_codes_tell_what_is_wrong_with_the_call() {
         "a recorder is at work on it"
     );
     drop(held);
+}
+
+/// A year later: the quarantine of the date is removed, then its trades, and neither is taken for a loss.
+#[test]
+fn what_retention_removes_is_missing_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut simulator, config, mut recorder) = recorder(folder.path());
+    recorder.wait_for_log(" sealed ", 4, CONNECT_MAX).unwrap();
+    recorder.stop().unwrap();
+    simulator.stop().unwrap();
+    let data = DataDir::new(&config.data_dir);
+    let today = Moment::now().date() + chrono::Days::new(365);
+    let expire = |trades_days, quarantine_days| {
+        let retention = Retention {
+            trades_days,
+            quarantine_days,
+            coverage_days: None,
+        };
+        let expired = retention::expire(&data, retention, today).unwrap();
+        expired.iter().map(|expired| expired.dataset).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        expire(Some(1), Some(1)),
+        [],
+        "the newest date still has its journal"
+    );
+    // Days later the recorder has removed it.
+    fs::remove_dir_all(data.journals()).unwrap();
+    for removed in [Dataset::Quarantine, Dataset::Trades] {
+        let days = |dataset| (dataset == removed).then_some(1);
+        let datasets = expire(days(Dataset::Trades), days(Dataset::Quarantine));
+        assert!(!datasets.is_empty() && datasets.iter().all(|dataset| *dataset == removed));
+        let (code, report) = verify(&config);
+        assert_eq!(
+            (code, findings(&report)),
+            (Some(0), vec![]),
+            "without {removed:?}"
+        );
+        assert!(sha256sum(&config), "without {removed:?}");
+    }
+    assert_eq!(files_under(&config.data_dir.join("trades")).unwrap().len(), 0);
+    assert!(!files_under(&config.data_dir.join("coverage")).unwrap().is_empty());
 }

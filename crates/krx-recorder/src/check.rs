@@ -11,10 +11,10 @@ use serde::Serialize;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::config::{Config, FeedConfig};
-use crate::connect;
 use crate::exit::Failure;
 use crate::key::ApiKey;
 use crate::schedule::Hours;
+use crate::{calendar, connect};
 
 /// How long an answer to `init` is waited for. A server that says nothing has accepted it, as far as is known.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
@@ -51,6 +51,7 @@ pub async fn check(config: &Config, key: Result<ApiKey, Failure>) -> (Vec<Findin
     };
     note("config", Ok(format!("{} feeds", config.feeds.len())));
     note("clock", clock(config));
+    note("calendar", Ok(calendar(config)));
     let disk = disk(&config.data_dir);
     let recording = matches!(disk, Err(Failure::Store(StoreError::Locked { .. })));
     note("disk", disk);
@@ -93,6 +94,14 @@ fn clock(config: &Config) -> Result<String, Failure> {
         Hours::Open => format!("{time}: recording hours"),
         Hours::ClosedUntil(opening) => format!("{time}: closed until {} KST", kst(opening)),
     })
+}
+
+fn calendar(config: &Config) -> String {
+    let words = calendar::check_words(&config.calendar, Moment::now().date());
+    match &config.calendar_file {
+        Some(path) => format!("{words}; days of {} stand above it", path.display()),
+        None => words,
+    }
 }
 
 /// No clock that is right says an earlier date.

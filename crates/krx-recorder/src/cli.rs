@@ -1,20 +1,21 @@
 //! The command line.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use krx_store::{DataDir, Market, Moment};
-use tracing_subscriber::EnvFilter;
 
+use crate::calendar::Period;
 use crate::check::{self, kst};
 use crate::config::{self, Config, DataConfig, Overrides};
 use crate::exit::{Exit, Failure};
 use crate::key::{ApiKey, KeySources};
+use crate::logging::{self, LogConfig};
 use crate::schedule::Schedule;
-use crate::{coverage, rebuild, run, signals, status_command, verify};
+use crate::{calendar, coverage, notify, rebuild, reload, run, signals, status_command, verify};
 
 /// Records Koscom's full KOSPI and KOSDAQ trade feeds to Parquet.
 #[derive(Debug, Parser)]
@@ -26,14 +27,15 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 The API key is read from koscom.api_key_file, $KRX_API_KEY, or the systemd credential api-key.
-$KRX_LOG filters the log (default: info), as in KRX_LOG=krx_store=debug,info.
+$KRX_LOG filters the log, as in KRX_LOG=krx_store=debug,info; it stands above log.filter (default: info).
 
 Exit codes: 0 done, 64 usage, 65 recorded data is damaged, 69 service unavailable, 70 our bug, 74 I/O, 75 another
 recorder holds the data directory, 77 key refused, 78 bad configuration.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Record: the daemon. SIGTERM stops it cleanly, SIGUSR1 seals the current segments.
+    /// Record: the daemon. SIGTERM stops it cleanly, SIGUSR1 seals the current segments, SIGHUP reads schedule, calendar
+    /// and log filter again.
     Run {
         #[command(flatten)]
         source: Source,
@@ -63,6 +65,18 @@ enum Command {
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: Option<String>,
         /// Print status.json as it is.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show trading days and hours: what is closed and why, what has other hours, and the next session.
+    Calendar {
+        /// A year as 2026, or a month as 2026-11; without one this month and the next.
+        #[arg(value_name = "YEAR|MONTH")]
+        period: Option<Period>,
+        /// The configuration file: its schedule.calendar_file counts.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Print an array with an object for every date.
         #[arg(long)]
         json: bool,
     },
@@ -122,7 +136,7 @@ impl DataSource {
     }
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct Source {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
@@ -160,23 +174,26 @@ pub fn main() -> Exit {
             source,
             until_close,
             json,
-        } => {
-            log(json, "info");
-            start(&source, until_close)
-        }
+        } => start(source, until_close, json),
         Command::Coverage { date, source, json } => {
-            log(false, "warn");
+            log_warnings();
             source
                 .load()
                 .and_then(|config| coverage::print(&DataDir::new(config.data_dir), date, json))
         }
         Command::Status { config, listen, json } => {
-            log(false, "warn");
+            log_warnings();
             start_status(config.as_deref(), listen.as_deref(), json)
+        }
+        Command::Calendar { period, config, json } => {
+            log_warnings();
+            config::load_calendar(config.as_deref())
+                .map_err(Failure::from)
+                .and_then(|calendar| calendar::print(&calendar, period, Moment::now(), json))
         }
         Command::Check { source, json } => start_check(&source, json),
         Command::Verify { date, source, json } => {
-            log(false, "warn");
+            log_warnings();
             source
                 .load()
                 .and_then(|config| verify::verify(&config.data_dir, date, json))
@@ -188,7 +205,7 @@ pub fn main() -> Exit {
             dry_run,
             json,
         } => {
-            log(false, "warn");
+            log_warnings();
             source
                 .load()
                 .and_then(|config| rebuild::rebuild(&config, date, market, dry_run, json))
@@ -213,31 +230,28 @@ fn refuse_core_dumps() {
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
 }
 
-fn log(json: bool, otherwise: &str) {
-    let wanted = std::env::var("KRX_LOG").unwrap_or_else(|_| otherwise.into());
-    let filter = EnvFilter::try_new(&wanted).unwrap_or_else(|error| {
-        eprintln!("krx-recorder: $KRX_LOG = {wanted:?} is no filter ({error}); logging at level info");
-        EnvFilter::new("info")
-    });
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_target(false);
-    if json {
-        builder.json().flatten_event(true).init();
-    } else {
-        builder.with_ansi(io::stderr().is_terminal()).init();
+/// The log of a command that prints something else.
+fn log_warnings() {
+    let config = LogConfig {
+        target: logging::Target::Stderr,
+        filter: None,
+    };
+    logging::start(&config, false, "warn");
+}
+
+impl Source {
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            data_dir: self.data_dir.clone(),
+            base_url: self.base_url.clone(),
+            member_name: self.member_name.clone(),
+            always: self.always,
+        }
     }
 }
 
 fn load(source: &Source) -> Result<Config, Failure> {
-    let overrides = Overrides {
-        data_dir: source.data_dir.clone(),
-        base_url: source.base_url.clone(),
-        member_name: source.member_name.clone(),
-        always: source.always,
-    };
-    Ok(Config::load(source.config.as_deref(), &overrides)?)
+    Ok(Config::load(source.config.as_deref(), &source.overrides())?)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
@@ -251,22 +265,31 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         })
 }
 
-fn start(source: &Source, until_close: bool) -> Result<(), Failure> {
-    let config = load(source)?;
+fn start(source: Source, until_close: bool, json: bool) -> Result<(), Failure> {
+    let config = load(&source)?;
+    let filter = logging::start(&config.log, json, "info");
     let key = ApiKey::read(&KeySources::of_process(config.api_key_file.clone()))?;
     if until_close {
         if config.schedule == Schedule::Always {
             let words = "--until-close needs hours: leave out --always, and set schedule.mode = \"calendar\"";
             return Err(Failure::Usage(words.into()));
         }
-        if let Some(opening) = config.schedule.over_until(Moment::now()) {
-            println!("closed now; the next session opens {} KST", kst(opening));
+        let now = Moment::now();
+        if let Some(opening) = config.schedule.over_until(now) {
+            let why = config.schedule.why_over(now);
+            println!("{why}; the next session opens {} KST", kst(opening));
+            // To a service manager that waits for it, a process that ends before it was ready has failed.
+            notify::ready();
             return Ok(());
         }
     }
     install_crypto();
     let (requests, _signals) = signals::listen()?;
-    runtime()?.block_on(run::run(config, key, until_close, requests))
+    let again = reload::Source {
+        load: Box::new(move || Config::load(source.config.as_deref(), &source.overrides())),
+        filter,
+    };
+    runtime()?.block_on(run::run(config, key, until_close, again, requests))
 }
 
 fn start_status(config: Option<&Path>, listen: Option<&str>, json: bool) -> Result<(), Failure> {

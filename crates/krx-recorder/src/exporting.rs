@@ -10,6 +10,7 @@ use krx_store::{DataDir, ExportConfig, Exporter, Market, Moment, Progress, Store
 use tracing::{error, warn};
 
 use crate::exit::Failure;
+use crate::vitals::Beats;
 
 /// How long the disk is given to come to its senses before the export is tried again.
 const RETRY_WAIT: Duration = Duration::from_secs(5);
@@ -31,6 +32,7 @@ pub fn run(
     config: ExportConfig,
     tail: &Arc<Tail>,
     progress: &Arc<Progress>,
+    beats: &Beats,
 ) -> Result<(), Failure> {
     // On this thread, since only it may wait for the disk; and before the first exporter adds to it.
     if let Err(error) = seed(progress, data, market, Moment::now().date()) {
@@ -39,6 +41,7 @@ pub fn run(
     let poison = Arc::new(Poison::default());
     let (mut unreadable, mut last_tries) = (0, 0);
     loop {
+        Beats::count(&beats.export);
         let tail_of = Some(Arc::clone(tail));
         let mut exporter =
             Exporter::new(data, market, config, tail_of, Arc::clone(progress)).with_poison(&poison);

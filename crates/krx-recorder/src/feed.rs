@@ -12,11 +12,13 @@ use krx_store::journal::GapReason;
 use krx_store::{Event, Moment};
 use tokio::sync::watch;
 use tokio::task::consume_budget;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{self, Bytes, Message};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
-use crate::backoff::{Asked, Attempt, Backoff, Next};
+pub use crate::attendance::FeedEnd;
+use crate::attendance::{Attendance, End, Ended, Sessions, WallClock, stopped};
+use crate::backoff::{Asked, Backoff};
 use crate::config::{ConnectionConfig, FeedConfig};
 use crate::connect::{self, Connection};
 use crate::key::InitRequest;
@@ -29,9 +31,6 @@ pub use crate::standing::{FeedState, FeedStatus};
 /// How long a closing connection is waited for.
 const GOODBYE: Duration = Duration::from_millis(500);
 
-/// The longest sleep until an opening: the clock may be set, and the machine suspended, meanwhile.
-const SLEEP_MAX: Duration = Duration::from_secs(30);
-
 /// How often silence and the schedule are looked at.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -43,7 +42,7 @@ pub struct Feed {
     /// Time limits.
     pub connection: ConnectionConfig,
     /// When to be connected.
-    pub schedule: Schedule,
+    pub schedule: watch::Receiver<Schedule>,
     /// Whether to end when the schedule closes, instead of waiting for the next opening.
     pub until_close: bool,
     /// The first message of each session.
@@ -56,164 +55,20 @@ pub struct Feed {
     pub accepted: Arc<AtomicBool>,
 }
 
-/// Why a feed ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FeedEnd {
-    /// It was asked to stop.
-    Stopped,
-    /// The day's hours are over.
-    Closed,
-    /// The server refuses the key, and never accepted it; its words.
-    Refused(String),
-    /// The journal has stopped.
-    JournalStopped,
-}
-
-/// How a session ended, or why there was none.
-#[derive(Debug, PartialEq, Eq)]
-struct End {
-    reason: GapReason,
-    /// Fit for logs, ledger and status.
-    detail: String,
-    asked: Asked,
-}
-
-impl End {
-    fn new(reason: GapReason, detail: impl Into<String>) -> Self {
-        Self {
-            reason,
-            detail: detail.into(),
-            asked: Asked::Nothing,
-        }
-    }
-
-    fn stop() -> Self {
-        Self::new(GapReason::Shutdown, "the recorder stops")
-    }
-}
-
-/// An attempt that is over.
-#[derive(Debug)]
-struct Ended {
-    end: End,
-    /// How long the session lasted, if it brought data.
-    data_for: Option<Duration>,
-}
-
 impl Feed {
     /// Runs the feed until `stop` says so, or the hours are over.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) -> FeedEnd {
-        let end = self.supervise(&mut stop).await.unwrap_or(FeedEnd::JournalStopped);
+    pub async fn run(mut self, stop: watch::Receiver<bool>) -> FeedEnd {
+        let attendance = Attendance {
+            clock: WallClock,
+            schedule: self.schedule.clone(),
+            until_close: self.until_close,
+            backoff: Backoff::new(self.connection.backoff_initial, self.connection.backoff_max),
+            accepted: Arc::clone(&self.accepted),
+            stop,
+        };
+        let end = attendance.run(&mut self).await;
         self.status.set(FeedState::Ended);
-        end
-    }
-
-    async fn supervise(&self, stop: &mut watch::Receiver<bool>) -> Result<FeedEnd, JournalStopped> {
-        let mut backoff = Backoff::new(self.connection.backoff_initial, self.connection.backoff_max);
-        let mut between = FeedState::Connecting;
-        let mut hours_open = false;
-        loop {
-            if let Hours::ClosedUntil(opening) = self.schedule.at(Moment::now()) {
-                // Also when the close found no session: then the ledger's gap ends here.
-                if std::mem::take(&mut hours_open) {
-                    self.queue.event(Event::SessionEnd).await?;
-                }
-                if self.until_close && self.schedule.over_until(Moment::now()).is_some() {
-                    return Ok(FeedEnd::Closed);
-                }
-                self.status.set(FeedState::Waiting);
-                let left = Duration::from_micros(u64::try_from(opening.0 - Moment::now().0).unwrap_or(0));
-                if stopped_within(left.min(SLEEP_MAX), stop).await {
-                    return Ok(FeedEnd::Stopped);
-                }
-                between = FeedState::Connecting;
-                continue;
-            }
-            hours_open = true;
-            self.status.set(between);
-            let Ended { end, data_for } = self.session(stop).await?;
-            if *stop.borrow() {
-                return Ok(FeedEnd::Stopped);
-            }
-            if self.schedule.at(Moment::now()) != Hours::Open {
-                continue;
-            }
-            let attempt = Attempt {
-                data_for,
-                asked: end.asked,
-            };
-            let Next::After(wait) = backoff.next(attempt, self.accepted.load(Relaxed), fastrand::f64())
-            else {
-                return Ok(FeedEnd::Refused(end.detail));
-            };
-            between = match end.asked {
-                Asked::OtherKey => FeedState::Refused,
-                Asked::Nothing | Asked::Reconnect | Asked::Patience(_) => FeedState::Connecting,
-            };
-            self.status.set(between);
-            debug!(market = self.config.market.as_str(), ?wait, asked = ?end.asked, "connecting again after a wait");
-            if stopped_within(wait, stop).await {
-                return Ok(FeedEnd::Stopped);
-            }
-        }
-    }
-
-    /// One attempt, and the session that comes of it.
-    async fn session(&self, stop: &mut watch::Receiver<bool>) -> Result<Ended, JournalStopped> {
-        let market = self.config.market.as_str();
-        let connecting = connect::connect(&self.config.url, &self.init, &self.connection);
-        let connected = tokio::select! {
-            connected = connecting => connected,
-            () = stopped(stop) => return Ok(Ended { end: End::stop(), data_for: None }),
-        };
-        let mut connection = match connected {
-            Ok(connection) => connection,
-            Err(failure) => {
-                let end = End {
-                    reason: failure.reason,
-                    detail: failure.detail,
-                    asked: failure.asked,
-                };
-                warn!(market, url = %self.config.url, reason = end.reason.as_str(), detail = end.detail, "not connected");
-                self.status.note(end.reason, &end.detail);
-                let event = Event::ConnectFailed {
-                    reason: end.reason,
-                    detail: end.detail.clone(),
-                };
-                self.queue.event(event).await?;
-                return Ok(Ended { end, data_for: None });
-            }
-        };
-        let event = Event::Connected {
-            url: self.config.url.to_string(),
-        };
-        self.queue.event(event).await?;
-        self.status.sessions.fetch_add(1, Relaxed);
-        self.status.set(FeedState::Live);
-        info!(market, url = %self.config.url, "connected");
-
-        let begun = Instant::now();
-        let (end, data) = self.read(&mut connection, stop).await?;
-        let data_for = data.then(|| begun.elapsed());
-        match end.reason {
-            GapReason::Shutdown => info!(market, "disconnected"),
-            reason => {
-                warn!(
-                    market,
-                    reason = reason.as_str(),
-                    detail = end.detail,
-                    "disconnected"
-                );
-                self.status.note(reason, &end.detail);
-            }
-        }
-        let event = Event::Disconnected {
-            reason: end.reason,
-            detail: end.detail.clone(),
-        };
-        self.queue.event(event).await?;
-        say_goodbye(&mut connection, end.reason).await;
-        Ok(Ended { end, data_for })
+        end.unwrap_or(FeedEnd::JournalStopped)
     }
 
     /// Reads until the session ends; why it did, and whether it brought any data.
@@ -283,14 +138,87 @@ impl Feed {
 
     /// Why the session must end now, if it must: the hours are over, or the server has been silent for too long.
     fn look_at_the_clock(&self, silence: &mut Silence, connection: &Connection) -> Option<End> {
+        self.status.beat();
         let now = Moment::now();
-        if self.schedule.at(now) != Hours::Open {
+        let schedule = self.schedule.borrow();
+        if schedule.at(now) != Hours::Open {
             return Some(End::new(GapReason::Shutdown, "the day's hours are over"));
         }
         let open_since = connection.get_ref().message_open_since();
-        let stall = silence.look(Instant::now(), self.schedule.expects_data(now), open_since)?;
+        let stall = silence.look(Instant::now(), schedule.expects_data(now), open_since)?;
         let words = stall.words(self.connection.stall_timeout);
         Some(End::new(GapReason::Stalled, words))
+    }
+}
+
+impl Sessions for Feed {
+    async fn session(&mut self, stop: &mut watch::Receiver<bool>) -> Result<Ended, JournalStopped> {
+        let market = self.config.market.as_str();
+        let connecting = connect::connect(&self.config.url, &self.init, &self.connection);
+        let connected = tokio::select! {
+            connected = connecting => connected,
+            () = stopped(stop) => return Ok(Ended { end: End::stop(), data_for: None }),
+        };
+        let mut connection = match connected {
+            Ok(connection) => connection,
+            Err(failure) => {
+                let end = End {
+                    reason: failure.reason,
+                    detail: failure.detail,
+                    asked: failure.asked,
+                };
+                warn!(market, url = %self.config.url, reason = end.reason.as_str(), detail = end.detail, "not connected");
+                self.status.note(end.reason, &end.detail);
+                let event = Event::ConnectFailed {
+                    reason: end.reason,
+                    detail: end.detail.clone(),
+                };
+                self.queue.event(event).await?;
+                return Ok(Ended { end, data_for: None });
+            }
+        };
+        let event = Event::Connected {
+            url: self.config.url.to_string(),
+        };
+        self.queue.event(event).await?;
+        self.status.sessions.fetch_add(1, Relaxed);
+        self.status.set(FeedState::Live);
+        info!(market, url = %self.config.url, "connected");
+
+        let begun = Instant::now();
+        let (end, data) = self.read(&mut connection, stop).await?;
+        let data_for = data.then(|| begun.elapsed());
+        match end.reason {
+            GapReason::Shutdown => info!(market, "disconnected"),
+            reason => {
+                warn!(
+                    market,
+                    reason = reason.as_str(),
+                    detail = end.detail,
+                    "disconnected"
+                );
+                self.status.note(reason, &end.detail);
+            }
+        }
+        let event = Event::Disconnected {
+            reason: end.reason,
+            detail: end.detail.clone(),
+        };
+        self.queue.event(event).await?;
+        say_goodbye(&mut connection, end.reason).await;
+        Ok(Ended { end, data_for })
+    }
+
+    async fn hours_over(&mut self) -> Result<(), JournalStopped> {
+        self.queue.event(Event::SessionEnd).await
+    }
+
+    fn status(&self) -> &FeedStatus {
+        &self.status
+    }
+
+    fn market(&self) -> &str {
+        self.config.market.as_str()
     }
 }
 
@@ -466,20 +394,6 @@ fn reason_of(error: &tungstenite::Error) -> GapReason {
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => GapReason::Reset,
         Error::Capacity(_) | Error::Utf8(_) | Error::Protocol(_) => GapReason::Protocol,
         _ => GapReason::Reset,
-    }
-}
-
-/// Waits for the stop; for ever when whoever could ask for it is gone.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    if stop.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending::<()>().await;
-    }
-}
-
-async fn stopped_within(wait: Duration, stop: &mut watch::Receiver<bool>) -> bool {
-    tokio::select! {
-        () = stopped(stop) => true,
-        () = sleep(wait) => false,
     }
 }
 

@@ -196,7 +196,7 @@ async fn i1_a_full_queue_costs_no_message_whatever_timers_fire_meanwhile() {
             backoff_max: second,
             message_bytes_max: 1 << 20,
         },
-        schedule: Schedule::Always,
+        schedule: watch::channel(Schedule::Always).1,
         until_close: false,
         init: init(),
         queue,

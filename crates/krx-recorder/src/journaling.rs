@@ -1,6 +1,7 @@
 //! The journal's thread: takes what the feed has queued, and appends it. A disk that refuses does not end it: it tries
 //! again until the disk takes everything, and the queue, and behind it the server, wait meanwhile.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use krx_store::{Market, StoreError, Writer};
@@ -8,6 +9,7 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::queue::QueueReader;
+use crate::vitals::Beats;
 
 /// At most this many entries are one write: about a megabyte of full messages.
 const ENTRIES_MAX: usize = 256;
@@ -32,6 +34,8 @@ pub struct Journaling {
     pub entries: QueueReader,
     /// Whether the recorder is to stop.
     pub stopping: watch::Receiver<bool>,
+    /// Signs of life.
+    pub beats: Arc<Beats>,
 }
 
 impl Journaling {
@@ -59,6 +63,7 @@ impl Journaling {
         let (mut wait, mut stop_seen) = (RETRY_FIRST, None);
         let (mut first, mut alarmed) = (None, None::<Instant>);
         loop {
+            Beats::count(&self.beats.journal);
             let Err(error) = put(&mut self.writer) else {
                 if let Some(first) = first {
                     let seconds = Instant::elapsed(&first).as_secs_f64();

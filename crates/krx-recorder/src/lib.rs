@@ -10,7 +10,9 @@
 //! disk is all that lies between them.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod attendance;
 pub mod backoff;
+pub mod calendar;
 pub mod check;
 pub mod cli;
 pub mod config;
@@ -20,14 +22,20 @@ pub mod disk_watch;
 pub mod exit;
 pub mod exporting;
 pub mod feed;
+pub mod housekeeping;
+pub mod journald;
 pub mod journaling;
 pub mod key;
+pub mod logging;
 pub mod marks;
+pub mod notify;
 pub mod pace;
+mod pipeline;
 pub mod pulse;
 pub mod queue;
 pub mod rates;
 pub mod rebuild;
+pub mod reload;
 pub mod run;
 pub mod schedule;
 pub mod signals;
@@ -35,6 +43,8 @@ pub mod silence;
 pub mod standing;
 pub mod status;
 pub mod status_command;
+pub mod summary;
 pub mod verify;
+pub mod vitals;
 pub mod wire;
 pub mod words;

@@ -15,6 +15,9 @@ use crate::pulse::{self, Beat};
 /// nothing.
 const BYTES_MAX: usize = 64 << 20;
 
+/// What the longest message takes that a configuration can allow.
+const MESSAGE_ROOM: usize = (8 << 20) + ENTRY_BYTES;
+
 /// A wait for room that is worth a line in the ledger.
 const WAIT_MIN: Duration = Duration::from_millis(500);
 
@@ -176,6 +179,18 @@ impl Queue {
     pub fn event_when_there_is_room(&self, event: Event) {
         let queue = self.clone();
         tokio::spawn(async move { queue.event(event).await });
+    }
+
+    /// Whether something waits for the journal.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.room.available_permits() < self.bytes_max
+    }
+
+    /// Whether there may be no room for the next message.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.room.available_permits() < MESSAGE_ROOM
     }
 
     async fn put(&self, entry: QueuedEntry) -> Result<(), JournalStopped> {

@@ -2,38 +2,35 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use krx_store::journal::RulesOf;
-use krx_store::{DataDir, DataDirLock, DateRules, Event, Market, Moment, Progress, StoreError, Tail, Writer};
+use krx_store::{DataDir, DataDirLock, Event, Market, Moment};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
 
-use crate::config::{Config, FeedConfig};
+use crate::config::Config;
 use crate::disk_watch::DiskWatch;
 use crate::exit::Failure;
-use crate::exporting;
-use crate::feed::{Feed, FeedEnd, FeedStatus};
-use crate::journaling::Journaling;
+use crate::feed::FeedEnd;
+use crate::housekeeping::Housekeeping;
 use crate::key::ApiKey;
-use crate::marks::mark_due;
-use crate::queue::{Queue, queue};
+use crate::notify;
+use crate::pipeline::{Pipeline, Threads};
 use crate::rates::{self, Rates};
+use crate::reload::{self, Reload};
 use crate::signals::Request;
-use crate::status::{self, Expected, MarketView, Server, View};
+use crate::status::{self, Server, View};
+use crate::summary::Summary;
+use crate::vitals::Vigil;
 
-/// One market's pipeline.
-struct Pipeline {
-    view: MarketView,
-    queue: Queue,
-    tail: Arc<Tail>,
-    journal: JoinHandle<Result<(), StoreError>>,
-    export: JoinHandle<Result<(), Failure>>,
-    last_mark: Moment,
-}
+/// How often the service manager is told what is going on, in words.
+const TELL_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How much more time the service manager is asked for while the end is being exported, each second in which something
+/// was done.
+const MORE_TIME: Duration = Duration::from_secs(60);
 
 /// Records until asked to stop, or until the close with `until_close`.
 ///
@@ -43,7 +40,8 @@ pub async fn run(
     config: Config,
     key: ApiKey,
     until_close: bool,
-    mut requests: mpsc::UnboundedReceiver<Request>,
+    source: reload::Source,
+    requests: mpsc::UnboundedReceiver<Request>,
 ) -> Result<(), Failure> {
     let started = Moment::now();
     let data = DataDir::new(&config.data_dir);
@@ -54,54 +52,66 @@ pub async fn run(
     };
     info!(version = env!("CARGO_PKG_VERSION"), data_dir = %config.data_dir.display(), markets = config.feeds.len(), "recording");
 
-    let mut disk = DiskWatch::new(config.data_dir.clone(), config.warn_free_bytes);
+    let reload = Reload::new(source, &config);
     let (stop, stopping) = watch::channel(false);
     let accepted = Arc::new(AtomicBool::new(false));
     let mut pipelines = Vec::new();
     let mut feeds = JoinSet::new();
     for feed in &config.feeds {
-        let pipeline = Pipeline::start(&config, &data, feed, &stopping, started)?;
+        let pipeline = Pipeline::start(&config, &data, feed, reload.rules(), &stopping, started)?;
         let start = Event::Start {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         // A queue that is closed already tells of it when the journal's thread is joined.
         let _ = pipeline.queue.event(start).await;
-        let feed = pipeline.feed(&config, feed, &key, until_close, &accepted);
+        let feed = pipeline.feed(&config, feed, &key, reload.schedule(), until_close, &accepted);
         let (market, stopping) = (feed.config.market.clone(), stopping.clone());
         feeds.spawn(async move { (market, feed.run(stopping).await) });
         pipelines.push(pipeline);
     }
+    let views: Vec<_> = pipelines.iter().map(|pipeline| pipeline.view.clone()).collect();
+    let disk = DiskWatch::new(config.data_dir.clone(), config.warn_free_bytes);
+    let vigil = watch::Sender::new(Vigil::begin());
     let server = match listener {
         Some(listener) => Some(Server::start(
             listener,
-            view_of(&config, started, &disk, &pipelines),
+            View::new(
+                started,
+                reload.schedule(),
+                disk.status(),
+                config.warn_free_bytes,
+                vigil.subscribe(),
+                views.clone(),
+            ),
         )?),
         None => None,
     };
+    notify::ready();
 
-    let statuses: Vec<_> = pipelines
-        .iter()
-        .map(|pipeline| Arc::clone(&pipeline.view.status))
-        .collect();
-    let end = wait_for_the_end(
-        &config,
-        &mut pipelines,
-        &mut feeds,
-        &mut requests,
-        &stop,
-        &mut disk,
-    )
-    .await;
-    let drained = drain(pipelines).await;
+    let mut recording = Recording {
+        interval_us: i64::try_from(config.export.rotate_interval.as_micros()).unwrap_or(i64::MAX),
+        summary: Summary::new(&views, disk.status(), reload.schedule()),
+        pipelines,
+        feeds,
+        requests,
+        reload,
+        disk,
+        housekeeping: Housekeeping::new(&data, config.retention, Instant::now()),
+        stop,
+        vigil,
+    };
+    let end = recording.until_all_feeds_have_ended().await;
+    notify::stopping();
+    let drained = drain(recording.pipelines, recording.housekeeping, &recording.vigil).await;
     if let Some(server) = server {
         server.stop();
     }
     // A disk that fails is the cause, and a feed that then ends for want of a journal its consequence.
     drained?;
     end?;
-    // A weekday on which nothing is traded has sessions without data: that is no failure, and nor is a clean stop.
-    let asked_to_stop = *stop.borrow();
-    if until_close && !asked_to_stop && statuses.iter().all(|status| status.sessions.load(Relaxed) == 0) {
+    // A date on which nothing is traded has sessions without data: that is no failure, and nor is a clean stop.
+    let asked_to_stop = *recording.stop.borrow();
+    if until_close && !asked_to_stop && views.iter().all(|view| view.status.sessions.load(Relaxed) == 0) {
         let words = "no session could be opened until the close of the day; see the log for why";
         return Err(Failure::Unavailable(words.to_owned()));
     }
@@ -109,205 +119,134 @@ pub async fn run(
     Ok(())
 }
 
-/// Serves requests and the clock until all feeds have ended.
-async fn wait_for_the_end(
-    config: &Config,
-    pipelines: &mut [Pipeline],
-    feeds: &mut JoinSet<(Market, FeedEnd)>,
-    requests: &mut mpsc::UnboundedReceiver<Request>,
-    stop: &watch::Sender<bool>,
-    disk: &mut DiskWatch,
-) -> Result<(), Failure> {
-    let interval_us = i64::try_from(config.export.rotate_interval.as_micros()).unwrap_or(i64::MAX);
-    let mut rates: Vec<_> = pipelines.iter().map(|pipeline| pipeline.rates()).collect();
-    let (mut second, mut minute) = (interval(Duration::from_secs(1)), interval(rates::INTERVAL));
-    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    minute.reset();
-    let mut result = Ok(());
-    loop {
-        tokio::select! {
-            ended = feeds.join_next() => match ended {
-                None => return result,
-                Some(Ok((_, FeedEnd::Stopped | FeedEnd::Closed))) => {}
-                Some(Ok((market, FeedEnd::Refused(words)))) => {
-                    result = Err(Failure::KeyRefused { market: market.to_string(), words });
-                    stop.send_replace(true);
-                }
-                Some(Ok((market, FeedEnd::JournalStopped))) => {
-                    error!(market = %market, "the journal has stopped; so does the recorder");
-                    stop.send_replace(true);
-                }
-                Some(Err(error)) => {
-                    result = Err(Failure::Bug(format!("a feed panicked: {error}")));
-                    stop.send_replace(true);
-                }
-            },
-            Some(request) = requests.recv() => match request {
-                Request::Stop => {
-                    info!("stopping: what was received is synced, exported and sealed first");
-                    stop.send_replace(true);
-                }
-                Request::SealNow => {
-                    for pipeline in &*pipelines {
-                        pipeline.queue.event_when_there_is_room(Event::SealNow);
+/// A recorder at work.
+struct Recording {
+    pipelines: Vec<Pipeline>,
+    feeds: JoinSet<(Market, FeedEnd)>,
+    requests: mpsc::UnboundedReceiver<Request>,
+    reload: Reload,
+    disk: DiskWatch,
+    housekeeping: Housekeeping,
+    stop: watch::Sender<bool>,
+    summary: Summary,
+    interval_us: i64,
+    vigil: watch::Sender<Vigil>,
+}
+
+impl Recording {
+    /// Serves requests and the clock until all feeds have ended.
+    async fn until_all_feeds_have_ended(&mut self) -> Result<(), Failure> {
+        let mut rates: Vec<_> = self.pipelines.iter().map(Pipeline::rates).collect();
+        let [mut second, mut tell, mut minute] = [Duration::from_secs(1), TELL_INTERVAL, rates::INTERVAL]
+            .map(|period| {
+                let mut interval = interval(period);
+                interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                interval
+            });
+        minute.reset();
+        let mut result = Ok(());
+        loop {
+            tokio::select! {
+                ended = self.feeds.join_next() => match ended {
+                    None => return result,
+                    Some(Ok((_, FeedEnd::Stopped | FeedEnd::Closed))) => {}
+                    Some(Ok((market, FeedEnd::Refused(words)))) => {
+                        result = Err(Failure::KeyRefused { market: market.to_string(), words });
+                        self.stop.send_replace(true);
                     }
-                }
-            },
-            _ = second.tick() => {
-                disk.look();
-                for pipeline in &mut *pipelines {
-                    pipeline.second(interval_us);
-                }
+                    Some(Ok((market, FeedEnd::JournalStopped))) => {
+                        error!(market = %market, "the journal has stopped; so does the recorder");
+                        self.stop.send_replace(true);
+                    }
+                    Some(Err(error)) => {
+                        result = Err(Failure::Bug(format!("a feed panicked: {error}")));
+                        self.stop.send_replace(true);
+                    }
+                },
+                Some(request) = self.requests.recv() => self.serve(request),
+                _ = second.tick() => self.second(),
+                _ = tell.tick() => if notify::is_heard() {
+                    notify::status(&self.summary.line(Moment::now()));
+                },
+                _ = minute.tick() => rates.iter_mut().for_each(Rates::log),
             }
-            _ = minute.tick() => rates.iter_mut().for_each(Rates::log),
         }
+    }
+
+    fn serve(&mut self, request: Request) {
+        match request {
+            Request::Stop => {
+                info!("stopping: what was received is synced, exported and sealed first");
+                self.stop.send_replace(true);
+            }
+            Request::SealNow => self.journal(&Event::SealNow),
+            Request::Reload => {
+                notify::reloading();
+                if let Some(hours) = self.reload.again() {
+                    self.journal(&hours);
+                }
+                notify::ready();
+            }
+        }
+    }
+
+    fn journal(&self, event: &Event) {
+        for pipeline in &self.pipelines {
+            pipeline.queue.event_when_there_is_room(event.clone());
+        }
+    }
+
+    fn second(&mut self) {
+        self.disk.look();
+        self.housekeeping.look(Instant::now());
+        let mut stuck = None;
+        for pipeline in &mut self.pipelines {
+            pipeline.second(self.interval_us);
+            stuck = stuck.or(pipeline.stuck());
+        }
+        if stuck.is_none() {
+            notify::alive();
+        }
+        if let Some(stuck) = stuck.as_ref().filter(|_| self.vigil.borrow().stuck.is_none()) {
+            error!("{stuck}: that is a bug; the service manager is no longer told that all is well");
+        }
+        self.vigil.send_replace(Vigil::now(stuck));
     }
 }
 
 /// Ends each market's journal, and waits until all of it is sealed.
-async fn drain(pipelines: Vec<Pipeline>) -> Result<(), Failure> {
-    let mut threads = Vec::new();
-    for pipeline in pipelines {
-        let _ = pipeline.queue.event(Event::Stop).await;
-        threads.push((pipeline.view.market, pipeline.journal, pipeline.export));
-    }
-    let mut result = Ok(());
-    for (market, journal, export) in threads {
-        let joined = tokio::task::spawn_blocking(move || (journal.join(), export.join())).await;
-        let (journal, export) = joined.map_err(|error| Failure::Bug(format!("joining threads: {error}")))?;
-        let journal = journal.map_or_else(
-            |_| Err(Failure::Bug(format!("the journal thread of {market} panicked"))),
-            |ended| ended.map_err(Failure::from),
-        );
-        let export =
-            export.unwrap_or_else(|_| Err(Failure::Bug(format!("the export thread of {market} panicked"))));
-        for failure in [journal.err(), export.err()].into_iter().flatten() {
-            error!(market = %market, error = %failure, "the end was not a good one; what is in the journal is exported by the next start");
-            result = result.and(Err(failure));
+async fn drain(
+    pipelines: Vec<Pipeline>,
+    housekeeping: Housekeeping,
+    vigil: &watch::Sender<Vigil>,
+) -> Result<(), Failure> {
+    let endings: Vec<_> = pipelines.iter().map(Pipeline::watch_ending).collect();
+    let mut joined = tokio::task::spawn_blocking({
+        let mut threads = Vec::new();
+        for pipeline in pipelines {
+            let _ = pipeline.queue.event(Event::Stop).await;
+            threads.push(pipeline.into_threads());
+        }
+        move || {
+            housekeeping.end();
+            threads.into_iter().map(Threads::join).fold(Ok(()), Result::and)
+        }
+    });
+    let (mut second, mut done) = (interval(Duration::from_secs(1)), None);
+    loop {
+        tokio::select! {
+            joined = &mut joined => {
+                return joined.map_err(|error| Failure::Bug(format!("joining threads: {error}")))?;
+            }
+            _ = second.tick() => {
+                vigil.send_replace(Vigil::now(None));
+                let now = endings.iter().fold(0_u64, |sum, ending| sum.wrapping_add(ending.done()));
+                // Whoever gets on gets the time that it takes.
+                if done.replace(now) != Some(now) {
+                    notify::needs(MORE_TIME);
+                    notify::alive();
+                }
+            }
         }
     }
-    result
-}
-
-impl Pipeline {
-    fn start(
-        config: &Config,
-        data: &DataDir,
-        feed: &FeedConfig,
-        stopping: &watch::Receiver<bool>,
-        started: Moment,
-    ) -> Result<Self, Failure> {
-        let market = feed.market.clone();
-        let progress = Arc::new(Progress::since(started));
-        let writer =
-            Writer::open(data, &market, config.journal, Arc::clone(&progress))?.with_rules(rules_of(config));
-        let tail = writer.tail();
-        let (queue, entries) = queue();
-        let journaling = Journaling {
-            market: market.clone(),
-            writer,
-            entries,
-            stopping: stopping.clone(),
-        };
-        let journal = thread(format!("journal-{market}"), move || journaling.run())?;
-        let export = thread(format!("export-{market}"), {
-            let (data, market, progress, config) =
-                (data.clone(), market.clone(), Arc::clone(&progress), config.export);
-            let tail = Arc::clone(&tail);
-            move || exporting::run(&data, &market, config, &tail, &progress)
-        })?;
-        let view = MarketView {
-            market,
-            host: feed.url.host().unwrap_or_default().to_owned(),
-            progress,
-            status: Arc::new(FeedStatus::default()),
-            queue: queue.gauge(),
-        };
-        Ok(Self {
-            view,
-            queue,
-            tail,
-            journal,
-            export,
-            last_mark: Moment(0),
-        })
-    }
-
-    fn feed(
-        &self,
-        config: &Config,
-        feed: &FeedConfig,
-        key: &ApiKey,
-        until_close: bool,
-        accepted: &Arc<AtomicBool>,
-    ) -> Feed {
-        Feed {
-            config: feed.clone(),
-            connection: config.connection,
-            schedule: config.schedule,
-            until_close,
-            init: key.init_request(&config.member_name),
-            queue: self.queue.clone(),
-            status: Arc::clone(&self.view.status),
-            accepted: Arc::clone(accepted),
-        }
-    }
-
-    fn rates(&self) -> Rates {
-        Rates::new(
-            self.view.market.clone(),
-            Arc::clone(&self.view.progress),
-            Arc::clone(&self.view.status),
-        )
-    }
-
-    /// What is looked after once a second.
-    fn second(&mut self, interval_us: i64) {
-        self.queue.beat();
-        // Whoever writes next finds that a sync has failed; when nothing is received, that is this mark.
-        if self.tail.failure().is_some() {
-            self.queue.event_when_there_is_room(Event::TimeMark);
-        }
-        let last_frame = Moment(self.view.status.last_frame_us.load(Relaxed));
-        let now = Moment::now();
-        if mark_due(last_frame, self.last_mark, now, interval_us) {
-            self.last_mark = now;
-            self.queue.event_when_there_is_room(Event::TimeMark);
-        }
-    }
-}
-
-/// What the status shows.
-fn view_of(config: &Config, started: Moment, disk: &DiskWatch, pipelines: &[Pipeline]) -> View {
-    let schedule = config.schedule;
-    let markets = pipelines.iter().map(|pipeline| pipeline.view.clone());
-    View::new(
-        started,
-        Box::new(move |now| Expected::of(schedule, now)),
-        disk.status(),
-        config.warn_free_bytes,
-        markets.collect(),
-    )
-}
-
-/// What is journaled of each date.
-fn rules_of(config: &Config) -> RulesOf {
-    let (schedule, export) = (config.schedule, config.export);
-    Box::new(move |date| DateRules {
-        expected: schedule.expected_on(date),
-        rotate_us: i64::try_from(export.rotate_interval.as_micros()).unwrap_or(i64::MAX),
-        rows_max: export.rows_max,
-    })
-}
-
-fn thread<T: Send + 'static>(
-    name: String,
-    run: impl FnOnce() -> T + Send + 'static,
-) -> Result<JoinHandle<T>, Failure> {
-    let doing = format!("starting the thread {name}");
-    std::thread::Builder::new()
-        .name(name)
-        .spawn(run)
-        .map_err(|source| Failure::System { doing, source })
 }

@@ -1,12 +1,10 @@
 //! Signals: what an operator, systemd or cron asks for.
 
+use crate::exit::Failure;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::emulate_default_handler;
 use tokio::sync::mpsc;
-use tracing::info;
-
-use crate::exit::Failure;
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +13,8 @@ pub enum Request {
     Stop,
     /// SIGUSR1: seal the current segments now.
     SealNow,
+    /// SIGHUP: read schedule, calendar and log filter again.
+    Reload,
 }
 
 /// Listens on a thread of its own. A second request to stop ends the process at once: the journal is safe.
@@ -34,15 +34,11 @@ pub fn listen() -> Result<(mpsc::UnboundedReceiver<Request>, Handle), Failure> {
         .spawn(move || {
             let mut stopping = false;
             for signal in signals.forever() {
-                if signal == SIGHUP {
-                    // A terminal that goes away, or a supervisor that means "reload", must not end a recording.
-                    info!("SIGHUP: nothing is reloaded, the configuration is read at start only");
-                    continue;
-                }
-                let request = if signal == SIGUSR1 {
-                    Request::SealNow
-                } else {
-                    Request::Stop
+                let request = match signal {
+                    SIGUSR1 => Request::SealNow,
+                    // Also when a terminal goes away: that must not end a recording.
+                    SIGHUP => Request::Reload,
+                    _ => Request::Stop,
                 };
                 if request == Request::Stop && stopping {
                     let _ = emulate_default_handler(signal);

@@ -71,6 +71,7 @@ pub struct FeedStatus {
     pub last_frame_us: AtomicI64,
     /// Sessions opened since the start.
     pub sessions: AtomicU32,
+    beats: AtomicU64,
     problem: Mutex<Option<Problem>>,
 }
 
@@ -93,6 +94,16 @@ impl FeedStatus {
         self.last_frame_us.store(at.0, Relaxed);
         self.frames.fetch_add(1, Relaxed);
         self.bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// How often the feed has shown that it is alive: every 30 s at least, as long as nothing holds it up.
+    #[must_use]
+    pub fn beats(&self) -> u64 {
+        self.beats.load(Relaxed)
+    }
+
+    pub(crate) fn beat(&self) {
+        self.beats.fetch_add(1, Relaxed);
     }
 
     /// What ended the last session or attempt that did not end as it should; stays when all is well again.

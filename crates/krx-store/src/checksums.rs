@@ -301,7 +301,7 @@ pub fn sealed_files(data: &DataDir, market: &Market, date: NaiveDate) -> Result<
 }
 
 /// The names in a directory that can be one of ours: those that are UTF-8. A directory that does not exist has none.
-fn list_names(dir: &Path) -> Result<Vec<String>, StoreError> {
+pub(crate) fn list_names(dir: &Path) -> Result<Vec<String>, StoreError> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),

@@ -23,6 +23,7 @@ pub mod lock;
 pub mod moment;
 pub mod progress;
 pub mod rebuild;
+pub mod retention;
 mod sabotage;
 pub mod verify;
 
@@ -35,3 +36,4 @@ pub use layout::{DataDir, Market};
 pub use lock::DataDirLock;
 pub use moment::Moment;
 pub use progress::{Progress, Tally};
+pub use retention::Retention;

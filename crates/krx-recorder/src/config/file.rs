@@ -23,8 +23,12 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) rotate: Rotate,
     #[serde(default)]
+    pub(super) retention: Retention,
+    #[serde(default)]
     pub(super) disk: Disk,
     pub(super) status: Option<Status>,
+    #[serde(default)]
+    pub(super) log: Log,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -50,6 +54,7 @@ pub(super) struct ScheduleTable {
     pub(super) mode: String,
     pub(super) open: String,
     pub(super) close: String,
+    pub(super) calendar_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,6 +83,14 @@ pub(super) struct Rotate {
     pub(super) rows_max: u64,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Retention {
+    pub(super) trades_days: Option<u32>,
+    pub(super) quarantine_days: Option<u32>,
+    pub(super) coverage_days: Option<u32>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Disk {
@@ -90,12 +103,29 @@ pub(super) struct Status {
     pub(super) listen: String,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub(super) target: String,
+    pub(super) filter: Option<String>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            target: "auto".into(),
+            filter: None,
+        }
+    }
+}
+
 impl Default for ScheduleTable {
     fn default() -> Self {
         Self {
             mode: "calendar".into(),
             open: "08:20".into(),
             close: "20:10".into(),
+            calendar_file: None,
         }
     }
 }
@@ -153,8 +183,10 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "connection",
             "journal",
             "rotate",
+            "retention",
             "disk",
             "status",
+            "log",
         ],
     ),
     (
@@ -162,7 +194,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
         &["base_url", "member_name", "api_key_file", "allow_plaintext"],
     ),
     ("feed", &["market", "path"]),
-    ("schedule", &["mode", "open", "close"]),
+    ("schedule", &["mode", "open", "close", "calendar_file"]),
     (
         "connection",
         &[
@@ -176,8 +208,10 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ),
     ("journal", &["sync_interval", "segment_bytes", "keep_days"]),
     ("rotate", &["interval", "rows_max"]),
+    ("retention", &["trades_days", "quarantine_days", "coverage_days"]),
     ("disk", &["warn_free_bytes"]),
     ("status", &["listen"]),
+    ("log", &["target", "filter"]),
 ];
 
 pub(super) fn parse(text: &str) -> Result<File, ConfigError> {
@@ -186,12 +220,15 @@ pub(super) fn parse(text: &str) -> Result<File, ConfigError> {
         message: error.to_string().trim_end().to_owned(),
     };
     let table: toml::Table = text.parse().map_err(syntax)?;
-    refuse_unknown_keys(&table)?;
+    refuse_unknown_keys(KEYS, &table)?;
     toml::from_str(text).map_err(syntax)
 }
 
-fn refuse_unknown_keys(file: &toml::Table) -> Result<(), ConfigError> {
-    refuse_unknown_keys_of("", file)?;
+/// The keys that each table of a file may have; the file itself is the table without a name.
+type Keys<'a> = &'a [(&'a str, &'a [&'a str])];
+
+pub(super) fn refuse_unknown_keys(keys: Keys<'_>, file: &toml::Table) -> Result<(), ConfigError> {
+    refuse_unknown_keys_of(keys, "", file)?;
     for (name, value) in file {
         let tables: Vec<_> = match value {
             toml::Value::Table(table) => vec![table],
@@ -199,14 +236,14 @@ fn refuse_unknown_keys(file: &toml::Table) -> Result<(), ConfigError> {
             _ => Vec::new(),
         };
         for table in tables {
-            refuse_unknown_keys_of(name, table)?;
+            refuse_unknown_keys_of(keys, name, table)?;
         }
     }
     Ok(())
 }
 
-fn refuse_unknown_keys_of(name: &str, table: &toml::Table) -> Result<(), ConfigError> {
-    let known = KEYS
+fn refuse_unknown_keys_of(all: Keys<'_>, name: &str, table: &toml::Table) -> Result<(), ConfigError> {
+    let known = all
         .iter()
         .find(|(table, _)| *table == name)
         .map_or(&[][..], |(_, keys)| keys);
@@ -221,7 +258,7 @@ fn refuse_unknown_keys_of(name: &str, table: &toml::Table) -> Result<(), ConfigE
         }
     };
     // A key may also stand in the wrong table: its nearest neighbour is looked for in all of them.
-    let neighbours = KEYS
+    let neighbours = all
         .iter()
         .flat_map(|(table, keys)| keys.iter().map(move |key| (*table, *key)));
     let distance = |(table, key): &(&str, &str)| {

@@ -2,18 +2,22 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::NaiveTime;
-use krx_store::{ExportConfig, JournalConfig, Market};
+use krx_calendar::Calendar;
+use krx_store::{ExportConfig, JournalConfig, Market, Retention};
 use thiserror::Error;
 use tokio_tungstenite::tungstenite::http::Uri;
 
-use crate::schedule::Schedule;
+use crate::logging::{self, LogConfig, Target};
+use crate::schedule::{Daily, Schedule};
 
+pub(crate) mod calendar_file;
 mod file;
 
-use file::{Connection, Feed, File, Journal, Rotate, ScheduleTable, parse};
+use file::{Connection, Feed, File, Journal, Log, Rotate, ScheduleTable, parse};
 
 /// What is wrong with the configuration, where, and what to write instead.
 #[derive(Debug, Error)]
@@ -33,6 +37,14 @@ pub enum ConfigError {
         path: PathBuf,
         /// Where and what.
         message: String,
+    },
+    /// The calendar file.
+    #[error("the calendar file {path}: {problem}")]
+    CalendarFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
     },
     /// A key that does not exist.
     #[error("unknown key `{key}`; {hint}")]
@@ -62,7 +74,7 @@ impl ConfigError {
 }
 
 /// A configuration that was checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Where everything is recorded.
     pub data_dir: PathBuf,
@@ -74,16 +86,24 @@ pub struct Config {
     pub feeds: Vec<FeedConfig>,
     /// When to be connected.
     pub schedule: Schedule,
+    /// Where days are written that the operator knows better than the built-in calendar.
+    pub calendar_file: Option<PathBuf>,
+    /// The built-in calendar below that file.
+    pub calendar: Arc<Calendar>,
     /// How to be connected.
     pub connection: ConnectionConfig,
     /// How to journal.
     pub journal: JournalConfig,
     /// How to export.
     pub export: ExportConfig,
+    /// For how long to keep what is recorded.
+    pub retention: Retention,
     /// Free space below which to warn, bytes.
     pub warn_free_bytes: u64,
     /// Where to answer for the status, if anywhere.
     pub status_listen: Option<SocketAddr>,
+    /// How to log.
+    pub log: LogConfig,
 }
 
 /// One market's feed.
@@ -131,8 +151,23 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], for the first thing that is wrong.
     pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
-        check(read(path)?, overrides)
+        let file = read(path)?;
+        let calendar = read_calendar(file.schedule.calendar_file.as_deref())?;
+        check(file, overrides, calendar)
     }
+}
+
+/// The calendar alone, as a configuration has it that need not have anything else.
+///
+/// # Errors
+/// [`ConfigError`], for the first thing that is wrong.
+pub fn load_calendar(path: Option<&Path>) -> Result<Calendar, ConfigError> {
+    read_calendar(read(path)?.schedule.calendar_file.as_deref())
+}
+
+fn read_calendar(path: Option<&Path>) -> Result<Calendar, ConfigError> {
+    let overrides = path.map(calendar_file::read).transpose()?;
+    Ok(Calendar::with_overrides(overrides.unwrap_or_default()))
 }
 
 /// What a command needs that works on recorded data: no server, no key.
@@ -200,9 +235,10 @@ fn read(path: Option<&Path>) -> Result<File, ConfigError> {
     })
 }
 
-fn check(file: File, overrides: &Overrides) -> Result<Config, ConfigError> {
+fn check(file: File, overrides: &Overrides, calendar: Calendar) -> Result<Config, ConfigError> {
     let base_url = overrides.base_url.clone().or(file.koscom.base_url);
     let base_url = required("koscom.base_url", "--base-url", base_url)?;
+    let calendar = Arc::new(calendar);
     let feeds = if file.feed.is_empty() {
         default_feeds()
     } else {
@@ -224,16 +260,20 @@ fn check(file: File, overrides: &Overrides) -> Result<Config, ConfigError> {
         schedule: if overrides.always {
             Schedule::Always
         } else {
-            check_schedule(&file.schedule)?
+            check_schedule(&file.schedule, &calendar)?
         },
+        calendar_file: file.schedule.calendar_file,
+        calendar,
         connection: check_connection(&file.connection)?,
         journal: check_journal(&file.journal)?,
         export: check_rotate(&file.rotate, &file.journal)?,
+        retention: check_retention(&file.retention)?,
         warn_free_bytes: file.disk.warn_free_bytes,
         status_listen: file
             .status
             .map(|status| check_listen("status.listen", &status.listen))
             .transpose()?,
+        log: check_log(file.log)?,
     })
 }
 
@@ -314,7 +354,7 @@ fn check_feeds(
     Ok(checked)
 }
 
-fn check_schedule(table: &ScheduleTable) -> Result<Schedule, ConfigError> {
+fn check_schedule(table: &ScheduleTable, calendar: &Arc<Calendar>) -> Result<Schedule, ConfigError> {
     let time = |key: &str, text: &str| {
         NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| {
             ConfigError::invalid(key, format!("{text:?} is no time of day such as \"08:20\" (KST)"))
@@ -326,7 +366,11 @@ fn check_schedule(table: &ScheduleTable) -> Result<Schedule, ConfigError> {
     );
     match table.mode.as_str() {
         "always" => Ok(Schedule::Always),
-        "calendar" if open < close => Ok(Schedule::Daily { open, close }),
+        "calendar" if open < close => Ok(Schedule::Calendar(Daily {
+            open,
+            close,
+            calendar: Arc::clone(calendar),
+        })),
         "calendar" => Err(ConfigError::invalid(
             "schedule.close",
             "must be later than schedule.open",
@@ -444,6 +488,45 @@ fn check_rotate(table: &Rotate, journal: &Journal) -> Result<ExportConfig, Confi
         keep_days,
         // The journal's next segment: as long as it can be made, recording goes on.
         reserve_bytes: journal.segment_bytes,
+    })
+}
+
+fn check_retention(table: &file::Retention) -> Result<Retention, ConfigError> {
+    let days = |key: &str, days: Option<u32>| match days {
+        Some(days) if !(1..=KEEP_DAYS_MAX).contains(&days) => {
+            let problem =
+                format!("{days} must lie between 1 and {KEEP_DAYS_MAX}; leave it out to keep all for ever");
+            Err(ConfigError::invalid(key, problem))
+        }
+        days => Ok(days),
+    };
+    Ok(Retention {
+        trades_days: days("retention.trades_days", table.trades_days)?,
+        quarantine_days: days("retention.quarantine_days", table.quarantine_days)?,
+        coverage_days: days("retention.coverage_days", table.coverage_days)?,
+    })
+}
+
+fn check_log(table: Log) -> Result<LogConfig, ConfigError> {
+    if let Some(filter) = &table.filter {
+        logging::check_filter(filter).map_err(|error| {
+            let problem =
+                format!("{filter:?} is no filter such as \"info\" or \"krx_store=debug,info\": {error}");
+            ConfigError::invalid("log.filter", problem)
+        })?;
+    }
+    let target = match table.target.as_str() {
+        "auto" => Target::Auto,
+        "stderr" => Target::Stderr,
+        "journald" => Target::Journald,
+        other => {
+            let problem = format!("{other:?} must be \"auto\", \"stderr\" or \"journald\"");
+            return Err(ConfigError::invalid("log.target", problem));
+        }
+    };
+    Ok(LogConfig {
+        target,
+        filter: table.filter,
     })
 }
 

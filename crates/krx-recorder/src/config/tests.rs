@@ -20,6 +20,7 @@ path = "/ws_kdq"
 mode = "calendar"
 open = "08:20"
 close = "20:10"
+calendar_file = "/etc/krx-recorder/calendar.toml"
 [connection]
 connect_timeout = "10s"
 heartbeat_interval = "10s"
@@ -38,10 +39,19 @@ rows_max = 1000000
 warn_free_bytes = 5000000000
 [status]
 listen = "127.0.0.1:9464"
+
+[retention]
+trades_days = 3650
+quarantine_days = 400
+coverage_days = 3650
+
+[log]
+target = "auto"
+filter = "info"
 "#;
 
 fn load(text: &str) -> Result<Config, ConfigError> {
-    check(parse(text)?, &Overrides::default())
+    check(parse(text)?, &Overrides::default(), Calendar::default())
 }
 
 fn problem(from: &str, to: &str) -> String {
@@ -199,4 +209,30 @@ fn the_command_line_stands_above_the_file() {
         (PathBuf::from("/elsewhere"), Schedule::Always)
     );
     assert_eq!(config.feeds.len(), 2);
+}
+
+#[test]
+fn the_calendar_file_is_read_with_the_configuration_and_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, calendar) = (
+        folder.path().join("recorder.toml"),
+        folder.path().join("calendar.toml"),
+    );
+    let table = format!("[schedule]\ncalendar_file = \"{}\"", calendar.display());
+    std::fs::write(&config, &table).unwrap();
+    let christmas = "2026-12-25".parse().unwrap();
+
+    let missing = load_calendar(Some(&config)).unwrap_err().to_string();
+    assert!(missing.contains("calendar.toml: it cannot be read"), "{missing}");
+
+    std::fs::write(&calendar, "[[day]]\ndate = \"2026-12-25\"\ntrading = true\n").unwrap();
+    // A calendar needs neither server nor key, and no file at all.
+    assert!(load_calendar(Some(&config)).unwrap().is_trading(christmas));
+    assert!(!load_calendar(None).unwrap().is_trading(christmas));
+
+    let whole = WHOLE.replace("/etc/krx-recorder/calendar.toml", calendar.to_str().unwrap());
+    std::fs::write(&config, whole).unwrap();
+    let loaded = Config::load(Some(&config), &Overrides::default()).unwrap();
+    assert!(loaded.calendar.is_trading(christmas));
+    assert_eq!(loaded.calendar_file, Some(calendar));
 }

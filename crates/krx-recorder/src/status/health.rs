@@ -2,18 +2,23 @@
 
 use super::snapshot::Snapshot;
 
-/// Whether the recorder is at work.
+/// Whether the recorder does what it is there for, whatever servers and disks do to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// It is.
+    /// It does.
     Good,
+    /// A part does not; which, in words.
+    Bad(String),
 }
 
 impl Health {
-    /// By what is shown of it. As yet, whoever answers is at work.
+    /// By what is shown of it.
     #[must_use]
-    pub fn of(_snapshot: &Snapshot) -> Self {
-        Self::Good
+    pub fn of(snapshot: &Snapshot) -> Self {
+        match &snapshot.complaint {
+            None => Self::Good,
+            Some(complaint) => Self::Bad(complaint.clone()),
+        }
     }
 
     /// As an answer to `/healthz`: a status code, and a line.
@@ -21,6 +26,7 @@ impl Health {
     pub fn answer(&self) -> (u16, String) {
         match self {
             Self::Good => (200, "ok\n".to_owned()),
+            Self::Bad(complaint) => (503, format!("{complaint}\n")),
         }
     }
 }

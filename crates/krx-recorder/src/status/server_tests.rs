@@ -6,17 +6,21 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use krx_store::{Moment, Progress};
+use tokio::sync::watch;
 
 use super::*;
 use crate::disk_watch::DiskStatus;
 use crate::queue::queue;
+use crate::schedule::Schedule;
 use crate::standing::{FeedState, FeedStatus};
-use crate::status::{Expected, MarketView, Snapshot};
+use crate::status::{MarketView, Snapshot};
+use crate::vitals::Vigil;
 
 struct Port {
     address: SocketAddr,
     server: Option<Server>,
     market: MarketView,
+    vigil: watch::Sender<Vigil>,
 }
 
 impl Drop for Port {
@@ -33,15 +37,23 @@ fn port() -> Port {
         status: Arc::new(FeedStatus::default()),
         queue: queue().0.gauge(),
     };
-    let expected = Box::new(|now: Moment| Expected::Open(Some(Moment(now.0 + 1))));
+    let vigil = watch::Sender::new(Vigil::begin());
     let disk = Arc::new(DiskStatus::default());
     disk.free_bytes.store(7, Relaxed);
-    let view = View::new(Moment::now(), expected, disk, 8, vec![market.clone()]);
+    let view = View::new(
+        Moment::now(),
+        watch::Sender::new(Schedule::Always).subscribe(),
+        disk,
+        8,
+        vigil.subscribe(),
+        vec![market.clone()],
+    );
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     Port {
         address: listener.local_addr().unwrap(),
         server: Some(Server::start(listener, view).unwrap()),
         market,
+        vigil,
     }
 }
 
@@ -93,7 +105,7 @@ fn each_form_says_the_same() {
     );
     assert_eq!((market.frames_journaled, snapshot.disk_free_bytes), (3, 7));
     assert_eq!(market.minutes.len(), 1440);
-    assert!(snapshot.schedule.session_expected && snapshot.schedule.closes_at.is_some());
+    assert!(snapshot.schedule.session_expected && snapshot.schedule.closes_at.is_none());
     assert_eq!(snapshot.now.0.0, snapshot.now_us);
 
     let metrics = port.get("/metrics");
@@ -233,4 +245,20 @@ fn a_head_without_end_is_refused() {
         "x".repeat(HEAD_BYTES_MAX)
     ));
     assert_eq!(status_of(&answer), 431, "{answer}");
+}
+
+#[test]
+fn whoever_is_not_looked_after_is_not_well() {
+    let port = port();
+    assert_eq!(status_of(&port.get("/healthz")), 200);
+    let long_ago = Instant::now() - Duration::from_secs(60);
+    port.vigil.send_modify(|vigil| vigil.at = long_ago);
+    let answer = port.get("/healthz");
+    assert_eq!(status_of(&answer), 503);
+    assert!(
+        body_of(&answer).starts_with("nobody has looked after the recorder for 6"),
+        "{answer}"
+    );
+    let status: Snapshot = serde_json::from_str(body_of(&port.get("/status.json"))).unwrap();
+    assert!(status.complaint.is_some());
 }

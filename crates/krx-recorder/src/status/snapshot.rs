@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub now_us: i64,
     /// The date of it in Korea.
     pub date: NaiveDate,
+    /// What is wrong with the recorder itself: a part that does not do what it is there for.
+    pub complaint: Option<String>,
     /// The hours.
     pub schedule: ScheduleSnapshot,
     /// Bytes free for the recorder; 0 before it has looked.
@@ -193,7 +195,7 @@ pub struct FileSnapshot {
 
 impl Snapshot {
     pub(super) fn take(view: &View, windows: &[Window], now: Moment) -> Self {
-        let expected = (view.expected_at)(now);
+        let expected = Expected::of(&view.schedule.borrow(), now);
         let markets = view.markets.iter().zip(windows);
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -202,6 +204,7 @@ impl Snapshot {
             now: Kst(now),
             now_us: now.0,
             date: now.date(),
+            complaint: view.vigil.borrow().complaint(std::time::Instant::now()),
             schedule: expected.into(),
             disk_free_bytes: view.disk.free_bytes.load(Relaxed),
             disk_low: view.disk.low.load(Relaxed),

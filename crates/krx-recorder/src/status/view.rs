@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use krx_store::{Market, Moment, Progress};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::rates::Window;
@@ -11,6 +12,7 @@ use crate::disk_watch::DiskStatus;
 use crate::queue::QueueGauge;
 use crate::schedule::{Hours, Schedule};
 use crate::standing::FeedStatus;
+use crate::vitals::Vigil;
 
 /// One market, as others may see it.
 #[derive(Clone, Debug)]
@@ -36,16 +38,13 @@ pub enum Expected {
     ClosedUntil(Moment),
 }
 
-/// Asks the schedule. A closure, so that whoever changes the schedule while the recorder runs changes this too.
-pub type ExpectedAt = Box<dyn Fn(Moment) -> Expected + Send + Sync>;
-
 impl Expected {
     /// What `schedule` says of `now`.
     #[must_use]
-    pub fn of(schedule: Schedule, now: Moment) -> Self {
+    pub fn of(schedule: &Schedule, now: Moment) -> Self {
         match schedule.at(now) {
             Hours::ClosedUntil(opening) => Self::ClosedUntil(opening),
-            Hours::Open if schedule == Schedule::Always => Self::Open(None),
+            Hours::Open if *schedule == Schedule::Always => Self::Open(None),
             Hours::Open => Self::Open(schedule.expected_on(now.date()).map(|(_, close)| close)),
         }
     }
@@ -56,11 +55,13 @@ pub struct View {
     /// When the process started.
     pub started: Moment,
     /// When a session is to be open.
-    pub expected_at: ExpectedAt,
+    pub schedule: watch::Receiver<Schedule>,
     /// What is known of the disk.
     pub disk: Arc<DiskStatus>,
     /// Below this the disk is low, bytes.
     pub warn_free_bytes: u64,
+    /// Whether all parts do what they are there for.
+    pub vigil: watch::Receiver<Vigil>,
     /// The markets.
     pub markets: Vec<MarketView>,
     /// What came in the last minute, a market each.
@@ -72,17 +73,19 @@ impl View {
     #[must_use]
     pub fn new(
         started: Moment,
-        expected_at: ExpectedAt,
+        schedule: watch::Receiver<Schedule>,
         disk: Arc<DiskStatus>,
         warn_free_bytes: u64,
+        vigil: watch::Receiver<Vigil>,
         markets: Vec<MarketView>,
     ) -> Self {
         let windows = markets.iter().map(|_| Window::default()).collect();
         Self {
             started,
-            expected_at,
+            schedule,
             disk,
             warn_free_bytes,
+            vigil,
             markets,
             windows: Mutex::new(windows),
         }

@@ -431,6 +431,9 @@ impl Ledger {
                     self.state.expected = hours;
                 }
             }
+            // Around midnight it may stand in the journal of the next date.
+            Event::Hours { date, expected } if *date == self.date => self.state.expected = *expected,
+            Event::Hours { .. } => {}
             Event::Start { .. } => {
                 self.state.running = true;
                 self.begin(at, None, Reason::Start, None);

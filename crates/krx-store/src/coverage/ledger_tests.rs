@@ -217,6 +217,32 @@ fn a_session_over_midnight_is_live_on_both_dates() {
 }
 
 #[test]
+fn i4_hours_that_change_during_the_date_count_for_what_is_not_closed_yet() {
+    let mut ledger = Ledger::new(date());
+    let hours_event = |date, expected| Event::Hours { date, expected };
+    ledger.event(at(500), 0, 0, &date_event(None, false));
+    ledger.event(at(500), 0, 0, &start());
+    // Of another date: the change came around midnight.
+    let tomorrow = date().succ_opt().unwrap();
+    ledger.event(at(600), 0, 0, &hours_event(tomorrow, hours(550, 9000)));
+    assert_eq!(rows(&ledger.until(at(700))).last().unwrap().2, "idle");
+    ledger.event(at(1000), 0, 0, &hours_event(date(), hours(800, 9000)));
+    ledger.event(at(1100), 1, 0, &connected());
+    ledger.event(at(2000), 1, 0, &hours_event(date(), None));
+    ledger.event(at(2000), 1, 0, &disconnected(GapReason::Shutdown));
+    assert_eq!(
+        rows(&ledger.until(at(3000))),
+        [
+            (0, 500, "idle", "not_running"),
+            (500, 800, "idle", "start"),
+            (800, 1100, "gap", "start"),
+            (1100, 2000, "live", "connected"),
+            (2000, 3000, "idle", "shutdown"),
+        ]
+    );
+}
+
+#[test]
 fn words_are_read_back() {
     for reason in Reason::OWN.into_iter().chain(GapReason::ALL.map(Reason::Lost)) {
         assert_eq!(Reason::parse(reason.as_str()), Some(reason));
@@ -233,6 +259,10 @@ fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         any::<bool>().prop_map(|continues| date_event(hours(1000, 9000), continues)),
         Just(start()),
+        any::<bool>().prop_map(|open| Event::Hours {
+            date: date(),
+            expected: hours(2000, 5000).filter(|_| open)
+        }),
         Just(connected()),
         Just(Event::Continued),
         Just(failed(GapReason::Refused, "x")),

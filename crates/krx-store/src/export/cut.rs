@@ -69,6 +69,7 @@ impl Limits {
             Event::SessionEnd => Some(SealReason::SessionEnd),
             Event::Stop => Some(SealReason::Stop),
             Event::TimeMark
+            | Event::Hours { .. }
             | Event::Connected { .. }
             | Event::Continued
             | Event::ConnectFailed { .. }

@@ -1,5 +1,6 @@
 //! What happened to a market's connection, as journaled between the frames.
 
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 /// A journaled event. Some of them end a segment of the datasets (see [`crate::export`]).
@@ -18,6 +19,13 @@ pub enum Event {
         rows_max: u64,
         /// Whether the recorder was at work on the date before.
         continues: bool,
+    },
+    /// The hours of a date are others than [`Event::Date`] said: the configuration was read again.
+    Hours {
+        /// The date.
+        date: NaiveDate,
+        /// When data is expected, as in [`Event::Date`].
+        expected: Option<(i64, i64)>,
     },
     /// The date is over, and the recorder goes on into the next.
     DateEnd,

@@ -116,6 +116,12 @@ impl Tail {
         self.lock().synced
     }
 
+    /// Whether something is written that is not known to be on disk.
+    pub fn is_unsynced(&self) -> bool {
+        let state = self.lock();
+        state.written != state.synced
+    }
+
     /// Whether the journal is closed: nothing will be added.
     pub fn is_closed(&self) -> bool {
         self.lock().closed

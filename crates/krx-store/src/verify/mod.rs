@@ -593,16 +593,20 @@ impl Looker<'_> {
                 .flat_map(|content| content.damage.iter().copied())
                 .collect();
             self.frames(&trades, contents, &damage, day);
-            for (path, sealed) in &trades {
-                self.partner(path, sealed, listed, contents, day);
+            // What retention has taken out of a dataset is missing nowhere.
+            if !is_expired(Dataset::Quarantine, listed, list) {
+                for (path, sealed) in &trades {
+                    self.partner(path, sealed, listed, contents, day);
+                }
             }
+            let trades_expired = is_expired(Dataset::Trades, listed, list);
             let segments = listed.segments.get(market);
             let to_come = segments.is_some_and(|segments| !segments.raw.is_empty());
             for (path, sealed) in of(Dataset::Quarantine) {
                 // Sealed before its trades file, and then cut off: the next start seals both.
                 let is_pending = to_come && sealed.name.first_frame > covered;
                 let trades = twin(sealed, Dataset::Trades).to_string();
-                if !is_pending && !listed.files.contains_key(&trades) {
+                if !is_pending && !trades_expired && !listed.files.contains_key(&trades) {
                     let detail = format!("{trades} does not exist, which covers the same frames");
                     day.find(path, self.date, Fault::new(Kind::Partner, detail));
                 }
@@ -742,6 +746,13 @@ impl Looker<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a dataset has neither a file of the date nor a line in its list, while a sealed date has at least its trades'
+/// lines: then [`crate::retention`] has removed it, for a file that is lost leaves its line.
+fn is_expired(dataset: Dataset, listed: &Listed, list: &List) -> bool {
+    let of_dataset = |path: &String| SealedPath::parse(path).is_some_and(|path| path.name.dataset == dataset);
+    list.exists && !listed.files.keys().any(of_dataset) && !list.digests.keys().any(of_dataset)
 }
 
 /// The file of another dataset with the same frames.

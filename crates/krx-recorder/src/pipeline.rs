@@ -1,0 +1,248 @@
+//! One market's pipeline: its threads, and what stands between them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use krx_store::journal::RulesOf;
+use krx_store::{DataDir, Event, Market, Moment, Progress, StoreError, Tail, Writer};
+use tokio::sync::watch;
+use tracing::error;
+
+use crate::config::{Config, FeedConfig};
+use crate::exit::Failure;
+use crate::exporting;
+use crate::feed::{Feed, FeedState, FeedStatus};
+use crate::journaling::Journaling;
+use crate::key::ApiKey;
+use crate::marks::mark_due;
+use crate::queue::{Queue, queue};
+use crate::rates::Rates;
+use crate::schedule::Schedule;
+use crate::status::MarketView;
+use crate::vitals::{Beats, Sign, Stuck, Vitals};
+
+/// One market's pipeline.
+pub(crate) struct Pipeline {
+    pub(crate) view: MarketView,
+    pub(crate) queue: Queue,
+    tail: Arc<Tail>,
+    journal: JoinHandle<Result<(), StoreError>>,
+    export: JoinHandle<Result<(), Failure>>,
+    last_mark: Moment,
+    beats: Arc<Beats>,
+    vitals: Vitals,
+}
+
+impl Pipeline {
+    /// Starts the threads; the feed is the caller's to run.
+    pub(crate) fn start(
+        config: &Config,
+        data: &DataDir,
+        feed: &FeedConfig,
+        rules: RulesOf,
+        stopping: &watch::Receiver<bool>,
+        started: Moment,
+    ) -> Result<Self, Failure> {
+        let market = feed.market.clone();
+        let progress = Arc::new(Progress::since(started));
+        let beats = Arc::new(Beats::default());
+        let writer = Writer::open(data, &market, config.journal, Arc::clone(&progress))?.with_rules(rules);
+        let tail = writer.tail();
+        let (queue, entries) = queue();
+        let journaling = Journaling {
+            market: market.clone(),
+            writer,
+            entries,
+            stopping: stopping.clone(),
+            beats: Arc::clone(&beats),
+        };
+        let journal = thread(format!("journal-{market}"), move || journaling.run())?;
+        let export = thread(format!("export-{market}"), {
+            let (data, market, progress, config) =
+                (data.clone(), market.clone(), Arc::clone(&progress), config.export);
+            let (tail, beats) = (Arc::clone(&tail), Arc::clone(&beats));
+            move || exporting::run(&data, &market, config, &tail, &progress, &beats)
+        })?;
+        let vitals = Vitals::new(market.clone(), config.connection.connect_timeout, Instant::now());
+        let view = MarketView {
+            market,
+            host: feed.url.host().unwrap_or_default().to_owned(),
+            progress,
+            status: Arc::new(FeedStatus::default()),
+            queue: queue.gauge(),
+        };
+        Ok(Self {
+            view,
+            queue,
+            tail,
+            journal,
+            export,
+            last_mark: Moment(0),
+            beats,
+            vitals,
+        })
+    }
+
+    pub(crate) fn feed(
+        &self,
+        config: &Config,
+        feed: &FeedConfig,
+        key: &ApiKey,
+        schedule: watch::Receiver<Schedule>,
+        until_close: bool,
+        accepted: &Arc<AtomicBool>,
+    ) -> Feed {
+        Feed {
+            config: feed.clone(),
+            connection: config.connection,
+            schedule,
+            until_close,
+            init: key.init_request(&config.member_name),
+            queue: self.queue.clone(),
+            status: Arc::clone(&self.view.status),
+            accepted: Arc::clone(accepted),
+        }
+    }
+
+    pub(crate) fn rates(&self) -> Rates {
+        Rates::new(
+            self.view.market.clone(),
+            Arc::clone(&self.view.progress),
+            Arc::clone(&self.view.status),
+        )
+    }
+
+    /// What is looked after once a second.
+    pub(crate) fn second(&mut self, interval_us: i64) {
+        self.queue.beat();
+        // Whoever writes next finds that a sync has failed; when nothing is received, that is this mark.
+        if self.tail.failure().is_some() {
+            self.queue.event_when_there_is_room(Event::TimeMark);
+        }
+        let last_frame = Moment(self.view.status.last_frame_us.load(Relaxed));
+        let now = Moment::now();
+        if mark_due(last_frame, self.last_mark, now, interval_us) {
+            self.last_mark = now;
+            self.queue.event_when_there_is_room(Event::TimeMark);
+        }
+    }
+
+    /// The first part that is stuck by a fault of its own.
+    pub(crate) fn stuck(&mut self) -> Option<Stuck> {
+        let stuck = self.vitals.look(self.signs(), Instant::now())?;
+        (!stuck.is_the_disks_fault()).then_some(stuck)
+    }
+
+    /// In the order of [`crate::vitals::Part`].
+    fn signs(&self) -> [Sign; 4] {
+        let (progress, beats) = (&self.view.progress, &self.beats);
+        let synced = self
+            .tail
+            .synced()
+            .map_or((0, 0), |synced| (synced.segment.number.into(), synced.offset));
+        [
+            // A feed whose queue is full waits for the journal.
+            Sign {
+                busy: self.view.status.state() != FeedState::Ended && !self.queue.is_full(),
+                done: (self.view.status.beats(), 0),
+            },
+            Sign {
+                busy: self.queue.is_waiting(),
+                done: (
+                    beats.journal.load(Relaxed),
+                    progress.frames_journaled.load(Relaxed),
+                ),
+            },
+            // After a sync that failed it is for the journal to go on.
+            Sign {
+                busy: self.tail.is_unsynced() && self.tail.failure().is_none(),
+                done: synced,
+            },
+            Sign {
+                busy: progress.frames_behind() > 0,
+                done: (beats.export.load(Relaxed), progress.records_decoded.load(Relaxed)),
+            },
+        ]
+    }
+
+    /// Lets go of all but the threads: they end when they have done what is left.
+    pub(crate) fn into_threads(self) -> Threads {
+        Threads {
+            market: self.view.market,
+            journal: self.journal,
+            export: self.export,
+        }
+    }
+
+    /// What moves for as long as something is still being journaled, synced or exported.
+    pub(crate) fn watch_ending(&self) -> Ending {
+        Ending {
+            progress: Arc::clone(&self.view.progress),
+            beats: Arc::clone(&self.beats),
+        }
+    }
+}
+
+/// The threads of one market.
+pub(crate) struct Threads {
+    market: Market,
+    journal: JoinHandle<Result<(), StoreError>>,
+    export: JoinHandle<Result<(), Failure>>,
+}
+
+impl Threads {
+    /// Waits for them; the failure that comes first.
+    pub(crate) fn join(self) -> Result<(), Failure> {
+        let market = self.market;
+        let journal = self.journal.join().map_or_else(
+            |_| Err(Failure::Bug(format!("the journal thread of {market} panicked"))),
+            |ended| ended.map_err(Failure::from),
+        );
+        let export = self
+            .export
+            .join()
+            .unwrap_or_else(|_| Err(Failure::Bug(format!("the export thread of {market} panicked"))));
+        let mut result = Ok(());
+        for failure in [journal.err(), export.err()].into_iter().flatten() {
+            error!(market = %market, error = %failure, "the end was not a good one; what is in the journal is exported by the next start");
+            result = result.and(Err(failure));
+        }
+        result
+    }
+}
+
+/// A pipeline that comes to its end.
+pub(crate) struct Ending {
+    progress: Arc<Progress>,
+    beats: Arc<Beats>,
+}
+
+impl Ending {
+    /// Grows with everything that is done.
+    pub(crate) fn done(&self) -> u64 {
+        let counters = [
+            &self.progress.frames_journaled,
+            &self.progress.records_decoded,
+            &self.progress.files_sealed,
+            &self.progress.bytes_sealed,
+            &self.beats.journal,
+            &self.beats.export,
+        ];
+        counters
+            .iter()
+            .fold(0, |sum, counter| sum.wrapping_add(counter.load(Relaxed)))
+    }
+}
+
+fn thread<T: Send + 'static>(
+    name: String,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Failure> {
+    let doing = format!("starting the thread {name}");
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(run)
+        .map_err(|source| Failure::System { doing, source })
+}

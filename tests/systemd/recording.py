@@ -1,0 +1,121 @@
+"""The service at work: it begins, is confined, is killed, hangs, reads its configuration again, stops."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+from facts import Facts, wait_until
+from service import DATA, UNIT, Service, Simulator
+
+# Shorter than the unit's, so that the test need not wait a minute.
+WATCHDOG_S = 3
+
+
+def begins(service: Service, facts: Facts, simulator: Simulator) -> None:
+    service.drop_in("[Service]\nExecStart=\nExecStart=/bin/sleep 60\nTimeoutStartSec=1\nRestart=no\n")
+    service.machine.run("systemctl", "start", UNIT, check=False)
+    result = service.show("Result")
+    facts.that("a program that does not say READY never becomes active (Type=notify)", result == "timeout", result)
+    service.drop_in(None)
+    service.systemctl("reset-failed", UNIT)
+
+    service.configure(simulator.port)
+    service.systemctl("start", UNIT)
+    facts.that("the recorder says READY, and is active", service.is_active(), service.state())
+    facts.that("it records both markets", service.wait_for_records(), service.state())
+    told = wait_until(lambda: "KOSPI live" in service.show("StatusText"))
+    facts.that("systemctl status shows its line", told, service.show("StatusText"))
+    line = next((line for line in service.state().splitlines() if "Status: " in line), "")
+    print(f"               {line.strip()}")
+    journal = service.machine.out("journalctl", "--quiet", "--no-pager", "KRX_MARKET=KOSPI", "--output=verbose")
+    facts.that("the journal has its fields", f"_SYSTEMD_UNIT={UNIT}" in journal and "PRIORITY=6" in journal, journal[-2000:])
+
+
+def is_confined(service: Service, facts: Facts) -> None:
+    machine, pid = service.machine, service.pid
+    status = service.proc(pid, "status")
+    uid = machine.out("id", "--user", "krx")
+    for fact, line in {
+        "the recorder runs as krx": rf"^Uid:\s+{uid}\s+{uid}\s+{uid}\s+{uid}$",
+        "without any capability": r"^CapEff:\s+0{16}$",
+        "and cannot get one": r"^NoNewPrivs:\s+1$",
+        "its system calls are filtered": r"^Seccomp:\s+2$",
+        "its files are for its group, and for nobody else": r"^Umask:\s+0027$",
+    }.items():
+        facts.that(fact, re.search(line, status, re.MULTILINE), status)
+    core = re.search(r"(?m)^Max core file size\s+0\s+0\s", service.proc(pid, "limits"))
+    facts.that("it leaves no core dump", core, service.proc(pid, "limits"))
+    adjustment = service.proc(pid, "oom_score_adj").strip()
+    if may_lower_oom_score(service):
+        facts.that("when memory runs out, others are killed first", adjustment == "-900", adjustment)
+    else:
+        print("               skipped: OOMScoreAdjust=, for which root lacks CAP_SYS_RESOURCE here")
+    others = machine.run("find", DATA, "-not", "-user", "krx", "-o", "-perm", "/o=rwx").stdout.strip()
+    facts.that("nobody else may look into what is recorded", not others, others)
+    newest = machine.out("find", f"{DATA}/trades", "-name", "*.parquet", "-newermt", "-1 minute", "-perm", "640", "-group", "krx")
+    facts.that("members of the group krx may read it", newest)
+    wrong = service.journal("--priority=warning", "--output=cat", f"_PID={pid}")
+    facts.that("nothing that it needs is denied: no warning, no error", not wrong, wrong)
+
+
+def may_lower_oom_score(service: Service) -> bool:
+    """Whether process 1 of the machine has CAP_SYS_RESOURCE. Without it systemd passes over the setting."""
+    capabilities = int(re.search(r"(?m)^CapEff:\s+(\w+)$", service.proc(1, "status")).group(1), 16)
+    return bool(capabilities >> 24 & 1)
+
+
+def survives_a_kill(service: Service, facts: Facts) -> None:
+    for _ in range(3):
+        before = service.pid
+        service.machine.run("kill", "-KILL", str(before))
+        facts.that(f"killed with -9 ({before}), it comes back", service.restarted(before), service.state())
+        facts.that("and records", service.wait_for_records(), service.state())
+    restarts = service.show("NRestarts")
+    facts.that("systemd has counted that", restarts == "3", restarts)
+
+
+def survives_a_hang(service: Service, facts: Facts) -> None:
+    service.drop_in(f"[Service]\nWatchdogSec={WATCHDOG_S}\n")
+    before = service.pid
+    service.systemctl("restart", UNIT)
+    facts.that("a restart is a clean one", service.show("Result") == "success" and service.pid != before, service.state())
+    facts.that("it records", service.wait_for_records(), service.state())
+    before, begun = service.pid, service.journal("--show-cursor", "--lines=0").removeprefix("-- cursor: ")
+    # Longer than the watchdog waits: whoever works is left alone.
+    left_alone = not wait_until(lambda: service.pid != before, WATCHDOG_S + 1)
+    facts.that(f"the watchdog ({WATCHDOG_S} s) leaves a recorder alone that works", left_alone, service.state())
+    service.machine.run("kill", "-STOP", str(before))
+    came_back = service.restarted(before)
+    journal = service.journal(f"--after-cursor={begun}", "--output=cat")
+    facts.that("a recorder that hangs is killed by it", "Failed with result 'watchdog'" in journal, journal)
+    facts.that("and comes back", came_back and service.wait_for_records(), service.state())
+    service.drop_in(None)
+
+
+def reloads(service: Service, facts: Facts) -> None:
+    before = service.pid
+    service.systemctl("reload", UNIT)
+    facts.that("systemctl reload leaves it at work", service.pid == before and service.is_active(), service.state())
+    journal = service.journal("--lines=20", "--output=cat")
+    facts.that("it has read its configuration again", "reload" in journal.lower() or "read again" in journal, journal)
+
+
+def stops(service: Service, facts: Facts) -> None:
+    service.systemctl("stop", UNIT)
+    result = service.show("Result"), service.show("ExecMainStatus"), service.show("ActiveState")
+    facts.that("systemctl stop is clean: success, exit code 0", result == ("success", "0", "inactive"), (result, service.state()))
+    sealed = "stopped; all that was received is sealed" in service.journal("--lines=20", "--output=cat")
+    facts.that("all that was received is sealed", sealed, service.state())
+
+
+def has_all(service: Service, facts: Facts, simulator: Simulator, compare: Path, data: str = DATA) -> None:
+    verified = service.machine.run("krx-recorder", "verify", "--data-dir", data, check=False)
+    facts.that("krx-recorder verify finds nothing", verified.returncode == 0, verified.stdout)
+    paths = [service.machine.path(path) for path in (simulator.ledger, data)]
+    done = subprocess.run([compare, *paths], capture_output=True, text=True, check=False, timeout=60)
+    fact = "each record that was sent in a session is there once, up to its end, and each gap is on record"
+    facts.that(fact, done.returncode == 0, done.stdout + done.stderr)
+    print("               " + done.stdout.strip().replace("\n", "\n               "))
