@@ -122,7 +122,8 @@ fn a_restart_within_the_date_shows_all_of_it() {
     write(dir.path(), &morning(), &before);
     export(dir.path(), &before);
 
-    let progress = Arc::new(Progress::since(Moment(NINE + 5 * MINUTE)));
+    // A recorder that starts journals it a moment later.
+    let progress = Arc::new(Progress::since(Moment(NINE + 5 * MINUTE - 1)));
     seed(&progress, &data, &market(), now.date()).unwrap();
     // The two sealed files, and not the frame that is left in the journal.
     assert_eq!(minutes(&progress, now), [3, 6, 0, 0, 0]);

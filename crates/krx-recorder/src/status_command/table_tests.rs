@@ -43,7 +43,7 @@ fn snapshot() -> Snapshot {
             "09:41:08",
             "gap",
             "reset",
-            Some("the connection broke"),
+            Some("the \u{1b}connection broke"),
         ),
         ("09:41:08", "10:00:30", "live", "connected", None),
     ];

@@ -73,7 +73,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Counters of a process that started at `started`: gaps that ended before then are not its own.
+    /// Counters of a process that started at `started`: gaps that ended by then are not its own.
     #[must_use]
     pub fn since(started: Moment) -> Self {
         Self {
