@@ -211,3 +211,24 @@ fn counters_of_gaps_never_fall() {
     assert_eq!(of("not_running"), 600 * MINUTE);
     assert!(gaps.total().us >= (midnight - 2 + 600) * MINUTE);
 }
+
+#[test]
+fn gaps_of_all_dates_of_a_run_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let progress = Arc::new(Progress::since(Moment(NINE)));
+    let later = |entries: Vec<Entry<Vec<u8>>>, us: i64| -> Vec<Entry<Vec<u8>>> {
+        let later = |entry: Entry<_>| Entry {
+            at: Moment(entry.at.0 + us),
+            ..entry
+        };
+        entries.into_iter().map(later).collect()
+    };
+    for day in 0..3 {
+        write(dir.path(), &later(morning(), day * 24 * 60 * MINUTE), &progress);
+        export(dir.path(), &progress);
+        let gaps = progress.gaps(Moment(NINE + day * 24 * 60 * MINUTE + 5 * MINUTE));
+        let mut resets = gaps.0.iter().filter(|(reason, _)| reason.as_str() == "reset");
+        let sum = resets.next().unwrap().1;
+        assert_eq!((sum.count, sum.us), (day.unsigned_abs() + 1, (day + 1) * MINUTE));
+    }
+}
