@@ -97,10 +97,11 @@ export const bad = () => {
 /** Saturday. */
 export const closed = () => {
   const now = clock("11:00:00");
-  const empty = { files: [], intervals: [], minutes: Array(1440).fill(0), date_frames: 0, date_records: 0, state: "waiting",
+  const empty = { files: [], intervals: [], gaps: { count: 0, seconds: 0 }, state_since: at(clock("20:10"), "2026-11-20"), last_frame_at: at(clock("20:09:59"), "2026-11-20"), seconds_since_last_frame: 53401, minutes: Array(1440).fill(0), date_frames: 0, date_records: 0, state: "waiting",
     rates: { seconds: 60, frames_per_s: 0, bytes_per_s: 0, records_per_s: 0, sync_seconds: null } };
   const schedule = { session_expected: false, opens_at: at(clock("08:20"), "2026-11-23"), closes_at: null };
-  return day(now, schedule, [market("KOSPI", now, 0, MORNING, empty), market("KOSDAQ", now, 0, MORNING, empty)]);
+  const saturday = "2026-11-21";
+  return day(now, schedule, [market("KOSPI", now, 0, MORNING, empty), market("KOSDAQ", now, 0, MORNING, empty)], { date: saturday, now: at(now, saturday) });
 };
 
 /** A server whose words want to be more than words, and a day that would not stay connected. */
