@@ -115,5 +115,6 @@ export const hostile = () => {
   }
   const broken = { quarantined_by_reason: { malformed_json: 12, not_an_integer: 3, server_error: 118 }, poison_frames: 1, journal_renewals: 2, journal_damage: 1,
     queue_bytes: 33_000_000, last_problem: { at_us: 1, at: at(now - 3), reason: "server_closed", detail: words } };
-  return day(now, OPEN, [market("KOSPI", now, 52000, flapping, broken), market("KOSDAQ", now, 61000, ALL_DAY, { state: "refused", last_problem: broken.last_problem })]);
+  return day(now, OPEN, [market("KOSPI", now, 52000, flapping, broken), market("KOSDAQ", now, 61000, ALL_DAY, { state: "refused", last_problem: broken.last_problem })],
+    { complaint: "export-KOSPI has done nothing for 61 s" });
 };

@@ -47,6 +47,11 @@ fn recorder(snapshot: &Snapshot) -> Vec<MetricFamily> {
             vec![gauge(version, 1.0)],
         ),
         one_gauge(
+            "krx_healthy",
+            "Whether all parts of the recorder do what they are there for, as /healthz says.",
+            flag(snapshot.complaint.is_none()),
+        ),
+        one_gauge(
             "krx_session_expected",
             "Whether a session of each market is to be open now, by the schedule.",
             flag(expected),

@@ -49,6 +49,7 @@
     const found = [];
     const act = (short, text) => found.push({ level: "act", short, text });
     const look = (text) => found.push({ level: "look", text });
+    if (status.complaint) act("A part of the recorder does not work", status.complaint);
     for (const market of status.markets) {
       const name = market.market;
       const since = market.state_since ? ` since ${clock(market.state_since)}` : "";

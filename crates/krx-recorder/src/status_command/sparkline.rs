@@ -62,6 +62,6 @@ mod tests {
     fn a_column_with_a_gap_is_marked() {
         assert_eq!(marks(&[0..1, 30..31], 60, 6), "×  ×  ");
         assert_eq!(marks(&[], 60, 3), "   ");
-        assert_eq!(marks(&[59..60], 60, 6), "     ×");
+        assert_eq!(marks(&[59..60, 58..59], 60, 6), "     ×");
     }
 }

@@ -96,6 +96,10 @@ fn head(pen: &mut Pen, snapshot: &Snapshot) {
         disk
     };
     pen.line(&format!("{session}; {disk}"));
+    if let Some(complaint) = &snapshot.complaint {
+        let words = pen.tone(Tone::Act, &format!("a part of it does not work: {complaint}"));
+        pen.line(&words);
+    }
 }
 
 fn market_lines(pen: &mut Pen, snapshot: &Snapshot, market: &MarketSnapshot) {

@@ -123,6 +123,7 @@ fn a_day_on_which_nothing_is_known_yet() {
     (market.intervals, market.files, market.gaps.count) = (Vec::new(), Vec::new(), 0);
     market.minutes = vec![0; 1440];
     market.seconds_since_last_frame = None;
+    snapshot.complaint = Some("the journal thread of KOSPI has done nothing for 61 s".to_owned());
     let text = table(&snapshot, false);
     assert!(
         text.contains("closed; the next session opens Mon 2026-11-23 10:00:30;"),
@@ -133,4 +134,10 @@ fn a_day_on_which_nothing_is_known_yet() {
         "{text}"
     );
     assert!(!text.contains("08:00 "), "{text}");
+    assert!(
+        text.contains(
+            "\na part of it does not work: the journal thread of KOSPI has done nothing for 61 s\n"
+        ),
+        "{text}"
+    );
 }
