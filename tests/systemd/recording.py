@@ -70,7 +70,7 @@ def may_lower_oom_score(service: Service) -> bool:
 def survives_a_kill(service: Service, facts: Facts) -> None:
     for _ in range(3):
         before = service.pid
-        service.machine.run("kill", "-KILL", str(before))
+        service.kill("KILL", before)
         facts.that(f"killed with -9 ({before}), it comes back", service.restarted(before), service.state())
         facts.that("and records", service.wait_for_records(), service.state())
     restarts = service.show("NRestarts")
@@ -87,7 +87,7 @@ def survives_a_hang(service: Service, facts: Facts) -> None:
     # Longer than the watchdog waits: whoever works is left alone.
     left_alone = not wait_until(lambda: service.pid != before, WATCHDOG_S + 1)
     facts.that(f"the watchdog ({WATCHDOG_S} s) leaves a recorder alone that works", left_alone, service.state())
-    service.machine.run("kill", "-STOP", str(before))
+    service.kill("STOP", before)
     came_back = service.restarted(before)
     journal = service.journal(f"--after-cursor={begun}", "--output=cat")
     facts.that("a recorder that hangs is killed by it", "Failed with result 'watchdog'" in journal, journal)
