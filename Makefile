@@ -11,7 +11,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 DESTDIR ?=
 
-.PHONY: help build build-sabotaged install deb demo test test-rust test-readers test-faults test-systemd check fuzz bench \
+.PHONY: help build build-sabotaged install deb demo test test-rust test-readers test-faults test-systemd test-page check fuzz bench \
 	bench-peers frames
 
 help: ## show this
@@ -49,6 +49,11 @@ test-faults: build-sabotaged ## every fault of process, disk, clock and network 
 
 test-systemd: deb ## real systemd and real cron install and run the package (root, two minutes)
 	python3 tests/systemd/run.py
+
+test-page: build ## open the status page of a recorder at work in Chromium; screenshots in target/page (scripts/page-tools.sh)
+	scripts/page-tools.sh
+	npm ci --prefix tests/page --no-audit --no-fund --loglevel=error
+	node --test tests/page/page.test.mjs
 
 test-readers: build ## DuckDB, pandas, polars and pyarrow read what is recorded, also while it is
 	scripts/python-env.sh

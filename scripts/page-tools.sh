@@ -10,7 +10,7 @@ packages=()
 command -v promtool >/dev/null || packages+=(prometheus)
 command -v chromium >/dev/null || packages+=(chromium)
 # A font with all signs of the page: without one the screenshots show boxes.
-command -v fc-list >/dev/null && fc-list | grep -q DejaVu || packages+=(fonts-dejavu-core)
+[[ $(fc-list 2>/dev/null) == *DejaVu* ]] || packages+=(fonts-dejavu-core)
 command -v npm >/dev/null || packages+=(nodejs npm)
 ((${#packages[@]})) || exit 0
 

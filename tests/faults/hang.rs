@@ -3,10 +3,13 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use krx_tests::process::free_port;
+use krx_tests::recorder::status;
 use krx_tests::tally::{Extent, Tally};
 use krx_tests::volume::{Kind, Volume, has_tool};
 use krx_tests::{Mode, RecorderConfig, compare};
+use serde_json::Value;
 
 use crate::common::{Bench, CONNECT_MAX, check_coverage, look_at_logs, turn};
 
@@ -33,11 +36,25 @@ fn i1_a_disk_that_hangs_for_half_a_minute_costs_no_record_and_no_connection() {
     tally.finish();
 }
 
+/// The status has answered within a second all the same, and has said that the export waits.
+fn told_of_the_hang(status: &Value) -> Result<()> {
+    for market in status["markets"].as_array().context("markets")? {
+        let lag = market["lag_seconds"].as_f64().unwrap_or(0.0);
+        let waits = HANG.as_secs_f64() - 5.0;
+        ensure!(
+            market["state"] == "live" && lag > waits,
+            "the status does not tell that the disk hangs: {market}"
+        );
+    }
+    Ok(())
+}
+
 fn hang(tally: &mut Tally, kind: Kind) -> Result<()> {
     let mut bench = Bench::new(&["--rate", "2000", "--repeat"])?;
     let volume = Volume::image(kind, bench.path(), 512)?;
     bench.config = RecorderConfig {
         data_dir: volume.at.join("data"),
+        status_port: Some(free_port()?),
         ..bench.config.clone()
     };
     let mut recorder = bench.config.start()?;
@@ -45,7 +62,9 @@ fn hang(tally: &mut Tally, kind: Kind) -> Result<()> {
     sleep(Duration::from_secs(2));
     volume.freeze()?;
     sleep(HANG);
+    let told = bench.config.status_port.map(status);
     volume.thaw()?;
+    told_of_the_hang(&told.context("there is a status port")??)?;
     tally.tried += 1;
     sleep(Duration::from_secs(2));
     let dropped = recorder.log()?.matches(" disconnected ").count();

@@ -265,13 +265,23 @@ impl Recorder {
 /// # Errors
 /// When it does not answer within a second.
 pub fn status(port: u16) -> Result<serde_json::Value> {
+    let answer = get(port, "/status.json")?;
+    let body = answer.split_once("\r\n\r\n").context("an HTTP answer")?.1;
+    serde_json::from_str(body).context("reading the status")
+}
+
+/// What it answers to a GET, with the head.
+///
+/// # Errors
+/// When it does not answer within a second.
+pub fn get(port: u16, path: &str) -> Result<String> {
     const WAIT: Duration = Duration::from_secs(1);
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let mut stream = TcpStream::connect_timeout(&address, WAIT).context("connecting to the status port")?;
     stream.set_read_timeout(Some(WAIT))?;
-    stream.write_all(b"GET /status.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    let body = answer.split_once("\r\n\r\n").context("an HTTP answer")?.1;
-    serde_json::from_str(body).context("reading the status")
+    Ok(answer)
 }

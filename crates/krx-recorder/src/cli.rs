@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use clap::error::ErrorKind;
@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::key::{ApiKey, KeySources};
 use crate::logging::{self, LogConfig};
 use crate::schedule::Schedule;
-use crate::{calendar, coverage, notify, rebuild, reload, run, signals, verify};
+use crate::{calendar, coverage, notify, rebuild, reload, run, signals, status_command, verify};
 
 /// Records Koscom's full KOSPI and KOSDAQ trade feeds to Parquet.
 #[derive(Debug, Parser)]
@@ -53,6 +53,18 @@ enum Command {
         #[command(flatten)]
         source: DataSource,
         /// Print the intervals as a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask the recorder at work how it stands: sessions, rates, gaps, lag, files, disk.
+    Status {
+        /// The configuration file, for its status.listen.
+        #[arg(long, value_name = "FILE", required_unless_present = "listen")]
+        config: Option<PathBuf>,
+        /// Where to ask, instead of status.listen in the configuration.
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen: Option<String>,
+        /// Print status.json as it is.
         #[arg(long)]
         json: bool,
     },
@@ -169,6 +181,10 @@ pub fn main() -> Exit {
                 .load()
                 .and_then(|config| coverage::print(&DataDir::new(config.data_dir), date, json))
         }
+        Command::Status { config, listen, json } => {
+            log_warnings();
+            start_status(config.as_deref(), listen.as_deref(), json)
+        }
         Command::Calendar { period, config, json } => {
             log_warnings();
             config::load_calendar(config.as_deref())
@@ -274,6 +290,15 @@ fn start(source: Source, until_close: bool, json: bool) -> Result<(), Failure> {
         filter,
     };
     runtime()?.block_on(run::run(config, key, until_close, again, requests))
+}
+
+fn start_status(config: Option<&Path>, listen: Option<&str>, json: bool) -> Result<(), Failure> {
+    let address = match (listen, config) {
+        (Some(listen), _) => config::listen_option(listen)?,
+        (None, Some(config)) => config::status_listen(config)?,
+        (None, None) => return Err(Failure::Usage("--config or --listen is needed".into())),
+    };
+    runtime()?.block_on(status_command::print(address, json))
 }
 
 fn start_check(source: &Source, json: bool) -> Result<(), Failure> {

@@ -42,6 +42,7 @@ pub mod signals;
 pub mod silence;
 pub mod standing;
 pub mod status;
+pub mod status_command;
 pub mod summary;
 pub mod verify;
 pub mod vitals;

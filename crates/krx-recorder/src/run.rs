@@ -102,7 +102,7 @@ pub async fn run(
     };
     let end = recording.until_all_feeds_have_ended().await;
     notify::stopping();
-    let drained = drain(recording.pipelines, recording.housekeeping).await;
+    let drained = drain(recording.pipelines, recording.housekeeping, &recording.vigil).await;
     if let Some(server) = server {
         server.stop();
     }
@@ -215,7 +215,11 @@ impl Recording {
 }
 
 /// Ends each market's journal, and waits until all of it is sealed.
-async fn drain(pipelines: Vec<Pipeline>, housekeeping: Housekeeping) -> Result<(), Failure> {
+async fn drain(
+    pipelines: Vec<Pipeline>,
+    housekeeping: Housekeeping,
+    vigil: &watch::Sender<Vigil>,
+) -> Result<(), Failure> {
     let endings: Vec<_> = pipelines.iter().map(Pipeline::watch_ending).collect();
     let mut joined = tokio::task::spawn_blocking({
         let mut threads = Vec::new();
@@ -235,6 +239,7 @@ async fn drain(pipelines: Vec<Pipeline>, housekeeping: Housekeeping) -> Result<(
                 return joined.map_err(|error| Failure::Bug(format!("joining threads: {error}")))?;
             }
             _ = second.tick() => {
+                vigil.send_replace(Vigil::now(None));
                 let now = endings.iter().fold(0_u64, |sum, ending| sum.wrapping_add(ending.done()));
                 // Whoever gets on gets the time that it takes.
                 if done.replace(now) != Some(now) {

@@ -17,7 +17,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use chrono::{Days, NaiveDate};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::checksums::{self, Checksums};
 use crate::error::{StoreError, at};
@@ -56,6 +56,10 @@ pub struct Expired {
     pub files: usize,
 }
 
+/// A clock that says that nothing was recorded for longer than this may be wrong, and nothing is removed on its word. Korea
+/// has no holidays of this length. After a longer pause the first date that is recorded makes the clock credible.
+const PAUSE_DAYS_MAX: u32 = 31;
+
 /// The beginning of what stands in staging only to be removed.
 const EXPIRED: &str = "expired-";
 
@@ -67,6 +71,14 @@ const EXPIRED: &str = "expired-";
 pub fn expire(data: &DataDir, retention: Retention, today: NaiveDate) -> Result<Vec<Expired>, StoreError> {
     clear_staging(data)?;
     let journaled = journaled_dates(data)?;
+    if let Some(last) = last_before(data, &journaled, today)?
+        && is_over(last, today, PAUSE_DAYS_MAX)
+    {
+        if retention != Retention::default() {
+            warn!(%last, %today, "nothing is removed: no date was recorded for more than a month, or the clock is wrong");
+        }
+        return Ok(Vec::new());
+    }
     let mut expired = Vec::new();
     for dataset in Dataset::ALL {
         let Some(days) = retention.days(dataset) else {
@@ -100,6 +112,19 @@ fn journaled_dates(data: &DataDir) -> Result<BTreeSet<NaiveDate>, StoreError> {
         }
     }
     Ok(dates)
+}
+
+/// The last date before `today` that something was recorded on.
+fn last_before(
+    data: &DataDir,
+    journaled: &BTreeSet<NaiveDate>,
+    today: NaiveDate,
+) -> Result<Option<NaiveDate>, StoreError> {
+    let mut all = journaled.clone();
+    for dataset in Dataset::ALL {
+        all.extend(dates(data, dataset)?);
+    }
+    Ok(all.into_iter().rfind(|date| *date < today))
 }
 
 fn dates(data: &DataDir, dataset: Dataset) -> Result<BTreeSet<NaiveDate>, StoreError> {
@@ -237,6 +262,22 @@ mod tests {
         assert_eq!(
             checksums::list_names(&data.staging()).unwrap(),
             Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn a_clock_that_is_far_ahead_removes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = recorded(dir.path(), &[2, 3, 4]);
+        let retention = Retention {
+            trades_days: Some(1),
+            ..Retention::default()
+        };
+        let ahead = day(4) + Days::new(u64::from(PAUSE_DAYS_MAX) + 1);
+        assert_eq!(expire(&data, retention, ahead).unwrap(), []);
+        assert_eq!(
+            expire(&data, retention, ahead.pred_opt().unwrap()).unwrap().len(),
+            2
         );
     }
 

@@ -194,6 +194,30 @@ impl DataConfig {
     }
 }
 
+/// Where a recorder with this configuration answers for its status. Needs no server and no key.
+///
+/// # Errors
+/// [`ConfigError`], also when it answers nowhere.
+pub fn status_listen(path: &Path) -> Result<SocketAddr, ConfigError> {
+    let Some(status) = read(Some(path))?.status else {
+        let problem = format!(
+            "is missing in {}, so there is no status to ask for; write there: [status] and below it listen = \
+             \"127.0.0.1:9464\", and start the recorder again",
+            path.display()
+        );
+        return Err(ConfigError::invalid("status.listen", problem));
+    };
+    check_listen("status.listen", &status.listen)
+}
+
+/// A loopback address, as `--listen` has it.
+///
+/// # Errors
+/// [`ConfigError`], when it is none.
+pub fn listen_option(text: &str) -> Result<SocketAddr, ConfigError> {
+    check_listen("--listen", text)
+}
+
 fn read(path: Option<&Path>) -> Result<File, ConfigError> {
     let Some(path) = path else {
         return Ok(File::default());
@@ -247,7 +271,7 @@ fn check(file: File, overrides: &Overrides, calendar: Calendar) -> Result<Config
         warn_free_bytes: file.disk.warn_free_bytes,
         status_listen: file
             .status
-            .map(|status| check_listen(&status.listen))
+            .map(|status| check_listen("status.listen", &status.listen))
             .transpose()?,
         log: check_log(file.log)?,
     })
@@ -506,8 +530,7 @@ fn check_log(table: Log) -> Result<LogConfig, ConfigError> {
     })
 }
 
-fn check_listen(text: &str) -> Result<SocketAddr, ConfigError> {
-    let key = "status.listen";
+fn check_listen(key: &str, text: &str) -> Result<SocketAddr, ConfigError> {
     let address: SocketAddr = text.parse().map_err(|_| {
         ConfigError::invalid(key, format!("{text:?} is no address such as \"127.0.0.1:9464\""))
     })?;

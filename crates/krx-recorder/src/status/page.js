@@ -49,6 +49,7 @@
     const found = [];
     const act = (short, text) => found.push({ level: "act", short, text });
     const look = (text) => found.push({ level: "look", text });
+    if (status.complaint) act("A part of the recorder does not work", status.complaint);
     for (const market of status.markets) {
       const name = market.market;
       const since = market.state_since ? ` since ${clock(market.state_since)}` : "";
@@ -158,12 +159,12 @@
     const quarantined = Object.entries(market.quarantined_by_reason);
     figure(section, "date_records", count(market.date_records));
     figure(section, "date_frames", count(market.date_frames), `${plural(market.sessions, "session")}`);
-    figure(section, "rate", `${count(market.rates.records_per_s)}/s`, `${bytes(market.rates.bytes_per_s)}/s, last minute`);
+    figure(section, "rate", `${count(market.rates.records_per_s)}/s`, `${bytes(market.rates.bytes_per_s)}/s`);
     figure(section, "last_frame", ago === null ? "none yet" : `${length(ago)} ago`, ago === null ? "" : `at ${clock(market.last_frame_at)}`);
     figure(section, "gaps", count(market.gaps.count), market.gaps.count ? `${length(market.gaps.seconds)} together` : "");
     figure(section, "lag", market.frames_behind ? length(market.lag_seconds) : "none", market.frames_behind ? `${plural(market.frames_behind, "message")} behind` : "");
-    figure(section, "quarantined", count(quarantined.reduce((sum, [, number]) => sum + number, 0)), quarantined.map(([reason, number]) => `${reason} ${count(number)}`).join(", ") || "in this run");
-    figure(section, "sync", market.rates.sync_seconds === null ? "–" : length(market.rates.sync_seconds), market.queue_bytes > 1e5 ? `${bytes(market.queue_bytes)} wait` : "on average");
+    figure(section, "quarantined", count(quarantined.reduce((sum, [, number]) => sum + number, 0)), quarantined.map(([reason, number]) => `${reason}\u00a0${count(number)}`).join(", ") || "in this run");
+    figure(section, "sync", market.rates.sync_seconds === null ? "–" : length(market.rates.sync_seconds), market.queue_bytes > 1e5 ? `${bytes(market.queue_bytes)} wait` : "");
 
     const problem = $(".problem", section);
     problem.hidden = !market.last_problem;
@@ -271,7 +272,7 @@
     const first = from / 60, last = to / 60;
     const minutes = market.minutes.slice(first, last);
     const peak = minutes.reduce((most, records) => Math.max(most, records), 0);
-    const top = nice(peak);
+    const top = nice(Math.max(peak, 10));
     const y = (records) => Number((TOP + PLOT - records / top * PLOT).toFixed(1));
     chart.plot = { from, to, width, minutes, first };
 
@@ -289,9 +290,10 @@
       parts.push(svg("text", { x: x(second), y: HEIGHT - 4, "text-anchor": anchor }, name));
     }
 
-    // Up to the minute that is not over: it would look like a fall.
-    const now = Math.min(Math.max(Math.floor(ofDay(status.now, status.date) / 60) - first, 0), minutes.length);
-    const points = minutes.slice(0, Math.max(now, 1)).map((records, index) => `${x((first + index) * 60)},${y(records)}H${x((first + index + 1) * 60)}`);
+    // Up to the minute that is not over, which would look like a fall; unless there is no other.
+    const over = Math.min(Math.max(Math.floor(ofDay(status.now, status.date) / 60) - first, 0), minutes.length);
+    const some = minutes.slice(0, over).some((records) => records > 0);
+    const points = minutes.slice(0, some ? over : over + 1).map((records, index) => `${x((first + index) * 60)},${y(records)}H${x((first + index + 1) * 60)}`);
     const shades = [], band = [svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: TOP + PLOT, y2: TOP + PLOT })];
     for (const { state, left, right } of stretches(status, market, x, from, to)) {
       const thickness = { live: 4, gap: BAND, idle: 2 }[state] || 2;

@@ -261,4 +261,5 @@ fn whoever_is_not_looked_after_is_not_well() {
     );
     let status: Snapshot = serde_json::from_str(body_of(&port.get("/status.json"))).unwrap();
     assert!(status.complaint.is_some());
+    assert!(port.get("/metrics").contains("\nkrx_healthy 0\n"));
 }

@@ -1,0 +1,38 @@
+//! `krx-recorder status`: asks the recorder at work, and prints what it says.
+
+mod ask;
+mod sparkline;
+mod table;
+
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+
+use crate::exit::Failure;
+use crate::status::Snapshot;
+
+/// Asks at `address`, and prints the answer: for a person, or as it is with `json`.
+///
+/// # Errors
+/// [`Failure::Unavailable`], when nobody answers there, or not as a recorder does.
+pub async fn print(address: SocketAddr, json: bool) -> Result<(), Failure> {
+    let answer = ask::ask(address).await?;
+    let text = if json {
+        String::from_utf8_lossy(&answer).into_owned() + "\n"
+    } else {
+        let snapshot: Snapshot = serde_json::from_slice(&answer).map_err(|error| {
+            Failure::Unavailable(format!(
+                "what answers at {address} is no recorder of this version ({error}); look at it with --json"
+            ))
+        })?;
+        let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        table::table(&snapshot, colours)
+    };
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever reads the first lines only has what they wanted.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|source| Failure::System {
+            doing: "printing the status".into(),
+            source,
+        }),
+    }
+}

@@ -1,0 +1,143 @@
+//! What a person reads.
+
+use super::*;
+
+/// A recorder in the middle of a day, as it would say it.
+const EXAMPLE: &str = r#"{
+  "version": "0.1.0", "pid": 811, "started_at": "2026-11-20T08:19:00.000000+09:00",
+  "now": "2026-11-20T10:00:30.000000+09:00", "now_us": 0, "date": "2026-11-20",
+  "schedule": {"session_expected": true, "data_expected": true, "opens_at": null, "closes_at": "2026-11-20T20:10:00.000000+09:00"},
+  "disk_free_bytes": 412000000000, "disk_low": false, "disk_warn_free_bytes": 10000000000,
+  "markets": [{
+    "market": "KOSPI", "host": "koscom.example", "state": "live",
+    "state_since": "2026-11-20T09:41:08.000000+09:00", "sessions": 2, "last_frame_us": 1,
+    "last_frame_at": "2026-11-20T10:00:29.600000+09:00", "seconds_since_last_frame": 0.4,
+    "last_problem": {"at_us": 1, "at": "2026-11-19T09:41:07.000000+09:00", "reason": "reset",
+      "detail": "broken\u001b[2J\n"},
+    "frames_received": 5, "bytes_received": 5, "queue_bytes": 0, "frames_journaled": 5, "bytes_journaled": 5,
+    "frames_behind": 1234, "lag_seconds": 41.5, "records": 5, "quarantined_by_reason": {"sign": 2, "fraction": 1},
+    "rates": {"seconds": 60.0, "frames_per_s": 1.0, "bytes_per_s": 98432.0, "records_per_s": 258.4,
+      "sync_seconds": null},
+    "rows_sealed": 1, "quarantined_sealed": 0, "files_sealed": 1, "bytes_sealed": 1, "oversized_batches": 0,
+    "journal_damage": 0, "journal_renewals": 3, "poison_frames": 0, "date_frames": 531984, "date_records": 5851816,
+    "gaps": {"count": 9, "seconds": 61.2},
+    "intervals": [], "minutes": [],
+    "files": [{"date": "2026-11-20", "name": "trades-20261120T095500-000000000001-000000000009.parquet",
+      "rows": 23012, "quarantined": 0, "bytes": 98213, "sealed_at": "2026-11-20T10:00:00.200000+09:00"}]
+  }]
+}"#;
+
+fn snapshot() -> Snapshot {
+    let mut snapshot: Snapshot = serde_json::from_str(EXAMPLE).unwrap();
+    let market = &mut snapshot.markets[0];
+    market.minutes = vec![0; 1440];
+    for (minute, records) in [(500, 10), (540, 800), (541, 400), (600, 100)] {
+        market.minutes[minute] = records;
+    }
+    let rows = [
+        ("00:00:00", "08:20:00", "idle", "not_running", None),
+        ("08:20:00", "08:20:01", "gap", "start", None),
+        ("08:20:01", "09:41:07", "live", "connected", None),
+        (
+            "09:41:07",
+            "09:41:08",
+            "gap",
+            "reset",
+            Some("the connection broke"),
+        ),
+        ("09:41:08", "10:00:30", "live", "connected", None),
+    ];
+    let time = |time: &str| format!("2026-11-20T{time}.000000+09:00");
+    market.intervals = rows
+        .into_iter()
+        .map(|(from, to, state, reason, detail)| IntervalRow {
+            from_ts: time(from),
+            to_ts: time(to),
+            state: state.into(),
+            reason: reason.into(),
+            session: None,
+            frames: 1,
+            rows: 2,
+            detail: detail.map(str::to_owned),
+        })
+        .collect();
+    snapshot
+}
+
+#[test]
+fn a_recorder_at_work() {
+    let expected = "\
+krx-recorder 0.1.0, process 811, up for 1:41:30; 2026-11-20 10:00:30 KST
+a session is expected until 20:10:00; 412.00 GB of disk free, warns below 10.00 GB
+
+KOSPI    live since 09:41:08
+  messages     531,984 today, the last 0.400 s ago
+  records      5,851,816 today; 258 records/s and 98.43 kB/s in the last minute
+  08:00           ▁                   █                            ▁ 10:01
+   gaps           ×                                       ×
+  export lag   41.500 s, 1,234 messages behind
+  quarantined  fraction 1, sign 2
+  journal      3 times that the disk refused the journal
+  gaps         9 today, 0:01:01 together
+    09:41:07    1.000 s  reset  the connection broke
+    08:20:00    1.000 s  start
+    1 more: krx-recorder coverage shows them
+  last files   10:00:00    23,012 rows   98.21 kB  trades-20261120T095500-000000000001-000000000009.parquet
+  last problem Thu 2026-11-19 09:41:07, reset: broken[2J
+";
+    let text = table(&snapshot(), false);
+    assert_eq!(text, expected, "\n{text}");
+}
+
+#[test]
+fn only_a_terminal_gets_colours_and_no_server_chooses_them() {
+    let (coloured, bare) = (table(&snapshot(), true), table(&snapshot(), false));
+    assert!(!bare.contains('\x1b'));
+    assert!(coloured.contains("\x1b[32mlive since"));
+    assert!(!coloured.contains("\x1b[2J"), "what the server said");
+    let strip = |text: &str| {
+        let mut plain = String::new();
+        for (index, part) in text.split('\x1b').enumerate() {
+            plain.push_str(if index == 0 {
+                part
+            } else {
+                part.split_once('m').unwrap().1
+            });
+        }
+        plain
+            .lines()
+            .map(|line| line.trim_end().to_owned() + "\n")
+            .collect::<String>()
+    };
+    assert_eq!(strip(&coloured), bare);
+}
+
+#[test]
+fn a_day_on_which_nothing_is_known_yet() {
+    let mut snapshot = snapshot();
+    snapshot.schedule.session_expected = false;
+    snapshot.schedule.closes_at = None;
+    snapshot.schedule.opens_at = Some(Kst(Moment(snapshot.now.0.0 + 3 * 86_400_000_000)));
+    let market = &mut snapshot.markets[0];
+    market.state = "waiting".to_owned();
+    (market.intervals, market.files, market.gaps.count) = (Vec::new(), Vec::new(), 0);
+    market.minutes = vec![0; 1440];
+    market.seconds_since_last_frame = None;
+    snapshot.complaint = Some("the journal thread of KOSPI has done nothing for 61 s".to_owned());
+    let text = table(&snapshot, false);
+    assert!(
+        text.contains("closed; the next session opens Mon 2026-11-23 10:00:30;"),
+        "{text}"
+    );
+    assert!(
+        text.contains("gaps         none today\n") && text.contains("none yet"),
+        "{text}"
+    );
+    assert!(!text.contains("08:00 "), "{text}");
+    assert!(
+        text.contains(
+            "\na part of it does not work: the journal thread of KOSPI has done nothing for 61 s\n"
+        ),
+        "{text}"
+    );
+}
