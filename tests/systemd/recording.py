@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from facts import Facts, wait_until
-from service import DATA, UNIT, Service, Simulator
+from service import DATA, STATUS_URL, UNIT, Service, Simulator
 
 # Shorter than the unit's, so that the test need not wait a minute.
 WATCHDOG_S = 3
@@ -53,10 +53,15 @@ def is_confined(service: Service, facts: Facts) -> None:
         facts.that("when memory runs out, others are killed first", adjustment == "-900", adjustment)
     else:
         print("               skipped: OOMScoreAdjust=, for which root lacks CAP_SYS_RESOURCE here")
+    allocated = [path.stat().st_blocks * 512 for path in machine.path(f"{DATA}/.krx/journal").glob("*/*.journal")]
+    facts.that("its journal is allocated in full (fallocate)", allocated and min(allocated) >= 4 << 20, allocated)
     others = machine.run("find", DATA, "-not", "-user", "krx", "-o", "-perm", "/o=rwx").stdout.strip()
     facts.that("nobody else may look into what is recorded", not others, others)
     newest = machine.out("find", f"{DATA}/trades", "-name", "*.parquet", "-newermt", "-1 minute", "-perm", "640", "-group", "krx")
     facts.that("members of the group krx may read it", newest)
+    metrics = service.machine.get(f"{STATUS_URL}/metrics")
+    memory = re.search(r"(?m)^process_resident_memory_bytes (\S+)$", metrics)
+    facts.that("/metrics answers, and knows the process's memory", memory and float(memory.group(1)) > 1e6, metrics[:2000])
     wrong = service.journal("--priority=warning", "--output=cat", f"_PID={pid}")
     facts.that("nothing that it needs is denied: no warning, no error", not wrong, wrong)
 
@@ -78,11 +83,12 @@ def survives_a_kill(service: Service, facts: Facts) -> None:
 
 
 def survives_a_hang(service: Service, facts: Facts) -> None:
-    service.drop_in(f"[Service]\nWatchdogSec={WATCHDOG_S}\n")
+    # From here on a system call that the unit denies kills the recorder, instead of failing.
+    service.drop_in(f"[Service]\nWatchdogSec={WATCHDOG_S}\nSystemCallErrorNumber=\n")
     before = service.pid
     service.systemctl("restart", UNIT)
     facts.that("a restart is a clean one", service.show("Result") == "success" and service.pid != before, service.state())
-    facts.that("it records", service.wait_for_records(), service.state())
+    facts.that("it records, and makes no system call that is denied", service.wait_for_records(), service.state())
     before, begun = service.pid, service.journal("--show-cursor", "--lines=0").removeprefix("-- cursor: ")
     # Longer than the watchdog waits: whoever works is left alone.
     left_alone = not wait_until(lambda: service.pid != before, WATCHDOG_S + 1)
