@@ -250,9 +250,15 @@ fn what_retention_removes_is_missing_nowhere() {
     simulator.stop().unwrap();
     let data = DataDir::new(&config.data_dir);
     let today = Moment::now().date() + chrono::Days::new(365);
-    // Recording went on: without a date of late the clock would not be believed.
-    let yesterday = data.date_dir(Dataset::Coverage, today - chrono::Days::new(1));
-    fs::create_dir_all(&yesterday).unwrap();
+    // Recording went on: without some dates of late the clock would not be believed.
+    let partition = |days| {
+        data.partition(
+            Dataset::Trades,
+            today - chrono::Days::new(days),
+            &"KOSPI".parse().unwrap(),
+        )
+    };
+    (1..6).for_each(|days| fs::create_dir_all(partition(days)).unwrap());
     let expire = |trades_days, quarantine_days| {
         let retention = Retention {
             trades_days,
