@@ -95,12 +95,12 @@ listen = "127.0.0.1:${port}"
   };
 }
 
-/** What a simulator has sent, by market: texts, and records of those that are data. */
-export function sentBy(ledger) {
+/** What a simulator has sent until an instant, by market: texts, and records of those that are data. */
+export function sentBy(ledger, untilUs) {
   const sent = {};
   for (const line of readFileSync(ledger, "utf8").split("\n").filter(Boolean)) {
-    const { market, session, kind, records } = JSON.parse(line);
-    if (session === 0 || kind === "partial") continue;
+    const { market, session, kind, records, sent_us: sentUs } = JSON.parse(line);
+    if (session === 0 || kind === "partial" || sentUs > untilUs) continue;
     const sum = (sent[market] ??= { frames: 0, records: 0, others: 0 });
     sum.frames += 1;
     if (kind === "data") sum.records += records;

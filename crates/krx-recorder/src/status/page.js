@@ -16,6 +16,7 @@
   const clock = (time) => (time ? time.slice(11, 19) : "");
   const day = (time) => new Date(`${time.slice(0, 10)}T12:00:00Z`)
     .toLocaleDateString("en-GB", { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" });
+  const instant = (time, today) => (time.startsWith(today) ? "" : `${day(time)} `) + clock(time);
   const dayAndTime = (time, today) => (time.startsWith(today) ? "" : `${day(time)} `) + time.slice(11, 16);
 
   function bytes(number) {
@@ -160,7 +161,7 @@
     figure(section, "date_records", count(market.date_records));
     figure(section, "date_frames", count(market.date_frames), `${plural(market.sessions, "session")}`);
     figure(section, "rate", `${count(market.rates.records_per_s)}/s`, `${bytes(market.rates.bytes_per_s)}/s`);
-    figure(section, "last_frame", ago === null ? "none yet" : `${length(ago)} ago`, ago === null ? "" : `at ${clock(market.last_frame_at)}`);
+    figure(section, "last_frame", ago === null ? "none yet" : `${length(ago)} ago`, ago === null ? "" : `at ${instant(market.last_frame_at, status.date)}`);
     figure(section, "gaps", count(market.gaps.count), market.gaps.count ? `${length(market.gaps.seconds)} together` : "");
     figure(section, "lag", market.frames_behind ? length(market.lag_seconds) : "none", market.frames_behind ? `${plural(market.frames_behind, "message")} behind` : "");
     figure(section, "quarantined", count(quarantined.reduce((sum, [, number]) => sum + number, 0)), quarantined.map(([reason, number]) => `${reason}\u00a0${count(number)}`).join(", ") || "in this run");
@@ -170,7 +171,7 @@
     problem.hidden = !market.last_problem;
     if (market.last_problem) {
       const { at, reason, detail } = market.last_problem;
-      write(problem, `Last problem, ${at.startsWith(status.date) ? "" : `${day(at)} `}${clock(at)}: ${reason}: ${detail}`);
+      write(problem, `Last problem, ${instant(at, status.date)}: ${reason}: ${detail}`);
     }
 
     const gaps = market.intervals.filter((interval) => interval.state === "gap").reverse();
