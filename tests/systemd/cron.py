@@ -40,12 +40,12 @@ def begins(service: Service, facts: Facts, debs: list[Path], simulator: Simulato
     machine.path("/etc/timezone").unlink(missing_ok=True)
     machine.write("/usr/sbin/sendmail", f"#!/bin/sh\ncat >>{MAIL}\n", 0o755)
     machine.run("install", "-d", "-m", "750", "-o", "krx", "-g", "krx", DATA, "/var/lib/krx-closed")
-    machine.run("install", "-m", "400", "-o", "krx", "/etc/krx-recorder/api-key", "/etc/krx-recorder/api-key-of-cron")
+    machine.run("install", "-m", "400", "-o", "krx", "/etc/krx-recorder/api-key", "/etc/krx-recorder/api-key-of-krx")
     for name, trading in {"cron": True, "cron-closed": False}.items():
         calendar = f"/etc/krx-recorder/{name}-days.toml"
         machine.write(calendar, days(trading))
         schedule = BY_CALENDAR.format(calendar_file=calendar)
-        key = 'api_key_file = "/etc/krx-recorder/api-key-of-cron"'
+        key = 'api_key_file = "/etc/krx-recorder/api-key-of-krx"'
         config = CONFIG.format(data_dir=DATA, port=simulator.port, koscom=key, schedule=schedule, more="")
         machine.write(f"/etc/krx-recorder/{name}.toml", config)
     machine.write("/etc/krx-recorder/cron-wrong.toml", "no_such_key = 1\n")
