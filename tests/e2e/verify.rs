@@ -276,7 +276,7 @@ fn what_retention_removes_is_missing_nowhere() {
     // Days later the recorder has removed it.
     fs::remove_dir_all(data.journals()).unwrap();
     for removed in [Dataset::Quarantine, Dataset::Trades] {
-        let days = |dataset| (dataset == removed).then_some(1);
+        let days = |dataset| (dataset == removed).then_some(100);
         let datasets = expire(days(Dataset::Trades), days(Dataset::Quarantine));
         assert!(!datasets.is_empty() && datasets.iter().all(|dataset| *dataset == removed));
         let (code, report) = verify(&config);
