@@ -269,7 +269,7 @@ fn what_retention_removes_is_missing_nowhere() {
         expired.iter().map(|expired| expired.dataset).collect::<Vec<_>>()
     };
     assert_eq!(
-        expire(Some(1), Some(1)),
+        expire(Some(100), Some(100)),
         [],
         "the newest date still has its journal"
     );
