@@ -34,6 +34,9 @@ put_adapted deploy/sysusers.d/krx-recorder.conf "$prefix/lib/sysusers.d/krx-reco
 put_adapted deploy/tmpfiles.d/krx-recorder.conf "$prefix/lib/tmpfiles.d/krx-recorder.conf"
 put_adapted deploy/cron/krx-recorder "$documents/examples/cron"
 put 644 deploy/krx-recorder.example.toml "$documents/examples/krx-recorder.toml"
+put 644 deploy/calendar.example.toml "$documents/examples/calendar.toml"
+put 644 deploy/prometheus/krx-recorder.rules.yml "$documents/examples/krx-recorder.rules.yml"
+put 644 deploy/grafana/krx-recorder.json "$documents/examples/grafana.json"
 put 644 deploy/prometheus/krx-recorder.rules.yml "$documents/examples/krx-recorder.rules.yml"
 put 644 deploy/grafana/krx-recorder.json "$documents/examples/grafana.json"
 for document in README.md README.ko.md CHANGELOG.md docs/{operating,reading-the-data,protocol}.md; do

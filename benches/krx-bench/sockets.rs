@@ -113,6 +113,7 @@ pub(crate) fn record(url: &str, frames: &Frames, dir: &Path) -> Result<u64> {
     let source = reload::Source {
         load: Box::new(move || Ok(again.clone())),
         filter: Filter::default(),
+        until_close: false,
     };
     runtime()?.block_on(run::run(config, key()?, false, source, received))?;
     let _ = watcher.join();

@@ -250,6 +250,15 @@ fn what_retention_removes_is_missing_nowhere() {
     simulator.stop().unwrap();
     let data = DataDir::new(&config.data_dir);
     let today = Moment::now().date() + chrono::Days::new(365);
+    // Recording went on: without some dates of late the clock would not be believed.
+    let partition = |days| {
+        data.partition(
+            Dataset::Trades,
+            today - chrono::Days::new(days),
+            &"KOSPI".parse().unwrap(),
+        )
+    };
+    (1..6).for_each(|days| fs::create_dir_all(partition(days)).unwrap());
     let expire = |trades_days, quarantine_days| {
         let retention = Retention {
             trades_days,
@@ -260,14 +269,14 @@ fn what_retention_removes_is_missing_nowhere() {
         expired.iter().map(|expired| expired.dataset).collect::<Vec<_>>()
     };
     assert_eq!(
-        expire(Some(1), Some(1)),
+        expire(Some(100), Some(100)),
         [],
         "the newest date still has its journal"
     );
     // Days later the recorder has removed it.
     fs::remove_dir_all(data.journals()).unwrap();
     for removed in [Dataset::Quarantine, Dataset::Trades] {
-        let days = |dataset| (dataset == removed).then_some(1);
+        let days = |dataset| (dataset == removed).then_some(100);
         let datasets = expire(days(Dataset::Trades), days(Dataset::Quarantine));
         assert!(!datasets.is_empty() && datasets.iter().all(|dataset| *dataset == removed));
         let (code, report) = verify(&config);

@@ -66,7 +66,7 @@ function day(now, schedule, markets, more) {
   };
 }
 
-const OPEN = { session_expected: true, opens_at: null, closes_at: at(clock("20:10")) };
+const OPEN = { session_expected: true, data_expected: true, opens_at: null, closes_at: at(clock("20:10")) };
 const MORNING = [["00:00", "idle", "not_connected"], ["08:20:00", "gap", "not_connected"], ["08:20:00.4", "live", "connected"]];
 const ALL_DAY = [...MORNING, ["10:41:07", "gap", "reset", "the connection broke"], ["10:41:08.2", "live", "connected"]];
 const LOST = [...MORNING, ["11:02:31", "gap", "stalled", "nothing came for 30 s"], ["11:09:02", "live", "connected"],
@@ -99,7 +99,7 @@ export const closed = () => {
   const now = clock("11:00:00");
   const empty = { files: [], intervals: [], gaps: { count: 0, seconds: 0 }, state_since: at(clock("20:10"), "2026-11-20"), last_frame_at: at(clock("20:09:59"), "2026-11-20"), seconds_since_last_frame: 53401, minutes: Array(1440).fill(0), date_frames: 0, date_records: 0, state: "waiting",
     rates: { seconds: 60, frames_per_s: 0, bytes_per_s: 0, records_per_s: 0, sync_seconds: null } };
-  const schedule = { session_expected: false, opens_at: at(clock("08:20"), "2026-11-23"), closes_at: null };
+  const schedule = { session_expected: false, data_expected: false, opens_at: at(clock("08:20"), "2026-11-23"), closes_at: null };
   const saturday = "2026-11-21";
   return day(now, schedule, [market("KOSPI", now, 0, MORNING, empty), market("KOSDAQ", now, 0, MORNING, empty)], { date: saturday, now: at(now, saturday) });
 };

@@ -48,6 +48,8 @@ class Machine:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            # A command that signals its process group must not reach this one.
+            start_new_session=True,
             timeout=COMMAND_S_MAX,
             check=False,
             text=True,

@@ -92,8 +92,8 @@ def is_removed(service: Service, facts: Facts) -> None:
     left = sum(1 for _ in machine.path(f"{DATA}/trades").rglob("*.parquet"))
     facts.that(f"dpkg --purge leaves all {files} recorded files", done.returncode == 0 and left == files > 0, done.stdout)
     facts.that("and says so", DATA in done.stdout, done.stdout)
-    gone = not machine.path("/etc/krx-recorder/api-key").exists()
-    facts.that("the key is gone", gone)
+    left = list(machine.path("/etc/krx-recorder").glob("api-key*"))
+    facts.that("the key is gone, and the copy of it for cron", not left, left)
 
 
 def installs_from_source(service: Service, facts: Facts) -> None:

@@ -8,7 +8,7 @@ import stat
 from facts import Facts
 from service import KEY, STATUS_URL, UNIT, Service
 
-KEY_FILES = ["/etc/krx-recorder/api-key", "/etc/krx-recorder/api-key-of-cron"]
+KEY_FILES = ["/etc/krx-recorder/api-key", "/etc/krx-recorder/api-key-of-krx"]
 PLACES = ["dev", "etc", "run", "srv", "tmp", "var"]
 NEEDLE = KEY.encode()
 

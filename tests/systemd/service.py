@@ -58,6 +58,12 @@ class Service:
         """Its main process, by the machine's numbers; 0 when there is none."""
         return int(self.show("MainPID") or 0)
 
+    def kill(self, signal: str, pid: int) -> None:
+        """Sends a signal to a process, and to nothing else: 0 would be a whole group."""
+        if pid <= 1:
+            raise AssertionError(f"there is no process to send {signal} to")
+        self.machine.run("kill", f"-{signal}", str(pid))
+
     def proc(self, pid: int, file: str) -> str:
         """A file of /proc about one of the machine's processes."""
         return self.machine.path(f"/proc/{pid}/{file}").read_bytes().replace(b"\0", b" ").decode(errors="replace")

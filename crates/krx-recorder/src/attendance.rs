@@ -161,17 +161,22 @@ impl<C: Clock> Attendance<C> {
         }
     }
 
-    /// Waits, in pieces, so that it can be seen to be alive; whether it was asked to stop.
+    /// Waits, in pieces, so that it can be seen to be alive, and no longer than the hours last; whether it was asked to
+    /// stop.
     async fn rest(&mut self, wait: Duration, status: &FeedStatus) -> bool {
         let until = Instant::now() + wait;
         loop {
             status.beat();
-            let left = until.saturating_duration_since(Instant::now());
+            let now = self.clock.now();
+            let close = self.schedule.borrow().closing(now);
+            let open_for = close.map_or(0, |close| close.0.saturating_sub(now.0));
+            let open_for = Duration::from_micros(u64::try_from(open_for).unwrap_or(0));
+            let left = until.saturating_duration_since(Instant::now()).min(open_for);
+            if left.is_zero() {
+                return *self.stop.borrow();
+            }
             if self.stopped_within(left.min(SLEEP_MAX)).await {
                 return true;
-            }
-            if left <= SLEEP_MAX {
-                return false;
             }
         }
     }

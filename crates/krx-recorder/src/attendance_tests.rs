@@ -47,6 +47,7 @@ struct Exchange {
     clock: SimulatedClock,
     schedule: watch::Receiver<Schedule>,
     lasts: Option<Duration>,
+    asked: Asked,
     status: Arc<FeedStatus>,
     /// From and to.
     sessions: Vec<(Moment, Moment)>,
@@ -71,7 +72,10 @@ impl Sessions for Exchange {
         };
         self.sessions.push((from, self.clock.now()));
         Ok(Ended {
-            end: End::new(reason, ""),
+            end: End {
+                asked: self.asked,
+                ..End::new(reason, "")
+            },
             data_for: Some(begun.elapsed()),
         })
     }
@@ -101,6 +105,10 @@ struct Simulation {
 
 impl Simulation {
     fn begin(at: &str, until_close: bool, lasts: Option<Duration>) -> Self {
+        Self::begin_asked(at, until_close, lasts, Asked::Nothing)
+    }
+
+    fn begin_asked(at: &str, until_close: bool, lasts: Option<Duration>, asked: Asked) -> Self {
         let clock = SimulatedClock::new(kst(at));
         let (schedule, stop) = (watch::Sender::new(daily(vec![])), watch::Sender::new(false));
         let status = Arc::new(FeedStatus::default());
@@ -108,6 +116,7 @@ impl Simulation {
             clock: clock.clone(),
             schedule: schedule.subscribe(),
             lasts,
+            asked,
             status: Arc::clone(&status),
             sessions: Vec::new(),
             hours_over: Vec::new(),
@@ -243,6 +252,15 @@ async fn until_close_is_one_session_whenever_it_begins() {
         );
         assert!(simulation.clock.now() <= kst("2026-12-25 10:00:00"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_the_server_asks_for_ends_with_the_hours() {
+    let patience = Asked::Patience(Some(Duration::from_secs(300)));
+    let simulation = Simulation::begin_asked("2026-11-20 20:05:30", true, Some(Duration::ZERO), patience);
+    let (end, exchange) = simulation.task.await.unwrap();
+    assert_eq!((end, exchange.sessions.len()), (FeedEnd::Closed, 1));
+    assert!(behind(simulation.clock.now(), 20, 10) < 1_000_000);
 }
 
 /// Whether each instant at which somebody looked had a session when the wall clock was within the hours, and none when

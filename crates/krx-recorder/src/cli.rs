@@ -13,7 +13,7 @@ use crate::check::{self, kst};
 use crate::config::{self, Config, DataConfig, Overrides};
 use crate::exit::{Exit, Failure};
 use crate::key::{ApiKey, KeySources};
-use crate::logging::{self, LogConfig};
+use crate::logging;
 use crate::schedule::Schedule;
 use crate::{calendar, coverage, notify, rebuild, reload, run, signals, status_command, verify};
 
@@ -176,24 +176,24 @@ pub fn main() -> Exit {
             json,
         } => start(source, until_close, json),
         Command::Coverage { date, source, json } => {
-            log_warnings();
+            logging::warnings();
             source
                 .load()
                 .and_then(|config| coverage::print(&DataDir::new(config.data_dir), date, json))
         }
         Command::Status { config, listen, json } => {
-            log_warnings();
+            logging::warnings();
             start_status(config.as_deref(), listen.as_deref(), json)
         }
         Command::Calendar { period, config, json } => {
-            log_warnings();
+            logging::warnings();
             config::load_calendar(config.as_deref())
                 .map_err(Failure::from)
                 .and_then(|calendar| calendar::print(&calendar, period, Moment::now(), json))
         }
         Command::Check { source, json } => start_check(&source, json),
         Command::Verify { date, source, json } => {
-            log_warnings();
+            logging::warnings();
             source
                 .load()
                 .and_then(|config| verify::verify(&config.data_dir, date, json))
@@ -205,7 +205,7 @@ pub fn main() -> Exit {
             dry_run,
             json,
         } => {
-            log_warnings();
+            logging::warnings();
             source
                 .load()
                 .and_then(|config| rebuild::rebuild(&config, date, market, dry_run, json))
@@ -228,15 +228,6 @@ fn refuse_core_dumps() {
     };
     // Where even that is not allowed, nothing is lost but this precaution.
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
-}
-
-/// The log of a command that prints something else.
-fn log_warnings() {
-    let config = LogConfig {
-        target: logging::Target::Stderr,
-        filter: None,
-    };
-    logging::start(&config, false, "warn");
 }
 
 impl Source {
@@ -266,8 +257,13 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 fn start(source: Source, until_close: bool, json: bool) -> Result<(), Failure> {
+    // Before all else: a signal that comes early must not end the process by its default.
+    let (requests, _signals) = signals::listen()?;
     let config = load(&source)?;
-    let filter = logging::start(&config.log, json, "info");
+    let logging::Log {
+        filter,
+        writer: _writer,
+    } = logging::start(&config.log, json);
     let key = ApiKey::read(&KeySources::of_process(config.api_key_file.clone()))?;
     if until_close {
         if config.schedule == Schedule::Always {
@@ -284,10 +280,10 @@ fn start(source: Source, until_close: bool, json: bool) -> Result<(), Failure> {
         }
     }
     install_crypto();
-    let (requests, _signals) = signals::listen()?;
     let again = reload::Source {
         load: Box::new(move || Config::load(source.config.as_deref(), &source.overrides())),
         filter,
+        until_close,
     };
     runtime()?.block_on(run::run(config, key, until_close, again, requests))
 }

@@ -1,5 +1,6 @@
 //! The systemd journal as a log: each event with its level, and with its fields both in the message, where a person
-//! reads them, and as fields of their own, by which they can be looked for (`journalctl KRX_MARKET=KOSPI`).
+//! reads them, and as fields of their own, by which they can be looked for (`journalctl KRX_MARKET=KOSPI`). Lines that it
+//! does not take at once are counted, and not waited for.
 //!
 //! ```text
 //!   a datagram an event, to /run/systemd/journal/socket (systemd.io/JOURNAL_NATIVE_PROTOCOL):
@@ -10,6 +11,7 @@
 use std::fmt::{self, Write as _};
 use std::io;
 use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -21,6 +23,8 @@ const SOCKET: &str = "/run/systemd/journal/socket";
 #[derive(Debug)]
 pub struct Journald {
     socket: UnixDatagram,
+    /// Lines that the journal did not take.
+    lost: AtomicU64,
 }
 
 impl Journald {
@@ -31,7 +35,30 @@ impl Journald {
     pub fn connect() -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         socket.connect(SOCKET)?;
-        Ok(Self { socket })
+        Self::on(socket)
+    }
+
+    /// Nothing is waited for: a journal that hangs, as it does when its disk does, must not stop a recording.
+    fn on(socket: UnixDatagram) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            socket,
+            lost: AtomicU64::new(0),
+        })
+    }
+
+    /// Says how many lines were lost, as soon as one is taken again.
+    fn tell_of_lost(&self) {
+        let lost = self.lost.swap(0, Relaxed);
+        if lost > 0 {
+            let entry = Entry {
+                message: "the systemd journal did not take all lines".to_owned(),
+                fields: vec![("lost", lost.to_string())],
+            };
+            if self.socket.send(&entry.datagram(Level::WARN)).is_err() {
+                self.lost.fetch_add(lost, Relaxed);
+            }
+        }
     }
 }
 
@@ -40,9 +67,10 @@ impl<S: Subscriber> Layer<S> for Journald {
         let mut entry = Entry::default();
         event.record(&mut entry);
         let datagram = entry.datagram(*event.metadata().level());
-        if self.socket.send(&datagram).is_err() {
-            // The journal is being started anew, or takes nothing of this size: its stream may still take the text.
-            eprintln!("{}{}", entry.message, entry.fields_as_text());
+        match self.socket.send(&datagram) {
+            Ok(_) => self.tell_of_lost(),
+            // It is full, or being started anew. Standard error leads there too, and would wait.
+            Err(_) => drop(self.lost.fetch_add(1, Relaxed)),
         }
     }
 }
@@ -131,7 +159,7 @@ mod tests {
     #[test]
     fn an_event_is_a_datagram_with_its_fields() {
         let (ours, journal) = UnixDatagram::pair().unwrap();
-        let subscriber = tracing_subscriber::registry().with(Journald { socket: ours });
+        let subscriber = tracing_subscriber::registry().with(Journald::on(ours).unwrap());
         tracing::subscriber::with_default(subscriber, || {
             tracing::warn!(
                 market = "KOSPI",
@@ -154,6 +182,26 @@ mod tests {
             String::from_utf8_lossy(&buffer[..length]),
             String::from_utf8_lossy(&expected)
         );
+    }
+
+    #[test]
+    fn a_journal_that_hangs_is_not_waited_for_and_told_what_it_has_missed() {
+        let (ours, journal) = UnixDatagram::pair().unwrap();
+        let subscriber = tracing_subscriber::registry().with(Journald::on(ours).unwrap());
+        journal.set_nonblocking(true).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            for _ in 0..10_000 {
+                tracing::info!("a line");
+            }
+            let mut buffer = [0; 4096];
+            let taken = std::iter::from_fn(|| journal.recv(&mut buffer).ok()).count();
+            assert!(taken < 10_000, "{taken} were taken");
+            tracing::info!("another line");
+            journal.recv(&mut buffer).unwrap();
+            let length = journal.recv(&mut buffer).unwrap();
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            assert!(text.contains(&format!("KRX_LOST={}\n", 10_000 - taken)), "{text}");
+        });
     }
 
     #[test]

@@ -4,11 +4,15 @@
 use std::io::{self, IsTerminal};
 use std::os::linux::fs::MetadataExt as _;
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::journald::Journald;
+
+/// Lines that wait for whoever reads standard error; what comes beyond them is lost.
+const LINES_MAX: usize = 4096;
 
 /// Where the log goes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,58 +44,110 @@ impl Filter {
     pub fn set(&self, config: &LogConfig) {
         if let Some(handle) = &self.0 {
             // Fails only when there is no log any more.
-            let _ = handle.reload(filter(config, "info"));
+            let _ = handle.reload(filter(config));
         }
     }
 }
 
-/// Begins to log. `json`: one object a line to standard error, wherever the log would go otherwise.
-pub fn start(config: &LogConfig, json: bool, otherwise: &str) -> Filter {
-    let (filter, handle) = reload::Layer::new(filter(config, otherwise));
-    let registry = Registry::default().with(filter);
+/// A log that was begun.
+#[derive(Debug)]
+pub struct Log {
+    /// Its filter.
+    pub filter: Filter,
+    /// Writes the last lines when it is dropped.
+    pub writer: Option<WorkerGuard>,
+}
+
+/// Begins the log of a recorder. `json`: one object a line to standard error, wherever the log would go otherwise.
+///
+/// Whoever logs never waits for whoever reads: a journal or a pipe that takes nothing must not stop a recording.
+pub fn start(config: &LogConfig, json: bool) -> Log {
+    let (filter, handle) = reload::Layer::new(filter(config));
     let to_journal = match config.target {
         Target::Journald => true,
         Target::Stderr => false,
         Target::Auto => stderr_is_the_journal(),
     };
-    let journald = if to_journal && !json {
-        Journald::connect()
-            .map_err(|error| {
+    let journald = (to_journal && !json)
+        .then(|| {
+            Journald::connect().map_err(|error| {
                 eprintln!(
                     "krx-recorder: the systemd journal takes no log ({error}); logging to standard error"
                 );
             })
-            .ok()
-    } else {
-        None
+        })
+        .and_then(Result::ok);
+    let (layer, writer) = match journald {
+        Some(journald) => (journald.boxed(), None),
+        None => {
+            let (writer, guard) = NonBlockingBuilder::default()
+                .lossy(true)
+                .buffered_lines_limit(LINES_MAX)
+                .finish(io::stderr());
+            let text = fmt::layer().with_writer(writer).with_target(false);
+            let layer = if json {
+                text.json().flatten_event(true).boxed()
+            } else {
+                text.with_ansi(io::stderr().is_terminal()).boxed()
+            };
+            (layer, Some(guard))
+        }
     };
-    let text = fmt::layer().with_writer(io::stderr).with_target(false);
-    let layer = match journald {
-        Some(journald) => journald.boxed(),
-        None if json => text.json().flatten_event(true).boxed(),
-        None => text.with_ansi(io::stderr().is_terminal()).boxed(),
-    };
-    registry.with(layer).init();
-    Filter(Some(handle))
+    Registry::default().with(filter).with(layer).init();
+    Log {
+        filter: Filter(Some(handle)),
+        writer,
+    }
 }
 
-/// Whether this is a filter that can be read; why not.
+/// Begins the log of a command that prints something else: warnings, to standard error.
+pub fn warnings() {
+    let filter = EnvFilter::new(wanted(None).unwrap_or_else(|| "warn".to_owned()));
+    let text = fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false);
+    Registry::default().with(filter).with(text).init();
+}
+
+/// Whether this is a filter that can be read, and names what there is: a word that is no level would be taken for a part
+/// of the program, and silence all others.
 ///
 /// # Errors
-/// In words.
+/// Why not, in words.
 pub fn check_filter(text: &str) -> Result<(), String> {
-    EnvFilter::try_new(text)
-        .map(drop)
-        .map_err(|error| error.to_string())
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+    for directive in text.split(',').map(str::trim) {
+        let target = directive.split(['=', '[']).next().unwrap_or_default();
+        let is_level = LEVELS.iter().any(|level| directive.eq_ignore_ascii_case(level));
+        let is_part = target.starts_with("krx_") && !target.contains('-');
+        if !is_level && !is_part {
+            return Err(format!(
+                "{directive:?} is neither a level ({}) nor a part of the program such as krx_store=debug",
+                LEVELS.join(", ")
+            ));
+        }
+    }
+    Ok(())
 }
 
-fn filter(config: &LogConfig, otherwise: &str) -> EnvFilter {
-    let wanted = std::env::var("KRX_LOG").ok().or_else(|| config.filter.clone());
-    let wanted = wanted.unwrap_or_else(|| otherwise.to_owned());
-    EnvFilter::try_new(&wanted).unwrap_or_else(|error| {
-        eprintln!("krx-recorder: $KRX_LOG = {wanted:?} is no filter ({error}); logging at level info");
-        EnvFilter::new("info")
-    })
+/// `$KRX_LOG`, if it is set and can be read, or what is asked for otherwise.
+fn wanted(otherwise: Option<&str>) -> Option<String> {
+    match std::env::var("KRX_LOG").ok().filter(|text| !text.is_empty()) {
+        None => otherwise.map(str::to_owned),
+        Some(text) => match check_filter(&text) {
+            Ok(()) => Some(text),
+            Err(error) => {
+                eprintln!("krx-recorder: $KRX_LOG = {text:?} is passed over: {error}");
+                otherwise.map(str::to_owned)
+            }
+        },
+    }
+}
+
+fn filter(config: &LogConfig) -> EnvFilter {
+    EnvFilter::new(wanted(config.filter.as_deref()).unwrap_or_else(|| "info".to_owned()))
 }
 
 /// systemd says to which stream it has connected a service's standard error: `$JOURNAL_STREAM` is `device:inode`
@@ -102,4 +158,32 @@ fn stderr_is_the_journal() -> bool {
     };
     std::fs::metadata("/proc/self/fd/2")
         .is_ok_and(|stderr| stream == format!("{}:{}", stderr.st_dev(), stderr.st_ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_would_silence_everything_is_refused() {
+        for good in [
+            "info",
+            "WARN",
+            "krx_store=debug,info",
+            "krx_recorder::feed=trace",
+            "off",
+        ] {
+            assert_eq!(check_filter(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "inof",
+            "",
+            "krx-store=debug",
+            "info,nonsense",
+            "krx_store=loud",
+            "tokio=debug",
+        ] {
+            assert!(check_filter(bad).is_err(), "{bad}");
+        }
+    }
 }

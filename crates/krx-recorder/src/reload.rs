@@ -16,6 +16,8 @@ pub struct Source {
     pub load: Box<dyn Fn() -> Result<Config, ConfigError> + Send>,
     /// The log's filter.
     pub filter: Filter,
+    /// Whether the recorder is to end at the close, and so needs one.
+    pub until_close: bool,
 }
 
 /// The part of the configuration that can be replaced.
@@ -52,6 +54,12 @@ impl Reload {
                 return None;
             }
         };
+        if self.source.until_close && config.schedule == Schedule::Always {
+            error!(
+                "schedule.mode = \"always\" has no close, and --until-close needs one; the configuration in force stays in force"
+            );
+            return None;
+        }
         self.source.filter.set(&config.log);
         self.config.schedule = config.schedule.clone();
         self.config.calendar_file = config.calendar_file.clone();

@@ -70,7 +70,8 @@ pub async fn run(
         pipelines.push(pipeline);
     }
     let views: Vec<_> = pipelines.iter().map(|pipeline| pipeline.view.clone()).collect();
-    let disk = DiskWatch::new(config.data_dir.clone(), config.warn_free_bytes);
+    let mut disk = DiskWatch::new(config.data_dir.clone(), config.warn_free_bytes);
+    disk.look();
     let vigil = watch::Sender::new(Vigil::begin());
     let server = match listener {
         Some(listener) => Some(Server::start(
@@ -109,9 +110,12 @@ pub async fn run(
     // A disk that fails is the cause, and a feed that then ends for want of a journal its consequence.
     drained?;
     end?;
-    // A date on which nothing is traded has sessions without data: that is no failure, and nor is a clean stop.
+    // A date on which nothing is traded has sessions without data: that is no failure. Nor is a clean stop, or a date that
+    // was closed, by a calendar that was read again, before a session was tried.
     let asked_to_stop = *recording.stop.borrow();
-    if until_close && !asked_to_stop && views.iter().all(|view| view.status.sessions.load(Relaxed) == 0) {
+    let tried = views.iter().any(|view| view.status.last_problem().is_some());
+    let recorded = views.iter().any(|view| view.status.sessions.load(Relaxed) > 0);
+    if until_close && !asked_to_stop && tried && !recorded {
         let words = "no session could be opened until the close of the day; see the log for why";
         return Err(Failure::Unavailable(words.to_owned()));
     }

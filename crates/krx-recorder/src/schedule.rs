@@ -52,6 +52,16 @@ impl Schedule {
         }
     }
 
+    /// When the hours that are open at `now` are over; the end of time, when they never are; none while they are closed.
+    #[must_use]
+    pub fn closing(&self, now: Moment) -> Option<Moment> {
+        match (self.at(now), self) {
+            (Hours::ClosedUntil(_), _) => None,
+            (Hours::Open, Self::Always) => Some(Moment(i64::MAX)),
+            (Hours::Open, Self::Calendar(daily)) => daily.hours_on(now.date()).map(|(_, close)| close),
+        }
+    }
+
     /// When the next session opens, if `now` is past today's or today has none.
     #[must_use]
     pub fn over_until(&self, now: Moment) -> Option<Moment> {

@@ -14,15 +14,15 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chrono::{Days, NaiveDate};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::checksums::{self, Checksums};
 use crate::error::{StoreError, at};
 use crate::journal::list_segments;
-use crate::layout::{DataDir, Dataset, Market, SealedPath};
+use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
 
 /// For how many days after its date each dataset is kept; `None` for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +56,12 @@ pub struct Expired {
     pub files: usize,
 }
 
+/// A clock is believed when trades were recorded on so many dates in so many days before its own: a clock that is years
+/// ahead must not remove years. Korea has no holidays of this length; after a longer pause a week of recording makes the
+/// clock credible again.
+const CREDIBLE_DATES: usize = 5;
+const CREDIBLE_DAYS: u32 = 31;
+
 /// The beginning of what stands in staging only to be removed.
 const EXPIRED: &str = "expired-";
 
@@ -63,25 +69,54 @@ const EXPIRED: &str = "expired-";
 /// well as without one; the data directory's lock must be held by this process.
 ///
 /// # Errors
-/// [`StoreError::Io`]; what stands before the failure is removed, and the next run does the rest.
+/// The first [`StoreError::Io`]. One date that cannot be removed keeps no other.
 pub fn expire(data: &DataDir, retention: Retention, today: NaiveDate) -> Result<Vec<Expired>, StoreError> {
-    clear_staging(data)?;
-    let journaled = journaled_dates(data)?;
+    let mut failure = clear_staging(data).err();
+    let over = over(data, retention, today)?;
+    if !over.is_empty() && !is_credible(&dates(data, Dataset::Trades)?, today) {
+        warn!(%today, "nothing is removed: too little was recorded in the last month to believe the clock");
+        return failure.map_or(Ok(Vec::new()), Err);
+    }
     let mut expired = Vec::new();
+    for (dataset, date) in over {
+        match remove(data, dataset, date) {
+            Ok(None) => {}
+            Ok(Some(files)) => {
+                info!(dataset = dataset.as_str(), %date, files, "removed: it is older than retention says");
+                expired.push(Expired { dataset, date, files });
+            }
+            Err(error) => drop(failure.get_or_insert(error)),
+        }
+    }
+    failure.map_or(Ok(expired), Err)
+}
+
+/// What is to be removed, by age and journal.
+fn over(
+    data: &DataDir,
+    retention: Retention,
+    today: NaiveDate,
+) -> Result<Vec<(Dataset, NaiveDate)>, StoreError> {
+    let journaled = journaled_dates(data)?;
+    let mut over = Vec::new();
     for dataset in Dataset::ALL {
         let Some(days) = retention.days(dataset) else {
             continue;
         };
-        for date in dates(data, dataset)? {
-            if is_over(date, today, days) && !journaled.contains(&date) {
-                let files = remove(data, dataset, date)?;
-                info!(dataset = dataset.as_str(), %date, files, days, "removed: it is older than retention says");
-                expired.push(Expired { dataset, date, files });
-            }
-        }
+        let dates = dates(data, dataset)?.into_iter();
+        over.extend(
+            dates
+                .filter(|date| is_over(*date, today, days) && !journaled.contains(date))
+                .map(|date| (dataset, date)),
+        );
     }
-    clear_staging(data)?;
-    Ok(expired)
+    Ok(over)
+}
+
+/// Whether enough was recorded before `today` to believe that it is today.
+fn is_credible(recorded: &BTreeSet<NaiveDate>, today: NaiveDate) -> bool {
+    let recent = |date: &&NaiveDate| **date < today && !is_over(**date, today, CREDIBLE_DAYS);
+    recorded.iter().filter(recent).count() >= CREDIBLE_DATES
 }
 
 /// Whether `date` is more than `days` before `today`.
@@ -107,29 +142,70 @@ fn dates(data: &DataDir, dataset: Dataset) -> Result<BTreeSet<NaiveDate>, StoreE
     Ok(names
         .iter()
         .filter_map(|name| name.strip_prefix("date=")?.parse().ok())
-        .filter(|date| data.date_dir(dataset, *date).is_dir())
+        .filter(|date| is_real_dir(&data.date_dir(dataset, *date)))
         .collect())
 }
 
-/// Takes a date out of its dataset; the number of its files.
-fn remove(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<usize, StoreError> {
-    let mut files: Vec<SealedPath> = Vec::new();
-    for market in checksums::sealed_markets(data, date)? {
-        files.extend(checksums::sealed_files(data, &market, date)?);
-    }
-    files.retain(|path| path.name.dataset == dataset);
+/// Takes a date out of its dataset, and removes it; the number of its files. `None` when it holds anything that is not the
+/// recorder's, and so stays.
+fn remove(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<usize>, StoreError> {
+    let dir = data.date_dir(dataset, date);
+    let Some(files) = only_sealed(&dir, dataset, date)? else {
+        warn!(dir = %dir.display(), "not removed, though it is older than retention says: it holds what is not the recorder's");
+        return Ok(None);
+    };
     let list = Checksums::of(data, date);
     if list.read().is_ok_and(|list| list.exists) {
         list.record(&[], &files)?;
     }
-    let dir = data.date_dir(dataset, date);
     data.disk().create_dir(&data.staging())?;
     let aside = data
         .staging()
         .join(format!("{EXPIRED}{}-{date}", dataset.as_str()));
     data.disk().rename(&dir, &aside)?;
     data.disk().sync_parent(&dir)?;
-    Ok(files.len())
+    clear(data, &aside)?;
+    Ok(Some(files.len()))
+}
+
+/// The sealed files below a date's directory, if there is nothing else: no other name, no link.
+fn only_sealed(dir: &Path, dataset: Dataset, date: NaiveDate) -> Result<Option<Vec<SealedPath>>, StoreError> {
+    let mut files = Vec::new();
+    for market_dir in list(dir)? {
+        let market = market_dir.file_name().and_then(|name| name.to_str());
+        let market = market.and_then(|name| name.strip_prefix("market=")?.parse::<Market>().ok());
+        let Some(market) = market.filter(|_| is_real_dir(&market_dir)) else {
+            return Ok(None);
+        };
+        for file in list(&market_dir)? {
+            let name = file.file_name().and_then(|name| name.to_str());
+            let name = name
+                .and_then(SealedName::parse)
+                .filter(|name| name.dataset == dataset);
+            let is_file = fs::symlink_metadata(&file).is_ok_and(|known| known.is_file());
+            let Some(name) = name.filter(|_| is_file) else {
+                return Ok(None);
+            };
+            files.push(SealedPath {
+                date,
+                market: market.clone(),
+                name,
+            });
+        }
+    }
+    Ok(Some(files))
+}
+
+fn list(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let entries = fs::read_dir(dir).map_err(at("listing", dir))?;
+    entries
+        .map(|entry| entry.map(|entry| entry.path()).map_err(at("listing", dir)))
+        .collect()
+}
+
+/// A link to a directory is none.
+fn is_real_dir(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|known| known.is_dir())
 }
 
 /// Removes what was set aside, now or before a crash.
@@ -143,15 +219,11 @@ fn clear_staging(data: &DataDir) -> Result<(), StoreError> {
 }
 
 fn clear(data: &DataDir, path: &Path) -> Result<(), StoreError> {
-    let is_dir = fs::symlink_metadata(path)
-        .map_err(at("looking at", path))?
-        .is_dir();
-    if !is_dir {
+    if !is_real_dir(path) {
         return data.disk().remove(path);
     }
-    let entries = fs::read_dir(path).map_err(at("listing", path))?;
-    for entry in entries {
-        clear(data, &entry.map_err(at("listing", path))?.path())?;
+    for entry in list(path)? {
+        clear(data, &entry)?;
     }
     match fs::remove_dir(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(at("removing the directory", path)(error)),
@@ -206,7 +278,7 @@ mod tests {
     #[test]
     fn each_dataset_is_kept_for_its_own_days_and_what_has_journal_for_ever() {
         let dir = tempfile::tempdir().unwrap();
-        let data = recorded(dir.path(), &[2, 3, 4, 5]);
+        let data = recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);
         let nothing = expire(&data, Retention::default(), day(30)).unwrap();
         assert_eq!(nothing, [], "it is off as long as nobody asks for it");
         let retention = Retention {
@@ -215,9 +287,9 @@ mod tests {
             coverage_days: None,
         };
         // The 2nd is ten days ago on the 12th, and more than that on the 13th.
-        assert_eq!(expire(&data, retention, day(12)).unwrap().len(), 3);
-        assert_eq!(left(&data, Dataset::Trades), ["02", "03", "04", "05"]);
-        assert_eq!(left(&data, Dataset::Quarantine), ["05"], "it has journal");
+        assert_eq!(expire(&data, retention, day(12)).unwrap().len(), 5);
+        assert_eq!(left(&data, Dataset::Trades), ["02", "03", "04", "05", "06", "09"]);
+        assert_eq!(left(&data, Dataset::Quarantine), ["09"], "it has journal");
         let expired = expire(&data, retention, day(13)).unwrap();
         assert_eq!(
             expired,
@@ -227,17 +299,66 @@ mod tests {
                 files: 1
             }]
         );
-        expire(&data, retention, day(30)).unwrap();
-        assert_eq!(left(&data, Dataset::Trades), ["05"]);
-        assert_eq!(left(&data, Dataset::Coverage), ["02", "03", "04", "05"]);
-        let list = Checksums::of(&data, day(2)).read().unwrap();
-        let lines: Vec<_> = list.digests.keys().collect();
-        assert_eq!(lines.len(), 1);
-        assert!(lines[0].starts_with("coverage/"), "{lines:?}");
+        let lines = |date| Checksums::of(&data, date).read().unwrap().digests;
+        assert_eq!(lines(day(2)).len(), 1);
+        assert!(lines(day(2)).keys().all(|path| path.starts_with("coverage/")));
+        let retention = Retention {
+            coverage_days: Some(10),
+            ..retention
+        };
+        expire(&data, retention, day(13)).unwrap();
+        assert!(!data.checksum_list(day(2)).exists(), "a list of nothing is none");
+        assert_eq!(left(&data, Dataset::Coverage), ["03", "04", "05", "06", "09"]);
         assert_eq!(
             checksums::list_names(&data.staging()).unwrap(),
             Vec::<String>::new()
         );
+    }
+
+    #[test]
+    fn a_clock_that_is_far_ahead_removes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);
+        let retention = Retention {
+            trades_days: Some(1),
+            ..Retention::default()
+        };
+        let ahead = day(2) + Days::new(365);
+        assert_eq!(expire(&data, retention, ahead).unwrap(), []);
+        // What four days recorded by that clock, it is still not believed.
+        let market: Market = "KOSPI".parse().unwrap();
+        for days in 0..4 {
+            let date = ahead + Days::new(days);
+            fs::create_dir_all(data.partition(Dataset::Trades, date, &market)).unwrap();
+            fs::create_dir_all(data.partition(Dataset::Coverage, date, &market)).unwrap();
+            assert_eq!(expire(&data, retention, date + Days::new(1)).unwrap(), []);
+        }
+    }
+
+    #[test]
+    fn what_is_not_the_recorders_keeps_its_date() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);
+        let retention = Retention {
+            trades_days: Some(1),
+            ..Retention::default()
+        };
+        fs::write(data.date_dir(Dataset::Trades, day(2)).join("notes.txt"), "").unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        fs::rename(data.date_dir(Dataset::Trades, day(3)), &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, data.date_dir(Dataset::Trades, day(3))).unwrap();
+        let partition = data.partition(Dataset::Trades, day(4), &"KOSPI".parse().unwrap());
+        std::os::unix::fs::symlink(&elsewhere, partition.join("link")).unwrap();
+        fs::create_dir(data.date_dir(Dataset::Trades, day(5)).join("mine")).unwrap();
+        let more = data.date_dir(Dataset::Trades, day(8));
+        fs::create_dir(&more).unwrap();
+        let dates: Vec<_> = expire(&data, retention, day(20))
+            .unwrap()
+            .iter()
+            .map(|expired| expired.date)
+            .collect();
+        assert_eq!(dates, [day(6), day(8)]);
+        assert!(elsewhere.join("market=KOSPI").is_dir());
     }
 
     #[test]

@@ -39,7 +39,6 @@ fn families(snapshot: &Snapshot, usage: &Usage) -> Vec<MetricFamily> {
 
 fn recorder(snapshot: &Snapshot) -> Vec<MetricFamily> {
     let version = vec![label("version", &snapshot.version)];
-    let expected = snapshot.schedule.session_expected;
     vec![
         gauges(
             "krx_build_info",
@@ -54,7 +53,12 @@ fn recorder(snapshot: &Snapshot) -> Vec<MetricFamily> {
         one_gauge(
             "krx_session_expected",
             "Whether a session of each market is to be open now, by the schedule.",
-            flag(expected),
+            flag(snapshot.schedule.session_expected),
+        ),
+        one_gauge(
+            "krx_data_expected",
+            "Whether trading is continuous now, by the calendar, so that each market must send data.",
+            flag(snapshot.schedule.data_expected),
         ),
         one_gauge(
             "krx_disk_free_bytes",

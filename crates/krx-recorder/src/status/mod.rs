@@ -23,4 +23,4 @@ pub use snapshot::{
     FileSnapshot, GapsSnapshot, Kst, MarketSnapshot, ProblemSnapshot, RatesSnapshot, ScheduleSnapshot,
     Snapshot,
 };
-pub use view::{Expected, MarketView, View};
+pub use view::{MarketView, View};

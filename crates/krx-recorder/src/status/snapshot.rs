@@ -10,8 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use super::rates::RatesSnapshot;
 use super::rates::Window;
-use super::view::{Expected, MarketView, View};
+use super::view::{MarketView, View};
 use crate::coverage::{IntervalRow, rfc3339};
+use crate::schedule::{Hours, Schedule};
 
 /// An instant, as RFC 3339 in Korea.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +66,8 @@ pub struct Snapshot {
 pub struct ScheduleSnapshot {
     /// Whether a session is to be open now.
     pub session_expected: bool,
+    /// Whether a market that sends no data now must be taken for stalled: in continuous trading, by the calendar.
+    pub data_expected: bool,
     /// When the next one is to be opened; `null` while one is expected.
     pub opens_at: Option<Kst>,
     /// When the one that is expected is to be closed; `null` when there is none, or it never is.
@@ -195,7 +198,6 @@ pub struct FileSnapshot {
 
 impl Snapshot {
     pub(super) fn take(view: &View, windows: &[Window], now: Moment) -> Self {
-        let expected = Expected::of(&view.schedule.borrow(), now);
         let markets = view.markets.iter().zip(windows);
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -205,7 +207,7 @@ impl Snapshot {
             now_us: now.0,
             date: now.date(),
             complaint: view.vigil.borrow().complaint(std::time::Instant::now()),
-            schedule: expected.into(),
+            schedule: ScheduleSnapshot::of(&view.schedule.borrow(), now),
             disk_free_bytes: view.disk.free_bytes.load(Relaxed),
             disk_low: view.disk.low.load(Relaxed),
             disk_warn_free_bytes: view.warn_free_bytes,
@@ -216,14 +218,18 @@ impl Snapshot {
     }
 }
 
-impl From<Expected> for ScheduleSnapshot {
-    fn from(expected: Expected) -> Self {
-        let (opens, closes) = match expected {
-            Expected::Open(closes) => (None, closes),
-            Expected::ClosedUntil(opens) => (Some(opens), None),
+impl ScheduleSnapshot {
+    /// What `schedule` says of `now`.
+    #[must_use]
+    pub fn of(schedule: &Schedule, now: Moment) -> Self {
+        let (opens, closes) = match schedule.at(now) {
+            Hours::ClosedUntil(opening) => (Some(opening), None),
+            Hours::Open if *schedule == Schedule::Always => (None, None),
+            Hours::Open => (None, schedule.expected_on(now.date()).map(|(_, close)| close)),
         };
         Self {
-            session_expected: matches!(expected, Expected::Open(_)),
+            session_expected: opens.is_none(),
+            data_expected: schedule.expects_data(now),
             opens_at: opens.map(Kst),
             closes_at: closes.map(Kst),
         }

@@ -10,7 +10,7 @@ use super::rates::Window;
 use super::snapshot::Snapshot;
 use crate::disk_watch::DiskStatus;
 use crate::queue::QueueGauge;
-use crate::schedule::{Hours, Schedule};
+use crate::schedule::Schedule;
 use crate::standing::FeedStatus;
 use crate::vitals::Vigil;
 
@@ -27,27 +27,6 @@ pub struct MarketView {
     pub status: Arc<FeedStatus>,
     /// Its queue.
     pub queue: QueueGauge,
-}
-
-/// What the schedule says of an instant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// A session is to be open; until then, if it is to be closed at all.
-    Open(Option<Moment>),
-    /// None is, until then.
-    ClosedUntil(Moment),
-}
-
-impl Expected {
-    /// What `schedule` says of `now`.
-    #[must_use]
-    pub fn of(schedule: &Schedule, now: Moment) -> Self {
-        match schedule.at(now) {
-            Hours::ClosedUntil(opening) => Self::ClosedUntil(opening),
-            Hours::Open if *schedule == Schedule::Always => Self::Open(None),
-            Hours::Open => Self::Open(schedule.expected_on(now.date()).map(|(_, close)| close)),
-        }
-    }
 }
 
 /// All that is shown.

@@ -6,7 +6,7 @@ use super::*;
 const EXAMPLE: &str = r#"{
   "version": "0.1.0", "pid": 811, "started_at": "2026-11-20T08:19:00.000000+09:00",
   "now": "2026-11-20T10:00:30.000000+09:00", "now_us": 0, "date": "2026-11-20",
-  "schedule": {"session_expected": true, "opens_at": null, "closes_at": "2026-11-20T20:10:00.000000+09:00"},
+  "schedule": {"session_expected": true, "data_expected": true, "opens_at": null, "closes_at": "2026-11-20T20:10:00.000000+09:00"},
   "disk_free_bytes": 412000000000, "disk_low": false, "disk_warn_free_bytes": 10000000000,
   "markets": [{
     "market": "KOSPI", "host": "koscom.example", "state": "live",
