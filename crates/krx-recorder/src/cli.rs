@@ -273,7 +273,7 @@ fn start(source: Source, until_close: bool, json: bool) -> Result<(), Failure> {
         let now = Moment::now();
         if let Some(opening) = config.schedule.over_until(now) {
             let why = config.schedule.why_over(now);
-            println!("{why}; the next session opens {} KST", kst(opening));
+            println!("closed now: {why}; the next session opens {} KST", kst(opening));
             // To a service manager that waits for it, a process that ends before it was ready has failed.
             notify::ready();
             return Ok(());

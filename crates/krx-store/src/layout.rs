@@ -7,6 +7,7 @@
 //!   DATA/.krx/journal/KOSPI/00000001-20261120-000000000001.journal    number of the segment, date, first frame
 //!   DATA/.krx/archive/KOSPI/00000001-20261120-000000000001.journal.zst    an exported segment, compressed
 //!   DATA/.krx/checksums/2026-11-20.sha256                       the date's sealed files, for `sha256sum -c` from DATA
+//!   DATA/.krx/expired/quarantine-2026-11-20                     says that this date was removed from this dataset
 //!   DATA/.krx/staging/                                          files being written
 //!   DATA/.krx/lock
 //! ```
@@ -168,6 +169,13 @@ impl DataDir {
     pub fn parse_checksum_list(name: &str) -> Option<NaiveDate> {
         let date: NaiveDate = name.strip_suffix(CHECKSUM_LIST_END)?.parse().ok()?;
         (format!("{date}{CHECKSUM_LIST_END}") == name).then_some(date)
+    }
+
+    /// The empty file that says that a date was removed from a dataset because it was old.
+    #[must_use]
+    pub fn expired(&self, dataset: Dataset, date: NaiveDate) -> PathBuf {
+        let name = format!("{}-{date}", dataset.as_str());
+        self.internal().join("expired").join(name)
     }
 
     /// Where files are built: on the same filesystem as the datasets.

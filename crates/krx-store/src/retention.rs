@@ -7,8 +7,8 @@
 //!   DATA/trades/date=2025-11-20/   ──▶   DATA/.krx/staging/expired-trades-2025-11-20/   ──▶   gone
 //! ```
 //!
-//! A date leaves its dataset by one rename, so that whoever lists the dataset sees all of it or nothing. Before that its
-//! files leave the list of checksums. A crash in between leaves files without lines, or a directory in staging; the
+//! A date leaves its dataset by one rename, so that whoever lists the dataset sees all of it or nothing. Before that an
+//! empty file in `.krx/expired` says so, and its files leave the list of checksums. A crash in between leaves files without lines, or a directory in staging; the
 //! next run goes on with either.
 
 use std::collections::BTreeSet;
@@ -20,6 +20,7 @@ use chrono::{Days, NaiveDate};
 use tracing::{info, warn};
 
 use crate::checksums::{self, Checksums};
+use crate::disk::Output;
 use crate::error::{StoreError, at};
 use crate::journal::list_segments;
 use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
@@ -154,6 +155,8 @@ fn remove(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<us
         warn!(dir = %dir.display(), "not removed, though it is older than retention says: it holds what is not the recorder's");
         return Ok(None);
     };
+    // From here on `verify` misses nothing of it.
+    mark(data, dataset, date)?;
     let list = Checksums::of(data, date);
     if list.read().is_ok_and(|list| list.exists) {
         list.record(&[], &files)?;
@@ -165,7 +168,26 @@ fn remove(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<us
     data.disk().rename(&dir, &aside)?;
     data.disk().sync_parent(&dir)?;
     clear(data, &aside)?;
+    if Dataset::ALL
+        .iter()
+        .all(|other| !data.date_dir(*other, date).exists())
+    {
+        // Nothing is left that could miss anything.
+        for other in Dataset::ALL {
+            data.disk().remove_left_over(&data.expired(other, date))?;
+        }
+    }
     Ok(Some(files.len()))
+}
+
+/// Puts on record that a date is removed from a dataset.
+fn mark(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<(), StoreError> {
+    let path = data.expired(dataset, date);
+    if path.exists() {
+        return Ok(());
+    }
+    Output::create(data.disk(), &path)?.sync()?;
+    data.disk().sync_parent(&path)
 }
 
 /// The sealed files below a date's directory, if there is nothing else: no other name, no link.
@@ -308,6 +330,11 @@ mod tests {
         };
         expire(&data, retention, day(13)).unwrap();
         assert!(!data.checksum_list(day(2)).exists(), "a list of nothing is none");
+        assert!(
+            !data.expired(Dataset::Trades, day(2)).exists(),
+            "nor is a mark of nothing"
+        );
+        assert!(data.expired(Dataset::Quarantine, day(3)).exists());
         assert_eq!(left(&data, Dataset::Coverage), ["03", "04", "05", "06", "09"]);
         assert_eq!(
             checksums::list_names(&data.staging()).unwrap(),

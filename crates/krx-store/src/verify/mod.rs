@@ -572,6 +572,12 @@ impl Looker<'_> {
         facts.content.ok()
     }
 
+    /// Whether [`crate::retention`] has removed the date from a dataset.
+    fn is_expired(&self, dataset: Dataset) -> bool {
+        let is_there = self.data.date_dir(dataset, self.date).exists();
+        !is_there && self.data.expired(dataset, self.date).exists()
+    }
+
     /// What files tell of each other.
     fn between_files(&self, listed: &Listed, list: &List, contents: &BTreeMap<&str, Content>, day: &mut Day) {
         let markets: BTreeSet<_> = listed.files.values().map(|sealed| &sealed.market).collect();
@@ -594,12 +600,12 @@ impl Looker<'_> {
                 .collect();
             self.frames(&trades, contents, &damage, day);
             // What retention has taken out of a dataset is missing nowhere.
-            if !is_expired(Dataset::Quarantine, listed, list) {
+            if !self.is_expired(Dataset::Quarantine) {
                 for (path, sealed) in &trades {
                     self.partner(path, sealed, listed, contents, day);
                 }
             }
-            let trades_expired = is_expired(Dataset::Trades, listed, list);
+            let trades_expired = self.is_expired(Dataset::Trades);
             let segments = listed.segments.get(market);
             let to_come = segments.is_some_and(|segments| !segments.raw.is_empty());
             for (path, sealed) in of(Dataset::Quarantine) {
@@ -746,13 +752,6 @@ impl Looker<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether a dataset has neither a file of the date nor a line in its list, while a sealed date has at least its trades'
-/// lines: then [`crate::retention`] has removed it, for a file that is lost leaves its line.
-fn is_expired(dataset: Dataset, listed: &Listed, list: &List) -> bool {
-    let of_dataset = |path: &String| SealedPath::parse(path).is_some_and(|path| path.name.dataset == dataset);
-    list.exists && !listed.files.keys().any(of_dataset) && !list.digests.keys().any(of_dataset)
 }
 
 /// The file of another dataset with the same frames.
