@@ -242,7 +242,8 @@ fn a_closed_day_prints_the_next_session_and_is_0() {
         &finished,
         0,
         &[
-            "closed now: ", "; the next session opens 20",
+            "closed now: ",
+            "; the next session opens 20",
             &format!("{} KST", hours.0),
         ],
     );
