@@ -80,13 +80,27 @@ fn sum(rows: &[Value], key: &str) -> u64 {
 
 /// Waits until all that the exchange has sent is exported; the status then.
 fn settled(port: u16) -> Value {
-    let mut settled = Value::Null;
+    let (mut settled, mut still) = (Value::Null, 0);
     wait_until(LIMIT, "all is exported", || {
-        settled = status(port)?;
-        let markets = settled["markets"].as_array().unwrap();
-        Ok(markets
-            .iter()
-            .all(|market| market["frames_behind"] == 0 && market["state"] == "connecting"))
+        let before = std::mem::replace(&mut settled, status(port)?);
+        let done = settled["markets"].as_array().unwrap().iter().all(|market| {
+            let nothing_left = market["frames_behind"] == 0 && market["queue_bytes"] == 0;
+            nothing_left && market["state"] == "connecting"
+        });
+        let counts = |status: &Value| {
+            let markets = status["markets"].as_array().cloned().unwrap_or_default();
+            markets
+                .iter()
+                .map(|market| market["records"].clone())
+                .collect::<Vec<_>>()
+        };
+        // What was counted last is shown a moment later.
+        still = if done && counts(&before) == counts(&settled) {
+            still + 1
+        } else {
+            0
+        };
+        Ok(still >= 10)
     })
     .unwrap();
     settled
