@@ -100,7 +100,7 @@ fn settled(port: u16) -> Value {
         } else {
             0
         };
-        Ok(still >= 10)
+        Ok(still >= 100)
     })
     .unwrap();
     settled
