@@ -134,10 +134,27 @@ fn all_forms_say_what_was_sent_and_what_the_ledger_says() {
     simulator.finish_day(&mut recorder, 2, LIMIT).unwrap();
     drop(hanging);
 
-    let status = settled(port);
+    let (mut status, mut rows) = (settled(port), coverage(&config));
+    // An attempt to connect that ends between the two looks may begin a row.
+    let equally_long = |status: &Value, rows: &[Value]| {
+        let shown = |market| {
+            market_of(status, market)["intervals"]
+                .as_array()
+                .map_or(0, Vec::len)
+        };
+        let told = |market| rows.iter().filter(|row| row["market"] == market).count();
+        MARKETS.iter().all(|market| shown(*market) == told(*market))
+    };
+    wait_until(LIMIT, "the status and the coverage are of one instant", || {
+        let equal = equally_long(&status, &rows);
+        if !equal {
+            (status, rows) = (settled(port), coverage(&config));
+        }
+        Ok(equal)
+    })
+    .unwrap();
     let metrics = body(port, "/metrics");
     let samples = samples(&metrics);
-    let rows = coverage(&config);
     for market in MARKETS {
         let (texts, records) = sent(&simulator.ledger, market);
         let of = |name: &str| samples[&format!("{name}{{market=\"{market}\"}}")];
