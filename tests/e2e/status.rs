@@ -106,6 +106,30 @@ fn settled(port: u16) -> Value {
     settled
 }
 
+/// The same, with the coverage: an attempt to connect that ends between the two looks may begin a row, and silence seal a
+/// file.
+fn settled_with_coverage(port: u16, config: &RecorderConfig) -> (Value, Vec<Value>) {
+    let (mut status, mut rows) = (Value::Null, Vec::new());
+    wait_until(LIMIT, "the status and the coverage are of one instant", || {
+        (status, rows) = (settled(port), coverage(config));
+        let shown = |market| {
+            market_of(&status, market)["intervals"]
+                .as_array()
+                .map_or(0, Vec::len)
+        };
+        let told = |market| rows.iter().filter(|row| row["market"] == market).count();
+        let filed = |market| {
+            let files = market_of(&status, market)["files"].as_array().map_or(0, Vec::len);
+            files == 8.min(sealed(config, market))
+        };
+        Ok(MARKETS
+            .iter()
+            .all(|market| shown(*market) == told(*market) && filed(*market)))
+    })
+    .unwrap();
+    (status, rows)
+}
+
 #[test]
 fn all_forms_say_what_was_sent_and_what_the_ledger_says() {
     let folder = tempfile::tempdir().unwrap();
@@ -134,25 +158,7 @@ fn all_forms_say_what_was_sent_and_what_the_ledger_says() {
     simulator.finish_day(&mut recorder, 2, LIMIT).unwrap();
     drop(hanging);
 
-    let (mut status, mut rows) = (settled(port), coverage(&config));
-    // An attempt to connect that ends between the two looks may begin a row.
-    let equally_long = |status: &Value, rows: &[Value]| {
-        let shown = |market| {
-            market_of(status, market)["intervals"]
-                .as_array()
-                .map_or(0, Vec::len)
-        };
-        let told = |market| rows.iter().filter(|row| row["market"] == market).count();
-        MARKETS.iter().all(|market| shown(*market) == told(*market))
-    };
-    wait_until(LIMIT, "the status and the coverage are of one instant", || {
-        let equal = equally_long(&status, &rows);
-        if !equal {
-            (status, rows) = (settled(port), coverage(&config));
-        }
-        Ok(equal)
-    })
-    .unwrap();
+    let (status, rows) = settled_with_coverage(port, &config);
     let metrics = body(port, "/metrics");
     let samples = samples(&metrics);
     for market in MARKETS {
@@ -325,8 +331,7 @@ fn a_restart_in_the_middle_of_a_day_keeps_the_chart() {
     recorder.wait_for_log("INFO connected ", 2, LIMIT).unwrap();
     recorder.wait_for_log("sealed", 2, LIMIT).unwrap();
     simulator.finish(&mut recorder, 2).unwrap();
-    let status = settled(port);
-    let rows = coverage(&config);
+    let (status, rows) = settled_with_coverage(port, &config);
     for market in MARKETS {
         let of = |rows: &[Value]| -> Vec<Value> {
             rows.iter()
