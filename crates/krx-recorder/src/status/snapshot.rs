@@ -241,6 +241,8 @@ impl MarketSnapshot {
         let (progress, status) = (&view.progress, &view.status);
         let instant = |us: i64| (us > 0).then_some(Kst(Moment(us)));
         let last_frame_us = status.last_frame_us.load(Relaxed);
+        // First of all: then what follows has all that is not behind.
+        let (frames_behind, lag_us) = (progress.frames_behind(), progress.lag_us(now));
         let Day {
             intervals,
             minutes,
@@ -269,8 +271,8 @@ impl MarketSnapshot {
             queue_bytes: view.queue.bytes() as u64,
             frames_journaled: progress.frames_journaled.load(Relaxed),
             bytes_journaled: progress.bytes_journaled.load(Relaxed),
-            frames_behind: progress.frames_behind(),
-            lag_seconds: seconds(progress.lag_us(now)),
+            frames_behind,
+            lag_seconds: seconds(lag_us),
             records: progress.records_decoded.load(Relaxed),
             quarantined_by_reason: quarantined
                 .map(|(reason, count)| (reason.as_str().to_owned(), count))

@@ -263,8 +263,6 @@ impl Exporter {
             date.last_seen = head.frame;
         }
         let full = limits.after(segment.rows());
-        self.progress.exported(date, head.frame);
-        self.progress.complete_until(head.at);
         self.fold(position, |ledger| {
             ledger.frame(head.at, head.session, head.frame, rows);
         });
@@ -313,6 +311,7 @@ impl Exporter {
     fn tell(&mut self) {
         if let Some(date) = &self.date {
             self.progress.publish(&mut self.tally, &date.ledger);
+            self.progress.exported(date.date, date.last_seen);
         }
     }
 

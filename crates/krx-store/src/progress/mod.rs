@@ -128,7 +128,8 @@ impl Progress {
         self.journaled.set(date, frame);
     }
 
-    /// The exporter has decoded this frame, or goes on behind it.
+    /// The exporter has decoded this frame and told of it, or goes on behind it. Whoever finds it no longer behind finds
+    /// all of it told.
     pub(crate) fn exported(&self, date: NaiveDate, frame: u64) {
         self.exported.set(date, frame);
     }
@@ -154,6 +155,9 @@ impl Progress {
         let mut board = self.board();
         board.count(&news);
         board.set_ledger(ledger, news.first, started);
+        if let Some(until) = news.until {
+            self.complete_until(until);
+        }
     }
 
     pub(crate) fn sealed(&self, file: SealedFile) {

@@ -1,6 +1,9 @@
 //! A place in a market's frames, which one thread sets and others compare.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Release},
+};
 
 use chrono::{Datelike, NaiveDate};
 
@@ -15,15 +18,15 @@ pub(super) struct Place(AtomicU64);
 impl Place {
     pub(super) fn set(&self, date: NaiveDate, frame: u64) {
         let day = u64::try_from(date.num_days_from_ce()).unwrap_or(0);
-        self.0.store(day << FRAME_BITS | frame.min(FRAME_MAX), Relaxed);
+        self.0.store(day << FRAME_BITS | frame.min(FRAME_MAX), Release);
     }
 
     /// The frames from `other` to here; when it is at an earlier date, those of this one, and the end of the other at
     /// least.
     pub(super) fn ahead_of(&self, other: &Self) -> u64 {
         // This order: what is behind may catch up between the two, and must not seem to be in front.
-        let theirs = other.0.load(Relaxed);
-        let ours = self.0.load(Relaxed);
+        let theirs = other.0.load(Acquire);
+        let ours = self.0.load(Acquire);
         let (our_day, our_frame) = (ours >> FRAME_BITS, ours & FRAME_MAX);
         match our_day.cmp(&(theirs >> FRAME_BITS)) {
             std::cmp::Ordering::Less => 0,

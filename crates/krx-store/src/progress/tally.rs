@@ -31,6 +31,8 @@ pub(super) struct News {
     pub(super) counted: Option<(NaiveDate, u64)>,
     /// Date, minute of it, and records; few, since each change of the minute is told soon after.
     pub(super) minutes: Vec<(NaiveDate, usize, u64)>,
+    /// When the last frame was received, counted or not.
+    pub(super) until: Option<Moment>,
     /// Whether it is the first that this exporter tells.
     pub(super) first: bool,
 }
@@ -71,6 +73,7 @@ impl Tally {
     /// It was received at `at` and gave so many records.
     pub(crate) fn end(&mut self, at: Moment, records: u64, oversized: bool) {
         self.changed = true;
+        self.news.until = Some(at);
         let Some((date, _)) = self.counted.filter(|_| self.counting) else {
             return;
         };
