@@ -3,6 +3,8 @@
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int16Type, Int32Type, Int64Type};
 
+use crate::export::DayFooter;
+
 /// Looks at rows as they lie in the file: sorted by (`code`, `frame`, `item`) within each run, (`frame`, `item`) never
 /// twice, and the frames of a run behind those of the run before it. It holds the places of one run.
 pub(crate) struct RunOrder {
@@ -13,22 +15,26 @@ pub(crate) struct RunOrder {
     last_code: String,
     last_place: Option<(i64, i16)>,
     places: Vec<(i64, i16)>,
-    /// The last frame of the run before.
+    /// The last frame of the run before, or the one before the first that the day covers.
     behind: i64,
+    /// The last frame that the day covers.
+    last: i64,
     row: u64,
 }
 
 impl RunOrder {
-    pub(crate) fn new(runs: &[u64]) -> Self {
-        let mut runs = runs.to_vec();
+    pub(crate) fn new(day: &DayFooter) -> Self {
+        let mut runs = day.runs.clone();
         runs.reverse();
+        let first = day.frames.first().map_or(1, |range| range.0.cast_signed());
         Self {
+            last: day.frames.last().map_or(0, |range| range.1.cast_signed()),
             left: runs.pop().unwrap_or(0),
             runs,
             last_code: String::new(),
             last_place: None,
             places: Vec::new(),
-            behind: 0,
+            behind: first - 1,
             row: 0,
         }
     }
@@ -100,9 +106,17 @@ impl RunOrder {
         }
         let first = self.places.first().map_or(i64::MAX, |place| place.0);
         if first <= self.behind {
-            return Err(format!("frame {first} is in two of its runs"));
+            return Err(format!(
+                "frame {first} is in two of its runs, or one that it does not cover"
+            ));
         }
         self.behind = self.places.last().map_or(self.behind, |place| place.0);
+        if self.behind > self.last {
+            return Err(format!(
+                "it has rows of frame {}, which it does not cover",
+                self.behind
+            ));
+        }
         self.places.clear();
         self.last_code.clear();
         self.last_place = None;

@@ -372,8 +372,8 @@ fn check(
     if footer != *expected {
         return Err(differs("the footer is not the one written".to_owned()));
     }
-    let runs = footer.day.as_ref().map_or(&[][..], |day| &day.runs);
-    let (mut found, mut order) = (Fingerprint::default(), RunOrder::new(runs));
+    let day = footer.day.unwrap_or_default();
+    let (mut found, mut order) = (Fingerprint::default(), RunOrder::new(&day));
     for batch in reader {
         let batch = batch
             .map_err(parquet::errors::ParquetError::from)

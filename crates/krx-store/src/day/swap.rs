@@ -12,7 +12,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
 use rustix::fs::{FlockOperation, flock};
 use tracing::{info, warn};
 
@@ -57,6 +57,27 @@ pub fn state(data: &DataDir, market: &Market, date: NaiveDate) -> Result<State, 
             rows: files.iter().map(|footer| footer.rows).sum(),
         },
     })
+}
+
+/// The markets and dates that are not one sorted file each, of the `days` dates up to and including `last`, the earliest
+/// first.
+///
+/// # Errors
+/// As [`state`].
+pub fn unsealed(data: &DataDir, last: NaiveDate, days: u64) -> Result<Vec<(NaiveDate, Market)>, StoreError> {
+    let first = last.checked_sub_days(Days::new(days.saturating_sub(1)));
+    let mut found = Vec::new();
+    for date in crate::read::dates(data)? {
+        if date > last || first.is_some_and(|first| date < first) {
+            continue;
+        }
+        for market in crate::read::markets(data, date)? {
+            if matches!(state(data, &market, date)?, State::Files { .. }) {
+                found.push((date, market));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// How long the files of before outlive the exchange: longer than anyone takes from opening a directory to having
