@@ -5,15 +5,21 @@ use arrow::datatypes::{Int16Type, Int32Type, Int64Type};
 
 use crate::export::DayFooter;
 
-/// Looks at rows as they lie in the file: sorted by (`code`, `frame`, `item`) within each run, (`frame`, `item`) never
-/// twice, and the frames of a run behind those of the run before it. It holds the places of one run.
+/// Looks at rows as they lie in the file. Within a row group (`frame`, `item`) rises; the codes of a run's row groups
+/// follow each other; (`frame`, `item`) is never twice in a run, and the frames of a run are behind those of the run
+/// before it. It holds the places of one run.
 pub(crate) struct RunOrder {
-    /// The rows of the runs that are still to come, the next one last.
+    /// The rows of the runs that are still to come, the next one last; likewise of the row groups.
     runs: Vec<u64>,
-    /// Of the run at hand.
+    groups: Vec<u64>,
+    /// Of the run and the row group at hand.
     left: u64,
-    last_code: String,
+    group_left: u64,
+    /// The last row of the row group at hand.
     last_place: Option<(i64, i16)>,
+    /// The greatest code of the row group at hand, and of the one before it in the run.
+    greatest: String,
+    greatest_before: String,
     places: Vec<(i64, i16)>,
     /// The last frame of the run before, or the one before the first that the day covers.
     behind: i64,
@@ -23,18 +29,21 @@ pub(crate) struct RunOrder {
 }
 
 impl RunOrder {
-    pub(crate) fn new(day: &DayFooter) -> Self {
-        let mut runs = day.runs.clone();
-        runs.reverse();
+    /// For a day of row groups with so many rows.
+    pub(crate) fn new(day: &DayFooter, groups: &[u64]) -> Self {
+        let next_last = |rows: &[u64]| rows.iter().rev().copied().collect::<Vec<_>>();
         let first = day.frames.first().map_or(1, |range| range.0.cast_signed());
         Self {
-            last: day.frames.last().map_or(0, |range| range.1.cast_signed()),
-            left: runs.pop().unwrap_or(0),
-            runs,
-            last_code: String::new(),
+            runs: next_last(&day.runs),
+            groups: next_last(groups),
+            left: 0,
+            group_left: 0,
             last_place: None,
+            greatest: String::new(),
+            greatest_before: String::new(),
             places: Vec::new(),
             behind: first - 1,
+            last: day.frames.last().map_or(0, |range| range.1.cast_signed()),
             row: 0,
         }
     }
@@ -58,34 +67,51 @@ impl RunOrder {
         let (Some(frames), Some(items)) = (frames, items) else {
             return Err("its frames and items are no integers".to_owned());
         };
-        for (row, place) in frames
+        let places = frames
             .values()
             .iter()
             .copied()
-            .zip(items.values().iter().copied())
-            .enumerate()
-        {
-            while self.left == 0 {
-                self.end_run()?;
-                self.left = self.runs.pop().ok_or("it has more rows than its runs")?;
-            }
+            .zip(items.values().iter().copied());
+        for (row, place) in places.enumerate() {
+            self.begin()?;
             let code = text(row);
-            let is_behind = self
-                .last_place
-                .is_none_or(|last| (self.last_code.as_str(), last) < (code, place));
-            if !is_behind {
+            if code < self.greatest_before.as_str() {
+                let row = self.row;
+                return Err(format!(
+                    "row {row}, of {code}, is in a row group of greater codes"
+                ));
+            }
+            if code > self.greatest.as_str() {
+                code.clone_into(&mut self.greatest);
+            }
+            if self.last_place.is_some_and(|last| last >= place) {
                 let (row, frame) = (self.row, place.0);
                 return Err(format!(
                     "row {row}, of frame {frame}, is not behind the row before it"
                 ));
             }
-            if self.last_code != code {
-                code.clone_into(&mut self.last_code);
-            }
             self.last_place = Some(place);
             self.places.push(place);
             self.left -= 1;
+            self.group_left -= 1;
             self.row += 1;
+        }
+        Ok(())
+    }
+
+    /// Goes on to the run and the row group of the next row.
+    fn begin(&mut self) -> Result<(), String> {
+        while self.left == 0 {
+            self.end_run()?;
+            self.left = self.runs.pop().ok_or("it has more rows than its runs")?;
+            if self.group_left > 0 {
+                return Err("one of its row groups has rows of two runs".to_owned());
+            }
+        }
+        while self.group_left == 0 {
+            self.group_left = self.groups.pop().ok_or("it has more rows than its row groups")?;
+            self.last_place = None;
+            self.greatest_before = std::mem::take(&mut self.greatest);
         }
         Ok(())
     }
@@ -112,14 +138,11 @@ impl RunOrder {
         }
         self.behind = self.places.last().map_or(self.behind, |place| place.0);
         if self.behind > self.last {
-            return Err(format!(
-                "it has rows of frame {}, which it does not cover",
-                self.behind
-            ));
+            let frame = self.behind;
+            return Err(format!("it has rows of frame {frame}, which it does not cover"));
         }
         self.places.clear();
-        self.last_code.clear();
-        self.last_place = None;
+        self.greatest.clear();
         Ok(())
     }
 }

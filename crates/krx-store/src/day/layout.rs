@@ -10,10 +10,10 @@ use crate::export::common_properties;
 /// The layout of a sealed day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Rows in order of arrival that are sorted together; a run ends with the frame that reaches it. Longer runs make
-    /// one issue's rows lie closer together, shorter ones those of one minute.
+    /// Rows in order of arrival that are divided among row groups together; a run ends with the frame that reaches it.
+    /// Longer runs make one issue's rows lie closer together, shorter ones those of one minute.
     pub run_rows: usize,
-    /// Rows of a row group. One never has rows of two runs.
+    /// Rows of a row group, at most: those of a narrow range of issue codes in one run, in order of arrival.
     pub row_group_rows: usize,
     /// Rows of a page.
     pub page_rows: usize,
@@ -27,16 +27,16 @@ impl Default for Layout {
     fn default() -> Self {
         Self {
             run_rows: 1_000_000,
-            row_group_rows: 122_880,
+            row_group_rows: 61_440,
             page_rows: 20_000,
-            zstd_level: 1,
+            zstd_level: 3,
             bloom_filter: false,
         }
     }
 }
 
-/// `code`, `frame` and `item`, by their places in the schema.
-const SORTED_BY: [i32; 3] = [0, 7, 8];
+/// `frame` and `item`, by their places in the schema: what each row group is sorted by.
+const SORTED_BY: [i32; 2] = [7, 8];
 
 impl Layout {
     pub(super) fn properties(&self) -> WriterProperties {

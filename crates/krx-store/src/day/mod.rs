@@ -1,9 +1,12 @@
-//! The sealed day: a market's date in one file, sorted so that a question about one issue reads little of it.
+//! The sealed day: a market's date in one file, laid out so that a question about one issue reads little of it.
 //!
 //! ```text
-//!   the date's files ─▶ runs in order of arrival ─▶ each sorted by code ─▶ .krx/sealing/…/*.partial
+//!   the date's files ─▶ runs in order of arrival ─▶ each divided by code ─▶ .krx/sealing/…/*.partial
 //!        └──── fingerprint of the rows ─────────── compared ──────────────────┘ read again
 //!                                                                     └─▶ directories exchanged, checksums, removal
+//!
+//!   run 1: [0000D0 … 004990] [005010 … 008930] …   a row group is a range of codes, in order of arrival inside
+//!   run 2: [0000D0 … 004840] [004870 … 009150] …
 //! ```
 //!
 //! The rows of a run are those of one stretch of frames, so memory holds one run, whatever the day's size. The bytes

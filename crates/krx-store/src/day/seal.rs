@@ -16,7 +16,7 @@ use crate::checksums::{Checksums, digest};
 use crate::error::{StoreError, at, parquet_at};
 use crate::export::{DayFooter, Footer, StagedFile, TRADES_SCHEMA, read_footer, sealed_names};
 use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
-use crate::read::{Arrivals, Columns, open_trades};
+use crate::read::{Arrivals, Columns, Opened, open_trades};
 
 /// How a seal is followed and stopped.
 #[derive(Clone, Copy)]
@@ -334,7 +334,7 @@ fn write(
 /// Room that is made ahead of time, at most.
 const RUN_ROWS_RESERVED: usize = 4 << 20;
 
-/// Writes a run in row groups of equal size.
+/// Writes a run in row groups of equal size, each of a range of codes.
 fn write_run(
     file: &mut StagedFile,
     columns: &mut Columns,
@@ -344,9 +344,12 @@ fn write_run(
     if columns.is_empty() {
         return Ok(());
     }
-    let order = columns.by_code();
+    let mut order = columns.by_code();
     let groups = order.len().div_ceil(layout.row_group_rows.max(1));
-    for group in order.chunks(order.len().div_ceil(groups)) {
+    let group_rows = order.len().div_ceil(groups);
+    for group in order.chunks_mut(group_rows) {
+        // The rows lie in order of arrival, so this is it: times and frames then rise, and take little room.
+        group.sort_unstable();
         for rows in group.chunks(BATCH_ROWS) {
             file.write(&columns.take(rows))?;
         }
@@ -368,12 +371,16 @@ fn check(
         path: path.to_owned(),
         what: format!("it was just written, and reads back otherwise: {what}"),
     };
-    let (footer, reader) = open_trades(path)?;
+    let Opened {
+        footer,
+        groups,
+        reader,
+    } = open_trades(path)?;
     if footer != *expected {
         return Err(differs("the footer is not the one written".to_owned()));
     }
     let day = footer.day.unwrap_or_default();
-    let (mut found, mut order) = (Fingerprint::default(), RunOrder::new(&day));
+    let (mut found, mut order) = (Fingerprint::default(), RunOrder::new(&day, &groups));
     for batch in reader {
         let batch = batch
             .map_err(parquet::errors::ParquetError::from)

@@ -108,6 +108,7 @@ impl Sealing {
     pub fn take(data: &DataDir, reserve_bytes: u64) -> Result<Self, StoreError> {
         let dir = data.sealing();
         data.disk().create_dir(&dir)?;
+        data.disk().create_dir(&data.staging())?;
         let lock = File::open(&dir).map_err(at("opening", &dir))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}

@@ -120,7 +120,8 @@ pub struct Footer {
 /// How a sealed day lies in its file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DayFooter {
-    /// The rows of each run; runs are in order of arrival, and each is sorted by (`code`, `frame`, `item`).
+    /// The rows of each run; runs are in order of arrival. The row groups of a run follow each other by `code`, and each is
+    /// sorted by (`frame`, `item`).
     pub runs: Vec<u64>,
     /// The frames that it covers, as ranges (first and last) without a hole.
     pub frames: Vec<(u64, u64)>,

@@ -33,8 +33,17 @@ static READING_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 });
 
-/// Opens a trades file; what its footer says, and its rows as they lie in it.
-pub(crate) fn open_trades(path: &Path) -> Result<(Footer, ParquetRecordBatchReader), StoreError> {
+/// A trades file.
+pub(crate) struct Opened {
+    pub(crate) footer: Footer,
+    /// The rows of each row group.
+    pub(crate) groups: Vec<u64>,
+    /// The rows as they lie in it.
+    pub(crate) reader: ParquetRecordBatchReader,
+}
+
+/// Opens a trades file.
+pub(crate) fn open_trades(path: &Path) -> Result<Opened, StoreError> {
     let file = File::open(path).map_err(at("opening", path))?;
     let options = ArrowReaderOptions::new().with_schema(Arc::clone(&READING_SCHEMA));
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
@@ -42,8 +51,12 @@ pub(crate) fn open_trades(path: &Path) -> Result<(Footer, ParquetRecordBatchRead
         .with_batch_size(BATCH_ROWS);
     let footer = Footer::read(builder.metadata().file_metadata())
         .ok_or_else(|| not_ours(path, "it has no footer of ours"))?;
-    let reader = builder.build().map_err(parquet_at("reading", path))?;
-    Ok((footer, reader))
+    let groups = builder.metadata().row_groups().iter();
+    Ok(Opened {
+        footer,
+        groups: groups.map(|group| group.num_rows().cast_unsigned()).collect(),
+        reader: builder.build().map_err(parquet_at("reading", path))?,
+    })
 }
 
 /// Reads files one after the other. Memory stays small: a batch, or a run of a sorted day.
@@ -116,7 +129,7 @@ impl Arrivals {
 
 impl Current {
     fn open(path: PathBuf) -> Result<Self, StoreError> {
-        let (footer, reader) = open_trades(&path)?;
+        let Opened { footer, reader, .. } = open_trades(&path)?;
         let runs = footer.day.as_ref().map(|day| {
             let mut runs = day.runs.clone();
             runs.reverse();

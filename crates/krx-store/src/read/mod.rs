@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 
-pub(crate) use arrivals::{Arrivals, open_trades};
+pub(crate) use arrivals::{Arrivals, Opened, open_trades};
 pub(crate) use columns::Columns;
 pub use quarantine::{Quarantine, QuarantineRow};
 pub use trades::{TradeBatch, TradeRow, Trades};

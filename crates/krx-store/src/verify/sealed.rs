@@ -90,12 +90,14 @@ fn read(path: &Path, sealed: &SealedPath) -> Result<Content, Fault> {
         }
     };
     let stated = stated.ok_or_else(|| Fault::new(Kind::Footer, "its footer has no krx.rows".to_owned()))?;
+    let groups = builder.metadata().row_groups().iter();
+    let groups: Vec<_> = groups.map(|group| group.num_rows().cast_unsigned()).collect();
     let reader = builder.build().map_err(|error| undecodable(&error))?;
     let (mut rows, mut damage, mut order) = (0, Vec::new(), Order::default());
     let mut runs = footer
         .as_ref()
         .and_then(|footer| footer.day.as_ref())
-        .map(RunOrder::new);
+        .map(|day| RunOrder::new(day, &groups));
     let disorder = |detail: String| Fault::new(Kind::Frames, detail);
     for batch in reader {
         let batch = batch.map_err(|error| undecodable(&error))?;
