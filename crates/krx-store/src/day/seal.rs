@@ -399,5 +399,5 @@ fn check(
             "its {found} rows are not the {rows} that were read"
         )));
     }
-    Ok(true)
+    Ok(!watch.stop.load(Relaxed))
 }
