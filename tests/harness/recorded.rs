@@ -1,19 +1,21 @@
-//! What a recorder has sealed, frame by frame, in the order of the files' names.
+//! What a recorder has sealed, frame by frame: in the order of the files' names, and of a sorted day put back in order.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray,
 };
-use arrow::compute::cast;
+use arrow::compute::{SortColumn, cast, concat_batches, lexsort_to_indices, take_record_batch};
 use arrow::datatypes::{
     DataType, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
 };
+use arrow::error::ArrowError;
 use chrono::{DateTime, FixedOffset, NaiveDate};
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// Rows that are decoded at a time.
 const BATCH_ROWS: usize = 8192;
@@ -77,12 +79,12 @@ pub struct Frame {
     pub quarantine: Vec<QuarantineRow>,
 }
 
-/// Names a sealed file of `trades` and perhaps one of `quarantine`.
+/// Names a sealed file of `trades`, and that of `quarantine` which it may have. A sorted day may have several.
 #[derive(Clone, Debug)]
 struct Segment {
     date: NaiveDate,
     trades: PathBuf,
-    quarantine: Option<PathBuf>,
+    quarantine: Vec<PathBuf>,
 }
 
 /// A footer's key-values, as far as they are checked.
@@ -93,12 +95,13 @@ struct Footer {
     last_frame: i64,
     rows: i64,
     quarantined: i64,
+    is_day: bool,
 }
 
 /// One file, row by row.
 struct Rows {
     path: PathBuf,
-    reader: ParquetRecordBatchReader,
+    reader: Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>,
     batch: Option<Batch>,
     row: usize,
     rows: i64,
@@ -130,7 +133,7 @@ struct TradeColumns {
 /// that the files' frame ranges adjoin.
 pub struct Frames {
     left: VecDeque<Segment>,
-    open: Option<(Segment, Rows, Option<Rows>)>,
+    open: Option<(Segment, Rows, VecDeque<Rows>)>,
     /// The last frame of the last file, on its date.
     last: Option<(NaiveDate, i64)>,
     /// Frames of all dates before that one.
@@ -202,15 +205,20 @@ impl Frames {
                 }
                 continue;
             };
-            let heads = [
-                trades.peek()?,
-                quarantine.as_mut().map(Rows::peek).transpose()?.flatten(),
-            ];
+            let rejected = match quarantine.front_mut() {
+                Some(rows) => match rows.peek()? {
+                    Some(head) => Some(head),
+                    None => {
+                        rows.finish(rows.footer.quarantined)?;
+                        quarantine.pop_front();
+                        continue;
+                    }
+                },
+                None => None,
+            };
+            let heads = [trades.peek()?, rejected];
             let Some(head) = heads.into_iter().flatten().min_by_key(|head| head.frame) else {
                 trades.finish(trades.footer.rows)?;
-                if let Some(quarantine) = quarantine {
-                    quarantine.finish(quarantine.footer.quarantined)?;
-                }
                 self.open = None;
                 continue;
             };
@@ -224,7 +232,7 @@ impl Frames {
                 quarantine: Vec::new(),
             };
             trades.take_frame(head, &mut frame)?;
-            if let Some(quarantine) = quarantine {
+            if let Some(quarantine) = quarantine.front_mut() {
                 quarantine.take_frame(head, &mut frame)?;
             }
             return Ok(Some(frame));
@@ -255,18 +263,23 @@ impl Frames {
         );
         self.last = Some((segment.date, footer.last_frame));
         self.last_frames.insert(segment.date, footer.last_frame);
-        let quarantine = segment.quarantine.as_deref().map(Rows::open).transpose()?;
-        match &quarantine {
-            Some(quarantine) => ensure!(
+        let quarantine: VecDeque<_> = segment
+            .quarantine
+            .iter()
+            .map(|path| Rows::open(path))
+            .collect::<Result<_>>()?;
+        if let (false, Some(quarantine)) = (footer.is_day, quarantine.front()) {
+            ensure!(
                 quarantine.footer == footer,
                 "{path}: its quarantine's footer differs"
-            ),
-            None => ensure!(footer.quarantined == 0, "{path}: its quarantine is missing"),
+            );
         }
-        for file in [Some(&segment.trades), segment.quarantine.as_ref()]
-            .into_iter()
-            .flatten()
-        {
+        let quarantined: i64 = quarantine.iter().map(|rows| rows.footer.quarantined).sum();
+        ensure!(
+            footer.quarantined == quarantined,
+            "{path}: its quarantine is missing"
+        );
+        for file in [&segment.trades].into_iter().chain(&segment.quarantine) {
             self.files += 1;
             self.bytes += fs::metadata(file)?.len();
         }
@@ -283,7 +296,7 @@ fn segments(data_dir: &Path, market: &str) -> Result<Vec<Segment>> {
         .map(|(date, trades)| Segment {
             date,
             trades,
-            quarantine: None,
+            quarantine: Vec::new(),
         })
         .collect();
     for (date, path) in files(data_dir, "quarantine", market)? {
@@ -292,11 +305,25 @@ fn segments(data_dir: &Path, market: &str) -> Result<Vec<Segment>> {
                 .unwrap_or_default()
                 .to_string_lossy()
                 .replacen("quarantine-", "trades-", 1);
-        let owner = segments
-            .iter_mut()
-            .find(|segment| segment.date == date && segment.trades.ends_with(&name));
-        match owner {
-            Some(segment) => segment.quarantine = Some(path),
+        let mut owner = segments
+            .iter()
+            .position(|segment| segment.date == date && segment.trades.ends_with(&name));
+        if owner.is_none() {
+            let footer = Rows::open(&path)?.footer;
+            for (index, segment) in segments
+                .iter()
+                .enumerate()
+                .filter(|(_, segment)| segment.date == date)
+            {
+                let day = Rows::open(&segment.trades)?.footer;
+                let is_inside = day.first_frame <= footer.first_frame && footer.last_frame <= day.last_frame;
+                if day.is_day && is_inside {
+                    owner = Some(index);
+                }
+            }
+        }
+        match owner.map(|owner| &mut segments[owner]) {
+            Some(segment) => segment.quarantine.push(path),
             None => bail!("{} has no trades file of its name", path.display()),
         }
     }
@@ -359,10 +386,18 @@ impl Rows {
             "{}: its footer says {range}",
             path.display()
         );
+        let schema = Arc::clone(builder.schema());
         let reader = builder
             .with_batch_size(BATCH_ROWS)
             .build()
             .with_context(context)?;
+        let reader: Box<dyn Iterator<Item = _>> = if footer.is_day {
+            let rows: Vec<_> = reader.collect::<Result<_, _>>().with_context(context)?;
+            let rows = concat_batches(&schema, &rows).with_context(context)?;
+            Box::new([in_order(&rows)].into_iter())
+        } else {
+            Box::new(reader)
+        };
         Ok(Self {
             path: path.to_owned(),
             reader,
@@ -432,6 +467,20 @@ impl Rows {
     }
 }
 
+/// All rows, by frame and item.
+fn in_order(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let columns = ["frame", "item"]
+        .iter()
+        .filter_map(|name| rows.column_by_name(name));
+    let columns: Vec<_> = columns
+        .map(|values| SortColumn {
+            values: Arc::clone(values),
+            options: None,
+        })
+        .collect();
+    take_record_batch(rows, &lexsort_to_indices(&columns, None)?)
+}
+
 impl Footer {
     fn read(metadata: &parquet::file::metadata::FileMetaData) -> Result<Self> {
         let value = |key: &str| {
@@ -451,6 +500,7 @@ impl Footer {
             last_frame: number("krx.last_frame")?,
             rows: number("krx.rows")?,
             quarantined: number("krx.quarantined")?,
+            is_day: value("krx.runs").is_some(),
         })
     }
 }
