@@ -40,6 +40,7 @@ pub mod run;
 pub mod schedule;
 pub mod signals;
 pub mod silence;
+pub mod sql;
 pub mod standing;
 pub mod status;
 pub mod status_command;
