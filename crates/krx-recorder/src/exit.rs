@@ -24,7 +24,7 @@ pub enum Exit {
     Bug = 70,
     /// The disk, or a port, cannot be used.
     Io = 74,
-    /// Another recorder holds the data directory.
+    /// Not now: another process holds the data directory, or a command was interrupted.
     Locked = 75,
     /// The server refuses the key.
     KeyRefused = 77,
@@ -76,6 +76,9 @@ pub enum Failure {
         /// The dates that something is known of.
         dates: Vec<NaiveDate>,
     },
+    /// A command was asked to stop before it was done.
+    #[error("{0}")]
+    Interrupted(String),
     /// Recorded data is not what it was.
     #[error("{0}")]
     Data(String),
@@ -99,7 +102,11 @@ impl Failure {
         match self {
             Self::Usage(_) | Self::NothingRecorded { .. } => Exit::Usage,
             Self::Config(_) | Self::Store(StoreError::MarketName(_)) => Exit::Config,
-            Self::Store(StoreError::Locked { .. }) => Exit::Locked,
+            Self::Store(
+                StoreError::Locked { .. } | StoreError::SealingElsewhere { .. } | StoreError::Busy { .. },
+            )
+            | Self::Interrupted(_) => Exit::Locked,
+            Self::Store(StoreError::Unsound { .. }) => Exit::Data,
             Self::Store(_) | Self::System { .. } => Exit::Io,
             Self::KeyRefused { .. } => Exit::KeyRefused,
             Self::Unavailable(_) => Exit::Unavailable,

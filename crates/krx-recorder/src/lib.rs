@@ -38,6 +38,7 @@ pub mod rebuild;
 pub mod reload;
 pub mod run;
 pub mod schedule;
+pub mod seal;
 pub mod signals;
 pub mod silence;
 pub mod sql;

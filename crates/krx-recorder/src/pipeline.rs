@@ -129,6 +129,11 @@ impl Pipeline {
         }
     }
 
+    /// Whether a session is open or sought.
+    pub(crate) fn is_on(&self) -> bool {
+        !matches!(self.view.status.state(), FeedState::Waiting | FeedState::Ended)
+    }
+
     /// The first part that is stuck by a fault of its own.
     pub(crate) fn stuck(&mut self) -> Option<Stuck> {
         let stuck = self.vitals.look(self.signs(), Instant::now())?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use chrono::NaiveDate;
 use krx_store::{DataDir, DataDirLock, Event, Market, Moment};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -14,12 +15,13 @@ use crate::config::Config;
 use crate::disk_watch::DiskWatch;
 use crate::exit::Failure;
 use crate::feed::FeedEnd;
-use crate::housekeeping::Housekeeping;
+use crate::housekeeping::{Duties, Housekeeping, Leaving, last_over};
 use crate::key::ApiKey;
 use crate::notify;
 use crate::pipeline::{Pipeline, Threads};
 use crate::rates::{self, Rates};
 use crate::reload::{self, Reload};
+use crate::schedule::Schedule;
 use crate::signals::Request;
 use crate::status::{self, Server, View};
 use crate::summary::Summary;
@@ -27,6 +29,12 @@ use crate::vitals::Vigil;
 
 /// How often the service manager is told what is going on, in words.
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
+
+/// For how long a date must be over before it is sealed: its last files are, by then.
+const SETTLED_AFTER_US: i64 = 60_000_000;
+
+/// An exporter that lags by more than this may still have frames of a date that is over.
+const BUSY_LAG_US: i64 = 10_000_000;
 
 /// How much more time the service manager is asked for while the end is being exported, each second in which something
 /// was done.
@@ -95,15 +103,36 @@ pub async fn run(
         pipelines,
         feeds,
         requests,
+        schedule: reload.schedule(),
         reload,
         disk,
-        housekeeping: Housekeeping::new(&data, config.retention, Instant::now()),
+        housekeeping: Housekeeping::new(
+            Duties {
+                data: data.clone(),
+                retention: config.retention,
+                seals: config.seal_after_close,
+                reserve_bytes: config.export.reserve_bytes,
+            },
+            Instant::now(),
+        ),
         stop,
         vigil,
     };
     let end = recording.until_all_feeds_have_ended().await;
     notify::stopping();
-    let drained = drain(recording.pipelines, recording.housekeeping, &recording.vigil).await;
+    // Whoever records one session has no later time to seal it in; an operator who stops the recorder wants it to end.
+    let now = Moment::now();
+    let over = (until_close && !*recording.stop.borrow())
+        .then(|| last_over(&recording.schedule.borrow(), now))
+        .flatten();
+    let drained = drain(
+        recording.pipelines,
+        recording.housekeeping.leave(),
+        over,
+        recording.requests,
+        &recording.vigil,
+    )
+    .await;
     if let Some(server) = server {
         server.stop();
     }
@@ -135,6 +164,7 @@ struct Recording {
     summary: Summary,
     interval_us: i64,
     vigil: watch::Sender<Vigil>,
+    schedule: watch::Receiver<Schedule>,
 }
 
 impl Recording {
@@ -177,6 +207,14 @@ impl Recording {
         }
     }
 
+    /// The last date that is over and exported; none while the exporters are busy.
+    fn last_exported(&self, now: Moment) -> Option<NaiveDate> {
+        let is_busy = |pipeline: &Pipeline| pipeline.view.progress.lag_us(now) > BUSY_LAG_US;
+        let over = last_over(&self.schedule.borrow(), Moment(now.0 - SETTLED_AFTER_US))?;
+        let is_on = over == now.date() && self.pipelines.iter().any(Pipeline::is_on);
+        (!is_on && !self.pipelines.iter().any(is_busy)).then_some(over)
+    }
+
     fn serve(&mut self, request: Request) {
         match request {
             Request::Stop => {
@@ -202,7 +240,8 @@ impl Recording {
 
     fn second(&mut self) {
         self.disk.look();
-        self.housekeeping.look(Instant::now());
+        self.housekeeping
+            .look(Instant::now(), self.last_exported(Moment::now()));
         let mut stuck = None;
         for pipeline in &mut self.pipelines {
             pipeline.second(self.interval_us);
@@ -221,9 +260,12 @@ impl Recording {
 /// Ends each market's journal, and waits until all of it is sealed.
 async fn drain(
     pipelines: Vec<Pipeline>,
-    housekeeping: Housekeeping,
+    housekeeping: Leaving,
+    over: Option<NaiveDate>,
+    mut requests: mpsc::UnboundedReceiver<Request>,
     vigil: &watch::Sender<Vigil>,
 ) -> Result<(), Failure> {
+    let (stop, beats) = (housekeeping.stop(), housekeeping.beats());
     let endings: Vec<_> = pipelines.iter().map(Pipeline::watch_ending).collect();
     let mut joined = tokio::task::spawn_blocking({
         let mut threads = Vec::new();
@@ -232,8 +274,12 @@ async fn drain(
             threads.push(pipeline.into_threads());
         }
         move || {
-            housekeeping.end();
-            threads.into_iter().map(Threads::join).fold(Ok(()), Result::and)
+            if over.is_none() {
+                housekeeping.stop().store(true, Relaxed);
+            }
+            let joined = threads.into_iter().map(Threads::join).fold(Ok(()), Result::and);
+            housekeeping.end(over.filter(|_| joined.is_ok()));
+            joined
         }
     });
     let (mut second, mut done) = (interval(Duration::from_secs(1)), None);
@@ -242,9 +288,13 @@ async fn drain(
             joined = &mut joined => {
                 return joined.map_err(|error| Failure::Bug(format!("joining threads: {error}")))?;
             }
+            Some(request) = requests.recv() => if request == Request::Stop {
+                stop.store(true, Relaxed);
+            },
             _ = second.tick() => {
                 vigil.send_replace(Vigil::now(None));
-                let now = endings.iter().fold(0_u64, |sum, ending| sum.wrapping_add(ending.done()));
+                let sealed = beats.load(Relaxed);
+                let now = endings.iter().fold(sealed, |sum, ending| sum.wrapping_add(ending.done()));
                 // Whoever gets on gets the time that it takes.
                 if done.replace(now) != Some(now) {
                     notify::needs(MORE_TIME);

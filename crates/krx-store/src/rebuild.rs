@@ -12,6 +12,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use chrono::NaiveDate;
 use rustix::fs::{FlockOperation, flock};
@@ -19,6 +20,7 @@ use serde::Serialize;
 
 use crate::archive;
 use crate::checksums::{Checksums, Digest, List, digest, sealed_files, sealed_markets};
+use crate::day::{Layout, Sealing, Watch};
 use crate::error::{StoreError, at};
 use crate::export::{ExportConfig, Exporter};
 use crate::journal::{Scanned, SegmentReader, list_segments};
@@ -65,6 +67,8 @@ pub struct Lost {
 pub struct Access {
     /// Held, unless a recorder is at work that is past the date.
     lock: Option<DataDirLock>,
+    /// Days must not be sealed meanwhile.
+    _sealing: Sealing,
     _scratch: File,
 }
 
@@ -85,11 +89,16 @@ impl Access {
             }
             Err(error) => return Err(error),
         };
+        let sealing = Sealing::take(data, 0)?;
         let dir = scratch(data);
         data.disk().create_dir(&dir)?;
         let file = File::open(&dir).map_err(at("opening", &dir))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { lock, _scratch: file }),
+            Ok(()) => Ok(Self {
+                lock,
+                _sealing: sealing,
+                _scratch: file,
+            }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Locked {
                 path: dir,
                 holder: " (another rebuild)".to_owned(),
@@ -151,7 +160,8 @@ pub fn rebuild(
     let segments = kept_segments(data, market)?;
     let (mut made, mut lacking) = (BTreeMap::new(), Vec::new());
     let mut next_frame = 1;
-    for (index, run) in runs(segments.keys().copied(), date).iter().enumerate() {
+    let runs = runs(segments.keys().copied(), date);
+    for (index, run) in runs.iter().enumerate() {
         let dir = DataDir::on(data.disk().clone(), scratch.join(index.to_string()));
         let last_frame = restore_run(data, market, &segments, run, &dir)?;
         let first_frame = run[0].first_frame;
@@ -175,6 +185,20 @@ pub fn rebuild(
     if covered >= next_frame {
         lacking.push((next_frame, covered));
     }
+    if let Some(day) = sealed_day(data, market, date, &list, &made)? {
+        let is_inside =
+            |sealed: &SealedPath| sealed.name.dataset == Dataset::Trades && overlap(&sealed.name, &day.name);
+        let inside: Vec<_> = made
+            .values()
+            .filter(|(sealed, _)| is_inside(sealed))
+            .cloned()
+            .collect();
+        made.retain(|_, (sealed, _)| !is_inside(sealed));
+        let is_whole = runs.len() == 1 && lacking.is_empty();
+        if is_whole && let Some(path) = seal_again(data, market, date, &scratch, &day, &inside)? {
+            made.insert(day.to_string(), (day, path));
+        }
+    }
     let merge = Merge {
         data,
         market,
@@ -190,6 +214,53 @@ pub fn rebuild(
     let rebuilt = merge.run()?;
     remove_tree(&scratch)?;
     Ok(rebuilt)
+}
+
+/// The sorted file that the date has, or had by its list; a file that the journal gives by that name is none.
+fn sealed_day(
+    data: &DataDir,
+    market: &Market,
+    date: NaiveDate,
+    list: &List,
+    made: &BTreeMap<String, (SealedPath, PathBuf)>,
+) -> Result<Option<SealedPath>, StoreError> {
+    let listed = list.digests.keys().filter_map(|path| SealedPath::parse(path));
+    let listed = listed.filter(|sealed| sealed.market == *market);
+    let files = sealed_files(data, market, date)?.into_iter().chain(listed);
+    Ok(files
+        .filter(|sealed| is_day(&sealed.name) && !made.contains_key(&sealed.to_string()))
+        .max_by_key(|sealed| sealed.name.last_frame))
+}
+
+/// Whether a name is one that a sorted day has.
+fn is_day(name: &SealedName) -> bool {
+    *name == SealedName::day(name.partition.date(), name.first_frame, name.last_frame)
+}
+
+/// Seals what was exported again, as the day was; its file, if it is of the same frames.
+fn seal_again(
+    data: &DataDir,
+    market: &Market,
+    date: NaiveDate,
+    scratch: &Path,
+    day: &SealedPath,
+    inside: &[(SealedPath, PathBuf)],
+) -> Result<Option<PathBuf>, StoreError> {
+    let dir = DataDir::on(data.disk().clone(), scratch.join("day"));
+    for (sealed, path) in inside {
+        let target = dir.path().join(sealed.to_string());
+        dir.disk().create_dir(target.parent().unwrap_or(Path::new(".")))?;
+        fs::rename(path, &target).map_err(at("moving", path))?;
+    }
+    dir.disk().create_dir(&dir.staging())?;
+    let sealing = Sealing::take(&dir, 0)?;
+    let watch = Watch {
+        rows: &|_| (),
+        stop: &AtomicBool::new(false),
+    };
+    crate::day::seal(&sealing, market, date, &Layout::default(), watch)?;
+    let path = dir.path().join(day.to_string());
+    Ok(path.exists().then_some(path))
 }
 
 /// The last frame of the market's files of a date, those that are listed and gone included. By their names: the newest
@@ -509,7 +580,10 @@ impl Merge<'_> {
                 let mut beside = beside.filter(|listed| listed.market == *self.market);
                 let is_other =
                     |other: &SealedName| other.dataset == Dataset::Trades && !same_frames(other, &name);
-                let is_hit = |other: &SealedName| is_other(other) && overlap(other, &name);
+                // A sorted day leaves the quarantine of its frames as it was.
+                let is_apart = |other: &SealedName| name.dataset == Dataset::Quarantine && is_day(other);
+                let is_hit =
+                    |other: &SealedName| is_other(other) && overlap(other, &name) && !is_apart(other);
                 name.last_frame <= self.frame_max
                     && !sound.iter().any(|other| is_hit(&other.name))
                     && !beside.any(|other| is_hit(&other.name) && !self.is_bogus(&other, sound))

@@ -23,6 +23,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) rotate: Rotate,
     #[serde(default)]
+    pub(super) seal: Seal,
+    #[serde(default)]
     pub(super) retention: Retention,
     #[serde(default)]
     pub(super) disk: Disk,
@@ -81,6 +83,18 @@ pub(super) struct Journal {
 pub(super) struct Rotate {
     pub(super) interval: String,
     pub(super) rows_max: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Seal {
+    pub(super) after_close: bool,
+}
+
+impl Default for Seal {
+    fn default() -> Self {
+        Self { after_close: true }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -183,6 +197,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "connection",
             "journal",
             "rotate",
+            "seal",
             "retention",
             "disk",
             "status",
@@ -208,6 +223,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ),
     ("journal", &["sync_interval", "segment_bytes", "keep_days"]),
     ("rotate", &["interval", "rows_max"]),
+    ("seal", &["after_close"]),
     ("retention", &["trades_days", "quarantine_days", "coverage_days"]),
     ("disk", &["warn_free_bytes"]),
     ("status", &["listen"]),

@@ -96,6 +96,8 @@ pub struct Config {
     pub journal: JournalConfig,
     /// How to export.
     pub export: ExportConfig,
+    /// Whether each day is made one sorted file after its close.
+    pub seal_after_close: bool,
     /// For how long to keep what is recorded.
     pub retention: Retention,
     /// Free space below which to warn, bytes.
@@ -267,6 +269,7 @@ fn check(file: File, overrides: &Overrides, calendar: Calendar) -> Result<Config
         connection: check_connection(&file.connection)?,
         journal: check_journal(&file.journal)?,
         export: check_rotate(&file.rotate, &file.journal)?,
+        seal_after_close: file.seal.after_close,
         retention: check_retention(&file.retention)?,
         warn_free_bytes: file.disk.warn_free_bytes,
         status_listen: file

@@ -26,6 +26,7 @@ use serde::Serialize;
 use crate::archive;
 use crate::checksums::{Checksums, List};
 use crate::error::{StoreError, at};
+use crate::export::Footer;
 use crate::journal::list_segments;
 use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath, SegmentName};
 use crate::lock;
@@ -611,8 +612,13 @@ impl Looker<'_> {
             for (path, sealed) in of(Dataset::Quarantine) {
                 // Sealed before its trades file, and then cut off: the next start seals both.
                 let is_pending = to_come && sealed.name.first_frame > covered;
-                let trades = twin(sealed, Dataset::Trades).to_string();
-                if !is_pending && !trades_expired && !listed.files.contains_key(&trades) {
+                let twin = twin(sealed, Dataset::Trades).to_string();
+                let is_there = listed.files.contains_key(&twin)
+                    || trades
+                        .iter()
+                        .any(|(path, day)| is_day(contents, path) && contains(&day.name, &sealed.name));
+                if !is_pending && !trades_expired && !is_there {
+                    let trades = twin;
                     let detail = format!("{trades} does not exist, which covers the same frames");
                     day.find(path, self.date, Fault::new(Kind::Partner, detail));
                 }
@@ -637,27 +643,43 @@ impl Looker<'_> {
         damage: &[(Moment, Moment)],
         day: &mut Day,
     ) {
-        let ranges: Vec<_> = trades
-            .iter()
-            .map(|(_, sealed)| (sealed.name.first_frame, sealed.name.last_frame))
-            .collect();
         let footer = |index: usize| contents.get(trades.get(index)?.0.as_str())?.footer.as_ref();
+        // A sorted day has the ranges of the files that it was made of.
+        let (ranges, files): (Vec<_>, Vec<_>) = trades
+            .iter()
+            .enumerate()
+            .flat_map(|(index, (_, sealed))| {
+                let by_name = || vec![(sealed.name.first_frame, sealed.name.last_frame)];
+                let ranges = footer(index).map_or_else(by_name, Footer::frames);
+                ranges.into_iter().map(move |range| (range, index))
+            })
+            .unzip();
         for found in breaks(&ranges) {
             match found {
                 Break::Overlap { first, last, at } => {
                     let detail = format!("frames {first} to {last} are in an earlier file too");
-                    day.find(trades[at].0, self.date, Fault::new(Kind::Overlap, detail));
+                    day.find(trades[files[at]].0, self.date, Fault::new(Kind::Overlap, detail));
                 }
                 Break::Hole { first, last, after } => {
-                    let begin = after.checked_sub(1).map_or_else(
-                        || Some(Moment(midnight_ms(self.date) * 1000)),
-                        |before| footer(before).map(|footer| footer.last_recv),
-                    );
-                    let hole = begin.zip(footer(after).map(|footer| footer.first_recv));
+                    let before = after.checked_sub(1).map(|before| files[before]);
+                    let after = files[after];
+                    let hole = if before == Some(after) {
+                        footer(after).map(|day| (day.first_recv, day.last_recv))
+                    } else {
+                        let begin = before.map_or_else(
+                            || Some(Moment(midnight_ms(self.date) * 1000)),
+                            |before| footer(before).map(|footer| footer.last_recv),
+                        );
+                        begin.zip(footer(after).map(|footer| footer.first_recv))
+                    };
                     let known = hole.is_some_and(|(begin, end)| {
                         damage.iter().any(|(from, to)| *from <= end && *to >= begin)
                     });
-                    let detail = format!("frames {first} to {last} before it are in no file");
+                    let detail = if before == Some(after) {
+                        format!("frames {first} to {last} were in none of the files that it was made of")
+                    } else {
+                        format!("frames {first} to {last} before it are in no file")
+                    };
                     let detail = if known {
                         format!("{detail}; coverage tells of it: the journal was damaged there")
                     } else {
@@ -671,6 +693,43 @@ impl Looker<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// A sorted day, and the quarantine files of its frames, which stay as they were.
+    fn partners_of_day(
+        &self,
+        path: &str,
+        sealed: &SealedPath,
+        quarantined: u64,
+        listed: &Listed,
+        contents: &BTreeMap<&str, Content>,
+        day: &mut Day,
+    ) {
+        let partners: Vec<_> = listed
+            .files
+            .iter()
+            .filter(|(_, other)| {
+                other.name.dataset == Dataset::Quarantine
+                    && other.market == sealed.market
+                    && contains(&sealed.name, &other.name)
+            })
+            .collect();
+        // One that cannot be read, or is listed and missing, is reported already.
+        let rows: Option<u64> = partners
+            .iter()
+            .map(|(path, _)| contents.get(path.as_str()).map(|content| content.rows))
+            .sum();
+        let dir = format!("quarantine/date={}/market={}/", self.date, sealed.market);
+        let is_told = rows.is_none() || day.findings.iter().any(|finding| finding.path.starts_with(&dir));
+        if let Some(rows) = rows.filter(|rows| *rows != quarantined && !is_told) {
+            let detail =
+                format!("it says that {quarantined} pieces of its frames are in quarantine, and {rows} are");
+            day.find(path, self.date, Fault::new(Kind::Partner, detail));
+        }
+        let partners: Vec<_> = partners.into_iter().map(|(_, sealed)| sealed).collect();
+        if let Err(fault) = sealed::double_in_day(self.data.path(), sealed, &partners) {
+            day.find(path, self.date, fault);
         }
     }
 
@@ -688,6 +747,10 @@ impl Looker<'_> {
         let Some(footer) = contents.get(path).and_then(|content| content.footer.as_ref()) else {
             return;
         };
+        if footer.day.is_some() {
+            self.partners_of_day(path, sealed, footer.quarantined, listed, contents, day);
+            return;
+        }
         if !listed.files.contains_key(&name) {
             // In the list, it is reported as missing already.
             if footer.quarantined > 0 && !day.findings.iter().any(|finding| finding.path == name) {
@@ -752,6 +815,17 @@ impl Looker<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a file's footer says that it is a sorted day.
+fn is_day(contents: &BTreeMap<&str, Content>, path: &str) -> bool {
+    let footer = contents.get(path).and_then(|content| content.footer.as_ref());
+    footer.is_some_and(|footer| footer.day.is_some())
+}
+
+/// Whether all frames of a file are among those of a sorted day.
+fn contains(day: &SealedName, other: &SealedName) -> bool {
+    day.first_frame <= other.first_frame && other.last_frame <= day.last_frame
 }
 
 /// The file of another dataset with the same frames.

@@ -1,5 +1,6 @@
 //! One sealed file, read from its first byte to its last.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -12,6 +13,7 @@ use parquet::file::metadata::FileMetaData;
 
 use super::{Fault, Kind};
 use crate::checksums::{Digest, digest};
+use crate::day::RunOrder;
 use crate::error::{StoreError, at};
 use crate::export::{Footer, quarantine_schema, trades_schema};
 use crate::layout::{Dataset, SealedPath};
@@ -88,15 +90,26 @@ fn read(path: &Path, sealed: &SealedPath) -> Result<Content, Fault> {
         }
     };
     let stated = stated.ok_or_else(|| Fault::new(Kind::Footer, "its footer has no krx.rows".to_owned()))?;
+    let groups = builder.metadata().row_groups().iter();
+    let groups: Vec<_> = groups.map(|group| group.num_rows().cast_unsigned()).collect();
     let reader = builder.build().map_err(|error| undecodable(&error))?;
     let (mut rows, mut damage, mut order) = (0, Vec::new(), Order::default());
+    let mut runs = footer
+        .as_ref()
+        .and_then(|footer| footer.day.as_ref())
+        .map(|day| RunOrder::new(day, &groups));
+    let disorder = |detail: String| Fault::new(Kind::Frames, detail);
     for batch in reader {
         let batch = batch.map_err(|error| undecodable(&error))?;
-        match &footer {
-            Some(footer) => order.check(&batch, footer, rows)?,
-            None => damage.extend(damage_in(&batch)),
+        match (&mut runs, &footer) {
+            (Some(runs), _) => runs.rows(&batch).map_err(disorder)?,
+            (None, Some(footer)) => order.check(&batch, footer, rows)?,
+            (None, None) => damage.extend(damage_in(&batch)),
         }
         rows += batch.num_rows() as u64;
+    }
+    if let Some(runs) = runs {
+        runs.end().map_err(disorder)?;
     }
     if rows != stated {
         let detail = format!("it has {rows} rows, and {stated} by its footer");
@@ -232,6 +245,32 @@ pub(super) fn double(root: &Path, trades: &SealedPath, quarantine: &SealedPath) 
                 let detail = format!("item {} of frame {} is in {trades} too", trade.1, trade.0);
                 return Err(Fault::new(Kind::Frames, detail));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Likewise for a sorted day and the quarantine files of its frames, whose places are held in memory.
+pub(super) fn double_in_day(
+    root: &Path,
+    trades: &SealedPath,
+    quarantine: &[&SealedPath],
+) -> Result<(), Fault> {
+    let mut rejected = HashSet::new();
+    for sealed in quarantine {
+        let mut places = Places::open(root, sealed)?;
+        while let Some(place) = places.next()? {
+            rejected.insert(place);
+        }
+    }
+    if rejected.is_empty() {
+        return Ok(());
+    }
+    let mut places = Places::open(root, trades)?;
+    while let Some(place) = places.next()? {
+        if rejected.contains(&place) {
+            let detail = format!("item {} of frame {} is in quarantine too", place.1, place.0);
+            return Err(Fault::new(Kind::Frames, detail));
         }
     }
     Ok(())

@@ -1,0 +1,28 @@
+//! The sealed day: a market's date in one file, laid out so that a question about one issue reads little of it.
+//!
+//! ```text
+//!   the date's files ─▶ runs in order of arrival ─▶ each divided by code ─▶ .krx/sealing/…/*.partial
+//!        └──── fingerprint of the rows ─────────── compared ──────────────────┘ read again
+//!                                                                     └─▶ directories exchanged, checksums, removal
+//!
+//!   run 1: [0000D0 … 004990] [005010 … 008930] …   a row group is a range of codes, in order of arrival inside
+//!   run 2: [0000D0 … 004840] [004870 … 009150] …
+//! ```
+//!
+//! The rows of a run are those of one stretch of frames, so memory holds one run, whatever the day's size. The bytes
+//! of the file are a function of the rows alone: a day that is sealed, gets late frames and is sealed again is the file
+//! that sealing it once would have made.
+
+mod check;
+mod fingerprint;
+mod layout;
+mod run;
+mod seal;
+mod swap;
+
+pub(crate) use check::RunOrder;
+pub use fingerprint::Fingerprint;
+pub use layout::Layout;
+pub use seal::{Outcome, SealedDay, Watch, rewrite, seal};
+pub(crate) use swap::hold_still;
+pub use swap::{Sealing, State, settle, state, unsealed};
