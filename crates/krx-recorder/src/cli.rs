@@ -112,6 +112,7 @@ enum Command {
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
+    },
     /// Print DuckDB views over the data directory that know of its gaps: trades, coverage, gaps, bars, completeness.
     Sql {
         #[command(flatten)]

@@ -18,9 +18,10 @@ const PATHS: [&str; 3] = ["'trades/**", "'coverage/**", "'[cq]*/**"];
 /// [`Failure`], when there is no such directory, DuckDB has no way to name it, or standard output is closed.
 pub fn print(data_dir: &Path) -> Result<(), Failure> {
     let failed = |doing: String| |source| Failure::System { doing, source };
-    let absolute = data_dir
-        .canonicalize()
-        .map_err(failed(format!("looking for the data directory {}", data_dir.display())))?;
+    let absolute = data_dir.canonicalize().map_err(failed(format!(
+        "looking for the data directory {}",
+        data_dir.display()
+    )))?;
     let views = absolute.to_str().and_then(views).ok_or_else(|| {
         Failure::Usage(format!(
             "DuckDB cannot name {}: it has a backslash or is not UTF-8; load krx.sql from within the directory instead",
@@ -62,7 +63,9 @@ mod tests {
     fn every_path_is_replaced_and_quoted() {
         let views = views("/data/it's [here]*").unwrap();
         let paths: Vec<_> = views.match_indices("read_parquet('").collect();
-        let absolute = views.match_indices("read_parquet('/data/it''s [[]here][*]/").count();
+        let absolute = views
+            .match_indices("read_parquet('/data/it''s [[]here][*]/")
+            .count();
         assert_eq!((paths.len(), absolute), (PATHS.len(), PATHS.len()));
         assert_eq!(VIEWS.matches("read_parquet(").count(), PATHS.len());
         assert_eq!(super::views("/data\\here"), None);
