@@ -1,6 +1,7 @@
 """How a day of one market can be laid out in one Parquet file, and the writing of it with pyarrow.
 
-A candidate's name says in what it differs from `DEFAULT`: `run=2000000`, `group=61440`, `level=3`, …
+A candidate's name says in what it differs from `DEFAULT`: `run=2,000,000`, `group=30,720`, `level=3`; `ranges` is
+`DEFAULT` itself.
 """
 
 from __future__ import annotations
@@ -121,7 +122,6 @@ def candidates(name: str) -> dict[str, Layout]:
     rounds: dict[str, dict[str, Layout]] = {
         "orders": {
             "arrival": replace(DEFAULT, run_rows=0),
-            "sorted, run=1,000,000": replace(DEFAULT, ranges=False),
             "sorted, run=1,000,000, group=122,880": replace(DEFAULT, ranges=False, group_rows=122_880),
             "sorted, run=day": replace(DEFAULT, ranges=False, run_rows=WHOLE_DAY, group_rows=122_880),
         },
@@ -149,4 +149,4 @@ def candidates(name: str) -> dict[str, Layout]:
             for encoding in encodings
         },
     }
-    return {"default": DEFAULT, **rounds[name]}
+    return {"ranges": DEFAULT, **rounds[name]}

@@ -165,10 +165,12 @@ def test_the_document_has_its_examples() -> None:
 @pytest.mark.parametrize("block", RUN, ids=lambda block: f"{block.library}-{block.line}")
 def test_an_example_runs(block: Block, recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(recording.data_dir)
+    views = (ROOT / "deploy" / "krx.sql").read_text()
+    Path("krx.sql").write_text(views)
     text = on_the_date(recording, block)
     if block.language == "python":
         exec(compile(text, f"reading-the-data.md:{block.line}", "exec"), {})
         return
     with readers.duckdb_connect() as connection:
-        connection.execute((ROOT / "deploy" / "krx.sql").read_text())
+        connection.execute(views)
         connection.execute(text).fetchall()
