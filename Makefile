@@ -12,7 +12,7 @@ SYSCONFDIR ?= /etc
 DESTDIR ?=
 
 .PHONY: help build build-sabotaged install deb demo test test-rust test-readers test-faults test-systemd test-page check fuzz bench \
-	bench-peers frames
+	bench-peers bench-layout frames
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -83,3 +83,7 @@ bench: frames ## each stage by itself
 bench-peers: frames ## beside what people would use instead: the same frames, one run, ratios
 	scripts/python-env.sh
 	benches/peers/run.sh $(abspath $(FRAMES))
+
+bench-layout: build ## layouts of a sealed day beside those of pandas and pyarrow: size, and the time of five questions
+	scripts/python-env.sh
+	benches/layout/run.sh

@@ -35,6 +35,7 @@ put_adapted deploy/tmpfiles.d/krx-recorder.conf "$prefix/lib/tmpfiles.d/krx-reco
 put_adapted deploy/cron/krx-recorder "$documents/examples/cron"
 put 644 deploy/krx-recorder.example.toml "$documents/examples/krx-recorder.toml"
 put 644 deploy/calendar.example.toml "$documents/examples/calendar.toml"
+put 644 deploy/krx.sql "$documents/examples/krx.sql"
 put 644 deploy/prometheus/krx-recorder.rules.yml "$documents/examples/krx-recorder.rules.yml"
 put 644 deploy/grafana/krx-recorder.json "$documents/examples/grafana.json"
 put 644 deploy/prometheus/krx-recorder.rules.yml "$documents/examples/krx-recorder.rules.yml"

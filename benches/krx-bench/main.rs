@@ -1,6 +1,7 @@
 //! `krx-bench`: the recorder's stages over a frames file, each printing one JSON line as the peers in
-//! `benches/peers` do, and the server that feeds both sides.
+//! `benches/peers` do, the server that feeds both sides, and trading days to measure reading with.
 
+mod days;
 mod serve;
 mod sockets;
 
@@ -53,11 +54,14 @@ enum Command {
         /// The frames file that it serves.
         frames: PathBuf,
     },
+    /// Make up trading days, and record them into a data directory without a socket.
+    Days(days::Options),
 }
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
     match &cli.command {
+        Command::Days(options) => days::days(options),
         Command::Serve { frames } => serve::serve(&Frames::read(frames)?),
         Command::Decode { frames } => best(&cli, "krx decode", frames, |frames, _| {
             anyhow::ensure!(krx_bench::decode(frames) == frames.records, "records are missing");

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+import days
 import ledger
 from processes import Recorder, Simulator, end
 
@@ -71,3 +72,9 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
     finally:
         simulator.stop()
     yield Recording(recorder.data_dir, ledger.read(simulator.ledger, date))
+
+
+@pytest.fixture(scope="session")
+def twenty_days(tmp_path_factory: pytest.TempPathFactory) -> days.Days:
+    """Twenty trading days, in files as they are while recording."""
+    return days.make(tmp_path_factory.mktemp("days"))

@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::key::{ApiKey, KeySources};
 use crate::logging;
 use crate::schedule::Schedule;
-use crate::{calendar, coverage, notify, rebuild, reload, run, seal, signals, status_command, verify};
+use crate::{calendar, coverage, notify, rebuild, reload, run, seal, signals, sql, status_command, verify};
 
 /// Records Koscom's full KOSPI and KOSDAQ trade feeds to Parquet.
 #[derive(Debug, Parser)]
@@ -112,6 +112,11 @@ enum Command {
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
+    },
+    /// Print DuckDB views over the data directory that know of its gaps: trades, coverage, gaps, bars, completeness.
+    Sql {
+        #[command(flatten)]
+        source: DataSource,
     },
     /// Export a date again from the archived journal (journal.keep_days), and put in place what is missing or damaged.
     Rebuild {
@@ -223,6 +228,10 @@ pub fn main() -> Exit {
             source
                 .load()
                 .and_then(|config| seal::seal(&config, date, market, json))
+        }
+        Command::Sql { source } => {
+            logging::warnings();
+            source.load().and_then(|config| sql::print(&config.data_dir))
         }
         Command::Rebuild {
             date,

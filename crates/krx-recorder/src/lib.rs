@@ -41,6 +41,7 @@ pub mod schedule;
 pub mod seal;
 pub mod signals;
 pub mod silence;
+pub mod sql;
 pub mod standing;
 pub mod status;
 pub mod status_command;

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Layouts of a sealed day beside those that people would choose: the same records, one run, ratios.
+#
+#     benches/layout/run.sh [ROUNDS]       ROUNDS as in layouts.py; "orders" by default
+#
+# DAYS, RECORDS and RECORDS_LAST say how much: by default 20 trading days of a million records, the last of 12 million.
+# Everything is made below target/bench/layout; days that are there already are not made again. Results stay there:
+# results.json, and the table in results.md.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+rounds=${1:-orders}
+days=${DAYS:-20}
+records=${RECORDS:-1000000}
+records_last=${RECORDS_LAST:-12000000}
+repeat=${REPEAT:-4}
+until=2026-11-20
+out=$PWD/target/bench/layout
+data=$out/days-$days-$records-$records_last
+
+say() {
+    echo "bench-layout: $*" >&2
+}
+
+if [[ ! -d $data ]]; then
+    say "recording $days days"
+    rm -rf "$data.partial"
+    target/release/krx-bench days "$data.partial" --days "$days" --until "$until" --records "$records" \
+        --records-last "$records_last" --rotate-minutes 60 >&2
+    mv "$data.partial" "$data"
+fi
+# Anew each time, since it is the writer of this build that is measured.
+say "sealing them with krx-recorder"
+sealed=$out/sealed
+rm -rf "$sealed"
+cp -r "$data" "$sealed"
+for date in "$sealed"/trades/date=*; do
+    target/release/krx-recorder seal "${date##*=}" --data-dir "$sealed" >&2
+done
+.venv/bin/python benches/layout/measure.py "$data" --work "$data-laid-out" --rounds "$rounds" --repeat "$repeat" \
+    --sealed "krx-recorder seal=$sealed" --sealed "while recording=$data" --json "$out/results.json" | tee "$out/results.md"

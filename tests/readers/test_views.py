@@ -1,0 +1,396 @@
+"""The views of `deploy/krx.sql` in a real DuckDB: over a recording with real gaps, and over files made by hand whose
+answers are known."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import days
+import ledger
+from conftest import Recording, keep_clear_of_midnight
+from days import Days
+from processes import ROOT, Recorder, Simulator, binary, end
+
+VIEWS = (ROOT / "deploy" / "krx.sql").read_text()
+ZONES = ("Asia/Seoul", "UTC", "America/New_York")
+DAY = dt.date(2026, 11, 20)
+BEFORE = dt.date(2026, 11, 19)
+
+
+def connect(data_dir: Path, zone: str = "Asia/Seoul") -> duckdb.DuckDBPyConnection:
+    """A connection with the views that the recorder prints for a directory, and another zone than they set."""
+    command = [binary("KRX_RECORDER", "krx-recorder"), "sql", "--data-dir", str(data_dir)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+    connection = duckdb.connect()
+    connection.execute(printed)
+    connection.execute(f"SET TimeZone = '{zone}'")
+    return connection
+
+
+def korean(date: dt.date, clock: str) -> dt.datetime:
+    return dt.datetime.combine(date, dt.time.fromisoformat(clock), ledger.KST)
+
+
+class Made:
+    """A data directory made by hand: trades and coverage as the recorder writes them."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+
+    def trades(self, date: dt.date, market: str, *lines: tuple[str, str, int, int]) -> None:
+        """(code, time, price, volume), in the order of arrival; the file has them in another. Two more records are
+        signals, which count for nothing."""
+        rows = [
+            {"code": code, "trade_ts": korean(date, clock), "price": price, "volume": volume, "kind": "trade"}
+            for code, clock, price, volume in lines
+        ]
+        rows.insert(1, {"code": "A", "trade_ts": None, "price": 999, "volume": 999, "kind": "before_first_trade"})
+        rows.append({"code": "Z", "trade_ts": None, "price": 1, "volume": 1, "kind": "regular_close"})
+        for number, row in enumerate(rows):
+            # Two records a frame, so that neither `frame` nor `item` alone is the order.
+            row |= {"frame": number // 2 + 1, "item": number % 2, "recv_ts": korean(date, "09:00"), "session": 1}
+        schema = pa.schema(
+            [
+                ("code", pa.utf8()),
+                ("trade_ts", pa.timestamp("ms", ledger.TZ)),
+                ("price", pa.int64()),
+                ("volume", pa.int64()),
+                ("kind", pa.utf8()),
+                ("recv_ts", pa.timestamp("us", ledger.TZ)),
+                ("frame", pa.int64()),
+                ("item", pa.int16()),
+                ("session", pa.int32()),
+            ]
+        )
+        self.write("trades", date, market, pa.Table.from_pylist(rows[::-1], schema))
+
+    def coverage(self, date: dt.date, market: str, *lines: tuple[str, str, str]) -> None:
+        """(from, to, state)."""
+        rows = [
+            {"from_ts": korean(date, begin), "to_ts": end_of(date, finish), "state": state, "reason": "made"}
+            for begin, finish, state in lines
+        ]
+        schema = pa.schema(
+            [
+                ("from_ts", pa.timestamp("us", ledger.TZ)),
+                ("to_ts", pa.timestamp("us", ledger.TZ)),
+                ("state", pa.utf8()),
+                ("reason", pa.utf8()),
+                ("session", pa.int32()),
+                ("frames", pa.int64()),
+                ("rows", pa.int64()),
+                ("detail", pa.utf8()),
+            ]
+        )
+        self.write("coverage", date, market, pa.Table.from_pylist(rows, schema))
+
+    def write(self, dataset: str, date: dt.date, market: str, table: pa.Table) -> None:
+        folder = self.data_dir / dataset / f"date={date}" / f"market={market}"
+        folder.mkdir(parents=True)
+        pq.write_table(table, folder / f"{dataset}.parquet")
+
+
+def end_of(date: dt.date, clock: str) -> dt.datetime:
+    """`24:00` is the midnight that ends the date."""
+    return korean(date, "00:00") + dt.timedelta(days=1) if clock == "24:00" else korean(date, clock)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    """Two markets and two days. On the second, KOSPI has a gap within a minute (09:02:10 to 09:02:20), one over several
+    (09:04:30 to 09:06:30), one from edge to edge (09:08 to 09:09), an idle stretch (09:10 to 09:11), two sessions that
+    meet within a minute (09:03:30), and is known until 09:13:30 only. KOSDAQ has nothing of it."""
+    made = Made(tmp_path / "it's [a] data dir")
+    made.trades(
+        DAY,
+        "KOSPI",
+        ("A", "09:00:00.000", 100, 1),
+        ("A", "09:00:59.999", 103, 2),
+        ("A", "09:00:30.000", 101, 4),
+        ("B", "09:00:00.500", 50, 7),
+        ("A", "09:02:05.000", 110, 9),
+        ("A", "09:03:10.000", 120, 1),
+        ("A", "09:03:40.000", 119, 1),
+        ("A", "09:04:10.000", 130, 1),
+        ("A", "09:07:00.000", 140, 3),
+        ("B", "09:12:00.000", 51, 8),
+        ("A", "15:30:00.010", 150, 5),
+    )
+    made.coverage(
+        DAY,
+        "KOSPI",
+        ("00:00", "08:20", "idle"),
+        ("08:20", "08:20:01", "gap"),
+        ("08:20:01", "09:02:10", "live"),
+        ("09:02:10", "09:02:20", "gap"),
+        ("09:02:20", "09:03:30", "live"),
+        ("09:03:30", "09:04:30", "live"),
+        ("09:04:30", "09:05:00", "gap"),
+        ("09:05:00", "09:06:30", "gap"),
+        ("09:06:30", "09:08:00", "live"),
+        ("09:08:00", "09:09:00", "gap"),
+        ("09:09:00", "09:10:00", "live"),
+        ("09:10:00", "09:11:00", "idle"),
+        ("09:11:00", "09:13:30", "live"),
+    )
+    made.trades(DAY, "KOSDAQ", ("A", "09:02:15.000", 7, 1), ("C", "23:59:59.990", 8, 2))
+    made.coverage(DAY, "KOSDAQ", ("00:00", "24:00", "live"))
+    # Nobody knows of this day's KOSDAQ: it has trades and no coverage.
+    made.trades(BEFORE, "KOSPI", ("A", "09:00:01.000", 90, 1))
+    made.coverage(BEFORE, "KOSPI", ("00:00", "12:15", "live"), ("12:15", "12:30", "gap"), ("12:30", "24:00", "live"))
+    made.trades(BEFORE, "KOSDAQ", ("C", "00:00:00.000", 5, 1))
+    return made
+
+
+def bars(data_dir: Path, arguments: str, where: str, zone: str = "Asia/Seoul") -> list[tuple[Any, ...]]:
+    """(clock, open, high, low, close, volume, records, complete) of a call of the macro."""
+    with connect(data_dir, zone) as connection:
+        return connection.execute(
+            f"""SELECT strftime(timezone('Asia/Seoul', from_ts), '%H:%M'), open, high, low, close, volume, records, complete
+            FROM bars({arguments}) WHERE {where} ORDER BY from_ts"""
+        ).fetchall()
+
+
+NOTHING = (None, None, None, None, 0, 0, True)
+UNKNOWN = (None, None, None, None, None, None, False)
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_bars_know_what_was_not_recorded(made: Made, zone: str) -> None:
+    found = bars(made.data_dir, "'2026-11-20', to_time := '09:15'", "market = 'KOSPI' AND code = 'A'", zone)
+    assert found == [
+        ("09:00", 100, 103, 100, 101, 7, 3, True),
+        ("09:01", *NOTHING),
+        ("09:02", *UNKNOWN),
+        ("09:03", 120, 120, 119, 119, 2, 2, True),
+        ("09:04", *UNKNOWN),
+        ("09:05", *UNKNOWN),
+        ("09:06", *UNKNOWN),
+        ("09:07", 140, 140, 140, 140, 3, 1, True),
+        ("09:08", *UNKNOWN),
+        ("09:09", *NOTHING),
+        ("09:10", *UNKNOWN),
+        ("09:11", *NOTHING),
+        ("09:12", *NOTHING),
+        ("09:13", *UNKNOWN),
+        ("09:14", *UNKNOWN),
+    ]
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_bars_of_other_widths_and_hours(made: Made, zone: str) -> None:
+    of_a = "market = 'KOSPI' AND code = 'A'"
+    narrow = bars(
+        made.data_dir, "'2026-11-20', width := INTERVAL '5 seconds', from_time := '09:02:05', to_time := '09:02:17'", of_a, zone
+    )
+    assert [bar[1:] for bar in narrow] == [(110, 110, 110, 110, 9, 1, True), UNKNOWN, UNKNOWN]
+    # The last of these ends with the hours, before the gap that its width would reach.
+    cut = bars(made.data_dir, "DATE '2026-11-20', width := INTERVAL '3 minutes', to_time := '09:02:10'", of_a, zone)
+    assert cut == [("09:00", 100, 110, 100, 110, 16, 4, True)]
+    late = bars(made.data_dir, "'2026-11-20', to_time := '09:02', delay := INTERVAL '11 seconds'", of_a, zone)
+    assert [bar[0] for bar in late if bar[-1]] == ["09:00"], "09:01 is followed by a gap after ten seconds"
+    closing = bars(made.data_dir, "'2026-11-20', from_time := '15:30', to_time := '15:31'", of_a, zone)
+    assert closing == [("15:30", *UNKNOWN)], "nothing is known of that time"
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_bars_of_a_whole_date_end_at_midnight_in_korea(made: Made, zone: str) -> None:
+    whole = "'2026-11-20', width := INTERVAL '1 hour', from_time := '00:00', to_time := '24:00'"
+    found = bars(made.data_dir, whole, "market = 'KOSDAQ' AND code = 'C'", zone)
+    assert len(found) == 24 and all(bar[-1] for bar in found)
+    assert [bar for bar in found if bar[6] != 0] == [("23:00", 8, 8, 8, 8, 2, 1, True)]
+    before = whole.replace("2026-11-20", "2026-11-19")
+    assert bars(made.data_dir, before, "market = 'KOSDAQ'", zone) == [(f"{hour:02}:00", *UNKNOWN) for hour in range(24)]
+
+
+def test_bars_have_each_issue_that_traded_in_its_own_market(made: Made) -> None:
+    with connect(made.data_dir) as connection:
+        found = connection.execute(
+            "SELECT market, code, count(*), count(*) FILTER (complete) FROM bars('2026-11-20', to_time := '09:15') GROUP BY ALL"
+        ).fetchall()
+    assert sorted(found) == [("KOSDAQ", "A", 15, 15), ("KOSDAQ", "C", 15, 15), ("KOSPI", "A", 15, 7), ("KOSPI", "B", 15, 7)]
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_completeness_counts_what_is_missing(made: Made, zone: str) -> None:
+    with connect(made.data_dir, zone) as connection:
+        # KOSPI until 09:15: 10 s, 120 s, 60 s, 60 s idle, and 90 s that nothing is known of.
+        query = "SELECT date::VARCHAR, market, code, records, gaps, missing_s, round(share, 6) FROM completeness({}) ORDER BY ALL"
+        found = connection.execute(query.format("'2026-11-20', to_time := '09:15'")).fetchall()
+        assert found == [
+            ("2026-11-20", "KOSDAQ", "A", 1, 0, 0.0, 1.0),
+            ("2026-11-20", "KOSDAQ", "C", 1, 0, 0.0, 1.0),
+            ("2026-11-20", "KOSPI", "A", 9, 5, 340.0, round(560 / 900, 6)),
+            ("2026-11-20", "KOSPI", "B", 2, 5, 340.0, round(560 / 900, 6)),
+        ]
+        both = connection.execute(query.format("'2026-11-19', '2026-11-20'") + " LIMIT 2").fetchall()
+        assert both == [
+            ("2026-11-19", "KOSDAQ", "C", 1, 1, 23_400.0, 0.0),
+            ("2026-11-19", "KOSPI", "A", 1, 1, 900.0, round(22_500 / 23_400, 6)),
+        ]
+        inside = connection.execute(query.format("'2026-11-19', from_time := '12:20', to_time := '12:25'")).fetchall()
+        assert [row[4:] for row in inside] == [(1, 300.0, 0.0), (1, 300.0, 0.0)]
+        edges = connection.execute(query.format("'2026-11-19', from_time := '12:00', to_time := '12:15'")).fetchall()
+        assert [row[4:] for row in edges] == [(1, 900.0, 0.0), (0, 0.0, 1.0)]
+        first = connection.execute(
+            "SELECT first_ts, last_ts FROM completeness('2026-11-20') WHERE market = 'KOSPI' AND code = 'A'"
+        ).fetchone()
+    assert first == (korean(DAY, "09:00:00"), korean(DAY, "15:30:00.010"))
+
+
+def test_gaps_are_those_of_coverage(made: Made) -> None:
+    with connect(made.data_dir) as connection:
+        found = connection.execute("SELECT date, market, length FROM gaps ORDER BY from_ts").fetchall()
+        assert connection.execute("SELECT count(*) FROM coverage").fetchone() == (17,)
+    seconds = [row[2].total_seconds() for row in found]
+    assert [row[:2] for row in found] == [(BEFORE, "KOSPI")] + [(DAY, "KOSPI")] * 5
+    assert seconds == [900.0, 1.0, 10.0, 30.0, 90.0, 60.0]
+
+
+def test_quarantine_is_empty_where_nothing_was_quarantined(made: Made, recording: Recording) -> None:
+    with connect(made.data_dir) as connection:
+        assert connection.execute("SELECT count(*) FROM quarantine").fetchone() == (0,)
+        none = connection.sql("FROM quarantine").columns
+        types = connection.sql("FROM quarantine").types
+    with connect(recording.data_dir) as connection:
+        assert connection.execute("SELECT count(*) FROM quarantine").fetchone() == (recording.expected.quarantine.num_rows,)
+        assert connection.sql("FROM quarantine").columns == none
+        assert connection.sql("FROM quarantine").types == types
+        by_reason = connection.execute("SELECT reason, count(*), any_value(raw) FROM quarantine GROUP BY ALL").fetchall()
+        trades = connection.execute("SELECT count(*) FROM trades").fetchone()
+    assert len(by_reason) == 3 and all(raw for *_, raw in by_reason)
+    assert trades == (recording.expected.trades.num_rows,)
+
+
+def test_only_what_is_asked_for_is_read(twenty_days: Days) -> None:
+    """A filter on the result reaches the files: those of other dates are not opened, other issues are not read."""
+    with connect(twenty_days.data_dir) as connection:
+        for call in ("bars('2026-11-20')", "completeness('2026-11-20')"):
+            query = f"EXPLAIN ANALYZE FROM {call} WHERE code = '{twenty_days.issues[3]}'"
+            plan = connection.execute(query).fetchall()[0][1]
+            scanned = [tuple(map(int, pair)) for pair in re.findall(r"(\d+)/(\d+)", plan)]
+            assert scanned, plan
+            assert all(some <= every / 10 for some, every in scanned), plan
+            assert f"code='{twenty_days.issues[3]}'" in plan.replace(" ", "").replace("\"", ""), plan
+
+
+def test_bars_of_a_day_with_a_gap_agree_with_plain_python(twenty_days: Days) -> None:
+    _, market, begin, finish = days.GAP
+    issue = twenty_days.issues[0]
+    lost = (korean(DAY, str(begin)).timestamp() * 1000, korean(DAY, str(finish)).timestamp() * 1000)
+    at_nine = int(korean(DAY, "09:00").timestamp() * 1000)
+    expected = []
+    for nth in range(390):
+        since = at_nine + nth * 60_000
+        until = since + 60_000
+        clock = f"{9 + nth // 60:02}:{nth % 60:02}"
+        trades = [
+            row
+            for row in twenty_days.trades
+            if row["date"] == DAY and row["market"] == market and row["code"] == issue and since <= row["trade_ts"] < until
+        ]
+        prices = [row["price"] for row in trades]
+        if since < lost[1] and until > lost[0]:
+            expected.append((clock, *UNKNOWN))
+        elif not trades:
+            expected.append((clock, *NOTHING))
+        else:
+            volume = sum(row["volume"] for row in trades)
+            expected.append((clock, prices[0], max(prices), min(prices), prices[-1], volume, len(trades), True))
+    assert sum(bar[-1] is False for bar in expected) == 3
+    found = bars(twenty_days.data_dir, "'2026-11-20'", f"market = '{market}' AND code = '{issue}'")
+    assert found == expected
+
+
+def test_the_file_and_the_command_are_one(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From within the directory `krx.sql` gives what the printed views give from anywhere."""
+    query = "SELECT * FROM bars('2026-11-20', to_time := '09:15') ORDER BY ALL"
+    with connect(made.data_dir) as connection:
+        printed = connection.execute(query).fetchall()
+    monkeypatch.chdir(made.data_dir)
+    with duckdb.connect() as connection:
+        connection.execute(VIEWS)
+        connection.execute(VIEWS)
+        assert connection.execute(query).fetchall() == printed
+        assert connection.execute("SELECT current_setting('TimeZone')").fetchone() == ("Asia/Seoul",)
+
+
+def test_a_directory_that_duckdb_cannot_name_is_refused(tmp_path: Path) -> None:
+    odd = tmp_path / "back\\slash"
+    odd.mkdir()
+    for path, code in ((odd, 64), (tmp_path / "absent", 74)):
+        command = [binary("KRX_RECORDER", "krx-recorder"), "sql", "--data-dir", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert str(path) in done.stderr
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Iterator[tuple[Path, dt.date]]:
+    """A recording whose connections broke now and then, each for a moment."""
+    keep_clear_of_midnight()
+    date = dt.datetime.now(ledger.KST).date()
+    arguments = ["--speed", "max", "--seed", "3", "--trades-per-day", "40000"]
+    for market in ("KOSPI", "KOSDAQ"):
+        for message in (500, 1500):
+            arguments += ["--fault", f"disconnect@{message},market={market}"]
+    simulator = Simulator(tmp_path / "ledger.jsonl", arguments)
+    try:
+        recorder = Recorder(tmp_path, simulator.url)
+        try:
+            simulator.wait_for_day(2, 120.0, recorder)
+            recorder.stop()
+        finally:
+            end(recorder.process)
+    finally:
+        simulator.stop()
+    yield recorder.data_dir, date
+    shutil.rmtree(recorder.data_dir)
+
+
+def test_real_gaps(broken: tuple[Path, dt.date]) -> None:
+    """Of a recording with real gaps: the bars around each are incomplete, and what is missing adds up."""
+    data_dir, date = broken
+    with connect(data_dir, "UTC") as connection:
+        gaps = connection.execute("SELECT market, from_ts, to_ts FROM gaps ORDER BY ALL").fetchall()
+        assert {market for market, *_ in gaps} == {"KOSPI", "KOSDAQ"} and len(gaps) >= 4
+        since = min(begin for _, begin, _ in gaps).astimezone(ledger.KST).replace(microsecond=0)
+        until = max(finish for *_, finish in gaps).astimezone(ledger.KST) + dt.timedelta(seconds=1)
+        hours = f"from_time := '{since:%H:%M:%S}', to_time := '{until:%H:%M:%S}'"
+        incomplete = connection.execute(
+            f"""SELECT DISTINCT market, from_ts FROM bars('{date}', width := INTERVAL '1 second', {hours})
+            WHERE NOT complete AND open IS NULL AND volume IS NULL AND records IS NULL"""
+        ).fetchall()
+        every = connection.execute(
+            f"SELECT DISTINCT market, from_ts FROM bars('{date}', width := INTERVAL '1 second', {hours})"
+        ).fetchall()
+        missing = dict(connection.execute(f"SELECT DISTINCT market, missing_s FROM completeness('{date}', {hours})").fetchall())
+        unrecorded = connection.execute("SELECT market, from_ts, to_ts FROM coverage WHERE state <> 'live'").fetchall()
+        known = dict(connection.execute("SELECT market, max(to_ts) FROM coverage GROUP BY market").fetchall())
+    end_of_hours = until.replace(microsecond=0)
+    unrecorded += [(market, last, end_of_hours) for market, last in known.items() if last < end_of_hours]
+    second = dt.timedelta(seconds=1)
+    expected = {
+        (market, start)
+        for market, start in every
+        if any(of == market and begin < start + second and finish > start for of, begin, finish in unrecorded)
+    }
+    assert set(incomplete) == expected
+    for market, seconds in missing.items():
+        clipped = [
+            (min(finish, end_of_hours) - max(begin, since)).total_seconds()
+            for of, begin, finish in unrecorded
+            if of == market and finish > since and begin < end_of_hours
+        ]
+        assert seconds == pytest.approx(sum(clipped), abs=1e-5)
