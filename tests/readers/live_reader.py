@@ -1,9 +1,10 @@
 """A reader in a process of its own, which reads the whole tree again and again while it is written.
 
-    live_reader.py READER DATA_DIR STOP_FILE
+    live_reader.py READER DATA_DIR STOP_FILE [again]
 
 It ends with one more reading when STOP_FILE exists, and prints one JSON line: the number of readings, the rows of
-each, and the first error, after which it does not go on.
+each, and the first error, after which it does not go on. With `again` it reads anew when a file that it has listed is
+gone, as a day that is sealed has it, and counts how often.
 """
 
 from __future__ import annotations
@@ -21,8 +22,13 @@ PAUSE_S = 0.05
 """Between two readings, so that four readers leave the machine to the recorder now and then."""
 
 
-def watch(reader: str, data_dir: Path, stop: Path) -> dict[str, object]:
+GONE = "No such file or directory"
+"""In the words of all four readers."""
+
+
+def watch(reader: str, data_dir: Path, stop: Path, again: bool) -> dict[str, object]:
     """Reads until told to stop."""
+    gone = 0
     rows: list[int] = []
     deadline = time.monotonic() + SECONDS_MAX
     error = ""
@@ -31,15 +37,19 @@ def watch(reader: str, data_dir: Path, stop: Path) -> dict[str, object]:
         last = stop.exists()
         try:
             rows.append(SUMMARIES[reader](data_dir, "trades")[0])
-        except Exception:
+        except Exception as problem:
+            if again and GONE in str(problem):
+                gone += 1
+                last = False
+                continue
             error = traceback.format_exc()
             break
         if time.monotonic() > deadline:
             error = f"not told to stop in {SECONDS_MAX} s"
             break
         time.sleep(PAUSE_S)
-    return {"reader": reader, "readings": len(rows), "rows": rows, "error": error}
+    return {"reader": reader, "readings": len(rows), "rows": rows, "gone": gone, "error": error}
 
 
 if __name__ == "__main__":
-    print(json.dumps(watch(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))))
+    print(json.dumps(watch(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), "again" in sys.argv[4:])))

@@ -22,9 +22,9 @@ FIRST_FILE_S_MAX = 30.0
 READINGS_MIN = 5
 
 
-def start_reader(reader: str, data_dir: Path, stop: Path) -> subprocess.Popen[str]:
+def start_reader(reader: str, data_dir: Path, stop: Path, *more: str) -> subprocess.Popen[str]:
     """A reader in a process of its own."""
-    command = [sys.executable, live_reader.__file__, reader, str(data_dir), str(stop)]
+    command = [sys.executable, live_reader.__file__, reader, str(data_dir), str(stop), *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 

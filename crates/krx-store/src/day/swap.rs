@@ -10,6 +10,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{Days, NaiveDate};
@@ -90,6 +91,8 @@ pub struct Sealing {
     data: DataDir,
     /// Bytes that are left to the journal.
     reserve_bytes: u64,
+    /// The dates that were exchanged, and whose files of before are not removed yet.
+    exchanged: Mutex<Vec<(Market, NaiveDate, Instant)>>,
     _lock: File,
 }
 
@@ -120,6 +123,7 @@ impl Sealing {
         let sealing = Self {
             data: data.clone(),
             reserve_bytes,
+            exchanged: Mutex::default(),
             _lock: lock,
         };
         settle(&sealing)?;
@@ -158,8 +162,18 @@ impl Sealing {
         self.data.sealing().join(format!("{date}-{market}"))
     }
 
-    /// The directory in which a date is built, empty.
+    /// The directory in which a date is built, empty. Whatever was exchanged long enough ago goes first: a seal of many
+    /// dates must not need the space of all of them.
     pub(super) fn make_dir(&self, market: &Market, date: NaiveDate) -> Result<PathBuf, StoreError> {
+        let over: Vec<_> = {
+            let mut exchanged = self.exchanged.lock().unwrap_or_else(PoisonError::into_inner);
+            exchanged
+                .extract_if(.., |(.., at)| at.elapsed() >= GRACE)
+                .collect()
+        };
+        for (market, date, _) in &over {
+            self.clear(market, *date)?;
+        }
         self.clear(market, date)?;
         let dir = self.dir(market, date);
         self.data.disk().create_dir(&dir)?;
@@ -196,6 +210,10 @@ impl Sealing {
             return Ok(Placed::FilesWereAdded);
         }
         disk.exchange(&dir, &partition)?;
+        self.exchanged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((market.clone(), date, Instant::now()));
         Ok(Placed::InPlace)
     }
 }
