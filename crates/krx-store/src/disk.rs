@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with};
 
 use crate::error::{StoreError, at};
 use crate::sabotage::{self, Defect};
@@ -34,6 +34,8 @@ pub enum Op {
     SyncDir,
     /// Another name for a file.
     Rename,
+    /// Two directories, each in the other's place.
+    Exchange,
     /// A file's end of life.
     Remove,
 }
@@ -182,6 +184,22 @@ impl Disk {
     pub(crate) fn replace(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
         self.name(from, to)?;
         self.sync_dir(parent_of(to))
+    }
+
+    /// Puts two directories into each other's place in one step; both are on disk when this returns.
+    pub(crate) fn exchange(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
+        self.pass(Op::Exchange, to)
+            .and_then(|()| Ok(renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE)?))
+            .map_err(at("exchanging a directory with", to))?;
+        self.sync_parent(to)?;
+        self.sync_parent(from)
+    }
+
+    /// Removes an empty directory.
+    pub(crate) fn remove_dir(&self, path: &Path) -> Result<(), StoreError> {
+        self.pass(Op::Remove, path)
+            .and_then(|()| fs::remove_dir(path))
+            .map_err(at("removing", path))
     }
 
     pub(crate) fn remove(&self, path: &Path) -> Result<(), StoreError> {

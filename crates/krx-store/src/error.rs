@@ -81,6 +81,42 @@ pub enum StoreError {
         /// What is kept.
         reserve: u64,
     },
+    /// A sealed file is not what it should be.
+    #[error(
+        "{path} is not sound: {what}; nothing was changed; `krx-recorder verify` tells more, and `rebuild` may restore it"
+    )]
+    Unsound {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// Another process seals or rebuilds.
+    #[error(
+        "{path} is locked: another process is sealing or rebuilding in this data directory; try again when it is done"
+    )]
+    SealingElsewhere {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Sealing would take space that the journal needs.
+    #[error(
+        "{free} bytes are free on the disk of {path}, and sealing needs {needed}; make room, and seal again"
+    )]
+    NoRoomToSeal {
+        /// The data directory.
+        path: PathBuf,
+        /// What is free.
+        free: u64,
+        /// What must be.
+        needed: u64,
+    },
+    /// A recorder adds files as fast as they are sealed.
+    #[error("{path} gets new files while it is sealed; seal the date when its recording is over")]
+    Busy {
+        /// The partition.
+        path: PathBuf,
+    },
     /// A market's name that cannot be a directory's.
     #[error("{0:?} is no market name: 1 to 16 capital letters, digits and underscores, such as KOSPI")]
     MarketName(String),

@@ -9,6 +9,7 @@
 //!   DATA/.krx/checksums/2026-11-20.sha256                       the date's sealed files, for `sha256sum -c` from DATA
 //!   DATA/.krx/expired/quarantine-2026-11-20                     says that this date was removed from this dataset
 //!   DATA/.krx/staging/                                          files being written
+//!   DATA/.krx/sealing/2026-11-20-KOSPI/                         a day being made one sorted file, or what it replaced
 //!   DATA/.krx/lock
 //! ```
 //!
@@ -178,6 +179,12 @@ impl DataDir {
         self.internal().join("expired").join(name)
     }
 
+    /// Where days are sealed: a directory for each that is at it, which is exchanged with its partition.
+    #[must_use]
+    pub fn sealing(&self) -> PathBuf {
+        self.internal().join("sealing")
+    }
+
     /// Where files are built: on the same filesystem as the datasets.
     #[must_use]
     pub fn staging(&self) -> PathBuf {
@@ -253,6 +260,17 @@ pub struct SealedName {
 }
 
 impl SealedName {
+    /// The one sorted trades file of a date.
+    #[must_use]
+    pub fn day(date: NaiveDate, first_frame: u64, last_frame: u64) -> Self {
+        Self {
+            dataset: Dataset::Trades,
+            partition: Moment(midnight_ms(date) * 1000),
+            first_frame,
+            last_frame,
+        }
+    }
+
     /// The one coverage file of a date: whatever frames the date will have.
     #[must_use]
     pub fn coverage(date: NaiveDate) -> Self {

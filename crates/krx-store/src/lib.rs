@@ -14,6 +14,7 @@
 pub mod archive;
 pub mod checksums;
 pub mod coverage;
+pub mod day;
 pub mod disk;
 pub mod error;
 pub mod export;
@@ -22,6 +23,7 @@ pub mod layout;
 pub mod lock;
 pub mod moment;
 pub mod progress;
+pub mod read;
 pub mod rebuild;
 pub mod retention;
 mod sabotage;

@@ -12,8 +12,8 @@ use krx_protocol::{Kind, Trade};
 use super::schema::{ZONE, trades_schema};
 use crate::moment::Moment;
 
-static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(trades_schema);
-static KINDS: LazyLock<ArrayRef> =
+pub(crate) static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(trades_schema);
+pub(crate) static KINDS: LazyLock<ArrayRef> =
     LazyLock::new(|| Arc::new(StringArray::from_iter_values(Kind::ALL.map(Kind::as_str))));
 
 /// Columns being filled. What all rows of a frame share is filled in when the frame is done.

@@ -25,10 +25,12 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use tracing::error;
 
 pub use columns::TradeColumns;
+pub(crate) use columns::{KINDS, SCHEMA as TRADES_SCHEMA};
 pub use exporter::{ExportConfig, Exporter};
 pub use poison::Poison;
-pub use schema::{Footer, quarantine_schema, trades_schema};
+pub use schema::{DayFooter, Footer, quarantine_schema, trades_schema};
 pub(crate) use schema::{ZONE, common_properties, zoned};
+pub(crate) use seal::StagedFile;
 pub use segment::{OpenSegment, Sealed};
 
 use crate::error::{StoreError, at, parquet_at};

@@ -113,6 +113,52 @@ pub struct Footer {
     pub last_recv: Moment,
     /// The highest session known when the segment ended.
     pub last_session: Option<u32>,
+    /// Of a whole day that is sorted; `None` for a segment in order of arrival.
+    pub day: Option<DayFooter>,
+}
+
+/// How a sealed day lies in its file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DayFooter {
+    /// The rows of each run; runs are in order of arrival, and each is sorted by (`code`, `frame`, `item`).
+    pub runs: Vec<u64>,
+    /// The frames that it covers, as ranges (first and last) without a hole.
+    pub frames: Vec<(u64, u64)>,
+}
+
+impl DayFooter {
+    fn read(runs: &str, frames: &str) -> Option<Self> {
+        let list = |text: &str| -> Vec<String> {
+            text.split(',')
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned)
+                .collect()
+        };
+        Some(Self {
+            runs: list(runs)
+                .iter()
+                .map(|rows| rows.parse().ok())
+                .collect::<Option<_>>()?,
+            frames: list(frames)
+                .iter()
+                .map(|range| {
+                    let (first, last) = range.split_once('-')?;
+                    Some((first.parse().ok()?, last.parse().ok()?))
+                })
+                .collect::<Option<_>>()?,
+        })
+    }
+
+    /// As [`DayFooter::read`] reads them.
+    fn texts(&self) -> [(&'static str, String); 2] {
+        let runs: Vec<_> = self.runs.iter().map(u64::to_string).collect();
+        let frames: Vec<_> = self
+            .frames
+            .iter()
+            .map(|(first, last)| format!("{first}-{last}"))
+            .collect();
+        [("runs", runs.join(",")), ("frames", frames.join(","))]
+    }
 }
 
 impl Footer {
@@ -127,6 +173,15 @@ impl Footer {
             first_recv,
             last_recv: first_recv,
             last_session: None,
+            day: None,
+        }
+    }
+
+    /// The frames covered, as ranges without a hole.
+    pub(crate) fn frames(&self) -> Vec<(u64, u64)> {
+        match &self.day {
+            Some(day) => day.frames.clone(),
+            None => vec![(self.first_frame, self.last_frame)],
         }
     }
 
@@ -144,8 +199,10 @@ impl Footer {
             ("last_session", self.last_session.unwrap_or(0).to_string()),
             ("recorder_version", env!("CARGO_PKG_VERSION").to_owned()),
         ];
+        let day = self.day.iter().flat_map(DayFooter::texts);
         pairs
             .into_iter()
+            .chain(day)
             .map(|(key, value)| KeyValue::new(format!("krx.{key}"), value))
             .collect()
     }
@@ -159,6 +216,10 @@ impl Footer {
             pairs.iter().find(|pair| pair.key == key)?.value.as_deref()
         };
         (value("schema_version")? == SCHEMA_VERSION.to_string()).then_some(())?;
+        let day = match value("runs") {
+            Some(runs) => Some(DayFooter::read(runs, value("frames")?)?),
+            None => None,
+        };
         Some(Self {
             market: value("market")?.to_owned(),
             date: value("date")?.parse().ok()?,
@@ -169,6 +230,7 @@ impl Footer {
             first_recv: Moment(value("first_recv")?.parse().ok()?),
             last_recv: Moment(value("last_recv")?.parse().ok()?),
             last_session: Some(value("last_session")?.parse().ok()?),
+            day,
         })
     }
 }

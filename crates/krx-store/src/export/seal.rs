@@ -11,6 +11,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use super::schema::Footer;
+use crate::day::hold_still;
 use crate::disk::{Disk, Output};
 use crate::error::{StoreError, at, parquet_at};
 use crate::layout::DataDir;
@@ -22,15 +23,25 @@ pub(crate) struct StagedFile {
     path: PathBuf,
 }
 
-/// Removes the staged file of a segment that is given up: on a full disk it would be in the way of the next try.
-struct LeftOver {
+/// Removes a staged file that is given up: on a full disk it would be in the way of the next try.
+pub(crate) struct LeftOver {
     disk: Disk,
     path: PathBuf,
+    is_kept: bool,
+}
+
+impl LeftOver {
+    /// The file is not given up.
+    pub(crate) fn keep(mut self) {
+        self.is_kept = true;
+    }
 }
 
 impl Drop for LeftOver {
     fn drop(&mut self) {
-        let _ = self.disk.remove_left_over(&self.path);
+        if !self.is_kept {
+            let _ = self.disk.remove_left_over(&self.path);
+        }
     }
 }
 
@@ -50,6 +61,7 @@ impl StagedFile {
             left_over: LeftOver {
                 disk: disk.clone(),
                 path: path.clone(),
+                is_kept: false,
             },
             path,
         })
@@ -66,15 +78,12 @@ impl StagedFile {
         self.writer.flush().map_err(parquet_at("writing", &self.path))
     }
 
-    /// Closes the file, and puts it into the dataset under `target` once it is on disk and reads back as `footer`
-    /// says, with `rows` rows. Its size in bytes.
-    pub(crate) fn seal(
-        mut self,
-        data: &DataDir,
-        target: &Path,
-        footer: &Footer,
-        rows: u64,
-    ) -> Result<u64, StoreError> {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Closes the file; it is on disk when this returns, and removed unless it is kept.
+    pub(crate) fn close(mut self, footer: &Footer) -> Result<LeftOver, StoreError> {
         for pair in footer.to_key_values() {
             self.writer.append_key_value_metadata(pair);
         }
@@ -83,18 +92,33 @@ impl StagedFile {
             .into_inner()
             .map_err(parquet_at("closing", &self.path))?;
         output.sync()?;
-        drop(output);
-        read_back(&self.path, footer, rows)?;
-        let bytes = fs::metadata(&self.path)
-            .map_err(at("reading the size of", &self.path))?
+        Ok(self.left_over)
+    }
+
+    /// Closes the file, and puts it into the dataset under `target` once it is on disk and reads back as `footer`
+    /// says, with `rows` rows. Its size in bytes.
+    pub(crate) fn seal(
+        self,
+        data: &DataDir,
+        target: &Path,
+        footer: &Footer,
+        rows: u64,
+    ) -> Result<u64, StoreError> {
+        let path = self.path.clone();
+        let left_over = self.close(footer)?;
+        read_back(&path, footer, rows)?;
+        let bytes = fs::metadata(&path)
+            .map_err(at("reading the size of", &path))?
             .len();
-        let disk = &self.left_over.disk;
+        let disk = &left_over.disk;
         let dir = target.parent().unwrap_or(Path::new("."));
         disk.create_dir(dir)?;
         // A directory that was found may have been made a moment ago, by another market's thread or a process that was
         // killed: its name must be on disk before a file in it is believed.
         disk.sync_dirs(data.path(), dir)?;
-        disk.rename(&self.path, target)?;
+        // The partition may be about to be exchanged for a sorted one (crate::day).
+        let _still = hold_still(data)?;
+        disk.rename(&path, target)?;
         Ok(bytes)
     }
 }

@@ -1,0 +1,65 @@
+//! How a sealed day is laid out; the figures behind each choice are in docs/adr/0025.
+
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
+
+use crate::export::common_properties;
+
+/// The layout of a sealed day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Rows in order of arrival that are sorted together; a run ends with the frame that reaches it. Longer runs make
+    /// one issue's rows lie closer together, shorter ones those of one minute.
+    pub run_rows: usize,
+    /// Rows of a row group. One never has rows of two runs.
+    pub row_group_rows: usize,
+    /// Rows of a page.
+    pub page_rows: usize,
+    /// The level of zstd.
+    pub zstd_level: i32,
+    /// Whether `code` has a Bloom filter.
+    pub bloom_filter: bool,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self {
+            run_rows: 1_000_000,
+            row_group_rows: 122_880,
+            page_rows: 20_000,
+            zstd_level: 1,
+            bloom_filter: false,
+        }
+    }
+}
+
+/// `code`, `frame` and `item`, by their places in the schema.
+const SORTED_BY: [i32; 3] = [0, 7, 8];
+
+impl Layout {
+    pub(super) fn properties(&self) -> WriterProperties {
+        let level = ZstdLevel::try_new(self.zstd_level).unwrap_or_default();
+        let sorting = SORTED_BY.map(|column_idx| SortingColumn {
+            column_idx,
+            descending: false,
+            nulls_first: false,
+        });
+        let mut builder = common_properties(self.row_group_rows as u64)
+            .set_max_row_group_row_count(Some(self.row_group_rows.max(1)))
+            .set_compression(Compression::ZSTD(level))
+            .set_data_page_row_count_limit(self.page_rows.max(1))
+            .set_sorting_columns(Some(sorting.to_vec()))
+            .set_column_bloom_filter_enabled(ColumnPath::from("code"), self.bloom_filter);
+        let deltas = ["trade_ts", "trade_time", "recv_ts", "frame", "session"];
+        let deltas = deltas.map(|name| (name, Encoding::DELTA_BINARY_PACKED));
+        let splits = ["volume", "item"].map(|name| (name, Encoding::BYTE_STREAM_SPLIT));
+        for (name, encoding) in deltas.into_iter().chain(splits) {
+            builder = builder
+                .set_column_dictionary_enabled(ColumnPath::from(name), false)
+                .set_column_encoding(ColumnPath::from(name), encoding);
+        }
+        builder.build()
+    }
+}

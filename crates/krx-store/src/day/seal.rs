@@ -1,0 +1,396 @@
+//! Making a market's date one sorted file, proving that it has the same rows, and putting it in place.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use arrow::array::RecordBatch;
+use chrono::NaiveDate;
+use tracing::info;
+
+use super::layout::Layout;
+use super::swap::{Placed, Sealing};
+use super::{Fingerprint, RunOrder, run};
+use crate::checksums::{Checksums, digest};
+use crate::error::{StoreError, at, parquet_at};
+use crate::export::{DayFooter, Footer, StagedFile, TRADES_SCHEMA, read_footer, sealed_names};
+use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
+use crate::read::{Arrivals, Columns, open_trades};
+
+/// How a seal is followed and stopped.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Told of rows as they are done: each is written once, and checked once.
+    pub rows: &'a (dyn Fn(u64) + Sync),
+    /// Ends the seal soon, with nothing changed.
+    pub stop: &'a AtomicBool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// There are no trades of this market and date.
+    Nothing,
+    /// The date is one sorted file already.
+    AlreadySealed,
+    /// It is now.
+    Sealed(SealedDay),
+    /// It was asked to stop; nothing has changed.
+    Stopped,
+}
+
+/// A date that was sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedDay {
+    /// The file.
+    pub name: SealedName,
+    /// Its rows.
+    pub rows: u64,
+    /// How many files there were before, and their bytes.
+    pub files: usize,
+    /// Bytes of the files before.
+    pub bytes_before: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
+/// How often a date is sealed again when a recorder has added files meanwhile.
+const TRIES: usize = 3;
+
+/// Rows are encoded in batches of this many: it decides where pages end, and so the file's bytes.
+const BATCH_ROWS: usize = 8192;
+
+/// Batches that may lie between the thread that reads and the one that writes.
+const BATCHES_AHEAD: usize = 2;
+
+/// Seals a market's date. Killed at any instant it leaves the date as it was, or sealed; what it leaves over,
+/// [`super::settle`] clears up.
+///
+/// # Errors
+/// [`StoreError::Unsound`], when a file is not what was sealed, or the rows written are not those that were read: the
+/// date is left as it was. Others, when the disk refuses.
+pub fn seal(
+    sealing: &Sealing,
+    market: &Market,
+    date: NaiveDate,
+    layout: &Layout,
+    watch: Watch<'_>,
+) -> Result<Outcome, StoreError> {
+    let data = sealing.data();
+    for _ in 0..TRIES {
+        let plan = Plan::of(data, market, date)?;
+        match plan.footers.as_slice() {
+            [] => return Ok(Outcome::Nothing),
+            [only] if only.day.is_some() => return Ok(Outcome::AlreadySealed),
+            _ => {}
+        }
+        plan.check_digests()?;
+        sealing.look_for_room(plan.bytes)?;
+        let dir = sealing.make_dir(market, date)?;
+        let staged = dir.join("day.partial");
+        let Some(footer) = build(data, &plan.paths, &plan.footers, &staged, layout, watch)? else {
+            sealing.clear(market, date)?;
+            return Ok(Outcome::Stopped);
+        };
+        let name = SealedName::day(date, footer.first_frame, footer.last_frame);
+        let sealed = SealedPath {
+            date,
+            market: market.clone(),
+            name,
+        };
+        let bytes = size(&staged)?;
+        let digest = digest(&staged)?;
+        match sealing.place(market, date, &staged, name, &plan.names)? {
+            Placed::FilesWereAdded => continue,
+            Placed::InPlace => {}
+        }
+        let removed: Vec<_> = plan
+            .names
+            .iter()
+            .filter(|before| **before != name)
+            .map(|name| SealedPath {
+                name: *name,
+                ..sealed.clone()
+            })
+            .collect();
+        Checksums::of(data, date).record(&[(sealed, digest)], &removed)?;
+        info!(%market, %date, file = %name, rows = footer.rows, files = plan.names.len(), bytes_before = plan.bytes,
+            bytes, "the day is one sorted file");
+        return Ok(Outcome::Sealed(SealedDay {
+            name,
+            rows: footer.rows,
+            files: plan.names.len(),
+            bytes_before: plan.bytes,
+            bytes,
+        }));
+    }
+    Err(StoreError::Busy {
+        path: data.partition(Dataset::Trades, date, market),
+    })
+}
+
+/// Writes a market's date, as it is sealed now, to a file elsewhere: for measuring layouts.
+///
+/// # Errors
+/// As [`seal`].
+pub fn rewrite(
+    data: &DataDir,
+    market: &Market,
+    date: NaiveDate,
+    layout: &Layout,
+    target: &Path,
+) -> Result<u64, StoreError> {
+    let plan = Plan::of(data, market, date)?;
+    let watch = Watch {
+        rows: &|_| (),
+        stop: &AtomicBool::new(false),
+    };
+    let footer = build(data, &plan.paths, &plan.footers, target, layout, watch)?;
+    Ok(footer.map_or(0, |footer| footer.rows))
+}
+
+/// The files of a date that are to become one.
+struct Plan<'a> {
+    data: &'a DataDir,
+    market: &'a Market,
+    date: NaiveDate,
+    names: Vec<SealedName>,
+    paths: Vec<PathBuf>,
+    footers: Vec<Footer>,
+    bytes: u64,
+}
+
+impl<'a> Plan<'a> {
+    fn of(data: &'a DataDir, market: &'a Market, date: NaiveDate) -> Result<Self, StoreError> {
+        let dir = data.partition(Dataset::Trades, date, market);
+        let names = sealed_names(&dir)?;
+        let paths: Vec<_> = names.iter().map(|name| dir.join(name.to_string())).collect();
+        let footers: Result<_, _> = paths.iter().map(|path| read_footer(path)).collect();
+        let bytes: Result<Vec<_>, _> = paths.iter().map(|path| size(path)).collect();
+        Ok(Self {
+            data,
+            market,
+            date,
+            footers: footers?,
+            bytes: bytes?.iter().sum(),
+            names,
+            paths,
+        })
+    }
+
+    /// A file that has changed since it was sealed must not become part of another that looks sound.
+    fn check_digests(&self) -> Result<(), StoreError> {
+        let list = Checksums::of(self.data, self.date).read()?;
+        for (name, path) in self.names.iter().zip(&self.paths) {
+            let sealed = SealedPath {
+                date: self.date,
+                market: self.market.clone(),
+                name: *name,
+            };
+            let expected = list.digests.get(&sealed.to_string());
+            if let Some(expected) = expected
+                && digest(path)? != *expected
+            {
+                return Err(StoreError::Unsound {
+                    path: path.clone(),
+                    what: "its SHA-256 is not the one in its list".to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn size(path: &Path) -> Result<u64, StoreError> {
+    Ok(fs::metadata(path).map_err(at("reading the size of", path))?.len())
+}
+
+/// What the one file covers: all that the files covered.
+fn footer_of(footers: &[Footer]) -> Option<Footer> {
+    let mut whole = footers.first()?.clone();
+    let mut day = DayFooter::default();
+    whole.rows = 0;
+    whole.quarantined = 0;
+    for footer in footers {
+        whole.last_frame = whole.last_frame.max(footer.last_frame);
+        whole.last_recv = footer.last_recv;
+        whole.last_session = whole.last_session.max(footer.last_session);
+        whole.rows += footer.rows;
+        whole.quarantined += footer.quarantined;
+        for (first, last) in footer.frames() {
+            match day.frames.last_mut() {
+                Some(before) if before.1 + 1 == first => before.1 = last,
+                _ => day.frames.push((first, last)),
+            }
+        }
+    }
+    whole.day = Some(day);
+    Some(whole)
+}
+
+/// Writes the file, and reads it again; its footer, or `None` when it was asked to stop.
+fn build(
+    data: &DataDir,
+    paths: &[PathBuf],
+    footers: &[Footer],
+    target: &Path,
+    layout: &Layout,
+    watch: Watch<'_>,
+) -> Result<Option<Footer>, StoreError> {
+    let Some(mut footer) = footer_of(footers) else {
+        return Ok(None);
+    };
+    let file = StagedFile::create(
+        data.disk(),
+        target.to_owned(),
+        TRADES_SCHEMA.clone(),
+        layout.properties(),
+    )?;
+    let (send, receive) = sync_channel(BATCHES_AHEAD);
+    let written = std::thread::scope(|scope| {
+        let reading = std::thread::Builder::new()
+            .name("seal-read".into())
+            .spawn_scoped(scope, move || read(paths, &send, watch.stop))
+            .map_err(at("starting a thread to read", target))?;
+        let written = write(file, &receive, layout, watch);
+        // A reader that still waits for room ends now.
+        drop(receive);
+        let read = reading.join().unwrap_or_else(|_| {
+            Err(StoreError::Unsound {
+                path: target.to_owned(),
+                what: "the Parquet library panicked while the files of the date were read".to_owned(),
+            })
+        });
+        // Why nothing more came says more than that the run could not be written.
+        let fingerprint = read?;
+        written.map(|(file, runs)| (file, runs, fingerprint))
+    });
+    let (file, runs, fingerprint) = written?;
+    if watch.stop.load(Relaxed) {
+        return Ok(None);
+    }
+    if let Some(day) = &mut footer.day {
+        day.runs = runs;
+    }
+    let kept = file.close(&footer)?;
+    if !check(target, &footer, fingerprint, watch)? {
+        return Ok(None);
+    }
+    kept.keep();
+    Ok(Some(footer))
+}
+
+/// Reads all files in order of arrival; the fingerprint of their rows as they were read.
+fn read(
+    paths: &[PathBuf],
+    batches: &SyncSender<RecordBatch>,
+    stop: &AtomicBool,
+) -> Result<Fingerprint, StoreError> {
+    let mut arrivals = Arrivals::new(paths.to_vec());
+    while let Some(batch) = arrivals.advance()? {
+        if stop.load(Relaxed) || batches.send(batch).is_err() {
+            break;
+        }
+    }
+    Ok(arrivals.fingerprint())
+}
+
+/// Writes rows run by run; the rows of each.
+fn write(
+    mut file: StagedFile,
+    batches: &Receiver<RecordBatch>,
+    layout: &Layout,
+    watch: Watch<'_>,
+) -> Result<(StagedFile, Vec<u64>), StoreError> {
+    let (mut columns, mut runs) = (Columns::default(), Vec::new());
+    for batch in batches {
+        if watch.stop.load(Relaxed) {
+            break;
+        }
+        if columns.is_empty() {
+            columns.reserve(layout.run_rows.min(RUN_ROWS_RESERVED) + batch.num_rows());
+        }
+        let mut rest = batch;
+        while rest.num_rows() > 0 {
+            let rows = run::belonging(&columns, &rest, layout.run_rows);
+            columns
+                .push(&rest.slice(0, rows))
+                .map_err(|what| StoreError::Unsound {
+                    path: file.path().to_owned(),
+                    what,
+                })?;
+            rest = rest.slice(rows, rest.num_rows() - rows);
+            if rest.num_rows() > 0 {
+                write_run(&mut file, &mut columns, layout, &mut runs)?;
+            }
+            (watch.rows)(rows as u64);
+        }
+    }
+    write_run(&mut file, &mut columns, layout, &mut runs)?;
+    Ok((file, runs))
+}
+
+/// Room that is made ahead of time, at most.
+const RUN_ROWS_RESERVED: usize = 4 << 20;
+
+/// Writes a run in row groups of equal size.
+fn write_run(
+    file: &mut StagedFile,
+    columns: &mut Columns,
+    layout: &Layout,
+    runs: &mut Vec<u64>,
+) -> Result<(), StoreError> {
+    if columns.is_empty() {
+        return Ok(());
+    }
+    let order = columns.by_code();
+    let groups = order.len().div_ceil(layout.row_group_rows.max(1));
+    for group in order.chunks(order.len().div_ceil(groups)) {
+        for rows in group.chunks(BATCH_ROWS) {
+            file.write(&columns.take(rows))?;
+        }
+        file.flush()?;
+    }
+    runs.push(order.len() as u64);
+    columns.clear();
+    Ok(())
+}
+
+/// Reads the file again: whether all of it was read, which has the rows that were written, in their order.
+fn check(
+    path: &Path,
+    expected: &Footer,
+    fingerprint: Fingerprint,
+    watch: Watch<'_>,
+) -> Result<bool, StoreError> {
+    let differs = |what: String| StoreError::Unsound {
+        path: path.to_owned(),
+        what: format!("it was just written, and reads back otherwise: {what}"),
+    };
+    let (footer, reader) = open_trades(path)?;
+    if footer != *expected {
+        return Err(differs("the footer is not the one written".to_owned()));
+    }
+    let runs = footer.day.as_ref().map_or(&[][..], |day| &day.runs);
+    let (mut found, mut order) = (Fingerprint::default(), RunOrder::new(runs));
+    for batch in reader {
+        let batch = batch
+            .map_err(parquet::errors::ParquetError::from)
+            .map_err(parquet_at("reading back", path))?;
+        if watch.stop.load(Relaxed) {
+            return Ok(false);
+        }
+        found.add(&batch);
+        order.rows(&batch).map_err(differs)?;
+        (watch.rows)(batch.num_rows() as u64);
+    }
+    order.end().map_err(differs)?;
+    if found.rows() != expected.rows || found != fingerprint {
+        let (found, rows) = (found.rows(), expected.rows);
+        return Err(differs(format!(
+            "its {found} rows are not the {rows} that were read"
+        )));
+    }
+    Ok(true)
+}

@@ -1,0 +1,314 @@
+//! Putting a sealed day in the place of the files that it was made of.
+//!
+//! ```text
+//!   .krx/sealing/2026-11-20-KOSPI/ ◀──renameat2(RENAME_EXCHANGE)──▶ trades/date=2026-11-20/market=KOSPI/
+//! ```
+//!
+//! Before the exchange the directory in `sealing` has the sorted file, behind it the files of before. A reader that
+//! opens the partition finds the one or the other, never both and never neither. The files of before are removed a
+//! moment later: whoever is listing their directory just then finds them all.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use chrono::NaiveDate;
+use rustix::fs::{FlockOperation, flock};
+use tracing::{info, warn};
+
+use crate::checksums::{Checksums, list_names};
+use crate::disk::free_bytes;
+use crate::error::{StoreError, at};
+use crate::export::{read_footer, sealed_names};
+use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
+
+/// How a market's date lies in `trades`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// There is nothing.
+    Nothing,
+    /// It is one sorted file.
+    Sealed,
+    /// It is so many files, with so many rows.
+    Files {
+        /// Files.
+        files: usize,
+        /// Rows, by their footers.
+        rows: u64,
+    },
+}
+
+/// How a market's date lies now.
+///
+/// # Errors
+/// [`StoreError`], when the partition cannot be listed, or a footer cannot be read.
+pub fn state(data: &DataDir, market: &Market, date: NaiveDate) -> Result<State, StoreError> {
+    let dir = data.partition(Dataset::Trades, date, market);
+    let names = sealed_names(&dir)?;
+    let footers: Result<Vec<_>, _> = names
+        .iter()
+        .map(|name| read_footer(&dir.join(name.to_string())))
+        .collect();
+    Ok(match footers?.as_slice() {
+        [] => State::Nothing,
+        [only] if only.day.is_some() => State::Sealed,
+        files => State::Files {
+            files: files.len(),
+            rows: files.iter().map(|footer| footer.rows).sum(),
+        },
+    })
+}
+
+/// How long the files of before outlive the exchange: longer than anyone takes from opening a directory to having
+/// read its names.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The right to seal in a data directory: one process at a time has it.
+#[derive(Debug)]
+pub struct Sealing {
+    data: DataDir,
+    /// Bytes that are left to the journal.
+    reserve_bytes: u64,
+    _lock: File,
+}
+
+/// Whether the sorted file is in place.
+pub(super) enum Placed {
+    InPlace,
+    /// A recorder has added files that it does not have; nothing was changed.
+    FilesWereAdded,
+}
+
+impl Sealing {
+    /// Takes the right, and clears up what a seal that was killed has left over.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`], when another process seals or rebuilds.
+    pub fn take(data: &DataDir, reserve_bytes: u64) -> Result<Self, StoreError> {
+        let dir = data.sealing();
+        data.disk().create_dir(&dir)?;
+        let lock = File::open(&dir).map_err(at("opening", &dir))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(StoreError::SealingElsewhere { path: dir });
+            }
+            Err(error) => return Err(at("locking", &dir)(error.into())),
+        }
+        let sealing = Self {
+            data: data.clone(),
+            reserve_bytes,
+            _lock: lock,
+        };
+        settle(&sealing)?;
+        Ok(sealing)
+    }
+
+    /// Removes the files of before of all dates that were sealed, when every reader has had the time to list them.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what is left over then is cleared up by whoever seals next.
+    pub fn finish(self) -> Result<(), StoreError> {
+        if !list_names(&self.data.sealing())?.is_empty() {
+            std::thread::sleep(GRACE);
+        }
+        settle(&self)
+    }
+
+    pub(super) fn data(&self) -> &DataDir {
+        &self.data
+    }
+
+    pub(super) fn look_for_room(&self, bytes: u64) -> Result<(), StoreError> {
+        let free = free_bytes(self.data.path())?;
+        let reserve = self.reserve_bytes.saturating_add(bytes + bytes / 4);
+        if free >= reserve {
+            return Ok(());
+        }
+        Err(StoreError::NoRoomToSeal {
+            path: self.data.path().to_owned(),
+            free,
+            needed: reserve,
+        })
+    }
+
+    fn dir(&self, market: &Market, date: NaiveDate) -> PathBuf {
+        self.data.sealing().join(format!("{date}-{market}"))
+    }
+
+    /// The directory in which a date is built, empty.
+    pub(super) fn make_dir(&self, market: &Market, date: NaiveDate) -> Result<PathBuf, StoreError> {
+        self.clear(market, date)?;
+        let dir = self.dir(market, date);
+        self.data.disk().create_dir(&dir)?;
+        Ok(dir)
+    }
+
+    /// Removes what is left over of a date.
+    pub(super) fn clear(&self, market: &Market, date: NaiveDate) -> Result<(), StoreError> {
+        let dir = self.dir(market, date);
+        if dir.is_dir() {
+            clear_dir(&self.data, market, date, &dir)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the file that was built as `staged` in the place of the files of `plan`.
+    pub(super) fn place(
+        &self,
+        market: &Market,
+        date: NaiveDate,
+        staged: &Path,
+        name: SealedName,
+        plan: &[SealedName],
+    ) -> Result<Placed, StoreError> {
+        let (dir, partition) = (
+            self.dir(market, date),
+            self.data.partition(Dataset::Trades, date, market),
+        );
+        let disk = self.data.disk();
+        disk.rename(staged, &dir.join(name.to_string()))?;
+        let _still = hold_still(&self.data)?;
+        if sealed_names(&partition)? != plan {
+            disk.remove(&dir.join(name.to_string()))?;
+            return Ok(Placed::FilesWereAdded);
+        }
+        disk.exchange(&dir, &partition)?;
+        Ok(Placed::InPlace)
+    }
+}
+
+/// How long whoever wants to change a partition waits for another who does: a rename takes a moment.
+const STILL_MAX: Duration = Duration::from_secs(10);
+
+/// Keeps others from adding files to the partitions until it is dropped: a file that is renamed into a directory while
+/// that is exchanged would go with it.
+pub(crate) fn hold_still(data: &DataDir) -> Result<File, StoreError> {
+    let dir = data.staging();
+    let lock = File::open(&dir).map_err(at("opening", &dir))?;
+    let begin = Instant::now();
+    loop {
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(lock),
+            Err(rustix::io::Errno::WOULDBLOCK) if begin.elapsed() < STILL_MAX => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) => return Err(at("locking", &dir)(error.into())),
+        }
+    }
+}
+
+/// Clears up what seals have left over, theirs or those of a process that was killed.
+///
+/// # Errors
+/// [`StoreError`], when the disk refuses.
+pub fn settle(sealing: &Sealing) -> Result<(), StoreError> {
+    let data = &sealing.data;
+    for name in list_names(&data.sealing())? {
+        let place = name.split_at_checked(DATE_LEN).and_then(|(date, market)| {
+            let market = market.strip_prefix('-')?;
+            Some((date.parse::<NaiveDate>().ok()?, market.parse::<Market>().ok()?))
+        });
+        let dir = data.sealing().join(&name);
+        match place {
+            Some((date, market)) => clear_dir(data, &market, date, &dir)?,
+            None => warn!(path = %dir.display(), "this is none of ours; it stays where it is"),
+        }
+    }
+    Ok(())
+}
+
+/// Of `2026-11-20`.
+const DATE_LEN: usize = 10;
+
+/// Removes a directory in `sealing`: a file that was not finished, a sorted file that was not put in place, or files
+/// in whose place one was put. Never a file whose frames are not in the partition.
+fn clear_dir(data: &DataDir, market: &Market, date: NaiveDate, dir: &Path) -> Result<(), StoreError> {
+    let partition = data.partition(Dataset::Trades, date, market);
+    let present = sealed_names(&partition)?;
+    let ranges: Vec<_> = present
+        .iter()
+        .map(|name| (name.first_frame, name.last_frame))
+        .collect();
+    let (mut removed, mut kept) = (Vec::new(), 0);
+    for name in list_names(dir)? {
+        let path = dir.join(&name);
+        let Some(sealed) = SealedName::parse(&name) else {
+            if name.ends_with(".partial") {
+                data.disk().remove_left_over(&path)?;
+            } else {
+                kept += 1;
+            }
+            continue;
+        };
+        let frames = read_footer(&path).map_or_else(
+            |_| vec![(sealed.first_frame, sealed.last_frame)],
+            |footer| footer.frames(),
+        );
+        if frames.iter().all(|frames| is_covered(&ranges, *frames)) {
+            removed.push((path, sealed));
+        } else {
+            kept += 1;
+        }
+    }
+    if kept > 0 {
+        warn!(path = %dir.display(), files = kept,
+            "what an interrupted seal left over is not all in the dataset; it stays where it is, please look at it");
+        return Ok(());
+    }
+    // The list first: without its lines nobody looks for the files.
+    let gone: Vec<_> = removed
+        .iter()
+        .filter(|(_, name)| !present.contains(name))
+        .map(|(_, name)| SealedPath {
+            date,
+            market: market.clone(),
+            name: *name,
+        })
+        .collect();
+    if !present.is_empty() {
+        Checksums::of(data, date).record(&[], &gone)?;
+        crate::checksums::complete(data, market, date)?;
+    }
+    for (path, _) in &removed {
+        data.disk().remove_left_over(path)?;
+    }
+    data.disk().remove_dir(dir)?;
+    if !removed.is_empty() {
+        info!(%market, %date, files = removed.len(), "the files that a sorted one has replaced are removed");
+    }
+    Ok(())
+}
+
+/// Whether frames are in ranges that are sorted by their ends.
+fn is_covered(ranges: &[(u64, u64)], (first, last): (u64, u64)) -> bool {
+    let mut next = first;
+    for (from, to) in ranges {
+        if *from <= next && *to >= next {
+            next = *to + 1;
+        }
+    }
+    next > last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_covered;
+
+    #[test]
+    fn frames_are_covered_when_each_is_in_a_range() {
+        let ranges = [(1, 5), (6, 9), (12, 20)];
+        for (frames, covered) in [
+            ((1, 5), true),
+            ((2, 9), true),
+            ((1, 10), false),
+            ((10, 11), false),
+            ((11, 12), false),
+            ((12, 20), true),
+            ((12, 21), false),
+        ] {
+            assert_eq!(is_covered(&ranges, frames), covered, "{frames:?}");
+        }
+        assert!(!is_covered(&[], (1, 1)));
+    }
+}

@@ -1,0 +1,118 @@
+//! Quarantine, row by row.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Int16Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use chrono::NaiveDate;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+
+use super::{files, not_ours};
+use crate::error::{StoreError, at, parquet_at};
+use crate::export::quarantine_schema;
+use crate::layout::{DataDir, Dataset, Market};
+use crate::moment::Moment;
+
+/// A row holds up to a whole message: some at a time are enough.
+const BATCH_ROWS: usize = 256;
+
+/// A row of `quarantine`; what each column means is in docs/reading-the-data.md.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuarantineRow {
+    /// When the frame was read.
+    pub recv: Moment,
+    /// The frame's number, from 1.
+    pub frame: u64,
+    /// The position in the frame, from 0; `None` for the whole message, or no single record of it.
+    pub item: Option<i16>,
+    /// The connection's number, from 1.
+    pub session: u32,
+    /// A word of the documented set.
+    pub reason: String,
+    /// The key concerned, or the server's words.
+    pub detail: Option<String>,
+    /// The bytes as received.
+    pub raw: Vec<u8>,
+}
+
+/// The quarantine of one market and date, in order of arrival.
+pub struct Quarantine {
+    files: std::vec::IntoIter<PathBuf>,
+    current: Option<(PathBuf, ParquetRecordBatchReader)>,
+}
+
+impl Quarantine {
+    /// Opens what is sealed now. Without any file there are no rows.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], when the partition cannot be listed.
+    pub fn open(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Self, StoreError> {
+        Ok(Self {
+            files: files(data, Dataset::Quarantine, market, date)?.into_iter(),
+            current: None,
+        })
+    }
+
+    /// The next rows; `None` behind the last.
+    ///
+    /// # Errors
+    /// [`StoreError`], when a file cannot be read, or is none of ours.
+    pub fn next_batch(&mut self) -> Result<Option<Vec<QuarantineRow>>, StoreError> {
+        loop {
+            if self.current.is_none() {
+                let Some(path) = self.files.next() else {
+                    return Ok(None);
+                };
+                let reader = open(&path)?;
+                self.current = Some((path, reader));
+            }
+            let Some((path, reader)) = &mut self.current else {
+                return Ok(None);
+            };
+            match reader.next() {
+                Some(batch) => {
+                    let batch = batch
+                        .map_err(parquet::errors::ParquetError::from)
+                        .map_err(parquet_at("reading", path))?;
+                    return Ok(Some(rows(&batch)));
+                }
+                None => self.current = None,
+            }
+        }
+    }
+}
+
+fn open(path: &PathBuf) -> Result<ParquetRecordBatchReader, StoreError> {
+    let file = File::open(path).map_err(at("opening", path))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file)
+        .map_err(parquet_at("reading the footer of", path))?
+        .with_batch_size(BATCH_ROWS);
+    if builder.schema().fields() != quarantine_schema().fields() {
+        return Err(not_ours(path, "its columns are not those of quarantine"));
+    }
+    builder.build().map_err(parquet_at("reading", path))
+}
+
+fn rows(batch: &RecordBatch) -> Vec<QuarantineRow> {
+    let recv = batch.column(0).as_primitive::<TimestampMicrosecondType>();
+    let frame = batch.column(1).as_primitive::<Int64Type>();
+    let item = batch.column(2).as_primitive::<Int16Type>();
+    let session = batch.column(3).as_primitive::<Int32Type>();
+    let (reason, detail) = (
+        batch.column(4).as_string::<i32>(),
+        batch.column(5).as_string::<i32>(),
+    );
+    let raw = batch.column(6).as_binary::<i32>();
+    (0..batch.num_rows())
+        .map(|row| QuarantineRow {
+            recv: Moment(recv.value(row)),
+            frame: frame.value(row).cast_unsigned(),
+            item: item.is_valid(row).then(|| item.value(row)),
+            session: session.value(row).cast_unsigned(),
+            reason: reason.value(row).to_owned(),
+            detail: detail.is_valid(row).then(|| detail.value(row).to_owned()),
+            raw: raw.value(row).to_owned(),
+        })
+        .collect()
+}
