@@ -1,6 +1,7 @@
 //! Where a feed is in its day, and when the next message is due. Time is passed in.
 
 use std::num::NonZeroU64;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use crate::day::Day;
@@ -30,6 +31,21 @@ pub enum Pace {
     Max,
     /// So many records in a real second, over all markets served. The day waits while nobody listens.
     Rate(NonZeroU64),
+}
+
+impl FromStr for Pace {
+    type Err = String;
+
+    /// A speed, or `max`.
+    fn from_str(text: &str) -> Result<Pace, String> {
+        if text == "max" {
+            return Ok(Pace::Max);
+        }
+        match text.parse::<f64>() {
+            Ok(speed) if speed.is_finite() && speed > 0.0 => Ok(Pace::Speed(speed)),
+            _ => Err("a speed is a number above 0, or max".to_owned()),
+        }
+    }
 }
 
 /// What a day is made from.

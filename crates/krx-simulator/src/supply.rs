@@ -127,6 +127,12 @@ impl Supplier {
         self.hand_over()
     }
 
+    /// Whether there is a feed that wants more.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        !self.chunks.is_closed()
+    }
+
     /// Hands over what is left, and ends the day.
     ///
     /// # Errors
