@@ -138,7 +138,7 @@ fn markets(
     let asked: BTreeSet<Market> = options.market.iter().cloned().collect();
     if let Some(missing) = asked.iter().find(|market| !recorded.contains(market)) {
         let words = format!(
-            "{missing} is not recorded on {date}; {} is: choose with --market",
+            "{missing} is not recorded on {date}; choose another --market: there is {}",
             list(&recorded)
         );
         return Err(Failure::Usage(words));

@@ -117,16 +117,19 @@ impl Tally {
     /// Says what was not as it came, if anything.
     fn tell(&self, market: &Market) {
         let counts = [
-            (self.server_errors, "errors of the server were not sent"),
-            (self.not_text, "messages were not sent: they are no UTF-8"),
-            (self.left_out, "records were left out: they are no UTF-8"),
+            (self.server_errors, "errors of the server, not sent"),
+            (self.not_text, "messages that are no UTF-8, not sent"),
+            (
+                self.left_out,
+                "records that are no UTF-8, left out of their message",
+            ),
             (
                 self.inexact,
-                "messages with quarantined records do not read as they did",
+                "messages with quarantined records that do not read as they did",
             ),
         ];
         for (count, words) in counts.into_iter().filter(|(count, _)| *count > 0) {
-            eprintln!("{market}: {} {words}", HumanCount(count));
+            eprintln!("{market}: {words}: {}", HumanCount(count));
         }
     }
 }
