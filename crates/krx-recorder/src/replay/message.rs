@@ -180,33 +180,24 @@ impl MessageBuilder {
         if let Some(rows) = &mut self.rows {
             rows.rejected(item, reason, raw);
         }
-        let of_array = [Reason::TrailingBytes, Reason::TooManyRecords]
-            .into_iter()
-            .find(|of_array| of_array.as_str() == reason);
-        match (item, of_array) {
-            (None, None) => {
-                self.whole = Some((raw.to_owned(), reason == Reason::ServerError.as_str()));
-                return;
-            }
-            (None, Some(_)) | (Some(_), _) => {}
+        let is = |one: Reason| reason == one.as_str();
+        let of_array = item.is_some() || is(Reason::TrailingBytes) || is(Reason::TooManyRecords);
+        if !of_array {
+            self.whole = Some((raw.to_owned(), is(Reason::ServerError)));
+            return;
         }
         let Ok(text) = std::str::from_utf8(raw) else {
             self.left_out += 1;
             return;
         };
-        match (item, of_array) {
-            (None, Some(Reason::TrailingBytes)) => self.trailing = Some(text.to_owned()),
-            (None, _) => {
-                self.separate();
-                self.text.push_str(text);
-                self.closed = false;
-            }
-            (Some(_), _) => {
-                self.separate();
-                self.text.push_str(text);
-                self.closed &= reason != Reason::Truncated.as_str();
-            }
+        if item.is_none() && is(Reason::TrailingBytes) {
+            self.trailing = Some(text.to_owned());
+            return;
         }
+        self.separate();
+        self.text.push_str(text);
+        // What is cut off ends the message; what was too much has the array's end.
+        self.closed &= item.is_some() && !is(Reason::Truncated);
     }
 
     /// The message.
