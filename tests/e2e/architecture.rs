@@ -13,7 +13,10 @@ const INSIDE: [(&str, &[&str]); 5] = [
     ("krx-calendar", &[]),
     ("krx-store", &["krx-protocol"]),
     ("krx-simulator", &["krx-calendar", "krx-protocol"]),
-    ("krx-recorder", &["krx-calendar", "krx-protocol", "krx-store"]),
+    (
+        "krx-recorder",
+        &["krx-calendar", "krx-protocol", "krx-simulator", "krx-store"],
+    ),
 ];
 
 /// Who may use a crate, given by the beginning of its name.

@@ -1,8 +1,9 @@
 //! The simulated exchange as a child process.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use rustix::process::Signal;
 use serde::Deserialize;
 
 use crate::process::{Process, Program, bytes_under_way, command_of, wait_until};
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, RecorderConfig};
 
 /// A simulator that builds its day takes a second or two.
 const LISTENING_MAX: Duration = Duration::from_secs(60);
@@ -84,9 +85,25 @@ impl Simulator {
         command
             .args(["--listen", "127.0.0.1:0", "--json", "--ledger"])
             .arg(&ledger)
-            .args(arguments)
-            .stdout(Stdio::piped());
-        let mut process = Process::start("krx-simulator", &mut command)?;
+            .args(arguments);
+        Self::of("krx-simulator", &mut command, ledger)
+    }
+
+    /// Starts a replay of what `config` has recorded of a date, on a free port; what it says on standard error goes to
+    /// `folder`/replay.err. It keeps no ledger.
+    ///
+    /// # Errors
+    /// When it does not listen.
+    pub fn replay(folder: &Path, config: &RecorderConfig, date: &str, arguments: &[&str]) -> Result<Self> {
+        let stderr = File::create(folder.join("replay.err")).context("creating replay.err")?;
+        let mut command = config.command("replay", &[date, "--listen", "127.0.0.1:0", "--json"])?;
+        command.args(arguments).stderr(stderr);
+        Self::of("krx-recorder-replay", &mut command, PathBuf::new())
+    }
+
+    fn of(name: &str, command: &mut Command, ledger: PathBuf) -> Result<Self> {
+        command.stdout(Stdio::piped());
+        let mut process = Process::start(name, command)?;
         let stdout = process.stdout().context("its standard output is piped")?;
         let (sender, events) = channel();
         // It ends with the process, whose output it reads, or with the receiver.

@@ -15,7 +15,9 @@ use crate::exit::{Exit, Failure};
 use crate::key::{ApiKey, KeySources};
 use crate::logging;
 use crate::schedule::Schedule;
-use crate::{calendar, coverage, notify, rebuild, reload, run, seal, signals, sql, status_command, verify};
+use crate::{
+    calendar, coverage, notify, rebuild, reload, replay, run, seal, signals, sql, status_command, verify,
+};
 
 /// Records Koscom's full KOSPI and KOSDAQ trade feeds to Parquet.
 #[derive(Debug, Parser)]
@@ -134,6 +136,15 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Serve a recorded date as the exchange would, on loopback, to test what reads the feed. SIGTERM stops it.
+    Replay {
+        /// The date, as 2026-11-20.
+        date: NaiveDate,
+        #[command(flatten)]
+        source: DataSource,
+        #[command(flatten)]
+        options: replay::Options,
+    },
 }
 
 /// Where recorded data is: all that a command needs that does not record.
@@ -244,6 +255,16 @@ pub fn main() -> Exit {
             source
                 .load()
                 .and_then(|config| rebuild::rebuild(&config, date, market, dry_run, json))
+        }
+        Command::Replay {
+            date,
+            source,
+            options,
+        } => {
+            logging::warnings();
+            source
+                .load()
+                .and_then(|config| runtime()?.block_on(replay::replay(&config.data_dir, date, &options)))
         }
     };
     match result {

@@ -9,6 +9,7 @@ use crate::cursor::Pace;
 use crate::event::EventFormat;
 use crate::fault::Fault;
 use crate::market::Market;
+use crate::supply::SuppliedDay;
 use crate::timetable::HalfSecond;
 use crate::universe::Universe;
 
@@ -70,11 +71,13 @@ impl Default for DayConfig {
 pub struct Config {
     /// The day that is served.
     pub day: DayConfig,
+    /// A day that is served in place of that one.
+    pub supplied: Option<SuppliedDay>,
     /// The markets that are served; the other path is unknown then.
     pub markets: Vec<Market>,
     /// How fast the day passes.
     pub pace: Pace,
-    /// Whether another day, of the next seed, follows at the end of each.
+    /// Whether another day, of the next seed, follows at the end of each that is made up.
     pub repeat: bool,
     /// Whether to stop when every market's day was sent and the clients have left.
     pub exit_at_end: bool,
@@ -102,6 +105,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             day: DayConfig::default(),
+            supplied: None,
             markets: Market::ALL.to_vec(),
             pace: Pace::Speed(1.0),
             repeat: false,

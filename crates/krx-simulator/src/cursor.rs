@@ -1,11 +1,12 @@
 //! Where a feed is in its day, and when the next message is due. Time is passed in.
 
 use std::num::NonZeroU64;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use crate::day::Day;
 use crate::market::Market;
-use crate::packing::DayMessage;
+use crate::supply::{Supplied, Supply, TimeOfDay, TimedMessage};
 use crate::timetable::HalfSecond;
 use crate::universe::Universe;
 
@@ -18,6 +19,9 @@ const RATE_BACKLOG_MAX: Duration = Duration::from_secs(1);
 /// The messages that are passed over before others get their turn: some milliseconds of work.
 const SKIP_MAX: u32 = 1_000;
 
+/// How soon a supplier is asked again that is slower than its feed.
+const SUPPLY_WAIT: Duration = Duration::from_millis(1);
+
 /// How fast the day passes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pace {
@@ -27,6 +31,21 @@ pub enum Pace {
     Max,
     /// So many records in a real second, over all markets served. The day waits while nobody listens.
     Rate(NonZeroU64),
+}
+
+impl FromStr for Pace {
+    type Err = String;
+
+    /// A speed, or `max`.
+    fn from_str(text: &str) -> Result<Pace, String> {
+        if text == "max" {
+            return Ok(Pace::Max);
+        }
+        match text.parse::<f64>() {
+            Ok(speed) if speed.is_finite() && speed > 0.0 => Ok(Pace::Speed(speed)),
+            _ => Err("a speed is a number above 0, or max".to_owned()),
+        }
+    }
 }
 
 /// What a day is made from.
@@ -43,11 +62,20 @@ pub(crate) struct DaySource {
     pub(crate) repeat: bool,
 }
 
+/// Where a feed's messages come from.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// A day that is made up here.
+    Simulated(DaySource),
+    /// A day that somebody else supplies, whose clock starts at `start`.
+    Supplied { supply: Supply, start: TimeOfDay },
+}
+
 /// What to do next.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// Send this.
-    Send(DayMessage),
+    Send(TimedMessage),
     /// Nothing is due before that time; without one, nothing will ever be.
     Wait(Option<Instant>),
     /// A day is over; asked again, the next one begins or silence does.
@@ -66,35 +94,50 @@ pub(crate) struct DayTotals {
 /// One feed's place in its day.
 #[derive(Debug)]
 pub(crate) struct Cursor {
-    source: DaySource,
+    messages: Messages,
+    /// When the day's clock starts.
+    start: TimeOfDay,
     pace: Pace,
-    day: Option<Day>,
     /// The next message, once it is known.
-    next: Option<DayMessage>,
+    next: Option<TimedMessage>,
     totals: DayTotals,
     /// When the simulated start of the present day was, or will be.
     opened: Option<Instant>,
-    days: u64,
     allowance: Allowance,
+}
+
+/// The messages of the present day.
+#[derive(Debug)]
+enum Messages {
+    Simulated {
+        source: DaySource,
+        day: Box<Day>,
+        /// Days before this one.
+        days: u64,
+    },
+    Supplied(Supply),
+    /// There is no day any more.
+    None,
 }
 
 impl Cursor {
     /// At the start of the day. Of a [`Pace::Rate`], `pace` names this market's part.
-    pub(crate) fn new(source: DaySource, pace: Pace) -> Cursor {
-        let day = Some(Day::new(
-            &source.universe,
-            source.market,
-            source.seed,
-            source.trades,
-        ));
+    pub(crate) fn new(origin: Origin, pace: Pace) -> Cursor {
+        let (messages, start) = match origin {
+            Origin::Simulated(source) => {
+                let start = source.start.into();
+                let day = Box::new(source.day(0));
+                (Messages::Simulated { source, day, days: 0 }, start)
+            }
+            Origin::Supplied { supply, start } => (Messages::Supplied(supply), start),
+        };
         Cursor {
-            source,
+            messages,
+            start,
             pace,
-            day,
             next: None,
             totals: DayTotals::default(),
             opened: None,
-            days: 0,
             allowance: Allowance::default(),
         }
     }
@@ -113,6 +156,7 @@ impl Cursor {
         match self.look_ahead() {
             Ahead::Message(_) => {}
             Ahead::Searching => return Step::Wait(Some(now)),
+            Ahead::NotYet => return Step::Wait(Some(now + SUPPLY_WAIT)),
             Ahead::DayComplete(totals) => return Step::DayComplete(totals),
             Ahead::Nothing => return Step::Wait(None),
         }
@@ -151,6 +195,7 @@ impl Cursor {
                     due => return Step::Wait(due),
                 },
                 Ahead::Searching => break,
+                Ahead::NotYet => return Step::Wait(Some(now + SUPPLY_WAIT)),
                 Ahead::DayComplete(totals) => return Step::DayComplete(totals),
                 Ahead::Nothing => return Step::Wait(None),
             }
@@ -163,52 +208,75 @@ impl Cursor {
         if let Some(message) = &self.next {
             return Ahead::Message(message.records);
         }
-        let Some(day) = &mut self.day else {
-            return Ahead::Nothing;
-        };
         for _ in 0..SKIP_MAX {
-            match day.next_message() {
-                Some(message) if message.at <= self.source.start => {}
-                Some(message) => {
+            match self.messages.next() {
+                Supplied::PassedOver => {}
+                Supplied::Message(message) => {
                     let records = message.records;
                     self.next = Some(message);
                     return Ahead::Message(records);
                 }
-                None => return Ahead::DayComplete(self.end_day()),
+                Supplied::NotYet => return Ahead::NotYet,
+                Supplied::End => return self.end_day(),
             }
         }
         Ahead::Searching
     }
 
-    fn end_day(&mut self) -> DayTotals {
-        self.day = None;
-        if self.source.repeat {
-            self.days += 1;
-            let seed = self.source.seed.wrapping_add(self.days);
-            self.day = Some(Day::new(
-                &self.source.universe,
-                self.source.market,
-                seed,
-                self.source.trades,
-            ));
-            if let Pace::Speed(speed) = self.pace {
-                self.opened = self.opened.and_then(|opened| {
-                    opened.checked_add(real_time(HalfSecond::DAY_END.since(self.source.start), speed))
-                });
+    fn end_day(&mut self) -> Ahead {
+        match std::mem::replace(&mut self.messages, Messages::None) {
+            Messages::None => return Ahead::Nothing,
+            Messages::Simulated { source, days, .. } if source.repeat => {
+                let days = days + 1;
+                let day = Box::new(source.day(days));
+                if let Pace::Speed(speed) = self.pace {
+                    self.opened = self.opened.and_then(|opened| {
+                        opened.checked_add(real_time(HalfSecond::DAY_END.since(source.start), speed))
+                    });
+                }
+                self.messages = Messages::Simulated { source, day, days };
             }
+            Messages::Simulated { .. } | Messages::Supplied(_) => {}
         }
-        std::mem::take(&mut self.totals)
+        Ahead::DayComplete(std::mem::take(&mut self.totals))
     }
 
     fn due(&self, speed: f64) -> Option<Instant> {
-        let simulated = self.next.as_ref()?.at.since(self.source.start);
-        self.opened?.checked_add(real_time(simulated, speed))
+        let since_start = self.next.as_ref()?.at.since(self.start);
+        self.opened?.checked_add(real_time(since_start, speed))
+    }
+}
+
+impl DaySource {
+    /// The day that follows `days` others.
+    fn day(&self, days: u64) -> Day {
+        Day::new(
+            &self.universe,
+            self.market,
+            self.seed.wrapping_add(days),
+            self.trades,
+        )
+    }
+}
+
+impl Messages {
+    fn next(&mut self) -> Supplied {
+        match self {
+            Messages::Simulated { source, day, .. } => match day.next_message() {
+                Some(message) if message.at <= source.start => Supplied::PassedOver,
+                Some(message) => Supplied::Message(message.into()),
+                None => Supplied::End,
+            },
+            Messages::Supplied(supply) => supply.next(),
+            Messages::None => Supplied::End,
+        }
     }
 }
 
 enum Ahead {
     Message(u32),
     Searching,
+    NotYet,
     DayComplete(DayTotals),
     Nothing,
 }
@@ -253,6 +321,7 @@ impl Allowance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::supply::{CHUNK_BYTES, Supplier, supply};
 
     fn source(trades: u64) -> DaySource {
         DaySource {
@@ -266,13 +335,13 @@ mod tests {
     }
 
     fn cursor(source: DaySource, pace: Pace, now: Instant) -> Cursor {
-        let mut cursor = Cursor::new(source, pace);
+        let mut cursor = Cursor::new(Origin::Simulated(source), pace);
         cursor.begin_session(now, now);
         cursor
     }
 
     /// What is sent at `now`, and what there is to do then.
-    fn drain(cursor: &mut Cursor, now: Instant) -> (Vec<DayMessage>, Step) {
+    fn drain(cursor: &mut Cursor, now: Instant) -> (Vec<TimedMessage>, Step) {
         let mut sent = Vec::new();
         loop {
             match cursor.step(now) {
@@ -305,7 +374,10 @@ mod tests {
         let mut cursor = cursor(source(20_000), Pace::Speed(60.0), opened);
         // Half a minute of real time is half an hour of the simulated day.
         let (sent, step) = drain(&mut cursor, opened + Duration::from_secs(30));
-        assert!(sent.iter().all(|message| message.at <= HalfSecond::at(9, 0, 0)));
+        assert!(
+            sent.iter()
+                .all(|message| message.at <= HalfSecond::at(9, 0, 0).into())
+        );
         let Step::Wait(Some(until)) = step else {
             panic!("{step:?}")
         };
@@ -336,7 +408,7 @@ mod tests {
             .position(|text| *text == after[0].text.as_str())
             .unwrap();
         assert!(resumed > sent.len(), "resumed at {resumed} after {}", sent.len());
-        assert!(after[0].at >= HalfSecond::at(9, 30, 0));
+        assert!(after[0].at >= HalfSecond::at(9, 30, 0).into());
     }
 
     #[test]
@@ -382,7 +454,7 @@ mod tests {
             now,
         );
         let (sent, _) = drain(&mut cursor, now);
-        assert!(sent[0].at > start && sent[0].at < HalfSecond::at(15, 31, 0));
+        assert!(sent[0].at > start.into() && sent[0].at < HalfSecond::at(15, 31, 0).into());
     }
 
     #[test]
@@ -403,5 +475,86 @@ mod tests {
         let mut next = Day::new(&Universe::synthetic(), Market::Kospi, 2, 20_000);
         assert_eq!(second[0].text, next.next_message().unwrap().text);
         assert_ne!(first[0].text, second[0].text);
+    }
+
+    /// A cursor over messages that are due so many seconds after nine; the supplier is kept to be ended.
+    fn supplied(seconds: &[u64], pace: Pace, now: Instant) -> (Cursor, Supplier) {
+        let nine = TimeOfDay::from(HalfSecond::at(9, 0, 0));
+        let (mut supplier, supply) = supply();
+        for &second in seconds {
+            let message = TimedMessage {
+                at: TimeOfDay(nine.0 + second * 1_000_000),
+                records: 2,
+                // Each is a chunk of its own: it need not wait for others.
+                text: "x".repeat(CHUNK_BYTES).into(),
+            };
+            supplier.give(message).unwrap();
+        }
+        let origin = Origin::Supplied { supply, start: nine };
+        let mut cursor = Cursor::new(origin, pace);
+        cursor.begin_session(now, now);
+        (cursor, supplier)
+    }
+
+    #[test]
+    fn supplied_messages_are_due_at_their_time_and_those_of_the_start_at_once() {
+        let opened = Instant::now();
+        let (mut cursor, _supplier) = supplied(&[0, 60, 61], Pace::Speed(60.0), opened);
+        let (sent, step) = drain(&mut cursor, opened);
+        assert_eq!(sent.len(), 1);
+        let Step::Wait(Some(until)) = step else {
+            panic!("{step:?}")
+        };
+        assert_eq!(until - opened, Duration::from_secs(1));
+        let (sent, _) = drain(&mut cursor, until);
+        assert_eq!(sent.len(), 1);
+    }
+
+    #[test]
+    fn supplied_time_that_goes_back_holds_nothing_up() {
+        let opened = Instant::now();
+        let (mut cursor, _supplier) = supplied(&[60, 30, 61], Pace::Speed(60.0), opened);
+        let (sent, _) = drain(&mut cursor, opened + Duration::from_secs(1));
+        assert_eq!(
+            sent.len(),
+            2,
+            "both are sent, in the order in which they were supplied"
+        );
+    }
+
+    #[test]
+    fn a_slow_supplier_is_waited_for_and_its_end_is_the_days() {
+        let now = Instant::now();
+        let (mut cursor, supplier) = supplied(&[0, 1], Pace::Max, now);
+        let mut sent = 0;
+        while let Step::Send(_) = cursor.step(now) {
+            sent += 1;
+        }
+        assert_eq!(sent, 2);
+        let Step::Wait(Some(until)) = cursor.step(now) else {
+            panic!("there is more to come")
+        };
+        assert!(until > now, "without using up a processor");
+        drop(supplier);
+        let Step::DayComplete(totals) = cursor.step(now) else {
+            panic!("the supplier has ended")
+        };
+        assert_eq!((totals.messages, totals.records), (2, 4));
+        assert!(matches!(cursor.step(now), Step::Wait(None)));
+    }
+
+    #[test]
+    fn supplied_messages_that_fall_due_unheard_are_missed() {
+        let opened = Instant::now();
+        let (mut cursor, supplier) = supplied(&[0, 60, 3_600], Pace::Speed(60.0), opened);
+        let later = opened + Duration::from_secs(30);
+        assert!(matches!(cursor.skip_missed(later), Step::Wait(Some(until)) if until > later));
+        let (sent, _) = drain(&mut cursor, later + Duration::from_secs(60));
+        assert_eq!(sent.len(), 1);
+        drop(supplier);
+        let Step::DayComplete(totals) = cursor.step(later) else {
+            panic!("the supplier has ended")
+        };
+        assert_eq!((totals.records, totals.missed), (2, 4));
     }
 }

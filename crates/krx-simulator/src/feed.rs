@@ -41,8 +41,18 @@ const CLOSE_POLICY: u16 = 1008;
 pub(crate) struct MarketState {
     /// The sessions so far.
     sessions: AtomicU32,
-    /// When the first session began: the clock of the market's day starts then.
-    opened: OnceLock<Instant>,
+    /// When the first session began: the clock of the market's day starts then. Markets may have one clock in common.
+    opened: Arc<OnceLock<Instant>>,
+}
+
+impl MarketState {
+    /// Before the first session, with the clock of a day.
+    pub(crate) fn new(opened: Arc<OnceLock<Instant>>) -> MarketState {
+        MarketState {
+            sessions: AtomicU32::new(0),
+            opened,
+        }
+    }
 }
 
 /// How a feed treats its clients.
@@ -172,8 +182,7 @@ impl Feed {
                     self.tell_complete(totals).await;
                     continue;
                 }
-                Step::Wait(Some(until)) if until <= Instant::now() => Duration::ZERO,
-                Step::Wait(Some(_)) => IDLE_STEP,
+                Step::Wait(Some(until)) => until.saturating_duration_since(Instant::now()).min(IDLE_STEP),
                 Step::Wait(None) | Step::Send(_) => FOREVER,
             };
             tokio::select! {

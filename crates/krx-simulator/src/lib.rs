@@ -13,6 +13,8 @@
 //! * A feed is a task that serves one market to one key, one session after another, faults included.
 //! * [`serve`] owns them all, as `mini-redis` does: give it a listener and a future that ends it.
 //!
+//! A [`SuppliedDay`] takes the place of a day that is made up: `krx-recorder replay` serves a recorded day so.
+//!
 //! It is a test exchange, not a price model.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -36,6 +38,7 @@ mod price;
 mod sampler;
 mod server;
 mod session;
+mod supply;
 mod timetable;
 mod transport;
 mod universe;
@@ -53,6 +56,7 @@ pub use market::Market;
 pub use packing::{DayMessage, RECORDS_MAX};
 pub use price::{PriceBand, PriceGrid, Won};
 pub use server::serve;
+pub use supply::{CHUNK_BYTES, NotWanted, SuppliedDay, Supplier, Supply, TimeOfDay, TimedMessage, supply};
 pub use timetable::HalfSecond;
 pub use transport::tls_config;
 pub use universe::Universe;

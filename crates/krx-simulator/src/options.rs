@@ -168,6 +168,7 @@ impl Options {
                 trades_per_day: self.trades_per_day,
                 start: self.start,
             },
+            supplied: None,
             markets,
             pace: self.rate.map_or(self.speed, Pace::Rate),
             repeat: self.repeat,
@@ -208,13 +209,7 @@ fn parse_market(text: &str) -> Result<Market, String> {
 }
 
 fn parse_speed(text: &str) -> Result<Pace, String> {
-    if text == "max" {
-        return Ok(Pace::Max);
-    }
-    match text.parse::<f64>() {
-        Ok(speed) if speed.is_finite() && speed > 0.0 => Ok(Pace::Speed(speed)),
-        _ => Err("a speed is a number above 0, or max".to_owned()),
-    }
+    text.parse()
 }
 
 fn parse_time(text: &str) -> Result<HalfSecond, String> {

@@ -6,6 +6,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::issue::IssueCode;
 use crate::price::Won;
+use crate::supply::TimedMessage;
 use crate::timetable::HalfSecond;
 
 /// The most records one message holds, by the feed's definition.
@@ -23,6 +24,16 @@ pub struct DayMessage {
     pub records: u32,
     /// The text of the message.
     pub text: Utf8Bytes,
+}
+
+impl From<DayMessage> for TimedMessage {
+    fn from(message: DayMessage) -> TimedMessage {
+        TimedMessage {
+            at: message.at.into(),
+            records: message.records,
+            text: message.text,
+        }
+    }
 }
 
 /// The part of an issue's records that never changes, ready to be copied.

@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::admission::{Admission, Admitted};
 use crate::config::Config;
 use crate::control::Key;
-use crate::cursor::{Cursor, DaySource, Pace};
+use crate::cursor::{Cursor, DaySource, Origin, Pace};
 use crate::error::SimulatorError;
 use crate::event::Event;
 use crate::fault::FaultScript;
@@ -117,11 +117,16 @@ impl Exchange {
             ledger: ledger.clone(),
         };
         let (news_in, news) = mpsc::channel(NEWS_MAX);
-        let markets = config
-            .markets
-            .iter()
-            .map(|&market| (market, Arc::default()))
-            .collect();
+        // Of a day that was recorded, what came to both markets at one time is sent at one time.
+        let common_clock = Arc::default();
+        let state = |market: &Market| {
+            let clock = match &config.supplied {
+                Some(_) => Arc::clone(&common_clock),
+                None => Arc::default(),
+            };
+            (*market, Arc::new(MarketState::new(clock)))
+        };
+        let markets = config.markets.iter().map(state).collect();
         Exchange {
             config,
             ledger,
@@ -200,25 +205,31 @@ impl Exchange {
     fn start_feed(&mut self, market: Market) -> mpsc::Sender<Admitted> {
         let Config {
             day,
+            supplied,
             markets,
             pace,
             repeat,
             ..
         } = &self.config;
-        let trades = day.universe.share(market, day.trades_per_day);
         let pace = match *pace {
             Pace::Rate(rate) if markets.len() > 1 => {
                 Pace::Rate(NonZeroU64::new(day.universe.share(market, rate.get())).unwrap_or(NonZeroU64::MIN))
             }
             pace => pace,
         };
-        let source = DaySource {
-            universe: day.universe.clone(),
-            market,
-            seed: day.seed,
-            trades,
-            start: day.start,
-            repeat: *repeat,
+        let origin = match supplied {
+            Some(supplied) => Origin::Supplied {
+                supply: supplied.open(market),
+                start: supplied.start,
+            },
+            None => Origin::Simulated(DaySource {
+                universe: day.universe.clone(),
+                market,
+                seed: day.seed,
+                trades: day.universe.share(market, day.trades_per_day),
+                start: day.start,
+                repeat: *repeat,
+            }),
         };
         let (door, arrivals) = mpsc::channel(ARRIVALS_MAX);
         let feed = Feed {
@@ -228,7 +239,7 @@ impl Exchange {
                 init_reply: self.config.init_reply,
                 heartbeat_interval: self.config.heartbeat_interval,
             },
-            cursor: Cursor::new(source, pace),
+            cursor: Cursor::new(origin, pace),
             faults: FaultScript::new(&self.config.faults, market),
             door: Door {
                 arrivals,

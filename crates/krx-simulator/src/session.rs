@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{FrameHeader, Utf8Bytes};
 
 use crate::ledger::{Entry, LedgerGone, LedgerHandle, MessageKind};
 use crate::market::Market;
-use crate::packing::DayMessage;
+use crate::supply::TimedMessage;
 use crate::transport::Transport;
 
 /// How long the end of a connection may take: enough for a client on the same machine that is alive.
@@ -77,7 +77,7 @@ impl Session {
     }
 
     /// Hands a data message to the socket, which gathers some before it writes them.
-    pub(crate) async fn send_data(&mut self, message: DayMessage) -> Result<(), Broken> {
+    pub(crate) async fn send_data(&mut self, message: TimedMessage) -> Result<(), Broken> {
         self.data_messages += 1;
         self.data_records += u64::from(message.records);
         self.last_data = message.text.clone();
