@@ -185,7 +185,7 @@ mod tests {
             let mut changed = rows.clone();
             changed[at].0 = Some(other);
             prop_assert_eq!(of(&changed, false) == whole, changed == rows);
-            let mut changed = rows.clone();
+            let mut changed = rows;
             changed[at].1 = changed[at].1.take().map_or(Some(String::new()), |text| Some(text + "a"));
             prop_assert_ne!(of(&changed, false), whole);
         }
