@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::key::{ApiKey, KeySources};
 use crate::logging;
 use crate::schedule::Schedule;
-use crate::{calendar, coverage, notify, rebuild, reload, run, signals, status_command, verify};
+use crate::{calendar, coverage, notify, rebuild, reload, report, run, signals, status_command, verify};
 
 /// Records Koscom's full KOSPI and KOSDAQ trade feeds to Parquet.
 #[derive(Debug, Parser)]
@@ -95,6 +95,20 @@ enum Command {
         #[command(flatten)]
         source: DataSource,
         /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a report of a date: one HTML file with charts of records, gaps, lag, quarantine and oddities. Needs no
+    /// network to be read. A date that still goes on is reported as far as it is sealed.
+    Report {
+        /// The date, as 2026-11-20.
+        date: NaiveDate,
+        #[command(flatten)]
+        source: DataSource,
+        /// Where to write it; without it krx-report-DATE.html in the current folder. A file of that name is replaced.
+        #[arg(long, value_name = "FILE", conflicts_with = "json")]
+        output: Option<PathBuf>,
+        /// Print the figures as one JSON object, and write no file.
         #[arg(long)]
         json: bool,
     },
@@ -197,6 +211,18 @@ pub fn main() -> Exit {
             source
                 .load()
                 .and_then(|config| verify::verify(&config.data_dir, date, json))
+        }
+        Command::Report {
+            date,
+            source,
+            output,
+            json,
+        } => {
+            logging::warnings();
+            source.load().and_then(|config| {
+                let calendar = config::load_calendar(source.config.as_deref())?;
+                report::report(&config.data_dir, &calendar, date, output.as_deref(), json)
+            })
         }
         Command::Rebuild {
             date,

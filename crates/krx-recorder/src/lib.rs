@@ -36,6 +36,7 @@ pub mod queue;
 pub mod rates;
 pub mod rebuild;
 pub mod reload;
+pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod signals;
