@@ -17,7 +17,7 @@ impl Display for Escaped<'_> {
                 // Neither HTML nor a reader has a use for them; and texts must not change the order of what follows.
                 control if control.is_control() && !control.is_whitespace() => f.write_char('\u{fffd}')?,
                 '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => {
-                    f.write_char('\u{fffd}')?
+                    f.write_char('\u{fffd}')?;
                 }
                 other => f.write_char(other)?,
             }
