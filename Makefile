@@ -50,10 +50,10 @@ test-faults: build-sabotaged ## every fault of process, disk, clock and network 
 test-systemd: deb ## real systemd and real cron install and run the package (root, two minutes)
 	python3 tests/systemd/run.py
 
-test-page: build ## open the status page of a recorder at work in Chromium; screenshots in target/page (scripts/page-tools.sh)
+test-page: build ## open the status page and a report in Chromium; screenshots in target/page (scripts/page-tools.sh)
 	scripts/page-tools.sh
 	npm ci --prefix tests/page --no-audit --no-fund --loglevel=error
-	node --test tests/page/page.test.mjs
+	node --test --test-concurrency=1 tests/page/page.test.mjs tests/page/report.test.mjs
 
 test-readers: build ## DuckDB, pandas, polars and pyarrow read what is recorded, also while it is
 	scripts/python-env.sh

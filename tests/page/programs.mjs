@@ -95,6 +95,13 @@ listen = "127.0.0.1:${port}"
   };
 }
 
+/** The report of a date that a recorder in `folder` has recorded, as a file. */
+export async function runReport(folder, date) {
+  const file = path.join(folder, `report-${date}.html`);
+  await promisify(execFile)(path.join(PROGRAMS, "krx-recorder"), ["report", date, "--data-dir", path.join(folder, "data"), "--output", file]);
+  return { date, file };
+}
+
 /** What a simulator has sent until an instant, by market: texts, and records of those that are data. */
 export function sentBy(ledger, untilUs) {
   const sent = {};

@@ -16,7 +16,7 @@ use crate::key::{ApiKey, KeySources};
 use crate::logging;
 use crate::schedule::Schedule;
 use crate::{
-    calendar, coverage, notify, rebuild, reload, replay, run, seal, signals, sql, status_command, verify,
+    calendar, coverage, notify, rebuild, reload, replay, report, run, seal, signals, sql, status_command, verify,
 };
 
 /// Records Koscom's full KOSPI and KOSDAQ trade feeds to Parquet.
@@ -119,6 +119,20 @@ enum Command {
     Sql {
         #[command(flatten)]
         source: DataSource,
+    },
+    /// Write a report of a date: one HTML file with charts of records, gaps, lag, quarantine and oddities. Needs no
+    /// network to be read. A date that still goes on is reported as far as it is sealed.
+    Report {
+        /// The date, as 2026-11-20.
+        date: NaiveDate,
+        #[command(flatten)]
+        source: DataSource,
+        /// Where to write it; without it krx-report-DATE.html in the current folder. A file of that name is replaced.
+        #[arg(long, value_name = "FILE", conflicts_with = "json")]
+        output: Option<PathBuf>,
+        /// Print the figures as one JSON object, and write no file.
+        #[arg(long)]
+        json: bool,
     },
     /// Export a date again from the archived journal (journal.keep_days), and put in place what is missing or damaged.
     Rebuild {
@@ -243,6 +257,17 @@ pub fn main() -> Exit {
         Command::Sql { source } => {
             logging::warnings();
             source.load().and_then(|config| sql::print(&config.data_dir))
+        Command::Report {
+            date,
+            source,
+            output,
+            json,
+        } => {
+            logging::warnings();
+            source.load().and_then(|config| {
+                let calendar = config::load_calendar(source.config.as_deref())?;
+                report::report(&config.data_dir, &calendar, date, output.as_deref(), json)
+            })
         }
         Command::Rebuild {
             date,

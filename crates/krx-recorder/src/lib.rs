@@ -37,6 +37,7 @@ pub mod rates;
 pub mod rebuild;
 pub mod reload;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod seal;

@@ -6,6 +6,7 @@
 //! ```
 
 mod arrivals;
+mod codes;
 mod columns;
 mod quarantine;
 mod trades;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 
 pub(crate) use arrivals::{Arrivals, Opened, open_trades};
+pub use codes::codes;
 pub(crate) use columns::Columns;
 pub use quarantine::{Quarantine, QuarantineRow};
 pub use trades::{TradeBatch, TradeRow, Trades};
