@@ -16,7 +16,8 @@ use crate::key::{ApiKey, KeySources};
 use crate::logging;
 use crate::schedule::Schedule;
 use crate::{
-    calendar, coverage, notify, rebuild, reload, replay, report, run, seal, signals, sql, status_command, verify,
+    calendar, coverage, notify, rebuild, reload, replay, report, run, seal, signals, sql, status_command,
+    verify,
 };
 
 /// Records Koscom's full KOSPI and KOSDAQ trade feeds to Parquet.
@@ -257,6 +258,7 @@ pub fn main() -> Exit {
         Command::Sql { source } => {
             logging::warnings();
             source.load().and_then(|config| sql::print(&config.data_dir))
+        }
         Command::Report {
             date,
             source,
