@@ -189,3 +189,147 @@ fn seal_up_to(duties: &Duties, last: NaiveDate, stop: &AtomicBool, beats: &Atomi
         error!(%error, "days that are over cannot be sealed; it is tried again in an hour");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use krx_store::day::{State, state};
+    use krx_store::journal::What;
+    use krx_store::moment::midnight_ms;
+    use krx_store::{Entry, Event, ExportConfig, Exporter, JournalConfig, Market, Writer};
+
+    use super::*;
+    use crate::schedule::tests::{daily, kst};
+
+    #[test]
+    fn a_date_is_over_when_nothing_more_is_expected_of_it() {
+        let over = |schedule: &Schedule, now| last_over(schedule, kst(now)).unwrap().to_string();
+        let daily = daily(vec![]);
+        for (now, expected) in [
+            ("2026-11-20 00:00:00", "2026-11-19"),
+            ("2026-11-20 08:19:59", "2026-11-19"),
+            ("2026-11-20 20:09:59", "2026-11-19"),
+            ("2026-11-20 20:10:00", "2026-11-20"),
+            ("2026-11-21 12:00:00", "2026-11-21"),
+            ("2026-12-25 10:00:00", "2026-12-25"),
+        ] {
+            assert_eq!(over(&daily, now), expected, "{now}");
+        }
+        assert_eq!(over(&Schedule::Always, "2026-11-20 23:59:59"), "2026-11-19");
+    }
+
+    fn market() -> Market {
+        "KOSPI".parse().unwrap()
+    }
+
+    /// Two files of a date.
+    fn record(dir: &Path, date: NaiveDate) -> DataDir {
+        let data = DataDir::new(dir);
+        let config = JournalConfig {
+            sync_interval: Duration::from_millis(1),
+            segment_bytes: 1 << 20,
+        };
+        let at = Moment(midnight_ms(date) * 1000 + 9 * 3_600_000_000);
+        let record = r#"[{"isuSrtCd":"005930","trdPrc":"71000","trdVol":"1","trdTm":"9000001"}]"#;
+        let entry = |what| Entry { at, what };
+        let frame = || entry(What::Frame(record.as_bytes().to_vec()));
+        let connected = Event::Connected {
+            url: "ws://127.0.0.1/".into(),
+        };
+        let entries = [
+            entry(What::Event(connected)),
+            frame(),
+            entry(What::Event(Event::SealNow)),
+            frame(),
+            entry(What::Event(Event::Stop)),
+        ];
+        let mut writer = Writer::open(&data, &market(), config, Arc::default()).unwrap();
+        writer.append(&entries).unwrap();
+        writer.close().unwrap();
+        let config = ExportConfig {
+            rotate_interval: Duration::from_secs(60),
+            rows_max: 1000,
+            keep_days: 0,
+            reserve_bytes: 0,
+        };
+        Exporter::new(&data, &market(), config, None, Arc::default())
+            .run()
+            .unwrap();
+        data
+    }
+
+    fn date(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    /// Waits for what was begun, if anything.
+    fn wait(housekeeping: &mut Housekeeping) {
+        if let Some(thread) = housekeeping.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+
+    fn duties(data: &DataDir, seals: bool) -> Duties {
+        Duties {
+            data: data.clone(),
+            retention: Retention::default(),
+            seals,
+            reserve_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn a_date_is_sealed_when_it_is_over_and_what_was_left_a_minute_after_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = record(dir.path(), date("2026-11-19"));
+        let is_sealed = |day: &str| state(&data, &market(), date(day)).unwrap() == State::Sealed;
+        let start = Instant::now();
+        let mut housekeeping = Housekeeping::new(duties(&data, true), start);
+        housekeeping.look(start + Duration::from_secs(59), Some(date("2026-11-19")));
+        assert!(housekeeping.thread.is_none(), "a start is busy enough");
+        housekeeping.look(start + Duration::from_secs(60), Some(date("2026-11-19")));
+        wait(&mut housekeeping);
+        assert!(is_sealed("2026-11-19"));
+
+        record(dir.path(), date("2026-11-20"));
+        for over in [Some(date("2026-11-19")), None] {
+            housekeeping.look(start + Duration::from_secs(120), over);
+            assert!(housekeeping.thread.is_none(), "it is not over, or not exported");
+        }
+        housekeeping.look(start + Duration::from_secs(180), Some(date("2026-11-20")));
+        wait(&mut housekeeping);
+        assert!(is_sealed("2026-11-20"));
+        housekeeping.look(start + Duration::from_secs(181), Some(date("2026-11-20")));
+        assert!(housekeeping.thread.is_none(), "not before an hour is over");
+    }
+
+    #[test]
+    fn the_end_seals_the_day_only_where_that_is_wanted() {
+        for (seals, over, sealed) in [
+            (true, Some("2026-11-20"), true),
+            (true, None, false),
+            (false, Some("2026-11-20"), false),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let data = record(dir.path(), date("2026-11-20"));
+            let leaving = Housekeeping::new(duties(&data, seals), Instant::now()).leave();
+            let beats = leaving.beats();
+            leaving.end(over.map(date));
+            let found = state(&data, &market(), date("2026-11-20")).unwrap();
+            assert_eq!(found == State::Sealed, sealed, "{seals} {over:?}: {found:?}");
+            assert_eq!(beats.load(Relaxed) > 0, sealed);
+        }
+    }
+
+    #[test]
+    fn a_request_to_stop_ends_the_sealing() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = record(dir.path(), date("2026-11-20"));
+        let leaving = Housekeeping::new(duties(&data, true), Instant::now()).leave();
+        leaving.stop().store(true, Relaxed);
+        leaving.end(Some(date("2026-11-20")));
+        let found = state(&data, &market(), date("2026-11-20")).unwrap();
+        assert_eq!(found, State::Files { files: 2, rows: 2 });
+    }
+}

@@ -42,17 +42,21 @@ fn date() -> NaiveDate {
 fn message(number: usize, records: usize) -> String {
     let record = |item: usize| {
         let code = ["005930", "000660", "0000D0", "005935", "Q500001"][(number * 7 + item * 3) % 5];
-        let time = if (number + item) % 11 == 0 {
+        let time = if (number + item).is_multiple_of(11) {
             "31000000".to_owned()
         } else {
             format!("9{:07}", number * 10 + item)
         };
-        let extra = if (number + item) % 5 == 0 {
+        let extra = if (number + item).is_multiple_of(5) {
             format!(r#","note":"한글 {number}""#)
         } else {
             String::new()
         };
-        let price = if (number + item) % 13 == 0 { "-1" } else { "71000" };
+        let price = if (number + item).is_multiple_of(13) {
+            "-1"
+        } else {
+            "71000"
+        };
         format!(
             r#"{{"isuSrtCd":"{code}","trdPrc":"{price}","trdVol":"{}","trdTm":"{time}"{extra}}}"#,
             number * 100 + item
