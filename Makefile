@@ -57,7 +57,7 @@ test-page: build ## open the status page and a report in Chromium; screenshots i
 
 test-readers: build ## DuckDB, pandas, polars and pyarrow read what is recorded, also while it is
 	scripts/python-env.sh
-	.venv/bin/python -m pytest -q tests/readers benches/peers
+	.venv/bin/python -m pytest -q tests/readers benches/peers benches/layout
 
 check: ## what CI runs before the tests: formatting, lints, documentation, dependencies
 	$(CARGO) fmt --all --check

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Measures layouts of a day: bytes a record, and the time of the five questions of docs/reading-the-data.md.
 
-    measure.py DATA --work DIR [--rounds runs,groups,…] [--repeat 5] [--sealed NAME=DATA2] [--json FILE]
+    measure.py DATA --work DIR [--rounds runs,groups,…] [--repeat 5] [--minutes 8] [--sealed NAME=DATA2] [--json FILE]
 
 DATA is what `krx-bench days` wrote. Each candidate is a directory of the same trades in another layout; `--sealed`
 adds a data directory that another program laid out. All candidates are asked in turn, again and again, with warm
-caches; the best time counts. Ratios are to the baselines of the same run: how many times faster.
+caches; the best time counts. No turn begins after `--minutes`. Ratios are to pandas' layout in the same run: how many
+times faster.
 """
 
 from __future__ import annotations
@@ -91,9 +92,14 @@ def ask_pandas(code: Any) -> float:
 
 
 def measure(
-    dirs: dict[str, Path], questions: list[str], codes: list[str], repeat: int, say: Callable[[str], None]
+    dirs: dict[str, Path],
+    questions: list[str],
+    codes: list[str],
+    repeat: int,
+    seconds_max: float,
+    say: Callable[[str], None],
 ) -> dict[str, dict[str, float]]:
-    """candidate -> "library question" -> best seconds."""
+    """candidate -> "library question" -> best seconds of so many turns, or of those begun within `seconds_max`."""
     best: dict[str, dict[str, float]] = {name: {} for name in dirs}
     asked = {}
     for library in LIBRARIES:
@@ -102,8 +108,11 @@ def measure(
             text = document.about(document.question(question, library), codes[10], codes[:ISSUES])
             key = f"{library} {question}"
             asked[key] = (ask_duckdb, text) if library == "duckdb" else (ask_pandas, compile(text, key, "exec"))
-    for turn in range(repeat + 1):
-        say(f"turn {turn} of {repeat}")
+    begun = time.monotonic()
+    for turn in range(repeat):
+        if turn > 0 and time.monotonic() - begun > seconds_max:
+            break
+        say(f"turn {turn + 1} of {repeat}")
         for key, (ask, text) in asked.items():
             order = list(dirs.items())
             random.Random(turn).shuffle(order)
@@ -111,9 +120,7 @@ def measure(
                 os.chdir(path)
                 gc.collect()
                 seconds = ask(text)
-                # The first turn warms the caches.
-                if turn > 0:
-                    best[name][key] = min(seconds, best[name].get(key, seconds))
+                best[name][key] = min(seconds, best[name].get(key, seconds))
     return best
 
 
@@ -148,6 +155,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--rounds", default="runs")
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--sealed", action="append", default=[], metavar="NAME=DATA")
     parser.add_argument("--questions", default=",".join(document.QUESTIONS))
     parser.add_argument("--json", type=Path)
@@ -167,7 +175,7 @@ def main() -> int:
     dirs = lay_out(data, work, chosen, say)
     dirs |= {name: Path(path).resolve() for name, _, path in (text.partition("=") for text in options.sealed)}
     questions = options.questions.split(",")
-    seconds = measure(dirs, questions, issues(data), options.repeat, say)
+    seconds = measure(dirs, questions, issues(data), options.repeat, options.minutes * 60, say)
     results = {
         name: {"bytes_per_record": size(path) / records, "seconds": seconds[name]} for name, path in dirs.items()
     }

@@ -4,6 +4,8 @@ Python, and all others for being right in every word."""
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from collections import defaultdict
 from collections.abc import Callable
 from decimal import Decimal
@@ -21,9 +23,10 @@ import readers
 from conftest import Recording
 from days import Days, Row
 from document import Block
-from processes import ROOT
+from processes import ROOT, binary
 
 ISSUES = 100
+SEAL_S_MAX = 60.0
 BEGIN_MS = 1_795_136_400_000
 """2026-11-20 10:00 in Korea, the minute that the document asks for."""
 
@@ -125,18 +128,31 @@ def one_file_a_day(twenty_days: Days, tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
+@pytest.fixture(scope="session")
+def sealed(twenty_days: Days, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same days as the recorder leaves them after the close."""
+    folder = tmp_path_factory.mktemp("sealed") / "data"
+    shutil.copytree(twenty_days.data_dir, folder)
+    for date in sorted({row["date"] for row in twenty_days.trades}):
+        command = [binary("KRX_RECORDER", "krx-recorder"), "seal", str(date), "--data-dir", str(folder)]
+        subprocess.run(command, check=True, capture_output=True, timeout=SEAL_S_MAX)
+    assert all(len(list(path.iterdir())) == 1 for path in (folder / "trades").glob("date=*/market=*"))
+    return folder
+
+
+@pytest.fixture
+def laid_out(request: pytest.FixtureRequest, twenty_days: Days) -> Path:
+    """The twenty days in one of their layouts."""
+    return twenty_days.data_dir if request.param == "recorded" else request.getfixturevalue(request.param)
+
+
 @pytest.mark.parametrize("library", ["duckdb", "pandas", "polars"])
-@pytest.mark.parametrize("layout", ["recorded", "one file a day"])
+@pytest.mark.parametrize("laid_out", ["recorded", "one_file_a_day", "sealed"], indirect=True)
 @pytest.mark.parametrize("name", document.QUESTIONS)
 def test_a_question_is_answered_right(
-    name: str,
-    layout: str,
-    library: str,
-    twenty_days: Days,
-    one_file_a_day: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, laid_out: Path, library: str, twenty_days: Days, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(twenty_days.data_dir if layout == "recorded" else one_file_a_day)
+    monkeypatch.chdir(laid_out)
     text = document.about(document.question(name, library), twenty_days.issues[3], twenty_days.issues[:ISSUES])
     answer, columns = ANSWERS[name]
     expected = answer(twenty_days)
