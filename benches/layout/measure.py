@@ -164,7 +164,9 @@ def main() -> int:
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
+    # Paths are made absolute before questions are asked from within other directories.
     data, work = options.data.resolve(), options.work.resolve()
+    json_file = options.json and options.json.resolve()
     work.mkdir(parents=True, exist_ok=True)
     for left_over in work.glob("*.partial"):
         shutil.rmtree(left_over)
@@ -179,9 +181,9 @@ def main() -> int:
     results = {
         name: {"bytes_per_record": size(path) / records, "seconds": seconds[name]} for name, path in dirs.items()
     }
-    if options.json:
-        options.json.write_text(json.dumps({"records": records, "results": results}, indent=1))
-    print(report(results, questions))
+    print(report(results, questions), flush=True)
+    if json_file:
+        json_file.write_text(json.dumps({"records": records, "results": results}, indent=1))
     return 0
 
 
