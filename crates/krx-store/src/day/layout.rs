@@ -29,7 +29,7 @@ impl Default for Layout {
             run_rows: 1_000_000,
             row_group_rows: 61_440,
             page_rows: 20_000,
-            zstd_level: 3,
+            zstd_level: 1,
             bloom_filter: false,
         }
     }
