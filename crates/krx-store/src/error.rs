@@ -82,9 +82,7 @@ pub enum StoreError {
         reserve: u64,
     },
     /// A sealed file is not what it should be.
-    #[error(
-        "{path} is not sound: {what}; nothing was changed; `krx-recorder verify` tells more, and `rebuild` may restore it"
-    )]
+    #[error("{path} is not sound: {what}; `krx-recorder verify` tells more, and `rebuild` may restore it")]
     Unsound {
         /// The file.
         path: PathBuf,

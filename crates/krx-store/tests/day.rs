@@ -16,9 +16,10 @@ use chrono::NaiveDate;
 use krx_store::day::{Layout, Outcome, Sealing, State, Watch, seal, settle, state, unsealed};
 use krx_store::disk::{Disk, Gate, Op};
 use krx_store::export::{last_sealed, trades_schema};
+use krx_store::progress::seed;
 use krx_store::rebuild::{Access, rebuild};
 use krx_store::verify::verify;
-use krx_store::{DataDir, Event, ExportConfig, StoreError, read};
+use krx_store::{DataDir, Event, ExportConfig, Moment, Progress, StoreError, read};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 use support::{
@@ -311,6 +312,41 @@ fn frames_that_damage_has_taken_stay_known_as_missing() {
         findings[0].contains("frames 11 to 20 were in none of the files"),
         "{findings:?}"
     );
+}
+
+#[test]
+fn a_recorder_that_starts_in_the_evening_shows_when_the_day_was_received() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut entries = vec![connected(NINE)];
+    for hour in 0..3 {
+        let at = NINE + hour * 3600 * SECOND;
+        entries.extend((0..12).map(|frame_of_hour| frame(at + frame_of_hour, &message(1, 10))));
+    }
+    entries.push(event(NINE + 3 * 3600 * SECOND, Event::Stop));
+    journal(dir.path(), SMALL_SEGMENTS, &entries);
+    export(dir.path(), config(3600, 1_000_000));
+    let shown = || {
+        let progress = Progress::since(Moment(NINE));
+        seed(&progress, &DataDir::new(dir.path()), &market(), date()).unwrap();
+        progress.day(Moment(NINE + 12 * 3600 * SECOND)).minutes
+    };
+    let rows = trades(dir.path()).len();
+    // A run for each hour.
+    let layout = Layout {
+        run_rows: rows / 3,
+        ..SMALL
+    };
+    assert!(matches!(
+        try_seal(&DataDir::new(dir.path()), &layout).unwrap(),
+        Outcome::Sealed(_)
+    ));
+    let minutes = shown();
+    let hours: Vec<_> = [540, 600, 660]
+        .iter()
+        .map(|minute| minutes[*minute] as usize)
+        .collect();
+    assert_eq!(hours, [rows / 3; 3]);
+    assert_eq!(minutes.iter().map(|count| *count as usize).sum::<usize>(), rows);
 }
 
 /// Fails an operation, or from it on all of them: as a disk that fails, or a process that is killed there.

@@ -22,6 +22,7 @@ use std::path::Path;
 
 use chrono::NaiveDate;
 use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::statistics::Statistics;
 use tracing::error;
 
 pub use columns::TradeColumns;
@@ -36,6 +37,7 @@ pub use segment::{OpenSegment, Sealed};
 use crate::error::{StoreError, at, parquet_at};
 use crate::journal::Last;
 use crate::layout::{DataDir, Dataset, Market, SealedName};
+use crate::moment::Moment;
 
 /// The highest frame that a sealed file of the date covers, and the highest session known by then.
 ///
@@ -81,8 +83,26 @@ pub(crate) fn sealed_names(dir: &Path) -> Result<Vec<SealedName>, StoreError> {
 pub(crate) fn read_footer(path: &Path) -> Result<Footer, StoreError> {
     let file = fs::File::open(path).map_err(at("opening", path))?;
     let reader = SerializedFileReader::new(file).map_err(parquet_at("reading the footer of", path))?;
-    Footer::read(reader.metadata().file_metadata()).ok_or_else(|| StoreError::ReadBack {
+    Footer::read(reader.metadata().file_metadata()).ok_or_else(|| StoreError::Unsound {
         path: path.to_owned(),
         what: "it has no footer of ours".into(),
     })
+}
+
+/// When the rows of each row group of a trades file were received, first and last, and how many they are.
+pub(crate) fn stretches(path: &Path) -> Result<Vec<(Moment, Moment, u64)>, StoreError> {
+    let file = fs::File::open(path).map_err(at("opening", path))?;
+    let reader = SerializedFileReader::new(file).map_err(parquet_at("reading the footer of", path))?;
+    let groups = reader.metadata().row_groups().iter();
+    Ok(groups
+        .filter_map(|group| {
+            let mut columns = group.columns().iter();
+            let recv = columns.find(|column| column.column_path().string() == "recv_ts")?;
+            let Some(Statistics::Int64(values)) = recv.statistics() else {
+                return None;
+            };
+            let (first, last) = (*values.min_opt()?, *values.max_opt()?);
+            Some((Moment(first), Moment(last), group.num_rows().cast_unsigned()))
+        })
+        .collect())
 }

@@ -9,7 +9,7 @@ use tracing::warn;
 use super::Progress;
 use super::board::SealedFile;
 use crate::error::{StoreError, at};
-use crate::export::{read_footer, sealed_names};
+use crate::export::{read_footer, sealed_names, stretches};
 use crate::layout::{DataDir, Dataset, Market};
 use crate::moment::Moment;
 
@@ -32,9 +32,19 @@ pub fn seed(progress: &Progress, data: &DataDir, market: &Market, date: NaiveDat
         let path = dir.join(name.to_string());
         let looked = read_footer(&path).and_then(|footer| {
             let metadata = fs::metadata(&path).map_err(at("reading the size of", &path))?;
-            Ok((footer, metadata))
+            // A segment is short; of a sealed day its runs say when what came.
+            let whole = (
+                footer.first_recv,
+                footer.last_recv,
+                footer.rows + footer.quarantined,
+            );
+            let received = match &footer.day {
+                Some(_) => stretches(&path)?,
+                None => vec![whole],
+            };
+            Ok((footer, metadata, received))
         });
-        let (footer, metadata) = match looked {
+        let (footer, metadata, received) = match looked {
             Ok(looked) => looked,
             Err(error) => {
                 warn!(%market, %error, "the status leaves a sealed file out");
@@ -43,11 +53,9 @@ pub fn seed(progress: &Progress, data: &DataDir, market: &Market, date: NaiveDat
         };
         let mut board = progress.board();
         if let Some(chart) = board.chart_of(date) {
-            chart.spread(
-                footer.first_recv,
-                footer.last_recv,
-                footer.rows + footer.quarantined,
-            );
+            for (first, last, records) in received {
+                chart.spread(first, last, records);
+            }
         }
         board.sealed(SealedFile {
             date,
