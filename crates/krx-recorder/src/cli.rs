@@ -128,7 +128,7 @@ enum Command {
         date: NaiveDate,
         #[command(flatten)]
         source: DataSource,
-        /// Where to write it; without it krx-report-DATE.html in the current folder. A file of that name is replaced.
+        /// Where to write it; without it krx-report-DATE.html in the current folder; - is standard output. A file of that name is replaced.
         #[arg(long, value_name = "FILE", conflicts_with = "json")]
         output: Option<PathBuf>,
         /// Print the figures as one JSON object, and write no file.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -55,10 +56,20 @@ pub fn seal(
 ) -> Result<(), Failure> {
     let data = DataDir::new(&config.data_dir);
     // Before the lock, which would make a directory that is mistyped.
-    std::fs::read_dir(data.path()).map_err(|source| Failure::System {
-        doing: format!("reading the data directory {}", data.path().display()),
+    let owner = std::fs::metadata(data.path()).map_err(|source| Failure::System {
+        doing: format!(
+            "reading the data directory {}; is it the right --data-dir?",
+            data.path().display()
+        ),
         source,
     })?;
+    // A partition that root has made is none that the recorder can add files to.
+    if rustix::process::geteuid().is_root() && owner.uid() != 0 {
+        let (path, user) = (data.path().display(), owner.uid());
+        return Err(Failure::Usage(format!(
+            "{path} belongs to the user with the id {user}; seal as that user: sudo -u '#{user}' krx-recorder seal …"
+        )));
+    }
     let wanted = wanted(&data, date, market.as_ref())?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -111,15 +122,20 @@ fn wanted(
     let mut wanted = match date {
         Some(date) => {
             let markets: BTreeSet<_> = read::markets(data, date)?;
-            if !markets.iter().any(is_wanted) {
-                return Err(Failure::NothingRecorded {
-                    data_dir: data.path().to_owned(),
-                    date: Some(date),
-                    dates: read::dates(data)?.into_iter().collect(),
-                });
+            if markets.is_empty() {
+                return Err(nothing(data, Some(date))?);
+            }
+            if let Some(market) = market.filter(|market| !markets.contains(market)) {
+                let known: Vec<_> = markets.iter().map(Market::as_str).collect();
+                let words = format!(
+                    "nothing of {market} is recorded of {date}; there is {}",
+                    known.join(", ")
+                );
+                return Err(Failure::Usage(words));
             }
             markets.into_iter().map(|market| (date, market)).collect()
         }
+        None if read::dates(data)?.is_empty() => return Err(nothing(data, None)?),
         None => match Moment::now().date().pred_opt() {
             Some(yesterday) => unsealed(data, yesterday, u64::MAX)?,
             None => Vec::new(),
@@ -127,6 +143,14 @@ fn wanted(
     };
     wanted.retain(|(_, found)| is_wanted(found));
     Ok(wanted)
+}
+
+fn nothing(data: &DataDir, date: Option<NaiveDate>) -> Result<Failure, Failure> {
+    Ok(Failure::NothingRecorded {
+        data_dir: data.path().to_owned(),
+        date,
+        dates: read::dates(data)?.into_iter().collect(),
+    })
 }
 
 /// Seals a day behind a bar on a terminal; `None` when it was asked to stop.

@@ -19,7 +19,7 @@ const PATHS: [&str; 3] = ["'trades/**", "'coverage/**", "'[cq]*/**"];
 pub fn print(data_dir: &Path) -> Result<(), Failure> {
     let failed = |doing: String| |source| Failure::System { doing, source };
     let absolute = data_dir.canonicalize().map_err(failed(format!(
-        "looking for the data directory {}",
+        "looking for the data directory {}; is it the right --data-dir?",
         data_dir.display()
     )))?;
     let views = absolute.to_str().and_then(views).ok_or_else(|| {

@@ -7,6 +7,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -255,6 +256,27 @@ fn keys_of(batch: &arrow::array::RecordBatch) -> Vec<(String, i64, i16)> {
     (0..batch.num_rows())
         .map(|row| (code.value(row).to_owned(), frame.value(row), item.value(row)))
         .collect()
+}
+
+#[test]
+fn whoever_could_read_the_files_can_read_the_one() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path(), &[5; 20], &BTreeSet::from([9]));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let partition = files(&dir.path().join("trades"), "parquet")[0]
+        .parent()
+        .unwrap()
+        .to_owned();
+    fs::set_permissions(&partition, fs::Permissions::from_mode(0o751)).unwrap();
+    for path in files(&partition, "parquet") {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o604)).unwrap();
+    }
+    sealed(dir.path());
+    let sealed = files(&partition, "parquet");
+    assert_eq!(
+        (mode(&partition), sealed.len(), mode(&sealed[0])),
+        (0o751, 1, 0o604)
+    );
 }
 
 #[test]

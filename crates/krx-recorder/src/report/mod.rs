@@ -75,12 +75,17 @@ pub fn report(
     } else {
         let default = PathBuf::from(format!("krx-report-{date}.html"));
         let output = output.unwrap_or(&default);
-        replace(output, &page(&facts)).map_err(|source| Failure::System {
-            doing: format!("writing {}; choose another place with --output", output.display()),
-            source,
-        })?;
-        let Verdict { level, words, .. } = &facts.verdict;
-        writeln!(out, "{} {words}\n{}", level.mark(), output.display())
+        let page = page(&facts);
+        if output == Path::new("-") {
+            out.write_all(page.as_bytes())
+        } else {
+            put(output, &page).map_err(|source| Failure::System {
+                doing: format!("writing {}; choose another place with --output", output.display()),
+                source,
+            })?;
+            let Verdict { level, words, .. } = &facts.verdict;
+            writeln!(out, "{} {words}\n{}", level.mark(), output.display())
+        }
     };
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -102,11 +107,22 @@ fn progress_bar(rows: impl FnOnce() -> Result<u64, krx_store::StoreError>) -> Re
     Ok(bar)
 }
 
+/// Writes a file. A link leads to the file that is written; a pipe or a device is written to, and never replaced.
+fn put(path: &Path, text: &str) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory")),
+        Ok(found) if found.is_file() => replace(&path.canonicalize()?, text),
+        Ok(_) => File::options().write(true).open(path)?.write_all(text.as_bytes()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
+            Err(io::Error::new(error.kind(), "it is a link that leads nowhere"))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => replace(path, text),
+        Err(error) => Err(error),
+    }
+}
+
 /// Puts a file in place as a whole: whoever opens it sees the old one or the new one.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    if path.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
-    }
     let name = path
         .file_name()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
@@ -135,15 +151,45 @@ mod tests {
     fn a_report_is_put_in_place_as_a_whole_or_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.html");
-        replace(&path, "one").unwrap();
-        replace(&path, "two").unwrap();
+        put(&path, "one").unwrap();
+        put(&path, "two").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "two");
-        assert!(replace(folder.path(), "three").is_err());
-        assert!(replace(&folder.path().join("missing/report.html"), "four").is_err());
+        assert!(put(folder.path(), "three").is_err());
+        assert!(put(&folder.path().join("missing/report.html"), "four").is_err());
         assert_eq!(
             fs::read_dir(folder.path()).unwrap().count(),
             1,
             "nothing else is left"
         );
+    }
+
+    #[test]
+    fn what_is_no_file_is_written_to_and_stays_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "before").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        put(&link, "one").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "one");
+        fs::remove_file(&file).unwrap();
+        assert!(put(&link, "two").is_err() && link.is_symlink() && !file.exists());
+
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RWXU,
+            0,
+        )
+        .unwrap();
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read_to_string(pipe).unwrap()
+        });
+        put(&pipe, "three").unwrap();
+        assert_eq!(reader.join().unwrap(), "three");
+        assert!(!fs::metadata(&pipe).unwrap().is_file());
     }
 }

@@ -1,11 +1,11 @@
 //! How a sealed day is laid out; the figures behind each choice are in docs/adr/0025.
 
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
-use crate::export::common_properties;
+use crate::export::{common_properties, with_encodings};
 
 /// The layout of a sealed day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,20 +46,12 @@ impl Layout {
             descending: false,
             nulls_first: false,
         });
-        let mut builder = common_properties(self.row_group_rows as u64)
+        let builder = common_properties(self.row_group_rows as u64)
             .set_max_row_group_row_count(Some(self.row_group_rows.max(1)))
             .set_compression(Compression::ZSTD(level))
             .set_data_page_row_count_limit(self.page_rows.max(1))
             .set_sorting_columns(Some(sorting.to_vec()))
             .set_column_bloom_filter_enabled(ColumnPath::from("code"), self.bloom_filter);
-        let deltas = ["trade_ts", "trade_time", "recv_ts", "frame", "session"];
-        let deltas = deltas.map(|name| (name, Encoding::DELTA_BINARY_PACKED));
-        let splits = ["volume", "item"].map(|name| (name, Encoding::BYTE_STREAM_SPLIT));
-        for (name, encoding) in deltas.into_iter().chain(splits) {
-            builder = builder
-                .set_column_dictionary_enabled(ColumnPath::from(name), false)
-                .set_column_encoding(ColumnPath::from(name), encoding);
-        }
-        builder.build()
+        with_encodings(builder).build()
     }
 }

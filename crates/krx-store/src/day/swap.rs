@@ -8,7 +8,7 @@
 //! opens the partition finds the one or the other, never both and never neither. The files of before are removed a
 //! moment later: whoever is listing their directory just then finds them all.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -209,6 +209,7 @@ impl Sealing {
             disk.remove(&dir.join(name.to_string()))?;
             return Ok(Placed::FilesWereAdded);
         }
+        take_over_modes(&dir, name, &partition, plan)?;
         disk.exchange(&dir, &partition)?;
         self.exchanged
             .lock()
@@ -216,6 +217,27 @@ impl Sealing {
             .push((market.clone(), date, Instant::now()));
         Ok(Placed::InPlace)
     }
+}
+
+/// Whoever could read the files of before can read the one in their place, whatever the umask of this process.
+fn take_over_modes(
+    dir: &Path,
+    name: SealedName,
+    partition: &Path,
+    plan: &[SealedName],
+) -> Result<(), StoreError> {
+    let mut pairs = vec![(partition.to_owned(), dir.to_owned())];
+    pairs.extend(
+        plan.first()
+            .map(|before| (partition.join(before.to_string()), dir.join(name.to_string()))),
+    );
+    for (from, to) in pairs {
+        let mode = fs::metadata(&from)
+            .map_err(at("reading the mode of", &from))?
+            .permissions();
+        fs::set_permissions(&to, mode).map_err(at("setting the mode of", &to))?;
+    }
+    Ok(())
 }
 
 /// How long whoever wants to change a partition waits for another who does: a rename takes a moment.

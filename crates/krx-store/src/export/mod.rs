@@ -30,7 +30,7 @@ pub(crate) use columns::{KINDS, SCHEMA as TRADES_SCHEMA};
 pub use exporter::{ExportConfig, Exporter};
 pub use poison::Poison;
 pub use schema::{DayFooter, Footer, quarantine_schema, trades_schema};
-pub(crate) use schema::{ZONE, common_properties, zoned};
+pub(crate) use schema::{ZONE, common_properties, with_encodings, zoned};
 pub(crate) use seal::StagedFile;
 pub use segment::{OpenSegment, Sealed};
 

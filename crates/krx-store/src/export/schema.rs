@@ -6,7 +6,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::NaiveDate;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::{FileMetaData, KeyValue};
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::properties::{
+    EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion,
+};
 use parquet::schema::types::ColumnPath;
 
 use crate::layout::Market;
@@ -58,7 +60,11 @@ pub fn quarantine_schema() -> SchemaRef {
 /// split bytes where they are mostly small (docs/adr/0011). One row group holds a whole segment, so that each
 /// dictionary is written once.
 pub(crate) fn trades_properties(rows_max: u64) -> WriterProperties {
-    let mut builder = common_properties(rows_max);
+    with_encodings(common_properties(rows_max)).build()
+}
+
+/// The encodings of the columns of `trades` that are no dictionaries.
+pub(crate) fn with_encodings(mut builder: WriterPropertiesBuilder) -> WriterPropertiesBuilder {
     let deltas = ["trade_ts", "trade_time", "recv_ts", "frame", "session"];
     let deltas = deltas.map(|name| (name, Encoding::DELTA_BINARY_PACKED));
     let splits = ["volume", "item"].map(|name| (name, Encoding::BYTE_STREAM_SPLIT));
@@ -67,14 +73,14 @@ pub(crate) fn trades_properties(rows_max: u64) -> WriterProperties {
             .set_column_dictionary_enabled(ColumnPath::from(name), false)
             .set_column_encoding(ColumnPath::from(name), encoding);
     }
-    builder.build()
+    builder
 }
 
 pub(crate) fn quarantine_properties() -> WriterProperties {
     common_properties(100_000).build()
 }
 
-pub(crate) fn common_properties(rows_max: u64) -> parquet::file::properties::WriterPropertiesBuilder {
+pub(crate) fn common_properties(rows_max: u64) -> WriterPropertiesBuilder {
     let level = ZstdLevel::try_new(1).expect("a level that zstd has");
     WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_2_0)

@@ -11,9 +11,9 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 
-use super::{Columns, files, not_ours};
+use super::{Columns, files, not_ours, undecodable};
 use crate::day::Fingerprint;
-use crate::error::{StoreError, at, parquet_at};
+use crate::error::{StoreError, at};
 use crate::export::{Footer, TRADES_SCHEMA};
 use crate::layout::{DataDir, Dataset, Market};
 
@@ -47,7 +47,7 @@ pub(crate) fn open_trades(path: &Path) -> Result<Opened, StoreError> {
     let file = File::open(path).map_err(at("opening", path))?;
     let options = ArrowReaderOptions::new().with_schema(Arc::clone(&READING_SCHEMA));
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-        .map_err(parquet_at("reading the footer of", path))?
+        .map_err(undecodable(path))?
         .with_batch_size(BATCH_ROWS);
     let footer = Footer::read(builder.metadata().file_metadata())
         .ok_or_else(|| not_ours(path, "it has no footer of ours"))?;
@@ -55,7 +55,7 @@ pub(crate) fn open_trades(path: &Path) -> Result<Opened, StoreError> {
     Ok(Opened {
         footer,
         groups: groups.map(|group| group.num_rows().cast_unsigned()).collect(),
-        reader: builder.build().map_err(parquet_at("reading", path))?,
+        reader: builder.build().map_err(undecodable(path))?,
     })
 }
 
@@ -204,7 +204,7 @@ impl Current {
         };
         let batch = batch
             .map_err(parquet::errors::ParquetError::from)
-            .map_err(parquet_at("reading", &self.path))?;
+            .map_err(undecodable(&self.path))?;
         fingerprint.add(&batch);
         self.rows += batch.num_rows() as u64;
         Ok(Some(batch))

@@ -12,8 +12,8 @@ use parquet::basic::Encoding;
 use parquet::column::page::Page;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
-use super::{files, not_ours};
-use crate::error::{StoreError, at, parquet_at};
+use super::{files, not_ours, undecodable};
+use crate::error::{StoreError, at};
 use crate::layout::{DataDir, Dataset, Market};
 
 const CODE: &str = "code";
@@ -33,7 +33,7 @@ pub fn codes(data: &DataDir, market: &Market, date: NaiveDate) -> Result<BTreeSe
 }
 
 fn of_file(path: &Path, found: &mut BTreeSet<String>) -> Result<(), StoreError> {
-    let reading = || parquet_at("reading the issue codes of", path);
+    let reading = || undecodable(path);
     let file = File::open(path).map_err(at("opening", path))?;
     let reader = SerializedFileReader::new(file).map_err(reading())?;
     let schema = reader.metadata().file_metadata().schema_descr();
@@ -81,7 +81,7 @@ fn of_dictionary(mut bytes: &[u8], found: &mut BTreeSet<String>) -> Option<()> {
 
 /// Of row groups that are stored in another way.
 fn of_rows(path: &Path, groups: Vec<usize>, found: &mut BTreeSet<String>) -> Result<(), StoreError> {
-    let reading = || parquet_at("reading the issue codes of", path);
+    let reading = || undecodable(path);
     let file = File::open(path).map_err(at("opening", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(reading())?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), [CODE]);

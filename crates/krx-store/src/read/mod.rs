@@ -59,6 +59,15 @@ fn files(
     Ok(names.iter().map(|name| dir.join(name.to_string())).collect())
 }
 
+/// What the Parquet library says of a file: it was sound when it was sealed.
+fn undecodable(path: &Path) -> impl FnOnce(parquet::errors::ParquetError) -> StoreError {
+    let path = path.to_owned();
+    move |error| StoreError::Unsound {
+        path,
+        what: error.to_string(),
+    }
+}
+
 /// A file that holds something else than a sealed file does.
 fn not_ours(path: &Path, what: impl Into<String>) -> StoreError {
     StoreError::Unsound {

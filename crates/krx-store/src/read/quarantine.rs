@@ -8,8 +8,8 @@ use arrow::datatypes::{Int16Type, Int32Type, Int64Type, TimestampMicrosecondType
 use chrono::NaiveDate;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
-use super::{files, not_ours};
-use crate::error::{StoreError, at, parquet_at};
+use super::{files, not_ours, undecodable};
+use crate::error::{StoreError, at};
 use crate::export::quarantine_schema;
 use crate::layout::{DataDir, Dataset, Market};
 use crate::moment::Moment;
@@ -74,7 +74,7 @@ impl Quarantine {
                 Some(batch) => {
                     let batch = batch
                         .map_err(parquet::errors::ParquetError::from)
-                        .map_err(parquet_at("reading", path))?;
+                        .map_err(undecodable(path))?;
                     return Ok(Some(rows(&batch)));
                 }
                 None => self.current = None,
@@ -86,12 +86,12 @@ impl Quarantine {
 fn open(path: &PathBuf) -> Result<ParquetRecordBatchReader, StoreError> {
     let file = File::open(path).map_err(at("opening", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file)
-        .map_err(parquet_at("reading the footer of", path))?
+        .map_err(undecodable(path))?
         .with_batch_size(BATCH_ROWS);
     if builder.schema().fields() != quarantine_schema().fields() {
         return Err(not_ours(path, "its columns are not those of quarantine"));
     }
-    builder.build().map_err(parquet_at("reading", path))
+    builder.build().map_err(undecodable(path))
 }
 
 fn rows(batch: &RecordBatch) -> Vec<QuarantineRow> {
