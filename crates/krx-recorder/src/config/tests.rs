@@ -40,6 +40,9 @@ warn_free_bytes = 5000000000
 [status]
 listen = "127.0.0.1:9464"
 
+[seal]
+after_close = true
+
 [retention]
 trades_days = 3650
 quarantine_days = 400
