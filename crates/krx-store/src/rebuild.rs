@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use chrono::NaiveDate;
-use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 
 use crate::archive;
@@ -67,9 +66,8 @@ pub struct Lost {
 pub struct Access {
     /// Held, unless a recorder is at work that is past the date.
     lock: Option<DataDirLock>,
-    /// Days must not be sealed meanwhile.
+    /// Days must not be sealed meanwhile, nor rebuilt by another process.
     _sealing: Sealing,
-    _scratch: File,
 }
 
 impl Access {
@@ -77,7 +75,8 @@ impl Access {
     /// past in every market.
     ///
     /// # Errors
-    /// [`StoreError::Locked`], when a recorder may still write to the date, or another rebuild is at work.
+    /// [`StoreError::Locked`], when a recorder may still write to the date; [`StoreError::SealingElsewhere`], when another
+    /// process seals or rebuilds.
     pub fn take(data: &DataDir, date: NaiveDate) -> Result<Self, StoreError> {
         let lock = match DataDirLock::take(data) {
             Ok(lock) => Some(lock),
@@ -89,22 +88,10 @@ impl Access {
             }
             Err(error) => return Err(error),
         };
-        let sealing = Sealing::take(data, 0)?;
-        let dir = scratch(data);
-        data.disk().create_dir(&dir)?;
-        let file = File::open(&dir).map_err(at("opening", &dir))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self {
-                lock,
-                _sealing: sealing,
-                _scratch: file,
-            }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Locked {
-                path: dir,
-                holder: " (another rebuild)".to_owned(),
-            }),
-            Err(error) => Err(at("locking", &dir)(error.into())),
-        }
+        Ok(Self {
+            lock,
+            _sealing: Sealing::take(data, 0)?,
+        })
     }
 }
 

@@ -248,7 +248,10 @@ fn beside_a_recorder_only_dates_are_rebuilt_that_it_is_past() {
     ));
     let access = Access::take(&data, date()).unwrap();
     assert!(
-        matches!(Access::take(&data, date()), Err(StoreError::Locked { .. })),
+        matches!(
+            Access::take(&data, date()),
+            Err(StoreError::SealingElsewhere { .. })
+        ),
         "one rebuild at a time"
     );
     let trades = files(&dir.path().join("trades/date=2026-11-20"), "parquet");
