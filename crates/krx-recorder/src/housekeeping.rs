@@ -164,7 +164,7 @@ impl Leaving {
 fn seal_up_to(duties: &Duties, last: NaiveDate, stop: &AtomicBool, beats: &AtomicU64) {
     let sealed = || -> Result<(), StoreError> {
         let unsealed = day::unsealed(&duties.data, last, SEALED_BACK_DAYS)?;
-        if unsealed.is_empty() {
+        if unsealed.is_empty() && !day::has_left_overs(&duties.data)? {
             return Ok(());
         }
         let sealing = Sealing::take(&duties.data, duties.reserve_bytes)?;

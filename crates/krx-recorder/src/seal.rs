@@ -97,7 +97,7 @@ pub fn seal(
             }
         }
     }
-    sealing.finish()?;
+    let finished = sealing.finish();
     report.ok = failure.is_none() && !report.interrupted;
     print(&report, json).map_err(|source| Failure::System {
         doing: "printing what was sealed".into(),
@@ -108,7 +108,7 @@ pub fn seal(
         None if report.interrupted => Err(Failure::Interrupted(
             "interrupted: the day at hand is as it was; the same command goes on with it".to_owned(),
         )),
-        None => Ok(()),
+        None => Ok(finished?),
     }
 }
 

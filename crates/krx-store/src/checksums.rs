@@ -18,13 +18,13 @@ use std::path::Path;
 use std::str::FromStr;
 
 use chrono::NaiveDate;
-use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
 use tracing::{info, warn};
 
 use crate::disk::Output;
 use crate::error::{StoreError, at};
 use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
+use crate::lock;
 
 /// A file's SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -171,10 +171,8 @@ impl Checksums {
     pub fn record(&self, entries: &[(SealedPath, Digest)], removed: &[SealedPath]) -> Result<(), StoreError> {
         let dir = self.data.checksums();
         self.data.disk().create_dir(&dir)?;
-        let lock = File::open(&dir).map_err(at("opening", &dir))?;
         // Held by others for as long as it takes to write a list of some hundred lines.
-        flock(&lock, FlockOperation::LockExclusive)
-            .map_err(|error| at("locking the checksums in", &dir)(error.into()))?;
+        let _lock = lock::wait_for(&dir)?;
         let before = self.read_leniently();
         let mut list = List {
             digests: before.digests.clone(),

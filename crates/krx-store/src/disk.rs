@@ -191,8 +191,12 @@ impl Disk {
         self.pass(Op::Exchange, to)
             .and_then(|()| Ok(renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE)?))
             .map_err(at("exchanging a directory with", to))?;
-        self.sync_parent(to)?;
-        self.sync_parent(from)
+        let synced = self.sync_parent(to).and_then(|()| self.sync_parent(from));
+        if synced.is_err() {
+            // As with a rename: what is not known to be on disk must not be taken for done.
+            let _ = renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE);
+        }
+        synced
     }
 
     /// Removes an empty directory.

@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -13,6 +13,24 @@ use crate::layout::DataDir;
 /// How long a lock that is held is waited for: a recorder holds it for a day, and a look at it takes microseconds.
 const LOOKS_MAX: u32 = 10;
 const LOOK_TIME: Duration = Duration::from_millis(20);
+
+/// How long a directory's lock that others hold for a moment is waited for. Who holds it for longer was stopped.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Locks a directory that others lock for a moment each; it is free again when the file is dropped.
+pub(crate) fn wait_for(dir: &Path) -> Result<File, StoreError> {
+    let lock = File::open(dir).map_err(at("opening", dir))?;
+    let begin = Instant::now();
+    loop {
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(lock),
+            Err(rustix::io::Errno::WOULDBLOCK) if begin.elapsed() < WAIT_MAX => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) => return Err(at("locking", dir)(error.into())),
+        }
+    }
+}
 
 /// Held while a process writes to a data directory. The kernel lets go of it when the process ends, however it ends.
 #[derive(Debug)]

@@ -317,6 +317,66 @@ fn a_file_that_has_changed_since_does_not_become_part_of_a_sound_one() {
 }
 
 #[test]
+fn what_is_not_the_recorders_keeps_its_date_from_being_sealed_and_no_other() {
+    let original = tempfile::tempdir().unwrap();
+    record(original.path(), &[5; 20], &BTreeSet::from([9]));
+    let spoil: [(&str, fn(&Path)); 4] = [
+        ("holds .notes", |partition| {
+            fs::write(partition.join(".notes"), "mine").unwrap()
+        }),
+        ("holds more", |partition| {
+            fs::create_dir(partition.join("more")).unwrap()
+        }),
+        ("it is a link", |partition| {
+            let elsewhere = partition.with_file_name("elsewhere");
+            fs::rename(partition, &elsewhere).unwrap();
+            std::os::unix::fs::symlink(elsewhere, partition).unwrap();
+        }),
+        ("another market, date or frames", |partition| {
+            let first = fs::read_dir(partition).unwrap().next().unwrap().unwrap().path();
+            let name = "trades-20261120T230000-000000000090-000000000099.parquet";
+            fs::copy(first, partition.join(name)).unwrap();
+        }),
+    ];
+    for (words, spoil) in spoil {
+        let dir = tempfile::tempdir().unwrap();
+        copy_tree(original.path(), dir.path());
+        let partition = dir.path().join("trades/date=2026-11-20/market=KOSPI");
+        spoil(&partition);
+        let before = tree(dir.path());
+        let error = try_seal(&DataDir::new(dir.path()), &SMALL)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(words), "{words}: {error}");
+        assert_eq!(tree(dir.path()), before, "{words}");
+        assert_eq!(
+            unsealed(&DataDir::new(dir.path()), date(), 1).unwrap(),
+            [(date(), market())]
+        );
+    }
+}
+
+#[test]
+fn what_a_killed_seal_left_over_is_kept_while_its_rows_are_nowhere_else() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path(), &[5; 20], &BTreeSet::from([9]));
+    let partition = dir.path().join("trades/date=2026-11-20/market=KOSPI");
+    let left_over = dir.path().join(".krx/sealing/2026-11-20-KOSPI");
+    fs::create_dir_all(&left_over).unwrap();
+    // As if the one file that has the last frames were in there only.
+    let last = files(&partition, "parquet").remove(1);
+    let kept = left_over.join(last.file_name().unwrap());
+    fs::rename(&last, &kept).unwrap();
+    let error = try_seal(&DataDir::new(dir.path()), &SMALL).unwrap_err();
+    assert!(error.to_string().contains("interrupted seal"), "{error}");
+    assert!(kept.exists());
+    // Put back, all is well again.
+    fs::rename(&kept, &last).unwrap();
+    assert!(matches!(sealed(dir.path()), Outcome::Sealed(_)));
+    assert_sound(dir.path());
+}
+
+#[test]
 fn frames_that_damage_has_taken_stay_known_as_missing() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path(), &[5; 30], &BTreeSet::from([9, 19]));

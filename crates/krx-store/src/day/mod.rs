@@ -25,4 +25,4 @@ pub use fingerprint::Fingerprint;
 pub use layout::Layout;
 pub use seal::{Outcome, SealedDay, Watch, rewrite, seal};
 pub(crate) use swap::hold_still;
-pub use swap::{Sealing, State, settle, state, unsealed};
+pub use swap::{Sealing, State, has_left_overs, settle, state, unsealed};

@@ -10,7 +10,7 @@ use chrono::NaiveDate;
 use tracing::info;
 
 use super::layout::Layout;
-use super::swap::{Placed, Sealing};
+use super::swap::{Placed, Sealing, only_these};
 use super::{Fingerprint, RunOrder, run};
 use crate::checksums::{Checksums, digest};
 use crate::error::{StoreError, at, parquet_at};
@@ -85,6 +85,7 @@ pub fn seal(
             [only] if only.day.is_some() => return Ok(Outcome::AlreadySealed),
             _ => {}
         }
+        sealing.look_for_exchange()?;
         sealing.look_for_room(plan.bytes)?;
         let dir = sealing.make_dir(market, date)?;
         let staged = dir.join("day.partial");
@@ -166,10 +167,26 @@ impl Plan {
         if paths.len() != 1 || read_footer(&paths[0])?.day.is_none() {
             check_digests(data, market, date, &names, &paths)?;
         }
-        let footers: Result<_, _> = paths.iter().map(|path| read_footer(path)).collect();
+        if !names.is_empty() {
+            only_these(&dir, &names)?;
+        }
+        let footers: Result<Vec<_>, _> = paths.iter().map(|path| read_footer(path)).collect();
+        let footers = footers?;
+        for ((name, path), footer) in names.iter().zip(&paths).zip(&footers) {
+            let is_of_here = name.dataset == Dataset::Trades
+                && footer.market == market.as_str()
+                && footer.date == date
+                && (footer.first_frame, footer.last_frame) == (name.first_frame, name.last_frame);
+            if !is_of_here {
+                return Err(StoreError::Unsound {
+                    path: path.clone(),
+                    what: "its footer is of another market, date or frames than its path".to_owned(),
+                });
+            }
+        }
         let bytes: Result<Vec<_>, _> = paths.iter().map(|path| size(path)).collect();
         Ok(Self {
-            footers: footers?,
+            footers,
             bytes: bytes?.iter().sum(),
             names,
             paths,

@@ -9,12 +9,14 @@
 //! moment later: whoever is listing their directory just then finds them all.
 
 use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{Days, NaiveDate};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use tracing::{info, warn};
 
 use crate::checksums::{Checksums, list_names};
@@ -22,6 +24,7 @@ use crate::disk::free_bytes;
 use crate::error::{StoreError, at};
 use crate::export::{read_footer, sealed_names};
 use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
+use crate::lock;
 
 /// How a market's date lies in `trades`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +76,8 @@ pub fn unsealed(data: &DataDir, last: NaiveDate, days: u64) -> Result<Vec<(Naive
             continue;
         }
         for market in crate::read::markets(data, date)? {
-            if matches!(state(data, &market, date)?, State::Files { .. }) {
+            // One that cannot be looked at is not sealed either, and costs the others nothing.
+            if !matches!(state(data, &market, date), Ok(State::Sealed | State::Nothing)) {
                 found.push((date, market));
             }
         }
@@ -158,6 +162,25 @@ impl Sealing {
         })
     }
 
+    /// Whether the file system can exchange directories; found out before a day is read and written for it.
+    pub(super) fn look_for_exchange(&self) -> Result<(), StoreError> {
+        let dirs = ["probe-1", "probe-2"].map(|name| self.data.sealing().join(name));
+        for dir in &dirs {
+            match fs::create_dir(dir) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(at("creating the directory", dir)(error));
+                }
+                _ => {}
+            }
+        }
+        let [from, to] = &dirs;
+        let exchanged = renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE);
+        for dir in &dirs {
+            let _ = fs::remove_dir(dir);
+        }
+        exchanged.map_err(|error| at("exchanging a directory with", to)(error.into()))
+    }
+
     fn dir(&self, market: &Market, date: NaiveDate) -> PathBuf {
         self.data.sealing().join(format!("{date}-{market}"))
     }
@@ -176,6 +199,12 @@ impl Sealing {
         }
         self.clear(market, date)?;
         let dir = self.dir(market, date);
+        if dir.exists() {
+            return Err(StoreError::Unsound {
+                path: dir,
+                what: "an interrupted seal has left files in it that are not all in the dataset".to_owned(),
+            });
+        }
         self.data.disk().create_dir(&dir)?;
         Ok(dir)
     }
@@ -209,6 +238,9 @@ impl Sealing {
             disk.remove(&dir.join(name.to_string()))?;
             return Ok(Placed::FilesWereAdded);
         }
+        // Whatever else lay in either directory would change places too.
+        only_these(&partition, plan)?;
+        only_these(&dir, &[name])?;
         take_over_modes(&dir, name, &partition, plan)?;
         disk.exchange(&dir, &partition)?;
         self.exchanged
@@ -217,6 +249,29 @@ impl Sealing {
             .push((market.clone(), date, Instant::now()));
         Ok(Placed::InPlace)
     }
+}
+
+/// Whether a directory is one, and no link to another place, and holds these sealed files and nothing else.
+pub(super) fn only_these(dir: &Path, names: &[SealedName]) -> Result<(), StoreError> {
+    let unsound = |what: String| StoreError::Unsound {
+        path: dir.to_owned(),
+        what,
+    };
+    let found = fs::symlink_metadata(dir).map_err(at("looking at", dir))?;
+    if !found.is_dir() {
+        return Err(unsound("it is a link: seal where it leads to".to_owned()));
+    }
+    for entry in fs::read_dir(dir).map_err(at("listing", dir))? {
+        let entry = entry.map_err(at("listing", dir))?.file_name();
+        let is_ours = |text: &str| names.iter().any(|name| name.to_string() == text);
+        if !entry.to_str().is_some_and(is_ours) {
+            let name = entry.to_string_lossy();
+            return Err(unsound(format!(
+                "it holds {name}, which is not the recorder's; move it away"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Whoever could read the files of before can read the one in their place, whatever the umask of this process.
@@ -232,32 +287,20 @@ fn take_over_modes(
             .map(|before| (partition.join(before.to_string()), dir.join(name.to_string()))),
     );
     for (from, to) in pairs {
-        let mode = fs::metadata(&from)
-            .map_err(at("reading the mode of", &from))?
-            .permissions();
-        fs::set_permissions(&to, mode).map_err(at("setting the mode of", &to))?;
+        let (old, new) = (fs::metadata(&from), fs::metadata(&to));
+        let old = old.map_err(at("reading the mode of", &from))?;
+        if old.gid() != new.map_err(at("reading the mode of", &to))?.gid() {
+            chown(&to, None, Some(old.gid())).map_err(at("setting the group of", &to))?;
+        }
+        fs::set_permissions(&to, old.permissions()).map_err(at("setting the mode of", &to))?;
     }
     Ok(())
 }
 
-/// How long whoever wants to change a partition waits for another who does: a rename takes a moment.
-const STILL_MAX: Duration = Duration::from_secs(10);
-
 /// Keeps others from adding files to the partitions until it is dropped: a file that is renamed into a directory while
 /// that is exchanged would go with it.
 pub(crate) fn hold_still(data: &DataDir) -> Result<File, StoreError> {
-    let dir = data.staging();
-    let lock = File::open(&dir).map_err(at("opening", &dir))?;
-    let begin = Instant::now();
-    loop {
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(lock),
-            Err(rustix::io::Errno::WOULDBLOCK) if begin.elapsed() < STILL_MAX => {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            Err(error) => return Err(at("locking", &dir)(error.into())),
-        }
-    }
+    lock::wait_for(&data.staging())
 }
 
 /// Clears up what seals have left over, theirs or those of a process that was killed.
@@ -267,17 +310,34 @@ pub(crate) fn hold_still(data: &DataDir) -> Result<File, StoreError> {
 pub fn settle(sealing: &Sealing) -> Result<(), StoreError> {
     let data = &sealing.data;
     for name in list_names(&data.sealing())? {
+        if name.starts_with("probe-") {
+            let _ = fs::remove_dir(data.sealing().join(&name));
+            continue;
+        }
         let place = name.split_at_checked(DATE_LEN).and_then(|(date, market)| {
             let market = market.strip_prefix('-')?;
             Some((date.parse::<NaiveDate>().ok()?, market.parse::<Market>().ok()?))
         });
         let dir = data.sealing().join(&name);
         match place {
-            Some((date, market)) => clear_dir(data, &market, date, &dir)?,
+            // What cannot be cleared up must not keep other dates from being sealed.
+            Some((date, market)) => {
+                if let Err(error) = clear_dir(data, &market, date, &dir) {
+                    warn!(path = %dir.display(), %error, "what a seal has left over cannot be cleared up");
+                }
+            }
             None => warn!(path = %dir.display(), "this is none of ours; it stays where it is"),
         }
     }
     Ok(())
+}
+
+/// Whether there is anything to clear up.
+///
+/// # Errors
+/// [`StoreError::Io`], when the directory cannot be listed.
+pub fn has_left_overs(data: &DataDir) -> Result<bool, StoreError> {
+    Ok(!list_names(&data.sealing())?.is_empty())
 }
 
 /// Of `2026-11-20`.
@@ -287,10 +347,15 @@ const DATE_LEN: usize = 10;
 /// in whose place one was put. Never a file whose frames are not in the partition.
 fn clear_dir(data: &DataDir, market: &Market, date: NaiveDate, dir: &Path) -> Result<(), StoreError> {
     let partition = data.partition(Dataset::Trades, date, market);
+    // A process that was killed may have left an exchange that is not on disk: what it replaced must outlive it.
+    data.disk().sync_dirs(data.path(), &partition)?;
+    data.disk().sync_dir(&data.sealing())?;
     let present = sealed_names(&partition)?;
+    // By footers that can be read: a name alone vouches for nothing.
     let ranges: Vec<_> = present
         .iter()
-        .map(|name| (name.first_frame, name.last_frame))
+        .filter_map(|name| read_footer(&partition.join(name.to_string())).ok())
+        .flat_map(|footer| footer.frames())
         .collect();
     let (mut removed, mut kept) = (Vec::new(), 0);
     for name in list_names(dir)? {
@@ -328,8 +393,20 @@ fn clear_dir(data: &DataDir, market: &Market, date: NaiveDate, dir: &Path) -> Re
             name: *name,
         })
         .collect();
+    // A sorted file may have the name of one that it was made of.
+    let anew: Vec<_> = removed
+        .iter()
+        .filter(|(_, name)| present.contains(name))
+        .map(|(_, name)| SealedPath {
+            date,
+            market: market.clone(),
+            name: *name,
+        })
+        .collect();
     if !present.is_empty() {
-        Checksums::of(data, date).record(&[], &gone)?;
+        let list = Checksums::of(data, date);
+        list.record(&[], &gone)?;
+        list.record_files(&anew)?;
         crate::checksums::complete(data, market, date)?;
     }
     for (path, _) in &removed {
