@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# How fast a day is sealed, and what memory that takes: a made-up day of both markets, 35 million records or $1.
+# How fast a day is sealed, and what memory that takes: a made-up day of both markets. `make build` comes first.
+#
+#   scripts/measure-seal.sh [RECORDS]      35,000,000 by default
 set -euo pipefail
 cd "$(dirname "$0")/.."
 records=${1:-35000000}
