@@ -1,4 +1,4 @@
-//! What a recorder has sealed, frame by frame: in the order of the files' names, and of a sorted day put back in order.
+//! What a recorder has sealed, frame by frame: in the order of the files' names, and of a sealed day put back in order.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
@@ -79,7 +79,7 @@ pub struct Frame {
     pub quarantine: Vec<QuarantineRow>,
 }
 
-/// Names a sealed file of `trades`, and that of `quarantine` which it may have. A sorted day may have several.
+/// Names a sealed file of `trades`, and that of `quarantine` which it may have. A sealed day may have several.
 #[derive(Clone, Debug)]
 struct Segment {
     date: NaiveDate,

@@ -101,7 +101,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Make each market's day one sorted file, which answers questions about one issue several times faster. The recorder
+    /// Make each market's day one file, which answers questions about one issue several times faster. The recorder
     /// does so by itself after the close (seal.after_close). Also beside a recorder at work; interrupted, it leaves each
     /// day as it was or sealed, and goes on when it is called again.
     Seal {

@@ -1,4 +1,4 @@
-//! What is done beside recording, on a thread of its own: making days that are over one sorted file each, and once an
+//! What is done beside recording, on a thread of its own: making days that are over one file each, and once an
 //! hour removing dates that are older than retention says.
 
 use std::sync::Arc;

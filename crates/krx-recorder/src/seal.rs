@@ -1,4 +1,4 @@
-//! `krx-recorder seal`: each market's day as one sorted file.
+//! `krx-recorder seal`: each market's day as one file.
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};

@@ -9,7 +9,7 @@
 //!   DATA/.krx/checksums/2026-11-20.sha256                       the date's sealed files, for `sha256sum -c` from DATA
 //!   DATA/.krx/expired/quarantine-2026-11-20                     says that this date was removed from this dataset
 //!   DATA/.krx/staging/                                          files being written
-//!   DATA/.krx/sealing/2026-11-20-KOSPI/                         a day being made one sorted file, or what it replaced
+//!   DATA/.krx/sealing/2026-11-20-KOSPI/                         a day being made one file, or what it replaced
 //!   DATA/.krx/lock
 //! ```
 //!
@@ -260,7 +260,7 @@ pub struct SealedName {
 }
 
 impl SealedName {
-    /// The one sorted trades file of a date.
+    /// The one trades file of a date.
     #[must_use]
     pub fn day(date: NaiveDate, first_frame: u64, last_frame: u64) -> Self {
         Self {

@@ -203,7 +203,7 @@ pub fn rebuild(
     Ok(rebuilt)
 }
 
-/// The sorted file that the date has, or had by its list; a file that the journal gives by that name is none.
+/// The one file that the date has, or had by its list; a file that the journal gives by that name is none.
 fn sealed_day(
     data: &DataDir,
     market: &Market,
@@ -219,7 +219,7 @@ fn sealed_day(
         .max_by_key(|sealed| sealed.name.last_frame))
 }
 
-/// Whether a name is one that a sorted day has.
+/// Whether a name is one that a sealed day has.
 fn is_day(name: &SealedName) -> bool {
     *name == SealedName::day(name.partition.date(), name.first_frame, name.last_frame)
 }
@@ -567,7 +567,7 @@ impl Merge<'_> {
                 let mut beside = beside.filter(|listed| listed.market == *self.market);
                 let is_other =
                     |other: &SealedName| other.dataset == Dataset::Trades && !same_frames(other, &name);
-                // A sorted day leaves the quarantine of its frames as it was.
+                // A sealed day leaves the quarantine of its frames as it was.
                 let is_apart = |other: &SealedName| name.dataset == Dataset::Quarantine && is_day(other);
                 let is_hit =
                     |other: &SealedName| is_other(other) && overlap(other, &name) && !is_apart(other);

@@ -96,7 +96,7 @@ pub struct Config {
     pub journal: JournalConfig,
     /// How to export.
     pub export: ExportConfig,
-    /// Whether each day is made one sorted file after its close.
+    /// Whether each day is made one file after its close.
     pub seal_after_close: bool,
     /// For how long to keep what is recorded.
     pub retention: Retention,

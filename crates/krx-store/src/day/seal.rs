@@ -1,4 +1,4 @@
-//! Making a market's date one sorted file, proving that it has the same rows, and putting it in place.
+//! Making a market's date one file, proving that it has the same rows, and putting it in place.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub struct Watch<'a> {
 pub enum Outcome {
     /// There are no trades of this market and date.
     Nothing,
-    /// The date is one sorted file already.
+    /// The date is one file already.
     AlreadySealed,
     /// It is now.
     Sealed(SealedDay),
@@ -116,7 +116,7 @@ pub fn seal(
             .collect();
         Checksums::of(data, date).record(&[(sealed, digest)], &removed)?;
         info!(%market, %date, file = %name, rows = footer.rows, files = plan.names.len(), bytes_before = plan.bytes,
-            bytes, "the day is one sorted file");
+            bytes, "the day is one file");
         return Ok(Outcome::Sealed(SealedDay {
             name,
             rows: footer.rows,

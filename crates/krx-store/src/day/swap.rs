@@ -4,7 +4,7 @@
 //!   .krx/sealing/2026-11-20-KOSPI/ ◀──renameat2(RENAME_EXCHANGE)──▶ trades/date=2026-11-20/market=KOSPI/
 //! ```
 //!
-//! Before the exchange the directory in `sealing` has the sorted file, behind it the files of before. A reader that
+//! Before the exchange the directory in `sealing` has the one file, behind it the files of before. A reader that
 //! opens the partition finds the one or the other, never both and never neither. The files of before are removed a
 //! moment later: whoever is listing their directory just then finds them all.
 
@@ -31,7 +31,7 @@ use crate::lock;
 pub enum State {
     /// There is nothing.
     Nothing,
-    /// It is one sorted file.
+    /// It is one file.
     Sealed,
     /// It is so many files, with so many rows.
     Files {
@@ -63,7 +63,7 @@ pub fn state(data: &DataDir, market: &Market, date: NaiveDate) -> Result<State, 
     })
 }
 
-/// The markets and dates that are not one sorted file each, of the `days` dates up to and including `last`, the earliest
+/// The markets and dates that are not one file each, of the `days` dates up to and including `last`, the earliest
 /// first.
 ///
 /// # Errors
@@ -100,7 +100,7 @@ pub struct Sealing {
     _lock: File,
 }
 
-/// Whether the sorted file is in place.
+/// Whether the one file is in place.
 pub(super) enum Placed {
     InPlace,
     /// A recorder has added files that it does not have; nothing was changed.
@@ -343,7 +343,7 @@ pub fn has_left_overs(data: &DataDir) -> Result<bool, StoreError> {
 /// Of `2026-11-20`.
 const DATE_LEN: usize = 10;
 
-/// Removes a directory in `sealing`: a file that was not finished, a sorted file that was not put in place, or files
+/// Removes a directory in `sealing`: a file that was not finished, the one file that was not put in place, or files
 /// in whose place one was put. Never a file whose frames are not in the partition.
 fn clear_dir(data: &DataDir, market: &Market, date: NaiveDate, dir: &Path) -> Result<(), StoreError> {
     let partition = data.partition(Dataset::Trades, date, market);
@@ -393,7 +393,7 @@ fn clear_dir(data: &DataDir, market: &Market, date: NaiveDate, dir: &Path) -> Re
             name: *name,
         })
         .collect();
-    // A sorted file may have the name of one that it was made of.
+    // The one file may have the name of one that it was made of.
     let anew: Vec<_> = removed
         .iter()
         .filter(|(_, name)| present.contains(name))
@@ -414,7 +414,7 @@ fn clear_dir(data: &DataDir, market: &Market, date: NaiveDate, dir: &Path) -> Re
     }
     data.disk().remove_dir(dir)?;
     if !removed.is_empty() {
-        info!(%market, %date, files = removed.len(), "the files that a sorted one has replaced are removed");
+        info!(%market, %date, files = removed.len(), "the files of before are removed");
     }
     Ok(())
 }

@@ -116,7 +116,7 @@ impl StagedFile {
         // A directory that was found may have been made a moment ago, by another market's thread or a process that was
         // killed: its name must be on disk before a file in it is believed.
         disk.sync_dirs(data.path(), dir)?;
-        // The partition may be about to be exchanged for a sorted one (crate::day).
+        // The partition may be about to be exchanged for a sealed one (crate::day).
         let _still = hold_still(data)?;
         disk.rename(&path, target)?;
         Ok(bytes)

@@ -59,7 +59,7 @@ pub(crate) fn open_trades(path: &Path) -> Result<Opened, StoreError> {
     })
 }
 
-/// Reads files one after the other. Memory stays small: a batch, or a run of a sorted day.
+/// Reads files one after the other. Memory stays small: a batch, or a run of a sealed day.
 pub(crate) struct Arrivals {
     files: std::vec::IntoIter<PathBuf>,
     current: Option<Current>,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   files of a market and date ─▶ Arrivals ─▶ batches in order of (frame, item) ─▶ Trades ─▶ TradeRow
-//!                                    └ a day in one sorted file: a run at a time, put back in order
+//!                                    └ a day in one file: a run at a time, put back in order
 //! ```
 
 mod arrivals;

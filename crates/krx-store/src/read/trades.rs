@@ -38,7 +38,7 @@ pub struct TradeRow<'a> {
     pub extra: Option<&'a str>,
 }
 
-/// The trades of one market and date in order of arrival, whether they are in many files or in one sorted one.
+/// The trades of one market and date in order of arrival, whether they are in many files or in one.
 pub struct Trades {
     arrivals: Arrivals,
     rows: u64,

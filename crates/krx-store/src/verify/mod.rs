@@ -644,7 +644,7 @@ impl Looker<'_> {
         day: &mut Day,
     ) {
         let footer = |index: usize| contents.get(trades.get(index)?.0.as_str())?.footer.as_ref();
-        // A sorted day has the ranges of the files that it was made of.
+        // A sealed day has the ranges of the files that it was made of.
         let (ranges, files): (Vec<_>, Vec<_>) = trades
             .iter()
             .enumerate()
@@ -696,7 +696,7 @@ impl Looker<'_> {
         }
     }
 
-    /// A sorted day, and the quarantine files of its frames, which stay as they were.
+    /// A sealed day, and the quarantine files of its frames, which stay as they were.
     fn partners_of_day(
         &self,
         path: &str,
@@ -817,13 +817,13 @@ impl Looker<'_> {
     }
 }
 
-/// Whether a file's footer says that it is a sorted day.
+/// Whether a file's footer says that it is a sealed day.
 fn is_day(contents: &BTreeMap<&str, Content>, path: &str) -> bool {
     let footer = contents.get(path).and_then(|content| content.footer.as_ref());
     footer.is_some_and(|footer| footer.day.is_some())
 }
 
-/// Whether all frames of a file are among those of a sorted day.
+/// Whether all frames of a file are among those of a sealed day.
 fn contains(day: &SealedName, other: &SealedName) -> bool {
     day.first_frame <= other.first_frame && other.last_frame <= day.last_frame
 }

@@ -250,7 +250,7 @@ pub(super) fn double(root: &Path, trades: &SealedPath, quarantine: &SealedPath) 
     Ok(())
 }
 
-/// Likewise for a sorted day and the quarantine files of its frames, whose places are held in memory.
+/// Likewise for a sealed day and the quarantine files of its frames, whose places are held in memory.
 pub(super) fn double_in_day(
     root: &Path,
     trades: &SealedPath,
