@@ -316,16 +316,19 @@ fn a_file_that_has_changed_since_does_not_become_part_of_a_sound_one() {
     assert_eq!(tree(dir.path()), before);
 }
 
+/// Does something to a partition.
+type Spoil = fn(&Path);
+
 #[test]
 fn what_is_not_the_recorders_keeps_its_date_from_being_sealed_and_no_other() {
     let original = tempfile::tempdir().unwrap();
     record(original.path(), &[5; 20], &BTreeSet::from([9]));
-    let spoil: [(&str, fn(&Path)); 4] = [
+    let spoil: [(&str, Spoil); 4] = [
         ("holds .notes", |partition| {
-            fs::write(partition.join(".notes"), "mine").unwrap()
+            fs::write(partition.join(".notes"), "mine").unwrap();
         }),
         ("holds more", |partition| {
-            fs::create_dir(partition.join("more")).unwrap()
+            fs::create_dir(partition.join("more")).unwrap();
         }),
         ("it is a link", |partition| {
             let elsewhere = partition.with_file_name("elsewhere");
