@@ -19,7 +19,7 @@ before(async () => {
   mkdirSync(SHOTS, { recursive: true });
   folder = mkdtempSync(path.join(tmpdir(), "krx-page-"));
   // Each market loses its connection twice, and is sent what is no trade.
-  simulator = await startSimulator(folder, ["--rate", "3000", "--trades-per-day", "60000",
+  simulator = await startSimulator(folder, ["--rate", "3000", "--trades-per-day", "60000", "--heartbeat-interval", "0",
     "--fault", "disconnect@2000,market=KOSPI", "--fault", "reset@9000,market=KOSPI", "--fault", "garbage@150:badrecord",
     "--fault", "close@3000:1011,market=KOSDAQ", "--fault", "disconnect@8000,market=KOSDAQ", "--fault", "garbage@400"]);
   recorder = await startRecorder(folder, simulator.url);
@@ -81,7 +81,7 @@ test("its figures are the ledger's while it records, and it asks nobody else", a
   await until("they rise", async () => (await shown(page, "KOSPI")).records > first.records);
   await until("the day is over", () => simulator.told().filter(({ event }) => event === "day_complete").length === 2, 120);
 
-  // Nothing but heartbeats comes any more, and few of these: what all say is compared between two of them.
+  // Nothing but heartbeats comes any more, one a minute: what all say is compared between two of them.
   const { before, status, coverage, pages } = await until("all of them agree on an instant", async () => {
     const [before, coverage] = [await recorder.status(), await recorder.coverage()];
     await page.waitForTimeout(4500);

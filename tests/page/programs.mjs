@@ -64,6 +64,9 @@ base_url = "${url}"
 member_name = "Page test"
 [schedule]
 mode = "always"
+[connection]
+heartbeat_interval = "60s"
+stall_timeout = "120s"
 [rotate]
 interval = "5s"
 [disk]
