@@ -50,6 +50,8 @@ pub struct Duties {
 #[derive(Debug)]
 pub struct Housekeeping {
     duties: Duties,
+    /// Nothing is done before.
+    begins: Instant,
     next: Instant,
     /// The last date that was looked at for sealing.
     sealed_to: Option<NaiveDate>,
@@ -64,6 +66,7 @@ impl Housekeeping {
     pub fn new(duties: Duties, now: Instant) -> Self {
         Self {
             duties,
+            begins: now + AFTER_START,
             next: now + AFTER_START,
             sealed_to: None,
             stop: Arc::default(),
@@ -77,7 +80,7 @@ impl Housekeeping {
     pub fn look(&mut self, now: Instant, over: Option<NaiveDate>) {
         let at_work = self.thread.as_ref().is_some_and(|thread| !thread.is_finished());
         let is_new = self.duties.seals && over.is_some() && over != self.sealed_to;
-        let is_due = now >= self.next || (is_new && self.sealed_to.is_some());
+        let is_due = now >= self.next || (is_new && now >= self.begins);
         if at_work || !is_due {
             return;
         }
@@ -302,6 +305,22 @@ mod tests {
         assert!(is_sealed("2026-11-20"));
         housekeeping.look(start + Duration::from_secs(181), Some(date("2026-11-20")));
         assert!(housekeeping.thread.is_none(), "not before an hour is over");
+    }
+
+    #[test]
+    fn a_first_look_in_a_busy_moment_does_not_put_sealing_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = record(dir.path(), date("2026-11-20"));
+        let start = Instant::now();
+        let mut housekeeping = Housekeeping::new(duties(&data, true), start);
+        housekeeping.look(start + Duration::from_secs(60), None);
+        wait(&mut housekeeping);
+        housekeeping.look(start + Duration::from_secs(61), Some(date("2026-11-20")));
+        wait(&mut housekeeping);
+        assert_eq!(
+            state(&data, &market(), date("2026-11-20")).unwrap(),
+            State::Sealed
+        );
     }
 
     #[test]
