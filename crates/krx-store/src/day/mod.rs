@@ -23,6 +23,6 @@ mod swap;
 pub(crate) use check::RunOrder;
 pub use fingerprint::Fingerprint;
 pub use layout::Layout;
-pub use seal::{Outcome, SealedDay, Watch, rewrite, seal};
+pub use seal::{Outcome, SealedDay, Watch, seal};
 pub(crate) use swap::hold_still;
 pub use swap::{Sealing, State, has_left_overs, settle, state, unsealed};

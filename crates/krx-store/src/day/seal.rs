@@ -130,26 +130,6 @@ pub fn seal(
     })
 }
 
-/// Writes a market's date, as it is sealed now, to a file elsewhere: for measuring layouts.
-///
-/// # Errors
-/// As [`seal`].
-pub fn rewrite(
-    data: &DataDir,
-    market: &Market,
-    date: NaiveDate,
-    layout: &Layout,
-    target: &Path,
-) -> Result<u64, StoreError> {
-    let plan = Plan::of(data, market, date)?;
-    let watch = Watch {
-        rows: &|_| (),
-        stop: &AtomicBool::new(false),
-    };
-    let footer = build(data, &plan.paths, &plan.footers, target, layout, watch)?;
-    Ok(footer.map_or(0, |footer| footer.rows))
-}
-
 /// The files of a date that are to become one.
 struct Plan {
     names: Vec<SealedName>,
