@@ -28,11 +28,14 @@ use krx_store::StoreError;
 use krx_store::journal::{RecordHead, RecordKind, Scanned, SegmentReader};
 
 const MAGIC: &[u8; 8] = b"KRXJRNL\0";
-const SEGMENT_HEADER: usize = 64;
+/// A copy of the header, where the second one begins, and where the records do.
+const COPY: usize = 64;
+const SECOND: usize = 4096;
+const SEGMENT_HEADER: usize = SECOND + COPY;
 const RECORD_HEADER: usize = 32;
 const PAYLOAD_MAX: usize = 16 << 20;
 /// A script makes no more records above this, so that no input takes long; the reader's chunks have 256 KiB.
-const FILE_MAX: usize = 400 << 10;
+const FILE_MAX: usize = 404 << 10;
 
 /// Makes the segment, damages it and reads it.
 ///
@@ -88,7 +91,7 @@ impl Segment {
             .max(SEGMENT_HEADER)
             .min(bytes.len());
         let sound = match bytes.get(..SEGMENT_HEADER) {
-            Some(header) if header == &whole[..SEGMENT_HEADER] => records
+            Some(header) if header[..COPY] == whole[..COPY] || header[SECOND..] == whole[..COPY] => records
                 .into_iter()
                 .take_while(|record| bytes.get(record.clone()) == whole.get(record.clone()))
                 .collect(),
@@ -159,14 +162,15 @@ const SALT: u64 = 0x1234_5678_9abc_def0;
 fn header() -> Vec<u8> {
     let mut bytes = vec![0; SEGMENT_HEADER];
     bytes[..8].copy_from_slice(MAGIC);
-    bytes[8..12].copy_from_slice(&1_u32.to_le_bytes());
+    bytes[8..12].copy_from_slice(&2_u32.to_le_bytes());
     bytes[12..16].copy_from_slice(&20_261_120_u32.to_le_bytes());
     bytes[16..21].copy_from_slice(b"KOSPI");
     bytes[32..40].copy_from_slice(&1_u64.to_le_bytes());
     bytes[40..48].copy_from_slice(&SALT.to_le_bytes());
     bytes[48..52].copy_from_slice(&1_u32.to_le_bytes());
     let crc = crc32c::crc32c(&bytes[..60]);
-    bytes[60..].copy_from_slice(&crc.to_le_bytes());
+    bytes[60..COPY].copy_from_slice(&crc.to_le_bytes());
+    bytes.copy_within(..COPY, SECOND);
     bytes
 }
 
@@ -284,22 +288,28 @@ fn read(scratch: &Scratch, segment: &Segment) {
     assert_eq!(torn, &bytes[position..torn_end]);
 }
 
-/// Opens the segment, which fails when its header is damaged and only then.
+/// Opens the segment, which fails when both copies of its header are damaged and only then.
 fn open(scratch: &Scratch, bytes: &[u8]) -> Option<SegmentReader> {
-    let header = bytes.first_chunk::<SEGMENT_HEADER>();
-    let sound = header.is_some_and(|header| {
+    let copies = [0, SECOND].map(|at| bytes.get(at..at + COPY).unwrap_or_default());
+    let is_sound = |header: &[u8]| {
         header.starts_with(MAGIC) && crc32c::crc32c(&header[..60]) == u32::from_le_bytes(array(header, 60))
-    });
+    };
     match SegmentReader::open(&scratch.path) {
         Ok(reader) => {
-            assert!(sound, "a damaged header is taken for a sound one");
+            assert!(copies.into_iter().any(is_sound), "a damaged header is taken for a sound one");
             Some(reader)
         }
         Err(StoreError::Header { .. }) => {
+            let ours = header();
             assert!(
-                header.is_none_or(|header| header[..] != self::header()),
+                copies.into_iter().all(|copy| copy != &ours[..COPY]),
                 "a sound header is refused"
             );
+            None
+        }
+        Err(StoreError::JournalVersion { version, .. }) => {
+            assert_ne!(version, 2);
+            assert!(copies.into_iter().any(is_sound), "a damaged header is taken for one of another version");
             None
         }
         Err(error) => panic!("{error}"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use krx_protocol::{Control, Refusal};
 use krx_store::journal::GapReason;
-use krx_store::{DataDir, DataDirLock, Moment, StoreError};
+use krx_store::{DataDir, DataDirLock, Moment, StoreError, format};
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::{self, Message};
 
@@ -115,7 +115,9 @@ pub fn kst(moment: Moment) -> String {
 }
 
 fn disk(data_dir: &Path) -> Result<String, Failure> {
-    let _lock = DataDirLock::take(&DataDir::new(data_dir))?;
+    let data = DataDir::new(data_dir);
+    format::check(&data)?;
+    let _lock = DataDirLock::take(&data)?;
     let stat = rustix::fs::statvfs(data_dir).map_err(|error| Failure::System {
         doing: format!("asking for the free space of {}", data_dir.display()),
         source: error.into(),

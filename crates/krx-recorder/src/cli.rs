@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use krx_store::{DataDir, Market, Moment};
+use krx_store::{DataDir, Market, Moment, format};
 
 use crate::calendar::Period;
 use crate::check::{self, kst};
@@ -55,6 +55,10 @@ enum Command {
         date: Option<NaiveDate>,
         #[command(flatten)]
         source: DataSource,
+        /// Put on record the trading days up to the last one that is over on which no recorder ran, as a recorder does that
+        /// starts; and print them.
+        #[arg(long, conflicts_with = "date")]
+        complete: bool,
         /// Print the intervals as a JSON array.
         #[arg(long)]
         json: bool,
@@ -174,11 +178,11 @@ struct DataSource {
 }
 
 impl DataSource {
+    /// Reads the configuration; a data directory of another layout is refused here, for all commands that read one.
     fn load(&self) -> Result<DataConfig, Failure> {
-        Ok(DataConfig::load(
-            self.config.as_deref(),
-            self.data_dir.as_deref(),
-        )?)
+        let config = DataConfig::load(self.config.as_deref(), self.data_dir.as_deref())?;
+        format::check(&DataDir::new(&config.data_dir))?;
+        Ok(config)
     }
 }
 
@@ -221,11 +225,22 @@ pub fn main() -> Exit {
             until_close,
             json,
         } => start(source, until_close, json),
-        Command::Coverage { date, source, json } => {
+        Command::Coverage {
+            date,
+            source,
+            complete,
+            json,
+        } => {
             logging::warnings();
-            source
-                .load()
-                .and_then(|config| coverage::print(&DataDir::new(config.data_dir), date, json))
+            source.load().and_then(|config| {
+                let data = DataDir::new(config.data_dir);
+                let (absence, feeds) = config::load_absence(source.config.as_deref())?;
+                if complete {
+                    coverage::complete(&data, &absence, &feeds, json)
+                } else {
+                    coverage::print(&data, &absence, &feeds, date, json)
+                }
+            })
         }
         Command::Status { config, listen, json } => {
             logging::warnings();
@@ -240,9 +255,10 @@ pub fn main() -> Exit {
         Command::Check { source, json } => start_check(&source, json),
         Command::Verify { date, source, json } => {
             logging::warnings();
-            source
-                .load()
-                .and_then(|config| verify::verify(&config.data_dir, date, json))
+            source.load().and_then(|config| {
+                let (absence, feeds) = config::load_absence(source.config.as_deref())?;
+                verify::verify(&config.data_dir, &absence, &feeds, date, json)
+            })
         }
         Command::Seal {
             date,

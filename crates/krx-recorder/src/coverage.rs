@@ -5,10 +5,12 @@ use std::io::{self, Write};
 
 use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
 use krx_store::coverage::{self, Interval, State};
-use krx_store::{DataDir, Market, Moment};
+use krx_store::{DataDir, DataDirLock, Market, Moment};
 use serde::{Deserialize, Serialize};
 
+use crate::absence::Absence;
 use crate::exit::Failure;
+use crate::housekeeping::last_over;
 
 /// A row of the output: the columns of the dataset, with its date and market.
 #[derive(Debug, Serialize)]
@@ -55,18 +57,83 @@ impl From<&Interval> for IntervalRow {
     }
 }
 
+/// Puts the trading days on record on which no recorder ran, and prints them.
+///
+/// # Errors
+/// [`Failure`], when a recorder is at work, which has done that at its start; or when the disk refuses.
+pub fn complete(data: &DataDir, absence: &Absence, feeds: &[Market], json: bool) -> Result<(), Failure> {
+    let _lock = DataDirLock::take(data)?;
+    let last = last_over(&absence.schedule, Moment::now()).unwrap_or_default();
+    let mut written = Vec::new();
+    for feed in feeds {
+        for date in absence.record(data, feed, last)? {
+            written.push(Absent {
+                date,
+                feed: feed.to_string(),
+            });
+        }
+    }
+    let mut out = io::stdout().lock();
+    let printed = if json {
+        serde_json::to_writer_pretty(&mut out, &written)
+            .map_err(io::Error::from)
+            .and_then(|()| writeln!(out))
+    } else if written.is_empty() {
+        writeln!(out, "every trading day up to {last} is accounted for")
+    } else {
+        written
+            .iter()
+            .try_for_each(|day| writeln!(out, "{} {}: no recorder ran", day.feed, day.date))
+    };
+    printed.map_err(printing)
+}
+
+/// A day that was put on record.
+#[derive(Debug, Serialize)]
+struct Absent {
+    date: NaiveDate,
+    feed: String,
+}
+
+/// The feeds that something is known of on `date`; those for which it is a trading day on which nothing ran, too.
+fn feeds_of(
+    data: &DataDir,
+    absence: &Absence,
+    feeds: &[Market],
+    known: &[(NaiveDate, Market)],
+    date: NaiveDate,
+) -> Result<Vec<(Market, Option<Vec<Interval>>)>, Failure> {
+    let of_date = known.iter().filter(|(known, _)| *known == date);
+    let mut found: Vec<_> = of_date.map(|(_, market)| (market.clone(), None)).collect();
+    let last = last_over(&absence.schedule, Moment::now()).unwrap_or_default();
+    for feed in feeds {
+        if let Some(hours) = absence.hours(date)
+            && absence.days(data, feed, last)?.contains(&date)
+        {
+            found.push((feed.clone(), Some(coverage::not_running(date, hours))));
+        }
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(found)
+}
+
 /// Prints the ledger of `date`, or of the last date that something is known of.
 ///
 /// # Errors
 /// [`Failure`], when nothing is known of the date, or the data directory cannot be read.
-pub fn print(data: &DataDir, date: Option<NaiveDate>, json: bool) -> Result<(), Failure> {
+pub fn print(
+    data: &DataDir,
+    absence: &Absence,
+    feeds: &[Market],
+    date: Option<NaiveDate>,
+    json: bool,
+) -> Result<(), Failure> {
     let known = coverage::dates(data)?;
     let asked = date.or_else(|| known.last().map(|(date, _)| *date));
-    let markets: Vec<&Market> = known
-        .iter()
-        .filter(|(date, _)| Some(*date) == asked)
-        .map(|(_, market)| market)
-        .collect();
+    let markets = match asked {
+        Some(date) => feeds_of(data, absence, feeds, &known, date)?,
+        None => Vec::new(),
+    };
     let Some(date) = asked.filter(|_| !markets.is_empty()) else {
         return Err(Failure::NothingRecorded {
             data_dir: data.path().to_owned(),
@@ -75,8 +142,12 @@ pub fn print(data: &DataDir, date: Option<NaiveDate>, json: bool) -> Result<(), 
         });
     };
     let mut ledgers = Vec::new();
-    for market in markets {
-        ledgers.push((market, coverage::view(data, market, date, Moment::now())?));
+    for (market, intervals) in &markets {
+        let intervals = match intervals {
+            Some(intervals) => intervals.clone(),
+            None => coverage::view(data, market, date, Moment::now())?,
+        };
+        ledgers.push((market, intervals));
     }
     let mut out = io::stdout().lock();
     let written = if json {
@@ -89,10 +160,14 @@ pub fn print(data: &DataDir, date: Option<NaiveDate>, json: bool) -> Result<(), 
     match written {
         // Whoever reads the first lines only has what they wanted.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|source| Failure::System {
-            doing: "printing the coverage".into(),
-            source,
-        }),
+        other => other.map_err(printing),
+    }
+}
+
+fn printing(source: io::Error) -> Failure {
+    Failure::System {
+        doing: "printing the coverage".into(),
+        source,
     }
 }
 

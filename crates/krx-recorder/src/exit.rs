@@ -106,7 +106,9 @@ impl Failure {
                 StoreError::Locked { .. } | StoreError::SealingElsewhere { .. } | StoreError::Busy { .. },
             )
             | Self::Interrupted(_) => Exit::Locked,
-            Self::Store(StoreError::Unsound { .. }) => Exit::Data,
+            Self::Store(
+                StoreError::Unsound { .. } | StoreError::Layout { .. } | StoreError::JournalVersion { .. },
+            ) => Exit::Data,
             Self::Store(_) | Self::System { .. } => Exit::Io,
             Self::KeyRefused { .. } => Exit::KeyRefused,
             Self::Unavailable(_) => Exit::Unavailable,

@@ -9,6 +9,7 @@ use krx_store::progress::seed;
 use krx_store::{DataDir, ExportConfig, Exporter, Market, Moment, Progress, StoreError, Tail};
 use tracing::{error, warn};
 
+use crate::absence::Absence;
 use crate::exit::Failure;
 use crate::vitals::Beats;
 
@@ -33,8 +34,14 @@ pub fn run(
     tail: &Arc<Tail>,
     progress: &Arc<Progress>,
     beats: &Beats,
+    absence: &Absence,
 ) -> Result<(), Failure> {
-    // On this thread, since only it may wait for the disk; and before the first exporter adds to it.
+    // On this thread, since only it may wait for the disk, and writes coverage of this feed.
+    let yesterday = Moment::now().date().pred_opt().unwrap_or_default();
+    if let Err(error) = absence.record(data, market, yesterday) {
+        error!(%market, %error, "trading days on which no recorder ran are not on record; the next start tries again");
+    }
+    // Before the first exporter adds to it.
     if let Err(error) = seed(progress, data, market, Moment::now().date()) {
         warn!(%market, %error, "the status shows the date from this start on only");
     }

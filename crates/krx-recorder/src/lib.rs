@@ -10,6 +10,7 @@
 //! disk is all that lies between them.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod absence;
 pub mod attendance;
 pub mod backoff;
 pub mod calendar;

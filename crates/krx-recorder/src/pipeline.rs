@@ -10,6 +10,7 @@ use krx_store::{DataDir, Event, Market, Moment, Progress, StoreError, Tail, Writ
 use tokio::sync::watch;
 use tracing::error;
 
+use crate::absence::Absence;
 use crate::config::{Config, FeedConfig};
 use crate::exit::Failure;
 use crate::exporting;
@@ -50,6 +51,10 @@ impl Pipeline {
         let beats = Arc::new(Beats::default());
         let writer = Writer::open(data, &market, config.journal, Arc::clone(&progress))?.with_rules(rules);
         let tail = writer.tail();
+        let absence = Absence {
+            calendar: Arc::clone(&config.calendar),
+            schedule: config.schedule.clone(),
+        };
         let (queue, entries) = queue();
         let journaling = Journaling {
             market: market.clone(),
@@ -63,7 +68,7 @@ impl Pipeline {
             let (data, market, progress, config) =
                 (data.clone(), market.clone(), Arc::clone(&progress), config.export);
             let (tail, beats) = (Arc::clone(&tail), Arc::clone(&beats));
-            move || exporting::run(&data, &market, config, &tail, &progress, &beats)
+            move || exporting::run(&data, &market, config, &tail, &progress, &beats, &absence)
         })?;
         let vitals = Vitals::new(market.clone(), config.connection.connect_timeout, Instant::now());
         let view = MarketView {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
-use krx_store::{DataDir, DataDirLock, Event, Market, Moment};
+use krx_store::{DataDir, DataDirLock, Event, Market, Moment, format};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -53,7 +53,9 @@ pub async fn run(
 ) -> Result<(), Failure> {
     let started = Moment::now();
     let data = DataDir::new(&config.data_dir);
+    format::check(&data)?;
     let _lock = DataDirLock::take(&data)?;
+    format::settle(&data)?;
     let listener = match config.status_listen {
         Some(address) => Some(status::bind(address)?),
         None => None,

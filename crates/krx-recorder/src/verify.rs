@@ -6,16 +6,23 @@ use std::path::Path;
 
 use chrono::NaiveDate;
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
-use krx_store::DataDir;
 use krx_store::verify::{Finding, Kind, MarketDay, Report, bytes_of, dates, foreign, verify as look};
+use krx_store::{DataDir, Market, Moment};
 
+use crate::absence::Absence;
 use crate::exit::Failure;
 
 /// Reads a date again, or all of them, and prints what is found.
 ///
 /// # Errors
 /// [`Failure::Data`] when something is wrong, [`Failure::System`] when something could not be read.
-pub fn verify(data_dir: &Path, date: Option<NaiveDate>, json: bool) -> Result<(), Failure> {
+pub fn verify(
+    data_dir: &Path,
+    absence: &Absence,
+    feeds: &[Market],
+    date: Option<NaiveDate>,
+    json: bool,
+) -> Result<(), Failure> {
     let data = DataDir::new(data_dir);
     let mut dates = dates(&data)?;
     if let Some(date) = date {
@@ -24,8 +31,16 @@ pub fn verify(data_dir: &Path, date: Option<NaiveDate>, json: bool) -> Result<()
     let mut report = with_progress(&data, &dates)?;
     if date.is_none() {
         report.findings.extend(foreign(&data)?);
-        report.ok = report.findings.is_empty();
     }
+    let yesterday = Moment::now().date().pred_opt().unwrap_or_default();
+    for feed in feeds {
+        let days = absence.days(&data, feed, yesterday)?;
+        let asked = days
+            .into_iter()
+            .filter(|day| date.is_none_or(|date| date == *day));
+        report.findings.extend(asked.map(|day| unaccounted(feed, day)));
+    }
+    report.ok = report.findings.is_empty();
     let mut out = io::stdout().lock();
     let written = if json {
         serde_json::to_string(&report)
@@ -39,6 +54,18 @@ pub fn verify(data_dir: &Path, date: Option<NaiveDate>, json: bool) -> Result<()
         source,
     })?;
     outcome(&report, data_dir)
+}
+
+/// A trading day of which nothing says why there is nothing.
+fn unaccounted(feed: &Market, date: NaiveDate) -> Finding {
+    Finding {
+        path: format!("coverage/date={date}/feed={feed}"),
+        kind: Kind::Unaccounted,
+        detail: "nothing is known of this trading day, so no recorder ran; `krx-recorder coverage --complete`, or the \
+                 next start, puts that on record"
+            .to_owned(),
+        date: Some(date),
+    }
 }
 
 fn outcome(report: &Report, data_dir: &Path) -> Result<(), Failure> {
@@ -90,10 +117,7 @@ fn print(out: &mut impl Write, report: &Report, date: Option<NaiveDate>) -> io::
 
 /// A line for a date and market.
 fn line(day: &MarketDay, findings: &[Finding]) -> String {
-    let (partition, journal) = (
-        format!("/date={}/market={}/", day.date, day.market),
-        format!("/{}/", day.market),
-    );
+    let (partition, journal) = (format!("={}/", day.market), format!("/{}/", day.market));
     let is_ours = |finding: &&Finding| {
         let of_journal = finding.path.starts_with(".krx/") && finding.path.contains(&journal);
         finding.date == Some(day.date) && (of_journal || finding.path.contains(&partition))

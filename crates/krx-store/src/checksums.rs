@@ -272,11 +272,7 @@ pub(crate) fn sealed_markets(data: &DataDir, date: NaiveDate) -> Result<BTreeSet
     let mut markets = BTreeSet::new();
     for dataset in Dataset::ALL {
         let names = list_names(&data.date_dir(dataset, date))?;
-        markets.extend(
-            names
-                .iter()
-                .filter_map(|name| name.strip_prefix("market=")?.parse::<Market>().ok()),
-        );
+        markets.extend(names.iter().filter_map(|name| dataset.parse_partition(name)));
     }
     Ok(markets)
 }

@@ -47,8 +47,32 @@ pub enum StoreError {
         /// " (process 123)", when the holder left its number.
         holder: String,
     },
-    /// A journal segment with a header that is not one.
-    #[error("{path} is no journal segment: {what}; move it out of the journal directory")]
+    /// The data directory has another layout.
+    #[error(
+        "{path} has version {version} of the layout, and this krx-recorder reads version {ours}; use the program that wrote it, or choose another --data-dir. Nothing was changed"
+    )]
+    Layout {
+        /// The data directory.
+        path: PathBuf,
+        /// Its version.
+        version: String,
+        /// The one that this program reads.
+        ours: u32,
+    },
+    /// A journal segment was written by a program whose journal has another format.
+    #[error(
+        "{path} is of version {version} of the journal, and this krx-recorder reads version {ours}; start the program that wrote it and stop it cleanly, so that it exports the segment, or move the segment away. Nothing was changed"
+    )]
+    JournalVersion {
+        /// The segment.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+        /// The one that this program reads.
+        ours: u32,
+    },
+    /// A journal segment whose header is damaged, both copies of it.
+    #[error("{path} has no sound header: {what}")]
     Header {
         /// The file.
         path: PathBuf,

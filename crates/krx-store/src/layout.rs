@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   DATA/trades/date=2026-11-20/market=KOSPI/trades-20261120T090000-000000000001-000000004711.parquet
-//!   DATA/quarantine/date=…/market=…/quarantine-….parquet       (the same name, of the same frames)
-//!   DATA/coverage/date=…/market=…/coverage-20261120T000000-000000000001-999999999999.parquet   (of the whole date)
+//!   DATA/quarantine/date=…/feed=…/quarantine-….parquet         (the same name, of the same frames)
+//!   DATA/coverage/date=…/feed=…/coverage-20261120T000000-000000000001-999999999999.parquet   (of the whole date)
+//!   DATA/.krx/format                                            the version of this layout
 //!   DATA/.krx/journal/KOSPI/00000001-20261120-000000000001.journal    number of the segment, date, first frame
 //!   DATA/.krx/archive/KOSPI/00000001-20261120-000000000001.journal.zst    an exported segment, compressed
 //!   DATA/.krx/checksums/2026-11-20.sha256                       the date's sealed files, for `sha256sum -c` from DATA
@@ -86,6 +87,33 @@ impl Dataset {
             Self::Coverage => "coverage",
         }
     }
+
+    /// The key of the partitions within a date: what readers see as a column beside `date`.
+    #[must_use]
+    pub fn partition_key(self) -> &'static str {
+        match self {
+            Self::Trades => "market",
+            Self::Quarantine | Self::Coverage => "feed",
+        }
+    }
+
+    /// The name of a partition's directory within its date: `market=KOSPI`.
+    #[must_use]
+    pub fn partition_name(self, market: &Market) -> String {
+        format!("{}={market}", self.partition_key())
+    }
+
+    /// Reads the name of a partition's directory back.
+    #[must_use]
+    pub fn parse_partition(self, name: &str) -> Option<Market> {
+        let (key, value) = name.split_once('=')?;
+        (key == self.partition_key()).then_some(())?;
+        value.parse().ok()
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dataset| dataset.as_str() == name)
+    }
 }
 
 /// A data directory.
@@ -127,6 +155,12 @@ impl DataDir {
     #[must_use]
     pub fn internal(&self) -> PathBuf {
         self.path.join(".krx")
+    }
+
+    /// The file that says which version of the layout this is.
+    #[must_use]
+    pub fn format_file(&self) -> PathBuf {
+        self.internal().join("format")
     }
 
     /// The lock file.
@@ -201,7 +235,7 @@ impl DataDir {
     /// The directory of a partition.
     #[must_use]
     pub fn partition(&self, dataset: Dataset, date: NaiveDate, market: &Market) -> PathBuf {
-        self.date_dir(dataset, date).join(format!("market={market}"))
+        self.date_dir(dataset, date).join(dataset.partition_name(market))
     }
 
     /// The directory of a date's partitions.
@@ -227,8 +261,9 @@ pub struct SealedPath {
 impl fmt::Display for SealedPath {
     /// Relative to the data directory.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (dataset, date, market) = (self.name.dataset.as_str(), self.date, &self.market);
-        write!(f, "{dataset}/date={date}/market={market}/{}", self.name)
+        let (dataset, date) = (self.name.dataset, self.date);
+        let partition = dataset.partition_name(&self.market);
+        write!(f, "{}/date={date}/{partition}/{}", dataset.as_str(), self.name)
     }
 }
 
@@ -236,10 +271,11 @@ impl SealedPath {
     /// Reads a path relative to the data directory; `None` when it is none of a sealed file.
     #[must_use]
     pub fn parse(path: &str) -> Option<Self> {
-        let mut parts = path.split('/').skip(1);
+        let mut parts = path.split('/');
+        let dataset = Dataset::parse(parts.next()?)?;
         let parsed = Self {
             date: parts.next()?.strip_prefix("date=")?.parse().ok()?,
-            market: parts.next()?.strip_prefix("market=")?.parse().ok()?,
+            market: dataset.parse_partition(parts.next()?)?,
             name: SealedName::parse(parts.next()?)?,
         };
         (parsed.to_string() == path).then_some(parsed)
@@ -305,12 +341,7 @@ impl SealedName {
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         let mut parts = name.strip_suffix(".parquet")?.split('-');
-        let dataset = match parts.next()? {
-            "trades" => Dataset::Trades,
-            "quarantine" => Dataset::Quarantine,
-            "coverage" => Dataset::Coverage,
-            _ => return None,
-        };
+        let dataset = Dataset::parse(parts.next()?)?;
         let start = chrono::NaiveDateTime::parse_from_str(parts.next()?, "%Y%m%dT%H%M%S").ok()?;
         let partition = Moment((start.and_utc().timestamp() - 9 * 3600) * 1_000_000);
         let (first_frame, last_frame) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
@@ -426,7 +457,7 @@ mod tests {
         let name = "trades-20261120T090000-000000000001-000000004711.parquet";
         for path in [
             format!("date=2026-11-20/market=KOSPI/{name}"),
-            format!("quarantine/date=2026-11-20/market=KOSPI/{name}"),
+            format!("quarantine/date=2026-11-20/feed=KOSPI/{name}"),
             format!("trades/date=2026-11-20/market=../{name}"),
             format!("trades/date=2026-11-2/market=KOSPI/{name}"),
             format!("./trades/date=2026-11-20/market=KOSPI/{name}"),

@@ -18,6 +18,7 @@ pub mod day;
 pub mod disk;
 pub mod error;
 pub mod export;
+pub mod format;
 pub mod journal;
 pub mod layout;
 pub mod lock;

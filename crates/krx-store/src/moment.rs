@@ -3,13 +3,14 @@
 //! Korea has had no daylight saving time since 1988, so the zone is nine hours, always.
 
 use chrono::{Days, NaiveDate};
+use serde::{Deserialize, Serialize};
 
 const KST_OFFSET_US: i64 = 9 * 3600 * 1_000_000;
 const DAY_US: i64 = 24 * 3600 * 1_000_000;
 const EPOCH: NaiveDate = NaiveDate::from_ymd_opt(1970, 1, 1).expect("a date");
 
 /// Microseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Moment(pub i64);
 
 impl Moment {

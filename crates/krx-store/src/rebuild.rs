@@ -19,13 +19,15 @@ use serde::Serialize;
 
 use crate::archive;
 use crate::checksums::{Checksums, Digest, List, digest, sealed_files, sealed_markets};
+use crate::coverage;
 use crate::day::{Layout, Sealing, Watch};
 use crate::error::{StoreError, at};
-use crate::export::{ExportConfig, Exporter};
+use crate::export::{ExportConfig, Exporter, read_footer};
 use crate::journal::{Scanned, SegmentReader, list_segments};
 use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath, SegmentName};
 use crate::lock::DataDirLock;
 use crate::progress::Progress;
+use crate::read::Arrivals;
 use crate::verify;
 
 /// What was done for one market, or would be.
@@ -152,6 +154,7 @@ pub fn rebuild(
         let dir = DataDir::on(data.disk().clone(), scratch.join(index.to_string()));
         let last_frame = restore_run(data, market, &segments, run, &dir)?;
         let first_frame = run[0].first_frame;
+        let known = link_before(data, market, date, first_frame, &dir)?;
         if first_frame > next_frame {
             lacking.push((next_frame, first_frame - 1));
         }
@@ -163,6 +166,9 @@ pub fn rebuild(
         };
         Exporter::new(&dir, market, config, None, Arc::new(Progress::default())).run()?;
         for sealed in sealed_files(&dir, market, date)? {
+            if known.contains(&sealed) {
+                continue;
+            }
             let path = dir.path().join(sealed.to_string());
             made.insert(sealed.to_string(), (sealed, path));
         }
@@ -201,6 +207,33 @@ pub fn rebuild(
     let rebuilt = merge.run()?;
     remove_tree(&scratch)?;
     Ok(rebuilt)
+}
+
+/// Puts the committed files of the frames before a run beside it, which the exporter then goes on behind: what their
+/// footers say of the hours, the rules and the session counts for the run, too. Those files.
+fn link_before(
+    data: &DataDir,
+    market: &Market,
+    date: NaiveDate,
+    first_frame: u64,
+    scratch: &DataDir,
+) -> Result<Vec<SealedPath>, StoreError> {
+    let mut linked = Vec::new();
+    for sealed in sealed_files(data, market, date)? {
+        let name = sealed.name;
+        let source = data.path().join(sealed.to_string());
+        let is_before = name.dataset == Dataset::Trades && name.first_frame < first_frame && !is_day(&name);
+        if !is_before || read_footer(&source).is_err() {
+            continue;
+        }
+        let target = scratch.path().join(sealed.to_string());
+        scratch
+            .disk()
+            .create_dir(target.parent().unwrap_or(Path::new(".")))?;
+        fs::hard_link(&source, &target).map_err(at("linking", &target))?;
+        linked.push(sealed);
+    }
+    Ok(linked)
 }
 
 /// The one file that the date has, or had by its list; a file that the journal gives by that name is none.
@@ -426,7 +459,9 @@ impl Merge<'_> {
             lines: 0,
         };
         let (mut lines, mut restored, mut removed) = (Vec::new(), Vec::new(), Vec::new());
-        let wanted = self.wanted()?;
+        let mut wanted = self.wanted()?;
+        // It is made of the others, when they are in place.
+        wanted.retain(|_, sealed| sealed.name.dataset != Dataset::Coverage);
         let mut places = BTreeMap::new();
         for (path, sealed) in &wanted {
             places.insert(path.clone(), self.place(sealed)?);
@@ -439,7 +474,10 @@ impl Merge<'_> {
             let place = &places[path];
             let line = self.list.digests.get(path);
             match (self.made.get(path), place) {
-                (Some((_, made)), Place::Sound | Place::Damaged(_)) if self.is_same(made, path)? => {
+                (Some((_, made)), Place::Sound | Place::Damaged(_))
+                    if self.is_same(made, path)?
+                        || (*place == Place::Sound && has_same_rows(made, &self.data.path().join(path))) =>
+                {
                     rebuilt.identical += 1;
                     self.put_right(sealed, line, &mut lines)?;
                 }
@@ -472,7 +510,70 @@ impl Merge<'_> {
             lines.append(&mut restored);
             Checksums::of(self.data, self.date).record(&lines, &removed)?;
         }
+        self.coverage(&mut rebuilt)?;
         Ok(rebuilt)
+    }
+
+    /// Coverage is what the footers of the committed files say, and what the whole journal of the date says beside.
+    fn coverage(&self, rebuilt: &mut Rebuilt) -> Result<(), StoreError> {
+        let sealed = SealedPath {
+            date: self.date,
+            market: self.market.clone(),
+            name: SealedName::coverage(self.date),
+        };
+        let path = sealed.to_string();
+        let line = self.list.digests.get(&path);
+        let made = match self.made.get(&path).filter(|_| self.lacking.is_empty()) {
+            Some((_, made)) => coverage::read(made, self.date)?.map(|ledger| (made, ledger)),
+            None => None,
+        };
+        let found = coverage::restore(self.data, self.market, self.date)?;
+        if found.on_disk && self.is_intact(&path, line, made.as_ref().map(|(made, _)| made.as_path()))? {
+            match &made {
+                Some((_, made)) if made.intervals() == found.ledger.intervals() => rebuilt.identical += 1,
+                Some(_) => rebuilt.differing.push(path),
+                None => rebuilt.unchecked += 1,
+            }
+            let mut lines = Vec::new();
+            self.put_right(&sealed, line, &mut lines)?;
+            rebuilt.lines += lines.len() as u64;
+            if !self.dry_run && !lines.is_empty() {
+                Checksums::of(self.data, self.date).record(&lines, &[])?;
+            }
+            return Ok(());
+        }
+        let stored = coverage::load(self.data, self.market, self.date).unwrap_or_default();
+        let made = made.map(|(_, ledger)| ledger);
+        let files = coverage::Files::of(self.data, self.market, self.date)?;
+        // A recorder at work may be about to commit what was made.
+        let is_to_come = files.is_empty() && made.as_ref().is_some_and(|made| made.frames() > 0);
+        let is_wanted = line.is_some() || made.is_some() || !files.is_empty();
+        if !is_wanted || is_to_come || self.data.expired(Dataset::Coverage, self.date).exists() {
+            return Ok(());
+        }
+        if self.dry_run {
+            // It will fit the files when those are in place that are missing.
+            let fits = |made: &Ledger| stored.as_ref().map(Ledger::intervals) == Some(made.intervals());
+            if made.as_ref().is_some_and(fits) {
+                rebuilt.identical += 1;
+            } else {
+                rebuilt.restored.push(path);
+            }
+            return Ok(());
+        }
+        rebuilt.restored.push(path);
+        let ledger = files.ledger(self.date, made.or(stored).as_ref());
+        coverage::store(self.data, self.market, &ledger)?;
+        Checksums::of(self.data, self.date).record_files(&[sealed])
+    }
+
+    /// Whether a file is what its line says, or what was made. A changed byte need not be one that is read.
+    fn is_intact(&self, path: &str, line: Option<&Digest>, made: Option<&Path>) -> Result<bool, StoreError> {
+        let Some(line) = line else { return Ok(true) };
+        if digest(&self.data.path().join(path))? == *line {
+            return Ok(true);
+        }
+        made.map_or(Ok(false), |made| self.is_same(made, path))
     }
 
     /// All files of the market and date: there, listed, or made. Quarantine comes before the trades of the same
@@ -545,37 +646,22 @@ impl Merge<'_> {
         Ok(())
     }
 
-    /// Whether a file that was made may be put in place: none of its frames are in a sound file of another name, and
-    /// a day's coverage was made from all of the day.
+    /// Whether a file that was made may be put in place: none of its frames are in a sound file of another name.
     fn fits(&self, sealed: &SealedPath, sound: &[&SealedPath]) -> bool {
-        match sealed.name.dataset {
-            Dataset::Coverage => {
-                let made = self
-                    .made
-                    .values()
-                    .filter(|(sealed, _)| sealed.name.dataset == Dataset::Trades);
-                let last = made.map(|(sealed, _)| sealed.name.last_frame).max();
-                self.lacks(sealed).is_none() && last.is_none_or(|last| last <= self.frame_max)
-            }
-            Dataset::Trades | Dataset::Quarantine => {
-                let name = sealed.name;
-                let beside = self
-                    .list
-                    .digests
-                    .keys()
-                    .filter_map(|path| SealedPath::parse(path));
-                let mut beside = beside.filter(|listed| listed.market == *self.market);
-                let is_other =
-                    |other: &SealedName| other.dataset == Dataset::Trades && !same_frames(other, &name);
-                // A sealed day leaves the quarantine of its frames as it was.
-                let is_apart = |other: &SealedName| name.dataset == Dataset::Quarantine && is_day(other);
-                let is_hit =
-                    |other: &SealedName| is_other(other) && overlap(other, &name) && !is_apart(other);
-                name.last_frame <= self.frame_max
-                    && !sound.iter().any(|other| is_hit(&other.name))
-                    && !beside.any(|other| is_hit(&other.name) && !self.is_bogus(&other, sound))
-            }
-        }
+        let name = sealed.name;
+        let beside = self
+            .list
+            .digests
+            .keys()
+            .filter_map(|path| SealedPath::parse(path));
+        let mut beside = beside.filter(|listed| listed.market == *self.market);
+        let is_other = |other: &SealedName| other.dataset == Dataset::Trades && !same_frames(other, &name);
+        // A sealed day leaves the quarantine of its frames as it was.
+        let is_apart = |other: &SealedName| name.dataset == Dataset::Quarantine && is_day(other);
+        let is_hit = |other: &SealedName| is_other(other) && overlap(other, &name) && !is_apart(other);
+        name.last_frame <= self.frame_max
+            && !sound.iter().any(|other| is_hit(&other.name))
+            && !beside.any(|other| is_hit(&other.name) && !self.is_bogus(&other, sound))
     }
 
     /// Whether a listed file that does not exist never did: the whole journal of the date is there, does not make it,
@@ -618,6 +704,17 @@ impl Merge<'_> {
             detail: format!("{what}; {why}"),
         }
     }
+}
+
+/// Whether two trades files have the same rows of the same frames. Their slices of the ledger differ where one was made
+/// from a part of the journal.
+fn has_same_rows(left: &Path, right: &Path) -> bool {
+    let facts = |path: &Path| {
+        let mut arrivals = Arrivals::new(vec![path.to_owned()]);
+        while arrivals.advance().ok()?.is_some() {}
+        Some((read_footer(path).ok()?.of_sibling(), arrivals.fingerprint()))
+    };
+    facts(left).is_some_and(|left| facts(right) == Some(left))
 }
 
 const COMPARED_BYTES: u64 = 256 << 10;

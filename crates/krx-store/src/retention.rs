@@ -74,7 +74,7 @@ const EXPIRED: &str = "expired-";
 pub fn expire(data: &DataDir, retention: Retention, today: NaiveDate) -> Result<Vec<Expired>, StoreError> {
     let mut failure = clear_staging(data).err();
     let over = over(data, retention, today)?;
-    if !over.is_empty() && !is_credible(&dates(data, Dataset::Trades)?, today) {
+    if !over.is_empty() && !believes(data, today)? {
         warn!(%today, "nothing is removed: too little was recorded in the last month to believe the clock");
         return failure.map_or(Ok(Vec::new()), Err);
     }
@@ -112,6 +112,14 @@ fn over(
         );
     }
     Ok(over)
+}
+
+/// Whether the clock that says `today` is believed, by what was recorded in the month before.
+///
+/// # Errors
+/// [`StoreError::Io`], when the dataset cannot be listed.
+pub fn believes(data: &DataDir, today: NaiveDate) -> Result<bool, StoreError> {
+    Ok(is_credible(&dates(data, Dataset::Trades)?, today))
 }
 
 /// Whether enough was recorded before `today` to believe that it is today.
@@ -195,7 +203,7 @@ fn only_sealed(dir: &Path, dataset: Dataset, date: NaiveDate) -> Result<Option<V
     let mut files = Vec::new();
     for market_dir in list(dir)? {
         let market = market_dir.file_name().and_then(|name| name.to_str());
-        let market = market.and_then(|name| name.strip_prefix("market=")?.parse::<Market>().ok());
+        let market = market.and_then(|name| dataset.parse_partition(name));
         let Some(market) = market.filter(|_| is_real_dir(&market_dir)) else {
             return Ok(None);
         };
@@ -276,7 +284,11 @@ mod tests {
                 let partition = data.partition(dataset, date, &market);
                 fs::create_dir_all(&partition).unwrap();
                 fs::write(partition.join(&name), "PAR1").unwrap();
-                let path = format!("{}/date={date}/market=KOSPI/{name}", dataset.as_str());
+                let path = format!(
+                    "{}/date={date}/{}/{name}",
+                    dataset.as_str(),
+                    dataset.partition_name(&market)
+                );
                 paths.push(SealedPath::parse(&path).unwrap());
             }
             Checksums::of(&data, date).record_files(&paths).unwrap();

@@ -384,7 +384,14 @@ fn frames_that_damage_has_taken_stay_known_as_missing() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path(), &[5; 30], &BTreeSet::from([9, 19]));
     let middle = files(&dir.path().join("trades"), "parquet").remove(1);
-    let quarantine = Path::new(&middle.to_str().unwrap().replace("trades", "quarantine")).to_owned();
+    let quarantine = Path::new(
+        &middle
+            .to_str()
+            .unwrap()
+            .replace("trades", "quarantine")
+            .replace("market=", "feed="),
+    )
+    .to_owned();
     for path in [middle, quarantine] {
         fs::remove_file(path).unwrap();
     }
@@ -392,9 +399,17 @@ fn frames_that_damage_has_taken_stay_known_as_missing() {
     assert!(matches!(sealed(dir.path()), Outcome::Sealed(_)));
     let report = verify(&DataDir::new(dir.path()), &BTreeSet::from([date()]), &|_| ()).unwrap();
     let findings: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
-    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings.len(), 2, "{findings:?}");
     assert!(
-        findings[0].contains("frames 11 to 20 were in none of the files"),
+        findings
+            .iter()
+            .any(|finding| finding.contains("frames 11 to 20 were in none of the files")),
+        "{findings:?}"
+    );
+    assert!(
+        findings
+            .iter()
+            .any(|finding| finding.contains("coverage: it tells of 30 frames")),
         "{findings:?}"
     );
 }

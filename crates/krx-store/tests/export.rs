@@ -11,8 +11,8 @@ use parquet::basic::{Compression, Encoding, PageType};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use proptest::prelude::*;
 use support::{
-    NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, export, files, frame, journal,
-    market, quarantine, segments, trades, tree,
+    HEADER, NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, export, files, frame,
+    journal, market, quarantine, segments, trades, tree,
 };
 
 fn names(dir: &std::path::Path) -> Vec<String> {
@@ -179,7 +179,7 @@ fn damage_costs_its_own_frames_and_no_others() {
         .unwrap();
     let record = 32 + batch(1, 7).len() as u64;
     let record = record.next_multiple_of(8);
-    std::os::unix::fs::FileExt::write_all_at(&file, b"damage", 64 + 2 * record + 40).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"damage", HEADER + 2 * record + 40).unwrap();
     export(dir.path(), config(60, 1000));
     assert_eq!(
         trades(dir.path()).iter().map(|row| row.0).collect::<Vec<_>>(),

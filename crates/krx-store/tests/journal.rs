@@ -10,7 +10,10 @@ use std::sync::Arc;
 
 use krx_store::{DataDir, Event, Writer};
 use proptest::prelude::*;
-use support::{NINE, SECOND, SMALL_SEGMENTS, connected, event, follow, frame, journal, market, segments};
+use support::{
+    HEADER, NINE, SECOND, SMALL_SEGMENTS, connected, event, export, files, follow, frame, journal, market,
+    segments, trades,
+};
 
 const DAY: i64 = 86_400 * SECOND;
 
@@ -62,24 +65,132 @@ fn numbers_run_on_across_segments_and_restarts_and_begin_anew_with_the_date() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_never_leads_back_into_an_earlier_date() {
+fn a_clock_that_is_put_right_goes_back_to_its_date_and_small_steps_do_not() {
     let dir = tempfile::tempdir().unwrap();
+    let midnight = NINE + 15 * 3600 * SECOND;
     journal(
         dir.path(),
         SMALL_SEGMENTS,
-        &[frame(NINE, "a"), frame(NINE - DAY, "b"), frame(NINE, "c")],
+        &[
+            connected(NINE),
+            frame(NINE, "a"),
+            frame(midnight + 1, "b"),
+            frame(midnight - 60 * SECOND, "c"),
+            frame(NINE + SECOND, "d"),
+            frame(midnight + 2 * SECOND, "e"),
+        ],
     );
     assert_eq!(
         follow(dir.path()),
-        ["2026-11-20 s0 f1 a", "2026-11-20 s0 f2 b", "2026-11-20 s0 f3 c"]
+        [
+            "2026-11-20 s1 after f0 connected",
+            "2026-11-20 s1 f1 a",
+            "2026-11-21 s1 after f0 continued",
+            "2026-11-21 s1 f1 b",
+            "2026-11-21 s1 f2 c",
+            "2026-11-20 s2 after f1 continued",
+            "2026-11-20 s2 f2 d",
+            "2026-11-21 s2 after f2 continued",
+            "2026-11-21 s2 f3 e",
+        ]
     );
     // A restart goes by the clock as it is then, and on with the numbers of that date.
-    journal(dir.path(), SMALL_SEGMENTS, &[frame(NINE - DAY, "d")]);
-    journal(dir.path(), SMALL_SEGMENTS, &[frame(NINE, "e")]);
-    assert_eq!(
-        follow(dir.path())[3..],
-        ["2026-11-19 s0 f1 d", "2026-11-20 s0 f4 e"]
+    journal(dir.path(), SMALL_SEGMENTS, &[frame(NINE, "f")]);
+    assert_eq!(follow(dir.path())[9..], ["2026-11-20 s2 f3 f"]);
+}
+
+#[test]
+fn either_copy_of_a_header_will_do_and_without_both_no_number_is_used_again() {
+    let whole = tempfile::tempdir().unwrap();
+    let texts: Vec<_> = (0..5).map(|_| frame(NINE, "[]")).collect();
+    journal(whole.path(), SMALL_SEGMENTS, &texts);
+    let frames = follow(whole.path());
+    for byte in (0..64).chain(4096..4160) {
+        let dir = tempfile::tempdir().unwrap();
+        support::copy_tree(whole.path(), dir.path());
+        flip(&segments(dir.path())[0], byte);
+        assert_eq!(follow(dir.path()), frames, "byte {byte}");
+        journal(
+            dir.path(),
+            SMALL_SEGMENTS,
+            &[frame(NINE, "more"), event(NINE, Event::Stop)],
+        );
+        assert_eq!(follow(dir.path())[5], "2026-11-20 s0 f6 more");
+        export(dir.path(), support::config(60, 1000));
+        assert_eq!(
+            names(dir.path()),
+            ["trades-20261120T090000-000000000001-000000000006.parquet"]
+        );
+    }
+    let path = segments(whole.path())[0].clone();
+    flip(&path, 20);
+    flip(&path, 4096 + 20);
+    journal(
+        whole.path(),
+        SMALL_SEGMENTS,
+        &[frame(NINE + 1, "[]"), event(NINE + 2, Event::Stop)],
     );
+    let seen = follow(whole.path());
+    assert_eq!(seen[0], "damage");
+    let number: u64 = seen[1].split(' ').nth(2).unwrap()[1..].parse().unwrap();
+    assert!(number > 5, "the lost frames have numbers up to 5: {seen:?}");
+    export(whole.path(), support::config(60, 1000));
+    assert_eq!(trades(whole.path()), []);
+    let coverage = support::coverage(whole.path());
+    let gap = coverage
+        .iter()
+        .find(|row| row.reason.as_str() == "damage")
+        .unwrap();
+    let detail = gap.detail.as_deref().unwrap();
+    assert!(
+        detail.contains("both copies") && detail.contains("frames 1 to"),
+        "what is lost is on record: {detail}"
+    );
+}
+
+#[test]
+fn a_segment_of_another_version_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    journal(dir.path(), SMALL_SEGMENTS, &[frame(NINE, "[]")]);
+    let path = segments(dir.path())[0].clone();
+    let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    for copy in [0, 4096] {
+        let mut header = [0; 64];
+        file.read_exact_at(&mut header, copy).unwrap();
+        header[8] = 3;
+        let crc = crc32c::crc32c(&header[..60]);
+        header[60..].copy_from_slice(&crc.to_le_bytes());
+        file.write_all_at(&header, copy).unwrap();
+    }
+    let before = fs::read(&path).unwrap();
+    let refused = Writer::open(
+        &DataDir::new(dir.path()),
+        &market(),
+        SMALL_SEGMENTS,
+        Arc::default(),
+    );
+    let refused = refused.err().unwrap().to_string();
+    assert!(refused.contains("version 3"), "{refused}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert_eq!(
+        files(dir.path(), "journal"),
+        [path],
+        "no segment is made beside it"
+    );
+}
+
+fn names(dir: &std::path::Path) -> Vec<String> {
+    files(&dir.join("trades"), "parquet")
+        .iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect()
+}
+
+fn flip(path: &std::path::Path, byte: u64) {
+    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut old = [0];
+    file.read_exact_at(&mut old, byte).unwrap();
+    file.write_all_at(&[old[0] ^ 0x10], byte).unwrap();
 }
 
 #[test]
@@ -106,7 +217,7 @@ fn a_torn_tail_is_set_aside_wherever_it_was_torn() {
         let target = journal_dir.join(path.file_name().unwrap());
         // A crash leaves the rest of a preallocated segment as zeros.
         let mut torn = bytes[..cut].to_vec();
-        torn.resize(2048, 0);
+        torn.resize(6144, 0);
         fs::write(&target, &torn).unwrap();
         journal(dir.path(), SMALL_SEGMENTS, &[frame(NINE, "next")]);
         let survives = bytes[cut..].iter().all(|byte| *byte == 0);
@@ -143,8 +254,9 @@ fn damage_in_the_middle_is_reported_and_passed_over() {
         &[frame(NINE, "first"), frame(NINE, "second"), frame(NINE, "third")],
     );
     let path = segments(whole.path())[0].clone();
-    // The second record begins behind the header of 64 bytes and the first record of 40.
-    for byte in 104..104 + 38 {
+    // The second record begins behind the header and the first record of 40 bytes.
+    let second = HEADER + 40;
+    for byte in second..second + 38 {
         let dir = tempfile::tempdir().unwrap();
         support::copy_tree(whole.path(), dir.path());
         let target = segments(dir.path())[0].clone();
@@ -159,7 +271,7 @@ fn damage_in_the_middle_is_reported_and_passed_over() {
         );
     }
     let file = OpenOptions::new().write(true).open(&path).unwrap();
-    file.write_all_at(&[0; 40], 104).unwrap();
+    file.write_all_at(&[0; 40], second).unwrap();
     assert_eq!(
         follow(whole.path()),
         ["2026-11-20 s0 f1 first", "damage", "2026-11-20 s0 f3 third"],

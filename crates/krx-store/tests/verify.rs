@@ -8,23 +8,21 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use krx_store::checksums::digest;
 use krx_store::layout::SealedPath;
+use krx_store::rebuild::{Access, rebuild};
 use krx_store::verify::{Finding, Kind, Report, bytes_of, dates, foreign, verify};
 use krx_store::{Checksums, DataDir, DataDirLock, Event, ExportConfig, Moment};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
 use support::{
-    NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, export, files, frame, journal,
-    market, segments,
+    HEADER, NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, export, files, frame,
+    journal, market, segments,
 };
 
 const COVERAGE: &str =
-    "coverage/date=2026-11-20/market=KOSPI/coverage-20261120T000000-000000000001-999999999999.parquet";
+    "coverage/date=2026-11-20/feed=KOSPI/coverage-20261120T000000-000000000001-999999999999.parquet";
 const FIRST: &str =
     "trades/date=2026-11-20/market=KOSPI/trades-20261120T090000-000000000001-000000000002.parquet";
 const SECOND_FILE: &str =
@@ -32,7 +30,7 @@ const SECOND_FILE: &str =
 const THIRD: &str =
     "trades/date=2026-11-20/market=KOSPI/trades-20261120T090200-000000000005-000000000005.parquet";
 const QUARANTINE: &str =
-    "quarantine/date=2026-11-20/market=KOSPI/quarantine-20261120T090100-000000000003-000000000004.parquet";
+    "quarantine/date=2026-11-20/feed=KOSPI/quarantine-20261120T090100-000000000003-000000000004.parquet";
 const LIST: &str = ".krx/checksums/2026-11-20.sha256";
 
 fn date() -> chrono::NaiveDate {
@@ -56,44 +54,6 @@ fn record(dir: &Path) {
         ..config(60, 1000)
     };
     export(dir, config);
-    coverage(dir, &[(NINE, NINE + SECOND, "connected")]);
-}
-
-/// Writes the day's coverage, in place of an earlier one.
-fn coverage(dir: &Path, rows: &[(i64, i64, &str)]) {
-    let zone = || DataType::Timestamp(TimeUnit::Microsecond, Some("Asia/Seoul".into()));
-    let schema = Arc::new(Schema::new(vec![
-        Field::new("from_ts", zone(), false),
-        Field::new("to_ts", zone(), false),
-        Field::new("reason", DataType::Utf8, false),
-        Field::new("frames", DataType::Int64, false),
-    ]));
-    let times = |of: fn(&(i64, i64, &str)) -> i64| -> ArrayRef {
-        Arc::new(TimestampMicrosecondArray::from_iter_values(rows.iter().map(of)).with_timezone("Asia/Seoul"))
-    };
-    let columns: Vec<ArrayRef> = vec![
-        times(|row| row.0),
-        times(|row| row.1),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.2))),
-        Arc::new(Int64Array::from(vec![1; rows.len()])),
-    ];
-    let path = dir.join(COVERAGE);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), schema.clone(), None).unwrap();
-    writer
-        .write(&RecordBatch::try_new(schema, columns).unwrap())
-        .unwrap();
-    let rows = rows.len().to_string();
-    for (key, value) in [
-        ("schema_version", "1"),
-        ("market", "KOSPI"),
-        ("date", "2026-11-20"),
-        ("rows", rows.as_str()),
-    ] {
-        writer.append_key_value_metadata(KeyValue::new(format!("krx.{key}"), value.to_owned()));
-    }
-    writer.close().unwrap();
-    relist(dir, COVERAGE);
 }
 
 /// Gives a file its line, as it is now.
@@ -218,7 +178,6 @@ fn a_flipped_bit_is_found_wherever_it_is() {
     ];
     journal(dir.path(), SMALL_SEGMENTS, &entries);
     export(dir.path(), config(60, 1000));
-    coverage(dir.path(), &[(NINE, NINE + SECOND, "connected")]);
     fs::remove_dir_all(dir.path().join(".krx/journal")).unwrap();
     let mut random = 7_u64;
     let mut choose = |below: usize| {
@@ -374,22 +333,100 @@ fn a_hole_that_coverage_tells_of_is_known() {
         fs::remove_file(dir.path().join(path)).unwrap();
         unlist(dir.path(), path);
     }
-    assert_eq!(kinds(dir.path()), found(THIRD, Kind::Hole));
-    let (from, to) = (NINE + 59 * SECOND, NINE + 62 * SECOND);
-    for (rows, known) in [
-        (vec![(from, to, "damage")], 1),
-        (vec![(from, to, "reset")], 0),
-        (vec![(NINE - 2 * SECOND, NINE - SECOND, "damage")], 0),
-        (vec![(NINE, to, "reset"), (NINE + 2 * SECOND, to, "damage")], 1),
+    assert_eq!(
+        kinds(dir.path()),
+        [
+            (COVERAGE.to_owned(), Kind::Coverage),
+            (THIRD.to_owned(), Kind::Hole)
+        ],
+        "coverage does not know of it"
+    );
+    // What the journal has lost, coverage tells of.
+    let dir = tempfile::tempdir().unwrap();
+    let entries: Vec<_> = (0..5)
+        .map(|number| frame(NINE + number * SECOND, &batch(1, 7)))
+        .chain([event(NINE + 9 * SECOND, Event::Stop)])
+        .collect();
+    journal(dir.path(), SMALL_SEGMENTS, &entries);
+    let segment = segments(dir.path()).remove(0);
+    let mut bytes = fs::read(&segment).unwrap();
+    let record = (32 + batch(1, 7).len()).next_multiple_of(8);
+    bytes[usize::try_from(HEADER).unwrap() + 2 * record + 40] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    export(dir.path(), config(60, 1000));
+    fs::remove_dir_all(dir.path().join(".krx/journal")).unwrap();
+    let report = look(dir.path());
+    assert_eq!((report.known.len(), report.findings.len()), (1, 0), "{report:?}");
+}
+
+/// What coverage says is compared with what the files hold: frames, rows and sessions.
+#[test]
+fn i8_coverage_that_says_other_than_the_files_is_found_and_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let whole = fs::read(dir.path().join(COVERAGE)).unwrap();
+    // Coverage of a later time than the files: a copy that was made while the day went on.
+    let later = tempfile::tempdir().unwrap();
+    copy_tree(dir.path(), later.path());
+    journal(
+        later.path(),
+        SMALL_SEGMENTS,
+        &[
+            connected(NINE + 200 * SECOND),
+            frame(NINE + 201 * SECOND, &batch(1, 9)),
+            event(NINE + 202 * SECOND, Event::Stop),
+        ],
+    );
+    export(later.path(), config(60, 1000));
+    let ahead = fs::read(later.path().join(COVERAGE)).unwrap();
+    // And of an earlier one.
+    let earlier = tempfile::tempdir().unwrap();
+    journal(
+        earlier.path(),
+        SMALL_SEGMENTS,
+        &[
+            connected(NINE),
+            frame(NINE, &batch(30, 1)),
+            event(NINE + 1, Event::SealNow),
+        ],
+    );
+    export(earlier.path(), config(60, 1000));
+    let behind = fs::read(earlier.path().join(COVERAGE)).unwrap();
+    fs::remove_dir_all(dir.path().join(".krx/journal")).unwrap();
+    for (bytes, what) in [
+        (Some(&ahead), "ahead"),
+        (Some(&behind), "behind"),
+        (None, "missing"),
     ] {
-        coverage(dir.path(), &rows);
-        let report = look(dir.path());
-        assert_eq!(
-            (report.known.len(), report.findings.len()),
-            (known, 1 - known),
-            "{rows:?}"
-        );
+        match bytes {
+            Some(bytes) => fs::write(dir.path().join(COVERAGE), bytes).unwrap(),
+            None => fs::remove_file(dir.path().join(COVERAGE)).unwrap(),
+        }
+        if bytes.is_some() {
+            relist(dir.path(), COVERAGE);
+        } else {
+            unlist(dir.path(), COVERAGE);
+        }
+        assert_eq!(kinds(dir.path()), found(COVERAGE, Kind::Coverage), "{what}");
+        let data = DataDir::new(dir.path());
+        let access = Access::take(&data, date()).unwrap();
+        let rebuilt = rebuild(&data, &market(), date(), config(60, 1000), &access, false).unwrap();
+        assert_eq!(rebuilt.restored, [COVERAGE], "{what}");
+        assert_eq!(kinds(dir.path()), [], "{what}");
     }
+    // Once the archive is gone too, what came behind the last frame is not known any more.
+    assert_eq!(
+        fs::read(dir.path().join(COVERAGE)).unwrap(),
+        whole,
+        "the archive has it"
+    );
+    fs::remove_dir_all(dir.path().join(".krx/archive")).unwrap();
+    fs::remove_file(dir.path().join(COVERAGE)).unwrap();
+    let data = DataDir::new(dir.path());
+    let access = Access::take(&data, date()).unwrap();
+    rebuild(&data, &market(), date(), config(60, 1000), &access, false).unwrap();
+    let rows = support::coverage(dir.path());
+    assert_eq!(rows.last().unwrap().to.0, NINE + 120 * SECOND, "the last frame");
 }
 
 #[test]
@@ -412,7 +449,7 @@ fn damage_in_the_journal_is_found_and_a_torn_tail_only_when_nobody_writes_it() {
         bytes[byte] ^= 1;
         fs::write(path, bytes).unwrap();
     };
-    for byte in [0, 20, 63, 64, 100, 200] {
+    for byte in [0, 20, 63, 4096, 4159, 4160, 4196, 4296] {
         flip(first, byte);
         assert_eq!(
             kinds(dir.path()),
@@ -421,14 +458,14 @@ fn damage_in_the_journal_is_found_and_a_torn_tail_only_when_nobody_writes_it() {
         );
         flip(first, byte);
     }
-    flip(first, 64 + 40);
+    flip(first, 4160 + 40);
     let report = look(dir.path());
     assert!(
-        report.findings[0].detail.starts_with("bytes 64 to 168 "),
+        report.findings[0].detail.starts_with("bytes 4160 to 4264 "),
         "{}",
         report.findings[0].detail
     );
-    flip(first, 64 + 40);
+    flip(first, 4160 + 40);
     let end = fs::read(newest).unwrap().len();
     flip(newest, end - 30);
     assert_eq!(kinds(dir.path()), found(&name(newest), Kind::Journal));
@@ -436,7 +473,7 @@ fn damage_in_the_journal_is_found_and_a_torn_tail_only_when_nobody_writes_it() {
     assert_eq!(kinds(dir.path()), []);
     // Whoever writes the newest writes no other.
     let end = fs::read(first).unwrap().len();
-    flip(first, 64 + 40);
+    flip(first, 4160 + 40);
     assert_eq!(kinds(dir.path()), found(&name(first), Kind::Journal), "{end}");
     drop(held);
 }

@@ -11,6 +11,7 @@ use krx_store::{ExportConfig, JournalConfig, Market, Retention};
 use thiserror::Error;
 use tokio_tungstenite::tungstenite::http::Uri;
 
+use crate::absence::Absence;
 use crate::logging::{self, LogConfig, Target};
 use crate::schedule::{Daily, Schedule};
 
@@ -165,6 +166,30 @@ impl Config {
 /// [`ConfigError`], for the first thing that is wrong.
 pub fn load_calendar(path: Option<&Path>) -> Result<Calendar, ConfigError> {
     read_calendar(read(path)?.schedule.calendar_file.as_deref())
+}
+
+/// What it takes to know on which trading days no recorder ran, and the feeds that are asked about.
+///
+/// # Errors
+/// [`ConfigError`], for the first thing that is wrong.
+pub fn load_absence(path: Option<&Path>) -> Result<(Absence, Vec<Market>), ConfigError> {
+    let file = read(path)?;
+    let calendar = Arc::new(read_calendar(file.schedule.calendar_file.as_deref())?);
+    let feeds = if file.feed.is_empty() {
+        default_feeds()
+    } else {
+        file.feed
+    };
+    let markets = feeds.iter().map(|feed| feed.market.parse());
+    let absence = Absence {
+        schedule: check_schedule(&file.schedule, &calendar)?,
+        calendar,
+    };
+    let markets = markets.collect::<Result<_, _>>();
+    Ok((
+        absence,
+        markets.map_err(|error| ConfigError::invalid("feed.market", format!("{error}")))?,
+    ))
 }
 
 fn read_calendar(path: Option<&Path>) -> Result<Calendar, ConfigError> {

@@ -64,6 +64,8 @@ pub struct ExchangeDay {
     /// Likewise.
     #[serde(serialize_with = "time::as_rfc3339")]
     pub regular_to: Option<Moment>,
+    /// The trading days right before it on which nothing was recorded.
+    pub unrecorded_before: Vec<NaiveDate>,
 }
 
 /// Dates whose issues were looked at.

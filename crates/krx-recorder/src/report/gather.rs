@@ -15,6 +15,7 @@ use super::fold::Fold;
 use super::oddities::{Found, Kind, together};
 use super::verdict::verdict;
 use super::volume::judge;
+use crate::absence::Absence;
 
 /// Earlier dates whose issues are looked at.
 const EARLIER_DATES_MAX: usize = 20;
@@ -61,7 +62,8 @@ pub(super) fn gather(
     now: Moment,
     progress: &dyn Fn(u64),
 ) -> Result<DayFacts, StoreError> {
-    let exchange = exchange_day(calendar, date);
+    let mut exchange = exchange_day(calendar, date);
+    exchange.unrecorded_before = Absence::right_before(calendar, &krx_store::read::dates(data)?, date);
     let mut folds = Vec::new();
     for market in markets {
         // Rows that are sealed while the files are read must be in the ledger too.
@@ -228,6 +230,7 @@ fn exchange_day(calendar: &Calendar, date: NaiveDate) -> ExchangeDay {
         note: day.note.map(|note| note.into_owned()),
         regular_from: regular.map(|session| at(date, session.from)),
         regular_to: regular.map(|session| at(date, session.to)),
+        unrecorded_before: Vec::new(),
     }
 }
 

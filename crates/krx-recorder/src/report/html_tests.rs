@@ -68,6 +68,7 @@ fn day() -> DayFacts {
         note: Some(HOSTILE.to_owned()),
         regular_from: Some(Moment((second + 32_400) * 1_000_000)),
         regular_to: Some(Moment((second + 55_800) * 1_000_000)),
+        unrecorded_before: Vec::new(),
     };
     let market = MarketFacts::new("KOSPI", &fold, ledger, exchange.regular(), Moment(i64::MAX));
     let oddities: Vec<_> = Kind::ALL

@@ -102,6 +102,16 @@ pub fn verdict(day: &ExchangeDay, markets: &[MarketFacts], oddities: &[Oddity], 
                 words: format!("{}: {}.", odd.kind.title(), plural(odd.count, odd.kind.noun())),
             }),
     );
+    if let Some(first) = day.unrecorded_before.first() {
+        let words = match day.unrecorded_before.len() {
+            1 => format!("The trading day before, {first}, was not recorded."),
+            count => format!("The {count} trading days before, from {first} on, were not recorded."),
+        };
+        worries.push(Worry {
+            level: Level::Act,
+            words,
+        });
+    }
     worries.sort_by_key(|worry| worry.level);
     let words = if goes_on {
         format!("The day still goes on. So far: {answer}")
@@ -269,6 +279,7 @@ mod tests {
             note: (!trading).then(|| "Saturday".to_owned()),
             regular_from: trading.then_some(HOURS.0),
             regular_to: trading.then_some(HOURS.1),
+            unrecorded_before: Vec::new(),
         }
     }
 

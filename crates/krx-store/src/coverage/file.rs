@@ -1,10 +1,10 @@
-//! The coverage dataset: one small Parquet file a market and date, which holds the intervals so far, and in its
-//! footer what the ledger needs to go on from there. It is always written before the trades file that ends at the same
-//! frame, so it never lags behind what is sealed.
+//! The coverage dataset: one small Parquet file a feed and date, which holds the intervals so far, and in its footer what
+//! the ledger needs to go on from there. It is written when the files of the same frames are in place, and while no
+//! frame is held that is not in a file: what it calls live, the files hold (I8).
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -15,8 +15,10 @@ use chrono::NaiveDate;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
+use serde::{Deserialize, Serialize};
 
 use super::ledger::{Interval, Ledger, LedgerState, Reason, State};
+use super::slice::VERSION;
 use crate::disk::Output;
 use crate::error::{StoreError, at, parquet_at};
 use crate::export::{Footer, ZONE, common_properties, zoned};
@@ -40,6 +42,15 @@ pub fn coverage_schema() -> SchemaRef {
         Field::new("rows", DataType::Int64, false),
         Field::new("detail", DataType::Utf8, true),
     ]))
+}
+
+/// What the ledger needs beside its rows, as the footer has it.
+#[derive(Serialize, Deserialize)]
+struct Stored<S> {
+    version: u32,
+    /// How many of the rows are closed intervals.
+    closed: usize,
+    state: S,
 }
 
 fn path_of(data: &DataDir, market: &Market, date: NaiveDate) -> PathBuf {
@@ -133,7 +144,12 @@ fn to_parquet(market: &Market, ledger: &Ledger) -> parquet::errors::Result<Vec<u
     let mut writer = ArrowWriter::try_new(&mut bytes, coverage_schema(), Some(properties))?;
     writer.write(&batch)?;
     let (closed, state) = ledger.parts();
-    let state = serde_json::to_string(&(closed.len(), state)).expect("a ledger's state is plain data");
+    let stored = Stored {
+        version: VERSION,
+        closed: closed.len(),
+        state,
+    };
+    let state = serde_json::to_string(&stored).expect("a ledger's state is plain data");
     let mut footer = Footer::new(
         market,
         ledger.date(),
@@ -146,7 +162,7 @@ fn to_parquet(market: &Market, ledger: &Ledger) -> parquet::errors::Result<Vec<u
     footer.rows = intervals.len() as u64;
     footer.last_recv = intervals.last().map_or(footer.first_recv, |row| row.to);
     footer.last_session = intervals.iter().filter_map(|row| row.session).max();
-    for pair in footer.to_key_values() {
+    for pair in footer.to_key_values(Dataset::Coverage) {
         writer.append_key_value_metadata(pair);
     }
     let crc = checksum(&intervals, &state);
@@ -156,17 +172,39 @@ fn to_parquet(market: &Market, ledger: &Ledger) -> parquet::errors::Result<Vec<u
     Ok(bytes)
 }
 
-/// Over all that the file says: the recorder goes on from it, so a flipped bit must not pass.
+/// Over all that the file says: the recorder goes on from it, so a flipped bit must not pass. It is the CRC32C of the
+/// state's text and of each row: its numbers as 64-bit little-endian integers (a null as -1), and its texts, each behind
+/// its length.
 fn checksum(intervals: &[Interval], state: &str) -> u32 {
-    let mut crc = crc32c::crc32c(state.as_bytes());
-    for row in intervals {
-        crc = crc32c::crc32c_append(crc, format!("{row:?}").as_bytes());
-    }
-    crc
+    let text = |crc: u32, text: &str| {
+        let crc = crc32c::crc32c_append(crc, &(text.len() as u64).to_le_bytes());
+        crc32c::crc32c_append(crc, text.as_bytes())
+    };
+    let number = |crc: u32, number: i64| crc32c::crc32c_append(crc, &number.to_le_bytes());
+    intervals.iter().fold(text(0, state), |crc, row| {
+        let session = row.session.map_or(-1, i64::from);
+        let numbers = [
+            row.from.0,
+            row.to.0,
+            session,
+            row.frames.cast_signed(),
+            row.rows.cast_signed(),
+        ];
+        let crc = numbers.into_iter().fold(crc, number);
+        let detail = row.detail.as_deref();
+        let crc = number(crc, i64::from(detail.is_some()));
+        [
+            row.state.as_str(),
+            row.reason.as_str(),
+            detail.unwrap_or_default(),
+        ]
+        .into_iter()
+        .fold(crc, text)
+    })
 }
 
 /// `None` when the file is Parquet, and not what [`store`] wrote.
-fn read(path: &PathBuf, date: NaiveDate) -> Result<Option<Ledger>, StoreError> {
+pub(crate) fn read(path: &Path, date: NaiveDate) -> Result<Option<Ledger>, StoreError> {
     let file = File::open(path).map_err(at("opening", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet_at("reading", path))?;
     let value = |key: &str| {
@@ -191,9 +229,10 @@ fn read(path: &PathBuf, date: NaiveDate) -> Result<Option<Ledger>, StoreError> {
     let parse = || {
         let state = state?;
         (checksum(&intervals, &state).to_string() == crc?).then_some(())?;
-        let (closed, state): (usize, LedgerState) = serde_json::from_str(&state).ok()?;
-        intervals.truncate(closed);
-        Some(Ledger::restore(date, intervals, state))
+        let stored: Stored<LedgerState> = serde_json::from_str(&state).ok()?;
+        (stored.version == VERSION).then_some(())?;
+        intervals.truncate(stored.closed);
+        Some(Ledger::restore(date, intervals, stored.state))
     };
     Ok(parse())
 }

@@ -79,13 +79,16 @@ pub enum Reason {
     Paused,
     /// The journal is damaged: what was received then is lost.
     Damage,
-    /// The ledger of what was before is lost.
+    /// The clock left the date in a leap: it was set, or the machine slept over midnight. What was received then is in
+    /// the date that the clock showed.
+    Clock,
+    /// Not known: files that held it are missing or damaged.
     Unknown,
 }
 
 impl Reason {
     /// All that are no [`GapReason`].
-    const OWN: [Self; 12] = [
+    const OWN: [Self; 13] = [
         Self::NotRunning,
         Self::NotConnected,
         Self::Start,
@@ -97,6 +100,7 @@ impl Reason {
         Self::Disk,
         Self::Paused,
         Self::Damage,
+        Self::Clock,
         Self::Unknown,
     ];
 
@@ -126,6 +130,7 @@ impl Reason {
             Self::Disk => "disk",
             Self::Paused => "paused",
             Self::Damage => "damage",
+            Self::Clock => "clock",
             Self::Unknown => "unknown",
         }
     }
@@ -156,7 +161,7 @@ impl TryFrom<String> for Reason {
 }
 
 /// A row of the ledger: after `from`, up to and including `to`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interval {
     /// When it began.
     pub from: Moment,
@@ -238,15 +243,52 @@ pub(crate) struct LedgerState {
     rules: Vec<(u64, i64, u64)>,
     /// Whether a recorder is at work.
     running: bool,
+    /// Whether the journal has gone on to another date. A clock that was wrong may bring it back.
+    ended: bool,
     /// The time of the last record; time on the ledger never goes back behind it.
     last_at: i64,
-    /// The time and number of the last frame of the date.
+    /// The time of the last frame of the date.
     last_frame_at: Option<i64>,
+    /// The number of the last frame that was there, and of the last one that was there or is known to be missing.
+    last_held: u64,
     last_frame: u64,
     /// Bytes of the journal that could not be read since the last record.
     damage: Option<String>,
     /// The journal is folded in up to here: segment and offset.
     folded: Option<(String, u64)>,
+    /// What the last committed file says.
+    pub(super) told: Told,
+}
+
+impl LedgerState {
+    /// Without what rows say, those of the open interval among them. So the state behind a file depends on little of what
+    /// was before, and a file that is exported again from a part of the journal is the same.
+    pub(super) fn without_rows(&self, has_open_rows: bool) -> Self {
+        let mut state = self.clone();
+        state.told = Told::default();
+        if has_open_rows {
+            (state.open.from, state.open.frames, state.open.rows) = (0, 0, 0);
+        }
+        state
+    }
+
+    /// How far the journal is folded in.
+    pub(super) fn position(&self) -> Option<Position> {
+        let (segment, offset) = self.folded.as_ref()?;
+        Some(Position {
+            segment: SegmentName::parse(segment)?,
+            offset: *offset,
+        })
+    }
+}
+
+/// Up to where the ledger is in the footers of committed files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Told {
+    /// So many of the closed intervals, which never change.
+    pub(super) closed: usize,
+    /// And the open one as it was then: in up to three pieces, as the hours divide it.
+    pub(super) open: Vec<Interval>,
 }
 
 impl Ledger {
@@ -262,11 +304,14 @@ impl Ledger {
                 expected: Some((begin.0, end.0)),
                 rules: Vec::new(),
                 running: false,
+                ended: false,
                 last_at: begin.0,
                 last_frame_at: None,
+                last_held: 0,
                 last_frame: 0,
                 damage: None,
                 folded: None,
+                told: Told::default(),
             },
         }
     }
@@ -274,14 +319,46 @@ impl Ledger {
     /// The ledger of a date whose earlier part, up to a frame, is lost.
     pub(crate) fn lost(date: NaiveDate, last_frame: u64, detail: String) -> Self {
         let mut ledger = Self::new(date);
-        ledger.state.last_frame = last_frame;
+        (ledger.state.last_frame, ledger.state.last_held) = (last_frame, last_frame);
         ledger.state.open.reason = Reason::Unknown;
         ledger.state.open.detail = Some(detail);
         ledger
     }
 
+    /// The ledger of a date on which no recorder ran, as far as is known.
+    pub(crate) fn not_running(date: NaiveDate, expected: (Moment, Moment)) -> Self {
+        let mut ledger = Self::new(date);
+        ledger.state.expected = Some((expected.0.0, expected.1.0));
+        ledger.state.ended = true;
+        ledger
+    }
+
     pub(crate) fn restore(date: NaiveDate, closed: Vec<Interval>, state: LedgerState) -> Self {
         Self { date, closed, state }
+    }
+
+    /// The ledger whose intervals are `rows`, the last `open_rows` of which are the open one.
+    pub(super) fn from_rows(
+        date: NaiveDate,
+        mut rows: Vec<Interval>,
+        open_rows: usize,
+        mut state: LedgerState,
+    ) -> Self {
+        let open = rows.split_off(rows.len() - open_rows.min(rows.len()));
+        if let Some(first) = open.first() {
+            state.open.from = first.from.0;
+            state.open.frames = open.iter().map(|row| row.frames).sum();
+            state.open.rows = open.iter().map(|row| row.rows).sum();
+        }
+        Self {
+            date,
+            closed: rows,
+            state,
+        }
+    }
+
+    pub(super) fn state_mut(&mut self) -> &mut LedgerState {
+        &mut self.state
     }
 
     pub(crate) fn parts(&self) -> (&[Interval], &LedgerState) {
@@ -297,17 +374,31 @@ impl Ledger {
     /// How far the journal is folded in.
     #[must_use]
     pub fn folded(&self) -> Option<Position> {
-        let (segment, offset) = self.state.folded.as_ref()?;
-        Some(Position {
-            segment: SegmentName::parse(segment)?,
-            offset: *offset,
-        })
+        self.state.position()
+    }
+
+    /// Whether the record that ends at a position is folded in.
+    #[must_use]
+    pub(crate) fn has(&self, position: Position) -> bool {
+        self.folded().is_some_and(|folded| position <= folded)
+    }
+
+    /// The last frame that is folded in or known to be missing; 0 before the first.
+    #[must_use]
+    pub fn last_frame(&self) -> u64 {
+        self.state.last_frame
     }
 
     /// The last frame that is folded in; 0 before the first.
     #[must_use]
-    pub fn last_frame(&self) -> u64 {
-        self.state.last_frame
+    pub(crate) fn last_held(&self) -> u64 {
+        self.state.last_held
+    }
+
+    /// The frames that are folded in.
+    #[must_use]
+    pub(crate) fn frames(&self) -> u64 {
+        self.closed.iter().map(|row| row.frames).sum::<u64>() + self.state.open.frames
     }
 
     /// The highest session that is folded in; 0 before the first.
@@ -338,10 +429,18 @@ impl Ledger {
         self.state.running
     }
 
-    /// All intervals, the open one up to the last record.
+    /// All intervals, the open one up to where nothing can follow any more: the last frame, or the instant before the
+    /// last event. A frame of that very microsecond may still come, and no interval is called live with a frame of it
+    /// missing.
     #[must_use]
     pub fn intervals(&self) -> Vec<Interval> {
-        self.until(Moment(self.state.last_at))
+        let last = self.state.last_at;
+        let is_exact = self.state.open.session.is_none() || self.state.last_frame_at == Some(last);
+        self.until(if self.state.ended {
+            bounds(self.date).1
+        } else {
+            Moment(last - i64::from(!is_exact))
+        })
     }
 
     /// All intervals, the open one up to `now`, or to the end of the date.
@@ -367,16 +466,27 @@ impl Ledger {
     #[must_use]
     pub fn without_recorder(&self, now: Moment) -> Vec<Interval> {
         let mut all = self.clone();
-        all.crash();
+        all.stop();
         all.close(now);
         all.closed
     }
 
-    /// Ends the date: what its journal leaves open lasts to midnight. A recorder that did not say that it goes on has
-    /// crashed.
+    /// The journal has gone on to another date: what it leaves open lasts to midnight. A recorder that did not say that
+    /// it goes on has crashed.
     pub(crate) fn end_date(&mut self) {
+        self.stop();
+        self.state.ended = true;
+    }
+
+    /// Nothing follows. What is damaged at the end of a journal has no record behind it that would tell.
+    fn stop(&mut self) {
+        if let Some(what) = self.state.damage.take() {
+            let last = Moment(self.state.last_at);
+            let detail = format!("{what}; what followed is not known");
+            self.begin(last, None, Reason::Damage, Some(detail));
+            self.state.running = false;
+        }
         self.crash();
-        self.close(bounds(self.date).1);
     }
 
     /// The journal up to `position` is folded in.
@@ -400,13 +510,16 @@ impl Ledger {
         self.state.open.frames += 1;
         self.state.open.rows += rows;
         self.state.last_frame_at = Some(at.0);
-        self.state.last_frame = frame;
+        (self.state.last_frame, self.state.last_held) = (frame, frame);
     }
 
     /// An event; `session` and `frame` as its record says.
     pub fn event(&mut self, at: Moment, session: u32, frame: u64, event: &Event) {
         if matches!(event, Event::Start { .. } | Event::Date { continues: false, .. }) {
             self.crash();
+        }
+        if matches!(event, Event::DateEnd) {
+            return self.date_end(frame);
         }
         let at = self.pass(at, frame, false);
         let live = self.state.open.session;
@@ -424,7 +537,9 @@ impl Ledger {
                 self.state.expected = *expected;
                 if *continues {
                     self.state.running = true;
-                    self.state.open.reason = Reason::NotConnected;
+                    if self.is_untouched() {
+                        self.state.open.reason = Reason::NotConnected;
+                    }
                 } else if self.is_untouched() && expected.is_none_or(|hours| self.is_whole_date(hours)) {
                     // Nobody has said from when on data was to be expected, so nothing was missed yet.
                     let hours = expected.map(|(_, to)| (at.0, to));
@@ -443,8 +558,17 @@ impl Ledger {
                 self.begin(at, Some(session), Reason::Connected, None);
             }
             Event::Continued => {
-                let midnight = Moment(self.state.open.from);
-                self.begin(midnight, Some(session), Reason::Continued, None);
+                // At the date's beginning the session lasts since midnight; when the clock has come back, since now.
+                let from = if self.closed.is_empty() {
+                    Moment(self.state.open.from)
+                } else {
+                    at
+                };
+                self.begin(from, Some(session), Reason::Continued, None);
+            }
+            Event::DateLeft => {
+                self.leave();
+                self.state.running = false;
             }
             Event::ConnectFailed { reason, detail } => {
                 let refused = *reason == GapReason::Refused
@@ -478,11 +602,33 @@ impl Ledger {
                 }
                 self.state.running = false;
             }
-            Event::DateEnd => {
-                self.close(bounds(self.date).1);
-                self.state.running = false;
-            }
-            Event::TimeMark | Event::SealNow | Event::SessionEnd | Event::ClockStep { .. } => {}
+            Event::DateEnd
+            | Event::TimeMark
+            | Event::SealNow
+            | Event::SessionEnd
+            | Event::ClockStep { .. } => {}
+        }
+    }
+
+    /// The date is over, says the clock. One that has leapt over hours is not believed: a recorder at work journals
+    /// something in each time partition.
+    fn date_end(&mut self, frame: u64) {
+        if self.state.damage.is_some() || frame > self.state.last_frame {
+            self.pass(Moment(self.state.last_at), frame, false);
+        }
+        let rotate_us = self.state.rules.last().map_or(0, |(_, rotate_us, _)| *rotate_us);
+        let silence_us = bounds(self.date).1.0 - self.state.last_at;
+        if silence_us > rotate_us.saturating_add(LEAP_MIN_US) {
+            self.leave();
+        }
+        self.state.running = false;
+        self.state.ended = true;
+    }
+
+    /// The clock has left the date: what is received from now on is not of it.
+    fn leave(&mut self) {
+        if self.state.open.session.is_some() {
+            self.begin(Moment(self.state.last_at), None, Reason::Clock, None);
         }
     }
 
@@ -494,11 +640,14 @@ impl Ledger {
     /// Goes on to a record's time; what the journal does not have of the time before is a gap.
     fn pass(&mut self, at: Moment, frame: u64, is_frame: bool) -> Moment {
         let (begin, end) = bounds(self.date);
+        if std::mem::take(&mut self.state.ended) {
+            self.leave();
+        }
         let before = Moment(self.state.last_at);
         let at = at.clamp(begin.max(before), end);
         let next = self.state.last_frame + 1;
         let present = frame.saturating_sub(u64::from(is_frame));
-        let missing = (present >= next).then(|| format!("frames {next} to {present} are lost"));
+        let missing = (present >= next).then(|| format!("frames {next} to {present} are missing"));
         if missing.is_some() || self.state.damage.is_some() {
             let what = self.state.damage.take();
             let detail = match (what, missing) {
@@ -605,6 +754,9 @@ impl Ledger {
         from <= begin.0 && to >= end.0
     }
 }
+
+/// A clock that passes midnight after a longer silence, a time partition not counted, has leapt there.
+const LEAP_MIN_US: i64 = 60_000_000;
 
 /// The connection was closed because the recorder was to stop, or the hours were over.
 const STOPPED: Reason = Reason::Lost(GapReason::Shutdown);

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::slice::Slice;
 use super::*;
 
 const SECOND: i64 = 1_000_000;
@@ -144,7 +145,7 @@ fn i4_a_day_with_everything_in_it() {
         [
             "2 attempts to connect failed, the last: unreachable: timeout",
             "1 attempt to connect failed, the last: refused: HTTP 401",
-            "bytes 5 to 9; frames 7 to 8 are lost"
+            "bytes 5 to 9; frames 7 to 8 are missing"
         ]
     );
     let frames: Vec<_> = all
@@ -194,6 +195,7 @@ fn a_session_over_midnight_is_live_on_both_dates() {
     before.event(at(100), 0, 0, &start());
     before.event(at(100), 1, 0, &connected());
     before.frame(at(200), 1, 1, 5);
+    before.event(at(86_100), 1, 1, &Event::TimeMark);
     before.event(at(86_400), 1, 1, &Event::DateEnd);
     before.end_date();
     assert_eq!(
@@ -214,6 +216,103 @@ fn a_session_over_midnight_is_live_on_both_dates() {
     seeking.event(at(50), 0, 0, &failed(GapReason::Reset, "x"));
     seeking.event(at(60), 1, 0, &connected());
     assert_eq!(rows(&seeking.until(at(61)))[0], (0, 60, "gap", "not_connected"));
+}
+
+#[test]
+fn i4_a_clock_that_leaps_over_midnight_makes_nothing_live() {
+    let mut ledger = Ledger::new(date());
+    ledger.event(at(100), 0, 0, &date_event(hours(0, 86_400), false));
+    ledger.event(at(100), 0, 0, &start());
+    ledger.event(at(100), 1, 0, &connected());
+    ledger.frame(at(36_000), 1, 1, 5);
+    ledger.event(at(86_400), 1, 1, &Event::DateEnd);
+    let leapt = [
+        (100, 36_000, "live", "connected"),
+        (36_000, 86_400, "gap", "clock"),
+    ];
+    assert_eq!(rows(&ledger.intervals())[1..], leapt);
+    ledger.end_date();
+    assert_eq!(rows(&ledger.intervals())[1..], leapt);
+    // It is put right two seconds later, and the recorder is killed; another one goes on.
+    let mut killed = ledger.clone();
+    killed.event(at(36_300), 1, 1, &date_event(hours(0, 86_400), false));
+    killed.event(at(36_300), 1, 1, &start());
+    killed.event(at(36_310), 2, 1, &connected());
+    killed.frame(at(36_320), 2, 2, 5);
+    assert_eq!(
+        rows(&killed.intervals())[1..],
+        [
+            (100, 36_000, "live", "connected"),
+            (36_000, 36_300, "gap", "clock"),
+            (36_300, 36_310, "gap", "start"),
+            (36_310, 36_320, "live", "connected"),
+        ]
+    );
+    // Or the recorder goes on by itself.
+    ledger.event(at(36_002), 2, 1, &date_event(hours(0, 86_400), true));
+    ledger.event(at(36_002), 2, 1, &Event::Continued);
+    ledger.frame(at(36_003), 2, 2, 5);
+    let back = [
+        (100, 36_000, "live", "connected"),
+        (36_000, 36_002, "gap", "clock"),
+        (36_002, 36_003, "live", "continued"),
+    ];
+    assert_eq!(rows(&ledger.intervals())[1..], back);
+    // Shortly before midnight a leap looks like the end of the date, until the clock comes back.
+    let mut late = Ledger::new(date());
+    late.event(at(86_000), 0, 0, &date_event(hours(0, 86_400), false));
+    late.event(at(86_000), 1, 0, &connected());
+    late.frame(at(86_200), 1, 1, 5);
+    late.event(at(86_400), 1, 1, &Event::DateEnd);
+    assert_eq!(
+        rows(&late.intervals()).last(),
+        Some(&(86_000, 86_400, "live", "connected"))
+    );
+    late.event(at(86_210), 2, 1, &date_event(hours(0, 86_400), true));
+    late.event(at(86_210), 2, 1, &Event::Continued);
+    late.frame(at(86_220), 2, 2, 5);
+    assert_eq!(
+        rows(&late.intervals())[1..],
+        [
+            (86_000, 86_200, "live", "connected"),
+            (86_200, 86_210, "gap", "clock"),
+            (86_210, 86_220, "live", "continued"),
+        ]
+    );
+    // The date that the clock had leapt to is left again.
+    let mut left = Ledger::new(date());
+    left.event(at(5), 0, 0, &date_event(hours(0, 86_400), true));
+    left.event(at(5), 1, 0, &Event::Continued);
+    left.frame(at(6), 1, 1, 5);
+    left.event(at(-40_000), 1, 1, &Event::DateLeft);
+    left.end_date();
+    assert_eq!(
+        rows(&left.intervals()),
+        [(0, 6, "live", "continued"), (6, 86_400, "gap", "clock")]
+    );
+}
+
+#[test]
+fn i4_damage_at_the_end_of_a_date_is_on_record() {
+    let mut ledger = Ledger::new(date());
+    ledger.event(at(100), 0, 0, &date_event(hours(0, 9000), false));
+    ledger.event(at(100), 1, 0, &connected());
+    ledger.frame(at(200), 1, 1, 5);
+    ledger.damage("bytes 5 to 9".into());
+    assert_eq!(
+        rows(&ledger.without_recorder(at(300))).last(),
+        Some(&(200, 300, "gap", "damage"))
+    );
+    ledger.end_date();
+    let all = ledger.intervals();
+    assert_eq!(
+        rows(&all)[2..],
+        [(200, 9000, "gap", "damage"), (9000, 86_400, "idle", "damage")]
+    );
+    assert_eq!(
+        all[2].detail.as_deref(),
+        Some("bytes 5 to 9; what followed is not known")
+    );
 }
 
 #[test]
@@ -315,6 +414,60 @@ proptest! {
             prop_assert!(expected_from <= bounds(date()).1);
             prop_assert_eq!(all.iter().map(|row| row.frames).sum::<u64>(), frame);
             prop_assert_eq!(all.iter().map(|row| row.rows).sum::<u64>(), rows);
+        }
+    }
+
+    #[test]
+    fn i8_what_committed_files_say_makes_the_ledger_again(
+        records in prop::collection::vec(
+            (-500..2000_i64, 0..3_u32, prop::option::of(any_event()), any::<bool>(), 0..4_u8), 0..60),
+        lost in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let mut ledger = Ledger::new(date());
+        let mut slices = Vec::new();
+        let (mut clock, mut frame) = (0, 0);
+        for (step, session, event, damaged, cut) in records {
+            clock += step;
+            if damaged {
+                ledger.damage("test".into());
+            }
+            match event {
+                Some(event) => ledger.event(at(clock), session, frame, &event),
+                None => {
+                    frame += 1;
+                    ledger.frame(at(clock), session, frame, 7);
+                }
+            }
+            if cut == 0 {
+                let slice = ledger.commit();
+                let read = Slice::parse(&slice.to_json());
+                prop_assert_eq!(read.as_ref(), Some(&slice));
+                slices.push(slice);
+                let restored = Ledger::of_slices(date(), &slices).unwrap();
+                prop_assert_eq!(&restored, &ledger);
+                let merged = Slice::merge(date(), &slices).unwrap();
+                prop_assert_eq!(&Ledger::of_slices(date(), &[merged]).unwrap(), &ledger);
+            }
+        }
+        // What came behind the last file is added by the coverage file.
+        if let Some(mut restored) = Ledger::of_slices(date(), &slices)
+            && restored.last_held() == ledger.last_held()
+        {
+            restored.graft(&ledger);
+            prop_assert_eq!(&restored, &ledger);
+        }
+        // A file that is lost costs its own frames, and its time is called live by no other.
+        if let Some(lost) = lost.filter(|_| slices.len() > 1) {
+            let lost = slices.remove(lost.index(slices.len() - 1));
+            let restored = Ledger::of_slices(date(), &slices).unwrap();
+            let kept: u64 = slices.iter().flat_map(Slice::intervals).map(|row| row.frames).sum();
+            prop_assert_eq!(restored.frames(), kept);
+            let all = restored.intervals();
+            for row in lost.intervals().filter(|row| row.state == State::Live && row.frames > 0 && row.to > row.from) {
+                let is_inside = |other: &&Interval| other.state == State::Live && other.from <= row.from && other.to >= row.to;
+                prop_assert!(!all.iter().any(|other| is_inside(&other)), "{row:?} in {all:?}");
+            }
+            prop_assert!(all.windows(2).all(|pair| pair[0].to == pair[1].from), "{all:?}");
         }
     }
 }

@@ -1,15 +1,22 @@
 //! When a market was and was not being recorded: what Koscom never sends again must at least be known to be missing.
 //!
-//! `ledger` folds a date's journal into intervals; `file` is the dataset that the exporter keeps of them, replaced as
-//! a whole whenever it changes; `view` is what a person sees who asks now, the rest of the journal included.
+//! `ledger` folds a date's journal into intervals; `slice` is what each committed file says of them in its footer; `file`
+//! is the dataset, replaced as a whole whenever it changes; `restore` makes the ledger of both; `view` is what a person
+//! sees who asks now, the rest of the journal included; `absent` puts on record the days on which nothing ran.
 
+mod absent;
 mod file;
 mod ledger;
+mod restore;
+mod slice;
 mod view;
 
+pub use absent::{HoursOf, absent, not_running, record_absent};
 pub use file::coverage_schema;
-pub(crate) use file::{load, store};
+pub(crate) use file::{load, read, store};
 pub(crate) use ledger::bounds;
 pub use ledger::{Interval, Ledger, Reason, State};
-pub(crate) use view::{Rows, damage_detail};
+pub(crate) use restore::{Files, Restored, restore, slice_of};
+pub use slice::Slice;
+pub(crate) use view::damage_detail;
 pub use view::{dates, view};

@@ -7,8 +7,9 @@ use krx_protocol::{BatchSink, Decoder, Reason, Trade};
 
 use super::file::load;
 use super::ledger::{Interval, Ledger};
+use super::restore::restore;
 use crate::error::{StoreError, at};
-use crate::journal::{Event, Followed, Follower, RecordKind, list_segments};
+use crate::journal::{Event, Followed, Follower, Position, RecordKind, list_segments};
 use crate::layout::{DataDir, Dataset, Market};
 use crate::lock;
 use crate::moment::Moment;
@@ -19,10 +20,12 @@ use crate::moment::Moment;
 /// [`StoreError::Io`], when the data directory cannot be listed.
 pub fn dates(data: &DataDir) -> Result<Vec<(NaiveDate, Market)>, StoreError> {
     let mut found = Vec::new();
-    let root = data.path().join(Dataset::Coverage.as_str());
-    for (date, dir) in partitions(&root, "date=")? {
-        for (market, _) in partitions(&dir, "market=")? {
-            found.extend(date.parse().ok().zip(market.parse().ok()));
+    for dataset in [Dataset::Coverage, Dataset::Trades] {
+        let root = data.path().join(dataset.as_str());
+        for (date, dir) in partitions(&root, "date=")? {
+            for (name, _) in partitions(&dir, "")? {
+                found.extend(date.parse().ok().zip(dataset.parse_partition(&name)));
+            }
         }
     }
     for (market, dir) in partitions(&data.journals(), "")? {
@@ -80,8 +83,22 @@ pub fn view(
     })
 }
 
+/// What the files say. A copy of coverage alone, without what it tells of, is believed.
+fn known(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Ledger, StoreError> {
+    let has_files = data.partition(Dataset::Trades, date, market).exists();
+    if !has_files
+        && !list_segments(&data.journal(market))?
+            .iter()
+            .any(|name| name.date == date)
+        && let Some(ledger) = load(data, market, date)?
+    {
+        return Ok(ledger);
+    }
+    Ok(restore(data, market, date)?.ledger)
+}
+
 fn fold(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Ledger, StoreError> {
-    let mut ledger = load(data, market, date)?.unwrap_or_else(|| Ledger::new(date));
+    let mut ledger = known(data, market, date)?;
     let mut follower = Follower::new(data.journal(market), None);
     if let Some(before) = list_segments(&data.journal(market))?
         .into_iter()
@@ -94,9 +111,7 @@ fn fold(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Ledger, Stor
         match follower.advance()? {
             Followed::Record(name, head) => {
                 let position = follower.position();
-                if name.date != date
-                    || position.is_none_or(|here| ledger.folded().is_some_and(|folded| here <= folded))
-                {
+                if name.date != date || position.is_none_or(|here| ledger.has(here)) {
                     continue;
                 }
                 match head.kind {
@@ -114,7 +129,13 @@ fn fold(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Ledger, Stor
                 }
             }
             Followed::Damage(name, span) if name.date == date => {
-                ledger.damage(damage_detail(name, &span));
+                let end = Position {
+                    segment: name,
+                    offset: span.end,
+                };
+                if !ledger.has(end) {
+                    ledger.damage(damage_detail(name, &span));
+                }
             }
             Followed::Damage(..) | Followed::SegmentEnd(_) => {}
             Followed::CaughtUp => return Ok(ledger),
@@ -124,7 +145,7 @@ fn fold(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Ledger, Stor
 
 pub(crate) fn damage_detail(name: crate::layout::SegmentName, span: &std::ops::Range<u64>) -> String {
     if span.end == u64::MAX {
-        format!("journal segment {name} has no sound header")
+        format!("both copies of the header of journal segment {name} are damaged")
     } else {
         format!(
             "journal segment {name} is damaged in bytes {} to {}",
@@ -134,7 +155,7 @@ pub(crate) fn damage_detail(name: crate::layout::SegmentName, span: &std::ops::R
 }
 
 /// Counts the rows that a frame gives.
-pub(crate) struct Rows(pub(crate) u64);
+struct Rows(u64);
 
 impl BatchSink for Rows {
     fn trade(&mut self, _item: i16, _trade: &Trade<'_>) {

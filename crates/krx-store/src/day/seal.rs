@@ -13,6 +13,7 @@ use super::layout::Layout;
 use super::swap::{Placed, Sealing, only_these};
 use super::{Fingerprint, RunOrder, run};
 use crate::checksums::{Checksums, digest};
+use crate::coverage::slice_of;
 use crate::error::{StoreError, at, parquet_at};
 use crate::export::{DayFooter, Footer, StagedFile, TRADES_SCHEMA, read_footer, sealed_names};
 use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
@@ -226,6 +227,7 @@ fn footer_of(footers: &[Footer]) -> Option<Footer> {
         }
     }
     whole.day = Some(day);
+    whole.slice = slice_of(whole.date, footers);
     Some(whole)
 }
 
@@ -244,6 +246,7 @@ fn build(
     let file = StagedFile::create(
         data.disk(),
         target.to_owned(),
+        Dataset::Trades,
         TRADES_SCHEMA.clone(),
         layout.properties(),
     )?;

@@ -8,8 +8,20 @@ use crate::moment::Moment;
 pub(crate) struct Limits {
     /// A time partition's length, µs; partitions are counted from midnight in Korea.
     pub(crate) interval_us: i64,
-    /// A segment ends with the frame that reaches this number of rows.
+    /// A segment ends before the first record that comes later than the frame that reached this number of rows. Frames of
+    /// one microsecond are never parted: coverage calls the instant live that a file ends with.
     pub(crate) rows_max: u64,
+}
+
+/// What a segment holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// The start of its time partition.
+    pub(crate) partition: Moment,
+    /// Its rows, of all datasets.
+    pub(crate) rows: u64,
+    /// When its last frame was read.
+    pub(crate) last_recv: Moment,
 }
 
 /// Why a segment ends.
@@ -50,21 +62,20 @@ impl SealReason {
 }
 
 impl Limits {
-    /// Whether a segment whose time partition began at `partition` ends before something that happened at `at`.
-    pub(crate) fn before(&self, partition: Moment, at: Moment) -> Option<SealReason> {
-        (at.partition(self.interval_us) > partition).then_some(SealReason::Interval)
-    }
-
-    /// Whether a segment ends with the frame that brought it to `rows`.
-    pub(crate) fn after(&self, rows: u64) -> Option<SealReason> {
-        (rows >= self.rows_max).then_some(SealReason::Rows)
+    /// Whether a segment ends before something that happened at `at`.
+    pub(crate) fn before(&self, held: Held, at: Moment) -> Option<SealReason> {
+        if at.partition(self.interval_us) > held.partition {
+            return Some(SealReason::Interval);
+        }
+        // The clock may have been set back: any other time will do.
+        (held.rows >= self.rows_max && at != held.last_recv).then_some(SealReason::Rows)
     }
 
     /// Whether an event ends the segment.
-    pub(crate) fn at_event(&self, partition: Moment, at: Moment, event: &Event) -> Option<SealReason> {
+    pub(crate) fn at_event(&self, held: Held, at: Moment, event: &Event) -> Option<SealReason> {
         match event {
             Event::Start { .. } | Event::Date { .. } => Some(SealReason::Start),
-            Event::DateEnd => Some(SealReason::Day),
+            Event::DateEnd | Event::DateLeft => Some(SealReason::Day),
             Event::SealNow => Some(SealReason::Asked),
             Event::SessionEnd => Some(SealReason::SessionEnd),
             Event::Stop => Some(SealReason::Stop),
@@ -76,7 +87,7 @@ impl Limits {
             | Event::Disconnected { .. }
             | Event::DiskWait { .. }
             | Event::Paused { .. }
-            | Event::ClockStep { .. } => self.before(partition, at),
+            | Event::ClockStep { .. } => self.before(held, at),
         }
     }
 }
@@ -90,32 +101,52 @@ mod tests {
         rows_max: 100,
     };
 
+    fn held(rows: u64, last_recv: i64) -> Held {
+        Held {
+            partition: Moment(0).partition(LIMITS.interval_us),
+            rows,
+            last_recv: Moment(last_recv),
+        }
+    }
+
     #[test]
     fn a_segment_ends_with_its_partition_its_rows_or_an_event() {
-        let partition = Moment(0).partition(LIMITS.interval_us);
-        assert_eq!(LIMITS.before(partition, Moment(299_999_999)), None);
+        let few = held(99, 5);
+        assert_eq!(LIMITS.before(few, Moment(299_999_999)), None);
         assert_eq!(
-            LIMITS.before(partition, Moment(300_000_000)),
+            LIMITS.before(few, Moment(300_000_000)),
             Some(SealReason::Interval)
         );
         // The clock was set back: the segment goes on.
-        assert_eq!(LIMITS.before(partition, Moment(-1)), None);
+        assert_eq!(LIMITS.before(few, Moment(-1)), None);
+        assert_eq!(LIMITS.at_event(few, Moment(6), &Event::TimeMark), None);
         assert_eq!(
-            (LIMITS.after(99), LIMITS.after(100)),
-            (None, Some(SealReason::Rows))
-        );
-        assert_eq!(LIMITS.at_event(partition, Moment(1), &Event::TimeMark), None);
-        assert_eq!(
-            LIMITS.at_event(partition, Moment(300_000_001), &Event::TimeMark),
+            LIMITS.at_event(few, Moment(300_000_001), &Event::TimeMark),
             Some(SealReason::Interval)
         );
         assert_eq!(
-            LIMITS.at_event(partition, Moment(1), &Event::Stop),
+            LIMITS.at_event(few, Moment(6), &Event::Stop),
             Some(SealReason::Stop)
         );
         assert_eq!(
-            LIMITS.at_event(partition, Moment(1), &Event::SealNow),
+            LIMITS.at_event(few, Moment(6), &Event::SealNow),
             Some(SealReason::Asked)
+        );
+    }
+
+    #[test]
+    fn i8_frames_of_one_microsecond_are_not_parted() {
+        let full = held(100, 5);
+        assert_eq!(LIMITS.before(full, Moment(5)), None);
+        assert_eq!(LIMITS.before(full, Moment(6)), Some(SealReason::Rows));
+        assert_eq!(
+            LIMITS.before(full, Moment(4)),
+            Some(SealReason::Rows),
+            "the clock was set back"
+        );
+        assert_eq!(
+            LIMITS.at_event(full, Moment(6), &Event::TimeMark),
+            Some(SealReason::Rows)
         );
     }
 }

@@ -10,12 +10,12 @@ use chrono::NaiveDate;
 use krx_protocol::Decoder;
 use tracing::{error, info, warn};
 
-use super::cut::{Limits, SealReason};
+use super::cut::{Held, Limits, SealReason};
 use super::last_sealed;
 use super::poison::Poison;
 use super::segment::OpenSegment;
 use crate::checksums::Checksums;
-use crate::coverage::{self, Ledger, Rows, damage_detail};
+use crate::coverage::{self, Ledger, Restored, damage_detail};
 use crate::error::StoreError;
 use crate::journal::{Event, Followed, Follower, Position, RecordHead, RecordKind, Tail, list_segments};
 use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath, SegmentName};
@@ -60,10 +60,19 @@ pub struct Exporter {
     decoder: Decoder,
     date: Option<ExportDate>,
     segment: Option<OpenSegment>,
-    /// Segments read to their end, with the last frame that they have; the ledger has what is in them.
-    behind: VecDeque<(SegmentName, u64)>,
+    /// Segments read to their end.
+    behind: VecDeque<Behind>,
     /// Of the segment being read; `None` when it has no record yet.
     last_frame_read: Option<u64>,
+}
+
+/// A segment of the journal that was read to its end.
+struct Behind {
+    name: SegmentName,
+    /// The last frame that it has.
+    last_frame: u64,
+    /// How far the ledger must be on disk before the segment may go; `None` when that is known.
+    folded: Option<Position>,
 }
 
 /// How far a date is exported.
@@ -76,9 +85,8 @@ struct ExportDate {
     /// The last frame that is sealed, in hand or known to be missing.
     last_seen: u64,
     ledger: Ledger,
-    /// The ledger as it stands in its file: how far, and with how many closed intervals.
-    saved: Option<Position>,
-    saved_intervals: usize,
+    /// The ledger as its file has it.
+    saved: Option<Ledger>,
 }
 
 impl Exporter {
@@ -141,7 +149,7 @@ impl Exporter {
                     let Some(tail) = &self.tail else {
                         return self.save_ledger();
                     };
-                    if self.date.as_ref().is_some_and(ExportDate::has_changed) {
+                    if self.segment.is_none() && self.date.as_ref().is_some_and(ExportDate::has_changed) {
                         self.save_ledger()?;
                         continue;
                     }
@@ -172,9 +180,11 @@ impl Exporter {
             let (_, frame, folded) = match covered {
                 Some(known) if known.0 == name.date => known,
                 _ => {
-                    let ledger = coverage::load(&self.data, &self.market, name.date).ok().flatten();
-                    let folded = ledger.and_then(|ledger| ledger.folded());
-                    *covered.insert((name.date, self.covered(name.date)?, folded))
+                    let frame = self.covered(name.date)?;
+                    let Restored { ledger, on_disk } =
+                        coverage::restore(&self.data, &self.market, name.date)?;
+                    let folded = ledger.folded().filter(|_| on_disk);
+                    *covered.insert((name.date, frame, folded))
                 }
             };
             let in_ledger = folded.is_some_and(|folded| folded.segment > name);
@@ -182,7 +192,11 @@ impl Exporter {
                 break;
             }
             self.follower.skip_to_after(name);
-            self.behind.push_back((name, next.first_frame.saturating_sub(1)));
+            self.behind.push_back(Behind {
+                name,
+                last_frame: next.first_frame.saturating_sub(1),
+                folded: None,
+            });
         }
         self.remove_exported()
     }
@@ -201,6 +215,11 @@ impl Exporter {
         self.enter_date(name.date)?;
         self.last_frame_read = Some(head.frame);
         let position = self.follower.position();
+        // Committed with the files that the exporter goes on behind, and events between their frames.
+        let is_known = |date: &ExportDate| position.is_some_and(|position| date.ledger.has(position));
+        if self.date.as_ref().is_some_and(is_known) {
+            return Ok(());
+        }
         match head.kind {
             RecordKind::Frame => self.frame(name.date, head, position),
             RecordKind::Event => self.event(head, position),
@@ -213,15 +232,16 @@ impl Exporter {
         head: RecordHead,
         position: Option<Position>,
     ) -> Result<(), StoreError> {
-        // Sealed already, or written again by a journal that had to begin a new segment.
+        // Committed already, or written again by a journal that had to begin a new segment.
         if head.frame <= self.last_seen() {
-            return self.fold_sealed_frame(head, position);
+            self.fold(position, |_| ());
+            return Ok(());
         }
         self.see_frames_up_to(head.frame - 1)?;
         if let Some(reason) = self
             .segment
             .as_ref()
-            .and_then(|segment| self.limits().before(segment.partition(), head.at))
+            .and_then(|segment| self.limits().before(held(segment), head.at))
         {
             self.seal(reason)?;
         }
@@ -262,31 +282,12 @@ impl Exporter {
         if let Some(date) = &mut self.date {
             date.last_seen = head.frame;
         }
-        let full = limits.after(segment.rows());
         self.fold(position, |ledger| {
             ledger.frame(head.at, head.session, head.frame, rows);
         });
         if self.tally.is_due(head.at) {
             self.tell();
         }
-        full.map_or(Ok(()), |reason| self.seal(reason))
-    }
-
-    /// A frame that is sealed, and that the ledger may not have: its file was lost.
-    fn fold_sealed_frame(&mut self, head: RecordHead, position: Option<Position>) -> Result<(), StoreError> {
-        let known = self
-            .date
-            .as_ref()
-            .is_some_and(|date| date.ledger.last_frame() >= head.frame);
-        let mut rows = Rows(0);
-        if !known {
-            self.decoder.decode(self.follower.payload(), &mut rows);
-        }
-        self.fold(position, |ledger| {
-            if !known {
-                ledger.frame(head.at, head.session, head.frame, rows.0);
-            }
-        });
         Ok(())
     }
 
@@ -303,7 +304,7 @@ impl Exporter {
         let reason = self
             .segment
             .as_ref()
-            .and_then(|segment| limits.at_event(segment.partition(), head.at, &event));
+            .and_then(|segment| limits.at_event(held(segment), head.at, &event));
         reason.map_or(Ok(()), |reason| self.seal(reason))
     }
 
@@ -326,16 +327,14 @@ impl Exporter {
         }
     }
 
-    /// Folds a record into the ledger, unless its file has it already.
+    /// Folds a record into the ledger.
     fn fold(&mut self, position: Option<Position>, record: impl FnOnce(&mut Ledger)) {
         let (Some(date), Some(position)) = (&mut self.date, position) else {
             return;
         };
         self.tally.note();
-        if date.ledger.folded().is_none_or(|folded| folded < position) {
-            record(&mut date.ledger);
-            date.ledger.fold_to(position);
-        }
+        record(&mut date.ledger);
+        date.ledger.fold_to(position);
     }
 
     /// The last frame of the date that is sealed, in hand or known to be missing.
@@ -368,6 +367,16 @@ impl Exporter {
     /// Part of a journal segment cannot be read. It is kept under another name, for whoever wants to look at it.
     fn damage(&mut self, name: SegmentName, span: &Range<u64>) -> Result<(), StoreError> {
         Progress::add(&self.progress.journal_damage, 1);
+        self.enter_date(name.date)?;
+        let end = Position {
+            segment: name,
+            offset: span.end,
+        };
+        if self.date.as_ref().is_some_and(|date| date.ledger.has(end)) {
+            error!(market = %self.market, segment = %name, from = span.start, to = span.end,
+                "journal is damaged; what this stretch held is exported already");
+            return Ok(());
+        }
         error!(market = %self.market, segment = %name, from = span.start, to = span.end,
             "journal is damaged; what this stretch held is lost, what follows is exported");
         let path = self.data.journal(&self.market).join(name.to_string());
@@ -377,11 +386,11 @@ impl Exporter {
         {
             warn!(segment = %path.display(), %error, "the damaged segment cannot be kept beside the journal");
         }
-        self.enter_date(name.date)?;
+        self.seal(SealReason::Damage)?;
         if let Some(date) = &mut self.date {
             date.ledger.damage(damage_detail(name, span));
         }
-        self.seal(SealReason::Damage)
+        Ok(())
     }
 
     /// Frames up to this one came before the record at hand. Those that did not, damage has taken where nothing was
@@ -392,10 +401,11 @@ impl Exporter {
             return Ok(());
         }
         error!(market = %self.market, first = last + 1, last = frame, "frames are missing in the journal");
+        self.seal(SealReason::Damage)?;
         if let Some(date) = &mut self.date {
             date.last_seen = frame;
         }
-        self.seal(SealReason::Damage)
+        Ok(())
     }
 
     /// Goes on to a record's date.
@@ -405,36 +415,22 @@ impl Exporter {
         }
         self.leave_date()?;
         let covered = self.covered(date)?;
-        let (ledger, on_disk) = match coverage::load(&self.data, &self.market, date) {
-            Ok(Some(ledger)) => {
-                // A crash between the file and its line leaves the line of the file before. What was read is sound.
-                let path = ledger_path(&self.market, date);
-                if let Err(error) = Checksums::of(&self.data, date).record_files(&[path]) {
-                    error!(market = %self.market, %date, %error, "the coverage file stays without a checksum");
-                }
-                (ledger, true)
+        let Restored { ledger, on_disk } = coverage::restore(&self.data, &self.market, date)?;
+        if on_disk {
+            // A crash between the file and its line leaves the line of the file before. What was read is sound.
+            let path = ledger_path(&self.market, date);
+            if let Err(error) = Checksums::of(&self.data, date).record_files(&[path]) {
+                error!(market = %self.market, %date, %error, "the coverage file stays without a checksum");
             }
-            Ok(None) if covered == 0 => (Ledger::new(date), false),
-            Ok(None) => (
-                Ledger::lost(date, covered, "the coverage file is missing".into()),
-                false,
-            ),
-            Err(error @ StoreError::ReadBack { .. }) => {
-                error!(market = %self.market, %error, "the coverage file cannot be used; the ledger begins anew");
-                let detail = "the coverage file was damaged".to_owned();
-                (Ledger::lost(date, covered, detail), false)
-            }
-            Err(error) => return Err(error),
-        };
+        }
         self.expire_archive();
         self.progress.exported(date, covered);
         self.date = Some(ExportDate {
             date,
             limits: self.config.limits(),
             covered,
-            last_seen: covered,
-            saved: ledger.folded().filter(|_| on_disk),
-            saved_intervals: ledger.closed_len(),
+            last_seen: covered.max(ledger.last_frame()),
+            saved: on_disk.then(|| ledger.clone()),
             ledger,
         });
         Ok(())
@@ -451,42 +447,34 @@ impl Exporter {
         Ok(())
     }
 
-    /// Writes the ledger, if its file does not have all of it, with its checksum.
+    /// Writes the ledger, if its file does not have all of it, with its checksum. Not while frames are held that no file
+    /// has: the file would call live what readers do not find (I8).
     fn save_ledger(&mut self) -> Result<(), StoreError> {
-        if let Some(path) = self.store_ledger()? {
-            Checksums::of(&self.data, path.date).record_files(&[path])?;
-        }
-        Ok(())
-    }
-
-    fn store_ledger(&mut self) -> Result<Option<SealedPath>, StoreError> {
-        let Some(date) = &mut self.date else {
-            return Ok(None);
+        let Some(date) = self.date.as_mut().filter(|_| self.segment.is_none()) else {
+            return Ok(());
         };
-        if date.ledger.folded() == date.saved && !date.has_changed() {
-            return Ok(None);
+        if date.saved.as_ref() == Some(&date.ledger) {
+            return Ok(());
         }
         coverage::store(&self.data, &self.market, &date.ledger)?;
-        date.saved = date.ledger.folded();
-        date.saved_intervals = date.ledger.closed_len();
-        Ok(Some(ledger_path(&self.market, date.date)))
+        match &mut date.saved {
+            Some(saved) => saved.catch_up(&date.ledger),
+            saved @ None => *saved = Some(date.ledger.clone()),
+        }
+        let path = ledger_path(&self.market, date.date);
+        Checksums::of(&self.data, date.date).record_files(&[path])
     }
 
+    /// Commits the open segment: what lies beside the primary file, the primary file, coverage. Only then may journal go.
     fn seal(&mut self, reason: SealReason) -> Result<(), StoreError> {
-        if self.segment.is_none() {
-            return Ok(());
-        }
-        // The ledger first: it must never lag behind a sealed file, whose frames will not be read again.
-        let ledger = self.store_ledger()?;
-        let Some(segment) = self.segment.take() else {
+        let (Some(date), Some(segment)) = (&mut self.date, self.segment.take()) else {
             return Ok(());
         };
-        let sealed = segment.seal(ledger)?;
+        let sealed = segment.seal(Some(date.ledger.commit()))?;
         let footer = &sealed.footer;
-        if let Some(date) = &mut self.date {
-            assert!(footer.first_frame > date.covered, "I1: no frame is sealed twice");
-            date.covered = footer.last_frame;
-        }
+        assert!(footer.first_frame > date.covered, "I1: no frame is sealed twice");
+        date.covered = footer.last_frame;
+        self.save_ledger()?;
         self.poison.sealed(footer.date, footer.last_frame);
         Progress::add(
             &self.progress.frames_sealed,
@@ -516,7 +504,12 @@ impl Exporter {
             .take()
             .unwrap_or(name.first_frame.saturating_sub(1));
         self.save_ledger()?;
-        self.behind.push_back((name, last_frame));
+        let folded = self.date.as_ref().filter(|date| date.date == name.date);
+        self.behind.push_back(Behind {
+            name,
+            last_frame,
+            folded: folded.and_then(|date| date.ledger.folded()),
+        });
         self.remove_exported()
     }
 
@@ -528,15 +521,28 @@ impl Exporter {
         }
     }
 
-    /// Removes segments behind this one, once sealed files cover all of them; with `keep_days` they go to the archive
-    /// first. The newest segment is never behind: it keeps the numbers that the next run goes on from.
+    /// Removes segments behind this one, once committed files cover all of them and coverage has what they tell; with
+    /// `keep_days` they go to the archive first. The newest segment is never behind: it keeps the numbers that the next run
+    /// goes on from.
     fn remove_exported(&mut self) -> Result<(), StoreError> {
-        while let Some((name, last_frame)) = self.behind.front().copied() {
-            let covered = match &self.date {
-                Some(current) if current.date == name.date => current.covered,
-                _ => self.covered(name.date)?,
+        while let Some(Behind {
+            name,
+            last_frame,
+            folded,
+        }) = self.behind.front()
+        {
+            let (name, folded) = (*name, *folded);
+            let current = self.date.as_ref().filter(|current| current.date == name.date);
+            let covered = match current {
+                Some(current) => current.covered,
+                None => self.covered(name.date)?,
             };
-            if covered < last_frame && !sabotage::is(Defect::DeleteEarly) {
+            // A date that was left has its whole ledger on disk.
+            let is_told = current.is_none_or(|current| {
+                let saved = current.saved.as_ref();
+                folded.is_none_or(|folded| saved.is_some_and(|saved| saved.has(folded)))
+            });
+            if (covered < *last_frame || !is_told) && !sabotage::is(Defect::DeleteEarly) {
                 break;
             }
             if self.config.keep_days > 0
@@ -566,7 +572,15 @@ fn ledger_path(market: &Market, date: NaiveDate) -> SealedPath {
 impl ExportDate {
     /// Whether the ledger has intervals that its file does not have.
     fn has_changed(&self) -> bool {
-        self.ledger.closed_len() != self.saved_intervals
+        self.saved.as_ref().map(Ledger::closed_len) != Some(self.ledger.closed_len())
+    }
+}
+
+fn held(segment: &OpenSegment) -> Held {
+    Held {
+        partition: segment.partition(),
+        rows: segment.rows(),
+        last_recv: segment.last_recv(),
     }
 }
 

@@ -49,12 +49,14 @@ pub fn last_sealed(data: &DataDir, market: &Market, date: NaiveDate) -> Result<L
     let mut last = Last {
         frame: names.last().map_or(0, |name| name.last_frame),
         session: 0,
+        segment: 0,
     };
     // A file that was damaged since must not stop a recording: the one before it has a session too.
     for name in names.iter().rev() {
         match read_footer(&dir.join(name.to_string())) {
             Ok(footer) => {
                 last.session = footer.last_session.unwrap_or(0);
+                last.segment = footer.slice.map_or(0, |slice| slice.segment());
                 break;
             }
             Err(error) => error!(%error, "a sealed file cannot be read; see krx-recorder verify"),

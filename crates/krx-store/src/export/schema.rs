@@ -11,10 +11,14 @@ use parquet::file::properties::{
 };
 use parquet::schema::types::ColumnPath;
 
-use crate::layout::Market;
+use crate::coverage::Slice;
+use crate::layout::{Dataset, Market};
 use crate::moment::Moment;
 
 const SCHEMA_VERSION: u32 = 1;
+
+/// Where a footer has its [`Slice`] of the ledger.
+const INTERVALS_KEY: &str = "intervals";
 
 /// The zone of all time stamps.
 pub(crate) const ZONE: &str = "Asia/Seoul";
@@ -121,6 +125,8 @@ pub struct Footer {
     pub last_session: Option<u32>,
     /// Of a whole day that is sorted; `None` for a segment in order of arrival.
     pub day: Option<DayFooter>,
+    /// What the frames add to the ledger of their date; in the primary dataset's file only.
+    pub slice: Option<Slice>,
 }
 
 /// How a sealed day lies in its file.
@@ -181,6 +187,15 @@ impl Footer {
             last_recv: first_recv,
             last_session: None,
             day: None,
+            slice: None,
+        }
+    }
+
+    /// As a file has it that is not of the primary dataset.
+    pub(crate) fn of_sibling(&self) -> Self {
+        Self {
+            slice: None,
+            ..self.clone()
         }
     }
 
@@ -192,10 +207,11 @@ impl Footer {
         }
     }
 
-    pub(crate) fn to_key_values(&self) -> Vec<KeyValue> {
+    pub(crate) fn to_key_values(&self, dataset: Dataset) -> Vec<KeyValue> {
+        let market = (dataset == Dataset::Trades).then(|| ("market", self.market.clone()));
         let pairs = [
             ("schema_version", SCHEMA_VERSION.to_string()),
-            ("market", self.market.clone()),
+            ("feed", self.market.clone()),
             ("date", self.date.to_string()),
             ("first_frame", self.first_frame.to_string()),
             ("last_frame", self.last_frame.to_string()),
@@ -207,9 +223,12 @@ impl Footer {
             ("recorder_version", env!("CARGO_PKG_VERSION").to_owned()),
         ];
         let day = self.day.iter().flat_map(DayFooter::texts);
+        let slice = self.slice.iter().map(|slice| (INTERVALS_KEY, slice.to_json()));
         pairs
             .into_iter()
+            .chain(market)
             .chain(day)
+            .chain(slice)
             .map(|(key, value)| KeyValue::new(format!("krx.{key}"), value))
             .collect()
     }
@@ -228,7 +247,7 @@ impl Footer {
             None => None,
         };
         Some(Self {
-            market: value("market")?.to_owned(),
+            market: value("feed")?.to_owned(),
             date: value("date")?.parse().ok()?,
             first_frame: value("first_frame")?.parse().ok()?,
             last_frame: value("last_frame")?.parse().ok()?,
@@ -238,6 +257,7 @@ impl Footer {
             last_recv: Moment(value("last_recv")?.parse().ok()?),
             last_session: Some(value("last_session")?.parse().ok()?),
             day,
+            slice: value(INTERVALS_KEY).and_then(Slice::parse),
         })
     }
 }

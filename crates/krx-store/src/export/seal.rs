@@ -14,11 +14,12 @@ use super::schema::Footer;
 use crate::day::hold_still;
 use crate::disk::{Disk, Output};
 use crate::error::{StoreError, at, parquet_at};
-use crate::layout::DataDir;
+use crate::layout::{DataDir, Dataset};
 
 /// A Parquet file being built in staging.
 pub(crate) struct StagedFile {
     writer: ArrowWriter<Output>,
+    dataset: Dataset,
     left_over: LeftOver,
     path: PathBuf,
 }
@@ -50,6 +51,7 @@ impl StagedFile {
     pub(crate) fn create(
         disk: &Disk,
         path: PathBuf,
+        dataset: Dataset,
         schema: SchemaRef,
         properties: WriterProperties,
     ) -> Result<Self, StoreError> {
@@ -58,6 +60,7 @@ impl StagedFile {
             ArrowWriter::try_new(output, schema, Some(properties)).map_err(parquet_at("beginning", &path))?;
         Ok(Self {
             writer,
+            dataset,
             left_over: LeftOver {
                 disk: disk.clone(),
                 path: path.clone(),
@@ -84,7 +87,7 @@ impl StagedFile {
 
     /// Closes the file; it is on disk when this returns, and removed unless it is kept.
     pub(crate) fn close(mut self, footer: &Footer) -> Result<LeftOver, StoreError> {
-        for pair in footer.to_key_values() {
+        for pair in footer.to_key_values(self.dataset) {
             self.writer.append_key_value_metadata(pair);
         }
         let output = self

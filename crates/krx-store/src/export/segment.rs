@@ -8,6 +8,7 @@ use super::quarantine::{FrameFacts, QuarantineColumns};
 use super::schema::{Footer, quarantine_properties, quarantine_schema, trades_properties, trades_schema};
 use super::seal::StagedFile;
 use crate::checksums::Checksums;
+use crate::coverage::Slice;
 use crate::error::StoreError;
 use crate::journal::RecordHead;
 use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
@@ -87,7 +88,13 @@ impl OpenSegment {
             footer: Footer::new(market, date, head.frame, head.at),
             partition,
             midnight_ms: midnight_ms(date),
-            trades: StagedFile::create(data.disk(), path, trades_schema(), trades_properties(rows_max))?,
+            trades: StagedFile::create(
+                data.disk(),
+                path,
+                Dataset::Trades,
+                trades_schema(),
+                trades_properties(rows_max),
+            )?,
             columns: TradeColumns::default(),
             quarantine: None,
             quarantine_columns: QuarantineColumns::default(),
@@ -161,13 +168,18 @@ impl OpenSegment {
         self.footer.rows + self.footer.quarantined
     }
 
-    /// Seals the segment. The quarantine goes first: the trades file is the commit record of both. The `ledger` that
-    /// was written just before gets its checksum together with them.
+    /// When the last frame was read.
+    pub(crate) fn last_recv(&self) -> Moment {
+        self.footer.last_recv
+    }
+
+    /// Seals the segment. The quarantine goes first: the trades file is the commit record of both, and has the `slice` of
+    /// the ledger.
     ///
     /// # Errors
     /// [`StoreError`]; the frames are then still in the journal, and in no dataset.
-    pub fn seal(mut self, ledger: Option<SealedPath>) -> Result<Sealed, StoreError> {
-        let footer = self.footer.clone();
+    pub fn seal(mut self, slice: Option<Slice>) -> Result<Sealed, StoreError> {
+        let mut footer = self.footer.clone();
         let name = SealedName {
             dataset: Dataset::Trades,
             partition: self.partition,
@@ -197,6 +209,7 @@ impl OpenSegment {
             )?;
             sealed.push(name);
         }
+        footer.slice = slice;
         let dir = self.data.partition(Dataset::Trades, footer.date, &self.market);
         bytes += self
             .trades
@@ -207,7 +220,7 @@ impl OpenSegment {
             market: self.market.clone(),
             name,
         };
-        let sealed: Vec<_> = sealed.into_iter().map(path).chain(ledger).collect();
+        let sealed: Vec<_> = sealed.into_iter().map(path).collect();
         Checksums::of(&self.data, footer.date).record_files(&sealed)?;
         Ok(Sealed { name, footer, bytes })
     }
@@ -220,6 +233,7 @@ impl OpenSegment {
                 self.quarantine.insert(StagedFile::create(
                     self.data.disk(),
                     path,
+                    Dataset::Quarantine,
                     quarantine_schema(),
                     quarantine_properties(),
                 )?)

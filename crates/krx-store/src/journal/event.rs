@@ -29,6 +29,8 @@ pub enum Event {
     },
     /// The date is over, and the recorder goes on into the next.
     DateEnd,
+    /// The clock was set back to an earlier date, and the recorder goes on there.
+    DateLeft,
     /// A recorder started. What lies before and has no end of its own was cut off by a crash.
     Start {
         /// The recorder's version.

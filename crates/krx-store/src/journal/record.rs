@@ -1,6 +1,8 @@
 //! The journal's format. All integers are little-endian.
 //!
-//! A segment is preallocated, starts with a header of 64 bytes, and goes on with records up to the first zeros.
+//! A segment is preallocated. Its header of 64 bytes is there twice, at 0 and at 4096: nothing in the records can be
+//! read without it, and a page that is lost must not take 64 MiB with it. Zeros fill the space between. The records
+//! begin at 4160, and go on up to the first zeros.
 //!
 //! ```text
 //!   segment header                      record (starts at a multiple of 8)
@@ -22,6 +24,9 @@
 //! holds of the last segments is not known; the next one then begins with all that was not known to be on disk, and
 //! says up to where the journal before it counts ([`Resumes`]).
 //!
+//! Magic, version and checksum stay where they are in every version, so that a segment of another version is known as
+//! one, and not taken for a damaged one.
+//!
 //! The salt makes a record of another segment, left on a disk block that was used before, fail its check.
 
 use chrono::{Datelike, NaiveDate};
@@ -32,10 +37,15 @@ use crate::moment::Moment;
 /// The longest payload that a record may have; far above any message limit that can be configured.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 
-pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
+/// One copy of a segment's header.
+pub(crate) const HEADER_BYTES: usize = 64;
+/// Where the second copy begins: in another page, which is what a disk loses as one.
+pub(crate) const HEADER_COPY_AT: usize = 4096;
+/// Where a segment's records begin.
+pub(crate) const SEGMENT_HEADER_BYTES: usize = HEADER_COPY_AT + HEADER_BYTES;
 pub(crate) const RECORD_HEADER_BYTES: usize = 32;
 const MAGIC: [u8; 8] = *b"KRXJRNL\0";
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Up to where the journal before a segment counts: what lies behind this is written again in the segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,8 +79,17 @@ pub struct SegmentHeader {
 }
 
 impl SegmentHeader {
-    pub(crate) fn to_bytes(&self) -> [u8; SEGMENT_HEADER_BYTES] {
-        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+    /// All that lies before the records.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; SEGMENT_HEADER_BYTES];
+        let copy = self.copy();
+        bytes[..HEADER_BYTES].copy_from_slice(&copy);
+        bytes[HEADER_COPY_AT..].copy_from_slice(&copy);
+        bytes
+    }
+
+    fn copy(&self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
         let date = self.name.date;
         let yyyymmdd = date.year().unsigned_abs() * 10_000 + date.month() * 100 + date.day();
         bytes[0..8].copy_from_slice(&MAGIC);
@@ -89,26 +108,27 @@ impl SegmentHeader {
         bytes
     }
 
-    /// Reads a header; what is wrong with it as the error.
-    pub(crate) fn parse(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Result<Self, &'static str> {
+    /// Reads one copy of a header.
+    pub(crate) fn parse(bytes: &[u8; HEADER_BYTES]) -> Result<Self, HeaderFault> {
+        use HeaderFault::{Damaged, Version};
         if bytes[0..8] != MAGIC {
-            return Err("it does not begin with the journal's magic bytes");
-        }
-        if u32_at(bytes, 8) != VERSION {
-            return Err("it is of another version");
+            return Err(Damaged("the magic bytes are wrong"));
         }
         if u32_at(bytes, 60) != crc32c::crc32c(&bytes[0..60]) {
-            return Err("its header's checksum is wrong");
+            return Err(Damaged("the checksum is wrong"));
+        }
+        if u32_at(bytes, 8) != VERSION {
+            return Err(Version(u32_at(bytes, 8)));
         }
         let yyyymmdd = u32_at(bytes, 12);
-        let year = i32::try_from(yyyymmdd / 10_000).map_err(|_| "its date is none")?;
-        let date =
-            NaiveDate::from_ymd_opt(year, yyyymmdd / 100 % 100, yyyymmdd % 100).ok_or("its date is none")?;
-        let market = std::str::from_utf8(&bytes[16..32]).map_err(|_| "its market is no name")?;
-        let market = market
-            .trim_end_matches('\0')
-            .parse()
-            .map_err(|_| "its market is no name")?;
+        let date = i32::try_from(yyyymmdd / 10_000)
+            .ok()
+            .and_then(|year| NaiveDate::from_ymd_opt(year, yyyymmdd / 100 % 100, yyyymmdd % 100))
+            .ok_or(Damaged("the date is invalid"))?;
+        let market = std::str::from_utf8(&bytes[16..32])
+            .ok()
+            .and_then(|name| name.trim_end_matches('\0').parse().ok())
+            .ok_or(Damaged("the market's name is invalid"))?;
         let name = SegmentName {
             number: u32_at(bytes, 48),
             date,
@@ -126,6 +146,15 @@ impl SegmentHeader {
             resumes: (resumes.bytes > 0).then_some(resumes),
         })
     }
+}
+
+/// Why a copy of a header cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderFault {
+    /// It is not what was written.
+    Damaged(&'static str),
+    /// It is sound, and of this version.
+    Version(u32),
 }
 
 /// What a record is.
@@ -242,17 +271,23 @@ mod tests {
             salt: 0x1234_5678_9abc_def0,
             resumes: None,
         };
-        assert_eq!(SegmentHeader::parse(&header.to_bytes()).as_ref(), Ok(&header));
-        for (number, bytes) in [(2, 4096), (0, Resumes::WHOLE)] {
+        assert_eq!(SegmentHeader::parse(&header.copy()).as_ref(), Ok(&header));
+        for (number, bytes) in [(2, 8192), (0, Resumes::WHOLE)] {
             header.resumes = Some(Resumes { number, bytes });
-            assert_eq!(SegmentHeader::parse(&header.to_bytes()).as_ref(), Ok(&header));
+            assert_eq!(SegmentHeader::parse(&header.copy()).as_ref(), Ok(&header));
         }
-        let bytes = header.to_bytes();
+        let bytes = header.copy();
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes;
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(SegmentHeader::parse(&flipped).is_err(), "bit {bit}");
+            let fault = SegmentHeader::parse(&flipped).unwrap_err();
+            assert!(matches!(fault, HeaderFault::Damaged(_)), "bit {bit}: {fault:?}");
         }
+        let mut later = bytes;
+        later[8] = 3;
+        let crc = crc32c::crc32c(&later[..60]);
+        later[60..].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(SegmentHeader::parse(&later), Err(HeaderFault::Version(3)));
     }
 
     #[test]

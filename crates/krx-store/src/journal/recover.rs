@@ -8,6 +8,7 @@ use chrono::NaiveDate;
 use tracing::warn;
 
 use super::follow::list_segments;
+use super::record::record_bytes;
 use super::scan::{Scanned, SegmentReader};
 use crate::coverage;
 use crate::disk::{Disk, Output};
@@ -22,6 +23,9 @@ pub struct Last {
     pub frame: u64,
     /// Of a session.
     pub session: u32,
+    /// Of a journal segment that committed files have frames of. A journal that was lost goes on behind it, so that its
+    /// places are never taken for those of the journal that was there before.
+    pub segment: u32,
 }
 
 /// Looks up a date's highest numbers, in its sealed files and in what is left of its journal.
@@ -30,12 +34,14 @@ pub struct Last {
 /// [`StoreError`], when one of them cannot be read.
 pub fn last_of_date(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Last, StoreError> {
     let mut last = export::last_sealed(data, market, date)?;
-    // A ledger that cannot be read is the exporter's concern; what it says of sessions is a help, not a need.
+    // A ledger that cannot be read is the exporter's concern; what it says is a help, not a need.
     if let Ok(Some(ledger)) = coverage::load(data, market, date) {
         last.session = last.session.max(ledger.last_session());
         last.frame = last.frame.max(ledger.last_frame());
+        let folded = ledger.folded().map_or(0, |folded| folded.segment.number);
+        last.segment = last.segment.max(folded);
     }
-    let dir = data.journal(market);
+    let (dir, mut unknown_sessions) = (data.journal(market), 0);
     // Numbers only rise along the segments of a date: the last one with a record has the highest. A crash may leave
     // segments behind it that have none.
     for name in list_segments(&dir)?
@@ -44,10 +50,17 @@ pub fn last_of_date(data: &DataDir, market: &Market, date: NaiveDate) -> Result<
         .filter(|name| name.date == date)
     {
         last.frame = last.frame.max(name.first_frame.saturating_sub(1));
-        let mut reader = match SegmentReader::open(&dir.join(name.to_string())) {
+        let path = dir.join(name.to_string());
+        let mut reader = match SegmentReader::open(&path) {
             Ok(reader) => reader,
-            // Followers report it as damaged; its numbers are lost with it.
-            Err(StoreError::Header { .. }) => continue,
+            // Followers report it as damaged. The numbers in it are not known, so none that it can have is used again.
+            Err(StoreError::Header { .. }) => {
+                let bytes = used_bytes(&path)?;
+                last.frame = last.frame.max(name.first_frame + bytes / record_bytes(1) as u64);
+                let sessions = bytes / record_bytes(SESSION_BYTES_MIN) as u64;
+                unknown_sessions += u32::try_from(sessions).unwrap_or(0);
+                continue;
+            }
             Err(error) => return Err(error),
         };
         let (limit, mut records) = (reader.file_bytes()?, 0);
@@ -66,12 +79,37 @@ pub fn last_of_date(data: &DataDir, market: &Market, date: NaiveDate) -> Result<
             break;
         }
     }
+    last.session += unknown_sessions;
     Ok(last)
+}
+
+/// The shortest event that begins a session: `{"event":"continued"}`.
+const SESSION_BYTES_MIN: usize = 21;
+
+/// A file's length without the zeros at its end.
+fn used_bytes(path: &Path) -> Result<u64, StoreError> {
+    let bytes = fs::read(path).map_err(at("reading the journal segment", path))?;
+    Ok(bytes
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |last| last as u64 + 1))
 }
 
 /// Makes a journal fit to be gone on with: its last segment ends where its last record ends, and all that a process
 /// which was killed had written, and not synced, is on disk: what is written behind it must not outlive it.
 pub(super) fn settle(disk: &Disk, dir: &Path, names: &[SegmentName]) -> Result<(), StoreError> {
+    for name in names {
+        match SegmentReader::open(&dir.join(name.to_string())) {
+            // A program that goes on behind a segment that it cannot read would pass over what is in it.
+            Err(error @ StoreError::JournalVersion { .. }) => return Err(error),
+            Ok(reader) => {
+                if let Some(damage) = reader.header_damage() {
+                    warn!(segment = %name, damage, "a journal segment is read by the other copy of its header; look at the disk");
+                }
+            }
+            Err(_) => {}
+        }
+    }
     if let Some(name) = names.last() {
         end_last_segment(disk, dir, *name)?;
     }
@@ -97,7 +135,7 @@ fn end_last_segment(disk: &Disk, dir: &Path, name: SegmentName) -> Result<(), St
         // no record, and so nothing to lose.
         Err(StoreError::Header { .. }) if is_blank(&path)? => return disk.remove(&path),
         Err(StoreError::Header { .. }) => {
-            warn!(segment = %path.display(), "journal segment has no sound header; it is left as it is");
+            warn!(segment = %path.display(), "both copies of a journal segment's header are damaged; it is left as it is, and the numbers that it may have are not used again");
             return Ok(());
         }
         Err(error) => return Err(error),

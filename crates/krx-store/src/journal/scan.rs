@@ -6,7 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::record::{
-    RECORD_HEADER_BYTES, RecordHead, SEGMENT_HEADER_BYTES, SegmentHeader, checksum, record_bytes,
+    HEADER_BYTES, HEADER_COPY_AT, HeaderFault, RECORD_HEADER_BYTES, RecordHead, SEGMENT_HEADER_BYTES,
+    SegmentHeader, VERSION, checksum, record_bytes,
 };
 use crate::error::{StoreError, at};
 use crate::sabotage::{self, Defect};
@@ -34,6 +35,7 @@ pub struct SegmentReader {
     file: File,
     path: PathBuf,
     header: SegmentHeader,
+    header_damage: Option<&'static str>,
     /// Where the next record begins.
     at: u64,
     payload: Range<usize>,
@@ -44,25 +46,29 @@ pub struct SegmentReader {
 }
 
 impl SegmentReader {
-    /// Opens a segment and checks its header.
+    /// Opens a segment by the first sound copy of its header.
     ///
     /// # Errors
-    /// [`StoreError::Io`], or [`StoreError::Header`] when it is no segment.
+    /// [`StoreError::Io`]; [`StoreError::Header`] when neither copy of the header is sound;
+    /// [`StoreError::JournalVersion`] when it is of another version.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let file = File::open(path).map_err(at("opening the journal segment", path))?;
-        let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        let read = file
-            .read_at(&mut bytes, 0)
-            .map_err(at("reading the journal segment", path))?;
-        let header = match SegmentHeader::parse(&bytes) {
-            Ok(header) if read == SEGMENT_HEADER_BYTES => header,
-            Ok(_) => {
-                return Err(StoreError::Header {
+        let first = read_header(&file, path, 0);
+        let second = read_header(&file, path, HEADER_COPY_AT as u64);
+        let (header, header_damage) = match (first, second) {
+            // Nothing beside the name, the salt and what they resume is in a header, so either copy will do.
+            (Ok(Ok(header)), Ok(Ok(_))) => (header, None),
+            (Ok(Ok(header)), _) => (header, Some("the second copy of its header is damaged")),
+            (_, Ok(Ok(header))) => (header, Some("the first copy of its header is damaged")),
+            (Ok(Err(HeaderFault::Version(version))), _) | (_, Ok(Err(HeaderFault::Version(version)))) => {
+                return Err(StoreError::JournalVersion {
                     path: path.to_owned(),
-                    what: "it is too short",
+                    version,
+                    ours: VERSION,
                 });
             }
-            Err(what) => {
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+            (Ok(Err(HeaderFault::Damaged(what))), _) => {
                 return Err(StoreError::Header {
                     path: path.to_owned(),
                     what,
@@ -73,6 +79,7 @@ impl SegmentReader {
             file,
             path: path.to_owned(),
             header,
+            header_damage,
             at: SEGMENT_HEADER_BYTES as u64,
             payload: 0..0,
             window: Vec::new(),
@@ -91,6 +98,12 @@ impl SegmentReader {
     #[must_use]
     pub fn header(&self) -> &SegmentHeader {
         &self.header
+    }
+
+    /// What is wrong with the other copy of the header, if anything: the records can be read all the same.
+    #[must_use]
+    pub fn header_damage(&self) -> Option<&'static str> {
+        self.header_damage
     }
 
     /// Where the next record begins, bytes from the start of the file.
@@ -247,5 +260,21 @@ impl SegmentReader {
             }
         }
         Ok(filled)
+    }
+}
+
+/// Reads the copy of a header that begins at `offset`.
+fn read_header(
+    file: &File,
+    path: &Path,
+    offset: u64,
+) -> Result<Result<SegmentHeader, HeaderFault>, StoreError> {
+    let mut bytes = [0; HEADER_BYTES];
+    match file.read_exact_at(&mut bytes, offset) {
+        Ok(()) => Ok(SegmentHeader::parse(&bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Ok(Err(HeaderFault::Damaged("the file is too short")))
+        }
+        Err(error) => Err(at("reading the journal segment", path)(error)),
     }
 }

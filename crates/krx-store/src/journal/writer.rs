@@ -24,6 +24,7 @@ use super::record::{
 };
 use super::recover::{self, Last};
 use super::tail::{Position, Tail};
+use crate::archive;
 use crate::disk::Disk;
 use crate::error::{StoreError, at};
 use crate::layout::{DataDir, Market, SegmentName};
@@ -130,6 +131,7 @@ impl Writer {
         disk.sync_dirs(data.path(), &dir)?;
         let names = list_segments(&dir)?;
         recover::settle(&disk, &dir, &names)?;
+        let archived = archive::list(data, market)?;
         let tail = Arc::new(Tail::default());
         Spare::remove_left_over(&disk, &dir)?;
         tail.lock().spare = Spare::create(&disk, &dir, config.segment_bytes).ok();
@@ -152,7 +154,13 @@ impl Writer {
             tail,
             sync_thread: Some(sync_thread),
             segment: None,
-            last_number: names.last().map_or(0, |name| name.number),
+            last_number: names
+                .last()
+                .into_iter()
+                .chain(archived.last())
+                .map(|name| name.number)
+                .max()
+                .unwrap_or(0),
             date: None,
             last: Last::default(),
             connected: false,
@@ -238,22 +246,28 @@ impl Writer {
         Ok(())
     }
 
-    /// The date's numbers begin anew when Korea's date has changed. The clock may be set back: the date never is.
+    /// Goes on to the date in Korea at `now`, when that has changed.
     fn enter_date(&mut self, now: Moment) -> Result<(), StoreError> {
         let date = now.date();
-        if self.date.is_some_and(|current| date <= current) {
-            return Ok(());
-        }
+        let leaving = match self.date {
+            None => None,
+            Some(current) if date > current => Some(Event::DateEnd),
+            // A clock that is put right by hours was in the wrong date: the day goes on where it belongs. One that is put
+            // back by some seconds around midnight changes nothing.
+            Some(current) if now.0 < midnight_ms(current) * 1000 - BACK_MIN_US => Some(Event::DateLeft),
+            Some(_) => return Ok(()),
+        };
         let last = recover::last_of_date(&self.data, &self.market, date)?;
-        let continues = self.date.is_some();
-        if continues && self.rules_of.is_some() {
-            let json = to_json(&Event::DateEnd);
+        self.last_number = self.last_number.max(last.segment);
+        let continues = leaving.is_some();
+        if let Some(leaving) = leaving.filter(|_| self.rules_of.is_some()) {
+            let at = match leaving {
+                Event::DateEnd => now.min(Moment(midnight_ms(date) * 1000)),
+                _ => now,
+            };
+            let json = to_json(&leaving);
             self.make_room(json.len())?;
-            self.push(
-                RecordKind::Event,
-                Moment(midnight_ms(date) * 1000).min(now),
-                &json,
-            );
+            self.push(RecordKind::Event, at, &json);
         }
         self.write_buffer()?;
         self.segment = None;
@@ -646,6 +660,9 @@ const WRITE_BYTES_MAX: usize = 1 << 20;
 
 /// What may be written and not known to be on disk. At the design load a disk that hangs for a minute stays below it.
 const UNSYNCED_BYTES_MAX: usize = 64 << 20;
+
+/// A clock that is set back behind the date's midnight by more than this takes the date with it.
+const BACK_MIN_US: i64 = 60_000_000;
 
 const HEADER: u64 = SEGMENT_HEADER_BYTES as u64;
 

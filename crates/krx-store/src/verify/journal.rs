@@ -33,7 +33,16 @@ pub(super) fn look(
     let fault = |detail: String| Fault::new(Kind::Journal, detail);
     let mut reader = match SegmentReader::open(path) {
         Ok(reader) => reader,
-        Err(StoreError::Header { what, .. }) => return Ok(vec![fault(format!("it is no segment: {what}"))]),
+        Err(StoreError::Header { what, .. }) => {
+            return Ok(vec![fault(format!(
+                "neither copy of its header is sound: {what}"
+            ))]);
+        }
+        Err(StoreError::JournalVersion { version, .. }) => {
+            let detail =
+                format!("it is of version {version} of the journal, which this program does not read");
+            return Ok(vec![fault(detail)]);
+        }
         Err(error) => return Err(error),
     };
     let header = reader.header();
@@ -41,7 +50,11 @@ pub(super) fn look(
         let detail = format!("its header is of {} of {}", header.name, header.market);
         return Ok(vec![fault(detail)]);
     }
-    let mut faults = Vec::new();
+    let mut faults: Vec<_> = reader
+        .header_damage()
+        .map(|damage| fault(format!("{damage}; what it holds can be read")))
+        .into_iter()
+        .collect();
     let limit = reader.file_bytes()?;
     loop {
         match reader.advance(limit)? {

@@ -8,6 +8,7 @@
 //! between for a moment is gone when the date is looked at again, so only what is found every time is reported.
 //! Nothing is locked and nothing is written.
 
+mod coverage;
 mod journal;
 mod ranges;
 mod sealed;
@@ -65,10 +66,14 @@ pub enum Kind {
     Overlap,
     /// Two files of the same frames that disagree.
     Partner,
+    /// Coverage does not say what the files say.
+    Coverage,
     /// A stretch of a journal segment is damaged.
     Journal,
     /// An archived segment is damaged.
     Archive,
+    /// A trading day on which nothing ran, and nothing says so.
+    Unaccounted,
     /// The disk did not give it back.
     Unreadable,
 }
@@ -90,8 +95,10 @@ impl Kind {
             Self::Hole => "hole",
             Self::Overlap => "overlap",
             Self::Partner => "partner",
+            Self::Coverage => "coverage",
             Self::Journal => "journal",
             Self::Archive => "archive",
+            Self::Unaccounted => "unaccounted",
             Self::Unreadable => "unreadable",
         }
     }
@@ -337,7 +344,7 @@ impl Listed {
         for dataset in Dataset::ALL {
             for (name, is_dir) in names_in(&data.date_dir(dataset, date))? {
                 let path = format!("{}/date={date}/{name}", dataset.as_str());
-                match parse_partition::<Market>(&name, "market=") {
+                match dataset.parse_partition(&name) {
                     Some(market) if is_dir => listed.partition(data, dataset, date, &market)?,
                     _ => listed.foreign.push(path),
                 }
@@ -376,7 +383,11 @@ impl Listed {
                     self.files.insert(sealed.to_string(), sealed);
                 }
                 None => {
-                    let dir = format!("{}/date={date}/market={market}", dataset.as_str());
+                    let dir = format!(
+                        "{}/date={date}/{}",
+                        dataset.as_str(),
+                        dataset.partition_name(market)
+                    );
                     self.foreign.push(format!("{dir}/{name}"));
                 }
             }
@@ -494,6 +505,10 @@ impl Looker<'_> {
             }
         }
         self.between_files(&listed, &list, &contents, &mut day);
+        let markets: BTreeSet<_> = listed.files.values().map(|sealed| &sealed.market).collect();
+        for market in markets {
+            self.coverage(market, &listed, &contents, &mut day);
+        }
         for (market, segments) in &listed.segments {
             self.segments(market, segments, &mut day)?;
         }
@@ -720,7 +735,7 @@ impl Looker<'_> {
             .iter()
             .map(|(path, _)| contents.get(path.as_str()).map(|content| content.rows))
             .sum();
-        let dir = format!("quarantine/date={}/market={}/", self.date, sealed.market);
+        let dir = format!("quarantine/date={}/feed={}/", self.date, sealed.market);
         let is_told = rows.is_none() || day.findings.iter().any(|finding| finding.path.starts_with(&dir));
         if let Some(rows) = rows.filter(|rows| *rows != quarantined && !is_told) {
             let detail =
@@ -765,7 +780,7 @@ impl Looker<'_> {
         let Some(other) = contents.get(name.as_str()) else {
             return;
         };
-        if other.footer.as_ref() != Some(footer) {
+        if other.footer.as_ref() != Some(&footer.of_sibling()) {
             let detail = format!("its footer is not that of {path}");
             day.find(&name, self.date, Fault::new(Kind::Partner, detail));
         } else if let Err(fault) = sealed::double(self.data.path(), sealed, &quarantine) {

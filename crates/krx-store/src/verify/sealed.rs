@@ -1,12 +1,12 @@
 //! One sealed file, read from its first byte to its last.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Int16Type, Int64Type, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{Int16Type, Int32Type, Int64Type, SchemaRef, TimestampMicrosecondType};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::FileMetaData;
@@ -39,6 +39,8 @@ pub(crate) struct Content {
     pub(crate) footer: Option<Footer>,
     /// The intervals of a coverage file whose reason is `damage`.
     pub(crate) damage: Vec<(Moment, Moment)>,
+    /// Rows by session; none for coverage.
+    pub(crate) sessions: BTreeMap<u32, u64>,
 }
 
 /// Reads a file; `expected` is the digest that its list has for it. A file with another one is not decoded: what is
@@ -94,6 +96,7 @@ fn read(path: &Path, sealed: &SealedPath) -> Result<Content, Fault> {
     let groups: Vec<_> = groups.map(|group| group.num_rows().cast_unsigned()).collect();
     let reader = builder.build().map_err(|error| undecodable(&error))?;
     let (mut rows, mut damage, mut order) = (0, Vec::new(), Order::default());
+    let mut sessions = BTreeMap::new();
     let mut runs = footer
         .as_ref()
         .and_then(|footer| footer.day.as_ref())
@@ -106,6 +109,9 @@ fn read(path: &Path, sealed: &SealedPath) -> Result<Content, Fault> {
             (None, Some(footer)) => order.check(&batch, footer, rows)?,
             (None, None) => damage.extend(damage_in(&batch)),
         }
+        if footer.is_some() {
+            count_sessions(&batch, &mut sessions);
+        }
         rows += batch.num_rows() as u64;
     }
     if let Some(runs) = runs {
@@ -115,7 +121,27 @@ fn read(path: &Path, sealed: &SealedPath) -> Result<Content, Fault> {
         let detail = format!("it has {rows} rows, and {stated} by its footer");
         return Err(Fault::new(Kind::Rows, detail));
     }
-    Ok(Content { rows, footer, damage })
+    Ok(Content {
+        rows,
+        footer,
+        damage,
+        sessions,
+    })
+}
+
+fn count_sessions(batch: &RecordBatch, sessions: &mut BTreeMap<u32, u64>) {
+    let column = batch
+        .column_by_name("session")
+        .and_then(|column| column.as_primitive_opt::<Int32Type>());
+    // Sessions come one after the other, so each stretch is counted at once.
+    for stretch in column
+        .iter()
+        .flat_map(|column| column.values().chunk_by(|a, b| a == b))
+    {
+        if let Some(session) = stretch.first() {
+            *sessions.entry(session.cast_unsigned()).or_default() += stretch.len() as u64;
+        }
+    }
 }
 
 fn value<'a>(metadata: &'a FileMetaData, key: &str) -> Option<&'a str> {
@@ -132,7 +158,7 @@ fn check_footer(metadata: &FileMetaData, sealed: &SealedPath) -> Result<Option<F
         Err(Fault::new(Kind::Footer, detail))
     };
     let (market, date) = (sealed.market.to_string(), sealed.date.to_string());
-    for (key, path) in [("market", &market), ("date", &date)] {
+    for (key, path) in [("feed", &market), ("date", &date)] {
         let says = value(metadata, key).unwrap_or("nothing");
         if says != path {
             return differs(key, says, path);
@@ -150,6 +176,10 @@ fn check_footer(metadata: &FileMetaData, sealed: &SealedPath) -> Result<Option<F
     let path = frames(sealed.name.first_frame, sealed.name.last_frame);
     if says != path {
         return differs("frames", &says, &path);
+    }
+    if sealed.name.dataset == Dataset::Trades && footer.slice.is_none() {
+        let detail = "its footer does not say when its frames were recorded, or not as this version does";
+        return Err(Fault::new(Kind::Footer, detail.to_owned()));
     }
     Ok(Some(footer))
 }

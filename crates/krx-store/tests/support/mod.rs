@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int16Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use krx_store::coverage::{Interval, Reason, State};
 use krx_store::journal::{Followed, Follower, RecordKind, What};
 use krx_store::{
     DataDir, Entry, Event, ExportConfig, Exporter, JournalConfig, Market, Moment, Progress, Writer,
@@ -27,8 +28,11 @@ pub(crate) const SECOND: i64 = 1_000_000;
 
 pub(crate) const SMALL_SEGMENTS: JournalConfig = JournalConfig {
     sync_interval: Duration::from_millis(1),
-    segment_bytes: 2048,
+    segment_bytes: 6144,
 };
+
+/// Where a segment's records begin, bytes from its start.
+pub(crate) const HEADER: u64 = 4160;
 
 pub(crate) fn market() -> Market {
     "KOSPI".parse().unwrap()
@@ -205,6 +209,41 @@ pub(crate) fn trades(dir: &Path) -> Vec<(i64, i16, i32, i64, i64)> {
                     volume.value(row),
                     recv.value(row),
                 )
+            }));
+        }
+    }
+    rows
+}
+
+/// The rows of the coverage file of the date.
+pub(crate) fn coverage(dir: &Path) -> Vec<Interval> {
+    use arrow::datatypes::TimestampMicrosecondType as Micros;
+    let mut rows = Vec::new();
+    for path in files(&dir.join("coverage"), "parquet") {
+        for batch in batches(&path) {
+            let column = |name: &str| batch.column_by_name(name).unwrap();
+            let time = |name: &str, row| Moment(column(name).as_primitive::<Micros>().value(row));
+            let text = |name: &str, row| column(name).as_string::<i32>().value(row).to_owned();
+            let count = |name: &str, row| {
+                column(name)
+                    .as_primitive::<Int64Type>()
+                    .value(row)
+                    .cast_unsigned()
+            };
+            let (session, detail) = (column("session"), column("detail"));
+            rows.extend((0..batch.num_rows()).map(|row| {
+                Interval {
+                    from: time("from_ts", row),
+                    to: time("to_ts", row),
+                    state: State::parse(&text("state", row)).unwrap(),
+                    reason: Reason::parse(&text("reason", row)).unwrap(),
+                    session: session
+                        .is_valid(row)
+                        .then(|| session.as_primitive::<Int32Type>().value(row).cast_unsigned()),
+                    frames: count("frames", row),
+                    rows: count("rows", row),
+                    detail: detail.is_valid(row).then(|| text("detail", row)),
+                }
             }));
         }
     }

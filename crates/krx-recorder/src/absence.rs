@@ -1,0 +1,107 @@
+//! Trading days on which no recorder ran: the recorder puts them on record when it starts, and
+//! `krx-recorder coverage --complete` at any time.
+
+use std::sync::Arc;
+
+use chrono::{Days, NaiveDate};
+use krx_calendar::Calendar;
+use krx_store::coverage::{absent, record_absent};
+use krx_store::{DataDir, Market, Moment, StoreError};
+use tracing::warn;
+
+use crate::schedule::Schedule;
+
+/// What it takes to know that a day is missing.
+#[derive(Clone, Debug)]
+pub struct Absence {
+    /// Which days are trading days.
+    pub calendar: Arc<Calendar>,
+    /// The hours in which data is expected on them.
+    pub schedule: Schedule,
+}
+
+impl Absence {
+    /// When data is expected on a trading day; `None` on other days.
+    #[must_use]
+    pub fn hours(&self, date: NaiveDate) -> Option<(Moment, Moment)> {
+        let is_trading = self.calendar.day(date).is_trading();
+        is_trading.then(|| self.schedule.expected_on(date)).flatten()
+    }
+
+    /// The trading days up to `last` of which nothing is known for a feed, as [`absent`] has them.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], when the data directory cannot be listed.
+    pub fn days(&self, data: &DataDir, feed: &Market, last: NaiveDate) -> Result<Vec<NaiveDate>, StoreError> {
+        absent(data, feed, last, Moment::now().date(), &|date| self.hours(date))
+    }
+
+    /// Puts them on record; those days. The data directory's lock must be held by this process.
+    ///
+    /// # Errors
+    /// [`StoreError`], when the disk refuses.
+    pub fn record(
+        &self,
+        data: &DataDir,
+        feed: &Market,
+        last: NaiveDate,
+    ) -> Result<Vec<NaiveDate>, StoreError> {
+        let days = self.days(data, feed, last)?;
+        for date in &days {
+            if let Some(hours) = self.hours(*date) {
+                record_absent(data, feed, *date, hours)?;
+                warn!(%feed, %date, "no recorder ran on this trading day; coverage says so from now on");
+            }
+        }
+        Ok(days)
+    }
+
+    /// The trading days right before `date` on which nothing was recorded, of any feed, the earliest first; a month of
+    /// them at most. `recorded` are the dates with records.
+    #[must_use]
+    pub fn right_before(
+        calendar: &Calendar,
+        recorded: &std::collections::BTreeSet<NaiveDate>,
+        date: NaiveDate,
+    ) -> Vec<NaiveDate> {
+        const DAYS_MAX: u64 = 31;
+        let mut found = Vec::new();
+        for before in (1..=DAYS_MAX).map_while(|days| date.checked_sub_days(Days::new(days))) {
+            if recorded.contains(&before) {
+                found.reverse();
+                return found;
+            }
+            if calendar.day(before).is_trading() {
+                found.push(before);
+            }
+        }
+        // Nothing was recorded before: the recording begins here, or after so long a pause that a list says nothing.
+        Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_trading_days_right_before_are_those_without_records() {
+        let date = |text: &str| text.parse::<NaiveDate>().unwrap();
+        let calendar = Calendar::with_overrides(Vec::new());
+        let before = |recorded: &[&str], day: &str| {
+            let recorded: BTreeSet<_> = recorded.iter().map(|day| date(day)).collect();
+            let days = Absence::right_before(&calendar, &recorded, date(day));
+            days.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        // A Friday before; then a weekend and two trading days.
+        assert_eq!(
+            before(&["2026-11-20"], "2026-11-25"),
+            ["2026-11-23", "2026-11-24"]
+        );
+        assert_eq!(before(&["2026-11-20"], "2026-11-23"), Vec::<String>::new());
+        assert_eq!(before(&[], "2026-11-23"), Vec::<String>::new());
+        assert_eq!(before(&["2026-01-02"], "2026-11-23"), Vec::<String>::new());
+    }
+}

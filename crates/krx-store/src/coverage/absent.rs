@@ -1,0 +1,77 @@
+//! Trading days on which no recorder ran: nothing else would tell of them (I9).
+
+use chrono::{Days, NaiveDate};
+
+use super::file::store;
+use super::ledger::{Interval, Ledger};
+use super::view::dates;
+use crate::checksums::Checksums;
+use crate::error::StoreError;
+use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
+use crate::moment::Moment;
+use crate::retention;
+
+/// When data is expected on a trading day, from and to; `None` on other days.
+pub type HoursOf<'a> = &'a dyn Fn(NaiveDate) -> Option<(Moment, Moment)>;
+
+/// The trading days of a feed of which nothing is known, from the first day that it recorded to `last`. None when the
+/// clock, which says `today`, is not believed ([`retention::believes`]): one that is years ahead would make years of
+/// them. None of the days that retention has removed.
+///
+/// # Errors
+/// [`StoreError::Io`], when the data directory cannot be listed.
+pub fn absent(
+    data: &DataDir,
+    feed: &Market,
+    last: NaiveDate,
+    today: NaiveDate,
+    hours_of: HoursOf<'_>,
+) -> Result<Vec<NaiveDate>, StoreError> {
+    let known: Vec<_> = dates(data)?
+        .into_iter()
+        .filter(|(_, known)| known == feed)
+        .map(|(date, _)| date)
+        .collect();
+    let Some(first) = known.first() else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    let mut next = first.checked_add_days(Days::new(1));
+    while let Some(date) = next.filter(|date| *date <= last) {
+        let is_known = known.binary_search(&date).is_ok();
+        let is_removed = || data.expired(Dataset::Coverage, date).exists();
+        if !is_known && hours_of(date).is_some() && !is_removed() {
+            found.push(date);
+        }
+        next = date.checked_add_days(Days::new(1));
+    }
+    if !found.is_empty() && !retention::believes(data, today)? {
+        found.clear();
+    }
+    Ok(found)
+}
+
+/// The intervals of a trading day on which nothing ran.
+#[must_use]
+pub fn not_running(date: NaiveDate, hours: (Moment, Moment)) -> Vec<Interval> {
+    Ledger::not_running(date, hours).intervals()
+}
+
+/// Puts on record that nothing ran on a trading day. The data directory's lock must be held by this process.
+///
+/// # Errors
+/// [`StoreError`], when the disk refuses.
+pub fn record_absent(
+    data: &DataDir,
+    feed: &Market,
+    date: NaiveDate,
+    hours: (Moment, Moment),
+) -> Result<(), StoreError> {
+    data.disk().create_dir(&data.staging())?;
+    store(data, feed, &Ledger::not_running(date, hours))?;
+    Checksums::of(data, date).record_files(&[SealedPath {
+        date,
+        market: feed.clone(),
+        name: SealedName::coverage(date),
+    }])
+}

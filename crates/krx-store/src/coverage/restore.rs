@@ -1,0 +1,140 @@
+//! The ledger of a date as its files say it: the coverage file, if it fits the committed files, and otherwise what their
+//! footers have.
+
+use std::path::Path;
+
+use chrono::NaiveDate;
+use tracing::{error, warn};
+
+use super::file::load;
+use super::ledger::Ledger;
+use super::slice::Slice;
+use crate::error::StoreError;
+use crate::export::{Footer, read_footer, sealed_names};
+use crate::layout::{DataDir, Dataset, Market, SealedName};
+
+/// A ledger, and what was found of it.
+#[derive(Debug)]
+pub(crate) struct Restored {
+    pub(crate) ledger: Ledger,
+    /// Whether the coverage file says the same.
+    pub(crate) on_disk: bool,
+}
+
+/// The ledger as the files of a market and date say it, up to the last frame that one of them has.
+///
+/// # Errors
+/// [`StoreError::Io`], when a directory or the coverage file cannot be read. A file that is damaged is not an error: what
+/// it held is a gap.
+pub(crate) fn restore(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Restored, StoreError> {
+    let stored = match load(data, market, date) {
+        Ok(stored) => stored,
+        Err(error @ StoreError::ReadBack { .. }) => {
+            error!(%market, %error, "the coverage file cannot be used; it is made again from the files of its date");
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    let files = Files::of(data, market, date)?;
+    match stored {
+        // Retention keeps coverage for longer than what it tells of.
+        Some(ledger) if files.agree_with(&ledger) || data.expired(Dataset::Trades, date).exists() => {
+            Ok(Restored {
+                ledger,
+                on_disk: true,
+            })
+        }
+        stored => Ok(Restored {
+            ledger: files.ledger(date, stored.as_ref()),
+            on_disk: false,
+        }),
+    }
+}
+
+/// The committed files of a market and date.
+pub(crate) struct Files {
+    paths: Vec<std::path::PathBuf>,
+    /// First and last frame of each stretch without a hole.
+    frames: Vec<(u64, u64)>,
+}
+
+impl Files {
+    pub(crate) fn of(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Self, StoreError> {
+        let dir = data.partition(Dataset::Trades, date, market);
+        let names = sealed_names(&dir)?;
+        Ok(Self {
+            frames: names.iter().flat_map(|name| frames_of(&dir, name)).collect(),
+            paths: names.iter().map(|name| dir.join(name.to_string())).collect(),
+        })
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// Whether a ledger tells of the frames that the files have, and of no others.
+    pub(crate) fn agree_with(&self, ledger: &Ledger) -> bool {
+        let count: u64 = self
+            .frames
+            .iter()
+            .map(|(first, last)| (last + 1).saturating_sub(*first))
+            .sum();
+        let last = self.frames.last().map_or(0, |(_, last)| *last);
+        (ledger.frames(), ledger.last_held()) == (count, last)
+    }
+
+    /// The ledger that the footers have. `stored` adds what came behind the last frame, if it is of the same frames.
+    pub(crate) fn ledger(&self, date: NaiveDate, stored: Option<&Ledger>) -> Ledger {
+        let slices: Vec<_> = self
+            .paths
+            .iter()
+            .filter_map(|path| match read_footer(path) {
+                Ok(footer) => footer.slice,
+                Err(error) => {
+                    error!(%error, "a committed file cannot be read; coverage calls its time a gap");
+                    None
+                }
+            })
+            .collect();
+        let covered = self.frames.last().map_or(0, |(_, last)| *last);
+        let Some(mut ledger) = Ledger::of_slices(date, &slices) else {
+            if covered == 0 {
+                let stored = stored.filter(|stored| stored.frames() == 0);
+                return stored.cloned().unwrap_or_else(|| Ledger::new(date));
+            }
+            return Ledger::lost(
+                date,
+                covered,
+                "no file of the date says what was recorded".to_owned(),
+            );
+        };
+        match stored {
+            Some(stored)
+                if stored.last_held() == ledger.last_held() && stored.folded() >= ledger.folded() =>
+            {
+                ledger.graft(stored);
+            }
+            Some(stored) if stored.last_held() > covered => {
+                warn!(%date, last_held = stored.last_held(), covered, "coverage tells of frames that no file has; it is made again from the files");
+            }
+            _ => {}
+        }
+        ledger
+    }
+}
+
+/// The frames that a file has. Only a day that is one file may have holes between them, and says so in its footer.
+fn frames_of(dir: &Path, name: &SealedName) -> Vec<(u64, u64)> {
+    let by_name = vec![(name.first_frame, name.last_frame)];
+    if *name != SealedName::day(name.partition.date(), name.first_frame, name.last_frame) {
+        return by_name;
+    }
+    read_footer(&dir.join(name.to_string())).map_or(by_name, |footer| footer.frames())
+}
+
+/// One slice in place of those of the files that become one.
+pub(crate) fn slice_of(date: NaiveDate, footers: &[Footer]) -> Option<Slice> {
+    let slices: Vec<_> = footers.iter().filter_map(|footer| footer.slice.clone()).collect();
+    Slice::merge(date, &slices)
+}

@@ -1,0 +1,249 @@
+//! What one committed file adds to the ledger of its date, as its footer says it; and the ledger, made again from the
+//! footers of all files.
+//!
+//! ```text
+//!   ledger:   idle │ start │ connected ······················ │ reset │ connected ···
+//!   slices:   ├──── file 1 ─────────┤├─────── file 2 ────────┤├──── file 3 ────┤        (frames of file 4 to come)
+//! ```
+//!
+//! A slice begins where the one before it ends. It may take back the end of the one before: that a session was lost is
+//! known only some time later. Where the slice of a file is missing, its stretch of time is a gap: what a ledger calls
+//! live, the files hold (I8).
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use super::ledger::{Interval, Ledger, LedgerState, Reason, State, Told, bounds};
+use crate::moment::Moment;
+
+/// The version of [`Slice`] and [`LedgerState`] as they are stored.
+pub(super) const VERSION: u32 = 1;
+
+/// What a committed file adds to the ledger of its date.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slice {
+    version: u32,
+    rows: Vec<Row>,
+    /// How many intervals at the end of the ledger were not closed then.
+    open_rows: usize,
+    /// The ledger's state behind the file, without what the rows say.
+    state: LedgerState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Row {
+    #[serde(flatten)]
+    interval: Interval,
+    /// Whether it is the rest of an interval that earlier slices have the beginning of.
+    continues: bool,
+}
+
+impl Slice {
+    /// As JSON.
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a slice is plain data")
+    }
+
+    /// Reads it back; `None` when it is damaged, or of another version.
+    pub(crate) fn parse(json: &str) -> Option<Self> {
+        serde_json::from_str(json)
+            .ok()
+            .filter(|slice: &Self| slice.version == VERSION)
+    }
+
+    /// The number of the last segment of the journal that is folded in; 0 when that is not known.
+    pub(crate) fn segment(&self) -> u32 {
+        self.state
+            .position()
+            .map_or(0, |position| position.segment.number)
+    }
+
+    /// The intervals of the slice.
+    pub(crate) fn intervals(&self) -> impl Iterator<Item = &Interval> {
+        self.rows.iter().map(|row| &row.interval)
+    }
+
+    /// One slice in place of several that follow each other.
+    pub(crate) fn merge(date: NaiveDate, slices: &[Self]) -> Option<Self> {
+        let last = slices.last()?;
+        let merged = Merged::of(date, slices);
+        let rows = merged.rows.into_iter().map(|interval| Row {
+            interval,
+            continues: false,
+        });
+        Some(Self {
+            version: VERSION,
+            rows: rows.collect(),
+            open_rows: last.open_rows.min(merged.whole_rows),
+            state: last.state.clone(),
+        })
+    }
+}
+
+impl Ledger {
+    /// What a file that is about to be committed adds; from here on the ledger counts it as told.
+    pub(crate) fn commit(&mut self) -> Slice {
+        let all = self.intervals();
+        let told = std::mem::take(&mut self.state_mut().told);
+        let rows = news(&told.open, &all[told.closed.min(all.len())..]);
+        let closed = self.closed_len();
+        self.state_mut().told = Told {
+            closed,
+            open: all[closed..].to_vec(),
+        };
+        let open_rows = all.len() - closed;
+        Slice {
+            version: VERSION,
+            rows,
+            open_rows,
+            state: self.parts().1.without_rows(open_rows > 0),
+        }
+    }
+
+    /// The ledger as the footers of a date's files say it, in the order of their frames; `None` without any.
+    pub(crate) fn of_slices(date: NaiveDate, slices: &[Slice]) -> Option<Self> {
+        let last = slices.last()?;
+        let merged = Merged::of(date, slices);
+        let open_rows = last.open_rows.min(merged.whole_rows);
+        let mut ledger = Self::from_rows(date, merged.rows, open_rows, last.state.clone());
+        let (closed, open) = (ledger.closed_len(), ledger.intervals());
+        ledger.state_mut().told = Told {
+            closed,
+            open: open[closed..].to_vec(),
+        };
+        Some(ledger)
+    }
+
+    /// Takes over what `later`, a ledger of the same frames, has behind this one: events alone.
+    pub(crate) fn graft(&mut self, later: &Self) {
+        let (closed, state) = later.parts();
+        let all = later.intervals();
+        let known = self.intervals();
+        let mut merged = Merged {
+            whole_rows: known.len(),
+            rows: known,
+        };
+        for row in news(&state.told.open, &all[state.told.closed.min(all.len())..]) {
+            merged.push(row);
+        }
+        let open_rows = (all.len() - closed.len()).min(merged.whole_rows);
+        let told = self.parts().1.told.clone();
+        *self = Self::from_rows(self.date(), merged.rows, open_rows, state.clone());
+        self.state_mut().told = told;
+    }
+}
+
+/// What is in `now` and was not told: `before` are the rows of the interval that was open, as they were told.
+fn news(before: &[Interval], now: &[Interval]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    // As long as rows are what was told, or what became of it.
+    let mut same = true;
+    for (index, row) in now.iter().enumerate() {
+        let told = before.get(index).filter(|told| same && is_one(told, row));
+        let Some(told) = told else {
+            same = false;
+            rows.push(Row {
+                interval: row.clone(),
+                continues: false,
+            });
+            continue;
+        };
+        // One that was cut short says so by the row behind it, which begins before the told one ends.
+        same = row.to >= told.to;
+        if row.to > told.to || row.frames > told.frames {
+            rows.push(Row {
+                interval: Interval {
+                    from: told.to,
+                    frames: row.frames - told.frames,
+                    rows: row.rows - told.rows,
+                    ..row.clone()
+                },
+                continues: true,
+            });
+        }
+    }
+    rows
+}
+
+/// Whether two rows are of one interval.
+fn is_one(a: &Interval, b: &Interval) -> bool {
+    (a.from, a.state, a.reason, a.session) == (b.from, b.state, b.reason, b.session)
+}
+
+/// Slices put together.
+struct Merged {
+    rows: Vec<Interval>,
+    /// Rows behind the last stretch that no slice has.
+    whole_rows: usize,
+}
+
+impl Merged {
+    fn of(date: NaiveDate, slices: &[Slice]) -> Self {
+        let mut merged = Self {
+            rows: Vec::new(),
+            whole_rows: 0,
+        };
+        let midnight = bounds(date).0;
+        for row in slices.iter().flat_map(|slice| &slice.rows) {
+            let end = merged.rows.last().map_or(midnight, |last| last.to);
+            if row.interval.from > end {
+                merged.rows.push(hole(end, row.interval.from));
+                merged.whole_rows = 0;
+            }
+            merged.push(row.clone());
+        }
+        merged
+    }
+
+    fn push(&mut self, row: Row) {
+        let Row {
+            mut interval,
+            continues,
+        } = row;
+        let end = self.rows.last().map_or(interval.from, |last| last.to);
+        if interval.reason == Reason::Unknown && interval.from < end {
+            // What another file knows stands above that.
+            interval.from = end;
+            if interval.to <= end {
+                return;
+            }
+        }
+        while let Some(last) = self.rows.last_mut().filter(|last| last.to > interval.from) {
+            if last.from < interval.from || last.frames > 0 {
+                last.to = interval.from.max(last.from);
+                break;
+            }
+            self.rows.pop();
+            self.whole_rows = self.whole_rows.saturating_sub(1);
+        }
+        match self.rows.last_mut() {
+            Some(last)
+                if continues
+                    && (last.state, last.reason, last.session)
+                        == (interval.state, interval.reason, interval.session) =>
+            {
+                last.to = interval.to;
+                last.frames += interval.frames;
+                last.rows += interval.rows;
+                last.detail = interval.detail;
+            }
+            _ => {
+                self.rows.push(interval);
+                self.whole_rows += 1;
+            }
+        }
+    }
+}
+
+fn hole(from: Moment, to: Moment) -> Interval {
+    Interval {
+        from,
+        to,
+        state: State::Gap,
+        reason: Reason::Unknown,
+        session: None,
+        frames: 0,
+        rows: 0,
+        detail: Some("a file that held it is missing or damaged".to_owned()),
+    }
+}
