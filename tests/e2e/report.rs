@@ -135,7 +135,7 @@ fn its_figures_are_those_of_the_ledger_the_coverage_and_the_disk() {
     for name in MARKETS {
         let market = markets.iter().find(|market| market["market"] == name).unwrap();
         let number = |key: &str| market[key].as_u64().unwrap();
-        let rows: Vec<&Value> = coverage.iter().filter(|row| row["market"] == name).collect();
+        let rows: Vec<&Value> = coverage.iter().filter(|row| row["feed"] == name).collect();
 
         let mut sent = (0, 0);
         let mut ledger = Ledger::open(&simulator.ledger, name).unwrap();

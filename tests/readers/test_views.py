@@ -4,6 +4,7 @@ answers are known."""
 from __future__ import annotations
 
 import datetime as dt
+import random
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 
 import days
 import ledger
+import readers
 from conftest import Recording, keep_clear_of_midnight
 from days import Days
 from processes import ROOT, Recorder, Simulator, binary, end
@@ -47,13 +49,16 @@ class Made:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
+        self.traded: dict[tuple[dt.date, str], list[tuple[str, dt.datetime, int, int]]] = {}
+        self.covered: dict[tuple[dt.date, str], list[tuple[dt.datetime, dt.datetime, str]]] = {}
 
     def trades(self, date: dt.date, market: str, *lines: tuple[str, str, int, int]) -> None:
         """(code, time, price, volume), in the order of arrival; the file has them in another. Two more records are
         signals, which count for nothing."""
+        self.traded[date, market] = [(code, korean(date, clock), *rest) for code, clock, *rest in lines]
         rows = [
-            {"code": code, "trade_ts": korean(date, clock), "price": price, "volume": volume, "kind": "trade"}
-            for code, clock, price, volume in lines
+            {"code": code, "trade_ts": trade_ts, "price": price, "volume": volume, "kind": "trade"}
+            for code, trade_ts, price, volume in self.traded[date, market]
         ]
         rows.insert(1, {"code": "A", "trade_ts": None, "price": 999, "volume": 999, "kind": "before_first_trade"})
         rows.append({"code": "Z", "trade_ts": None, "price": 1, "volume": 1, "kind": "regular_close"})
@@ -75,11 +80,12 @@ class Made:
         )
         self.write("trades", date, market, pa.Table.from_pylist(rows[::-1], schema))
 
-    def coverage(self, date: dt.date, market: str, *lines: tuple[str, str, str]) -> None:
+    def coverage(self, date: dt.date, feed: str, *lines: tuple[str, str, str]) -> None:
         """(from, to, state)."""
+        covered = [(korean(date, begin), end_of(date, finish), state) for begin, finish, state in lines]
+        self.covered[date, feed] = covered
         rows = [
-            {"from_ts": korean(date, begin), "to_ts": end_of(date, finish), "state": state, "reason": "made"}
-            for begin, finish, state in lines
+            {"from_ts": begin, "to_ts": finish, "state": state, "reason": "made"} for begin, finish, state in covered
         ]
         schema = pa.schema(
             [
@@ -93,10 +99,10 @@ class Made:
                 ("detail", pa.utf8()),
             ]
         )
-        self.write("coverage", date, market, pa.Table.from_pylist(rows, schema))
+        self.write("coverage", date, feed, pa.Table.from_pylist(rows, schema))
 
-    def write(self, dataset: str, date: dt.date, market: str, table: pa.Table) -> None:
-        folder = self.data_dir / dataset / f"date={date}" / f"market={market}"
+    def write(self, dataset: str, date: dt.date, feed: str, table: pa.Table) -> None:
+        folder = self.data_dir / dataset / f"date={date}" / f"{readers.key(dataset)}={feed}"
         folder.mkdir(parents=True)
         pq.write_table(table, folder / f"{dataset}.parquet")
 
@@ -249,9 +255,163 @@ def test_completeness_counts_what_is_missing(made: Made, zone: str) -> None:
     assert first == (korean(DAY, "09:00:00"), korean(DAY, "15:30:00.010"))
 
 
+def order(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A key to sort rows by, whatever zone their instants are in."""
+    return tuple(value if isinstance(value, dt.datetime) else str(value) for value in row[:3])
+
+
+def recorded_s(made: Made, date: dt.date, feed: str, since: dt.datetime, until: dt.datetime) -> float:
+    """Seconds of a stretch that were recorded, one interval of coverage after the other."""
+    live = [row for row in made.covered.get((date, feed), []) if row[2] == "live"]
+    overlaps = [(min(finish, until) - max(begin, since)).total_seconds() for begin, finish, _ in live]
+    return sum(overlap for overlap in overlaps if overlap > 0)
+
+
+def issues_of(made: Made, date: dt.date, market: str, whole: bool) -> set[str | None]:
+    """The issues that a date must have rows for. `whole`: all of the asked hours was recorded."""
+    today = {code for code, *_ in made.traded.get((date, market), [])}
+    if today or whole or all(state == "idle" for *_, state in made.covered.get((date, market), [])):
+        return today
+    # Each has files, if with signals alone.
+    before = sorted((day for day, of in made.traded if of == market and day < date), reverse=True)[:5]
+    known = {code for day in before for code, *_ in made.traded[day, market]}
+    return known or {None}
+
+
+def expected_completeness(made: Made, first: dt.date, last: dt.date, begin: str, finish: str) -> list[tuple[Any, ...]]:
+    """(date, market, code, records, missing_s) in plain Python."""
+    rows = []
+    for date in (first + dt.timedelta(days=day) for day in range((last - first).days + 1)):
+        since, until = korean(date, begin), korean(date, finish)
+        for market in sorted({market for _, market in made.traded}):
+            missing = (until - since).total_seconds() - recorded_s(made, date, market, since, until)
+            for code in issues_of(made, date, market, missing == 0):
+                records = sum(trade[0] == code for trade in made.traded.get((date, market), []))
+                rows.append((date, market, code, records, missing))
+    return sorted(rows, key=order)
+
+
+def expected_bars(made: Made, date: dt.date, begin: str, finish: str, width_s: int, delay_s: int) -> list[tuple[Any, ...]]:
+    """(market, code, from_ts, records, volume, open, close, complete) in plain Python."""
+    rows, since, until = [], korean(date, begin), korean(date, finish)
+    for market in sorted({market for _, market in made.traded}):
+        whole = recorded_s(made, date, market, since, until) == (until - since).total_seconds()
+        for code in issues_of(made, date, market, whole):
+            start = since
+            while start < until:
+                end_ = min(start + dt.timedelta(seconds=width_s), until)
+                late = end_ + dt.timedelta(seconds=delay_s)
+                trades = [row for row in made.traded.get((date, market), []) if row[0] == code and start <= row[1] < end_]
+                values: tuple[Any, ...] = (None, None, None, None, False)
+                if recorded_s(made, date, market, start, late) == (late - start).total_seconds():
+                    prices = (trades[0][2], trades[-1][2]) if trades else (None, None)
+                    values = (len(trades), sum(row[3] for row in trades), *prices, True)
+                rows.append((market, code, start, *values))
+                start = end_
+    return sorted(rows, key=order)
+
+
+BARS = """SELECT market, code, from_ts, records, volume, open, close, complete
+FROM bars('{}', from_time := '{}', to_time := '{}', width := INTERVAL '{} seconds', delay := INTERVAL '{} seconds')"""
+COMPLETENESS = """SELECT date, market, code, records, missing_s
+FROM completeness('{}', '{}', from_time := '{}', to_time := '{}')"""
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_not_known_yet_is_never_zero(tmp_path: Path, seed: int) -> None:
+    """I8: behind the last `to_ts` of a running day every value is NULL, whatever coverage looks like before it."""
+    made, dice = Made(tmp_path / "data"), random.Random(seed)
+    begin = korean(DAY, "09:00")
+    for market in ("KOSPI", "KOSDAQ"):
+        clocks = sorted(dice.randrange(600) for _ in range(40))
+        trades = [(dice.choice("ABC"), f"{begin + dt.timedelta(seconds=at):%H:%M:%S}", 100 + at, at + 1) for at in clocks]
+        made.trades(DAY, market, *trades)
+        cuts = ["00:00", *(f"{begin + dt.timedelta(seconds=at):%H:%M:%S}" for at in sorted(dice.sample(range(500), 6)))]
+        states = [dice.choice(["live", "live", "live", "gap", "idle"]) for _ in cuts]
+        made.coverage(DAY, market, *zip(cuts, cuts[1:], states, strict=False))
+    with connect(made.data_dir) as connection:
+        for width_s, delay_s in ((7, 0), (60, 0), (60, 1), (180, 5)):
+            found = connection.execute(BARS.format(DAY, "09:00", "09:10", width_s, delay_s)).fetchall()
+            assert sorted(found, key=order) == expected_bars(made, DAY, "09:00", "09:10", width_s, delay_s)
+            for market, _, start, *values in found:
+                known_until = made.covered[DAY, market][-1][1]
+                if start + dt.timedelta(seconds=width_s) > known_until:
+                    assert values == [None, None, None, None, False]
+        found = connection.execute(COMPLETENESS.format(DAY, DAY, "09:00", "09:10")).fetchall()
+    assert sorted(found, key=order) == expected_completeness(made, DAY, DAY, "09:00", "09:10")
+
+
+@pytest.fixture
+def outages(tmp_path: Path) -> Made:
+    """Two weeks in which whole days are missing (I9): 16, 17 and 19 November on all feeds; on the 18th KOSPI has nothing
+    but signals. 20 November is a running day of KOSPI, and one without a trade of KOSDAQ; the 21st a Saturday."""
+    made = Made(tmp_path / "data")
+
+    def on(day: int) -> dt.date:
+        return dt.date(2026, 11, day)
+
+    made.trades(on(6), "KOSPI", ("OLD", "09:00:00", 1, 1))
+    for day in (9, 10, 11, 12, 13):
+        made.trades(on(day), "KOSPI", ("A", "09:00:00", 100, 1), *([("RARE", "10:00:00", 5, 5)] if day == 9 else []))
+        made.coverage(on(day), "KOSPI", ("00:00", "24:00", "live"))
+    made.trades(on(13), "KOSDAQ", ("C", "09:00:00", 7, 1))
+    made.coverage(on(13), "KOSDAQ", ("00:00", "08:20", "idle"), ("08:20", "20:10", "live"), ("20:10", "24:00", "idle"))
+    made.trades(on(18), "KOSPI")
+    made.coverage(on(18), "KOSPI", ("00:00", "08:20", "idle"), ("08:20", "12:00", "live"), ("12:00", "24:00", "gap"))
+    made.trades(on(18), "KOSDAQ", ("D", "09:30:00", 8, 2))
+    made.coverage(on(18), "KOSDAQ", ("00:00", "09:15", "idle"), ("09:15", "24:00", "live"))
+    # A market of which nothing was ever recorded before the 20th.
+    made.trades(on(20), "KONEX", ("K", "09:00:00", 3, 3))
+    made.coverage(on(20), "KONEX", ("00:00", "24:00", "live"))
+    # And a feed that is no market, so that nothing of it is in `trades`.
+    for day in (16, 17, 19):
+        for feed in ("KOSPI", "KOSDAQ", "KONEX", "ISSUES"):
+            made.coverage(on(day), feed, ("00:00", "08:20", "idle"), ("08:20", "20:10", "gap"), ("20:10", "24:00", "idle"))
+    made.coverage(on(20), "KOSPI", ("00:00", "08:20", "idle"), ("08:20", "08:20:01", "gap"), ("08:20:01", "08:50", "live"))
+    made.coverage(on(20), "KOSDAQ", ("00:00", "24:00", "live"))
+    for feed in ("KOSPI", "KOSDAQ"):
+        made.coverage(on(21), feed, ("00:00", "24:00", "idle"))
+    return made
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_days_on_which_nothing_was_recorded_are_named(outages: Made, zone: str) -> None:
+    first, last = dt.date(2026, 11, 9), dt.date(2026, 11, 21)
+    with connect(outages.data_dir, zone) as connection:
+        found = connection.execute(COMPLETENESS.format(first, last, "09:00", "15:30")).fetchall()
+        of_a = connection.execute(
+            f"SELECT date::VARCHAR, records, gaps, missing_s, share FROM completeness('{first}', '{last}') "
+            "WHERE code = 'A' AND date >= '2026-11-13' ORDER BY date"
+        ).fetchall()
+        bars_of = {
+            day: connection.execute(BARS.format(dt.date(2026, 11, day), "09:00", "15:30", 600, 0)).fetchall()
+            for day in (13, 16, 17, 18, 19, 20, 21)
+        }
+    assert sorted(found, key=order) == expected_completeness(outages, first, last, "09:00", "15:30")
+    assert of_a == [
+        ("2026-11-13", 1, 0, 0.0, 1.0),
+        ("2026-11-16", 0, 1, 23_400.0, 0.0),
+        ("2026-11-17", 0, 1, 23_400.0, 0.0),
+        ("2026-11-18", 0, 1, 12_600.0, pytest.approx(10_800 / 23_400)),
+        ("2026-11-19", 0, 1, 23_400.0, 0.0),
+        ("2026-11-20", 0, 1, 23_400.0, 0.0),
+    ]
+    named = {(row[0].day, row[1]): {code for date, market, code, *_ in found if (date, market) == row[:2]} for row in found}
+    assert named[16, "KOSPI"] == named[17, "KOSPI"] == {"A", "RARE"}
+    assert named[19, "KOSPI"] == {"A"}, "the 18th was recorded too, so the 9th is too long ago"
+    assert named[16, "KOSDAQ"] == {"C"} and named[19, "KOSDAQ"] == {"C", "D"}
+    assert named[16, "KONEX"] == {None} and named[20, "KONEX"] == {"K"}
+    assert (20, "KOSDAQ") not in named, "it was recorded in whole, and nothing was traded"
+    assert not any(market == "ISSUES" or day in (14, 15, 21) for day, market in named)
+    for day, rows in bars_of.items():
+        expected = expected_bars(outages, dt.date(2026, 11, day), "09:00", "15:30", 600, 0)
+        assert sorted(rows, key=order) == expected, day
+    assert all(row[3:] == (None, None, None, None, False) for row in bars_of[16]) and len(bars_of[16]) == 39 * 4
+
+
 def test_gaps_are_those_of_coverage(made: Made) -> None:
     with connect(made.data_dir) as connection:
-        found = connection.execute("SELECT date, market, length FROM gaps ORDER BY from_ts").fetchall()
+        found = connection.execute("SELECT date, feed, length FROM gaps ORDER BY from_ts").fetchall()
         assert connection.execute("SELECT count(*) FROM coverage").fetchone() == (17,)
     seconds = [row[2].total_seconds() for row in found]
     assert [row[:2] for row in found] == [(BEFORE, "KOSPI")] + [(DAY, "KOSPI")] * 5
@@ -282,6 +442,8 @@ def test_only_what_is_asked_for_is_read(twenty_days: Days) -> None:
             scanned = [tuple(map(int, pair)) for pair in re.findall(r"(\d+)/(\d+)", plan)]
             assert scanned, plan
             assert all(some <= every / 10 for some, every in scanned), plan
+            opened = [int(count) for count in re.findall(r"Total Files Read: (\d+)", plan)]
+            assert opened and max(opened) <= max(every for _, every in scanned) / 10, plan
             assert f"code='{twenty_days.issues[3]}'" in plan.replace(" ", "").replace("\"", ""), plan
 
 
@@ -363,7 +525,7 @@ def test_real_gaps(broken: tuple[Path, dt.date]) -> None:
     """Of a recording with real gaps: the bars around each are incomplete, and what is missing adds up."""
     data_dir, date = broken
     with connect(data_dir, "UTC") as connection:
-        gaps = connection.execute("SELECT market, from_ts, to_ts FROM gaps ORDER BY ALL").fetchall()
+        gaps = connection.execute("SELECT feed, from_ts, to_ts FROM gaps ORDER BY ALL").fetchall()
         assert {market for market, *_ in gaps} == {"KOSPI", "KOSDAQ"} and len(gaps) >= 4
         since = min(begin for _, begin, _ in gaps).astimezone(ledger.KST).replace(microsecond=0)
         until = max(finish for *_, finish in gaps).astimezone(ledger.KST) + dt.timedelta(seconds=1)
@@ -376,8 +538,8 @@ def test_real_gaps(broken: tuple[Path, dt.date]) -> None:
             f"SELECT DISTINCT market, from_ts FROM bars('{date}', width := INTERVAL '1 second', {hours})"
         ).fetchall()
         missing = dict(connection.execute(f"SELECT DISTINCT market, missing_s FROM completeness('{date}', {hours})").fetchall())
-        unrecorded = connection.execute("SELECT market, from_ts, to_ts FROM coverage WHERE state <> 'live'").fetchall()
-        known = dict(connection.execute("SELECT market, max(to_ts) FROM coverage GROUP BY market").fetchall())
+        unrecorded = connection.execute("SELECT feed, from_ts, to_ts FROM coverage WHERE state <> 'live'").fetchall()
+        known = dict(connection.execute("SELECT feed, max(to_ts) FROM coverage GROUP BY feed").fetchall())
     end_of_hours = until.replace(microsecond=0)
     unrecorded += [(market, last, end_of_hours) for market, last in known.items() if last < end_of_hours]
     second = dt.timedelta(seconds=1)

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
 
-/// A row of the output: the columns of the dataset, with its date and market.
+/// A row of the output: the columns of the dataset, with its date and feed.
 #[derive(Debug, Serialize)]
 struct Row {
     date: NaiveDate,
-    market: String,
+    feed: String,
     #[serde(flatten)]
     interval: IntervalRow,
 }
@@ -99,10 +99,10 @@ pub fn print(data: &DataDir, date: Option<NaiveDate>, json: bool) -> Result<(), 
 fn print_json(out: &mut impl Write, date: NaiveDate, ledgers: &[(&Market, Vec<Interval>)]) -> io::Result<()> {
     let rows: Vec<Row> = ledgers
         .iter()
-        .flat_map(|(market, intervals)| intervals.iter().map(move |interval| (market, interval)))
-        .map(|(market, interval)| Row {
+        .flat_map(|(feed, intervals)| intervals.iter().map(move |interval| (feed, interval)))
+        .map(|(feed, interval)| Row {
             date,
-            market: market.to_string(),
+            feed: feed.to_string(),
             interval: interval.into(),
         })
         .collect();

@@ -62,12 +62,12 @@ mod tests {
     #[test]
     fn every_path_is_replaced_and_quoted() {
         let views = views("/data/it's [here]*").unwrap();
-        let paths: Vec<_> = views.match_indices("read_parquet('").collect();
-        let absolute = views
-            .match_indices("read_parquet('/data/it''s [[]here][*]/")
-            .count();
-        assert_eq!((paths.len(), absolute), (PATHS.len(), PATHS.len()));
-        assert_eq!(VIEWS.matches("read_parquet(").count(), PATHS.len());
+        for (call, calls) in [("read_parquet('", PATHS.len()), ("glob('", 1)] {
+            let absolute = format!("{call}/data/it''s [[]here][*]/");
+            let found = [call, &absolute].map(|text| views.matches(text).count());
+            assert_eq!(found, [calls, calls], "{call}");
+            assert_eq!(VIEWS.matches(call).count(), calls, "{call}");
+        }
         assert_eq!(super::views("/data\\here"), None);
         assert!(super::views("/").unwrap().contains("read_parquet('/trades/**"));
     }
