@@ -166,3 +166,53 @@ SELECT issue.date, issue.market, code, records, first_ts, last_ts, coalesce(gaps
        coalesce(recorded_us, 0) / asked_us AS share
 FROM (SELECT *, epoch_us(korean(date, to_time)) - epoch_us(korean(date, from_time)) AS asked_us FROM issue) AS issue
 LEFT JOIN recorded ON recorded.date = issue.date AND recorded.feed = issue.market;
+
+-- The records of a day that a server sent again after a reconnect: the longest run at the beginning of a session that
+-- repeats, record by record and in the same order, the end of the session before it. `code`, `trade_time`, `price` and
+-- `volume` must be equal, and one record of the run must be a trade: signals have no clock time, and repeat by
+-- themselves. `first_session`, `first_frame` and `first_item` name the record that came first.
+--
+-- Looked at are 1,000 messages before a reconnect, at most 100,000 records, and 1,000 behind it.
+CREATE OR REPLACE TEMP MACRO resent(day) AS TABLE
+WITH reconnect AS (
+    SELECT market, session, begins, lag(session) OVER sessions AS session_before, lag(ends) OVER sessions AS ends_before
+    FROM (
+        SELECT market, session, min(frame) AS begins, max(frame) AS ends
+        FROM trades
+        WHERE date = day::DATE
+        GROUP BY market, session
+    )
+    WINDOW sessions AS (PARTITION BY market ORDER BY session)
+    QUALIFY session_before IS NOT NULL
+), ending AS (
+    SELECT reconnect.market, reconnect.session, code, trade_time, price, volume,
+           trades.session AS first_session, frame AS first_frame, item AS first_item,
+           row_number() OVER (PARTITION BY reconnect.market, reconnect.session ORDER BY frame DESC, item DESC) AS from_end
+    FROM trades JOIN reconnect
+      ON trades.market = reconnect.market AND trades.session = session_before AND frame > ends_before - 1000
+    WHERE date = day::DATE
+    QUALIFY from_end <= 100000
+), beginning AS (
+    SELECT trades.*, row_number() OVER (PARTITION BY trades.market, trades.session ORDER BY frame, item) AS nth
+    FROM trades JOIN reconnect
+      ON trades.market = reconnect.market AND trades.session = reconnect.session AND frame < begins + 1000
+    WHERE date = day::DATE
+), candidate AS (
+    SELECT market, session, from_end AS length
+    FROM beginning JOIN ending USING (market, session, code, trade_time, price, volume)
+    WHERE nth = 1
+), run AS (
+    SELECT candidate.market, candidate.session, length
+    FROM candidate
+    JOIN ending ON ending.market = candidate.market AND ending.session = candidate.session AND from_end <= length
+    JOIN beginning USING (code, trade_time, price, volume)
+    WHERE beginning.market = candidate.market AND beginning.session = candidate.session
+      AND nth = length - from_end + 1
+    GROUP BY candidate.market, candidate.session, length
+    HAVING count(*) = length AND bool_or(kind = 'trade')
+    QUALIFY length = max(length) OVER (PARTITION BY candidate.market, candidate.session)
+)
+SELECT date, market, beginning.code, trade_ts, beginning.price, beginning.volume, kind, beginning.trade_time, recv_ts,
+       frame, item, session, first_session, first_frame, first_item
+FROM beginning JOIN run USING (market, session) JOIN ending USING (market, session)
+WHERE nth <= length AND from_end = length - nth + 1;

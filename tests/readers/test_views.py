@@ -4,6 +4,7 @@ answers are known."""
 from __future__ import annotations
 
 import datetime as dt
+import json
 import random
 import re
 import shutil
@@ -103,7 +104,7 @@ class Made:
 
     def write(self, dataset: str, date: dt.date, feed: str, table: pa.Table) -> None:
         folder = self.data_dir / dataset / f"date={date}" / f"{readers.key(dataset)}={feed}"
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, folder / f"{dataset}.parquet")
 
 
@@ -409,6 +410,152 @@ def test_days_on_which_nothing_was_recorded_are_named(outages: Made, zone: str) 
     assert all(row[3:] == (None, None, None, None, False) for row in bars_of[16]) and len(bars_of[16]) == 39 * 4
 
 
+Sent = tuple[str, int, int]
+"""A record of a session: code, `trade_time`, price. The volume is 10 in all of them. 0 as time is a signal."""
+
+
+def write_sessions(made: Made, market: str, sessions: dict[int, list[list[Sent]]], gap: int = 3) -> list[dict[str, Any]]:
+    """Writes the sessions' frames as a day of trades, with frames between them that have no row. The rows in order."""
+    rows, frame = [], 0
+    for session, frames in sessions.items():
+        frame += gap
+        for records in frames:
+            frame += 1
+            for item, (code, time, price) in enumerate(records):
+                row = {"code": code, "trade_time": time, "price": price, "volume": 10, "frame": frame, "item": item}
+                row |= {"session": session, "kind": "trade" if time else "before_first_trade"}
+                rows.append(row | {"trade_ts": korean(DAY, "09:00"), "recv_ts": korean(DAY, "09:00")})
+    schema = pa.schema(
+        [
+            ("code", pa.utf8()),
+            ("trade_ts", pa.timestamp("ms", ledger.TZ)),
+            ("price", pa.int64()),
+            ("volume", pa.int64()),
+            ("kind", pa.utf8()),
+            ("trade_time", pa.int32()),
+            ("recv_ts", pa.timestamp("us", ledger.TZ)),
+            ("frame", pa.int64()),
+            ("item", pa.int16()),
+            ("session", pa.int32()),
+        ]
+    )
+    made.write("trades", DAY, market, pa.Table.from_pylist(rows[::-1], schema))
+    return rows
+
+
+def again(rows: list[dict[str, Any]]) -> list[tuple[int, int, int, int]]:
+    """(frame, item, first_frame, first_item) of the records that were sent again, by the definition, word for word."""
+    found = []
+    sessions = sorted({row["session"] for row in rows})
+    for before, after in zip(sessions, sessions[1:], strict=False):
+        ending, beginning = ([row for row in rows if row["session"] == session] for session in (before, after))
+        for length in range(min(len(ending), len(beginning)), 0, -1):
+            pairs = list(zip(ending[-length:], beginning[:length], strict=True))
+            same = all(one[name] == two[name] for one, two in pairs for name in ("code", "trade_time", "price", "volume"))
+            if same and any(one["kind"] == "trade" for one, _ in pairs):
+                found += [(two["frame"], two["item"], one["frame"], one["item"]) for one, two in pairs]
+                break
+    return found
+
+
+RESENT = "SELECT frame, item, first_frame, first_item FROM resent('2026-11-20') WHERE market = '{}' ORDER BY frame, item"
+
+
+def resent(made: Made, market: str = "KOSPI") -> list[tuple[int, int, int, int]]:
+    made.coverage(DAY, market, ("00:00", "24:00", "live"))
+    with connect(made.data_dir) as connection:
+        return connection.execute(RESENT.format(market)).fetchall()
+
+
+def frames_of(*codes: str) -> list[list[Sent]]:
+    """A frame for each text, a record for each letter: of an issue of that name, at a time and a price of its own."""
+    return [[(letter, ord(letter) * 100, ord(letter)) for letter in text] for text in codes]
+
+
+@pytest.mark.parametrize(
+    ("sessions", "count"),
+    [
+        ({1: ["AB", "CD", "E"], 2: ["CD", "E", "FG"]}, 3),
+        # The frames may be packed in another way, and the sessions between them may have brought nothing.
+        ({1: ["AB", "CD", "E"], 4: ["C", "DE", "FG"]}, 3),
+        # All of a session, and more than the session before it had.
+        ({1: ["AB", "CD"], 2: ["AB", "CD"]}, 4),
+        ({1: ["AB"], 2: ["AB", "CD"], 3: ["CD"]}, 4),
+        # The longest of several.
+        ({1: ["XABAB"], 2: ["ABABC"]}, 4),
+        ({1: ["XAAA"], 2: ["AAAAB"]}, 3),
+        # What repeats otherwise is nothing of the kind: elsewhere in the session before, in part, in another order.
+        ({1: ["AB", "CD", "E"], 2: ["AB", "CD", "F"]}, 0),
+        ({1: ["AB", "CD"], 2: ["CX", "D"]}, 0),
+        ({1: ["AB", "CD"], 2: ["BA", "CD"]}, 0),
+        ({1: ["ABAB", "AB"]}, 0),
+        ({1: ["AB"], 2: ["C"], 3: ["AB"]}, 0),
+    ],
+)
+def test_records_that_were_sent_again(tmp_path: Path, sessions: dict[int, list[str]], count: int) -> None:
+    made = Made(tmp_path / "data")
+    rows = write_sessions(made, "KOSPI", {number: frames_of(*frames) for number, frames in sessions.items()})
+    found = resent(made)
+    assert found == again(rows) and len(found) == count
+
+
+def test_each_value_of_a_record_counts_and_signals_alone_do_not(tmp_path: Path) -> None:
+    signal, trade = ("S", 0, 7), ("T", 9_000_000, 8)
+    for number, (ending, beginning, count) in enumerate(
+        [
+            ([signal, signal], [signal, signal], 0),
+            ([signal, trade], [signal, trade], 2),
+            ([trade, signal], [trade, signal, trade], 2),
+            ([trade], [("U", *trade[1:])], 0),
+            ([trade], [(trade[0], 9_000_001, 8)], 0),
+            ([trade], [(*trade[:2], 9)], 0),
+        ]
+    ):
+        made = Made(tmp_path / str(number))
+        rows = write_sessions(made, "KOSPI", {1: [[("A", 8_000_000, 1)], ending], 2: [beginning]})
+        found = resent(made)
+        assert found == again(rows) and len(found) == count, number
+
+
+def test_markets_are_apart_and_a_day_without_them_can_be_had(tmp_path: Path) -> None:
+    made = Made(tmp_path / "data")
+    write_sessions(made, "KOSPI", {1: frames_of("AB", "CD"), 2: frames_of("CD", "EF")})
+    write_sessions(made, "KOSDAQ", {1: frames_of("AB"), 2: frames_of("CD")})
+    assert resent(made, "KOSDAQ") == [] and len(resent(made)) == 2
+    with connect(made.data_dir) as connection:
+        once = "FROM trades ANTI JOIN resent('2026-11-20') USING (date, market, frame, item)"
+        codes = connection.execute(f"SELECT code {once} WHERE market = 'KOSPI' ORDER BY frame, item").fetchall()
+        assert connection.execute(f"SELECT count(*) {once}").fetchall() == [(10,)]
+        assert connection.execute("FROM resent('2026-11-19')").fetchall() == []
+    assert "".join(code for (code,) in codes) == "ABCDEF"
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_any_sessions_agree_with_plain_python(tmp_path: Path, seed: int) -> None:
+    made, dice = Made(tmp_path / "data"), random.Random(seed)
+    sessions: dict[int, list[list[Sent]]] = {}
+    sent: list[list[Sent]] = []
+    for number in range(1, 30):
+        # Few values, so that records are alike by chance; and some frames of the last session once more.
+        fresh = [[(dice.choice("AB"), dice.choice([0, 1, 2]), 1) for _ in range(dice.randrange(1, 4))] for _ in range(4)]
+        sessions[number] = sent[len(sent) - dice.randrange(len(sent) + 1) :] + fresh[: dice.randrange(5)]
+        sessions[number] = sessions[number] or [[("A", 1, 1)]]
+        sent = sessions[number]
+    rows = write_sessions(made, "KOSPI", sessions)
+    found = resent(made)
+    assert found == again(rows) and len(found) > 20
+
+
+@pytest.mark.parametrize(("messages", "count"), [(1000, 1000), (1001, 0)])
+def test_a_thousand_messages_are_looked_at_on_both_sides(tmp_path: Path, messages: int, count: int) -> None:
+    one_each = [[("A", 1 + at, 1)] for at in range(messages)]
+    together = [[record for (record,) in one_each]]
+    for number, (before, after) in enumerate([(one_each, together), (together, one_each)]):
+        made = Made(tmp_path / str(number))
+        write_sessions(made, "KOSPI", {1: [[("B", 1, 1)], *before], 2: [*after, [("C", 1, 1)]]})
+        assert len(resent(made)) == count, number
+
+
 def test_gaps_are_those_of_coverage(made: Made) -> None:
     with connect(made.data_dir) as connection:
         found = connection.execute("SELECT date, feed, length FROM gaps ORDER BY from_ts").fetchall()
@@ -505,8 +652,8 @@ def broken(tmp_path: Path) -> Iterator[tuple[Path, dt.date]]:
     date = dt.datetime.now(ledger.KST).date()
     arguments = ["--speed", "max", "--seed", "3", "--trades-per-day", "40000"]
     for market in ("KOSPI", "KOSDAQ"):
-        for message in (500, 1500):
-            arguments += ["--fault", f"disconnect@{message},market={market}"]
+        for fault in ("disconnect@500", "resend@1500"):
+            arguments += ["--fault", f"{fault},market={market}"]
     simulator = Simulator(tmp_path / "ledger.jsonl", arguments)
     try:
         recorder = Recorder(tmp_path, simulator.url)
@@ -519,6 +666,22 @@ def broken(tmp_path: Path) -> Iterator[tuple[Path, dt.date]]:
         simulator.stop()
     yield recorder.data_dir, date
     shutil.rmtree(recorder.data_dir)
+
+
+def test_real_records_that_were_sent_again(broken: tuple[Path, dt.date]) -> None:
+    data_dir, date = broken
+    sent: dict[tuple[str, int], list[int]] = {}
+    for line in (data_dir.parent / "ledger.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        if entry["kind"] == "data":
+            sent.setdefault((entry["market"], entry["session"]), []).append(entry["records"])
+    with connect(data_dir) as connection:
+        found = connection.execute(
+            f"""SELECT market, session, count(*), count(DISTINCT (first_frame, first_item)), bool_and(first_session < session)
+            FROM resent('{date}') GROUP BY ALL ORDER BY ALL"""
+        ).fetchall()
+    counts = [(market, 3, sum(sent[market, 3][:20])) for market in ("KOSDAQ", "KOSPI")]
+    assert found == [(*row, row[2], True) for row in counts]
 
 
 def test_real_gaps(broken: tuple[Path, dt.date]) -> None:
