@@ -30,6 +30,23 @@ ZONES = ("Asia/Seoul", "UTC", "America/New_York")
 DAY = dt.date(2026, 11, 20)
 BEFORE = dt.date(2026, 11, 19)
 
+TRADES = pa.schema(
+    [
+        ("code", pa.utf8()),
+        ("trade_ts", pa.timestamp("ms", ledger.TZ)),
+        ("price", pa.int64()),
+        ("volume", pa.int64()),
+        ("kind", pa.utf8()),
+        ("trade_time", pa.int32()),
+        ("recv_ts", pa.timestamp("us", ledger.TZ)),
+        ("frame", pa.int64()),
+        ("item", pa.int16()),
+        ("session", pa.int32()),
+        ("extra", pa.utf8()),
+    ]
+)
+"""The columns of `trades`."""
+
 
 def connect(data_dir: Path, zone: str = "Asia/Seoul") -> duckdb.DuckDBPyConnection:
     """A connection with the views that the recorder prints for a directory, and another zone than they set."""
@@ -66,20 +83,7 @@ class Made:
         for number, row in enumerate(rows):
             # Two records a frame, so that neither `frame` nor `item` alone is the order.
             row |= {"frame": number // 2 + 1, "item": number % 2, "recv_ts": korean(date, "09:00"), "session": 1}
-        schema = pa.schema(
-            [
-                ("code", pa.utf8()),
-                ("trade_ts", pa.timestamp("ms", ledger.TZ)),
-                ("price", pa.int64()),
-                ("volume", pa.int64()),
-                ("kind", pa.utf8()),
-                ("recv_ts", pa.timestamp("us", ledger.TZ)),
-                ("frame", pa.int64()),
-                ("item", pa.int16()),
-                ("session", pa.int32()),
-            ]
-        )
-        self.write("trades", date, market, pa.Table.from_pylist(rows[::-1], schema))
+        self.write("trades", date, market, pa.Table.from_pylist(rows[::-1], TRADES))
 
     def coverage(self, date: dt.date, feed: str, *lines: tuple[str, str, str]) -> None:
         """(from, to, state)."""
@@ -425,21 +429,7 @@ def write_sessions(made: Made, market: str, sessions: dict[int, list[list[Sent]]
                 row = {"code": code, "trade_time": time, "price": price, "volume": 10, "frame": frame, "item": item}
                 row |= {"session": session, "kind": "trade" if time else "before_first_trade"}
                 rows.append(row | {"trade_ts": korean(DAY, "09:00"), "recv_ts": korean(DAY, "09:00")})
-    schema = pa.schema(
-        [
-            ("code", pa.utf8()),
-            ("trade_ts", pa.timestamp("ms", ledger.TZ)),
-            ("price", pa.int64()),
-            ("volume", pa.int64()),
-            ("kind", pa.utf8()),
-            ("trade_time", pa.int32()),
-            ("recv_ts", pa.timestamp("us", ledger.TZ)),
-            ("frame", pa.int64()),
-            ("item", pa.int16()),
-            ("session", pa.int32()),
-        ]
-    )
-    made.write("trades", DAY, market, pa.Table.from_pylist(rows[::-1], schema))
+    made.write("trades", DAY, market, pa.Table.from_pylist(rows[::-1], TRADES))
     return rows
 
 
