@@ -9,22 +9,24 @@ CREATE OR REPLACE TEMP VIEW trades AS
 FROM read_parquet('trades/**/*.parquet', hive_partitioning = true, hive_types = {'date': DATE, 'market': VARCHAR});
 
 CREATE OR REPLACE TEMP VIEW coverage AS
-FROM read_parquet('coverage/**/*.parquet', hive_partitioning = true, hive_types = {'date': DATE, 'market': VARCHAR});
+FROM read_parquet('coverage/**/*.parquet', hive_partitioning = true, hive_types = {'date': DATE, 'feed': VARCHAR});
 
 CREATE OR REPLACE TEMP VIEW gaps AS
-SELECT date, market, from_ts, to_ts, to_ts - from_ts AS length, reason, detail
+SELECT date, feed, from_ts, to_ts, to_ts - from_ts AS length, reason, detail
 FROM coverage
 WHERE state = 'gap';
+
+-- A feed of a market has the market's name: joins are `coverage.feed = trades.market`.
 
 -- As long as nothing was quarantined there is no such directory, and DuckDB refuses a pattern that finds nothing. So
 -- coverage, which there always is, is read along and left out again: it has no `raw`.
 CREATE OR REPLACE TEMP VIEW quarantine AS
-SELECT date, market, recv_ts, frame, item, session, reason, detail, raw
+SELECT date, feed, recv_ts, frame, item, session, reason, detail, raw
 FROM (
     (SELECT NULL::TIMESTAMPTZ AS recv_ts, NULL::BIGINT AS frame, NULL::SMALLINT AS item, NULL::BLOB AS raw WHERE false)
     UNION ALL BY NAME
     FROM read_parquet('[cq]*/**/*.parquet', union_by_name = true, hive_partitioning = true,
-                      hive_types = {'date': DATE, 'market': VARCHAR})
+                      hive_types = {'date': DATE, 'feed': VARCHAR})
 )
 WHERE raw IS NOT NULL;
 
@@ -32,10 +34,62 @@ WHERE raw IS NOT NULL;
 CREATE OR REPLACE TEMP MACRO korean(day, clock) AS
 timezone('Asia/Seoul', day::DATE + clock::TIME);
 
--- Bars of a day: a row for every interval from `from_time` to `to_time` and each issue that traded on the day.
+-- The stretches of each feed that were recorded between `from_time` and `to_time`, on the dates from `first_day` to
+-- `last_day`. What is behind the last `to_ts` of a date is not known yet, and not in it.
+CREATE OR REPLACE TEMP MACRO live_stretches(first_day, last_day, from_time, to_time) AS TABLE
+SELECT date, feed, greatest(from_ts, korean(date, from_time)) AS begins, least(to_ts, korean(date, to_time)) AS ends
+FROM coverage
+WHERE date BETWEEN first_day::DATE AND last_day::DATE AND state = 'live'
+  AND from_ts < korean(date, to_time) AND to_ts > korean(date, from_time);
+
+-- The issues of a market's dates without a trade: those that traded on one of the five dates recorded before it. Only of
+-- dates of which coverage has more than `idle`, and which were not recorded in whole from `from_time` to `to_time`: on
+-- another date without a trade nothing was missed. `code` is NULL where no issue is known yet.
 --
--- Not recorded to the last microsecond: `complete` is false and the values are NULL. Recorded, and nothing traded:
--- `records` and `volume` are 0 and the prices NULL. Nothing is carried forward.
+-- The date in year 1 is never found. It keeps DuckDB from opening all files where there is nothing to look for.
+CREATE OR REPLACE TEMP MACRO issues_without_trades(first_day, last_day, from_time, to_time) AS TABLE
+WITH partition AS (
+    SELECT DISTINCT TRY_CAST(regexp_extract(file, 'date=([0-9-]+)/market=[^/]+/[^/]+$', 1) AS DATE) AS date,
+           regexp_extract(file, 'date=[0-9-]+/market=([^/]+)/[^/]+$', 1) AS market
+    FROM glob('trades/**/*.parquet')
+), doubtful AS (
+    SELECT date, feed AS market
+    FROM coverage
+    WHERE date BETWEEN first_day::DATE AND last_day::DATE AND feed IN (SELECT market FROM partition)
+    GROUP BY date, feed
+    HAVING bool_or(state <> 'idle')
+    EXCEPT
+    SELECT date, feed
+    FROM live_stretches(first_day, last_day, from_time, to_time)
+    GROUP BY date, feed
+    HAVING sum(epoch_us(ends) - epoch_us(begins))
+           >= max(epoch_us(korean(date, to_time)) - epoch_us(korean(date, from_time)))
+), traded AS (
+    SELECT DISTINCT date, market
+    FROM trades
+    WHERE (date, market) IN (FROM doubtful UNION ALL SELECT DATE '0001-01-01', '') AND kind = 'trade'
+), silent AS (
+    FROM doubtful EXCEPT FROM traded
+), earlier AS (
+    SELECT silent.date AS of, partition.date, market
+    FROM silent JOIN partition USING (market)
+    WHERE partition.date < silent.date
+    QUALIFY row_number() OVER (PARTITION BY market, silent.date ORDER BY partition.date DESC) <= 5
+    UNION ALL
+    SELECT DATE '0001-01-01', DATE '0001-01-01', ''
+), known AS (
+    SELECT DISTINCT earlier.of AS date, market, code
+    FROM trades JOIN earlier USING (date, market)
+    WHERE kind = 'trade'
+)
+SELECT date, market, code
+FROM silent LEFT JOIN known USING (date, market);
+
+-- Bars of a day: a row for every interval from `from_time` to `to_time` and each issue that traded on the day; or, where
+-- not one trade was recorded, each that traded on the dates before.
+--
+-- Not recorded to the last microsecond, or not known yet: `complete` is false and the values are NULL. Recorded, and
+-- nothing traded: `records` and `volume` are 0 and the prices NULL. Nothing is carried forward.
 --
 -- What is made shortly before a gap may arrive in it: `delay` makes an interval complete only if it was recorded for
 -- that much longer.
@@ -51,12 +105,14 @@ WITH hours AS (
     FROM (SELECT *, unnest(range(0, (ends_us - begins_us + width_us - 1) // width_us)) AS nth FROM hours)
 ), issue AS (
     SELECT DISTINCT market, code FROM trades WHERE date = day::DATE AND kind = 'trade'
+    UNION ALL
+    SELECT market, code FROM issues_without_trades(day, day, from_time, to_time)
 ), live AS (
-    SELECT market, nth,
+    SELECT feed, nth,
            sum(epoch_us(least(to_ts, ends + delay)) - epoch_us(greatest(from_ts, begins))) AS recorded_us
     FROM slot JOIN coverage ON from_ts < ends + delay AND to_ts > begins
     WHERE date = day::DATE AND state = 'live'
-    GROUP BY market, nth
+    GROUP BY feed, nth
 ), bar AS (
     SELECT market, code, (epoch_us(trade_ts) - begins_us) // width_us AS nth, count(*) AS records,
            first(price ORDER BY frame, item) AS open, max(price) AS high, min(price) AS low,
@@ -69,7 +125,7 @@ WITH hours AS (
     SELECT issue.market, issue.code, slot.begins, slot.ends, bar.*,
            coalesce(recorded_us >= epoch_us(ends + delay) - epoch_us(begins), false) AS complete
     FROM issue CROSS JOIN slot
-    LEFT JOIN live ON live.market = issue.market AND live.nth = slot.nth
+    LEFT JOIN live ON live.feed = issue.market AND live.nth = slot.nth
     LEFT JOIN bar ON bar.market = issue.market AND bar.code = issue.code AND bar.nth = slot.nth
 )
 SELECT day::DATE AS date, market, code, begins AS from_ts, ends AS to_ts,
@@ -82,7 +138,8 @@ FROM joined;
 
 -- How much of each issue's market was recorded between `from_time` and `to_time`, on each date from `first_day` to
 -- `last_day`: `gaps` counts the stretches that were not, `missing_s` their seconds, and `share` is what is left, from 0
--- to 1. `records`, `first_ts` and `last_ts` are of the issue's trades of the whole date.
+-- to 1. `records`, `first_ts` and `last_ts` are of the issue's trades of the whole date. A date that was not recorded in
+-- whole and has not one trade has the issues of the dates before, with 0 records.
 CREATE OR REPLACE TEMP MACRO completeness(
     first_day, last_day := NULL, from_time := TIME '09:00', to_time := TIME '15:30'
 ) AS TABLE
@@ -91,23 +148,71 @@ WITH issue AS (
     FROM trades
     WHERE date BETWEEN first_day::DATE AND coalesce(last_day::DATE, first_day::DATE) AND kind = 'trade'
     GROUP BY date, market, code
-), live AS (
-    SELECT date, market, korean(date, to_time) AS hours_end, greatest(from_ts, korean(date, from_time)) AS begins,
-           least(to_ts, korean(date, to_time)) AS ends
-    FROM coverage
-    WHERE date BETWEEN first_day::DATE AND coalesce(last_day::DATE, first_day::DATE) AND state = 'live'
-      AND from_ts < korean(date, to_time) AND to_ts > korean(date, from_time)
+    UNION ALL
+    SELECT date, market, code, 0, NULL, NULL
+    FROM issues_without_trades(first_day, coalesce(last_day::DATE, first_day::DATE), from_time, to_time)
 ), stretch AS (
-    SELECT *, begins > lag(ends, 1, korean(date, from_time)) OVER (PARTITION BY date, market ORDER BY begins) AS after_gap
-    FROM live
+    SELECT *, korean(date, to_time) AS hours_end,
+           begins > lag(ends, 1, korean(date, from_time)) OVER (PARTITION BY date, feed ORDER BY begins) AS after_gap
+    FROM live_stretches(first_day, coalesce(last_day::DATE, first_day::DATE), from_time, to_time)
 ), recorded AS (
-    SELECT date, market, sum(epoch_us(ends) - epoch_us(begins)) AS recorded_us,
+    SELECT date, feed, sum(epoch_us(ends) - epoch_us(begins)) AS recorded_us,
            count(*) FILTER (after_gap) + (max(ends) < max(hours_end))::INTEGER AS gaps
     FROM stretch
-    GROUP BY date, market
+    GROUP BY date, feed
 )
 SELECT issue.date, issue.market, code, records, first_ts, last_ts, coalesce(gaps, 1) AS gaps,
        (asked_us - coalesce(recorded_us, 0)) / 1e6 AS missing_s,
        coalesce(recorded_us, 0) / asked_us AS share
 FROM (SELECT *, epoch_us(korean(date, to_time)) - epoch_us(korean(date, from_time)) AS asked_us FROM issue) AS issue
-LEFT JOIN recorded ON recorded.date = issue.date AND recorded.market = issue.market;
+LEFT JOIN recorded ON recorded.date = issue.date AND recorded.feed = issue.market;
+
+-- The records of a day that a server sent again after a reconnect: the longest run at the beginning of a session that
+-- repeats, record by record and in the same order, the end of the session before it. `code`, `trade_time`, `price` and
+-- `volume` must be equal, and one record of the run must be a trade: signals have no clock time, and repeat by
+-- themselves. `first_session`, `first_frame` and `first_item` name the record that came first.
+--
+-- Looked at are 1,000 messages before a reconnect, at most 100,000 records, and 1,000 behind it.
+CREATE OR REPLACE TEMP MACRO resent(day) AS TABLE
+WITH reconnect AS (
+    SELECT market, session, begins, lag(session) OVER sessions AS session_before, lag(ends) OVER sessions AS ends_before
+    FROM (
+        SELECT market, session, min(frame) AS begins, max(frame) AS ends
+        FROM trades
+        WHERE date = day::DATE
+        GROUP BY market, session
+    )
+    WINDOW sessions AS (PARTITION BY market ORDER BY session)
+    QUALIFY session_before IS NOT NULL
+), ending AS (
+    SELECT reconnect.market, reconnect.session, code, trade_time, price, volume,
+           trades.session AS first_session, frame AS first_frame, item AS first_item,
+           row_number() OVER (PARTITION BY reconnect.market, reconnect.session ORDER BY frame DESC, item DESC) AS from_end
+    FROM trades JOIN reconnect
+      ON trades.market = reconnect.market AND trades.session = session_before AND frame > ends_before - 1000
+    WHERE date = day::DATE
+    QUALIFY from_end <= 100000
+), beginning AS (
+    SELECT trades.*, row_number() OVER (PARTITION BY trades.market, trades.session ORDER BY frame, item) AS nth
+    FROM trades JOIN reconnect
+      ON trades.market = reconnect.market AND trades.session = reconnect.session AND frame < begins + 1000
+    WHERE date = day::DATE
+), candidate AS (
+    SELECT market, session, from_end AS length
+    FROM beginning JOIN ending USING (market, session, code, trade_time, price, volume)
+    WHERE nth = 1
+), run AS (
+    SELECT candidate.market, candidate.session, length
+    FROM candidate
+    JOIN ending ON ending.market = candidate.market AND ending.session = candidate.session AND from_end <= length
+    JOIN beginning USING (code, trade_time, price, volume)
+    WHERE beginning.market = candidate.market AND beginning.session = candidate.session
+      AND nth = length - from_end + 1
+    GROUP BY candidate.market, candidate.session, length
+    HAVING count(*) = length AND bool_or(kind = 'trade')
+    QUALIFY length = max(length) OVER (PARTITION BY candidate.market, candidate.session)
+)
+SELECT date, market, beginning.code, trade_ts, beginning.price, beginning.volume, kind, beginning.trade_time, recv_ts,
+       frame, item, session, first_session, first_frame, first_item
+FROM beginning JOIN run USING (market, session) JOIN ending USING (market, session)
+WHERE nth <= length AND from_end = length - nth + 1;

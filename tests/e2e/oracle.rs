@@ -18,7 +18,7 @@ use krx_store::journal::What;
 use krx_store::{DataDir, Entry, Event, ExportConfig, Exporter, JournalConfig, Market, Moment, Writer};
 use krx_tests::ledger::Ledger;
 use krx_tests::oracle::MARKETS;
-use krx_tests::tree::{copy_tree, files_under};
+use krx_tests::tree::{copy_tree, files_under, partition};
 use krx_tests::{Mode, RecorderConfig, Simulator, compare};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -74,8 +74,17 @@ impl Parts {
     /// The file of the same name in the other dataset.
     fn path_in(&self, from: &str, to: &str) -> PathBuf {
         let path = self.path.to_str().unwrap();
-        let path = path.replace(&format!("/{from}/"), &format!("/{to}/"));
-        path.replace(&format!("/{from}-"), &format!("/{to}-")).into()
+        [
+            (format!("/{from}/"), format!("/{to}/")),
+            (
+                format!("/{}/", partition(from, "KOSPI")),
+                format!("/{}/", partition(to, "KOSPI")),
+            ),
+            (format!("/{from}-"), format!("/{to}-")),
+        ]
+        .iter()
+        .fold(path.to_owned(), |path, (from, to)| path.replace(from, to))
+        .into()
     }
 
     fn write_as_it_is(self) {
@@ -256,7 +265,7 @@ fn nth(data: &Path, dataset: &str, n: usize) -> PathBuf {
     let files = files_under(&data.join(dataset)).unwrap();
     files
         .into_iter()
-        .filter(|path| path.parent().unwrap().ends_with("market=KOSPI"))
+        .filter(|path| path.parent().unwrap().ends_with(partition(dataset, "KOSPI")))
         .nth(n)
         .unwrap()
 }
@@ -427,7 +436,8 @@ fn the_end_may_be_missing_in_prefix_mode(recording: &Recording) {
             .unwrap()
             .to_str()
             .unwrap()
-            .replace("trades", "quarantine");
+            .replace("trades", "quarantine")
+            .replace("market=", "feed=");
         let _ = fs::remove_file(data.join(quarantine));
         fs::remove_file(last).unwrap();
     };

@@ -11,8 +11,8 @@ use krx_tests::ledger::Ledger;
 use krx_tests::oracle::MARKETS;
 use krx_tests::process::{Finished, Program};
 use krx_tests::recorded::Frames;
-use krx_tests::{RecorderConfig, Simulator};
-use serde_json::Value;
+use krx_tests::{Mode, RecorderConfig, Simulator, compare};
+use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -135,7 +135,7 @@ fn its_figures_are_those_of_the_ledger_the_coverage_and_the_disk() {
     for name in MARKETS {
         let market = markets.iter().find(|market| market["market"] == name).unwrap();
         let number = |key: &str| market[key].as_u64().unwrap();
-        let rows: Vec<&Value> = coverage.iter().filter(|row| row["market"] == name).collect();
+        let rows: Vec<&Value> = coverage.iter().filter(|row| row["feed"] == name).collect();
 
         let mut sent = (0, 0);
         let mut ledger = Ledger::open(&simulator.ledger, name).unwrap();
@@ -272,6 +272,60 @@ fn its_figures_are_those_of_the_ledger_the_coverage_and_the_disk() {
         .sum();
     assert!(new < all, "{new} of {all}: those of the first file are known");
     assert_eq!(odd(&report, "vanished")["count"], 0);
+}
+
+#[test]
+fn what_a_server_sends_again_is_kept_and_counted() {
+    const MESSAGES: usize = 20;
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = [
+        "--speed",
+        "max",
+        "--trades-per-day",
+        "100000",
+        "--fault",
+        "disconnect@200",
+        "--fault",
+        "resend@600,market=KOSPI",
+    ];
+    let mut simulator = Simulator::start(folder.path(), &arguments).unwrap();
+    let config = RecorderConfig::new(folder.path(), &simulator.url);
+    let mut recorder = config.start().unwrap();
+    simulator.finish_day(&mut recorder, 2, LIMIT).unwrap();
+    recorder.stop().unwrap();
+    simulator.stop().unwrap();
+    // Twice in the ledger, and so in the files.
+    compare(&simulator.ledger, &config.data_dir, Mode::Exact).unwrap();
+
+    let mut sent: BTreeMap<u32, Vec<(String, u64)>> = BTreeMap::new();
+    let mut ledger = Ledger::open(&simulator.ledger, "KOSPI").unwrap();
+    while let Some(text) = ledger.pop().unwrap() {
+        if text.is_data {
+            let of_session = sent.entry(text.session).or_default();
+            of_session.push((text.text, u64::from(text.records)));
+        }
+    }
+    let again = &sent[&3][..MESSAGES];
+    assert_eq!(again, &sent[&2][sent[&2].len() - MESSAGES..], "the last messages");
+    let records: u64 = again.iter().map(|(_, records)| records).sum();
+
+    let coverage = json(&config, &["coverage", "--json"]);
+    let report = json(
+        &config,
+        &["report", coverage[0]["date"].as_str().unwrap(), "--json"],
+    );
+    for market in report["markets"].as_array().unwrap() {
+        let found = if market["market"] == "KOSPI" {
+            json!([{"session": 3, "session_before": 2, "records": records}])
+        } else {
+            json!([])
+        };
+        assert_eq!(market["sent_again"], found, "{}", market["market"]);
+    }
+    assert_eq!(odd(&report, "sent_again")["count"], records);
+    let worries = report["verdict"]["worries"].as_array().unwrap();
+    let words = format!("Records sent again after a reconnect: {records} records.");
+    assert!(worries.iter().any(|worry| worry["words"] == words), "{worries:?}");
 }
 
 #[test]

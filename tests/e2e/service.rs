@@ -167,7 +167,7 @@ fn states(config: &RecorderConfig) -> Vec<String> {
         .run_bare(&["coverage", "--data-dir", &data_dir, "--json"], LIMIT)
         .unwrap();
     let rows: Vec<serde_json::Value> = serde_json::from_str(&told.stdout).unwrap();
-    let of_market = rows.iter().filter(|row| row["market"] == "KOSPI");
+    let of_market = rows.iter().filter(|row| row["feed"] == "KOSPI");
     of_market
         .map(|row| row["state"].as_str().unwrap().to_owned())
         .collect()

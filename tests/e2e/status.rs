@@ -117,7 +117,7 @@ fn settled_with_coverage(port: u16, config: &RecorderConfig) -> (Value, Vec<Valu
                 .as_array()
                 .map_or(0, Vec::len)
         };
-        let told = |market| rows.iter().filter(|row| row["market"] == market).count();
+        let told = |market| rows.iter().filter(|row| row["feed"] == market).count();
         let filed = |market| {
             let files = market_of(&status, market)["files"].as_array().map_or(0, Vec::len);
             files == 8.min(sealed(config, market))
@@ -182,11 +182,7 @@ fn all_forms_say_what_was_sent_and_what_the_ledger_says() {
             (Some(texts), Some(records + 1))
         );
 
-        let rows: Vec<Value> = rows
-            .iter()
-            .filter(|row| row["market"] == market)
-            .cloned()
-            .collect();
+        let rows: Vec<Value> = rows.iter().filter(|row| row["feed"] == market).cloned().collect();
         assert_eq!(
             (sum(&rows, "frames"), sum(&rows, "rows")),
             (texts, records + 1),
@@ -334,10 +330,7 @@ fn a_restart_in_the_middle_of_a_day_keeps_the_chart() {
     let (status, rows) = settled_with_coverage(port, &config);
     for market in MARKETS {
         let of = |rows: &[Value]| -> Vec<Value> {
-            rows.iter()
-                .filter(|row| row["market"] == market)
-                .cloned()
-                .collect()
+            rows.iter().filter(|row| row["feed"] == market).cloned().collect()
         };
         let (before, all) = (sum(&of(&before), "rows"), sum(&of(&rows), "rows"));
         let told = market_of(&status, market);

@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug, Deserialize)]
 struct Row {
     date: NaiveDate,
-    market: String,
+    feed: String,
     from_ts: String,
     to_ts: String,
     state: String,
@@ -101,7 +101,7 @@ pub fn check(config: &RecorderConfig) -> Result<Coverage> {
             let Some(recorded) = frames.get(market) else {
                 continue;
             };
-            let of_market = rows.iter().filter(|row| row.market == market && row.date == date);
+            let of_market = rows.iter().filter(|row| row.feed == market && row.date == date);
             let mut intervals: Vec<Interval> = of_market.map(Interval::of).collect::<Result<_>>()?;
             let of_date = recorded.iter().filter(|frame| frame.date == date);
             check_market(&mut intervals, of_date, last_frames.get(&(market, date)).copied())
@@ -126,7 +126,7 @@ impl Interval {
             from_us: us(&row.from_ts)?,
             to_us: us(&row.to_ts)?,
             row: Row {
-                market: row.market.clone(),
+                feed: row.feed.clone(),
                 from_ts: row.from_ts.clone(),
                 to_ts: row.to_ts.clone(),
                 state: row.state.clone(),
@@ -231,7 +231,7 @@ mod tests {
     fn interval(from_us: i64, to_us: i64, state: &str, session: Option<i32>, frames: u64) -> Interval {
         let row = Row {
             date: NaiveDate::MIN,
-            market: String::new(),
+            feed: String::new(),
             from_ts: String::new(),
             to_ts: String::new(),
             state: state.to_owned(),

@@ -93,8 +93,13 @@ impl State {
                 let market = Path::new(path).parent().and_then(Path::file_name);
                 let market = market.unwrap_or_default().to_string_lossy();
                 // What another market's thread is about to do does not concern this market's files.
-                let partition = format!("/market={market}");
-                let ours = |text: &str| !text.contains("/market=") || text.contains(&partition);
+                let partitions =
+                    ["market", "feed"].map(|key| (format!("/{key}="), format!("/{key}={market}")));
+                let ours = |text: &str| {
+                    partitions
+                        .iter()
+                        .all(|(any, own)| !text.contains(any) || text.contains(own))
+                };
                 let left: Vec<_> = self
                     .unsynced
                     .iter()

@@ -153,21 +153,19 @@ pub fn compare(ledger: &Path, data_dir: &Path, mode: Mode) -> Result<Report> {
 /// # Errors
 /// The first difference.
 pub fn compare_by(ledger: &Path, data_dir: &Path, mode: Mode, clock: Clock) -> Result<Report> {
-    for entry in ["trades", "quarantine"]
-        .iter()
-        .flat_map(|dataset| crate::tree::files_under(&data_dir.join(dataset)))
-        .flatten()
-    {
-        let known = MARKETS.iter().any(|market| {
-            entry
-                .parent()
-                .is_some_and(|dir| dir.ends_with(format!("market={market}")))
-        });
-        ensure!(
-            known && entry.extension().is_some_and(|end| end == "parquet"),
-            "{} is no sealed file",
-            entry.display()
-        );
+    for dataset in ["trades", "quarantine"] {
+        for entry in crate::tree::files_under(&data_dir.join(dataset))? {
+            let known = MARKETS.iter().any(|market| {
+                entry
+                    .parent()
+                    .is_some_and(|dir| dir.ends_with(crate::tree::partition(dataset, market)))
+            });
+            ensure!(
+                known && entry.extension().is_some_and(|end| end == "parquet"),
+                "{} is no sealed file",
+                entry.display()
+            );
+        }
     }
     std::thread::scope(|scope| {
         let threads = MARKETS.map(|market| {

@@ -343,7 +343,7 @@ fn files(data_dir: &Path, dataset: &str, market: &str) -> Result<Vec<(NaiveDate,
             .strip_prefix("date=")
             .and_then(|date| date.parse::<NaiveDate>().ok());
         let date = date.with_context(|| format!("{} is no partition", date_dir.display()))?;
-        for path in list(&date_dir.join(format!("market={market}")))? {
+        for path in list(&date_dir.join(crate::tree::partition(dataset, market)))? {
             let name = path
                 .file_name()
                 .unwrap_or_default()

@@ -22,6 +22,14 @@ pub fn tree(dir: &Path) -> Result<BTreeMap<PathBuf, String>> {
     Ok(files)
 }
 
+/// The directory of a feed's files of a date in a dataset: `trades` is partitioned by market, all else by feed. A feed
+/// of a market has the market's name.
+#[must_use]
+pub fn partition(dataset: &str, feed: &str) -> String {
+    let key = if dataset == "trades" { "market" } else { "feed" };
+    format!("{key}={feed}")
+}
+
 /// Every file under `dir`, in order of their paths.
 ///
 /// # Errors

@@ -97,7 +97,7 @@ test("its figures are the ledger's while it records, and it asks nobody else", a
 
   for (const market of status.markets) {
     const name = market.market;
-    const rows = coverage.filter((row) => row.market === name);
+    const rows = coverage.filter((row) => row.feed === name);
     const sum = (key) => rows.reduce((total, row) => total + row[key], 0);
     const gaps = rows.filter(({ state }) => state === "gap");
     const page = pages[name];

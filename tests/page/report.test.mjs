@@ -55,7 +55,7 @@ test("it asks nobody, and has the figures of the coverage, without a script", as
   const { page, asked, complaints, close } = await open({ javaScriptEnabled: false });
   const text = (selector) => page.locator(selector).innerText();
   for (const market of ["KOSPI", "KOSDAQ"]) {
-    const rows = coverage.filter((row) => row.market === market);
+    const rows = coverage.filter((row) => row.feed === market);
     const sum = (key) => rows.reduce((total, row) => total + row[key], 0);
     const gaps = rows.filter(({ state }) => state === "gap");
     const number = async (name) => Number((await text(`#glance [data-market=${market}] [data-figure=${name}] .big`)).replaceAll(",", ""));

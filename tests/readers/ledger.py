@@ -55,7 +55,7 @@ QUARANTINE = pa.schema(
         ("reason", pa.utf8()),
         ("raw", pa.binary()),
         ("date", pa.date32()),
-        ("market", pa.utf8()),
+        ("feed", pa.utf8()),
     ]
 )
 """What the ledger can foretell of `quarantine`: all but `recv_ts` and `detail`."""
@@ -63,7 +63,7 @@ QUARANTINE = pa.schema(
 
 @dataclass
 class Expected:
-    """The rows of one recording, in the order of (`market`, `frame`, `item`)."""
+    """The rows of one recording, in the order of (`market` or `feed`, `frame`, `item`)."""
 
     date: dt.date
     trades: pa.Table
@@ -86,7 +86,7 @@ class Columns:
     def table(self) -> pa.Table:
         arrays = [pa.array(self.values.get(entry.name, []), entry.type) for entry in self.schema]
         table = pa.Table.from_arrays(arrays, schema=self.schema)
-        return table.sort_by([("market", "ascending"), ("frame", "ascending"), ("item", "ascending")])
+        return table.sort_by([(self.schema.names[-1], "ascending"), ("frame", "ascending"), ("item", "ascending")])
 
 
 def clock_ms(trade_time: int) -> int | None:
@@ -140,7 +140,7 @@ def read(path: Path, date: dt.date) -> Expected:
             market = entry["market"]
             frame = frames[market] = frames.get(market, 0) + 1
             sent_us[market, frame] = entry["sent_us"]
-            place = {"frame": frame, "session": entry["session"], "date": date, "market": market}
+            place = {"frame": frame, "session": entry["session"], "date": date, "market": market, "feed": market}
             text = entry["text"].encode()
             try:
                 message = json.loads(text)

@@ -14,7 +14,12 @@ from typing import Any
 import pyarrow as pa
 
 TZ = "Asia/Seoul"
-PARTITIONS = pa.schema([("date", pa.date32()), ("market", pa.utf8())])
+
+
+def key(dataset: str) -> str:
+    """What a dataset is partitioned by below the date: `trades` by market, all else by feed."""
+    return "market" if dataset == "trades" else "feed"
+
 
 Summary = tuple[int, int]
 
@@ -86,7 +91,8 @@ def pyarrow_dataset(data_dir: Path, dataset: str) -> Any:
     """The dataset with `date` as a date: without a schema pyarrow takes it for a string."""
     import pyarrow.dataset as ds
 
-    return ds.dataset(data_dir / dataset, partitioning=ds.partitioning(PARTITIONS, flavor="hive"))
+    partitions = pa.schema([("date", pa.date32()), (key(dataset), pa.utf8())])
+    return ds.dataset(data_dir / dataset, partitioning=ds.partitioning(partitions, flavor="hive"))
 
 
 def pyarrow_summary(data_dir: Path, dataset: str) -> Summary:

@@ -12,26 +12,26 @@ from conftest import MARKETS, Recording
 STATES = {"live", "gap", "idle"}
 
 
-def test_one_file_a_market_and_date_with_the_rows_its_footer_says(recording: Recording) -> None:
+def test_one_file_a_feed_and_date_with_the_rows_its_footer_says(recording: Recording) -> None:
     root = recording.data_dir / "coverage"
-    for partition in root.glob("date=*/market=*"):
+    for partition in root.glob("date=*/feed=*"):
         (path,) = partition.iterdir()
         day = partition.parent.name.removeprefix("date=").replace("-", "")
         assert path.name == f"coverage-{day}T000000-000000000001-999999999999.parquet"
         file = pq.ParquetFile(path)
         footer = {key.decode(): value.decode() for key, value in file.metadata.metadata.items()}
         assert int(footer["krx.rows"]) == file.read().num_rows > 0
-        assert footer["krx.market"] == partition.name.removeprefix("market=")
+        assert footer["krx.feed"] == partition.name.removeprefix("feed=")
 
 
 def test_intervals_adjoin_and_account_for_every_row(recording: Recording) -> None:
     coverage = pd.read_parquet(recording.data_dir / "coverage")
     assert set(coverage["state"]) <= STATES
-    for (_, market), rows in coverage.groupby(["date", "market"], observed=True):
+    for (_, feed), rows in coverage.groupby(["date", "feed"], observed=True):
         rows = rows.sort_values("from_ts")
-        assert (rows["from_ts"].iloc[1:].to_numpy() == rows["to_ts"].iloc[:-1].to_numpy()).all(), market
+        assert (rows["from_ts"].iloc[1:].to_numpy() == rows["to_ts"].iloc[:-1].to_numpy()).all(), feed
         assert (rows["session"].notna() == (rows["state"] == "live")).all()
-    assert set(coverage["market"]) == set(MARKETS)
+    assert set(coverage["feed"]) == set(MARKETS)
     trades = len(pd.read_parquet(recording.data_dir / "trades", columns=["frame"]))
     quarantine = len(pd.read_parquet(recording.data_dir / "quarantine", columns=["frame"]))
     assert coverage["rows"].sum() == trades + quarantine
@@ -43,7 +43,7 @@ def test_every_trade_lies_in_a_live_interval_of_its_session(recording: Recording
         SELECT count(*) FROM read_parquet($trades, hive_partitioning = true) AS t
         WHERE NOT EXISTS (
             FROM read_parquet($coverage, hive_partitioning = true) AS c
-            WHERE c.market = t.market AND c.date = t.date AND c.state = 'live' AND c.session = t.session
+            WHERE c.feed = t.market AND c.date = t.date AND c.state = 'live' AND c.session = t.session
               AND t.recv_ts > c.from_ts AND t.recv_ts <= c.to_ts)
         """,
         {

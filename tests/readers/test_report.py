@@ -20,6 +20,7 @@ from conftest import Recording
 from processes import binary
 
 EARLIER = "2024-01-02"
+RESENT = 50
 
 
 def read(path: Path) -> pa.Table:
@@ -29,7 +30,7 @@ def read(path: Path) -> pa.Table:
     return file.read().replace_schema_metadata(footer)
 
 
-def spoil(path: Path) -> None:
+def spoil(path: Path, is_last: bool) -> None:
     """Makes a file odd in every way, and as long as it was."""
     table = read(path)
     frame = table.to_pandas()
@@ -42,6 +43,12 @@ def spoil(path: Path) -> None:
     frame.loc[signals, "trade_ts"] = pd.NaT
     frame.loc[extra, "extra"] = '{"brdId":"G1"}'
     frame.loc[frame["frame"] % 40 == 0, "recv_ts"] -= pd.Timedelta(seconds=7)
+    if is_last:
+        # In the middle a session ends, and the next one begins with what it ended with.
+        middle = len(frame) // 2
+        for name in ("code", "trade_ts", "price", "volume", "kind", "trade_time"):
+            frame.loc[middle : middle + RESENT - 1, name] = frame.loc[middle - RESENT : middle - 1, name].to_numpy()
+        frame.loc[middle:, "session"] += 1
     spoilt = pa.Table.from_pandas(frame, schema=table.schema.remove_metadata(), preserve_index=False)
     pq.write_table(spoilt.replace_schema_metadata(table.schema.metadata), path, compression="zstd")
 
@@ -61,7 +68,7 @@ def report(recording: Recording, tmp_path_factory: pytest.TempPathFactory) -> tu
         table = table.set_column(0, table.schema.field("code"), pa.array(codes, pa.string()))
         pq.write_table(table, earlier / files[0].name, compression="zstd")
         for path in files:
-            spoil(path)
+            spoil(path, path == files[-1])
     date = day.name.removeprefix("date=")
     command = [binary("KRX_RECORDER", "krx-recorder"), "report", date, "--data-dir", data_dir, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -72,8 +79,10 @@ def report(recording: Recording, tmp_path_factory: pytest.TempPathFactory) -> tu
 def test_each_query_finds_as_many_as_the_report_counts(report: tuple[Path, dict[str, Any]]) -> None:
     data_dir, figures = report
     assert {oddity["kind"] for oddity in figures["oddities"] if oddity["count"] > 0} == {
-        "trade_time_back", "receive_time_back", "beyond_limit", "unknown_signal", "extra_fields", "never_seen", "vanished",
+        "trade_time_back", "receive_time_back", "beyond_limit", "unknown_signal", "extra_fields", "never_seen", "vanished", "sent_again",
     }  # fmt: skip
+    again = [{"session": 2, "session_before": 1, "records": RESENT}]
+    assert [market["sent_again"] for market in figures["markets"]] == [again, again]
     before = Path.cwd()
     os.chdir(data_dir)
     try:

@@ -7,10 +7,11 @@ import re
 import pyarrow.parquet as pq
 import pytest
 
+import readers
 from conftest import MARKETS, Recording
 
 FILE = re.compile(
-    r"date=(?P<date>\d{4}-\d\d-\d\d)/market=(?P<market>[A-Z]+)/"
+    r"date=(?P<date>\d{4}-\d\d-\d\d)/(?P<key>market|feed)=(?P<feed>[A-Z]+)/"
     r"(?P<dataset>[a-z]+)-(?P<day>\d{8})T\d{6}-(?P<first>\d{12})-(?P<last>\d{12})\.parquet"
 )
 
@@ -24,15 +25,15 @@ def test_only_finished_parquet_files(dataset: str, recording: Recording) -> None
     for path in sorted(files):
         match = FILE.fullmatch(path.relative_to(root).as_posix())
         assert match, f"{path} is not a sealed file"
-        assert match["dataset"] == dataset
+        assert (match["dataset"], match["key"]) == (dataset, readers.key(dataset))
         assert match["date"].replace("-", "") == match["day"]
         file = pq.ParquetFile(path)
         footer = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
         assert file.read().num_rows == file.metadata.num_rows
-        assert footer["krx.market"] == match["market"]
+        assert footer[f"krx.{match['key']}"] == match["feed"]
         assert footer["krx.date"] == match["date"]
         assert int(footer["krx.first_frame"]) == int(match["first"])
         assert int(footer["krx.last_frame"]) == int(match["last"])
-        assert int(match["first"]) > covered[match["market"]], f"{path} covers frames of the file before it"
-        covered[match["market"]] = int(match["last"])
+        assert int(match["first"]) > covered[match["feed"]], f"{path} covers frames of the file before it"
+        covered[match["feed"]] = int(match["last"])
     assert all(covered.values()), "both markets have files"

@@ -44,7 +44,7 @@ def test_duckdb_quarantine_types(recording: Recording) -> None:
         "detail": "VARCHAR",
         "raw": "BLOB",
         "date": "DATE",
-        "market": "VARCHAR",
+        "feed": "VARCHAR",
     }
 
 
@@ -118,7 +118,7 @@ def test_polars_quarantine_types(recording: Recording) -> None:
         "detail": pl.String(),
         "raw": pl.Binary(),
         "date": pl.Date(),
-        "market": pl.String(),
+        "feed": pl.String(),
     }
 
 
@@ -157,6 +157,6 @@ def test_pyarrow_quarantine_types(recording: Recording) -> None:
         "detail": pa.utf8(),
         "raw": pa.binary(),
         "date": pa.date32(),
-        "market": pa.utf8(),
+        "feed": pa.utf8(),
     }
     assert schema.field("item").nullable

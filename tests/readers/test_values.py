@@ -29,7 +29,7 @@ def as_expected(table: pa.Table, schema: pa.Schema) -> pa.Table:
             column = column.cast(pa.utf8())
         arrays.append(column.cast(field.type))
     found = pa.Table.from_arrays(arrays, schema=schema)
-    return found.sort_by([("market", "ascending"), ("frame", "ascending"), ("item", "ascending")])
+    return found.sort_by([(schema.names[-1], "ascending"), ("frame", "ascending"), ("item", "ascending")])
 
 
 def first_difference(found: pa.Table, expected: pa.Table) -> str:

@@ -120,7 +120,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print DuckDB views over the data directory that know of its gaps: trades, coverage, gaps, bars, completeness.
+    /// Print DuckDB views over the data directory that know of its gaps: trades, coverage, gaps, bars, completeness, resent.
     Sql {
         #[command(flatten)]
         source: DataSource,

@@ -12,11 +12,11 @@ use crate::absence::Absence;
 use crate::exit::Failure;
 use crate::housekeeping::last_over;
 
-/// A row of the output: the columns of the dataset, with its date and market.
+/// A row of the output: the columns of the dataset, with its date and feed.
 #[derive(Debug, Serialize)]
 struct Row {
     date: NaiveDate,
-    market: String,
+    feed: String,
     #[serde(flatten)]
     interval: IntervalRow,
 }
@@ -174,10 +174,10 @@ fn printing(source: io::Error) -> Failure {
 fn print_json(out: &mut impl Write, date: NaiveDate, ledgers: &[(&Market, Vec<Interval>)]) -> io::Result<()> {
     let rows: Vec<Row> = ledgers
         .iter()
-        .flat_map(|(market, intervals)| intervals.iter().map(move |interval| (market, interval)))
-        .map(|(market, interval)| Row {
+        .flat_map(|(feed, intervals)| intervals.iter().map(move |interval| (feed, interval)))
+        .map(|(feed, interval)| Row {
             date,
-            market: market.to_string(),
+            feed: feed.to_string(),
             interval: interval.into(),
         })
         .collect();

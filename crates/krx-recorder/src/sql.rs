@@ -5,6 +5,8 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use chrono::NaiveDate;
+
 use crate::exit::Failure;
 
 const VIEWS: &str = include_str!("../../../deploy/krx.sql");
@@ -32,6 +34,19 @@ pub fn print(data_dir: &Path) -> Result<(), Failure> {
         .lock()
         .write_all(views.as_bytes())
         .map_err(failed("printing the views".into()))
+}
+
+/// The query of the macro `resent` for a date, to be run from the data directory without the views.
+#[must_use]
+pub fn resent(date: NaiveDate) -> String {
+    let (_, query) = VIEWS
+        .split_once("MACRO resent(day) AS TABLE\nWITH ")
+        .expect("the views have it");
+    let (query, _) = query.split_once(";\n").expect("it ends");
+    format!(
+        "WITH trades AS NOT MATERIALIZED (\n    FROM read_parquet('trades/**/*.parquet', hive_partitioning = true)\n), {};",
+        query.replace("day::DATE", &format!("DATE '{date}'"))
+    )
 }
 
 /// The views with paths below `data_dir`; `None` where DuckDB's patterns cannot express it.
@@ -62,12 +77,15 @@ mod tests {
     #[test]
     fn every_path_is_replaced_and_quoted() {
         let views = views("/data/it's [here]*").unwrap();
-        let paths: Vec<_> = views.match_indices("read_parquet('").collect();
-        let absolute = views
-            .match_indices("read_parquet('/data/it''s [[]here][*]/")
-            .count();
-        assert_eq!((paths.len(), absolute), (PATHS.len(), PATHS.len()));
-        assert_eq!(VIEWS.matches("read_parquet(").count(), PATHS.len());
+        for (call, calls) in [("read_parquet('", PATHS.len()), ("glob('", 1)] {
+            let absolute = format!("{call}/data/it''s [[]here][*]/");
+            let found = [call, &absolute].map(|text| views.matches(text).count());
+            assert_eq!(found, [calls, calls], "{call}");
+            assert_eq!(VIEWS.matches(call).count(), calls, "{call}");
+        }
+        let query = resent(NaiveDate::from_ymd_opt(2026, 11, 20).unwrap());
+        assert!(!query.contains("day") && query.ends_with("nth + 1;"), "{query}");
+        assert_eq!(query.matches("DATE '2026-11-20'").count(), 3);
         assert_eq!(super::views("/data\\here"), None);
         assert!(super::views("/").unwrap().contains("read_parquet('/trades/**"));
     }

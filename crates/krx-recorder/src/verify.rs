@@ -117,10 +117,15 @@ fn print(out: &mut impl Write, report: &Report, date: Option<NaiveDate>) -> io::
 
 /// A line for a date and market.
 fn line(day: &MarketDay, findings: &[Finding]) -> String {
-    let (partition, journal) = (format!("={}/", day.market), format!("/{}/", day.market));
+    // Trades are partitioned by market, all else by feed.
+    let partitions = ["market", "feed"].map(|key| format!("/date={}/{key}={}/", day.date, day.market));
+    let journal = format!("/{}/", day.market);
     let is_ours = |finding: &&Finding| {
         let of_journal = finding.path.starts_with(".krx/") && finding.path.contains(&journal);
-        finding.date == Some(day.date) && (of_journal || finding.path.contains(&partition))
+        let of_dataset = partitions
+            .iter()
+            .any(|partition| finding.path.contains(partition));
+        finding.date == Some(day.date) && (of_journal || of_dataset)
     };
     let found = match findings.iter().filter(is_ours).count() {
         0 => "sound".to_owned(),
@@ -182,12 +187,13 @@ mod tests {
         };
         let findings = [
             finding("trades/date=2026-11-20/market=KOSPI/x.parquet", Kind::Digest),
+            finding("coverage/date=2026-11-20/feed=KOSPI/x.parquet", Kind::Digest),
             finding(".krx/journal/KOSPI/x.journal", Kind::Journal),
             finding(".krx/checksums/2026-11-20.sha256", Kind::List),
         ];
         let kospi = line(&day("KOSPI"), &findings);
         assert!(
-            kospi.ends_with("2 FINDINGS") && kospi.contains("1,234,567"),
+            kospi.ends_with("3 FINDINGS") && kospi.contains("1,234,567"),
             "{kospi}"
         );
         assert!(line(&day("KOSDAQ"), &findings).ends_with("sound"));

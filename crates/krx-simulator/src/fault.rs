@@ -4,9 +4,9 @@
 //!
 //! | part | is |
 //! |---|---|
-//! | `KIND` | `disconnect`, `close`, `reset`, `stall`, `garbage` or `half` |
+//! | `KIND` | `disconnect`, `close`, `reset`, `stall`, `garbage`, `half` or `resend` |
 //! | `WHEN` | `N`: once, in the first session that has been sent N data messages; `every:N`: after each N data messages of every session |
-//! | `ARG` | of `close` the close code (1011), of `stall` the seconds (30), of `garbage` what is sent: `text`, `badrecord`, `object`, `truncated-json` or `poison` (`text`) |
+//! | `ARG` | of `close` the close code (1011), of `stall` the seconds (30), of `resend` the messages (20), of `garbage` what is sent: `text`, `badrecord`, `object`, `truncated-json` or `poison` (`text`) |
 //! | `market` | only in this market's feed |
 //!
 //! Settings after the first comma are `name=value`, so that kinds to come can have some of their own.
@@ -28,6 +28,12 @@ const STALL_SECONDS_DEFAULT: f64 = 30.0;
 
 /// The close code when a script does not say: "internal error".
 const CLOSE_CODE_DEFAULT: u16 = 1011;
+
+/// The messages that are sent again when a script does not say.
+const RESEND_MESSAGES_DEFAULT: u32 = 20;
+
+/// The most that can be: they are kept in memory, up to a mebibyte each.
+const RESEND_MESSAGES_MAX: u32 = 10_000;
 
 /// One scripted fault.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +61,8 @@ pub enum FaultKind {
     Garbage(Garbage),
     /// Half of a message, then a FIN: the receiver never sees that message.
     Half,
+    /// A FIN, and the next session begins with the last so many data messages once more.
+    Resend(u32),
 }
 
 /// What kind of message is sent in place of data.
@@ -159,6 +167,13 @@ fn parse_kind(kind: &str, argument: Option<&str>) -> Result<FaultKind, String> {
                 argument.unwrap_or_default()
             )),
         },
+        "resend" => match argument.map_or(Ok(RESEND_MESSAGES_DEFAULT), str::parse) {
+            Ok(messages) if (1..=RESEND_MESSAGES_MAX).contains(&messages) => Ok(FaultKind::Resend(messages)),
+            _ => Err(format!(
+                "{:?} is not a number of messages up to {RESEND_MESSAGES_MAX}",
+                argument.unwrap_or_default()
+            )),
+        },
         "garbage" => match argument.unwrap_or("text") {
             "text" => Ok(FaultKind::Garbage(Garbage::Text)),
             "badrecord" => Ok(FaultKind::Garbage(Garbage::BadRecord)),
@@ -182,6 +197,7 @@ impl fmt::Display for FaultKind {
             FaultKind::Stall(_) => "stall",
             FaultKind::Garbage(_) => "garbage",
             FaultKind::Half => "half",
+            FaultKind::Resend(_) => "resend",
         })
     }
 }
@@ -232,6 +248,15 @@ impl FaultScript {
         }
     }
 
+    /// The data messages that have to be remembered, since they may be sent again.
+    pub(crate) fn messages_kept(&self) -> usize {
+        let of = |(fault, _): &(Fault, bool)| match fault.kind {
+            FaultKind::Resend(messages) => usize::try_from(messages).unwrap_or(usize::MAX),
+            _ => 0,
+        };
+        self.faults.iter().map(of).max().unwrap_or(0)
+    }
+
     /// What happens now that a session has been sent `data_messages`, in the order of the script.
     pub(crate) fn due(&mut self, data_messages: u64) -> Vec<FaultKind> {
         let mut due = Vec::new();
@@ -265,6 +290,8 @@ mod tests {
             ("disconnect@7", FaultKind::Disconnect, once(7)),
             ("reset@every:7", FaultKind::Reset, every(7)),
             ("half@1", FaultKind::Half, once(1)),
+            ("resend@5", FaultKind::Resend(20), once(5)),
+            ("resend@every:5:3", FaultKind::Resend(3), every(5)),
             ("close@5", FaultKind::Close(1011), once(5)),
             ("close@every:5:1001", FaultKind::Close(1001), every(5)),
             ("stall@5", FaultKind::Stall(Duration::from_secs(30)), once(5)),
@@ -312,6 +339,8 @@ mod tests {
             ("stall@3:-1", "\"-1\" is not a number of seconds"),
             ("stall@3:NaN", "\"NaN\" is not a number of seconds"),
             ("garbage@3:smell", "\"smell\""),
+            ("resend@3:0", "\"0\" is not a number of messages"),
+            ("resend@3:10001", "\"10001\" is not a number of messages"),
             ("half@3,market=NYSE", "\"NYSE\""),
             ("half@3,tempo=4", "\"tempo=4\""),
         ] {
@@ -335,5 +364,18 @@ mod tests {
         // A later session counts from 1 again.
         assert_eq!(script.due(2), [FaultKind::Half]);
         assert_eq!(script.due(3), []);
+    }
+
+    #[test]
+    fn as_many_messages_are_kept_as_may_be_sent_again() {
+        let kept = |texts: &[&str]| {
+            let faults: Vec<_> = texts.iter().map(|text| fault(text)).collect();
+            FaultScript::new(&faults, Market::Kospi).messages_kept()
+        };
+        assert_eq!(kept(&["reset@3"]), 0);
+        assert_eq!(
+            kept(&["resend@3:7", "resend@9", "resend@4:900,market=KOSDAQ"]),
+            20
+        );
     }
 }

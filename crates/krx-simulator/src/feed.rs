@@ -1,5 +1,6 @@
 //! The feed of one market to one key: a task that owns the place in the day, and one session after another.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use crate::fault::{FaultKind, FaultScript};
 use crate::ledger::MessageKind;
 use crate::market::Market;
 use crate::session::{Broken, Heard, Session};
+use crate::supply::TimedMessage;
 
 /// The data messages that may be sent before the client and the stop signal are looked at again: at full
 /// speed well under a millisecond.
@@ -69,8 +71,47 @@ pub(crate) struct Feed {
     pub(crate) manners: Manners,
     pub(crate) cursor: Cursor,
     pub(crate) faults: FaultScript,
+    /// What a fault may have sent again.
+    pub(crate) recent: Recent,
+    /// What the next session begins with, before the day goes on.
+    pub(crate) again: VecDeque<TimedMessage>,
     pub(crate) door: Door,
     pub(crate) news: mpsc::Sender<Event>,
+}
+
+/// The data messages sent last, over all sessions.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    messages: VecDeque<TimedMessage>,
+    messages_max: usize,
+}
+
+impl Recent {
+    /// Remembers up to `messages_max`.
+    pub(crate) fn new(messages_max: usize) -> Recent {
+        Recent {
+            messages: VecDeque::new(),
+            messages_max,
+        }
+    }
+
+    fn add(&mut self, message: &TimedMessage) {
+        if self.messages_max == 0 {
+            return;
+        }
+        if self.messages.len() == self.messages_max {
+            self.messages.pop_front();
+        }
+        self.messages.push_back(message.clone());
+    }
+
+    fn last(&self, messages: u32) -> VecDeque<TimedMessage> {
+        let before = self
+            .messages
+            .len()
+            .saturating_sub(usize::try_from(messages).unwrap_or(usize::MAX));
+        self.messages.iter().skip(before).cloned().collect()
+    }
 }
 
 /// Where newer sessions come in, and the signal to stop.
@@ -259,8 +300,13 @@ impl Feed {
         let mut pulse = Pulse::new(self.manners.heartbeat_interval);
         let mut until_look = MESSAGES_UNTIL_LOOK;
         loop {
-            let wait_until = match self.cursor.step(Instant::now()) {
+            let step = match self.again.pop_front() {
+                Some(message) => Step::Send(message),
+                None => self.cursor.step(Instant::now()),
+            };
+            let wait_until = match step {
                 Step::Send(message) => {
+                    self.recent.add(&message);
                     match self.door.unless_interrupted(session.send_data(message)).await {
                         Ok(sent) => sent?,
                         Err(interruption) => return interruption.end(),
@@ -359,7 +405,9 @@ impl Feed {
                         sleep(duration).await;
                         Ok(())
                     }
-                    FaultKind::Disconnect | FaultKind::Close(_) | FaultKind::Reset => session.flush().await,
+                    FaultKind::Disconnect | FaultKind::Close(_) | FaultKind::Reset | FaultKind::Resend(_) => {
+                        session.flush().await
+                    }
                 }
             };
             match self.door.unless_interrupted(work).await {
@@ -368,6 +416,10 @@ impl Feed {
             }
             match kind {
                 FaultKind::Garbage(_) | FaultKind::Stall(_) => {}
+                FaultKind::Resend(messages) => {
+                    self.again = self.recent.last(messages);
+                    return Ok(Some(SessionEnd::Fault(kind)));
+                }
                 FaultKind::Half | FaultKind::Disconnect | FaultKind::Close(_) | FaultKind::Reset => {
                     return Ok(Some(SessionEnd::Fault(kind)));
                 }

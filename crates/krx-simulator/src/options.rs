@@ -22,6 +22,7 @@ Faults: KIND@WHEN[:ARG][,market=KOSPI|KOSDAQ]
         stall[:SECONDS]     silence (30), heartbeats and pings not answered either
         garbage[:WHAT]      one message more, of text, badrecord, object, truncated-json or poison (text)
         half                half of a message, then FIN
+        resend[:MESSAGES]   FIN; the next session begins with the last data messages once more (20)
   WHEN  N                   once, in the first session that has been sent N data messages
         every:N             after each N data messages of every session
   e.g.  disconnect@5000  stall@every:1000:2.5,market=KOSDAQ  close@300:1001

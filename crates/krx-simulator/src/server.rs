@@ -1,6 +1,6 @@
 //! Accepts connections, hands initialised ones to their feeds, tells the news, and stops in order.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::cursor::{Cursor, DaySource, Origin, Pace};
 use crate::error::SimulatorError;
 use crate::event::Event;
 use crate::fault::FaultScript;
-use crate::feed::{Door, Feed, Manners, MarketState};
+use crate::feed::{Door, Feed, Manners, MarketState, Recent};
 use crate::ledger::{Ledger, LedgerHandle};
 use crate::market::Market;
 use crate::session::Broken;
@@ -232,6 +232,7 @@ impl Exchange {
             }),
         };
         let (door, arrivals) = mpsc::channel(ARRIVALS_MAX);
+        let faults = FaultScript::new(&self.config.faults, market);
         let feed = Feed {
             market,
             state: self.markets.get(&market).cloned().unwrap_or_default(),
@@ -240,7 +241,9 @@ impl Exchange {
                 heartbeat_interval: self.config.heartbeat_interval,
             },
             cursor: Cursor::new(origin, pace),
-            faults: FaultScript::new(&self.config.faults, market),
+            recent: Recent::new(faults.messages_kept()),
+            again: VecDeque::new(),
+            faults,
             door: Door {
                 arrivals,
                 stop: self.stop.subscribe(),

@@ -15,6 +15,7 @@ use super::issue::TopIssue;
 use super::lag::LagFacts;
 use super::oddities::Oddity;
 use super::recorded::{Recorded, Span};
+use super::resent::SentAgain;
 use super::time;
 use super::verdict::Verdict;
 use super::volume::{VolumeFacts, judge};
@@ -120,6 +121,8 @@ pub struct MarketFacts {
     pub records_by_minute: Vec<u64>,
     /// Messages that gave rows, likewise.
     pub messages_by_minute: Vec<u64>,
+    /// Sessions that begin with records of the session before them.
+    pub sent_again: Vec<SentAgain>,
     /// The ledger, as `krx-recorder coverage --json` has it.
     pub intervals: Vec<IntervalRow>,
     /// The ledger.
@@ -168,6 +171,7 @@ impl MarketFacts {
             records_of_other_issues: fold.issues.records_of_others,
             records_by_minute: by_minute(|minute| minute.records),
             messages_by_minute: by_minute(|minute| minute.messages),
+            sent_again: fold.sent_again.clone(),
             intervals: ledger.iter().map(IntervalRow::from).collect(),
             ledger,
         }

@@ -6,11 +6,14 @@ use krx_store::Moment;
 
 use super::bars::{Bar, bars, beside};
 use super::facts::DayFacts;
-use super::oddities::{Example, Oddity};
+use super::oddities::{Example, Kind, Oddity};
 use super::svg::Escaped;
 use super::table::{Cell, Column, Table};
 use super::time::{clock, count, plural};
 use super::timeline::Size;
+
+/// Sessions that are shown; a server that often breaks the connection makes thousands.
+const SESSIONS_MAX: usize = 50;
 
 /// What could not be read.
 pub(super) fn quarantine(day: &DayFacts) -> String {
@@ -131,7 +134,7 @@ pub(super) fn oddities(day: &DayFacts) -> String {
     let mut html = String::from("<section id=\"oddities\">\n<h2>Oddities</h2>\n");
     let compared = &day.issues_compared_with;
     for odd in day.oddities.iter().filter(|odd| odd.count > 0) {
-        html.push_str(&oddity(odd));
+        html.push_str(&oddity(odd, day));
     }
     let none: Vec<_> = day
         .oddities
@@ -165,7 +168,7 @@ pub(super) fn oddities(day: &DayFacts) -> String {
     html
 }
 
-fn oddity(odd: &Oddity) -> String {
+fn oddity(odd: &Oddity, day: &DayFacts) -> String {
     let mut html = format!(
         "<h3 data-oddity=\"{:?}\">{}: {}",
         odd.kind,
@@ -180,11 +183,44 @@ fn oddity(odd: &Oddity) -> String {
         "</h3>\n<p class=\"say\">{}</p>",
         Escaped(odd.kind.meaning())
     );
-    html.push_str(&examples(odd));
+    if odd.kind == Kind::SentAgain {
+        html.push_str(&sent_again(day));
+    } else {
+        html.push_str(&examples(odd));
+    }
     if let Some(sql) = &odd.sql {
         let _ = writeln!(html, "<pre tabindex=\"0\"><code>{}</code></pre>", Escaped(sql));
     }
     html
+}
+
+/// How many records each session repeats.
+fn sent_again(day: &DayFacts) -> String {
+    let columns = [
+        Column::Text("market"),
+        Column::Number("session"),
+        Column::Number("of session"),
+        Column::Number("records sent again"),
+    ];
+    let mut table = Table::new("Records sent again by session", &columns);
+    let all = day
+        .markets
+        .iter()
+        .flat_map(|market| market.sent_again.iter().map(move |of| (market, of)));
+    let sessions = all.clone().count();
+    for (market, of) in all.take(SESSIONS_MAX) {
+        table.row([
+            market.market.as_str().into(),
+            of.session.to_string().into(),
+            of.session_before.to_string().into(),
+            count(of.records).into(),
+        ]);
+    }
+    if sessions > SESSIONS_MAX {
+        let more = count((sessions - SESSIONS_MAX) as u64);
+        table.note(&format!("{more} more: the query finds them"));
+    }
+    table.finish("none")
 }
 
 /// The examples, without the columns that none of them has anything in.

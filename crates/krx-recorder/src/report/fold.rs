@@ -10,6 +10,7 @@ use krx_store::moment::midnight_ms;
 use super::issue::{Issue, Issues};
 use super::lag::Lags;
 use super::oddities::{EXAMPLES_MAX, Example, Found, Kind, is_beyond_limit};
+use super::resent::{Resent, SentAgain};
 use super::time;
 use krx_store::read::{QuarantineRow, TradeRow};
 
@@ -75,6 +76,9 @@ pub struct Fold {
     pub quarantine: BTreeMap<String, Quarantined>,
     /// By kind of oddity.
     pub found: BTreeMap<Kind, Found>,
+    /// What sessions repeat of those before them; none until all rows have come.
+    pub sent_again: Vec<SentAgain>,
+    resent: Resent,
     /// Rows of `kind` trade, which are nearly all: counted apart from the others.
     trades: u64,
     frame: u64,
@@ -99,6 +103,8 @@ impl Fold {
             lags: Lags::default(),
             quarantine: BTreeMap::new(),
             found: BTreeMap::new(),
+            sent_again: Vec::new(),
+            resent: Resent::default(),
             trades: 0,
             frame: 0,
             trades_frame: None,
@@ -112,6 +118,7 @@ impl Fold {
         if self.trades_frame.is_none_or(|(frame, _)| frame != row.frame) {
             self.frame_of_trades(row);
         }
+        self.resent.row(&self.market, row);
         self.records += 1;
         self.minutes[self.minute].records += 1;
         let is_trade = row.kind == "trade";
@@ -167,6 +174,15 @@ impl Fold {
             raw: cut_off(&String::from_utf8_lossy(raw)),
         };
         self.quarantine.insert(row.reason.clone(), first);
+    }
+
+    /// All rows have come.
+    pub fn finish(&mut self) {
+        let (sessions, found) = self.resent.finish();
+        self.sent_again = sessions;
+        if found.count > 0 {
+            self.found.insert(Kind::SentAgain, found);
+        }
     }
 
     /// All rows have come: issues of the day are held against those of earlier dates. `known` are those of all of them,
@@ -280,7 +296,8 @@ fn trade_of_issue(market: &str, found: &mut BTreeMap<Kind, Found>, issue: &mut I
     }
 }
 
-fn example(market: &str, row: &TradeRow<'_>, detail: String) -> Example {
+/// A row as a place to look at.
+pub(super) fn example(market: &str, row: &TradeRow<'_>, detail: String) -> Example {
     Example {
         market: market.to_owned(),
         code: Some(row.code.to_owned()),

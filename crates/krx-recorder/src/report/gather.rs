@@ -145,6 +145,7 @@ fn fold(
     while let Some(piece) = pieces.before(u64::MAX)? {
         fold.quarantined(&piece);
     }
+    fold.finish();
     Ok(fold)
 }
 

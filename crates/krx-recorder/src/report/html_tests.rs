@@ -35,7 +35,7 @@ fn day() -> DayFacts {
             recv: Moment(at * 1_000_000),
             frame,
             item: 0,
-            session: 1,
+            session: 1 + u32::from(frame > 196),
             extra: (frame == 3).then_some(HOSTILE),
         });
     }
@@ -48,6 +48,7 @@ fn day() -> DayFacts {
         detail: Some(HOSTILE.to_owned()),
         raw: HOSTILE.as_bytes().to_vec(),
     });
+    fold.finish();
     fold.compare_issues(&BTreeSet::new(), &BTreeSet::from([HOSTILE.to_owned() + "x"]));
     let mut ledger = vec![interval(second, second + 40_000, State::Live, "connected")];
     ledger.push(interval(
@@ -159,6 +160,15 @@ fn the_answer_comes_first_and_everything_has_its_figures() {
         (back.kind, back.count, back.issues),
         (Kind::TradeTimeBack, 28, Some(1))
     );
+    assert!(html.contains("Records sent again after a reconnect: 3 records of 1 issue</h3>"));
+    assert!(html.contains(
+        "<td>KOSPI</td><td class=\"number\">2</td><td class=\"number\">1</td><td class=\"number\">3</td>"
+    ));
+    let worries: Vec<_> = day.verdict.worries.iter().map(|worry| &*worry.words).collect();
+    assert!(
+        worries.contains(&"Records sent again after a reconnect: 3 records."),
+        "{worries:?}"
+    );
 }
 
 #[test]
@@ -215,12 +225,17 @@ fn names_in_json_are_those_that_scripts_rely_on() {
             "records_of_other_issues",
             "records_by_minute",
             "messages_by_minute",
+            "sent_again",
             "intervals",
         ])
     );
     assert_eq!(json["verdict"]["complete"], "yes_but");
     assert_eq!(json["oddities"][0]["kind"], "trade_time_back");
     assert_eq!(json["markets"][0]["lag"]["trades"], 198);
+    assert_eq!(
+        json["markets"][0]["sent_again"],
+        serde_json::json!([{"session": 2, "session_before": 1, "records": 3}])
+    );
     assert_eq!(
         json["exchange"]["regular_from"],
         "2026-11-20T09:00:00.000000+09:00"

@@ -1,7 +1,7 @@
 //! `krx-recorder report`: a recorded date as one HTML file with charts, for whoever looks at it the next morning.
 //!
 //! ```text
-//!   trades, quarantine ─▶ fold (lag, volume, oddities, issue) ─┐
+//!   trades, quarantine ─▶ fold (lag, volume, oddities, issue, resent) ─┐
 //!   coverage, calendar ─▶ recorded ────────────────────────────┴▶ facts ─▶ verdict ─┬▶ html (days, measures, findings) ─▶ file
 //!                                                                                   └▶ --json
 //! ```
@@ -24,6 +24,7 @@ pub mod lag;
 mod measures;
 pub mod oddities;
 pub mod recorded;
+pub mod resent;
 mod svg;
 mod table;
 mod time;

@@ -5,6 +5,7 @@ use krx_store::Moment;
 use serde::Serialize;
 
 use super::time;
+use crate::sql;
 
 /// Examples of each oddity, over all markets.
 pub const EXAMPLES_MAX: usize = 10;
@@ -20,6 +21,8 @@ pub enum Kind {
     TradeTimeBack,
     /// `recv_ts` goes back from one frame to the next.
     ReceiveTimeBack,
+    /// A session begins with the records that the session before it ended with.
+    SentAgain,
     /// A trade's price is more than 30 % away from that of the issue's first trade.
     BeyondLimit,
     /// `trdTm` is neither a clock time nor a signal of the guide.
@@ -72,9 +75,10 @@ pub struct Oddity {
 
 impl Kind {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::TradeTimeBack,
         Self::ReceiveTimeBack,
+        Self::SentAgain,
         Self::BeyondLimit,
         Self::UnknownSignal,
         Self::ExtraFields,
@@ -88,6 +92,7 @@ impl Kind {
         match self {
             Self::TradeTimeBack => "Trade times that run backwards",
             Self::ReceiveTimeBack => "The recorder's clock went back",
+            Self::SentAgain => "Records sent again after a reconnect",
             Self::BeyondLimit => "Prices more than 30 % from the day's first trade",
             Self::UnknownSignal => "Signals that the guide does not name",
             Self::ExtraFields => "Fields that the guide does not name",
@@ -102,7 +107,7 @@ impl Kind {
         match self {
             Self::TradeTimeBack | Self::BeyondLimit => "trade",
             Self::ReceiveTimeBack => "message",
-            Self::UnknownSignal | Self::ExtraFields => "record",
+            Self::SentAgain | Self::UnknownSignal | Self::ExtraFields => "record",
             Self::NeverSeen | Self::Vanished => "issue",
         }
     }
@@ -118,6 +123,11 @@ impl Kind {
             Self::ReceiveTimeBack => {
                 "recv_ts is before that of the message before it: the clock of the machine was set back. Order by frame and \
                  item, which never go back, and not by recv_ts."
+            }
+            Self::SentAgain => {
+                "The first records of a session are, one by one and in the same order, those that the session before it ended \
+                 with: the server has sent them once more. The recorder keeps all that it receives, so they are in trades \
+                 twice, and count twice in sums. The query finds the second ones, by frame and item: leave these out."
             }
             Self::BeyondLimit => {
                 "KRX lets no price leave the previous close by more than 30 %. The feed does not carry the previous close, so \
@@ -139,7 +149,11 @@ impl Kind {
     #[must_use]
     pub fn is_worry(self) -> bool {
         match self {
-            Self::TradeTimeBack | Self::ReceiveTimeBack | Self::UnknownSignal | Self::ExtraFields => true,
+            Self::TradeTimeBack
+            | Self::ReceiveTimeBack
+            | Self::SentAgain
+            | Self::UnknownSignal
+            | Self::ExtraFields => true,
             Self::BeyondLimit | Self::NeverSeen | Self::Vanished => false,
         }
     }
@@ -162,6 +176,7 @@ impl Kind {
                  FROM (SELECT DISTINCT market, frame, recv_ts\n    FROM {TRADES}\n    WHERE {of_day}))\n\
                  WHERE recv_ts < frame_before ORDER BY market, frame;"
             ),
+            Self::SentAgain => sql::resent(date),
             Self::BeyondLimit => format!(
                 "SELECT * FROM (\n  SELECT market, code, frame, item, recv_ts, trade_ts, price,\n    \
                  first_value(price) OVER (PARTITION BY market, code ORDER BY frame, item) AS first_price\n  \

@@ -41,6 +41,27 @@ async fn disconnect_tears_the_session_and_the_next_goes_on() {
 }
 
 #[tokio::test]
+async fn resend_begins_the_next_session_with_the_end_of_the_last_one() {
+    let exchange = Exchange::start(config(&["resend@500:3,market=KOSPI", "resend@2"])).await;
+    let whole = day(Market::Kospi);
+    let mut expected = whole[..2].to_vec();
+    let (received, end) = exchange.client("/ws_ksp", "k").await.rest().await;
+    assert_eq!((&received, end), (&expected, End::Torn), "all that there was");
+    expected.extend_from_slice(&whole[..500]);
+    let mut received = received;
+    let (rest, end) = exchange.client("/ws_ksp", "k").await.rest().await;
+    assert_eq!((rest.len(), end), (500, End::Torn));
+    received.extend(rest);
+    assert_eq!(received, expected);
+    received.extend(exchange.client("/ws_ksp", "k").await.until_silence().await);
+    expected.extend_from_slice(&whole[497..]);
+    assert_eq!(received, expected);
+    let lines = exchange.stop().await;
+    let sent = [1, 2, 3].map(|session| texts(&lines, "KOSPI", session)).concat();
+    assert_eq!(sent, expected, "and so says the ledger");
+}
+
+#[tokio::test]
 async fn close_sends_its_code_again_and_again() {
     let exchange = Exchange::start(config(&["close@every:200:4001"])).await;
     let mut received = Vec::new();
