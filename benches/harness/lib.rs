@@ -154,10 +154,10 @@ pub fn seal(frames: &Frames, dir: &Path) -> Result<Vec<Sealed>> {
         };
         segment.add(Some(&mut decoder), &head, payload, &mut tally)?;
         if segment.rows() >= ROWS_MAX {
-            sealed.extend(open.take().map(|open| open.seal(None)).transpose()?);
+            sealed.extend(open.take().map(|open| open.seal()).transpose()?);
         }
     }
-    sealed.extend(open.take().map(|open| open.seal(None)).transpose()?);
+    sealed.extend(open.take().map(|open| open.seal()).transpose()?);
     Ok(sealed)
 }
 

@@ -14,11 +14,10 @@ use super::cut::{Limits, SealReason};
 use super::last_sealed;
 use super::poison::Poison;
 use super::segment::OpenSegment;
-use crate::checksums::Checksums;
 use crate::coverage::{self, Ledger, Rows, damage_detail};
 use crate::error::StoreError;
 use crate::journal::{Event, Followed, Follower, Position, RecordHead, RecordKind, Tail, list_segments};
-use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath, SegmentName};
+use crate::layout::{DataDir, Dataset, Market, SegmentName};
 use crate::moment::Moment;
 use crate::progress::{Progress, SealedFile, Tally};
 use crate::sabotage::{self, Defect};
@@ -139,7 +138,7 @@ impl Exporter {
                 Followed::CaughtUp => {
                     self.tell_of_the_end();
                     let Some(tail) = &self.tail else {
-                        return self.save_ledger();
+                        return self.end();
                     };
                     if self.date.as_ref().is_some_and(ExportDate::has_changed) {
                         self.save_ledger()?;
@@ -148,11 +147,23 @@ impl Exporter {
                     // What was synced while the last records were read is looked at before the end is believed.
                     match tail.wait(seen, IDLE_WAIT) {
                         Some(synced) => seen = synced,
-                        None => return self.save_ledger(),
+                        None => return self.end(),
                     }
                 }
             }
         }
+    }
+
+    /// The journal is read to its end, and nothing will be added to it.
+    fn end(mut self) -> Result<(), StoreError> {
+        self.save_ledger()?;
+        // The date has journal still, so the next start comes back to it.
+        if let Some(date) = self.date.as_ref().map(|current| current.date)
+            && let Err(error) = checksums::list_coverage(&self.data, &self.market, date)
+        {
+            error!(market = %self.market, %date, %error, "the coverage file stays without a checksum");
+        }
+        Ok(())
     }
 
     /// Segments that sealed files and the ledger cover whole, as names tell, are not read again.
@@ -405,15 +416,9 @@ impl Exporter {
         }
         self.leave_date()?;
         let covered = self.covered(date)?;
+        checksums::reopen(&self.data, &self.market, date, covered)?;
         let (ledger, on_disk) = match coverage::load(&self.data, &self.market, date) {
-            Ok(Some(ledger)) => {
-                // A crash between the file and its line leaves the line of the file before. What was read is sound.
-                let path = ledger_path(&self.market, date);
-                if let Err(error) = Checksums::of(&self.data, date).record_files(&[path]) {
-                    error!(market = %self.market, %date, %error, "the coverage file stays without a checksum");
-                }
-                (ledger, true)
-            }
+            Ok(Some(ledger)) => (ledger, true),
             Ok(None) if covered == 0 => (Ledger::new(date), false),
             Ok(None) => (
                 Ledger::lost(date, covered, "the coverage file is missing".into()),
@@ -448,28 +453,24 @@ impl Exporter {
         }
         self.save_ledger()?;
         self.tell();
-        Ok(())
-    }
-
-    /// Writes the ledger, if its file does not have all of it, with its checksum.
-    fn save_ledger(&mut self) -> Result<(), StoreError> {
-        if let Some(path) = self.store_ledger()? {
-            Checksums::of(&self.data, path.date).record_files(&[path])?;
+        if let Some(left) = self.date.take() {
+            checksums::list_coverage(&self.data, &self.market, left.date)?;
         }
         Ok(())
     }
 
-    fn store_ledger(&mut self) -> Result<Option<SealedPath>, StoreError> {
+    /// Writes the ledger, if its file does not have all of it.
+    fn save_ledger(&mut self) -> Result<(), StoreError> {
         let Some(date) = &mut self.date else {
-            return Ok(None);
+            return Ok(());
         };
         if date.ledger.folded() == date.saved && !date.has_changed() {
-            return Ok(None);
+            return Ok(());
         }
         coverage::store(&self.data, &self.market, &date.ledger)?;
         date.saved = date.ledger.folded();
         date.saved_intervals = date.ledger.closed_len();
-        Ok(Some(ledger_path(&self.market, date.date)))
+        Ok(())
     }
 
     fn seal(&mut self, reason: SealReason) -> Result<(), StoreError> {
@@ -477,11 +478,11 @@ impl Exporter {
             return Ok(());
         }
         // The ledger first: it must never lag behind a sealed file, whose frames will not be read again.
-        let ledger = self.store_ledger()?;
+        self.save_ledger()?;
         let Some(segment) = self.segment.take() else {
             return Ok(());
         };
-        let sealed = segment.seal(ledger)?;
+        let sealed = segment.seal()?;
         let footer = &sealed.footer;
         if let Some(date) = &mut self.date {
             assert!(footer.first_frame > date.covered, "I1: no frame is sealed twice");
@@ -515,7 +516,16 @@ impl Exporter {
             .last_frame_read
             .take()
             .unwrap_or(name.first_frame.saturating_sub(1));
-        self.save_ledger()?;
+        // Before the last segment of a date may be removed: nothing comes back to a date without journal.
+        let mut later = list_segments(&self.data.journal(&self.market))?.into_iter();
+        if later
+            .find(|later| *later > name)
+            .is_some_and(|later| later.date != name.date)
+        {
+            self.leave_date()?;
+        } else {
+            self.save_ledger()?;
+        }
         self.behind.push_back((name, last_frame));
         self.remove_exported()
     }
@@ -552,14 +562,6 @@ impl Exporter {
             self.behind.pop_front();
         }
         Ok(())
-    }
-}
-
-fn ledger_path(market: &Market, date: NaiveDate) -> SealedPath {
-    SealedPath {
-        date,
-        market: market.clone(),
-        name: SealedName::coverage(date),
     }
 }
 

@@ -161,12 +161,11 @@ impl OpenSegment {
         self.footer.rows + self.footer.quarantined
     }
 
-    /// Seals the segment. The quarantine goes first: the trades file is the commit record of both. The `ledger` that
-    /// was written just before gets its checksum together with them.
+    /// Seals the segment. The quarantine goes first: the trades file is the commit record of both.
     ///
     /// # Errors
     /// [`StoreError`]; the frames are then still in the journal, and in no dataset.
-    pub fn seal(mut self, ledger: Option<SealedPath>) -> Result<Sealed, StoreError> {
+    pub fn seal(mut self) -> Result<Sealed, StoreError> {
         let footer = self.footer.clone();
         let name = SealedName {
             dataset: Dataset::Trades,
@@ -207,8 +206,8 @@ impl OpenSegment {
             market: self.market.clone(),
             name,
         };
-        let sealed: Vec<_> = sealed.into_iter().map(path).chain(ledger).collect();
-        Checksums::of(&self.data, footer.date).record_files(&sealed)?;
+        let sealed: Vec<_> = sealed.into_iter().map(path).collect();
+        Checksums::of(&self.data, footer.date).append(&sealed)?;
         Ok(Sealed { name, footer, bytes })
     }
 
