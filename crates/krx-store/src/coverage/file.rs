@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -165,8 +165,13 @@ fn checksum(intervals: &[Interval], state: &str) -> u32 {
     crc
 }
 
+/// Whether a file fits the checksum in its footer.
+pub(crate) fn is_as_written(path: &Path, date: NaiveDate) -> bool {
+    matches!(read(path, date), Ok(Some(_)))
+}
+
 /// `None` when the file is Parquet, and not what [`store`] wrote.
-fn read(path: &PathBuf, date: NaiveDate) -> Result<Option<Ledger>, StoreError> {
+fn read(path: &Path, date: NaiveDate) -> Result<Option<Ledger>, StoreError> {
     let file = File::open(path).map_err(at("opening", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet_at("reading", path))?;
     let value = |key: &str| {

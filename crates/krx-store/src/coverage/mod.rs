@@ -8,7 +8,7 @@ mod ledger;
 mod view;
 
 pub use file::coverage_schema;
-pub(crate) use file::{load, store};
+pub(crate) use file::{is_as_written, load, store};
 pub(crate) use ledger::bounds;
 pub use ledger::{Interval, Ledger, Reason, State};
 pub(crate) use view::{Rows, damage_detail};
