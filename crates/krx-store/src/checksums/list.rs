@@ -104,6 +104,12 @@ impl List {
         list
     }
 
+    /// Whether it is not what was written: no list is empty, so an empty one is what a crash has left.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        !self.odd_lines.is_empty() || (self.exists && self.digests.is_empty())
+    }
+
     fn line(line: &[u8], date: NaiveDate) -> Option<(String, Digest)> {
         let text = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
         let (digest, path) = text.split_once("  ")?;

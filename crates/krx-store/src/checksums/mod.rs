@@ -153,14 +153,13 @@ impl Checksums {
         for (path, digest) in entries {
             list.digests.insert(path.to_string(), *digest);
         }
-        // An empty one is what a crash has left of the first line.
-        if !before.odd_lines.is_empty() || before.digests.is_empty() {
+        if before.is_damaged() || !before.exists {
             self.salvage(&before, &mut list)?;
         }
         for path in removed {
             list.digests.remove(&path.to_string());
         }
-        if !in_doubt && list.digests == before.digests && before.odd_lines.is_empty() {
+        if !in_doubt && !before.is_damaged() && list.digests == before.digests {
             return Ok(());
         }
         if list.digests.is_empty() {
@@ -195,7 +194,7 @@ impl Checksums {
             }
         }
         let path = self.data.checksum_list(self.date);
-        if !before.odd_lines.is_empty() {
+        if before.is_damaged() {
             warn!(list = %path.display(), lines = ?before.odd_lines, added,
                 "the list of checksums is damaged; these lines are left out, and files without one added as they are");
         } else if added > 0 {
@@ -311,8 +310,8 @@ pub fn complete(data: &DataDir, market: &Market, date: NaiveDate) -> Result<(), 
         info!(market = %market, %date, files = paths.len(), "sealed files had no checksum; they have one now");
         return list.record_files(&paths);
     }
-    let is_odd = list.read().is_ok_and(|list| !list.odd_lines.is_empty());
-    if is_odd { list.record(&[], &[]) } else { Ok(()) }
+    let is_damaged = list.read().is_ok_and(|list| list.is_damaged());
+    if is_damaged { list.record(&[], &[]) } else { Ok(()) }
 }
 
 /// Takes out the lines of all files that an exporter may replace, before it goes on with a date of which it has sealed
