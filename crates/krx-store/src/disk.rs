@@ -112,6 +112,22 @@ impl Disk {
             .map_err(at("writing", path))
     }
 
+    /// Adds bytes to a file that was opened for that, with one write, and syncs it. When it fails, what the file ends with
+    /// is not known, and nothing may be synced through it again.
+    pub(crate) fn append(&self, mut file: &File, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        self.pass(Op::Write, path)
+            .and_then(|()| file.write_all(bytes))
+            .map_err(at("appending to", path))?;
+        self.sync(file, path)
+    }
+
+    /// Sets a file's length, and does not sync it: for what must not be read again, whatever the disk has of it.
+    pub(crate) fn cut_off(&self, file: &File, path: &Path, bytes: u64) -> Result<(), StoreError> {
+        self.pass(Op::Truncate, path)
+            .and_then(|()| file.set_len(bytes))
+            .map_err(at("ending", path))
+    }
+
     /// Sets a file's length, and syncs it.
     pub(crate) fn truncate(&self, file: &File, path: &Path, bytes: u64) -> Result<(), StoreError> {
         self.pass(Op::Truncate, path)

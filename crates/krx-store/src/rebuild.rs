@@ -18,8 +18,8 @@ use chrono::NaiveDate;
 use serde::Serialize;
 
 use crate::archive;
-use crate::checksums::{Checksums, Digest, List, digest, sealed_files, sealed_markets};
-use crate::coverage;
+use crate::checksums::{Checksums, Digest, List, Pending, digest, sealed_files, sealed_markets};
+use crate::coverage::{self, Ledger};
 use crate::day::{Layout, Sealing, Watch};
 use crate::error::{StoreError, at};
 use crate::export::{ExportConfig, Exporter, read_footer};
@@ -505,6 +505,14 @@ impl Merge<'_> {
                 (_, place) => rebuilt.lost.push(self.lost(sealed, place)),
             }
         }
+        // A recorder that is past the date may be behind with its export. What it still replaces must not get a line.
+        let files = sealed_files(self.data, self.market, self.date)?;
+        let pending = Pending::of(self.data, self.market, self.date, &files)?;
+        let is_due = |(sealed, _): &(SealedPath, Digest)| {
+            self.list.digests.contains_key(&sealed.to_string()) || !pending.has(&sealed.name)
+        };
+        lines.retain(is_due);
+        restored.retain(is_due);
         rebuilt.lines = (lines.len() + removed.len()) as u64;
         if !self.dry_run {
             lines.append(&mut restored);

@@ -92,7 +92,9 @@ fn a_file_that_a_crash_left_without_a_line_gets_it_at_the_next_start() {
             .collect();
         let kept: String = kept.iter().map(|(_, line)| format!("{line}\n")).collect();
         fs::write(&path, kept).unwrap();
-        assert_eq!(missing(&data, &market(), date()).unwrap().len(), 1);
+        // The first line is that of the coverage, which the next start may replace.
+        let without = missing(&data, &market(), date()).unwrap();
+        assert_eq!(without.len(), usize::from(lost > 0));
         export(dir.path(), config(60, 1000));
         assert_eq!(list(dir.path()), whole);
     }

@@ -203,6 +203,11 @@ fn checksum(intervals: &[Interval], state: &str) -> u32 {
     })
 }
 
+/// Whether a file fits the checksum in its footer.
+pub(crate) fn is_as_written(path: &Path, date: NaiveDate) -> bool {
+    matches!(read(path, date), Ok(Some(_)))
+}
+
 /// `None` when the file is Parquet, and not what [`store`] wrote.
 pub(crate) fn read(path: &Path, date: NaiveDate) -> Result<Option<Ledger>, StoreError> {
     let file = File::open(path).map_err(at("opening", path))?;

@@ -13,7 +13,7 @@ mod view;
 
 pub use absent::{HoursOf, absent, not_running, record_absent};
 pub use file::coverage_schema;
-pub(crate) use file::{load, read, store};
+pub(crate) use file::{is_as_written, load, read, store};
 pub(crate) use ledger::bounds;
 pub use ledger::{Interval, Ledger, Reason, State};
 pub(crate) use restore::{Files, Restored, restore, slice_of};

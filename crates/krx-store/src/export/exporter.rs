@@ -14,11 +14,10 @@ use super::cut::{Held, Limits, SealReason};
 use super::last_sealed;
 use super::poison::Poison;
 use super::segment::OpenSegment;
-use crate::checksums::Checksums;
 use crate::coverage::{self, Ledger, Restored, damage_detail};
 use crate::error::StoreError;
 use crate::journal::{Event, Followed, Follower, Position, RecordHead, RecordKind, Tail, list_segments};
-use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath, SegmentName};
+use crate::layout::{DataDir, Dataset, Market, SegmentName};
 use crate::moment::Moment;
 use crate::progress::{Progress, SealedFile, Tally};
 use crate::sabotage::{self, Defect};
@@ -147,7 +146,7 @@ impl Exporter {
                 Followed::CaughtUp => {
                     self.tell_of_the_end();
                     let Some(tail) = &self.tail else {
-                        return self.save_ledger();
+                        return self.end();
                     };
                     if self.segment.is_none() && self.date.as_ref().is_some_and(ExportDate::has_changed) {
                         self.save_ledger()?;
@@ -156,11 +155,23 @@ impl Exporter {
                     // What was synced while the last records were read is looked at before the end is believed.
                     match tail.wait(seen, IDLE_WAIT) {
                         Some(synced) => seen = synced,
-                        None => return self.save_ledger(),
+                        None => return self.end(),
                     }
                 }
             }
         }
+    }
+
+    /// The journal is read to its end, and nothing will be added to it.
+    fn end(mut self) -> Result<(), StoreError> {
+        self.save_ledger()?;
+        // The date has journal still, so the next start comes back to it.
+        if let Some(date) = self.date.as_ref().map(|current| current.date)
+            && let Err(error) = checksums::list_coverage(&self.data, &self.market, date)
+        {
+            error!(market = %self.market, %date, %error, "the coverage file stays without a checksum");
+        }
+        Ok(())
     }
 
     /// Segments that sealed files and the ledger cover whole, as names tell, are not read again.
@@ -415,14 +426,8 @@ impl Exporter {
         }
         self.leave_date()?;
         let covered = self.covered(date)?;
+        checksums::reopen(&self.data, &self.market, date, covered)?;
         let Restored { ledger, on_disk } = coverage::restore(&self.data, &self.market, date)?;
-        if on_disk {
-            // A crash between the file and its line leaves the line of the file before. What was read is sound.
-            let path = ledger_path(&self.market, date);
-            if let Err(error) = Checksums::of(&self.data, date).record_files(&[path]) {
-                error!(market = %self.market, %date, %error, "the coverage file stays without a checksum");
-            }
-        }
         self.expire_archive();
         self.progress.exported(date, covered);
         self.date = Some(ExportDate {
@@ -444,11 +449,14 @@ impl Exporter {
         }
         self.save_ledger()?;
         self.tell();
+        if let Some(left) = self.date.take() {
+            checksums::list_coverage(&self.data, &self.market, left.date)?;
+        }
         Ok(())
     }
 
-    /// Writes the ledger, if its file does not have all of it, with its checksum. Not while frames are held that no file
-    /// has: the file would call live what readers do not find (I8).
+    /// Writes the ledger, if its file does not have all of it. Not while frames are held that no file has: the file would
+    /// call live what readers do not find (I8).
     fn save_ledger(&mut self) -> Result<(), StoreError> {
         let Some(date) = self.date.as_mut().filter(|_| self.segment.is_none()) else {
             return Ok(());
@@ -461,8 +469,7 @@ impl Exporter {
             Some(saved) => saved.catch_up(&date.ledger),
             saved @ None => *saved = Some(date.ledger.clone()),
         }
-        let path = ledger_path(&self.market, date.date);
-        Checksums::of(&self.data, date.date).record_files(&[path])
+        Ok(())
     }
 
     /// Commits the open segment: what lies beside the primary file, the primary file, coverage. Only then may journal go.
@@ -503,7 +510,16 @@ impl Exporter {
             .last_frame_read
             .take()
             .unwrap_or(name.first_frame.saturating_sub(1));
-        self.save_ledger()?;
+        // Before the last segment of a date may be removed: nothing comes back to a date without journal.
+        let mut later = list_segments(&self.data.journal(&self.market))?.into_iter();
+        if later
+            .find(|later| *later > name)
+            .is_some_and(|later| later.date != name.date)
+        {
+            self.leave_date()?;
+        } else {
+            self.save_ledger()?;
+        }
         let folded = self.date.as_ref().filter(|date| date.date == name.date);
         self.behind.push_back(Behind {
             name,
@@ -558,14 +574,6 @@ impl Exporter {
             self.behind.pop_front();
         }
         Ok(())
-    }
-}
-
-fn ledger_path(market: &Market, date: NaiveDate) -> SealedPath {
-    SealedPath {
-        date,
-        market: market.clone(),
-        name: SealedName::coverage(date),
     }
 }
 

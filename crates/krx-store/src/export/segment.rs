@@ -221,7 +221,7 @@ impl OpenSegment {
             name,
         };
         let sealed: Vec<_> = sealed.into_iter().map(path).collect();
-        Checksums::of(&self.data, footer.date).record_files(&sealed)?;
+        Checksums::of(&self.data, footer.date).append(&sealed)?;
         Ok(Sealed { name, footer, bytes })
     }
 

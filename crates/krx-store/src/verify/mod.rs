@@ -25,7 +25,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 
 use crate::archive;
-use crate::checksums::{Checksums, List};
+use crate::checksums::{Checksums, List, Pending};
 use crate::error::{StoreError, at};
 use crate::export::Footer;
 use crate::journal::list_segments;
@@ -44,7 +44,7 @@ use sealed::{Content, Facts};
 pub enum Kind {
     /// Something that the recorder did not put there.
     Foreign,
-    /// A file's digest is not the one in its list.
+    /// A file's digest is not the one in its list; coverage without a line does not fit the checksum in its footer.
     Digest,
     /// A sealed file without a line in its list.
     Unlisted,
@@ -623,16 +623,17 @@ impl Looker<'_> {
             }
             let trades_expired = self.is_expired(Dataset::Trades);
             let segments = listed.segments.get(market);
-            let to_come = segments.is_some_and(|segments| !segments.raw.is_empty());
+            let pending = Pending {
+                has_journal: segments.is_some_and(|segments| !segments.raw.is_empty()),
+                covered,
+            };
             for (path, sealed) in of(Dataset::Quarantine) {
-                // Sealed before its trades file, and then cut off: the next start seals both.
-                let is_pending = to_come && sealed.name.first_frame > covered;
                 let twin = twin(sealed, Dataset::Trades).to_string();
                 let is_there = listed.files.contains_key(&twin)
                     || trades
                         .iter()
                         .any(|(path, day)| is_day(contents, path) && contains(&day.name, &sealed.name));
-                if !is_pending && !trades_expired && !is_there {
+                if !pending.has(&sealed.name) && !trades_expired && !is_there {
                     let trades = twin;
                     let detail = format!("{trades} does not exist, which covers the same frames");
                     day.find(path, self.date, Fault::new(Kind::Partner, detail));
@@ -640,10 +641,7 @@ impl Looker<'_> {
             }
             let files = listed.files.iter().filter(|(_, sealed)| sealed.market == *market);
             for (path, sealed) in files {
-                let is_pending = to_come
-                    && sealed.name.dataset == Dataset::Quarantine
-                    && sealed.name.first_frame > covered;
-                if !is_pending && !list.digests.contains_key(path) {
+                if !pending.has(&sealed.name) && !list.digests.contains_key(path) {
                     let detail = "the list of its date has no line for it".to_owned();
                     day.find(path, self.date, Fault::new(Kind::Unlisted, detail));
                 }
