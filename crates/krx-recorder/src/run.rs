@@ -52,8 +52,8 @@ pub async fn run(
     requests: mpsc::UnboundedReceiver<Request>,
 ) -> Result<(), Failure> {
     let started = Moment::now();
-    let data = DataDir::new(&config.data_dir);
-    let _lock = DataDirLock::take(&data)?;
+    let lock = DataDirLock::take(&DataDir::new(&config.data_dir))?;
+    let data = lock.data().clone();
     let listener = match config.status_listen {
         Some(address) => Some(status::bind(address)?),
         None => None,

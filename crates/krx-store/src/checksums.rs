@@ -170,7 +170,7 @@ impl Checksums {
     /// [`StoreError::Io`], when the list or a file that it lacks cannot be read or written.
     pub fn record(&self, entries: &[(SealedPath, Digest)], removed: &[SealedPath]) -> Result<(), StoreError> {
         let dir = self.data.checksums();
-        self.data.disk().create_dir(&dir)?;
+        self.data.create_dir(&dir)?;
         // Held by others for as long as it takes to write a list of some hundred lines.
         let _lock = lock::wait_for(&dir)?;
         let before = self.read_leniently();
@@ -249,6 +249,7 @@ impl Checksums {
             .staging()
             .join(format!("checksums-{}.partial", self.date));
         let disk = self.data.disk();
+        self.data.create_dir(&self.data.staging())?;
         let mut output = Output::create(disk, &staged)?;
         output
             .write_all(list.to_string().as_bytes())

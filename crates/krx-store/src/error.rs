@@ -47,6 +47,12 @@ pub enum StoreError {
         /// " (process 123)", when the holder left its number.
         holder: String,
     },
+    /// The data directory is not where it was when it was taken; nothing may be made in its place.
+    #[error("{path} is not the data directory any more: it was moved or removed; put it back where it was")]
+    Moved {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// A journal segment with a header that is not one.
     #[error("{path} is no journal segment: {what}; move it out of the journal directory")]
     Header {
