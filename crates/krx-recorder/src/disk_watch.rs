@@ -12,6 +12,9 @@ use tracing::{error, info, warn};
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const REPEAT_INTERVAL: Duration = Duration::from_secs(600);
 
+/// How often it is said that the filesystem does not answer.
+const UNKNOWN_INTERVAL: Duration = Duration::from_secs(60);
+
 /// What was last seen, for whoever shows it.
 #[derive(Debug, Default)]
 pub struct DiskStatus {
@@ -29,6 +32,8 @@ pub struct DiskWatch {
     status: Arc<DiskStatus>,
     looked: Option<Instant>,
     warned: Option<Instant>,
+    /// When it was last said that the free space is not known.
+    unknown: Option<Instant>,
 }
 
 /// What there is to say.
@@ -60,6 +65,7 @@ impl DiskWatch {
             status: Arc::default(),
             looked: None,
             warned: None,
+            unknown: None,
         }
     }
 
@@ -78,7 +84,10 @@ impl DiskWatch {
         let free = match free_bytes(&self.data_dir) {
             Ok(free) => free,
             Err(error) => {
-                error!(%error, "the free space is not known");
+                if self.unknown.is_none_or(|at| at.elapsed() >= UNKNOWN_INTERVAL) {
+                    error!(%error, "the free space is not known");
+                    self.unknown = Some(Instant::now());
+                }
                 return;
             }
         };

@@ -54,7 +54,8 @@ pub async fn run(
     let started = Moment::now();
     let data = DataDir::new(&config.data_dir);
     format::check(&data)?;
-    let _lock = DataDirLock::take(&data)?;
+    let lock = DataDirLock::take(&data)?;
+    let data = lock.data().clone();
     format::settle(&data)?;
     let listener = match config.status_listen {
         Some(address) => Some(status::bind(address)?),

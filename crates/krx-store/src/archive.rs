@@ -59,6 +59,7 @@ pub fn path(data: &DataDir, market: &Market, name: SegmentName) -> PathBuf {
 pub fn keep(data: &DataDir, market: &Market, name: SegmentName) -> Result<u64, StoreError> {
     let segment = data.journal(market).join(name.to_string());
     let staged = data.staging().join(format!("archive-{market}.partial"));
+    data.create_dir(&data.staging())?;
     compress(data.disk(), &segment, &staged)?;
     if !holds(&staged, &segment)? {
         return Err(StoreError::ReadBack {
@@ -70,7 +71,7 @@ pub fn keep(data: &DataDir, market: &Market, name: SegmentName) -> Result<u64, S
         .map_err(at("reading the size of", &staged))?
         .len();
     let dir = data.archive(market);
-    data.disk().create_dir(&dir)?;
+    data.create_dir(&dir)?;
     data.disk().rename(&staged, &dir.join(name.archived()))?;
     Ok(bytes)
 }

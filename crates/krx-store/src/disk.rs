@@ -5,8 +5,8 @@
 
 use std::fmt::Debug;
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -66,17 +66,26 @@ impl Disk {
         self.gate.as_ref().map_or(Ok(()), |gate| gate.pass(op, path))
     }
 
-    /// Makes a directory and its parents; each new entry is on disk when this returns.
+    /// Makes a directory and its parents; each new entry is on disk when this returns. What lies in a data directory is
+    /// made by [`crate::DataDir::create_dir`].
     pub(crate) fn create_dir(&self, path: &Path) -> Result<(), StoreError> {
+        self.create_dir_in(Path::new(""), path)
+    }
+
+    /// Likewise, but never `top`, nor what is above it.
+    pub(crate) fn create_dir_in(&self, top: &Path, path: &Path) -> Result<(), StoreError> {
         if path.is_dir() {
             return Ok(());
         }
+        if path == top {
+            return Err(at("looking for the directory", path)(ErrorKind::NotFound.into()));
+        }
         let parent = parent_of(path);
-        self.create_dir(parent)?;
+        self.create_dir_in(top, parent)?;
         let made = self
             .pass(Op::CreateDir, path)
             .and_then(|()| match fs::create_dir(path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
                 other => other,
             });
         made.map_err(at("creating the directory", path))?;
@@ -231,7 +240,7 @@ impl Disk {
     /// Removes a file that may not be there, before its name is used again.
     pub(crate) fn remove_left_over(&self, path: &Path) -> Result<(), StoreError> {
         match self.remove(path) {
-            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(()),
             other => other,
         }
     }
@@ -246,10 +255,9 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Creates the file anew; what a crash has left under its name is removed first, since a file whose sync has
-    /// failed must not be synced again.
+    /// Creates the file anew in a directory that exists; what a crash has left under its name is removed first, since a
+    /// file whose sync has failed must not be synced again.
     pub(crate) fn create(disk: &Disk, path: &Path) -> Result<Self, StoreError> {
-        disk.create_dir(parent_of(path))?;
         disk.remove_left_over(path)?;
         Ok(Self {
             file: disk.create_new(path)?,
@@ -280,6 +288,16 @@ fn parent_of(path: &Path) -> &Path {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
         None => Path::new("/"),
+    }
+}
+
+/// Whether `path` leads to a file or directory that is open. As long as it is open nothing else can have its number.
+pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let open = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (open.dev(), open.ino())),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

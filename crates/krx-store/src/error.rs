@@ -47,6 +47,12 @@ pub enum StoreError {
         /// " (process 123)", when the holder left its number.
         holder: String,
     },
+    /// The data directory is not where it was when it was taken; nothing may be made in its place.
+    #[error("{path} is not the data directory any more: it was moved or removed; put it back where it was")]
+    Moved {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// The data directory has another layout.
     #[error(
         "{path} has version {version} of the layout, and this krx-recorder reads version {ours}; use the program that wrote it, or choose another --data-dir. Nothing was changed"

@@ -48,6 +48,7 @@ pub fn settle(data: &DataDir) -> Result<(), StoreError> {
     if path.exists() {
         return Ok(());
     }
+    data.create_dir(&data.internal())?;
     let disk = data.disk();
     let staged = path.with_extension("partial");
     let mut output = Output::create(disk, &staged)?;
@@ -104,6 +105,7 @@ mod tests {
         let data = DataDir::new(dir.path().join("data"));
         check(&data).unwrap();
         assert!(!data.path().exists(), "looking changes nothing");
+        fs::create_dir(data.path()).unwrap();
         settle(&data).unwrap();
         assert_eq!(fs::read_to_string(data.format_file()).unwrap(), "2\n");
         check(&data).unwrap();

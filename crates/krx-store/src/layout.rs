@@ -17,14 +17,16 @@
 //! Nothing that came over the wire is ever part of a name.
 
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use chrono::NaiveDate;
 use serde::Serialize;
 
-use crate::disk::Disk;
-use crate::error::StoreError;
+use crate::disk::{Disk, is_at};
+use crate::error::{StoreError, at};
 use crate::moment::{Moment, midnight_ms};
 
 /// A market's name, fit to be a directory's: `KOSPI`.
@@ -121,6 +123,8 @@ impl Dataset {
 pub struct DataDir {
     path: PathBuf,
     disk: Disk,
+    /// The directory itself, when it is known.
+    held: Option<Arc<File>>,
 }
 
 impl DataDir {
@@ -136,7 +140,44 @@ impl DataDir {
         Self {
             path: path.into(),
             disk,
+            held: None,
         }
+    }
+
+    /// The same, with the directory that has this path now: nothing is made at its path any more when that leads
+    /// elsewhere.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], when there is none.
+    pub fn held(&self) -> Result<Self, StoreError> {
+        let mut held = self.clone();
+        if held.held.is_none() {
+            let dir = File::open(&self.path).map_err(at("opening the data directory", &self.path))?;
+            held.held = Some(Arc::new(dir));
+        }
+        Ok(held)
+    }
+
+    /// Fails when the directory is gone, or another than the one that is held. Whatever is found under its path is to be
+    /// believed only when this succeeds.
+    pub(crate) fn must_be_in_place(&self) -> Result<(), StoreError> {
+        let in_place = match &self.held {
+            Some(held) => is_at(held, &self.path),
+            None => Ok(self.path.is_dir()),
+        };
+        if in_place.map_err(at("looking at", &self.path))? {
+            return Ok(());
+        }
+        Err(StoreError::Moved {
+            path: self.path.clone(),
+        })
+    }
+
+    /// Makes a directory below the data directory, with those between; each new entry is on disk when this returns. Never
+    /// the data directory itself: one that was moved away must not find a stub in its place.
+    pub(crate) fn create_dir(&self, path: &Path) -> Result<(), StoreError> {
+        self.must_be_in_place()?;
+        self.disk.create_dir_in(&self.path, path)
     }
 
     /// The directory itself.

@@ -1,41 +1,87 @@
-//! One recorder per data directory.
+//! One recorder per data directory, and the locks of directories that are held for a moment.
+//!
+//! What is locked is the data directory itself: whoever holds its descriptor holds something that cannot be removed and
+//! made anew behind his back, as a lock file can. The file `.krx/lock` is locked as well. It tells who the holder is, and
+//! on a filesystem that does not lock directories it is the lock.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
+use crate::disk::is_at;
 use crate::error::{StoreError, at};
 use crate::layout::DataDir;
 
 /// How long a lock that is held is waited for: a recorder holds it for a day, and a look at it takes microseconds.
-const LOOKS_MAX: u32 = 10;
+const LOOKS_TIME: Duration = Duration::from_millis(200);
 const LOOK_TIME: Duration = Duration::from_millis(20);
 
 /// How long a directory's lock that others hold for a moment is waited for. Who holds it for longer was stopped.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+const WAIT_TIME: Duration = Duration::from_millis(1);
 
-/// Locks a directory that others lock for a moment each; it is free again when the file is dropped.
-pub(crate) fn wait_for(dir: &Path) -> Result<File, StoreError> {
-    let lock = File::open(dir).map_err(at("opening", dir))?;
+/// A lock; it is free again when this is dropped, or the process ends.
+#[derive(Debug)]
+pub(crate) struct Held(File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // A child that another thread has forked has the descriptor as well until it execs. Closing ours would leave the
+        // lock with it; unlocking takes it from both.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+/// Locks a directory that others lock for a moment each.
+pub(crate) fn wait_for(dir: &Path) -> Result<Held, StoreError> {
+    hold(dir, || File::open(dir), WAIT_MAX, WAIT_TIME)?
+        .ok_or_else(|| at("locking", dir)(Errno::WOULDBLOCK.into()))
+}
+
+/// Locks a directory; `None` when another process holds it.
+pub(crate) fn try_dir(dir: &Path) -> Result<Option<Held>, StoreError> {
+    hold(dir, || File::open(dir), Duration::ZERO, WAIT_TIME)
+}
+
+/// Locks what `open` opens at `path`; `None` when another holds it for longer than `patience`. It is opened anew for
+/// each try: what was opened before may have been removed meanwhile, and a lock on that would keep nobody away.
+fn hold(
+    path: &Path,
+    open: impl Fn() -> io::Result<File>,
+    patience: Duration,
+    pause: Duration,
+) -> Result<Option<Held>, StoreError> {
     let begin = Instant::now();
     loop {
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(lock),
-            Err(rustix::io::Errno::WOULDBLOCK) if begin.elapsed() < WAIT_MAX => {
-                std::thread::sleep(Duration::from_millis(1));
+        let file = open().map_err(at("opening", path))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                let held = Held(file);
+                if is_at(&held.0, path).map_err(at("looking at", path))? {
+                    return Ok(Some(held));
+                }
             }
-            Err(error) => return Err(at("locking", dir)(error.into())),
+            Err(Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(at("locking", path)(error.into())),
         }
+        if begin.elapsed() >= patience {
+            return Ok(None);
+        }
+        std::thread::sleep(pause);
     }
 }
 
 /// Held while a process writes to a data directory. The kernel lets go of it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct DataDirLock {
-    _file: File,
+    data: DataDir,
+    /// `None` on a filesystem that does not lock directories.
+    _dir: Option<Held>,
+    _file: Held,
 }
 
 impl DataDirLock {
@@ -44,61 +90,92 @@ impl DataDirLock {
     /// # Errors
     /// [`StoreError::Locked`] when another process holds it, [`StoreError::Io`] when the directory cannot be used.
     pub fn take(data: &DataDir) -> Result<Self, StoreError> {
-        data.disk().create_dir(&data.internal())?;
+        let dir = data.path();
+        data.disk().create_dir(dir)?;
         // A first start that was killed may have left the directory without its name on disk. Where the directory above
         // may not be read, its owner has made this one long ago.
-        match data.disk().sync_parent(data.path()) {
+        match data.disk().sync_parent(dir) {
             Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {}
             synced => synced?,
         }
         let path = data.lock_file();
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(at("opening the lock", &path))?;
-        let mut tries = 0;
-        loop {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => break,
-                // Whoever only looks whether it is held ([`is_held`]) holds it for an instant.
-                Err(rustix::io::Errno::WOULDBLOCK) if tries < LOOKS_MAX => {
-                    tries += 1;
-                    std::thread::sleep(LOOK_TIME);
-                }
-                Err(rustix::io::Errno::WOULDBLOCK) => {
-                    return Err(StoreError::Locked {
-                        holder: holder(&path),
-                        path,
-                    });
-                }
-                Err(error) => return Err(at("locking", &path)(error.into())),
-            }
-        }
-        file.set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()))
+        let locked = || StoreError::Locked {
+            holder: holder(&path),
+            path: path.clone(),
+        };
+        // Whoever only looks whether a lock is held ([`is_held`]) holds it for an instant: hence the patience.
+        let dir = match hold(dir, || File::open(dir), LOOKS_TIME, LOOK_TIME) {
+            Ok(Some(held)) => Some(held),
+            Ok(None) => return Err(locked()),
+            Err(StoreError::Io { source, .. }) if is_not_lockable(&source) => None,
+            Err(error) => return Err(error),
+        };
+        let data = data.held()?;
+        data.create_dir(&data.internal())?;
+        let open = || {
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+        };
+        let mut file = hold(&path, open, LOOKS_TIME, LOOK_TIME)?.ok_or_else(locked)?;
+        file.0
+            .set_len(0)
+            .and_then(|()| writeln!(file.0, "{}", std::process::id()))
             .map_err(at("writing the process number to the lock", &path))?;
-        Ok(Self { _file: file })
+        Ok(Self {
+            data,
+            _dir: dir,
+            _file: file,
+        })
+    }
+
+    /// The data directory, which is known again whatever happens to its name: see [`DataDir::held`].
+    #[must_use]
+    pub fn data(&self) -> &DataDir {
+        &self.data
     }
 }
 
-/// Whether a process holds the lock of a data directory now. A directory without a lock file is held by none.
+/// NFS locks only what is open for writing, which a directory never is; other filesystems may know no locks of directories.
+fn is_not_lockable(error: &io::Error) -> bool {
+    let not_lockable = [Errno::BADF, Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS];
+    Errno::from_io_error(error).is_some_and(|errno| not_lockable.contains(&errno))
+}
+
+/// Whether a process holds the lock of a data directory now. One that does not exist is held by none.
 ///
 /// # Errors
 /// [`StoreError::Io`], when that cannot be found out.
 pub fn is_held(data: &DataDir) -> Result<bool, StoreError> {
-    let path = data.lock_file();
-    let file = match File::open(&path) {
+    match is_locked(data.path()) {
+        Ok(true) => Ok(true),
+        Ok(false) => is_locked(&data.lock_file()),
+        // Whoever may not list the directory may still open the file.
+        Err(StoreError::Io { source, .. })
+            if is_not_lockable(&source) || source.kind() == ErrorKind::PermissionDenied =>
+        {
+            is_locked(&data.lock_file())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_locked(path: &Path) -> Result<bool, StoreError> {
+    let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(at("opening the lock", &path)(error)),
+        Err(error) => return Err(at("opening the lock", path)(error)),
     };
     match flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(false),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
-        Err(error) => Err(at("looking at the lock", &path)(error.into())),
+        Ok(()) => {
+            drop(Held(file));
+            Ok(false)
+        }
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(at("looking at the lock", path)(error.into())),
     }
 }
 
@@ -111,6 +188,9 @@ fn holder(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
     use super::*;
 
     #[test]
@@ -127,5 +207,88 @@ mod tests {
         drop(held);
         assert!(!is_held(&data).unwrap());
         DataDirLock::take(&data).unwrap();
+    }
+
+    #[test]
+    fn what_is_removed_below_the_data_directory_does_not_free_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::new(dir.path());
+        let held = DataDirLock::take(&data).unwrap();
+        fs::remove_file(data.lock_file()).unwrap();
+        assert!(is_held(&data).unwrap());
+        assert!(matches!(DataDirLock::take(&data), Err(StoreError::Locked { .. })));
+        fs::remove_dir_all(data.internal()).unwrap();
+        assert!(is_held(&data).unwrap());
+        assert!(matches!(DataDirLock::take(&data), Err(StoreError::Locked { .. })));
+        assert!(!data.internal().exists(), "whoever is refused makes nothing");
+        drop(held);
+        DataDirLock::take(&data).unwrap();
+    }
+
+    /// As `flock DATA/.krx/lock` in a script, or a recorder of an earlier version.
+    #[test]
+    fn who_holds_only_the_file_holds_the_directory_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::new(dir.path());
+        drop(DataDirLock::take(&data).unwrap());
+        let file = Held(File::open(data.lock_file()).unwrap());
+        flock(&file.0, FlockOperation::LockExclusive).unwrap();
+        assert!(is_held(&data).unwrap());
+        assert!(matches!(DataDirLock::take(&data), Err(StoreError::Locked { .. })));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_locked_is_told_from_one_that_is_locked() {
+        for (errno, expected) in [
+            (Errno::BADF, true),
+            (Errno::INVAL, true),
+            (Errno::OPNOTSUPP, true),
+            (Errno::WOULDBLOCK, false),
+            (Errno::IO, false),
+        ] {
+            assert_eq!(is_not_lockable(&errno.into()), expected, "{errno}");
+        }
+    }
+
+    #[test]
+    fn who_waits_for_a_directory_that_is_made_anew_gets_the_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("staging");
+        fs::create_dir(&path).unwrap();
+        let first = wait_for(&path).unwrap();
+        let (second, third) = std::thread::scope(|scope| {
+            let second = scope.spawn(|| wait_for(&path).unwrap());
+            // It waits for the first one; whether it has come to that yet makes no difference to what must hold.
+            std::thread::sleep(Duration::from_millis(20));
+            fs::remove_dir(&path).unwrap();
+            fs::create_dir(&path).unwrap();
+            drop(first);
+            let second = second.join().unwrap();
+            (second, try_dir(&path).unwrap())
+        });
+        assert!(third.is_none(), "one holds it: {second:?}");
+    }
+
+    /// A child has all descriptors of its parent until it execs, whatever flags they have.
+    #[test]
+    fn children_that_are_forked_meanwhile_keep_no_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        // A search through many directories keeps a child from its exec for a while.
+        let path: Vec<_> = (0..3000).map(|index| format!("/nowhere/{index}")).collect();
+        let path = format!("{}:/bin:/usr/bin", path.join(":"));
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Relaxed) {
+                        let child = Command::new("true").env("PATH", &path).status();
+                        assert!(child.unwrap().success());
+                    }
+                });
+            }
+            let refused = (0..20_000).find(|_| try_dir(dir.path()).unwrap().is_none());
+            done.store(true, Relaxed);
+            assert_eq!(refused, None, "the lock that was dropped is held by a child");
+        });
     }
 }

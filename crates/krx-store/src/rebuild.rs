@@ -492,9 +492,9 @@ impl Merge<'_> {
                 (Some((_, made)), _) if self.fits(sealed, &sound) => {
                     if !self.dry_run {
                         let target = self.data.path().join(path);
-                        let disk = self.data.disk();
-                        disk.create_dir(target.parent().unwrap_or(Path::new(".")))?;
-                        disk.replace(made, &target)?;
+                        self.data
+                            .create_dir(target.parent().unwrap_or(self.data.path()))?;
+                        self.data.disk().replace(made, &target)?;
                         restored.push((sealed.clone(), digest(&target)?));
                     }
                     rebuilt.restored.push(path.clone());

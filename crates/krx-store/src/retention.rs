@@ -169,7 +169,7 @@ fn remove(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<us
     if list.read().is_ok_and(|list| list.exists) {
         list.record(&[], &files)?;
     }
-    data.disk().create_dir(&data.staging())?;
+    data.create_dir(&data.staging())?;
     let aside = data
         .staging()
         .join(format!("{EXPIRED}{}-{date}", dataset.as_str()));
@@ -194,6 +194,7 @@ fn mark(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<(), StoreEr
     if path.exists() {
         return Ok(());
     }
+    data.create_dir(path.parent().unwrap_or(data.path()))?;
     Output::create(data.disk(), &path)?.sync()?;
     data.disk().sync_parent(&path)
 }

@@ -126,9 +126,9 @@ impl Checksums {
     }
 
     /// Held by others for as long as it takes to write a list.
-    fn lock(&self) -> Result<File, StoreError> {
+    fn lock(&self) -> Result<lock::Held, StoreError> {
         let dir = self.data.checksums();
-        self.data.disk().create_dir(&dir)?;
+        self.data.create_dir(&dir)?;
         lock::wait_for(&dir)
     }
 
@@ -209,6 +209,7 @@ impl Checksums {
             .staging()
             .join(format!("checksums-{}.partial", self.date));
         let disk = self.data.disk();
+        self.data.create_dir(&self.data.staging())?;
         let mut output = Output::create(disk, &staged)?;
         output
             .write_all(list.to_string().as_bytes())

@@ -67,7 +67,7 @@ pub fn record_absent(
     date: NaiveDate,
     hours: (Moment, Moment),
 ) -> Result<(), StoreError> {
-    data.disk().create_dir(&data.staging())?;
+    data.create_dir(&data.staging())?;
     store(data, feed, &Ledger::not_running(date, hours))?;
     Checksums::of(data, date).record_files(&[SealedPath {
         date,

@@ -63,7 +63,8 @@ pub(crate) fn store(data: &DataDir, market: &Market, ledger: &Ledger) -> Result<
     let path = path_of(data, market, ledger.date());
     let staged = data.staged(Dataset::Coverage, market);
     let disk = data.disk();
-    disk.create_dir(&data.partition(Dataset::Coverage, ledger.date(), market))?;
+    data.create_dir(&data.partition(Dataset::Coverage, ledger.date(), market))?;
+    data.create_dir(&data.staging())?;
     let bytes = to_parquet(market, ledger).map_err(parquet_at("building", &path))?;
     let mut output = Output::create(disk, &staged)?;
     output.write_all(&bytes).map_err(at("writing", &staged))?;

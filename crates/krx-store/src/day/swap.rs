@@ -8,7 +8,7 @@
 //! opens the partition finds the one or the other, never both and never neither. The files of before are removed a
 //! moment later: whoever is listing their directory just then finds them all.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{Days, NaiveDate};
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tracing::{info, warn};
 
 use crate::checksums::{Checksums, list_names};
@@ -24,7 +24,7 @@ use crate::disk::free_bytes;
 use crate::error::{StoreError, at};
 use crate::export::{read_footer, sealed_names};
 use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
-use crate::lock;
+use crate::lock::{self, Held};
 
 /// How a market's date lies in `trades`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub struct Sealing {
     reserve_bytes: u64,
     /// The dates that were exchanged, and whose files of before are not removed yet.
     exchanged: Mutex<Vec<(Market, NaiveDate, Instant)>>,
-    _lock: File,
+    _lock: Held,
 }
 
 /// Whether the one file is in place.
@@ -114,16 +114,11 @@ impl Sealing {
     /// [`StoreError::Locked`], when another process seals or rebuilds.
     pub fn take(data: &DataDir, reserve_bytes: u64) -> Result<Self, StoreError> {
         let dir = data.sealing();
-        data.disk().create_dir(&dir)?;
-        data.disk().create_dir(&data.staging())?;
-        let lock = File::open(&dir).map_err(at("opening", &dir))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(StoreError::SealingElsewhere { path: dir });
-            }
-            Err(error) => return Err(at("locking", &dir)(error.into())),
-        }
+        data.create_dir(&dir)?;
+        data.create_dir(&data.staging())?;
+        let Some(lock) = lock::try_dir(&dir)? else {
+            return Err(StoreError::SealingElsewhere { path: dir });
+        };
         let sealing = Self {
             data: data.clone(),
             reserve_bytes,
@@ -205,7 +200,7 @@ impl Sealing {
                 what: "an interrupted seal has left files in it that are not all in the dataset".to_owned(),
             });
         }
-        self.data.disk().create_dir(&dir)?;
+        self.data.create_dir(&dir)?;
         Ok(dir)
     }
 
@@ -299,7 +294,7 @@ fn take_over_modes(
 
 /// Keeps others from adding files to the partitions until it is dropped: a file that is renamed into a directory while
 /// that is exchanged would go with it.
-pub(crate) fn hold_still(data: &DataDir) -> Result<File, StoreError> {
+pub(crate) fn hold_still(data: &DataDir) -> Result<Held, StoreError> {
     lock::wait_for(&data.staging())
 }
 

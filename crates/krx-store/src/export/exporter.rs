@@ -428,6 +428,8 @@ impl Exporter {
         let covered = self.covered(date)?;
         checksums::reopen(&self.data, &self.market, date, covered)?;
         let Restored { ledger, on_disk } = coverage::restore(&self.data, &self.market, date)?;
+        // What was read is of this date only if the directory was there to read it in.
+        self.data.must_be_in_place()?;
         self.expire_archive();
         self.progress.exported(date, covered);
         self.date = Some(ExportDate {
@@ -561,15 +563,18 @@ impl Exporter {
             if (covered < *last_frame || !is_told) && !sabotage::is(Defect::DeleteEarly) {
                 break;
             }
-            if self.config.keep_days > 0
-                && let Err(error) = archive::keep(&self.data, &self.market, name)
-            {
+            let path = self.data.journal(&self.market).join(name.to_string());
+            let archives = self.config.keep_days > 0;
+            // One that somebody has removed can be archived no more, and must not keep the others from it.
+            if archives && !path.try_exists().unwrap_or(true) {
+                warn!(market = %self.market, segment = %name, "the journal segment is gone: it is exported, and not archived");
+            } else if archives && let Err(error) = archive::keep(&self.data, &self.market, name) {
                 error!(market = %self.market, segment = %name, %error,
                     "the segment is not archived; it stays in the journal, and is tried again after the next seal");
                 break;
             }
             let (disk, dir) = (self.data.disk(), self.data.journal(&self.market));
-            disk.remove_left_over(&dir.join(name.to_string()))?;
+            disk.remove_left_over(&path)?;
             disk.sync_dir(&dir)?;
             self.behind.pop_front();
         }

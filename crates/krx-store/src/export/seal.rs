@@ -115,7 +115,7 @@ impl StagedFile {
             .len();
         let disk = &left_over.disk;
         let dir = target.parent().unwrap_or(Path::new("."));
-        disk.create_dir(dir)?;
+        data.create_dir(dir)?;
         // A directory that was found may have been made a moment ago, by another market's thread or a process that was
         // killed: its name must be on disk before a file in it is believed.
         disk.sync_dirs(data.path(), dir)?;

@@ -82,6 +82,7 @@ impl OpenSegment {
         head: &RecordHead,
     ) -> Result<Self, StoreError> {
         let path = data.staged(Dataset::Trades, market);
+        data.create_dir(&data.staging())?;
         Ok(Self {
             data: data.clone(),
             market: market.clone(),
@@ -230,6 +231,7 @@ impl OpenSegment {
             Some(file) => file,
             None => {
                 let path = self.data.staged(Dataset::Quarantine, &self.market);
+                self.data.create_dir(&self.data.staging())?;
                 self.quarantine.insert(StagedFile::create(
                     self.data.disk(),
                     path,

@@ -127,7 +127,7 @@ impl Follower {
     pub fn advance(&mut self) -> Result<Followed, StoreError> {
         loop {
             let Some(current) = &mut self.current else {
-                let Some(name) = self.next_name()? else {
+                let Some(name) = self.next_after(self.left)? else {
                     return Ok(Followed::CaughtUp);
                 };
                 match SegmentReader::open(&self.dir.join(name.to_string())) {
@@ -166,7 +166,7 @@ impl Follower {
             };
             if limit > current.limit {
                 current.limit = limit;
-            } else if readable == Readable::Whole && self.next_after(name)?.is_some() {
+            } else if readable == Readable::Whole && self.next_after(Some(name))?.is_some() {
                 self.left = Some(name);
                 self.current = None;
                 return Ok(Followed::SegmentEnd(name));
@@ -176,14 +176,13 @@ impl Follower {
         }
     }
 
-    fn next_name(&self) -> Result<Option<SegmentName>, StoreError> {
-        match self.left {
-            Some(left) => self.next_after(left),
-            None => Ok(list_segments(&self.dir)?.first().copied()),
-        }
-    }
-
-    fn next_after(&self, name: SegmentName) -> Result<Option<SegmentName>, StoreError> {
-        Ok(list_segments(&self.dir)?.into_iter().find(|other| *other > name))
+    /// The first segment behind `left`. `None` also when one that is still written has lost its name: it is about to be
+    /// put back, and must not be passed over.
+    fn next_after(&self, left: Option<SegmentName>) -> Result<Option<SegmentName>, StoreError> {
+        let awaited = self.tail.as_ref().and_then(|tail| tail.first_written_after(left));
+        let found = list_segments(&self.dir)?
+            .into_iter()
+            .find(|name| left.is_none_or(|left| *name > left));
+        Ok(found.filter(|found| awaited.is_none_or(|awaited| *found <= awaited)))
     }
 }

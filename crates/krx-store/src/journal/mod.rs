@@ -1,9 +1,10 @@
 //! The journal: raw frames and connection events of one market, in the order in which they were received.
 //!
-//! The format is explained in `record`; the writer and its sync thread are in `writer` and `tail`; readers
-//! come in two layers, `scan` for one segment and `follow` for all of them, live or at rest.
+//! The format is explained in `record`; the writer and its sync thread are in `writer` and `tail`, and what looks after
+//! the names of their files in `files`; readers come in two layers, `scan` for one segment and `follow` for all of them, live or at rest.
 
 mod event;
+mod files;
 mod follow;
 mod record;
 mod recover;

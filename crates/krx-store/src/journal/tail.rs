@@ -1,12 +1,15 @@
 //! How far the journal is written, and how far it is known to be on disk.
 
 use std::fs::File;
-use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::writer::Spare;
-use crate::disk::Disk;
+use tracing::error;
+
+use super::files::{Files, Found, Watch};
+use super::writer::{JournalConfig, Spare};
+use crate::disk::is_at;
+use crate::error::StoreError;
 use crate::layout::SegmentName;
 use crate::progress::Syncs;
 
@@ -88,6 +91,13 @@ impl Tail {
         }
     }
 
+    /// The first segment behind `left` that may still be written: a follower that does not find it has to wait for it.
+    pub(super) fn first_written_after(&self, left: Option<SegmentName>) -> Option<SegmentName> {
+        let state = self.lock();
+        let names = state.unsynced.iter().map(|(name, _)| *name);
+        names.filter(|name| left.is_none_or(|left| *name > left)).min()
+    }
+
     /// Waits until more is synced than `seen`, the journal is closed, or `timeout` is over; what is synced now.
     /// `None` stands for a journal that is closed: nothing will follow.
     pub fn wait(&self, seen: Option<Position>, timeout: Duration) -> Option<Option<Position>> {
@@ -154,15 +164,55 @@ impl Tail {
         self.advanced.notify_all();
     }
 
-    /// The sync thread: waits for something written, lets it gather for `interval`, syncs it, and again.
-    pub(super) fn sync_until_closed(
-        &self,
-        disk: &Disk,
-        dir: &Path,
-        interval: Duration,
-        segment_bytes: u64,
-        syncs: &Syncs,
-    ) {
+    /// Looks whether the files that are being written have their names. When one was removed, what is known to be on disk
+    /// of it is put back, and the writer told by a `failure` to begin a new segment with the rest. Whether one was.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`], when all went away with the data directory; or when the disk refuses. Nothing is given up
+    /// then, and the same call is to be made again.
+    pub(super) fn look_after(&self, files: &Files) -> Result<bool, StoreError> {
+        loop {
+            let (open, synced, generation) = {
+                let state = self.lock();
+                (state.unsynced.clone(), state.synced, state.generation)
+            };
+            let unlinked = files.unlinked(&open)?;
+            // Files that were given up meanwhile may be exported and removed by now.
+            if unlinked.is_empty() || self.lock().generation != generation {
+                return Ok(false);
+            }
+            let put_back = put_back(files, &open, &unlinked, synced)?;
+            let mut state = self.lock();
+            if state.generation != generation {
+                return Ok(true);
+            }
+            // While the writer was at this, the sync thread may have come further: then that much more is to be put back.
+            if state.synced == synced {
+                state.unsynced.retain(|(name, _)| !unlinked.contains(name));
+                state.unsynced.splice(0..0, put_back);
+                let failure = || "a segment was removed while it was being written".to_owned();
+                state.failure.get_or_insert_with(failure);
+                self.advanced.notify_all();
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Lets go of a spare that was removed: another is made in time.
+    pub(super) fn look_after_spare(&self) {
+        // Only the sync thread, which calls this, makes spares; a writer that finds none makes its segment itself.
+        let spare = self.lock().spare.take();
+        let spare = spare.filter(|spare| is_at(&spare.file, &spare.path).unwrap_or(true));
+        if let Some(spare) = spare {
+            self.lock().spare.get_or_insert(spare);
+        }
+    }
+
+    /// The sync thread: waits for something written, lets it gather for the sync interval, syncs it, and again. Now and
+    /// then, also while nothing is written, it looks whether the files still have their names.
+    pub(super) fn sync_until_closed(&self, files_of: &Files, config: JournalConfig, syncs: &Syncs) {
+        let (disk, dir) = (files_of.data.disk(), &files_of.dir);
+        let mut watch = Watch::over(files_of);
         let mut listed: Option<SegmentName> = None;
         let mut spare_tried: Option<Instant> = None;
         loop {
@@ -170,16 +220,22 @@ impl Tail {
                 let nothing = state.written == state.synced || state.failure.is_some();
                 nothing && !state.ending
             };
-            let mut state = self
+            let (mut state, waited) = self
                 .dirty
-                .wait_while(self.lock(), idle)
+                .wait_timeout_while(self.lock(), watch.due_in(), idle)
                 .unwrap_or_else(PoisonError::into_inner);
             if state.ending {
                 return;
             }
+            if waited.timed_out() {
+                drop(state);
+                watch.look(self);
+                continue;
+            }
+            let gather = |state: &mut State| !state.ending && !state.urgent;
             state = self
                 .dirty
-                .wait_timeout_while(state, interval, |state| !state.ending && !state.urgent)
+                .wait_timeout_while(state, config.sync_interval, gather)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
             state.urgent = false;
@@ -189,22 +245,36 @@ impl Tail {
 
             let newest = files.last().map(|(name, _)| *name);
             let begun = Instant::now();
-            let synced = sync_all(disk, dir, &files, newest != listed);
+            let mut synced = sync_all(files_of, &files, newest != listed);
             syncs.record(begun.elapsed());
             listed = newest;
             // A missing spare is no failure: the writer then makes its next segment itself, and says why it cannot.
             let may_try = spare_tried.is_none_or(|tried| tried.elapsed() >= SPARE_RETRY);
             let spare = (wants_spare && may_try).then(|| {
-                let spare = Spare::create(disk, dir, segment_bytes).ok();
+                let spare = Spare::create(disk, dir, config.segment_bytes).ok();
                 spare_tried = spare.is_none().then(Instant::now);
                 spare
             });
 
-            let mut state = self.lock();
             if let Some(spare) = spare.flatten() {
-                state.spare.get_or_insert(spare);
+                self.lock().spare.get_or_insert(spare);
             }
-            if state.generation != generation {
+            // Before a file is let go of it must be known to have its name.
+            let is_leaving =
+                |(name, _): &(SegmentName, _)| target.is_some_and(|target| *name < target.segment);
+            let is_leaving = files.iter().any(is_leaving);
+            if synced.is_ok() && (is_leaving || watch.due_in().is_zero()) {
+                match watch.look(self) {
+                    Found::AllThere => {}
+                    Found::PutBack => continue,
+                    Found::Unknown(error) if is_leaving => synced = Err(error),
+                    Found::Unknown(_) => {}
+                }
+            }
+
+            let mut state = self.lock();
+            // Files were given up, or one was removed and put back as it was before this sync.
+            if state.generation != generation || state.failure.is_some() {
                 continue;
             }
             match synced {
@@ -221,17 +291,40 @@ impl Tail {
     }
 }
 
-fn sync_all(
-    disk: &Disk,
-    dir: &Path,
-    files: &[(SegmentName, Arc<File>)],
-    new_names: bool,
-) -> Result<(), String> {
+/// Gives what is known to be on disk of removed segments its name again: that of one at most, for of a later one nothing
+/// is, and all of it is in the writer's memory.
+fn put_back(
+    files: &Files,
+    open: &[(SegmentName, Arc<File>)],
+    unlinked: &[SegmentName],
+    synced: Option<Position>,
+) -> Result<Option<(SegmentName, Arc<File>)>, StoreError> {
+    files.data.create_dir(&files.dir)?;
+    let mut back = None;
+    for (name, file) in open.iter().filter(|(name, _)| unlinked.contains(name)) {
+        let bytes = synced
+            .filter(|synced| synced.segment == *name)
+            .map_or(0, |synced| synced.offset);
+        if bytes > 0 {
+            back = Some((*name, Arc::new(files.put_back(*name, file, bytes)?)));
+        }
+        error!(market = %files.market, segment = %files.path(*name).display(), put_back_bytes = bytes,
+            "the journal segment was removed while it was being written: what was on disk of it is put back, and recording goes on in a new segment");
+    }
+    Ok(back)
+}
+
+fn sync_all(files_of: &Files, files: &[(SegmentName, Arc<File>)], new_names: bool) -> Result<(), String> {
+    let disk = files_of.data.disk();
     let sync = || {
         for (name, file) in files {
-            disk.sync(file, &dir.join(name.to_string()))?;
+            disk.sync(file, &files_of.path(*name))?;
         }
-        if new_names { disk.sync_dir(dir) } else { Ok(()) }
+        if new_names {
+            disk.sync_dir(&files_of.dir)
+        } else {
+            Ok(())
+        }
     };
-    sync().map_err(|error: crate::StoreError| error.to_string())
+    sync().map_err(|error: StoreError| error.to_string())
 }

@@ -17,6 +17,7 @@ use chrono::NaiveDate;
 use tracing::warn;
 
 use super::event::Event;
+use super::files::{self, Files};
 use super::follow::list_segments;
 use super::record::{
     FRAME_BYTES_MAX, RecordHead, RecordKind, Resumes, SEGMENT_HEADER_BYTES, SegmentHeader, own_record,
@@ -76,6 +77,7 @@ pub enum What<B> {
 pub struct Writer {
     data: DataDir,
     market: Market,
+    files: Files,
     config: JournalConfig,
     rules_of: Option<RulesOf>,
     progress: Arc<Progress>,
@@ -126,8 +128,10 @@ impl Writer {
         config: JournalConfig,
         progress: Arc<Progress>,
     ) -> Result<Self, StoreError> {
+        let data = &data.held()?;
+        let files = Files::of(data, market);
         let (dir, disk) = (data.journal(market), data.disk().clone());
-        disk.create_dir(&dir)?;
+        data.create_dir(&dir)?;
         disk.sync_dirs(data.path(), &dir)?;
         let names = list_segments(&dir)?;
         recover::settle(&disk, &dir, &names)?;
@@ -138,16 +142,14 @@ impl Writer {
         let sync_thread = std::thread::Builder::new()
             .name(format!("sync-{market}"))
             .spawn({
-                let (tail, dir, progress) = (Arc::clone(&tail), dir.clone(), Arc::clone(&progress));
-                move || {
-                    let (interval, bytes) = (config.sync_interval, config.segment_bytes);
-                    tail.sync_until_closed(&disk, &dir, interval, bytes, &progress.syncs);
-                }
+                let (tail, files, progress) = (Arc::clone(&tail), files.clone(), Arc::clone(&progress));
+                move || tail.sync_until_closed(&files, config, &progress.syncs)
             })
             .map_err(at("starting the sync thread of", &dir))?;
         Ok(Self {
             data: data.clone(),
             market: market.clone(),
+            files,
             config,
             rules_of: None,
             progress,
@@ -258,6 +260,8 @@ impl Writer {
             Some(_) => return Ok(()),
         };
         let last = recover::last_of_date(&self.data, &self.market, date)?;
+        // A directory that is not there has no frames, and would have its numbers given out twice.
+        self.data.must_be_in_place()?;
         self.last_number = self.last_number.max(last.segment);
         let continues = leaving.is_some();
         if let Some(leaving) = leaving.filter(|_| self.rules_of.is_some()) {
@@ -480,6 +484,8 @@ impl Writer {
     /// Gives up the files of which it is not known what the disk holds, and writes all that is not known to be on disk
     /// to new segments, which are synced before they get their names.
     fn renew(&mut self) -> Result<(), StoreError> {
+        // A file that was removed can be put back only as long as it is open.
+        self.tail.look_after(&self.files)?;
         let base = {
             let mut state = self.tail.lock();
             state.generation += 1;
@@ -617,6 +623,7 @@ impl Writer {
             self.tail.wait_for_sync(synced);
             self.renew_if_failed()?;
         }
+        self.look_a_last_time()?;
         if let Some(active) = self.segment.take() {
             let path = self.data.journal(&self.market).join(active.name.to_string());
             // All of it is on disk: when its end cannot be set, the next start will do that.
@@ -625,6 +632,17 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// What was removed since the last look is put back, or it would be gone when the file is closed.
+    fn look_a_last_time(&mut self) -> Result<(), StoreError> {
+        let is_linked = |active: &Active| files::is_linked(&active.file);
+        match self.tail.look_after(&self.files) {
+            // Wherever the data directory is now, the journal is in it.
+            Err(StoreError::Moved { .. }) if self.segment.as_ref().is_none_or(is_linked) => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) => self.renew_if_failed(),
+        }
     }
 
     /// [`Writer::finish`], and tells followers that nothing will be added.
@@ -683,8 +701,8 @@ fn encode_again(records: &[u8], salt: u64, buffer: &mut Vec<u8>) {
 /// The next segment's file, made ahead of time with all its blocks, under a name that no reader takes for a segment.
 #[derive(Debug)]
 pub(super) struct Spare {
-    file: File,
-    path: PathBuf,
+    pub(super) file: File,
+    pub(super) path: PathBuf,
     bytes: u64,
 }
 
