@@ -155,6 +155,9 @@ fn remove(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<us
         warn!(dir = %dir.display(), "not removed, though it is older than retention says: it holds what is not the recorder's");
         return Ok(None);
     };
+    if dataset == Dataset::Trades {
+        crate::day::forget(data, date)?;
+    }
     // From here on `verify` misses nothing of it.
     mark(data, dataset, date)?;
     let list = Checksums::of(data, date);
