@@ -118,7 +118,7 @@ impl Housekeeping {
         );
         let thread = std::thread::Builder::new().name("housekeeping".into());
         let started = thread.spawn(move || {
-            if let Err(error) = clear_replaced(&duties, &Uptime::now()) {
+            if let Err(error) = clear_replaced(&duties, Uptime::now()) {
                 warn!(%error, "what sealed days replaced cannot be removed; it is tried again in two minutes");
             }
             if !is_due {
@@ -221,10 +221,10 @@ fn seal_up_to(duties: &Duties, last: NaiveDate, stop: &AtomicBool, beats: &Atomi
 }
 
 /// Removes what sealed days replaced, when its time has come or space is short.
-fn clear_replaced(duties: &Duties, now: &Uptime) -> Result<(), StoreError> {
+fn clear_replaced(duties: &Duties, now: Uptime) -> Result<(), StoreError> {
     let data = &duties.data;
     let is_enough = || Ok(free_bytes(data.path())? >= duties.low_bytes);
-    let (started, is_short) = (Some(&duties.started), !is_enough()?);
+    let (started, is_short) = (Some(duties.started), !is_enough()?);
     if !day::is_due(data, now, started, is_short)? {
         return Ok(());
     }
@@ -338,9 +338,17 @@ mod tests {
         let is_sealed = |day: &str| state(&data, &market(), date(day)).unwrap() == State::Sealed;
         let start = Instant::now();
         let mut housekeeping = Housekeeping::new(duties(&data, true), start);
-        housekeeping.look(start + Duration::from_secs(59), Some(date("2026-11-19")), u64::MAX);
+        housekeeping.look(
+            start + Duration::from_secs(59),
+            Some(date("2026-11-19")),
+            u64::MAX,
+        );
         assert!(housekeeping.thread.is_none(), "a start is busy enough");
-        housekeeping.look(start + Duration::from_secs(60), Some(date("2026-11-19")), u64::MAX);
+        housekeeping.look(
+            start + Duration::from_secs(60),
+            Some(date("2026-11-19")),
+            u64::MAX,
+        );
         wait(&mut housekeeping);
         assert!(is_sealed("2026-11-19"));
 
@@ -349,10 +357,18 @@ mod tests {
             housekeeping.look(start + Duration::from_secs(120), over, u64::MAX);
             assert!(housekeeping.thread.is_none(), "it is not over, or not exported");
         }
-        housekeeping.look(start + Duration::from_secs(180), Some(date("2026-11-20")), u64::MAX);
+        housekeeping.look(
+            start + Duration::from_secs(180),
+            Some(date("2026-11-20")),
+            u64::MAX,
+        );
         wait(&mut housekeeping);
         assert!(is_sealed("2026-11-20"));
-        housekeeping.look(start + Duration::from_secs(181), Some(date("2026-11-20")), u64::MAX);
+        housekeeping.look(
+            start + Duration::from_secs(181),
+            Some(date("2026-11-20")),
+            u64::MAX,
+        );
         assert!(housekeeping.thread.is_none(), "not before an hour is over");
     }
 
@@ -364,7 +380,11 @@ mod tests {
         let mut housekeeping = Housekeeping::new(duties(&data, true), start);
         housekeeping.look(start + Duration::from_secs(60), None, u64::MAX);
         wait(&mut housekeeping);
-        housekeeping.look(start + Duration::from_secs(61), Some(date("2026-11-20")), u64::MAX);
+        housekeeping.look(
+            start + Duration::from_secs(61),
+            Some(date("2026-11-20")),
+            u64::MAX,
+        );
         wait(&mut housekeeping);
         assert_eq!(
             state(&data, &market(), date("2026-11-20")).unwrap(),
@@ -388,6 +408,47 @@ mod tests {
             assert_eq!(found == State::Sealed, sealed, "{seals} {over:?}: {found:?}");
             assert_eq!(beats.load(Relaxed) > 0, sealed);
         }
+    }
+
+    /// Sealed files of before that are still there.
+    fn replaced(data: &DataDir) -> usize {
+        let dir = data.sealing().join("2026-11-20-KOSPI");
+        let names = std::fs::read_dir(dir).map_or(0, Iterator::count);
+        names.saturating_sub(1)
+    }
+
+    #[test]
+    fn what_a_sealed_day_replaced_stays_until_space_is_short_or_a_recorder_starts() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = record(dir.path(), date("2026-11-20"));
+        let start = Instant::now();
+        let mut housekeeping = Housekeeping::new(duties(&data, true), start);
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let over = Some(date("2026-11-20"));
+        housekeeping.look(after(60), over, u64::MAX);
+        wait(&mut housekeeping);
+        housekeeping.look(after(60 + 120), over, u64::MAX);
+        wait(&mut housekeeping);
+        assert_eq!(replaced(&data), 2, "its hour is not over");
+
+        housekeeping.duties.low_bytes = u64::MAX;
+        housekeeping.look(after(60 + 120 + 14), over, 1);
+        assert!(housekeeping.thread.is_none(), "just looked at");
+        housekeeping.look(after(60 + 120 + 15), over, 1);
+        wait(&mut housekeeping);
+        assert_eq!(replaced(&data), 0, "space is short");
+
+        let dir = tempfile::tempdir().unwrap();
+        let data = record(dir.path(), date("2026-11-20"));
+        let leaving = Housekeeping::new(duties(&data, true), Instant::now()).leave();
+        leaving.end(over);
+        assert_eq!(replaced(&data), 2, "the end of a recorder does not wait for it");
+        let mut duties = duties(&data, true);
+        duties.started = Uptime::now().later(Duration::from_secs(1));
+        let mut housekeeping = Housekeeping::new(duties, start);
+        housekeeping.look(after(60), None, u64::MAX);
+        wait(&mut housekeeping);
+        assert_eq!(replaced(&data), 0, "the next one has started");
     }
 
     #[test]

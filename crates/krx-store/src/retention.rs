@@ -346,6 +346,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_sealed_day_replaced_goes_with_its_date() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);
+        let replaced = ["2026-11-02-KOSPI", "2026-11-03-KOSPI"].map(|name| data.sealing().join(name));
+        for dir in &replaced {
+            fs::create_dir_all(dir).unwrap();
+            fs::write(dir.join("replaced.parquet"), "").unwrap();
+            let name = "trades-20261102T090000-000000000001-000000000009.parquet";
+            fs::write(dir.join(name), "PAR1").unwrap();
+        }
+        let retention = Retention {
+            trades_days: Some(10),
+            ..Retention::default()
+        };
+        expire(&data, retention, day(13)).unwrap();
+        let names = replaced.map(|dir| checksums::list_names(&dir).unwrap().len());
+        assert_eq!(names, [1, 2], "of a date that stays all of it stays");
+    }
+
+    #[test]
     fn a_clock_that_is_far_ahead_removes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let data = recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);

@@ -74,7 +74,8 @@ fn born_in(dir: &Path) -> Result<Option<Rights>, StoreError> {
 /// [`StoreError::Io`].
 pub(crate) fn take_over(from: &Path, to: &Path) -> Result<(), StoreError> {
     let known = fs::metadata(from).map_err(at("reading the mode of", from))?;
-    let list = |name| read_list(|list| getxattr(from, name, list)).map_err(at("reading the access list of", from));
+    let list =
+        |name| read_list(|list| getxattr(from, name, list)).map_err(at("reading the access list of", from));
     if known.is_dir() {
         write_list(to, DEFAULT, list(DEFAULT)?.as_deref())?;
     }
@@ -93,8 +94,14 @@ fn give(path: &Path, rights: &Rights) -> Result<(), StoreError> {
     }
     write_list(path, ACCESS, rights.access.as_deref())?;
     // Last, since a change of group takes bits away, and a list sets some.
-    if fs::metadata(path).map_err(at("reading the mode of", path))?.mode() & 0o7777 != rights.mode {
-        fs::set_permissions(path, Permissions::from_mode(rights.mode)).map_err(at("setting the mode of", path))?;
+    if fs::metadata(path)
+        .map_err(at("reading the mode of", path))?
+        .mode()
+        & 0o7777
+        != rights.mode
+    {
+        fs::set_permissions(path, Permissions::from_mode(rights.mode))
+            .map_err(at("setting the mode of", path))?;
     }
     Ok(())
 }

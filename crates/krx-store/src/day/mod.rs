@@ -20,12 +20,14 @@ mod replaced;
 mod run;
 mod seal;
 mod swap;
+mod uptime;
 
 pub(crate) use check::RunOrder;
 pub use fingerprint::Fingerprint;
 pub use layout::Layout;
 pub(crate) use replaced::forget;
-pub use replaced::{GRACE, Uptime, is_due, make_room, settle};
+pub use replaced::{is_due, make_room, settle};
 pub use seal::{Outcome, SealedDay, Watch, seal};
 pub(crate) use swap::hold_still;
 pub use swap::{Sealing, State, state, unsealed};
+pub use uptime::{GRACE, Uptime};

@@ -10,109 +10,28 @@
 //! stays for the rest of the hour: a reader that has opened the directory and not read its names yet must find one that
 //! it cannot open. Of an empty directory it would make a market without rows, and say nothing.
 //!
-//! `replaced.parquet` is a line of text: the id of the machine's boot, a blank, and the milliseconds from it to the
-//! exchange. That clock is never set. A boot is the end of all readers, so what another one replaced is over. A time
-//! that cannot be read or is still to come (a container's boot clock may be shifted) begins the hour again, once.
+//! `replaced.parquet` is a line of text: the milliseconds from the machine's start to the exchange. That clock is never
+//! set. It begins anew with the machine, whose start no reader lives through: a time of an earlier start may end the hour
+//! at once, and one that is still to come, or cannot be read, begins it again. The id of the boot would tell them apart,
+//! but is not to be seen in the recorder's service (`ProcSubset=pid`).
 
-use std::fmt;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
 
 use chrono::NaiveDate;
-use rustix::time::{ClockId, clock_gettime};
 use tracing::{info, warn};
 
 use super::swap::Sealing;
+use super::uptime::{Age, Uptime};
 use crate::checksums::{self, Checksums, list_names};
 use crate::disk::Output;
 use crate::error::{StoreError, at};
 use crate::export::{Footer, read_footer, sealed_names};
 use crate::layout::{DataDir, Dataset, Market, REPLACED, SealedName, SealedPath, SealingName};
 
-/// How long what was replaced stays: longer than any reader is held up between opening a directory and reading its names.
-pub const GRACE: Duration = Duration::from_secs(3600);
-
-/// An instant of the clock that counts from the machine's start, the time in which it was suspended included.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Uptime {
-    boot: String,
-    passed: Duration,
-}
-
-/// The kernel's name of this boot.
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-
-impl Uptime {
-    /// Now. Without `/proc` all boots have the same name; the time then tells most of them apart.
-    #[must_use]
-    pub fn now() -> Self {
-        let time = clock_gettime(ClockId::Boottime);
-        let boot = fs::read_to_string(BOOT_ID).unwrap_or_default();
-        let boot = boot.trim();
-        Self {
-            boot: if boot.is_empty() { "unknown" } else { boot }.to_owned(),
-            passed: Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0))
-                + Duration::from_millis(u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000),
-        }
-    }
-
-    /// So much later.
-    #[must_use]
-    pub fn later(&self, by: Duration) -> Self {
-        Self {
-            boot: self.boot.clone(),
-            passed: self.passed + by,
-        }
-    }
-
-    /// How long ago this was.
-    fn age(&self, now: &Self) -> Age {
-        if self.boot != now.boot {
-            return Age::Over;
-        }
-        match now.passed.checked_sub(self.passed) {
-            None => Age::Unknown,
-            Some(age) if age >= GRACE => Age::Over,
-            Some(_) => Age::InGrace,
-        }
-    }
-
-    fn is_before(&self, other: &Self) -> bool {
-        self.boot != other.boot || self.passed < other.passed
-    }
-}
-
-impl fmt::Display for Uptime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.boot, self.passed.as_millis())
-    }
-}
-
-impl FromStr for Uptime {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (boot, passed) = text.trim_end().split_once(' ').ok_or(())?;
-        Ok(Self {
-            boot: boot.to_owned(),
-            passed: Duration::from_millis(passed.parse().map_err(|_| ())?),
-        })
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Age {
-    InGrace,
-    Over,
-    /// Not to be known by this clock.
-    Unknown,
-}
-
 /// What a directory in `sealing` says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Marker {
     /// It was not replaced, as far as it says.
     None,
@@ -151,14 +70,14 @@ enum Step {
 }
 
 /// Decides. What was replaced before `started` goes: nobody who records now has an interest in it.
-fn step(marker: &Marker, now: &Uptime, started: Option<&Uptime>) -> Step {
+fn step(marker: Marker, now: Uptime, started: Option<Uptime>) -> Step {
     match marker {
         Marker::None => Step::ClearUp,
         Marker::Unreadable => Step::Begin,
         Marker::Since(since) => match since.age(now) {
             Age::Over => Step::Remove,
             Age::Unknown => Step::Begin,
-            Age::InGrace if started.is_some_and(|started| since.is_before(started)) => Step::Empty,
+            Age::InGrace if started.is_some_and(|started| since < started) => Step::Empty,
             Age::InGrace => Step::Leave,
         },
     }
@@ -173,10 +92,9 @@ fn listed(data: &DataDir) -> Result<Vec<(SealingName, Marker)>, StoreError> {
             found.push((name, marker));
         }
     }
-    // Of those with another boot or without a time nobody knows the order; they count as the oldest.
-    let boot = Uptime::now().boot;
+    // Those without a time count as the oldest.
     found.sort_by_key(|(name, marker)| match marker {
-        Marker::Since(since) if since.boot == boot => (Some(since.passed), name.clone()),
+        Marker::Since(since) => (Some(*since), name.clone()),
         _ => (None, name.clone()),
     });
     Ok(found)
@@ -188,12 +106,12 @@ fn listed(data: &DataDir) -> Result<Vec<(SealingName, Marker)>, StoreError> {
 /// [`StoreError::Io`], when a directory cannot be read.
 pub fn is_due(
     data: &DataDir,
-    now: &Uptime,
-    started: Option<&Uptime>,
+    now: Uptime,
+    started: Option<Uptime>,
     is_short: bool,
 ) -> Result<bool, StoreError> {
     for (name, marker) in listed(data)? {
-        let is_due = match step(&marker, now, started) {
+        let is_due = match step(marker, now, started) {
             Step::Leave => is_short && has_files(data, &name)?,
             Step::Empty => has_files(data, &name)?,
             Step::Remove | Step::Begin | Step::ClearUp => true,
@@ -214,7 +132,7 @@ fn has_files(data: &DataDir, name: &SealingName) -> Result<bool, StoreError> {
 ///
 /// # Errors
 /// [`StoreError`], when the directory cannot be listed.
-pub fn settle(sealing: &Sealing, now: &Uptime, started: Option<&Uptime>) -> Result<(), StoreError> {
+pub fn settle(sealing: &Sealing, now: Uptime, started: Option<Uptime>) -> Result<(), StoreError> {
     let data = sealing.data();
     for name in list_names(&data.sealing())? {
         let path = data.sealing().join(&name);
@@ -238,7 +156,7 @@ pub fn settle(sealing: &Sealing, now: &Uptime, started: Option<&Uptime>) -> Resu
 pub(super) fn settle_before(data: &DataDir, market: &Market, date: NaiveDate) -> Result<(), StoreError> {
     for (name, marker) in listed(data)? {
         if marker != Marker::None || (name.date == date && name.market == *market) {
-            settle_one(data, &name, &Uptime::now(), None)?;
+            settle_one(data, &name, Uptime::now(), None)?;
         }
     }
     Ok(())
@@ -247,12 +165,18 @@ pub(super) fn settle_before(data: &DataDir, market: &Market, date: NaiveDate) ->
 pub(super) fn settle_one(
     data: &DataDir,
     name: &SealingName,
-    now: &Uptime,
-    started: Option<&Uptime>,
+    now: Uptime,
+    started: Option<Uptime>,
 ) -> Result<(), StoreError> {
-    match step(&Marker::read(data, name)?, now, started) {
+    match step(Marker::read(data, name)?, now, started) {
         Step::Leave => Ok(()),
-        Step::Begin => mark(data, name, now),
+        Step::Begin => {
+            // Of a time that is not known it is not known either that it was after the start.
+            if started.is_some() {
+                empty(data, name, now)?;
+            }
+            mark(data, name, now)
+        }
         Step::Empty => empty(data, name, now).map(drop),
         Step::Remove => {
             if empty(data, name, now)? {
@@ -279,9 +203,9 @@ pub fn make_room(
         if is_enough()? {
             return Ok(true);
         }
-        let emptied = empty(data, &name, &Uptime::now()).and_then(|_| match marker {
+        let emptied = empty(data, &name, Uptime::now()).and_then(|_| match marker {
             // The disk may have been too full to say so.
-            Marker::None => clear_up(data, &name, &Uptime::now()),
+            Marker::None => clear_up(data, &name, Uptime::now()),
             _ => Ok(()),
         });
         if let Err(error) = emptied {
@@ -291,19 +215,21 @@ pub fn make_room(
     is_enough()
 }
 
-/// Removes what was replaced of a date that is itself about to be removed: nobody would find its frames in the dataset
-/// then, and it would stay for ever.
+/// Removes what was replaced of a date that is itself about to be removed: behind that its frames are in no dataset, and
+/// it would stay for ever.
 pub(crate) fn forget(data: &DataDir, date: NaiveDate) -> Result<(), StoreError> {
     for (name, marker) in listed(data)? {
         if name.date == date && marker != Marker::None {
-            empty(data, &name, &Uptime::now())?;
+            for (path, ..) in Held::of(data, &name)?.files {
+                data.disk().remove_left_over(&path)?;
+            }
         }
     }
     Ok(())
 }
 
 /// Says that a directory was replaced, and from when on its hour counts.
-pub(super) fn mark(data: &DataDir, name: &SealingName, now: &Uptime) -> Result<(), StoreError> {
+pub(super) fn mark(data: &DataDir, name: &SealingName, now: Uptime) -> Result<(), StoreError> {
     let path = data.sealing_dir(name).join(REPLACED);
     let mut output = Output::create(data.disk(), &path)?;
     writeln!(output, "{now}").map_err(at("writing", &path))?;
@@ -313,7 +239,7 @@ pub(super) fn mark(data: &DataDir, name: &SealingName, now: &Uptime) -> Result<(
 
 /// Removes the sealed files of a directory that was replaced; whether they are gone. Those that have frames that the
 /// dataset does not have stay for another hour, and so does the line in the log.
-fn empty(data: &DataDir, name: &SealingName, now: &Uptime) -> Result<bool, StoreError> {
+fn empty(data: &DataDir, name: &SealingName, now: Uptime) -> Result<bool, StoreError> {
     let held = Held::of(data, name)?;
     if held.files.is_empty() && held.others == 0 {
         return Ok(true);
@@ -341,7 +267,7 @@ fn tell_kept(data: &DataDir, name: &SealingName, held: &Held) {
 /// Clears up behind a seal that was killed: a file that was not finished, the one file that was not put in place. Files
 /// in whose place one was put begin their hour, and the list of checksums gets right. Never removes a file whose frames
 /// are not in the partition.
-fn clear_up(data: &DataDir, name: &SealingName, now: &Uptime) -> Result<(), StoreError> {
+fn clear_up(data: &DataDir, name: &SealingName, now: Uptime) -> Result<(), StoreError> {
     let held = Held::of(data, name)?;
     for path in &held.partial {
         data.disk().remove_left_over(path)?;
@@ -470,6 +396,8 @@ fn is_covered(ranges: &[Range], (first, last): Range) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -489,47 +417,29 @@ mod tests {
         assert!(!is_covered(&[], (1, 1)));
     }
 
-    fn at(boot: &str, seconds: u64) -> Uptime {
-        Uptime {
-            boot: boot.to_owned(),
-            passed: Duration::from_secs(seconds),
-        }
+    fn at(seconds: u64) -> Uptime {
+        Uptime::default().later(Duration::from_secs(seconds))
     }
 
     #[test]
     fn what_was_replaced_goes_by_the_clock_that_nobody_sets() {
-        let since = |boot, seconds| Marker::Since(at(boot, seconds));
-        let now = at("this", 10_000);
+        let since = |seconds| Marker::Since(at(seconds));
         let cases = [
             (Marker::None, None, Step::ClearUp),
             (Marker::Unreadable, None, Step::Begin),
-            (since("this", 10_000), None, Step::Leave),
-            (since("this", 6_401), None, Step::Leave),
-            (since("this", 6_400), None, Step::Remove),
+            (since(10_000), None, Step::Leave),
+            (since(6_401), None, Step::Leave),
+            (since(6_400), None, Step::Remove),
             // Not by this clock: the hour begins again, and ends.
-            (since("this", 10_001), None, Step::Begin),
-            (since("other", 10_000), None, Step::Remove),
+            (since(10_001), None, Step::Begin),
             // A recorder has started since.
-            (since("this", 9_000), Some(9_001), Step::Empty),
-            (since("this", 9_001), Some(9_001), Step::Leave),
-            (since("this", 6_400), Some(9_001), Step::Remove),
+            (since(9_000), Some(9_001), Step::Empty),
+            (since(9_001), Some(9_001), Step::Leave),
+            (since(6_400), Some(9_001), Step::Remove),
         ];
         for (marker, started, expected) in cases {
-            let started = started.map(|seconds| at("this", seconds));
-            assert_eq!(
-                step(&marker, &now, started.as_ref()),
-                expected,
-                "{marker:?} {started:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_time_is_read_as_it_is_written() {
-        let now = Uptime::now();
-        assert_eq!(now.to_string().parse(), Ok(now));
-        for text in ["", "x", "x y", " ", "x -1"] {
-            assert!(text.parse::<Uptime>().is_err(), "{text:?}");
+            let found = step(marker, at(10_000), started.map(at));
+            assert_eq!(found, expected, "{marker:?} {started:?}");
         }
     }
 }

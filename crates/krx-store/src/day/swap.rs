@@ -15,7 +15,8 @@ use std::path::Path;
 use chrono::{Days, NaiveDate};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 
-use super::replaced::{Uptime, make_room, mark, settle, settle_before, settle_one};
+use super::replaced::{make_room, mark, settle, settle_before, settle_one};
+use super::uptime::Uptime;
 use crate::disk::free_bytes;
 use crate::error::{StoreError, at};
 use crate::export::{read_footer, sealed_names};
@@ -122,7 +123,7 @@ impl Sealing {
             low_bytes: 0,
             _lock: lock,
         };
-        settle(&sealing, &Uptime::now(), None)?;
+        settle(&sealing, Uptime::now(), None)?;
         Ok(sealing)
     }
 
@@ -137,7 +138,7 @@ impl Sealing {
     /// # Errors
     /// [`StoreError`]; what is left over then is cleared up by whoever seals next.
     pub fn finish(self) -> Result<(), StoreError> {
-        settle(&self, &Uptime::now(), None)
+        settle(&self, Uptime::now(), None)
     }
 
     pub(super) fn data(&self) -> &DataDir {
@@ -196,7 +197,8 @@ impl Sealing {
             if !dir.join(REPLACED).exists() {
                 return Err(StoreError::Unsound {
                     path: dir,
-                    what: "an interrupted seal has left files in it that are not all in the dataset".to_owned(),
+                    what: "an interrupted seal has left files in it that are not all in the dataset"
+                        .to_owned(),
                 });
             }
             name.number += 1;
@@ -205,12 +207,12 @@ impl Sealing {
 
     /// Removes what is left over of a date that was not put in place.
     pub(super) fn clear(&self, name: &SealingName) -> Result<(), StoreError> {
-        settle_one(&self.data, name, &Uptime::now(), None)
+        settle_one(&self.data, name, Uptime::now(), None)
     }
 
     /// The hour of what was replaced begins.
     pub(super) fn replaced(&self, name: &SealingName) -> Result<(), StoreError> {
-        mark(&self.data, name, &Uptime::now())
+        mark(&self.data, name, Uptime::now())
     }
 
     /// Puts the file that was built as `staged` in `built` in the place of the files of `plan`.
@@ -273,10 +275,7 @@ fn take_over_rights(
 ) -> Result<(), StoreError> {
     rights::take_over(partition, dir)?;
     plan.first().map_or(Ok(()), |before| {
-        rights::take_over(
-            &partition.join(before.to_string()),
-            &dir.join(name.to_string()),
-        )
+        rights::take_over(&partition.join(before.to_string()), &dir.join(name.to_string()))
     })
 }
 
