@@ -43,12 +43,12 @@ def test_every_answer_has_the_same_count_while_days_are_sealed(before: days.Days
     try:
         # The last ones one after the other, so that the exchanges spread over many readings.
         dates = sorted(path.name.removeprefix("date=") for path in (before.data_dir / "trades").iterdir())
-        for date in dates[-3:]:
+        for date in dates[-10:]:
             for market in ("KOSPI", "KOSDAQ"):
                 report = seal(before.data_dir, date, "--market", market)
                 assert [day["outcome"] for day in report["days"]] == ["sealed"], report
         report = seal(before.data_dir)
-        assert [day["outcome"] for day in report["days"]] == ["sealed"] * 2 * len(dates[:-3]), report
+        assert [day["outcome"] for day in report["days"]] == ["sealed"] * 2 * len(dates[:-10]), report
         stop.touch()
         outputs = {reader: child.communicate(timeout=60)[0] for reader, child in children.items()}
     finally:

@@ -189,6 +189,8 @@ fn the_oldest_goes_first_when_space_is_short() {
     let (dir, now) = replaced();
     record(dir.path(), 60);
     sealed(dir.path());
+    let data = DataDir::new(dir.path());
+    let sealing = Sealing::take(&data, 0).unwrap();
     // The one with the greater number is the older one.
     let marker = dir
         .path()
@@ -196,8 +198,6 @@ fn the_oldest_goes_first_when_space_is_short() {
         .join(FIRST)
         .join("replaced.parquet");
     fs::write(marker, now.later(MINUTE).to_string()).unwrap();
-    let data = DataDir::new(dir.path());
-    let sealing = Sealing::take(&data, 0).unwrap();
     // Asked before each: nothing, one, and all of them is enough.
     for (enough_after, expected) in [
         (0, [is(FIRST, 2), is(SECOND_DIR, 3)]),
