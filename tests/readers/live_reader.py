@@ -4,7 +4,7 @@
 
 It ends with one more reading when STOP_FILE exists, and prints one JSON line: the number of readings, the rows of
 each, and the first error, after which it does not go on. With `again` it reads anew when a file that it has listed is
-gone, as a day that is sealed has it, and counts how often.
+gone, as a day that is sealed has it, and counts how often. STOP_FILE-READER has the number of readings so far.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ GONE = "No such file or directory"
 """In the words of all four readers."""
 
 
+def progress(stop: Path, reader: str) -> Path:
+    """The file with the number of readings."""
+    return stop.with_name(f"{stop.name}-{reader}")
+
+
 def watch(reader: str, data_dir: Path, stop: Path, again: bool) -> dict[str, object]:
     """Reads until told to stop."""
     gone = 0
@@ -37,6 +42,7 @@ def watch(reader: str, data_dir: Path, stop: Path, again: bool) -> dict[str, obj
         last = stop.exists()
         try:
             rows.append(SUMMARIES[reader](data_dir, "trades")[0])
+            progress(stop, reader).write_text(str(len(rows)))
         except Exception as problem:
             if again and GONE in str(problem):
                 gone += 1

@@ -10,7 +10,7 @@ import days
 import live_reader
 import pytest
 import readers
-from processes import binary, end
+from processes import binary, end, wait_until
 from test_live import start_reader
 
 READINGS_MIN = 5
@@ -36,17 +36,29 @@ def rows(data_dir: Path, reader: str) -> list[tuple[object, ...]]:
     return sorted(zip(*columns, strict=True), key=lambda row: tuple(str(value) for value in row))
 
 
+def wait_for_readings(stop: Path) -> None:
+    """Waits until each reader has read once more."""
+
+    def readings() -> list[int]:
+        files = [live_reader.progress(stop, reader) for reader in readers.READERS]
+        return [int(file.read_text() or 0) if file.exists() else 0 for file in files]
+
+    before = readings()
+    wait_until(lambda: all(a > b for a, b in zip(readings(), before, strict=True)), 60.0, "each reader has read")
+
+
 def test_every_answer_has_the_same_count_while_days_are_sealed(before: days.Days, tmp_path: Path) -> None:
     stop = tmp_path / "stop"
     expected, answers = rows(before.data_dir, "pyarrow"), {}
     children = {reader: start_reader(reader, before.data_dir, stop, "again") for reader in readers.READERS}
     try:
-        # The last ones one after the other, so that the exchanges spread over many readings.
+        # The last ones one after the other, with a reading of each reader in between.
         dates = sorted(path.name.removeprefix("date=") for path in (before.data_dir / "trades").iterdir())
         for date in dates[-3:]:
             for market in ("KOSPI", "KOSDAQ"):
                 report = seal(before.data_dir, date, "--market", market)
                 assert [day["outcome"] for day in report["days"]] == ["sealed"], report
+                wait_for_readings(stop)
         report = seal(before.data_dir)
         assert [day["outcome"] for day in report["days"]] == ["sealed"] * 2 * len(dates[:-3]), report
         stop.touch()

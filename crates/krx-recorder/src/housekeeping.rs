@@ -1,5 +1,5 @@
-//! What is done beside recording, on a thread of its own: making days that are over one file each, and once an
-//! hour removing dates that are older than retention says.
+//! What is done beside recording, on a thread of its own: making days that are over one file each, once an hour
+//! removing dates that are older than retention says, and every few minutes what sealed days replaced an hour ago.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -7,15 +7,20 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
-use krx_store::day::{self, Layout, Outcome, Sealing, Watch};
+use krx_store::day::{self, Layout, Outcome, Sealing, Uptime, Watch};
+use krx_store::disk::free_bytes;
 use krx_store::retention::{self, Retention};
 use krx_store::{DataDir, Moment, StoreError};
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::schedule::Schedule;
 
 /// How often; a date is over once a day, and a failure should not wait for the next.
 const INTERVAL: Duration = Duration::from_secs(3600);
+
+/// How often it is looked for what sealed days replaced, and while the disk is nearly full.
+const REPLACED_INTERVAL: Duration = Duration::from_secs(120);
+const REPLACED_INTERVAL_LOW: Duration = Duration::from_secs(15);
 
 /// A start is busy enough.
 const AFTER_START: Duration = Duration::from_secs(60);
@@ -44,6 +49,10 @@ pub struct Duties {
     pub seals: bool,
     /// Bytes of the disk that are the journal's alone.
     pub reserve_bytes: u64,
+    /// With less free, what sealed days replaced goes before its hour is over.
+    pub low_bytes: u64,
+    /// When the recorder was started: what was replaced before goes.
+    pub started: Uptime,
 }
 
 /// Looks after one data directory.
@@ -53,6 +62,8 @@ pub struct Housekeeping {
     /// Nothing is done before.
     begins: Instant,
     next: Instant,
+    /// When it was last looked for what was replaced.
+    cleared: Option<Instant>,
     /// The last date that was looked at for sealing.
     sealed_to: Option<NaiveDate>,
     stop: Arc<AtomicBool>,
@@ -68,6 +79,7 @@ impl Housekeeping {
             duties,
             begins: now + AFTER_START,
             next: now + AFTER_START,
+            cleared: None,
             sealed_to: None,
             stop: Arc::default(),
             beats: Arc::default(),
@@ -76,20 +88,29 @@ impl Housekeeping {
     }
 
     /// Begins, when it is time to: every hour, and when another date is over. `over` is the last date that nothing
-    /// more is expected of; `None` while anything of it may still be exported.
-    pub fn look(&mut self, now: Instant, over: Option<NaiveDate>) {
+    /// more is expected of; `None` while anything of it may still be exported. What was replaced is looked for more
+    /// often, the more when less than `low_bytes` are free.
+    pub fn look(&mut self, now: Instant, over: Option<NaiveDate>, free_bytes: u64) {
         let at_work = self.thread.as_ref().is_some_and(|thread| !thread.is_finished());
         let is_new = self.duties.seals && over.is_some() && over != self.sealed_to;
         let is_due = now >= self.next || (is_new && now >= self.begins);
-        if at_work || !is_due {
+        let interval = match free_bytes < self.duties.low_bytes {
+            true => REPLACED_INTERVAL_LOW,
+            false => REPLACED_INTERVAL,
+        };
+        let clears = now >= self.begins && self.cleared.is_none_or(|at| now >= at + interval);
+        if at_work || !(is_due || clears) {
             return;
         }
-        self.next = now + INTERVAL;
-        self.sealed_to = over.or(self.sealed_to);
-        self.begin(over);
+        self.cleared = Some(now);
+        if is_due {
+            self.next = now + INTERVAL;
+            self.sealed_to = over.or(self.sealed_to);
+        }
+        self.begin(over, is_due);
     }
 
-    fn begin(&mut self, over: Option<NaiveDate>) {
+    fn begin(&mut self, over: Option<NaiveDate>, is_due: bool) {
         let (duties, stop, beats) = (
             self.duties.clone(),
             Arc::clone(&self.stop),
@@ -97,6 +118,12 @@ impl Housekeeping {
         );
         let thread = std::thread::Builder::new().name("housekeeping".into());
         let started = thread.spawn(move || {
+            if let Err(error) = clear_replaced(&duties, Uptime::now()) {
+                warn!(%error, "what sealed days replaced cannot be removed; it is tried again in two minutes");
+            }
+            if !is_due {
+                return;
+            }
             if let Some(over) = over.filter(|_| duties.seals) {
                 seal_up_to(&duties, over, &stop, &beats);
             }
@@ -167,10 +194,10 @@ impl Leaving {
 fn seal_up_to(duties: &Duties, last: NaiveDate, stop: &AtomicBool, beats: &AtomicU64) {
     let sealed = || -> Result<(), StoreError> {
         let unsealed = day::unsealed(&duties.data, last, SEALED_BACK_DAYS)?;
-        if unsealed.is_empty() && !day::has_left_overs(&duties.data)? {
+        if unsealed.is_empty() {
             return Ok(());
         }
-        let sealing = Sealing::take(&duties.data, duties.reserve_bytes)?;
+        let sealing = Sealing::take(&duties.data, duties.reserve_bytes)?.with_low_bytes(duties.low_bytes);
         for (date, market) in unsealed {
             let watch = Watch {
                 rows: &|rows| {
@@ -191,6 +218,26 @@ fn seal_up_to(duties: &Duties, last: NaiveDate, stop: &AtomicBool, beats: &Atomi
     if let Err(error) = sealed() {
         error!(%error, "days that are over cannot be sealed; it is tried again in an hour");
     }
+}
+
+/// Removes what sealed days replaced, when its time has come or space is short.
+fn clear_replaced(duties: &Duties, now: Uptime) -> Result<(), StoreError> {
+    let data = &duties.data;
+    let is_enough = || Ok(free_bytes(data.path())? >= duties.low_bytes);
+    let (started, is_short) = (Some(duties.started), !is_enough()?);
+    if !day::is_due(data, now, started, is_short)? {
+        return Ok(());
+    }
+    let sealing = match Sealing::take(data, duties.reserve_bytes) {
+        // It clears up itself.
+        Err(StoreError::SealingElsewhere { .. }) => return Ok(()),
+        taken => taken?,
+    };
+    day::settle(&sealing, now, started)?;
+    if is_short {
+        day::make_room(&sealing, &is_enough)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -279,6 +326,8 @@ mod tests {
             retention: Retention::default(),
             seals,
             reserve_bytes: 0,
+            low_bytes: 0,
+            started: Uptime::now(),
         }
     }
 
@@ -289,21 +338,37 @@ mod tests {
         let is_sealed = |day: &str| state(&data, &market(), date(day)).unwrap() == State::Sealed;
         let start = Instant::now();
         let mut housekeeping = Housekeeping::new(duties(&data, true), start);
-        housekeeping.look(start + Duration::from_secs(59), Some(date("2026-11-19")));
+        housekeeping.look(
+            start + Duration::from_secs(59),
+            Some(date("2026-11-19")),
+            u64::MAX,
+        );
         assert!(housekeeping.thread.is_none(), "a start is busy enough");
-        housekeeping.look(start + Duration::from_secs(60), Some(date("2026-11-19")));
+        housekeeping.look(
+            start + Duration::from_secs(60),
+            Some(date("2026-11-19")),
+            u64::MAX,
+        );
         wait(&mut housekeeping);
         assert!(is_sealed("2026-11-19"));
 
         record(dir.path(), date("2026-11-20"));
         for over in [Some(date("2026-11-19")), None] {
-            housekeeping.look(start + Duration::from_secs(120), over);
+            housekeeping.look(start + Duration::from_secs(120), over, u64::MAX);
             assert!(housekeeping.thread.is_none(), "it is not over, or not exported");
         }
-        housekeeping.look(start + Duration::from_secs(180), Some(date("2026-11-20")));
+        housekeeping.look(
+            start + Duration::from_secs(180),
+            Some(date("2026-11-20")),
+            u64::MAX,
+        );
         wait(&mut housekeeping);
         assert!(is_sealed("2026-11-20"));
-        housekeeping.look(start + Duration::from_secs(181), Some(date("2026-11-20")));
+        housekeeping.look(
+            start + Duration::from_secs(181),
+            Some(date("2026-11-20")),
+            u64::MAX,
+        );
         assert!(housekeeping.thread.is_none(), "not before an hour is over");
     }
 
@@ -313,9 +378,13 @@ mod tests {
         let data = record(dir.path(), date("2026-11-20"));
         let start = Instant::now();
         let mut housekeeping = Housekeeping::new(duties(&data, true), start);
-        housekeeping.look(start + Duration::from_secs(60), None);
+        housekeeping.look(start + Duration::from_secs(60), None, u64::MAX);
         wait(&mut housekeeping);
-        housekeeping.look(start + Duration::from_secs(61), Some(date("2026-11-20")));
+        housekeeping.look(
+            start + Duration::from_secs(61),
+            Some(date("2026-11-20")),
+            u64::MAX,
+        );
         wait(&mut housekeeping);
         assert_eq!(
             state(&data, &market(), date("2026-11-20")).unwrap(),
@@ -339,6 +408,47 @@ mod tests {
             assert_eq!(found == State::Sealed, sealed, "{seals} {over:?}: {found:?}");
             assert_eq!(beats.load(Relaxed) > 0, sealed);
         }
+    }
+
+    /// Sealed files of before that are still there.
+    fn replaced(data: &DataDir) -> usize {
+        let dir = data.sealing().join("2026-11-20-KOSPI");
+        let names = std::fs::read_dir(dir).map_or(0, Iterator::count);
+        names.saturating_sub(1)
+    }
+
+    #[test]
+    fn what_a_sealed_day_replaced_stays_until_space_is_short_or_a_recorder_starts() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = record(dir.path(), date("2026-11-20"));
+        let start = Instant::now();
+        let mut housekeeping = Housekeeping::new(duties(&data, true), start);
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let over = Some(date("2026-11-20"));
+        housekeeping.look(after(60), over, u64::MAX);
+        wait(&mut housekeeping);
+        housekeeping.look(after(60 + 120), over, u64::MAX);
+        wait(&mut housekeeping);
+        assert_eq!(replaced(&data), 2, "its hour is not over");
+
+        housekeeping.duties.low_bytes = u64::MAX;
+        housekeeping.look(after(60 + 120 + 14), over, 1);
+        assert!(housekeeping.thread.is_none(), "just looked at");
+        housekeeping.look(after(60 + 120 + 15), over, 1);
+        wait(&mut housekeeping);
+        assert_eq!(replaced(&data), 0, "space is short");
+
+        let dir = tempfile::tempdir().unwrap();
+        let data = record(dir.path(), date("2026-11-20"));
+        let leaving = Housekeeping::new(duties(&data, true), Instant::now()).leave();
+        leaving.end(over);
+        assert_eq!(replaced(&data), 2, "the end of a recorder does not wait for it");
+        let mut duties = duties(&data, true);
+        duties.started = Uptime::now().later(Duration::from_secs(1));
+        let mut housekeeping = Housekeeping::new(duties, start);
+        housekeeping.look(after(60), None, u64::MAX);
+        wait(&mut housekeeping);
+        assert_eq!(replaced(&data), 0, "the next one has started");
     }
 
     #[test]

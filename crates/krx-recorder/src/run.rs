@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
+use krx_store::day::Uptime;
 use krx_store::{DataDir, DataDirLock, Event, Market, Moment, format};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -51,7 +52,7 @@ pub async fn run(
     source: reload::Source,
     requests: mpsc::UnboundedReceiver<Request>,
 ) -> Result<(), Failure> {
-    let started = Moment::now();
+    let (started, up_since) = (Moment::now(), Uptime::now());
     let data = DataDir::new(&config.data_dir);
     format::check(&data)?;
     let lock = DataDirLock::take(&data)?;
@@ -115,6 +116,8 @@ pub async fn run(
                 retention: config.retention,
                 seals: config.seal_after_close,
                 reserve_bytes: config.export.reserve_bytes,
+                low_bytes: config.warn_free_bytes.max(config.export.reserve_bytes),
+                started: up_since,
             },
             Instant::now(),
         ),
@@ -243,8 +246,9 @@ impl Recording {
 
     fn second(&mut self) {
         self.disk.look();
+        let free = self.disk.status().free_bytes.load(Relaxed);
         self.housekeeping
-            .look(Instant::now(), self.last_exported(Moment::now()));
+            .look(Instant::now(), self.last_exported(Moment::now()), free);
         let mut stuck = None;
         for pipeline in &mut self.pipelines {
             pipeline.second(self.interval_us);

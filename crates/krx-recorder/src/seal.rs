@@ -78,7 +78,8 @@ pub fn seal(
             source,
         })?;
     }
-    let sealing = Sealing::take(&data, config.export.reserve_bytes)?;
+    let low_bytes = config.warn_free_bytes.max(config.export.reserve_bytes);
+    let sealing = Sealing::take(&data, config.export.reserve_bytes)?.with_low_bytes(low_bytes);
     let mut report = Report::default();
     let mut failure = None;
     for (date, market) in wanted {

@@ -11,6 +11,8 @@
 //!   DATA/.krx/expired/quarantine-2026-11-20                     says that this date was removed from this dataset
 //!   DATA/.krx/staging/                                          files being written
 //!   DATA/.krx/sealing/2026-11-20-KOSPI/                         a day being made one file, or what it replaced
+//!   DATA/.krx/sealing/2026-11-20-KOSPI-2/                       the same, while the first is still there
+//!   DATA/.krx/sealing/2026-11-20-KOSPI/replaced.parquet         says so, and since when
 //!   DATA/.krx/lock
 //! ```
 //!
@@ -260,6 +262,12 @@ impl DataDir {
         self.internal().join("sealing")
     }
 
+    /// A directory in [`DataDir::sealing`].
+    #[must_use]
+    pub fn sealing_dir(&self, name: &SealingName) -> PathBuf {
+        self.sealing().join(name.to_string())
+    }
+
     /// Where files are built: on the same filesystem as the datasets.
     #[must_use]
     pub fn staging(&self) -> PathBuf {
@@ -396,6 +404,49 @@ impl SealedName {
     }
 }
 
+/// The file that says of a directory in `sealing` that it was replaced. A reader that finds it there looks for it in the
+/// partition, and says that it is missing.
+pub(crate) const REPLACED: &str = "replaced.parquet";
+
+/// The name of a directory in which a market's date is sealed, and which then holds what that replaced.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SealingName {
+    /// The trading date.
+    pub date: NaiveDate,
+    /// The market.
+    pub market: Market,
+    /// From 1; the first has no number in its name.
+    pub number: u32,
+}
+
+impl fmt::Display for SealingName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.date, self.market)?;
+        match self.number {
+            1 => Ok(()),
+            number => write!(f, "-{number}"),
+        }
+    }
+}
+
+impl SealingName {
+    /// Reads a name back; `None` when it is not one that [`SealingName`] writes.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let (date, rest) = name.split_at_checked(DATE_LEN)?;
+        let mut parts = rest.strip_prefix('-')?.splitn(2, '-');
+        let parsed = Self {
+            date: date.parse().ok()?,
+            market: parts.next()?.parse().ok()?,
+            number: parts.next().map_or(Some(1), |number| number.parse().ok())?,
+        };
+        (parsed.to_string() == name).then_some(parsed)
+    }
+}
+
+/// Of `2026-11-20`.
+const DATE_LEN: usize = 10;
+
 /// A journal segment's name: its number in the market's journal (from 1, never used again), its date and its first
 /// frame. The order of segments is that of their numbers, whatever the clock did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -451,93 +502,5 @@ impl SegmentName {
 const ARCHIVED_END: &str = ".zst";
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn names_are_those_of_the_design() {
-        let name = "trades-20261120T090000-000000000001-000000004711.parquet";
-        let parsed = SealedName::parse(name).unwrap();
-        assert_eq!((parsed.first_frame, parsed.last_frame), (1, 4711));
-        assert_eq!(parsed.partition.micros_of_day(), 9 * 3_600_000_000);
-        assert_eq!(parsed.to_string(), name);
-        let data = DataDir::new("/data");
-        let partition = data.partition(
-            Dataset::Trades,
-            parsed.partition.date(),
-            &"KOSPI".parse().unwrap(),
-        );
-        assert_eq!(partition, Path::new("/data/trades/date=2026-11-20/market=KOSPI"));
-    }
-
-    #[test]
-    fn other_files_are_not_mistaken_for_ours() {
-        for name in [
-            "",
-            ".parquet",
-            "trades.parquet",
-            "trades-20261120T090000-1-4711.parquet",
-            "trades-20261320T090000-000000000001-000000004711.parquet",
-            "trades-20261120T090000-000000000001-000000004711.parquet.tmp",
-            "other-20261120T090000-000000000001-000000004711.parquet",
-            "trades-20261120T090000-000000000001-+00000004711.parquet",
-        ] {
-            assert_eq!(SealedName::parse(name), None, "{name}");
-        }
-        assert_eq!(
-            SegmentName::parse("00000001-20261120-000000000001.journal.torn"),
-            None
-        );
-        assert_eq!(SegmentName::parse("spare"), None);
-    }
-
-    #[test]
-    fn paths_of_sealed_files_lead_nowhere_else() {
-        let name = "trades-20261120T090000-000000000001-000000004711.parquet";
-        for path in [
-            format!("date=2026-11-20/market=KOSPI/{name}"),
-            format!("quarantine/date=2026-11-20/feed=KOSPI/{name}"),
-            format!("trades/date=2026-11-20/market=../{name}"),
-            format!("trades/date=2026-11-2/market=KOSPI/{name}"),
-            format!("./trades/date=2026-11-20/market=KOSPI/{name}"),
-            format!("trades/date=2026-11-20/market=KOSPI/{name}/x"),
-        ] {
-            assert_eq!(SealedPath::parse(&path), None, "{path}");
-        }
-    }
-
-    #[test]
-    fn market_names_stay_inside_their_directory() {
-        for name in [
-            "",
-            "..",
-            "kospi",
-            "KOS/PI",
-            "KOSPI\0",
-            "코스피",
-            "ABCDEFGHIJKLMNOPQ",
-        ] {
-            assert!(name.parse::<Market>().is_err(), "{name}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn every_name_is_read_back(seconds in 0..4_000_000_000_i64, first in any::<u64>(), last in any::<u64>(), number in any::<u32>()) {
-            let sealed = SealedName { dataset: Dataset::Trades, partition: Moment(seconds * 1_000_000), first_frame: first, last_frame: last };
-            prop_assert_eq!(SealedName::parse(&sealed.to_string()), Some(sealed));
-            let segment = SegmentName { date: sealed.partition.date(), number, first_frame: first };
-            prop_assert_eq!(SegmentName::parse(&segment.to_string()), Some(segment));
-            prop_assert_eq!(SegmentName::parse_archived(&segment.archived()), Some(segment));
-            let path = SealedPath { date: segment.date, market: "KOSPI".parse().unwrap(), name: sealed };
-            prop_assert_eq!(SealedPath::parse(&path.to_string()), Some(path));
-        }
-
-        #[test]
-        fn no_name_makes_it_panic(name in ".{0,60}") {
-            let _ = (SealedName::parse(&name), SegmentName::parse(&name), SealedPath::parse(&name));
-        }
-    }
-}
+#[path = "layout_tests.rs"]
+mod tests;

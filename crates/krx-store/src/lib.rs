@@ -27,6 +27,7 @@ pub mod progress;
 pub mod read;
 pub mod rebuild;
 pub mod retention;
+mod rights;
 mod sabotage;
 pub mod verify;
 

@@ -163,6 +163,9 @@ fn remove(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<us
         warn!(dir = %dir.display(), "not removed, though it is older than retention says: it holds what is not the recorder's");
         return Ok(None);
     };
+    if dataset == Dataset::Trades {
+        crate::day::forget(data, date)?;
+    }
     // From here on `verify` misses nothing of it.
     mark(data, dataset, date)?;
     let list = Checksums::of(data, date);
@@ -353,6 +356,26 @@ mod tests {
             checksums::list_names(&data.staging()).unwrap(),
             Vec::<String>::new()
         );
+    }
+
+    #[test]
+    fn what_a_sealed_day_replaced_goes_with_its_date() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);
+        let replaced = ["2026-11-02-KOSPI", "2026-11-03-KOSPI"].map(|name| data.sealing().join(name));
+        for dir in &replaced {
+            fs::create_dir_all(dir).unwrap();
+            fs::write(dir.join("replaced.parquet"), "").unwrap();
+            let name = "trades-20261102T090000-000000000001-000000000009.parquet";
+            fs::write(dir.join(name), "PAR1").unwrap();
+        }
+        let retention = Retention {
+            trades_days: Some(10),
+            ..Retention::default()
+        };
+        expire(&data, retention, day(13)).unwrap();
+        let names = replaced.map(|dir| checksums::list_names(&dir).unwrap().len());
+        assert_eq!(names, [1, 2], "of a date that stays all of it stays");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use chrono::NaiveDate;
-use krx_store::day::{Layout, Outcome, Sealing, State, Watch, seal, settle, state, unsealed};
+use krx_store::day::{GRACE, Layout, Outcome, Sealing, State, Uptime, Watch, seal, settle, state, unsealed};
 use krx_store::disk::{Disk, Gate, Op};
 use krx_store::export::{last_sealed, trades_schema};
 use krx_store::progress::seed;
@@ -91,8 +91,8 @@ fn try_seal(data: &DataDir, layout: &Layout) -> Result<Outcome, StoreError> {
     };
     let sealing = Sealing::take(data, 0)?;
     let outcome = seal(&sealing, &market(), date(), layout, watch)?;
-    // As `finish`, which gives readers a second first.
-    settle(&sealing)?;
+    // As if it were an hour later, so that what was replaced goes.
+    settle(&sealing, Uptime::now().later(GRACE), None)?;
     Ok(outcome)
 }
 

@@ -355,3 +355,31 @@ fn an_export_killed_before_its_rename_leaves_nothing_behind_that_matters() {
     export(other.path(), config(60, 1000));
     assert_eq!(tree(other.path()), tree(dir.path()));
 }
+
+#[test]
+fn a_sealed_file_has_the_rights_of_one_that_was_born_in_its_partition() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    let dir = tempfile::tempdir().unwrap();
+    let record = |at: i64| {
+        let entries = [connected(at), frame(at, &batch(3, 1)), event(at, Event::Stop)];
+        journal(dir.path(), SMALL_SEGMENTS, &entries);
+        export(dir.path(), config(60, 1000));
+    };
+    record(NINE);
+    let partition = dir.path().join("trades/date=2026-11-20/market=KOSPI");
+    // Only root can give a directory a group that it is not in.
+    if rustix::process::geteuid().is_root() {
+        chown(&partition, None, Some(4712)).unwrap();
+    }
+    fs::set_permissions(&partition, fs::Permissions::from_mode(0o2770)).unwrap();
+    record(NINE + 60 * SECOND);
+    let born = partition.join("born");
+    fs::write(&born, "").unwrap();
+    let rights = |path: &std::path::Path| {
+        let known = fs::metadata(path).unwrap();
+        (known.gid(), known.mode())
+    };
+    let sealed = files(&partition, "parquet");
+    assert_eq!(sealed.len(), 2);
+    assert_eq!(rights(&sealed[1]), rights(&born));
+}

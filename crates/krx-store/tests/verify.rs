@@ -14,8 +14,6 @@ use krx_store::layout::SealedPath;
 use krx_store::rebuild::{Access, rebuild};
 use krx_store::verify::{Finding, Kind, Report, bytes_of, dates, foreign, verify};
 use krx_store::{Checksums, DataDir, DataDirLock, Event, ExportConfig, Moment};
-use parquet::arrow::ArrowWriter;
-use parquet::file::metadata::KeyValue;
 use support::{
     HEADER, NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, export, files, frame,
     journal, market, segments,

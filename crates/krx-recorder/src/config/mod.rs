@@ -204,6 +204,8 @@ pub struct DataConfig {
     pub data_dir: PathBuf,
     /// How it was exported; the defaults, without a file.
     pub export: ExportConfig,
+    /// Below this the disk is nearly full.
+    pub warn_free_bytes: u64,
 }
 
 impl DataConfig {
@@ -217,6 +219,7 @@ impl DataConfig {
         Ok(Self {
             data_dir: required("data_dir", "--data-dir", data_dir)?,
             export: check_rotate(&file.rotate, &file.journal)?,
+            warn_free_bytes: file.disk.warn_free_bytes,
         })
     }
 }

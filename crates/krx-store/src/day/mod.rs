@@ -3,7 +3,7 @@
 //! ```text
 //!   the date's files ─▶ runs in order of arrival ─▶ each divided by code ─▶ .krx/sealing/…/*.partial
 //!        └──── fingerprint of the rows ─────────── compared ──────────────────┘ read again
-//!                                                                     └─▶ directories exchanged, checksums, removal
+//!                                                                     └─▶ directories exchanged, checksums, removal an hour later
 //!
 //!   run 1: [0000D0 … 004990] [005010 … 008930] …   a row group is a range of codes, in order of arrival inside
 //!   run 2: [0000D0 … 004840] [004870 … 009150] …
@@ -16,13 +16,18 @@
 mod check;
 mod fingerprint;
 mod layout;
+mod replaced;
 mod run;
 mod seal;
 mod swap;
+mod uptime;
 
 pub(crate) use check::RunOrder;
 pub use fingerprint::Fingerprint;
 pub use layout::Layout;
+pub(crate) use replaced::forget;
+pub use replaced::{is_due, make_room, settle};
 pub use seal::{Outcome, SealedDay, Watch, seal};
 pub(crate) use swap::hold_still;
-pub use swap::{Sealing, State, has_left_overs, settle, state, unsealed};
+pub use swap::{Sealing, State, state, unsealed};
+pub use uptime::{GRACE, Uptime};

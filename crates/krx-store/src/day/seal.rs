@@ -89,9 +89,9 @@ pub fn seal(
         sealing.look_for_exchange()?;
         sealing.look_for_room(plan.bytes)?;
         let dir = sealing.make_dir(market, date)?;
-        let staged = dir.join("day.partial");
+        let staged = data.sealing_dir(&dir).join("day.partial");
         let Some(footer) = build(data, &plan.paths, &plan.footers, &staged, layout, watch)? else {
-            sealing.clear(market, date)?;
+            sealing.clear(&dir)?;
             return Ok(Outcome::Stopped);
         };
         let name = SealedName::day(date, footer.first_frame, footer.last_frame);
@@ -102,7 +102,7 @@ pub fn seal(
         };
         let bytes = size(&staged)?;
         let digest = digest(&staged)?;
-        match sealing.place(market, date, &staged, name, &plan.names)? {
+        match sealing.place(&dir, &staged, name, &plan.names)? {
             Placed::FilesWereAdded => continue,
             Placed::InPlace => {}
         }
@@ -116,6 +116,7 @@ pub fn seal(
             })
             .collect();
         Checksums::of(data, date).record(&[(sealed, digest)], &removed)?;
+        sealing.replaced(&dir)?;
         info!(%market, %date, file = %name, rows = footer.rows, files = plan.names.len(), bytes_before = plan.bytes,
             bytes, "the day is one file");
         return Ok(Outcome::Sealed(SealedDay {

@@ -15,6 +15,7 @@ use crate::day::hold_still;
 use crate::disk::{Disk, Output};
 use crate::error::{StoreError, at, parquet_at};
 use crate::layout::{DataDir, Dataset};
+use crate::rights;
 
 /// A Parquet file being built in staging.
 pub(crate) struct StagedFile {
@@ -119,6 +120,7 @@ impl StagedFile {
         // A directory that was found may have been made a moment ago, by another market's thread or a process that was
         // killed: its name must be on disk before a file in it is believed.
         disk.sync_dirs(data.path(), dir)?;
+        rights::as_born_in(&path, dir);
         // The partition may be about to be exchanged for a sealed one (crate::day).
         let _still = hold_still(data)?;
         disk.rename(&path, target)?;
