@@ -1,10 +1,18 @@
-//! Recorders killed at any instant: no frame that was journaled is lost, and none is recorded twice.
+//! Recorders killed at any instant: no frame that was journaled is lost, none is recorded twice, and coverage never says
+//! more than the files.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use krx_tests::{Mode, RecorderConfig, Simulator, compare};
+use krx_store::DataDir;
+use krx_store::journal::{Followed, Follower, RecordKind};
+use krx_store::layout::SealedName;
+use krx_tests::oracle::MARKETS;
+use krx_tests::tree::files_under;
+use krx_tests::{Mode, RecorderConfig, Simulator, compare, coverage};
 
 /// How many recorders are killed, unless `$KRX_KILLS` says otherwise.
 const KILLS: usize = 200;
@@ -13,8 +21,41 @@ fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
 
+/// What is journaled and in no file was received behind all that coverage calls live (I8).
+fn assert_i8(data_dir: &Path, market: &str) {
+    let mut follower = Follower::new(DataDir::new(data_dir).journal(&market.parse().unwrap()), None);
+    let mut claims = BTreeMap::new();
+    loop {
+        let (name, head) = match follower.advance().unwrap() {
+            Followed::Record(name, head) => (name, head),
+            Followed::CaughtUp => return,
+            _ => continue,
+        };
+        let (claim, covered) = *claims.entry(name.date).or_insert_with(|| {
+            let claim = coverage::claim(data_dir, market, name.date).unwrap();
+            let dir = data_dir.join(format!("trades/date={}/market={market}", name.date));
+            let files = files_under(&dir).unwrap_or_default();
+            let last =
+                |path: &PathBuf| SealedName::parse(path.file_name()?.to_str()?).map(|name| name.last_frame);
+            (claim, files.iter().filter_map(last).max().unwrap_or(0))
+        });
+        assert!(
+            claim.frames <= covered,
+            "{claim:?}, and the files have {covered} frames"
+        );
+        if head.kind == RecordKind::Frame && head.frame > covered {
+            let received = head.at.0;
+            assert!(
+                received > claim.live_to_us,
+                "frame {} of {market}, received at {received}, is in no file: {claim:?}",
+                head.frame
+            );
+        }
+    }
+}
+
 #[test]
-fn i1_killed_recorders_lose_nothing_that_was_journaled_and_double_nothing() {
+fn i1_i8_killed_recorders_lose_nothing_that_was_journaled_and_double_nothing() {
     let (kills, seed) = (number("KRX_KILLS", KILLS), number("KRX_SEED", 1));
     let mut random = fastrand::Rng::with_seed(seed as u64);
     let folder = tempfile::tempdir().unwrap();
@@ -34,6 +75,9 @@ fn i1_killed_recorders_lose_nothing_that_was_journaled_and_double_nothing() {
         begun.unwrap_or_else(|error| panic!("kill {kill}: {error:#}\n{}", recorder.log_end()));
         sleep(Duration::from_millis(random.u64(50..=400)));
         recorder.kill().unwrap();
+        MARKETS
+            .iter()
+            .for_each(|market| assert_i8(&config.data_dir, market));
     }
     println!(
         "{kills} recorders killed in {:.1?} (seed {seed})",

@@ -156,6 +156,13 @@ fn remove_all(paths: &[PathBuf]) {
     }
 }
 
+/// `rm -r` of a directory in which files are being made meanwhile.
+fn remove_dir_in_use(dir: &Path) {
+    while let Err(error) = fs::remove_dir_all(dir) {
+        assert_eq!(error.kind(), std::io::ErrorKind::DirectoryNotEmpty, "{error}");
+    }
+}
+
 #[test]
 fn i1_journal_that_is_removed_while_it_is_written_is_put_back() {
     let mut scene = Scene::begin("1h");
@@ -168,13 +175,13 @@ fn i1_journal_that_is_removed_while_it_is_written_is_put_back() {
     scene.seal();
     scene.receive_more();
     scene.remove(&["KOSPI"], |scene| {
-        fs::remove_dir_all(scene.data().journal(&"KOSPI".parse().unwrap())).unwrap();
+        remove_dir_in_use(&scene.data().journal(&"KOSPI".parse().unwrap()));
     });
     scene.receive_more();
     scene.seal();
     scene.receive_more();
     scene.remove(&MARKETS, |scene| {
-        fs::remove_dir_all(scene.data().internal()).unwrap();
+        remove_dir_in_use(&scene.data().internal());
     });
     scene.refuses_a_second_recorder();
     scene.receive_more();

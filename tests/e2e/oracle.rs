@@ -453,6 +453,7 @@ fn the_end_may_be_missing_in_prefix_mode(recording: &Recording) {
 fn record_across_midnight(ledger: &Path, data: &Path, texts_before: usize) {
     const DAY_US: i64 = 86_400_000_000;
     const KOREA_US: i64 = 9 * 3_600_000_000;
+    fs::create_dir_all(data).unwrap();
     let data = DataDir::new(data);
     let limits = ExportConfig {
         rotate_interval: Duration::from_secs(60),

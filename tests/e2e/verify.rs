@@ -5,11 +5,18 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
+use chrono::NaiveDate;
+use krx_calendar::Calendar;
+use krx_store::journal::What;
 use krx_store::layout::Dataset;
-use krx_store::{DataDir, Moment, Retention, retention};
+use krx_store::moment::midnight_ms;
+use krx_store::{
+    DataDir, Entry, Event, ExportConfig, Exporter, JournalConfig, Moment, Retention, Writer, retention,
+};
 use krx_tests::process::{Finished, Program};
 use krx_tests::tree::{files_under, tree};
 use krx_tests::{Recorder, RecorderConfig, Simulator};
@@ -289,4 +296,137 @@ fn what_retention_removes_is_missing_nowhere() {
     }
     assert_eq!(files_under(&config.data_dir.join("trades")).unwrap().len(), 0);
     assert!(!files_under(&config.data_dir.join("coverage")).unwrap().is_empty());
+}
+
+/// Writes a date of one market as a recorder leaves it: a session of two messages, exported.
+fn record_date(data: &DataDir, date: NaiveDate) {
+    let market = "KOSPI".parse().unwrap();
+    let at = |seconds: i64| Moment(midnight_ms(date) * 1000 + (9 * 3600 + seconds) * 1_000_000);
+    let text = r#"[{"isuSrtCd":"005930","trdPrc":"71000","trdVol":"5","trdTm":"9000001"}]"#;
+    let entry = |seconds, what| Entry {
+        at: at(seconds),
+        what,
+    };
+    let version = "test".to_owned();
+    let entries = [
+        entry(0, What::Event(Event::Start { version })),
+        entry(1, What::Event(Event::Connected { url: String::new() })),
+        entry(2, What::Frame(text)),
+        entry(3, What::Frame(text)),
+        entry(4, What::Event(Event::Stop)),
+    ];
+    let config = JournalConfig {
+        sync_interval: Duration::from_millis(1),
+        segment_bytes: 1 << 20,
+    };
+    let mut writer = Writer::open(data, &market, config, Arc::default()).unwrap();
+    writer.append(&entries).unwrap();
+    writer.close().unwrap();
+    let config = ExportConfig {
+        rotate_interval: Duration::from_secs(300),
+        rows_max: 1000,
+        keep_days: 0,
+        reserve_bytes: 0,
+    };
+    Exporter::new(data, &market, config, None, Arc::default())
+        .run()
+        .unwrap();
+}
+
+/// A day on which cron was broken: nothing ran, and so nothing wrote anything.
+#[test]
+fn i9_a_trading_day_on_which_nothing_ran_is_said_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut simulator = Simulator::start(folder.path(), &["--rate", "1000"]).unwrap();
+    let config = RecorderConfig::new(folder.path(), &simulator.url);
+    let data = DataDir::new(&config.data_dir);
+    fs::create_dir_all(&config.data_dir).unwrap();
+    let calendar = Calendar::with_overrides(Vec::new());
+    let today = Moment::now().date();
+    let mut days: Vec<NaiveDate> = (1..31)
+        .map(|days| today - chrono::Days::new(days))
+        .filter(|date| calendar.day(*date).is_trading())
+        .take(8)
+        .collect();
+    days.reverse();
+    let (missing, next) = (days[5], days[6]);
+    for date in days.iter().filter(|date| **date != missing) {
+        record_date(&data, *date);
+    }
+    let partition = format!("coverage/date={missing}/feed=KOSPI");
+    let (code, report) = verify(&config);
+    assert_eq!(
+        (code, findings(&report)),
+        (Some(65), vec![(partition.as_str(), "unaccounted")])
+    );
+    // Whoever asks is told, though nothing is on record yet.
+    let told = run(&config, &["coverage", &missing.to_string()]);
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert!(
+        told.stdout.contains("gap") && told.stdout.contains("not_running"),
+        "{}",
+        told.stdout
+    );
+    let report = run(&config, &["report", &next.to_string(), "--json"]);
+    let report: Value = serde_json::from_str(&report.stdout).unwrap();
+    let worries = report["verdict"]["worries"].to_string();
+    assert!(
+        worries.contains(&format!("The trading day before, {missing}, was not recorded.")),
+        "{worries}"
+    );
+    // The next recorder puts it on record.
+    let mut recorder = config.start().unwrap();
+    recorder
+        .wait_for_log("no recorder ran on this trading day", 1, CONNECT_MAX)
+        .unwrap();
+    recorder.wait_for_log("INFO connected ", 2, CONNECT_MAX).unwrap();
+    recorder.stop().unwrap();
+    simulator.stop().unwrap();
+    assert_eq!(files_under(&config.data_dir.join(&partition)).unwrap().len(), 1);
+    let (code, report) = verify(&config);
+    assert_eq!((code, findings(&report)), (Some(0), vec![]));
+    assert!(sha256sum(&config));
+    // Without a recorder, a command does.
+    fs::remove_dir_all(config.data_dir.join(&partition)).unwrap();
+    fs::remove_file(data.checksum_list(missing)).unwrap();
+    let done = run(&config, &["coverage", "--complete"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert_eq!(done.stdout, format!("KOSPI {missing}: no recorder ran\n"));
+    assert_eq!(verify(&config).0, Some(0));
+    let done = run(&config, &["coverage", "--complete", "--json"]);
+    assert_eq!(done.stdout.trim(), "[]");
+}
+
+/// A directory of another layout is refused by every command, and not touched.
+#[test]
+fn another_layout_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = RecorderConfig::new(folder.path(), "ws://127.0.0.1:9");
+    let old = config.data_dir.join("coverage/date=2026-11-20/market=KOSPI");
+    fs::create_dir_all(&old).unwrap();
+    fs::write(old.join("coverage.parquet"), "old").unwrap();
+    let before = tree(&config.data_dir).unwrap();
+    let commands: [&[&str]; 8] = [
+        &["verify"],
+        &["coverage"],
+        &["coverage", "--complete"],
+        &["seal"],
+        &["rebuild", "2026-11-20"],
+        &["report", "2026-11-20"],
+        &["replay", "2026-11-20"],
+        &["sql"],
+    ];
+    for command in commands {
+        let done = run(&config, command);
+        assert_eq!(done.code, Some(65), "{command:?}: {}", done.stderr);
+        assert!(done.stderr.contains("version 1 of the layout"), "{}", done.stderr);
+    }
+    let done = config.run_to_end("run", &[], COMMAND_MAX).unwrap();
+    assert_eq!(done.code, Some(65), "{}", done.stderr);
+    assert_eq!(tree(&config.data_dir).unwrap(), before);
+    // One of a later version, too.
+    fs::remove_dir_all(config.data_dir.join("coverage")).unwrap();
+    fs::create_dir_all(config.data_dir.join(".krx")).unwrap();
+    fs::write(config.data_dir.join(".krx/format"), "3\n").unwrap();
+    assert_eq!(run(&config, &["verify"]).code, Some(65));
 }

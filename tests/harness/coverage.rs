@@ -1,11 +1,17 @@
-//! Whether the coverage ledger agrees with what is recorded (I4): no instant of a date without a row, no frame outside
-//! of a live row of its session, no two sessions without a gap between them.
+//! Whether coverage agrees with what is recorded: no instant of a date without a row, no frame outside of a live row of its
+//! session, no two sessions without a gap between them (I4). And the same of the coverage files alone, which tell of
+//! the frames that the other files have and of no others (I8).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use chrono::{DateTime, NaiveDate};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Deserialize;
 
 use crate::oracle::MARKETS;
@@ -109,9 +115,91 @@ pub fn check(config: &RecorderConfig) -> Result<Coverage> {
             for Interval { row, .. } in intervals {
                 *coverage.intervals.entry((row.state, row.reason)).or_default() += 1;
             }
+            let mut of_file = file_intervals(&config.data_dir, market, date)
+                .with_context(|| format!("I8: the coverage file of {market} on {date}"))?;
+            let of_date = recorded.iter().filter(|frame| frame.date == date);
+            check_market(&mut of_file, of_date, last_frames.get(&(market, date)).copied())
+                .with_context(|| format!("I8: the coverage file of {market} on {date}"))?;
         }
     }
     Ok(coverage)
+}
+
+/// What the coverage file of a market and date claims.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// Frames in files.
+    pub frames: u64,
+    /// The last instant that is called live, µs since the Unix epoch.
+    pub live_to_us: i64,
+}
+
+/// What a coverage file claims at this moment; nothing as long as there is none.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn claim(data_dir: &Path, market: &str, date: NaiveDate) -> Result<Claim> {
+    if !data_dir
+        .join(format!("coverage/date={date}/feed={market}"))
+        .exists()
+    {
+        return Ok(Claim::default());
+    }
+    let intervals = file_intervals(data_dir, market, date)?;
+    let live = intervals.iter().filter(|interval| interval.row.state == "live");
+    Ok(live.fold(Claim::default(), |claim, interval| Claim {
+        frames: claim.frames + interval.row.frames.unwrap_or(0),
+        live_to_us: claim.live_to_us.max(interval.to_us),
+    }))
+}
+
+/// The rows of the coverage file itself, as an analyst reads them.
+fn file_intervals(data_dir: &Path, market: &str, date: NaiveDate) -> Result<Vec<Interval>> {
+    let dir = data_dir.join(format!("coverage/date={date}/feed={market}"));
+    let mut intervals = Vec::new();
+    for entry in fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(entry?.path())?)?.build()?;
+        for batch in reader {
+            let batch = batch?;
+            let column = |name: &str| batch.column_by_name(name).with_context(|| name.to_owned());
+            let time = |name: &str| -> Result<_> {
+                let column = column(name)?.as_primitive_opt::<TimestampMicrosecondType>();
+                column.with_context(|| name.to_owned())
+            };
+            let count = |name: &str| -> Result<_> {
+                let column = column(name)?.as_primitive_opt::<Int64Type>();
+                column.with_context(|| name.to_owned())
+            };
+            let text = |name: &str| -> Result<_> {
+                column(name)?
+                    .as_string_opt::<i32>()
+                    .with_context(|| name.to_owned())
+            };
+            let session = column("session")?.as_primitive_opt::<Int32Type>();
+            let session = session.context("session")?;
+            let (from, to) = (time("from_ts")?, time("to_ts")?);
+            let (frames, rows) = (count("frames")?, count("rows")?);
+            let (state, reason) = (text("state")?, text("reason")?);
+            intervals.extend((0..batch.num_rows()).map(|row| Interval {
+                from_us: from.value(row),
+                to_us: to.value(row),
+                row: Row {
+                    date,
+                    feed: market.to_owned(),
+                    from_ts: format!("{} µs", from.value(row)),
+                    to_ts: format!("{} µs", to.value(row)),
+                    state: state.value(row).to_owned(),
+                    reason: reason.value(row).to_owned(),
+                    session: session.is_valid(row).then(|| session.value(row)),
+                    frames: Some(frames.value(row).unsigned_abs()),
+                    rows: Some(rows.value(row).unsigned_abs()),
+                },
+                found_frames: 0,
+                found_rows: 0,
+            }));
+        }
+    }
+    Ok(intervals)
 }
 
 impl Interval {

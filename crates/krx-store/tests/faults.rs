@@ -61,7 +61,7 @@ impl Gate for Moody {
 
 const SMALL: JournalConfig = JournalConfig {
     sync_interval: Duration::from_millis(1),
-    segment_bytes: 4096,
+    segment_bytes: 8192,
 };
 
 fn moody(dir: &Path) -> (Arc<Moody>, DataDir) {
@@ -412,7 +412,7 @@ fn i1_i4_any_damage_to_the_last_records_costs_no_other_and_is_on_record() {
     finish(writer);
     let path = support::segments(whole.path())[0].clone();
     let bytes = std::fs::read(&path).unwrap();
-    let record = (bytes.len() - 64) / 9;
+    let record = (bytes.len() - 4160) / 9;
     let first_damaged = bytes.len() - 3 * record.next_multiple_of(8);
     let mut tried = 0;
     for at in first_damaged..bytes.len() {

@@ -308,15 +308,23 @@ impl Exporter {
             return Ok(());
         };
         self.see_frames_up_to(head.frame)?;
-        self.fold(position, |ledger| {
-            ledger.event(head.at, head.session, head.frame, &event);
-        });
         let limits = self.limits();
         let reason = self
             .segment
             .as_ref()
             .and_then(|segment| limits.at_event(held(segment), head.at, &event));
-        reason.map_or(Ok(()), |reason| self.seal(reason))
+        // What a crash has left is committed as the journal has it, whenever the next recorder starts (I3).
+        let first = reason.filter(|reason| *reason == SealReason::Start);
+        if let Some(reason) = first {
+            self.seal(reason)?;
+        }
+        self.fold(position, |ledger| {
+            ledger.event(head.at, head.session, head.frame, &event);
+        });
+        match reason {
+            Some(reason) if first.is_none() => self.seal(reason),
+            _ => Ok(()),
+        }
     }
 
     /// Has the status show what was counted and folded in so far.

@@ -18,6 +18,7 @@ mod seal;
 mod segment;
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use chrono::NaiveDate;
@@ -84,11 +85,15 @@ pub(crate) fn sealed_names(dir: &Path) -> Result<Vec<SealedName>, StoreError> {
 /// What a sealed file says of itself.
 pub(crate) fn read_footer(path: &Path) -> Result<Footer, StoreError> {
     let file = fs::File::open(path).map_err(at("opening", path))?;
-    let reader = SerializedFileReader::new(file).map_err(parquet_at("reading the footer of", path))?;
-    Footer::read(reader.metadata().file_metadata()).ok_or_else(|| StoreError::Unsound {
+    let unsound = |what: &str| StoreError::Unsound {
         path: path.to_owned(),
-        what: "it has no footer of ours".into(),
-    })
+        what: what.to_owned(),
+    };
+    // No input makes the recorder panic; the library that decodes has no such rule for damaged files.
+    let reader = catch_unwind(AssertUnwindSafe(|| SerializedFileReader::new(file)))
+        .map_err(|_| unsound("the Parquet library panicked over its footer"))?
+        .map_err(parquet_at("reading the footer of", path))?;
+    Footer::read(reader.metadata().file_metadata()).ok_or_else(|| unsound("it has no footer of ours"))
 }
 
 /// When the rows of each row group of a trades file were received, first and last, and how many they are.

@@ -37,6 +37,22 @@ impl Looker<'_> {
             name: SealedName::coverage(self.date),
         };
         let name = path.to_string();
+        // What is found of these files already says more than that coverage has other figures.
+        let partition = format!(
+            "trades/date={}/{}/",
+            self.date,
+            Dataset::Trades.partition_name(market)
+        );
+        let is_told = day.findings.iter().any(|finding| {
+            let is_lost = matches!(
+                finding.kind,
+                Kind::Missing | Kind::Digest | Kind::Footer | Kind::Decode | Kind::Unreadable
+            );
+            finding.path == name || (is_lost && finding.path.starts_with(&partition))
+        });
+        if is_told {
+            return;
+        }
         let stored = match load(self.data, market, self.date) {
             Ok(stored) => stored,
             // It is listed as damaged, or is about to be replaced.
@@ -78,7 +94,18 @@ impl Looker<'_> {
         if let Some(detail) = fault {
             day.find(&name, self.date, Fault::new(Kind::Coverage, detail));
         }
-        self.sessions(&files, of(Dataset::Quarantine), contents, day);
+        let partition = format!(
+            "quarantine/date={}/{}/",
+            self.date,
+            Dataset::Quarantine.partition_name(market)
+        );
+        if !day
+            .findings
+            .iter()
+            .any(|finding| finding.path.starts_with(&partition))
+        {
+            self.sessions(&files, of(Dataset::Quarantine), contents, day);
+        }
     }
 
     /// Whether the rows of each session are as many as the footers' intervals say.
