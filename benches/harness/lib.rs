@@ -170,6 +170,7 @@ pub fn journal(frames: &Frames, dir: &Path) -> Result<()> {
         sync_interval: std::time::Duration::from_millis(50),
         segment_bytes: 64 << 20,
     };
+    std::fs::create_dir_all(dir)?;
     let mut writer = Writer::open(&DataDir::new(dir), &market()?, config, std::sync::Arc::default())?;
     let entries: Vec<_> = frames
         .iter()

@@ -107,6 +107,8 @@ pub(crate) fn days(options: &Options) -> Result<()> {
     if let Some(dir) = &options.messages {
         std::fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
     }
+    std::fs::create_dir_all(&options.data_dir)
+        .with_context(|| format!("making {}", options.data_dir.display()))?;
     let start = Instant::now();
     let records: Vec<Result<u64>> = std::thread::scope(|scope| {
         let markets = krx_simulator::Market::ALL;

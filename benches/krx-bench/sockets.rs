@@ -53,6 +53,7 @@ pub(crate) fn journal(url: &str, frames: &Frames, dir: &Path) -> Result<u64> {
     let config = config(url, dir)?;
     let feed = config.feeds[0].clone();
     let progress = Arc::new(Progress::default());
+    std::fs::create_dir_all(dir)?;
     let writer = Writer::open(
         &DataDir::new(dir),
         &feed.market,

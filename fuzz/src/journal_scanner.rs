@@ -296,7 +296,10 @@ fn open(scratch: &Scratch, bytes: &[u8]) -> Option<SegmentReader> {
     };
     match SegmentReader::open(&scratch.path) {
         Ok(reader) => {
-            assert!(copies.into_iter().any(is_sound), "a damaged header is taken for a sound one");
+            assert!(
+                copies.into_iter().any(is_sound),
+                "a damaged header is taken for a sound one"
+            );
             Some(reader)
         }
         Err(StoreError::Header { .. }) => {
@@ -309,7 +312,10 @@ fn open(scratch: &Scratch, bytes: &[u8]) -> Option<SegmentReader> {
         }
         Err(StoreError::JournalVersion { version, .. }) => {
             assert_ne!(version, 2);
-            assert!(copies.into_iter().any(is_sound), "a damaged header is taken for one of another version");
+            assert!(
+                copies.into_iter().any(is_sound),
+                "a damaged header is taken for one of another version"
+            );
             None
         }
         Err(error) => panic!("{error}"),

@@ -95,22 +95,26 @@ struct Absent {
     feed: String,
 }
 
-/// The feeds that something is known of on `date`; those for which it is a trading day on which nothing ran, too.
-fn feeds_of(
+/// The ledgers of `date`: of the feeds that something is known of, and of those for which it is a trading day on which
+/// nothing ran.
+fn ledgers_of(
     data: &DataDir,
     absence: &Absence,
     feeds: &[Market],
     known: &[(NaiveDate, Market)],
     date: NaiveDate,
-) -> Result<Vec<(Market, Option<Vec<Interval>>)>, Failure> {
-    let of_date = known.iter().filter(|(known, _)| *known == date);
-    let mut found: Vec<_> = of_date.map(|(_, market)| (market.clone(), None)).collect();
-    let last = last_over(&absence.schedule, Moment::now()).unwrap_or_default();
+) -> Result<Vec<(Market, Vec<Interval>)>, Failure> {
+    let now = Moment::now();
+    let mut found = Vec::new();
+    for (_, feed) in known.iter().filter(|(known, _)| *known == date) {
+        found.push((feed.clone(), coverage::view(data, feed, date, now)?));
+    }
+    let last = last_over(&absence.schedule, now).unwrap_or_default();
     for feed in feeds {
         if let Some(hours) = absence.hours(date)
             && absence.days(data, feed, last)?.contains(&date)
         {
-            found.push((feed.clone(), Some(coverage::not_running(date, hours))));
+            found.push((feed.clone(), coverage::not_running(date, hours)));
         }
     }
     found.sort_by(|a, b| a.0.cmp(&b.0));
@@ -130,25 +134,17 @@ pub fn print(
 ) -> Result<(), Failure> {
     let known = coverage::dates(data)?;
     let asked = date.or_else(|| known.last().map(|(date, _)| *date));
-    let markets = match asked {
-        Some(date) => feeds_of(data, absence, feeds, &known, date)?,
+    let ledgers = match asked {
+        Some(date) => ledgers_of(data, absence, feeds, &known, date)?,
         None => Vec::new(),
     };
-    let Some(date) = asked.filter(|_| !markets.is_empty()) else {
+    let Some(date) = asked.filter(|_| !ledgers.is_empty()) else {
         return Err(Failure::NothingRecorded {
             data_dir: data.path().to_owned(),
             date,
             dates: known.iter().map(|(date, _)| *date).collect(),
         });
     };
-    let mut ledgers = Vec::new();
-    for (market, intervals) in &markets {
-        let intervals = match intervals {
-            Some(intervals) => intervals.clone(),
-            None => coverage::view(data, market, date, Moment::now())?,
-        };
-        ledgers.push((market, intervals));
-    }
     let mut out = io::stdout().lock();
     let written = if json {
         print_json(&mut out, date, &ledgers)
@@ -171,7 +167,7 @@ fn printing(source: io::Error) -> Failure {
     }
 }
 
-fn print_json(out: &mut impl Write, date: NaiveDate, ledgers: &[(&Market, Vec<Interval>)]) -> io::Result<()> {
+fn print_json(out: &mut impl Write, date: NaiveDate, ledgers: &[(Market, Vec<Interval>)]) -> io::Result<()> {
     let rows: Vec<Row> = ledgers
         .iter()
         .flat_map(|(feed, intervals)| intervals.iter().map(move |interval| (feed, interval)))

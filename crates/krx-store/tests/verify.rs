@@ -263,7 +263,8 @@ fn lists_and_files_are_held_against_each_other() {
         fs::remove_file(dir.join(SECOND_FILE)).unwrap();
         unlist(dir, SECOND_FILE);
     });
-    assert_eq!(forgotten, [hole, partner]);
+    let unknown = (COVERAGE.to_owned(), Kind::Coverage);
+    assert_eq!(forgotten, [hole, partner, unknown]);
     let no_quarantine = changed(dir.path(), |dir| {
         fs::remove_file(dir.join(QUARANTINE)).unwrap();
         unlist(dir, QUARANTINE);
