@@ -87,12 +87,16 @@ def polars_table(data_dir: Path, dataset: str) -> pa.Table:
     return polars_frame(data_dir, dataset).to_arrow()
 
 
+def partitions(dataset: str) -> pa.Schema:
+    """The columns that stand in the path."""
+    return pa.schema([("date", pa.date32()), (key(dataset), pa.utf8())])
+
+
 def pyarrow_dataset(data_dir: Path, dataset: str) -> Any:
     """The dataset with `date` as a date: without a schema pyarrow takes it for a string."""
     import pyarrow.dataset as ds
 
-    partitions = pa.schema([("date", pa.date32()), (key(dataset), pa.utf8())])
-    return ds.dataset(data_dir / dataset, partitioning=ds.partitioning(partitions, flavor="hive"))
+    return ds.dataset(data_dir / dataset, partitioning=ds.partitioning(partitions(dataset), flavor="hive"))
 
 
 def pyarrow_summary(data_dir: Path, dataset: str) -> Summary:

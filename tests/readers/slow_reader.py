@@ -31,7 +31,7 @@ def whole(reader: str, data_dir: Path) -> int:
 def pyarrow_list(data_dir: Path) -> int:
     import pyarrow.dataset as ds
 
-    partitions = ds.partitioning(readers.PARTITIONS, flavor="hive")
+    partitions = ds.partitioning(readers.partitions("trades"), flavor="hive")
     return ds.dataset(listed(data_dir), partitioning=partitions).to_table().num_rows
 
 

@@ -35,8 +35,8 @@ DATE = "2026-11-19"
 CALLS = "openat,getdents64,close,stat,newfstatat,statx"
 STEP_S_MAX = 60.0
 
-CALLS_TRIED = 4
-"""Of each kind: behind them there is only more of the same, the files' sizes and their opening."""
+CALLS_TRIED = int(os.environ.get("KRX_CALLS_TRIED", "2"))
+"""Of each kind. Behind four there is only more of the same, the files' sizes and their opening."""
 
 SKIPS_WHAT_IS_GONE = {"duckdb", "pandas", "pyarrow"}
 """Readers that say nothing of a name that is gone when they ask for its size."""
@@ -80,6 +80,15 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def signal_all(process: subprocess.Popen[str], number: int) -> None:
+    """Sends a signal to what strace runs, if that has not just ended."""
+    try:
+        for child in children(process.pid):
+            os.kill(child, number)
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+
+
 def ask(form: str, data_dir: Path, warm: Path, folder: Path, stop: tuple[str, int] | None) -> tuple[Answer, bool]:
     """Reads in a process of its own; stopped in a call, it goes on when the day is sealed. Whether it was stopped."""
     partition = data_dir / "trades" / f"date={DATE}" / f"market={MARKET}"
@@ -102,12 +111,10 @@ def ask(form: str, data_dir: Path, warm: Path, folder: Path, stop: tuple[str, in
                 was_stopped = True
             if was_stopped:
                 # Each of its threads may be stopped once.
-                for child in children(process.pid) if process.poll() is None else []:
-                    os.kill(child, signal.SIGCONT)
+                signal_all(process, signal.SIGCONT)
             time.sleep(0.01)
     finally:
-        for child in children(process.pid) if process.poll() is None else []:
-            os.kill(child, signal.SIGKILL)
+        signal_all(process, signal.SIGKILL)
         end(process)
     assert process.stdout is not None
     result = json.loads(process.stdout.read())
