@@ -419,7 +419,11 @@ fn another_layout_is_refused_and_left_as_it_is() {
     for command in commands {
         let done = run(&config, command);
         assert_eq!(done.code, Some(65), "{command:?}: {}", done.stderr);
-        assert!(done.stderr.contains("version 1 of the layout"), "{}", done.stderr);
+        assert!(
+            done.stderr.contains("version \"1\" of the layout"),
+            "{}",
+            done.stderr
+        );
     }
     let done = config.run_to_end("run", &[], COMMAND_MAX).unwrap();
     assert_eq!(done.code, Some(65), "{}", done.stderr);

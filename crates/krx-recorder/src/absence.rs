@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{Days, NaiveDate};
 use krx_calendar::Calendar;
-use krx_store::coverage::{absent, record_absent};
+use krx_store::coverage::{Absent, absent, record_absent};
 use krx_store::{DataDir, Market, Moment, StoreError};
 use tracing::warn;
 
@@ -32,28 +32,28 @@ impl Absence {
     ///
     /// # Errors
     /// [`StoreError::Io`], when the data directory cannot be listed.
-    pub fn days(&self, data: &DataDir, feed: &Market, last: NaiveDate) -> Result<Vec<NaiveDate>, StoreError> {
+    pub fn days(&self, data: &DataDir, feed: &Market, last: NaiveDate) -> Result<Absent, StoreError> {
         absent(data, feed, last, Moment::now().date(), &|date| self.hours(date))
     }
 
-    /// Puts them on record; those days. The data directory's lock must be held by this process.
+    /// Puts them on record, if the clock is believed; those days. The data directory's lock must be held by this process.
     ///
     /// # Errors
     /// [`StoreError`], when the disk refuses.
-    pub fn record(
-        &self,
-        data: &DataDir,
-        feed: &Market,
-        last: NaiveDate,
-    ) -> Result<Vec<NaiveDate>, StoreError> {
-        let days = self.days(data, feed, last)?;
-        for date in &days {
+    pub fn record(&self, data: &DataDir, feed: &Market, last: NaiveDate) -> Result<Absent, StoreError> {
+        let absent = self.days(data, feed, last)?;
+        if !absent.believed {
+            warn!(%feed, days = absent.days.len(),
+                "trading days without a recorder are not put on record: too little was recorded in the last month to believe the clock");
+            return Ok(absent);
+        }
+        for date in &absent.days {
             if let Some(hours) = self.hours(*date) {
                 record_absent(data, feed, *date, hours)?;
                 warn!(%feed, %date, "no recorder ran on this trading day; coverage says so from now on");
             }
         }
-        Ok(days)
+        Ok(absent)
     }
 
     /// The trading days right before `date` on which nothing was recorded, of any feed, the earliest first; a month of

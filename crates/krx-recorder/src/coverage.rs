@@ -62,22 +62,39 @@ impl From<&Interval> for IntervalRow {
 /// # Errors
 /// [`Failure`], when a recorder is at work, which has done that at its start; or when the disk refuses.
 pub fn complete(data: &DataDir, absence: &Absence, feeds: &[Market], json: bool) -> Result<(), Failure> {
+    // A directory that is not there must not be made by a slip of the pen.
+    if !data.path().is_dir() {
+        return Err(Failure::NothingRecorded {
+            data_dir: data.path().to_owned(),
+            date: None,
+            dates: Vec::new(),
+        });
+    }
     let _lock = DataDirLock::take(data)?;
     let last = last_over(&absence.schedule, Moment::now()).unwrap_or_default();
-    let mut written = Vec::new();
+    let (mut written, mut doubtful) = (Vec::new(), 0);
     for feed in feeds {
-        for date in absence.record(data, feed, last)? {
-            written.push(Absent {
-                date,
-                feed: feed.to_string(),
-            });
+        let absent = absence.record(data, feed, last)?;
+        if !absent.believed {
+            doubtful += absent.days.len();
+            continue;
         }
+        written.extend(absent.days.into_iter().map(|date| Absent {
+            date,
+            feed: feed.to_string(),
+        }));
     }
     let mut out = io::stdout().lock();
     let printed = if json {
         serde_json::to_writer_pretty(&mut out, &written)
             .map_err(io::Error::from)
             .and_then(|()| writeln!(out))
+    } else if doubtful > 0 {
+        writeln!(
+            out,
+            "{doubtful} trading days are not accounted for, and not put on record: the clock is believed once five dates of \
+             the last 31 days are recorded"
+        )
     } else if written.is_empty() {
         writeln!(out, "every trading day up to {last} is accounted for")
     } else {
@@ -112,7 +129,9 @@ fn ledgers_of(
     let last = last_over(&absence.schedule, now).unwrap_or_default();
     for feed in feeds {
         if let Some(hours) = absence.hours(date)
-            && absence.days(data, feed, last)?.contains(&date)
+            && let absent = absence.days(data, feed, last)?
+            && absent.days.contains(&date)
+            && (absent.believed || known.last().is_some_and(|(newest, _)| *newest > date))
         {
             found.push((feed.clone(), coverage::not_running(date, hours)));
         }

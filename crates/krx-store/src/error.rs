@@ -55,7 +55,7 @@ pub enum StoreError {
     },
     /// The data directory has another layout.
     #[error(
-        "{path} has version {version} of the layout, and this krx-recorder reads version {ours}; use the program that wrote it, or choose another --data-dir. Nothing was changed"
+        "{path} has version {version:?} of the layout, and this krx-recorder reads version {ours}; use the program that wrote it, or choose another --data-dir. Nothing was changed"
     )]
     Layout {
         /// The data directory.

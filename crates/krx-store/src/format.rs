@@ -63,7 +63,10 @@ pub fn settle(data: &DataDir) -> Result<(), StoreError> {
 
 fn read(path: &Path) -> Result<Option<String>, StoreError> {
     match fs::read(path) {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned())),
+        // Whatever stands there is shown on a terminal.
+        Ok(bytes) => Ok(Some(
+            String::from_utf8_lossy(&bytes).trim().escape_debug().to_string(),
+        )),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(at("reading the version of the layout from", path)(error)),
     }
@@ -156,6 +159,6 @@ mod tests {
         header[60..].copy_from_slice(&crc.to_le_bytes());
         fs::write(journal.join("00000001-20261120-000000000001.journal"), header).unwrap();
         let refused = check(&data).unwrap_err().to_string();
-        assert!(refused.contains("version 1"), "{refused}");
+        assert!(refused.contains("version \"1\""), "{refused}");
     }
 }

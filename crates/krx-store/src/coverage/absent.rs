@@ -3,7 +3,8 @@
 use chrono::{Days, NaiveDate};
 
 use super::file::store;
-use super::ledger::{Interval, Ledger};
+use super::interval::Interval;
+use super::ledger::Ledger;
 use super::view::dates;
 use crate::checksums::Checksums;
 use crate::error::StoreError;
@@ -14,9 +15,18 @@ use crate::retention;
 /// When data is expected on a trading day, from and to; `None` on other days.
 pub type HoursOf<'a> = &'a dyn Fn(NaiveDate) -> Option<(Moment, Moment)>;
 
-/// The trading days of a feed of which nothing is known, from the first day that it recorded to `last`. None when the
-/// clock, which says `today`, is not believed ([`retention::believes`]): one that is years ahead would make years of
-/// them. None of the days that retention has removed.
+/// Trading days of which nothing is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Absent {
+    /// The days.
+    pub days: Vec<NaiveDate>,
+    /// Whether the clock is believed ([`retention::believes`]). Else they are not put on record: a clock that is years
+    /// ahead would make years of them.
+    pub believed: bool,
+}
+
+/// The trading days of a feed of which nothing is known, from the first day that it recorded to `last`, but for those that
+/// retention has removed. The clock says `today`.
 ///
 /// # Errors
 /// [`StoreError::Io`], when the data directory cannot be listed.
@@ -26,29 +36,29 @@ pub fn absent(
     last: NaiveDate,
     today: NaiveDate,
     hours_of: HoursOf<'_>,
-) -> Result<Vec<NaiveDate>, StoreError> {
+) -> Result<Absent, StoreError> {
     let known: Vec<_> = dates(data)?
         .into_iter()
         .filter(|(_, known)| known == feed)
         .map(|(date, _)| date)
         .collect();
     let Some(first) = known.first() else {
-        return Ok(Vec::new());
+        return Ok(Absent::default());
     };
-    let mut found = Vec::new();
+    let mut days = Vec::new();
     let mut next = first.checked_add_days(Days::new(1));
     while let Some(date) = next.filter(|date| *date <= last) {
         let is_known = known.binary_search(&date).is_ok();
         let is_removed = || data.expired(Dataset::Coverage, date).exists();
         if !is_known && hours_of(date).is_some() && !is_removed() {
-            found.push(date);
+            days.push(date);
         }
         next = date.checked_add_days(Days::new(1));
     }
-    if !found.is_empty() && !retention::believes(data, today)? {
-        found.clear();
-    }
-    Ok(found)
+    Ok(Absent {
+        believed: days.is_empty() || retention::believes(data, today)?,
+        days,
+    })
 }
 
 /// The intervals of a trading day on which nothing ran.

@@ -18,7 +18,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
 use serde::{Deserialize, Serialize};
 
-use super::ledger::{Interval, Ledger, LedgerState, Reason, State};
+use super::interval::{Interval, Reason, State};
+use super::ledger::{Ledger, LedgerState};
 use super::slice::VERSION;
 use crate::disk::Output;
 use crate::error::{StoreError, at, parquet_at};

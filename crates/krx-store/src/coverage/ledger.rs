@@ -14,172 +14,10 @@ use std::fmt::Write as _;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
+use super::interval::{Interval, Reason, State};
 use crate::journal::{Event, GapReason, Position};
 use crate::layout::SegmentName;
 use crate::moment::{Moment, midnight_ms};
-
-/// Whether a market was being recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// A session was open.
-    Live,
-    /// None was, within the hours in which data is expected.
-    Gap,
-    /// None was, outside these hours.
-    Idle,
-}
-
-impl State {
-    /// The word in the `state` column.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Gap => "gap",
-            Self::Idle => "idle",
-        }
-    }
-
-    /// Reads the word back.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Live, Self::Gap, Self::Idle]
-            .into_iter()
-            .find(|state| state.as_str() == word)
-    }
-}
-
-/// Why an interval began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "&'static str", try_from = "String")]
-#[non_exhaustive]
-pub enum Reason {
-    /// Midnight: no recorder was at work.
-    NotRunning,
-    /// Midnight: a recorder was at work, and not connected.
-    NotConnected,
-    /// A recorder started.
-    Start,
-    /// A session began.
-    Connected,
-    /// Midnight: the session of the date before goes on.
-    Continued,
-    /// The recorder goes on with the session after `disk`, `paused` or `damage`.
-    Resumed,
-    /// The session ended, or none could be had.
-    Lost(GapReason),
-    /// The day's hours were over.
-    SessionEnd,
-    /// The recorder ended without having been stopped: killed, or the machine lost its power.
-    Crash,
-    /// The disk took nothing more, so nothing was read from the connection.
-    Disk,
-    /// The recorder did not run: it was stopped by a signal, or the machine was suspended.
-    Paused,
-    /// The journal is damaged: what was received then is lost.
-    Damage,
-    /// The clock left the date in a leap: it was set, or the machine slept over midnight. What was received then is in
-    /// the date that the clock showed.
-    Clock,
-    /// Not known: files that held it are missing or damaged.
-    Unknown,
-}
-
-impl Reason {
-    /// All that are no [`GapReason`].
-    const OWN: [Self; 13] = [
-        Self::NotRunning,
-        Self::NotConnected,
-        Self::Start,
-        Self::Connected,
-        Self::Continued,
-        Self::Resumed,
-        Self::SessionEnd,
-        Self::Crash,
-        Self::Disk,
-        Self::Paused,
-        Self::Damage,
-        Self::Clock,
-        Self::Unknown,
-    ];
-
-    /// All that an interval can begin with in which the market is not recorded.
-    pub fn of_gaps() -> impl Iterator<Item = Self> {
-        let live = |reason: &Self| matches!(reason, Self::Connected | Self::Continued | Self::Resumed);
-        let lost = GapReason::ALL.into_iter().map(Self::Lost);
-        Self::OWN
-            .into_iter()
-            .filter(move |reason| !live(reason))
-            .chain(lost)
-    }
-
-    /// The word in the `reason` column.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotRunning => "not_running",
-            Self::NotConnected => "not_connected",
-            Self::Start => "start",
-            Self::Connected => "connected",
-            Self::Continued => "continued",
-            Self::Resumed => "resumed",
-            Self::Lost(reason) => reason.as_str(),
-            Self::SessionEnd => "session_end",
-            Self::Crash => "crash",
-            Self::Disk => "disk",
-            Self::Paused => "paused",
-            Self::Damage => "damage",
-            Self::Clock => "clock",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// Reads the word back.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        let lost = GapReason::ALL.into_iter().map(Self::Lost);
-        Self::OWN
-            .into_iter()
-            .chain(lost)
-            .find(|reason| reason.as_str() == word)
-    }
-}
-
-impl From<Reason> for &'static str {
-    fn from(reason: Reason) -> Self {
-        reason.as_str()
-    }
-}
-
-impl TryFrom<String> for Reason {
-    type Error = String;
-
-    fn try_from(word: String) -> Result<Self, String> {
-        Self::parse(&word).ok_or_else(|| format!("{word:?} is no reason of the ledger"))
-    }
-}
-
-/// A row of the ledger: after `from`, up to and including `to`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Interval {
-    /// When it began.
-    pub from: Moment,
-    /// When it ended, or up to when it is known.
-    pub to: Moment,
-    /// Whether the market was being recorded.
-    pub state: State,
-    /// Why it began.
-    pub reason: Reason,
-    /// The session, while live.
-    pub session: Option<u32>,
-    /// Frames received in it.
-    pub frames: u64,
-    /// Rows of trades and quarantine that these gave.
-    pub rows: u64,
-    /// In words.
-    pub detail: Option<String>,
-}
 
 /// The interval that has no end yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -270,6 +108,11 @@ impl LedgerState {
             (state.open.from, state.open.frames, state.open.rows) = (0, 0, 0);
         }
         state
+    }
+
+    /// When the last frame was received; the earliest time there is without one.
+    pub(super) fn last_frame_at(&self) -> Moment {
+        Moment(self.last_frame_at.unwrap_or(i64::MIN))
     }
 
     /// How far the journal is folded in.
@@ -499,12 +342,8 @@ impl Ledger {
         let at = self.pass(at, frame, true);
         // Only damage can have taken away the record of how the session began.
         if self.state.open.session != Some(session) {
-            self.begin(
-                at,
-                Some(session),
-                Reason::Connected,
-                Some("how it began is lost".into()),
-            );
+            let detail = Some("how it began is lost".into());
+            self.begin(self.just_before(at), Some(session), Reason::Connected, detail);
         }
         self.state.running = true;
         self.state.open.frames += 1;
@@ -662,7 +501,12 @@ impl Ledger {
             } else {
                 reason
             };
-            self.begin(at, session, again, None);
+            let from = if is_frame {
+                self.just_before(at).max(before)
+            } else {
+                at
+            };
+            self.begin(from, session, again, None);
             self.state.last_frame = self.state.last_frame.max(present);
         }
         self.state.last_at = at.0;
@@ -699,6 +543,11 @@ impl Ledger {
     fn last_frame_of_open(&self) -> Moment {
         let from = self.state.open.from;
         Moment(self.state.last_frame_at.map_or(from, |last| last.max(from)))
+    }
+
+    /// An interval that begins then has a frame of `at`, and none of those before.
+    fn just_before(&self, at: Moment) -> Moment {
+        Moment(at.0 - 1).max(self.state.last_frame_at())
     }
 
     fn begin(&mut self, at: Moment, session: Option<u32>, reason: Reason, detail: Option<String>) {

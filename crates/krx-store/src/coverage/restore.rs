@@ -61,7 +61,15 @@ pub(crate) struct Files {
 impl Files {
     pub(crate) fn of(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Self, StoreError> {
         let dir = data.partition(Dataset::Trades, date, market);
-        let names = sealed_names(&dir)?;
+        let mut names = sealed_names(&dir)?;
+        // Of files with the same frames, as a backup may put beside a sealed day, the one with more of them counts.
+        names.sort_by_key(|name| (name.first_frame, std::cmp::Reverse(name.last_frame)));
+        let mut covered = 0;
+        names.retain(|name| {
+            let is_new = name.first_frame > covered;
+            covered = covered.max(name.last_frame);
+            is_new
+        });
         Ok(Self {
             frames: names.iter().flat_map(|name| frames_of(&dir, name)).collect(),
             paths: names.iter().map(|name| dir.join(name.to_string())).collect(),

@@ -13,7 +13,8 @@
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use super::ledger::{Interval, Ledger, LedgerState, Reason, State, Told, bounds};
+use super::interval::{Interval, Reason, State};
+use super::ledger::{Ledger, LedgerState, Told, bounds};
 use crate::moment::Moment;
 
 /// The version of [`Slice`] and [`LedgerState`] as they are stored.
@@ -124,7 +125,7 @@ impl Ledger {
             rows: known,
         };
         for row in news(&state.told.open, &all[state.told.closed.min(all.len())..]) {
-            merged.push(row);
+            merged.push(row, bounds(self.date()).0);
         }
         let open_rows = (all.len() - closed.len()).min(merged.whole_rows);
         let told = self.parts().1.told.clone();
@@ -184,22 +185,36 @@ impl Merged {
             whole_rows: 0,
         };
         let midnight = bounds(date).0;
-        for row in slices.iter().flat_map(|slice| &slice.rows) {
-            let end = merged.rows.last().map_or(midnight, |last| last.to);
-            if row.interval.from > end {
-                merged.rows.push(hole(end, row.interval.from));
-                merged.whole_rows = 0;
+        // A gap is known later than it began, but never begins before a frame that was there.
+        let mut floor = midnight;
+        for slice in slices {
+            for row in &slice.rows {
+                let end = merged.rows.last().map_or(midnight, |last| last.to);
+                if row.interval.from > end {
+                    merged.rows.push(hole(end, row.interval.from));
+                    merged.whole_rows = 0;
+                }
+                merged.push(row.clone(), floor);
             }
-            merged.push(row.clone());
+            floor = floor.max(slice.state.last_frame_at());
         }
         merged
     }
 
-    fn push(&mut self, row: Row) {
+    /// Adds a row of a file whose earlier files have frames up to `floor`: a file that was made while those were missing
+    /// calls their time a gap.
+    fn push(&mut self, row: Row, floor: Moment) {
         let Row {
             mut interval,
             continues,
         } = row;
+        if interval.from < floor {
+            interval.from = floor;
+            if interval.to <= floor && interval.frames == 0 {
+                return;
+            }
+            interval.to = interval.to.max(floor);
+        }
         let end = self.rows.last().map_or(interval.from, |last| last.to);
         if interval.reason == Reason::Unknown && interval.from < end {
             // What another file knows stands above that.
@@ -211,6 +226,8 @@ impl Merged {
         while let Some(last) = self.rows.last_mut().filter(|last| last.to > interval.from) {
             if last.from < interval.from || last.frames > 0 {
                 last.to = interval.from.max(last.from);
+                interval.from = last.to;
+                interval.to = interval.to.max(interval.from);
                 break;
             }
             self.rows.pop();

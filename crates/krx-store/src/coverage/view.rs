@@ -6,10 +6,11 @@ use chrono::NaiveDate;
 use krx_protocol::{BatchSink, Decoder, Reason, Trade};
 
 use super::file::load;
-use super::ledger::{Interval, Ledger};
+use super::interval::Interval;
+use super::ledger::Ledger;
 use super::restore::restore;
 use crate::error::{StoreError, at};
-use crate::journal::{Event, Followed, Follower, Position, RecordKind, list_segments};
+use crate::journal::{Event, Followed, Follower, RecordKind, end_of_damage, list_segments};
 use crate::layout::{DataDir, Dataset, Market};
 use crate::lock;
 use crate::moment::Moment;
@@ -129,10 +130,7 @@ fn fold(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Ledger, Stor
                 }
             }
             Followed::Damage(name, span) if name.date == date => {
-                let end = Position {
-                    segment: name,
-                    offset: span.end,
-                };
+                let end = end_of_damage(&data.journal(market), name, &span);
                 if !ledger.has(end) {
                     ledger.damage(damage_detail(name, &span));
                 }

@@ -16,7 +16,9 @@ use super::poison::Poison;
 use super::segment::OpenSegment;
 use crate::coverage::{self, Ledger, Restored, damage_detail};
 use crate::error::StoreError;
-use crate::journal::{Event, Followed, Follower, Position, RecordHead, RecordKind, Tail, list_segments};
+use crate::journal::{
+    Event, Followed, Follower, Position, RecordHead, RecordKind, Tail, end_of_damage, list_segments,
+};
 use crate::layout::{DataDir, Dataset, Market, SegmentName};
 use crate::moment::Moment;
 use crate::progress::{Progress, SealedFile, Tally};
@@ -387,16 +389,13 @@ impl Exporter {
     fn damage(&mut self, name: SegmentName, span: &Range<u64>) -> Result<(), StoreError> {
         Progress::add(&self.progress.journal_damage, 1);
         self.enter_date(name.date)?;
-        let end = Position {
-            segment: name,
-            offset: span.end,
-        };
+        let end = end_of_damage(&self.data.journal(&self.market), name, span);
         if self.date.as_ref().is_some_and(|date| date.ledger.has(end)) {
-            error!(market = %self.market, segment = %name, from = span.start, to = span.end,
+            error!(market = %self.market, segment = %name, from = span.start, to = end.offset,
                 "journal is damaged; what this stretch held is exported already");
             return Ok(());
         }
-        error!(market = %self.market, segment = %name, from = span.start, to = span.end,
+        error!(market = %self.market, segment = %name, from = span.start, to = end.offset,
             "journal is damaged; what this stretch held is lost, what follows is exported");
         let path = self.data.journal(&self.market).join(name.to_string());
         let kept = path.with_extension("journal.damaged");

@@ -15,6 +15,7 @@ mod writer;
 pub use event::{Event, GapReason};
 pub use follow::{Followed, Follower, list_segments};
 pub use record::{FRAME_BYTES_MAX, RecordHead, RecordKind, Resumes, SegmentHeader};
+pub(crate) use recover::end_of_damage;
 pub use recover::{Last, last_of_date};
 pub use scan::{Scanned, SegmentReader};
 pub use tail::{Position, Tail};

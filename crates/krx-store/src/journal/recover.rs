@@ -10,6 +10,7 @@ use tracing::warn;
 use super::follow::list_segments;
 use super::record::record_bytes;
 use super::scan::{Scanned, SegmentReader};
+use super::tail::Position;
 use crate::coverage;
 use crate::disk::{Disk, Output};
 use crate::error::{StoreError, at};
@@ -34,12 +35,13 @@ pub struct Last {
 /// [`StoreError`], when one of them cannot be read.
 pub fn last_of_date(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Last, StoreError> {
     let mut last = export::last_sealed(data, market, date)?;
+    let mut folded = None;
     // A ledger that cannot be read is the exporter's concern; what it says is a help, not a need.
     if let Ok(Some(ledger)) = coverage::load(data, market, date) {
         last.session = last.session.max(ledger.last_session());
         last.frame = last.frame.max(ledger.last_frame());
-        let folded = ledger.folded().map_or(0, |folded| folded.segment.number);
-        last.segment = last.segment.max(folded);
+        folded = ledger.folded();
+        last.segment = last.segment.max(folded.map_or(0, |folded| folded.segment.number));
     }
     let (dir, mut unknown_sessions) = (data.journal(market), 0);
     // Numbers only rise along the segments of a date: the last one with a record has the highest. A crash may leave
@@ -56,6 +58,10 @@ pub fn last_of_date(data: &DataDir, market: &Market, date: NaiveDate) -> Result<
             // Followers report it as damaged. The numbers in it are not known, so none that it can have is used again.
             Err(StoreError::Header { .. }) => {
                 let bytes = used_bytes(&path)?;
+                if folded.is_some_and(|folded| folded.segment == name && folded.offset >= bytes) {
+                    // All of it is committed: nothing in it has a number that is not known.
+                    break;
+                }
                 last.frame = last.frame.max(name.first_frame + bytes / record_bytes(1) as u64);
                 let sessions = bytes / record_bytes(SESSION_BYTES_MIN) as u64;
                 unknown_sessions += u32::try_from(sessions).unwrap_or(0);
@@ -93,6 +99,18 @@ fn used_bytes(path: &Path) -> Result<u64, StoreError> {
         .iter()
         .rposition(|byte| *byte != 0)
         .map_or(0, |last| last as u64 + 1))
+}
+
+/// Where damage ends: that of a segment without a header ends where its bytes do.
+pub(crate) fn end_of_damage(dir: &Path, name: SegmentName, span: &std::ops::Range<u64>) -> Position {
+    let offset = match span.end {
+        u64::MAX => used_bytes(&dir.join(name.to_string())).unwrap_or(u64::MAX),
+        end => end,
+    };
+    Position {
+        segment: name,
+        offset,
+    }
 }
 
 /// Makes a journal fit to be gone on with: its last segment ends where its last record ends, and all that a process

@@ -166,6 +166,16 @@ fn difference(stored: &Ledger, mut of_files: Ledger) -> Option<String> {
             of_files.last_held()
         ));
     }
+    if let Some(pair) = stored
+        .intervals()
+        .windows(2)
+        .find(|pair| pair[0].to != pair[1].from)
+    {
+        return Some(format!(
+            "one of its intervals ends at {} µs, and the next begins at {} µs",
+            pair[0].to.0, pair[1].from.0
+        ));
+    }
     of_files.graft(stored);
     let (said, expected) = (stored.intervals(), of_files.intervals());
     let index = (0..said.len().max(expected.len())).find(|index| said.get(*index) != expected.get(*index))?;

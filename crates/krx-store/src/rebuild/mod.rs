@@ -7,9 +7,11 @@
 //! The export is the recorder's own, so a file that is made again is the one that was lost, byte for byte, as long
 //! as version and settings are those of then. A file that is sound is never replaced.
 
+mod merge;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,9 +19,10 @@ use std::sync::atomic::AtomicBool;
 use chrono::NaiveDate;
 use serde::Serialize;
 
+use merge::Merge;
+
 use crate::archive;
-use crate::checksums::{Checksums, Digest, List, Pending, digest, sealed_files, sealed_markets};
-use crate::coverage::{self, Ledger};
+use crate::checksums::{Checksums, List, sealed_files, sealed_markets};
 use crate::day::{Layout, Sealing, Watch};
 use crate::error::{StoreError, at};
 use crate::export::{ExportConfig, Exporter, read_footer};
@@ -27,7 +30,6 @@ use crate::journal::{Scanned, SegmentReader, list_segments};
 use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath, SegmentName};
 use crate::lock::DataDirLock;
 use crate::progress::Progress;
-use crate::read::Arrivals;
 use crate::verify;
 
 /// What was done for one market, or would be.
@@ -418,327 +420,6 @@ fn end_behind_first_record(path: &Path) -> Result<(), StoreError> {
         .open(path)
         .and_then(|file| file.set_len(end))
         .map_err(at("shortening", path))
-}
-
-/// What a file in place is, against what the journal gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
-    /// It is what its list says, or there is no line, and it can be read to its end.
-    Sound,
-    /// It is not there.
-    Missing,
-    /// It is not what was sealed; why.
-    Damaged(String),
-}
-
-/// Bringing together what is there and what was made again.
-struct Merge<'a> {
-    data: &'a DataDir,
-    market: &'a Market,
-    date: NaiveDate,
-    /// By path relative to the data directory: where the file that was made is.
-    made: BTreeMap<String, (SealedPath, PathBuf)>,
-    lacking: Vec<(u64, u64)>,
-    segments: u64,
-    list: List,
-    frame_max: u64,
-    dry_run: bool,
-}
-
-impl Merge<'_> {
-    fn run(self) -> Result<Rebuilt, StoreError> {
-        let mut rebuilt = Rebuilt {
-            market: self.market.clone(),
-            segments: self.segments,
-            identical: 0,
-            restored: Vec::new(),
-            differing: Vec::new(),
-            unchecked: 0,
-            lost: Vec::new(),
-            lacking: self.lacking.clone(),
-            lines: 0,
-        };
-        let (mut lines, mut restored, mut removed) = (Vec::new(), Vec::new(), Vec::new());
-        let mut wanted = self.wanted()?;
-        // It is made of the others, when they are in place.
-        wanted.retain(|_, sealed| sealed.name.dataset != Dataset::Coverage);
-        let mut places = BTreeMap::new();
-        for (path, sealed) in &wanted {
-            places.insert(path.clone(), self.place(sealed)?);
-        }
-        let sound: Vec<_> = wanted
-            .values()
-            .filter(|sealed| places[&sealed.to_string()] == Place::Sound)
-            .collect();
-        for (path, sealed) in &wanted {
-            let place = &places[path];
-            let line = self.list.digests.get(path);
-            match (self.made.get(path), place) {
-                (Some((_, made)), Place::Sound | Place::Damaged(_))
-                    if self.is_same(made, path)?
-                        || (*place == Place::Sound && has_same_rows(made, &self.data.path().join(path))) =>
-                {
-                    rebuilt.identical += 1;
-                    self.put_right(sealed, line, &mut lines)?;
-                }
-                (_, Place::Sound) => {
-                    if self.lacks(sealed).is_some() {
-                        rebuilt.unchecked += 1;
-                    } else {
-                        rebuilt.differing.push(path.clone());
-                    }
-                    self.put_right(sealed, line, &mut lines)?;
-                }
-                (Some((_, made)), _) if self.fits(sealed, &sound) => {
-                    if !self.dry_run {
-                        let target = self.data.path().join(path);
-                        self.data
-                            .create_dir(target.parent().unwrap_or(self.data.path()))?;
-                        self.data.disk().replace(made, &target)?;
-                        restored.push((sealed.clone(), digest(&target)?));
-                    }
-                    rebuilt.restored.push(path.clone());
-                }
-                // Made with other boundaries than the files beside it, or about to be sealed by the recorder.
-                (Some(_), Place::Missing) if line.is_none() => {}
-                (None, Place::Missing) if self.is_bogus(sealed, &sound) => removed.push(sealed.clone()),
-                (_, place) => rebuilt.lost.push(self.lost(sealed, place)),
-            }
-        }
-        // A recorder that is past the date may be behind with its export. What it still replaces must not get a line.
-        let files = sealed_files(self.data, self.market, self.date)?;
-        let pending = Pending::of(self.data, self.market, self.date, &files)?;
-        let is_due = |(sealed, _): &(SealedPath, Digest)| {
-            self.list.digests.contains_key(&sealed.to_string()) || !pending.has(&sealed.name)
-        };
-        lines.retain(is_due);
-        restored.retain(is_due);
-        rebuilt.lines = (lines.len() + removed.len()) as u64;
-        if !self.dry_run {
-            lines.append(&mut restored);
-            Checksums::of(self.data, self.date).record(&lines, &removed)?;
-        }
-        self.coverage(&mut rebuilt, pending)?;
-        Ok(rebuilt)
-    }
-
-    /// Coverage is what the footers of the committed files say, and what the whole journal of the date says beside.
-    fn coverage(&self, rebuilt: &mut Rebuilt, pending: Pending) -> Result<(), StoreError> {
-        let sealed = SealedPath {
-            date: self.date,
-            market: self.market.clone(),
-            name: SealedName::coverage(self.date),
-        };
-        let path = sealed.to_string();
-        let line = self.list.digests.get(&path);
-        // An exporter may go on with it: then it gets no line, and is left to a recorder that is at work.
-        let is_pending = pending.has(&sealed.name);
-        if is_pending && self.frame_max < u64::MAX {
-            return Ok(());
-        }
-        let made = match self.made.get(&path).filter(|_| self.lacking.is_empty()) {
-            Some((_, made)) => coverage::read(made, self.date)?.map(|ledger| (made, ledger)),
-            None => None,
-        };
-        let found = coverage::restore(self.data, self.market, self.date)?;
-        if found.on_disk && self.is_intact(&path, line, made.as_ref().map(|(made, _)| made.as_path()))? {
-            match &made {
-                Some((_, made)) if made.intervals() == found.ledger.intervals() => rebuilt.identical += 1,
-                Some(_) => rebuilt.differing.push(path),
-                None => rebuilt.unchecked += 1,
-            }
-            let mut lines = Vec::new();
-            if line.is_some() || !is_pending {
-                self.put_right(&sealed, line, &mut lines)?;
-            }
-            rebuilt.lines += lines.len() as u64;
-            if !self.dry_run && !lines.is_empty() {
-                Checksums::of(self.data, self.date).record(&lines, &[])?;
-            }
-            return Ok(());
-        }
-        let stored = coverage::load(self.data, self.market, self.date).unwrap_or_default();
-        let made = made.map(|(_, ledger)| ledger);
-        let files = coverage::Files::of(self.data, self.market, self.date)?;
-        // A recorder at work may be about to commit what was made.
-        let is_to_come = files.is_empty() && made.as_ref().is_some_and(|made| made.frames() > 0);
-        let is_wanted = line.is_some() || made.is_some() || !files.is_empty();
-        if !is_wanted || is_to_come || self.data.expired(Dataset::Coverage, self.date).exists() {
-            return Ok(());
-        }
-        if self.dry_run {
-            // It will fit the files when those are in place that are missing.
-            let fits = |made: &Ledger| stored.as_ref().map(Ledger::intervals) == Some(made.intervals());
-            if !found.on_disk && made.as_ref().is_some_and(fits) {
-                rebuilt.identical += 1;
-            } else {
-                rebuilt.restored.push(path);
-            }
-            return Ok(());
-        }
-        rebuilt.restored.push(path);
-        let ledger = files.ledger(self.date, made.or(stored).as_ref());
-        coverage::store(self.data, self.market, &ledger)?;
-        if line.is_none() && is_pending {
-            return Ok(());
-        }
-        Checksums::of(self.data, self.date).record_files(&[sealed])
-    }
-
-    /// Whether a file is what its line says, or what was made. A changed byte need not be one that is read.
-    fn is_intact(&self, path: &str, line: Option<&Digest>, made: Option<&Path>) -> Result<bool, StoreError> {
-        let Some(line) = line else { return Ok(true) };
-        if digest(&self.data.path().join(path))? == *line {
-            return Ok(true);
-        }
-        made.map_or(Ok(false), |made| self.is_same(made, path))
-    }
-
-    /// All files of the market and date: there, listed, or made. Quarantine comes before the trades of the same
-    /// frames, which are the commit record of both.
-    fn wanted(&self) -> Result<BTreeMap<String, SealedPath>, StoreError> {
-        let mut wanted: BTreeMap<_, _> = sealed_files(self.data, self.market, self.date)?
-            .into_iter()
-            .map(|sealed| (sealed.to_string(), sealed))
-            .collect();
-        let listed = self
-            .list
-            .digests
-            .keys()
-            .filter_map(|path| SealedPath::parse(path));
-        let listed = listed.filter(|sealed| sealed.market == *self.market);
-        wanted.extend(listed.map(|sealed| (sealed.to_string(), sealed)));
-        wanted.extend(
-            self.made
-                .iter()
-                .map(|(path, (sealed, _))| (path.clone(), sealed.clone())),
-        );
-        Ok(wanted)
-    }
-
-    fn place(&self, sealed: &SealedPath) -> Result<Place, StoreError> {
-        let path = sealed.to_string();
-        let expected = self.list.digests.get(&path).copied();
-        match verify::look(self.data.path(), sealed, expected) {
-            Ok(facts) => Ok(match facts.content {
-                Ok(_) => Place::Sound,
-                Err(fault) => Place::Damaged(fault.detail),
-            }),
-            Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(Place::Missing),
-            // A sector that cannot be read is damage: the file is written anew elsewhere.
-            Err(error) => Ok(Place::Damaged(error.to_string())),
-        }
-    }
-
-    fn is_same(&self, made: &Path, path: &str) -> Result<bool, StoreError> {
-        let place = self.data.path().join(path);
-        let open = |path: &Path| File::open(path).map_err(at("opening", path));
-        let (mut left, mut right) = (open(made)?, open(&place)?);
-        let (mut a, mut b) = (Vec::new(), Vec::new());
-        loop {
-            a.clear();
-            b.clear();
-            let read = |file: &mut File, chunk: &mut Vec<u8>| file.take(COMPARED_BYTES).read_to_end(chunk);
-            read(&mut left, &mut a).map_err(at("reading", made))?;
-            // What cannot be read is not the same.
-            if read(&mut right, &mut b).is_err() || a != b {
-                return Ok(false);
-            }
-            if a.is_empty() {
-                return Ok(true);
-            }
-        }
-    }
-
-    /// Gives a sound file its line, if it has none or a wrong one.
-    fn put_right(
-        &self,
-        sealed: &SealedPath,
-        line: Option<&Digest>,
-        lines: &mut Vec<(SealedPath, Digest)>,
-    ) -> Result<(), StoreError> {
-        let found = digest(&self.data.path().join(sealed.to_string()))?;
-        if line != Some(&found) {
-            lines.push((sealed.clone(), found));
-        }
-        Ok(())
-    }
-
-    /// Whether a file that was made may be put in place: none of its frames are in a sound file of another name.
-    fn fits(&self, sealed: &SealedPath, sound: &[&SealedPath]) -> bool {
-        let name = sealed.name;
-        let beside = self
-            .list
-            .digests
-            .keys()
-            .filter_map(|path| SealedPath::parse(path));
-        let mut beside = beside.filter(|listed| listed.market == *self.market);
-        let is_other = |other: &SealedName| other.dataset == Dataset::Trades && !same_frames(other, &name);
-        // A sealed day leaves the quarantine of its frames as it was.
-        let is_apart = |other: &SealedName| name.dataset == Dataset::Quarantine && is_day(other);
-        let is_hit = |other: &SealedName| is_other(other) && overlap(other, &name) && !is_apart(other);
-        name.last_frame <= self.frame_max
-            && !sound.iter().any(|other| is_hit(&other.name))
-            && !beside.any(|other| is_hit(&other.name) && !self.is_bogus(&other, sound))
-    }
-
-    /// Whether a listed file that does not exist never did: the whole journal of the date is there, does not make it,
-    /// and makes all that is there. The line itself is damaged then.
-    fn is_bogus(&self, sealed: &SealedPath, sound: &[&SealedPath]) -> bool {
-        let path = sealed.to_string();
-        let is_made = |sealed: &SealedPath| self.made.contains_key(&sealed.to_string());
-        self.lacking.is_empty()
-            && !self.made.is_empty()
-            && !is_made(sealed)
-            && !self.data.path().join(path).exists()
-            && sound.iter().all(|sealed| is_made(sealed))
-    }
-
-    /// The first frames of a file that the journal no longer has.
-    fn lacks(&self, sealed: &SealedPath) -> Option<(u64, u64)> {
-        let name = sealed.name;
-        let inside = |(first, last): &(u64, u64)| (name.first_frame.max(*first), name.last_frame.min(*last));
-        self.lacking
-            .iter()
-            .map(inside)
-            .find(|(first, last)| first <= last)
-    }
-
-    fn lost(&self, sealed: &SealedPath, place: &Place) -> Lost {
-        let what = match place {
-            Place::Sound | Place::Missing => "it does not exist".to_owned(),
-            Place::Damaged(detail) => detail.clone(),
-        };
-        let why = match self.lacks(sealed) {
-            Some((first, last)) => format!("the archive does not have frames {first} to {last}"),
-            None => {
-                "the journal makes no such file with these settings: give the --config that it was recorded \
-                     with, and the same version of the recorder"
-                    .to_owned()
-            }
-        };
-        Lost {
-            path: sealed.to_string(),
-            detail: format!("{what}; {why}"),
-        }
-    }
-}
-
-/// Whether two trades files have the same rows of the same frames. Their slices of the ledger differ where one was made
-/// from a part of the journal.
-fn has_same_rows(left: &Path, right: &Path) -> bool {
-    let facts = |path: &Path| {
-        let mut arrivals = Arrivals::new(vec![path.to_owned()]);
-        while arrivals.advance().ok()?.is_some() {}
-        Some((read_footer(path).ok()?.of_sibling(), arrivals.fingerprint()))
-    };
-    facts(left).is_some_and(|left| facts(right) == Some(left))
-}
-
-const COMPARED_BYTES: u64 = 256 << 10;
-
-fn same_frames(a: &SealedName, b: &SealedName) -> bool {
-    (a.partition, a.first_frame, a.last_frame) == (b.partition, b.first_frame, b.last_frame)
 }
 
 fn overlap(a: &SealedName, b: &SealedName) -> bool {
