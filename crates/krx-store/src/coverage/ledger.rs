@@ -401,7 +401,7 @@ impl Ledger {
                 let from = if self.closed.is_empty() {
                     Moment(self.state.open.from)
                 } else {
-                    at
+                    self.just_before(at)
                 };
                 self.begin(from, Some(session), Reason::Continued, None);
             }
