@@ -127,6 +127,26 @@ fn i8_a_session_that_ends_within_a_partition_is_live_up_to_what_is_committed() {
     assert_sound(dir.path());
 }
 
+/// A recorder is killed, and started again on another date: the journal has no record of the first date that would tell.
+#[test]
+fn i4_a_crash_is_on_record_also_when_the_next_start_is_on_another_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let next = NINE + 86_400 * SECOND;
+    let day = |at: i64| [start(at), connected(at), frame(at + SECOND, &batch(1, 1))];
+    record(dir.path(), &day(NINE));
+    record(
+        dir.path(),
+        &[&day(next)[..], &[event(next + 2 * SECOND, Event::Stop)]].concat(),
+    );
+    export(dir.path(), config(60, 1000));
+    let all: Vec<_> = coverage(dir.path())
+        .into_iter()
+        .filter(|row| row.from.0 < next - 9 * 3600 * SECOND)
+        .collect();
+    assert_eq!(rows(&all), [(0, 1, "connected", 1), (1, 15 * 3600, "crash", 0)]);
+    assert_sound(dir.path());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
