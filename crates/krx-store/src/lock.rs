@@ -260,8 +260,10 @@ mod tests {
             let second = scope.spawn(|| wait_for(&path).unwrap());
             // It waits for the first one; whether it has come to that yet makes no difference to what must hold.
             std::thread::sleep(Duration::from_millis(20));
-            fs::remove_dir(&path).unwrap();
-            fs::create_dir(&path).unwrap();
+            // In one step: who waits must find a directory whenever it looks.
+            let anew = dir.path().join("anew");
+            fs::create_dir(&anew).unwrap();
+            fs::rename(&anew, &path).unwrap();
             drop(first);
             let second = second.join().unwrap();
             (second, try_dir(&path).unwrap())

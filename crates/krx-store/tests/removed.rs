@@ -80,11 +80,15 @@ impl Removed {
     const ALL: [Self; 3] = [Self::Segment, Self::Journal, Self::Internal];
 
     fn remove(self, dir: &Path) {
-        match self {
-            Self::Segment => fs::remove_file(segments(dir).last().unwrap()).unwrap(),
-            Self::Journal => fs::remove_dir_all(journal_dir(dir)).unwrap(),
-            Self::Internal => fs::remove_dir_all(DataDir::new(dir).internal()).unwrap(),
-        }
+        let dir = match self {
+            Self::Segment => return fs::remove_file(segments(dir).last().unwrap()).unwrap(),
+            Self::Journal => journal_dir(dir),
+            Self::Internal => DataDir::new(dir).internal(),
+        };
+        // A spare that is made meanwhile is in the way of the directory's removal.
+        until("it is removed", || {
+            fs::remove_dir_all(&dir).is_ok() || !dir.exists()
+        });
     }
 }
 
