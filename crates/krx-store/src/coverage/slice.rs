@@ -255,3 +255,7 @@ fn hole(from: Moment, to: Moment) -> Interval {
         detail: Some("a file that held it is missing or damaged".to_owned()),
     }
 }
+
+#[cfg(test)]
+#[path = "slice_tests.rs"]
+mod tests;
