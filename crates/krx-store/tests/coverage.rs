@@ -304,6 +304,38 @@ fn a_file_that_is_lost_is_a_gap_in_coverage_from_the_next_start_on() {
     assert_eq!(frames as usize, trades(late.path()).len() / 3);
 }
 
+/// What retention has removed of the trades is known by coverage alone, also when a recorder with a wrong clock goes on
+/// with the date.
+#[test]
+fn coverage_of_trades_that_retention_has_removed_stays() {
+    let (_, late) = two_stages();
+    let dir = late.path();
+    for gone in ["trades", "quarantine", ".krx/journal"] {
+        let _ = fs::remove_dir_all(dir.join(gone));
+    }
+    fs::create_dir_all(dir.join(".krx/expired")).unwrap();
+    fs::write(
+        DataDir::new(dir).expired(krx_store::layout::Dataset::Trades, date()),
+        "",
+    )
+    .unwrap();
+    let before = coverage(dir);
+    let frames = |rows: &[Interval]| rows.iter().map(|row| row.frames).sum::<u64>();
+    assert!(frames(&before) >= 9);
+    go_on(dir);
+    let after = coverage(dir);
+    assert_eq!(frames(&after), frames(&before) + 2);
+    assert_eq!(rows(&after)[0], rows(&before)[0]);
+    // Without the word of retention they are lost, and coverage says so.
+    let (_, late) = two_stages();
+    let dir = late.path();
+    for gone in ["trades", "quarantine", ".krx/journal"] {
+        let _ = fs::remove_dir_all(dir.join(gone));
+    }
+    go_on(dir);
+    assert_eq!(frames(&coverage(dir)), 2);
+}
+
 /// One bit of a frame that coverage was once told of, and that no file has.
 #[test]
 fn i8_what_is_missing_comes_from_what_is_committed() {
