@@ -95,6 +95,9 @@ struct Absent {
     feed: String,
 }
 
+/// A feed, and the intervals of a trading day on which nothing ran.
+type FeedOfDate = (Market, Option<Vec<Interval>>);
+
 /// The feeds that something is known of on `date`; those for which it is a trading day on which nothing ran, too.
 fn feeds_of(
     data: &DataDir,
@@ -102,7 +105,7 @@ fn feeds_of(
     feeds: &[Market],
     known: &[(NaiveDate, Market)],
     date: NaiveDate,
-) -> Result<Vec<(Market, Option<Vec<Interval>>)>, Failure> {
+) -> Result<Vec<FeedOfDate>, Failure> {
     let of_date = known.iter().filter(|(known, _)| *known == date);
     let mut found: Vec<_> = of_date.map(|(_, market)| (market.clone(), None)).collect();
     let last = last_over(&absence.schedule, Moment::now()).unwrap_or_default();

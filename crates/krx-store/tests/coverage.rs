@@ -301,7 +301,7 @@ fn a_file_that_is_lost_is_a_gap_in_coverage_from_the_next_start_on() {
     assert_eq!((gap.from.0, gap.to.0), (NINE + 360 * SECOND, NINE + 420 * SECOND));
     assert_eq!(gap.state, State::Gap);
     let frames: u64 = all.iter().map(|row| row.frames).sum();
-    assert_eq!(frames as usize, trades(late.path()).len() / 3);
+    assert_eq!(frames, trades(late.path()).len() as u64 / 3);
 }
 
 /// What retention has removed of the trades is known by coverage alone, also when a recorder with a wrong clock goes on
