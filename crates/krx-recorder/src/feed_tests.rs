@@ -172,25 +172,25 @@ fn only_data_end_a_silence_of_data_and_only_answers_to_our_pings_are_heard() {
     let mut pings = Pings::default();
     let asked = Bytes::copy_from_slice(&pings.next_payload());
     let never_asked = Bytes::from_static(b"12345678");
-    let end = || Read::End(End::stop());
+    let control = Read::Control;
     // What is read again and again, and how a minute of it shows while data are due, and at other times.
     let (silent, no_data) = (Some(Stall::NothingCame), Some(Stall::NoData));
-    let cases: [(&dyn Fn() -> Read, Option<Stall>, Option<Stall>); 5] = [
-        (&|| Read::Data, None, None),
-        (&|| Read::Other, no_data, None),
-        (&|| Read::Control(None), silent, silent),
-        (&|| Read::Control(Some(never_asked.clone())), silent, silent),
-        (&end, silent, silent),
+    let cases = [
+        (Read::Data, None, None),
+        (Read::Other, no_data, None),
+        (control(None), silent, silent),
+        (control(Some(never_asked)), silent, silent),
+        (Read::End(End::stop()), silent, silent),
     ];
     for (read, due, at_other_times) in cases {
         for (expects_data, expected) in [(true, due), (false, at_other_times)] {
             let mut silence = Silence::new(limit, begun);
             let stall = (0..60_u32).find_map(|second| {
                 let now = begun + second * Duration::from_secs(1);
-                note_life(&mut silence, &mut pings, &read(), now);
+                note_life(&mut silence, &mut pings, &read, now);
                 silence.look(now, expects_data, None)
             });
-            assert_eq!(stall, expected, "{:?}", read());
+            assert_eq!(stall, expected, "{read:?}");
         }
     }
     // One answer to each ping, half a minute of patience for each.
@@ -198,7 +198,7 @@ fn only_data_end_a_silence_of_data_and_only_answers_to_our_pings_are_heard() {
     let told = (0..90_u32).find(|second| {
         let now = begun + *second * Duration::from_secs(1);
         if *second >= 20 {
-            note_life(&mut silence, &mut pings, &Read::Control(Some(asked.clone())), now);
+            note_life(&mut silence, &mut pings, &control(Some(asked.clone())), now);
         }
         silence.look(now, false, None).is_some()
     });

@@ -330,8 +330,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_wait_for_room_is_on_record_behind_its_frame_and_is_no_pause() {
-        let (queue, mut reader) = bounded(4 * ENTRY_BYTES);
-        queue.frame(Moment(1), frame_of(3 * ENTRY_BYTES)).await.unwrap();
+        let (queue, mut reader) = bounded(8 * ENTRY_BYTES);
+        queue.frame(Moment(1), frame_of(7 * ENTRY_BYTES)).await.unwrap();
         let waiting = tokio::spawn({
             let queue = queue.clone();
             async move { queue.frame(Moment(5), frame_of(1)).await }

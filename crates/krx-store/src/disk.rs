@@ -360,10 +360,7 @@ mod tests {
         disk.rename(&from, &to).unwrap();
         assert!(to.exists() && !from.exists());
         let seen = porter.seen.lock().unwrap();
-        assert_eq!(
-            *seen,
-            [(Op::Rename, to.clone()), (Op::SyncDir, dir.path().to_owned())]
-        );
+        assert_eq!(*seen, [(Op::Rename, to), (Op::SyncDir, dir.path().to_owned())]);
     }
 
     #[test]

@@ -99,7 +99,7 @@ fn i1_segments_are_synced_with_their_names_before_any_of_it_is_called_synced() {
         until("it is synced", || !writer.tail().is_unsynced());
         let seen = porter.seen.lock().unwrap();
         let segments = support::segments(dir.path());
-        assert_eq!(segments.len() as i64, (round + 1) * 8);
+        assert_eq!(i64::try_from(segments.len()).unwrap(), (round + 1) * 8);
         for segment in &segments {
             let last = |op: Op, of: &Path| {
                 let found = seen.iter().rposition(|(seen, path)| *seen == op && path == of);

@@ -22,8 +22,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use support::{
-    NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, event, export, files, frame, journal, market,
-    segments,
+    NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, event, export, files, frame, journal, segments,
 };
 
 fn date() -> chrono::NaiveDate {
