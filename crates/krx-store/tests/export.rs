@@ -401,6 +401,48 @@ fn i4_coverage_has_what_the_journal_ends_with() {
     assert!(!poison.panicked(), "no frame is in hand any more");
 }
 
+/// Puts no coverage in its place.
+#[derive(Debug)]
+struct NoCoverage;
+
+impl Gate for NoCoverage {
+    fn pass(&self, op: Op, path: &Path) -> io::Result<()> {
+        match op == Op::Rename && path.to_str().unwrap().contains("coverage-") {
+            true => Err(io::Error::from_raw_os_error(5)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The exporter was killed between a trades file and the coverage of its frames. What the journal tells behind them is in
+/// a segment whose frames are all sealed: it is read once more.
+#[test]
+fn i4_a_segment_is_read_again_until_coverage_has_what_it_tells() {
+    let dir = tempfile::tempdir().unwrap();
+    let (reason, detail) = (GapReason::Reset, String::new());
+    let mut entries = vec![
+        connected(NINE),
+        frame(NINE + SECOND, &batch(1, 1)),
+        event(NINE + 2 * SECOND, Event::SealNow),
+        event(NINE + 3 * SECOND, Event::Disconnected { reason, detail }),
+    ];
+    entries.extend((0..100).map(|index| event(NINE + 4 * SECOND + index, Event::TimeMark)));
+    entries.push(connected(NINE + 10 * SECOND));
+    entries.push(frame(NINE + 11 * SECOND, &batch(1, 1)));
+    entries.push(event(NINE + 12 * SECOND, Event::Stop));
+    journal(dir.path(), SMALL_SEGMENTS, &entries);
+    assert!(segments(dir.path()).len() > 2);
+    let data = DataDir::on(Disk::behind(Arc::new(NoCoverage)), dir.path());
+    let cut_off = Exporter::new(&data, &market(), config(60, 1000), None, Arc::default()).run();
+    assert!(cut_off.is_err());
+    assert_eq!(trades(dir.path()).len(), 1);
+    export(dir.path(), config(60, 1000));
+    assert_eq!(trades(dir.path()).len(), 2);
+    let all = support::coverage(dir.path());
+    let lost = all.iter().find(|row| row.reason.as_str() == "reset").unwrap();
+    assert_eq!((lost.from.0, lost.to.0), (NINE + 3 * SECOND, NINE + 10 * SECOND));
+}
+
 #[test]
 fn the_layout_of_a_sealed_file() {
     let dir = tempfile::tempdir().unwrap();
