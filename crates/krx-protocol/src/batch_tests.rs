@@ -342,6 +342,41 @@ fn depth_and_number_of_records_are_bounded() {
     assert_eq!(decode(format!("[{fifty_one}]").as_bytes()).0.trades.len(), 51);
 }
 
+/// Documents and readers know the number: `item` goes up to 32,766.
+#[test]
+fn the_first_32767_elements_are_decoded_one_by_one() {
+    let one_behind = format!("{GOOD}]");
+    // So many good records, what follows them, and what of it is given in one piece.
+    for (records, end, piece) in [
+        (32_766, "]", None),
+        (32_767, "]", None),
+        (32_768, "]", Some(one_behind.as_str())),
+        // A message that is no JSON as a whole takes another way.
+        (32_765, ",x]", None),
+        (32_766, ",x]", None),
+        (32_767, ",x]", Some("x]")),
+    ] {
+        let frame = format!("[{}{end}", vec![GOOD; records].join(","));
+        let (seen, _) = decode(frame.as_bytes());
+        let whole = seen.trades.len();
+        assert_eq!(whole, records.min(32_767), "{records}{end}");
+        assert_eq!(
+            seen.trades.last().map(|trade| usize::try_from(trade.0).unwrap()),
+            Some(whole - 1)
+        );
+        let pieces: Vec<_> = seen.rejects.iter().filter(|reject| reject.0.is_none()).collect();
+        let expected = piece.map(|raw| {
+            (
+                None,
+                Reason::TooManyRecords,
+                String::new(),
+                raw.as_bytes().to_vec(),
+            )
+        });
+        assert_eq!(pieces, expected.iter().collect::<Vec<_>>(), "{records}{end}");
+    }
+}
+
 /// What a record should decode to, in a form of its own: the oracle of the property test.
 #[derive(Clone, Debug)]
 struct Sent {

@@ -77,6 +77,18 @@ mod tests {
     }
 
     #[test]
+    fn a_code_has_one_to_twelve_characters() {
+        let text = "KR4101S60003X";
+        for len in 0..=text.len() {
+            let found = IssueCode::new(&text[..len]).map(IssueCode::as_str);
+            match len {
+                1..=12 => assert_eq!(found, Ok(&text[..len])),
+                _ => assert_eq!(found, Err(IssueCodeError::Length(len))),
+            }
+        }
+    }
+
+    #[test]
     fn what_is_no_code_says_why() {
         assert_eq!(IssueCode::new(""), Err(IssueCodeError::Length(0)));
         assert_eq!(

@@ -118,14 +118,12 @@ impl Feed {
                 message = next_message(&mut messages, paused_until, Moment::now) => message,
             };
             paused_until = None;
-            match reader.take(at, message).await? {
-                Read::Data => silence.data(Instant::now()),
-                Read::Other => silence.heard(Instant::now()),
-                Read::Control(pong) => {
-                    let now = Instant::now();
-                    if pong.is_some_and(|pong| pings.answered_by(&pong)) {
-                        silence.heard(now);
-                    }
+            let read = reader.take(at, message).await?;
+            let now = Instant::now();
+            note_life(&mut silence, &mut pings, &read, now);
+            match read {
+                Read::Data | Read::Other => {}
+                Read::Control(_) => {
                     paused_until = controls.take(now);
                     // What lies in the buffer costs tokio's budget nothing, and would be taken in one go.
                     consume_budget().await;
@@ -276,6 +274,16 @@ enum Read {
     End(End),
 }
 
+/// Notes what was read at `now` as the sign of life that it is.
+fn note_life(silence: &mut Silence, pings: &mut Pings, read: &Read, now: Instant) {
+    match read {
+        Read::Data => silence.data(now),
+        Read::Other => silence.heard(now),
+        Read::Control(Some(pong)) if pings.answered_by(pong) => silence.heard(now),
+        Read::Control(_) | Read::End(_) => {}
+    }
+}
+
 /// Waits for a message, after a pause if there is to be one, and stamps it before anything else is done with it. May
 /// be dropped while it waits: nothing is lost then.
 async fn next_message(
@@ -400,3 +408,7 @@ fn reason_of(error: &tungstenite::Error) -> GapReason {
 #[cfg(test)]
 #[path = "feed_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "feed_session_tests.rs"]
+mod session_tests;

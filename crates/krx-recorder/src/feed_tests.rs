@@ -7,6 +7,7 @@ use krx_store::journal::What;
 
 use super::*;
 use crate::queue::queue;
+use crate::silence::Stall;
 
 fn init() -> InitRequest {
     let sources = crate::key::KeySources {
@@ -162,6 +163,70 @@ async fn each_message_is_told_from_the_others() {
             .await
             .unwrap();
         assert_eq!((read, accepted.load(Relaxed)), (expected, accepts));
+    }
+}
+
+#[test]
+fn only_data_end_a_silence_of_data_and_only_answers_to_our_pings_are_heard() {
+    let (begun, limit) = (Instant::now(), Duration::from_secs(30));
+    let mut pings = Pings::default();
+    let asked = Bytes::copy_from_slice(&pings.next_payload());
+    let never_asked = Bytes::from_static(b"12345678");
+    let control = Read::Control;
+    // What is read again and again, and how a minute of it shows while data are due, and at other times.
+    let (silent, no_data) = (Some(Stall::NothingCame), Some(Stall::NoData));
+    let cases = [
+        (Read::Data, None, None),
+        (Read::Other, no_data, None),
+        (control(None), silent, silent),
+        (control(Some(never_asked)), silent, silent),
+        (Read::End(End::stop()), silent, silent),
+    ];
+    for (read, due, at_other_times) in cases {
+        for (expects_data, expected) in [(true, due), (false, at_other_times)] {
+            let mut silence = Silence::new(limit, begun);
+            let stall = (0..60_u32).find_map(|second| {
+                let now = begun + second * Duration::from_secs(1);
+                note_life(&mut silence, &mut pings, &read, now);
+                silence.look(now, expects_data, None)
+            });
+            assert_eq!(stall, expected, "{read:?}");
+        }
+    }
+    // One answer to each ping, half a minute of patience for each.
+    let mut silence = Silence::new(limit, begun);
+    let told = (0..90_u32).find(|second| {
+        let now = begun + *second * Duration::from_secs(1);
+        if *second >= 20 {
+            note_life(&mut silence, &mut pings, &control(Some(asked.clone())), now);
+        }
+        silence.look(now, false, None).is_some()
+    });
+    assert_eq!(told, Some(52));
+}
+
+#[test]
+fn errors_of_the_connection_and_of_the_protocol_are_told_apart() {
+    use tungstenite::error::{CapacityError, Error, ProtocolError};
+    let too_long = CapacityError::MessageTooLong { size: 2, max_size: 1 };
+    for (error, expected) in [
+        (Error::Capacity(too_long), GapReason::Protocol),
+        (Error::Utf8("x".to_owned()), GapReason::Protocol),
+        (
+            Error::Protocol(ProtocolError::InvalidOpcode(3)),
+            GapReason::Protocol,
+        ),
+        (
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake),
+            GapReason::Reset,
+        ),
+        (
+            Error::Io(std::io::ErrorKind::ConnectionReset.into()),
+            GapReason::Reset,
+        ),
+        (Error::ConnectionClosed, GapReason::Reset),
+    ] {
+        assert_eq!(reason_of(&error), expected, "{error}");
     }
 }
 

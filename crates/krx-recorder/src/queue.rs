@@ -263,4 +263,105 @@ mod tests {
         drop(reader);
         assert_eq!(queue.frame(Moment(4), frame(4)).await, Err(JournalStopped));
     }
+
+    /// All that waits, without giving its room back.
+    fn taken(reader: &mut QueueReader) -> Vec<QueuedEntry> {
+        let mut batch = Vec::new();
+        while let Ok(entry) = reader.receiver.try_recv() {
+            batch.push(entry);
+        }
+        batch
+    }
+
+    fn frame_of(bytes: usize) -> Bytes {
+        Bytes::from(vec![0; bytes])
+    }
+
+    #[tokio::test]
+    async fn a_feed_that_waits_for_room_is_told_that_the_journal_has_stopped() {
+        let (queue, reader) = bounded(ENTRY_BYTES + 10);
+        queue.frame(Moment(0), frame_of(10)).await.unwrap();
+        let waiting = tokio::spawn(async move { queue.frame(Moment(1), frame_of(1)).await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "there is no room");
+        drop(reader);
+        let told = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+        assert_eq!(told.expect("it waits for ever").unwrap(), Err(JournalStopped));
+    }
+
+    /// As if nothing had been put in for ten seconds.
+    fn was_paused(queue: &Queue) -> Moment {
+        let mut beat = queue.beat.lock().unwrap();
+        let ten = Duration::from_secs(10);
+        *beat = Beat {
+            uptime: beat.uptime.checked_sub(ten).unwrap(),
+            wall: Moment(beat.wall.0 - 10_000_000),
+        };
+        beat.wall
+    }
+
+    #[tokio::test]
+    async fn a_pause_stands_before_the_frame_that_is_read_behind_it_and_all_room_is_given_back() {
+        let (queue, mut reader) = bounded(1 << 20);
+        let gauge = queue.gauge();
+        let since_us = was_paused(&queue).0;
+        queue.frame(Moment(7), frame_of(100)).await.unwrap();
+        queue.event(Event::TimeMark).await.unwrap();
+        queue.frame(Moment(8), frame_of(0)).await.unwrap();
+        assert_eq!(gauge.bytes(), 4 * ENTRY_BYTES + 100);
+        assert!(queue.is_waiting());
+        let batch = taken(&mut reader);
+        let what: Vec<_> = batch.iter().map(|entry| entry.what.clone()).collect();
+        assert_eq!(
+            what,
+            [
+                What::Event(Event::Paused { since_us }),
+                What::Frame(frame_of(100)),
+                What::Event(Event::TimeMark),
+                What::Frame(frame_of(0)),
+            ]
+        );
+        reader.journaled(&batch[..2]);
+        assert_eq!(gauge.bytes(), 2 * ENTRY_BYTES);
+        reader.journaled(&batch[2..]);
+        assert_eq!((gauge.bytes(), queue.is_waiting()), (0, false));
+        assert_eq!(queue.room.available_permits(), 1 << 20, "no more than there was");
+    }
+
+    #[tokio::test]
+    async fn a_wait_for_room_is_on_record_behind_its_frame_and_is_no_pause() {
+        let (queue, mut reader) = bounded(8 * ENTRY_BYTES);
+        queue.frame(Moment(1), frame_of(7 * ENTRY_BYTES)).await.unwrap();
+        let waiting = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.frame(Moment(5), frame_of(1)).await }
+        });
+        // A longer wait changes nothing.
+        tokio::time::sleep(WAIT_MIN + Duration::from_millis(100)).await;
+        was_paused(&queue);
+        let first = taken(&mut reader);
+        assert_eq!(first.len(), 1);
+        reader.journaled(&first);
+        waiting.await.unwrap().unwrap();
+        queue.frame(Moment(6), frame_of(1)).await.unwrap();
+        let what: Vec<_> = taken(&mut reader).into_iter().map(|entry| entry.what).collect();
+        assert_eq!(
+            what,
+            [
+                What::Frame(frame_of(1)),
+                What::Event(Event::DiskWait { since_us: 5 }),
+                What::Frame(frame_of(1)),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn it_is_full_when_the_longest_message_may_not_fit() {
+        let (queue, _reader) = bounded(MESSAGE_ROOM + ENTRY_BYTES);
+        assert!(!queue.is_full());
+        queue.event(Event::TimeMark).await.unwrap();
+        assert!(!queue.is_full());
+        queue.event(Event::TimeMark).await.unwrap();
+        assert!(queue.is_full());
+    }
 }

@@ -310,3 +310,87 @@ pub fn free_bytes(path: &Path) -> Result<u64, StoreError> {
         rustix::fs::statvfs(path).map_err(|error| at("asking for the free space of", path)(error.into()))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Sees every operation, and refuses the one with this number.
+    #[derive(Debug, Default)]
+    struct Porter {
+        seen: Mutex<Vec<(Op, PathBuf)>>,
+        refused: Option<usize>,
+    }
+
+    impl Gate for Porter {
+        fn pass(&self, op: Op, path: &Path) -> io::Result<()> {
+            let mut seen = self.seen.lock().unwrap();
+            seen.push((op, path.to_owned()));
+            if self.refused == Some(seen.len() - 1) {
+                return Err(io::Error::from_raw_os_error(5));
+            }
+            Ok(())
+        }
+    }
+
+    fn refusing(number: Option<usize>) -> (Arc<Porter>, Disk) {
+        let porter = Arc::new(Porter {
+            refused: number,
+            ..Porter::default()
+        });
+        (Arc::clone(&porter), Disk::behind(porter))
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_to_be_on_disk_is_taken_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let [from, to] = ["from", "to"].map(|name| dir.path().join(name));
+        for refused in 0..2 {
+            fs::write(&from, "text").unwrap();
+            let (porter, disk) = refusing(Some(refused));
+            assert!(disk.rename(&from, &to).is_err());
+            let seen = porter.seen.lock().unwrap();
+            assert_eq!(seen.len(), refused + 1, "{seen:?}");
+            assert!(from.exists() && !to.exists(), "operation {refused} was refused");
+        }
+        let (porter, disk) = refusing(None);
+        disk.rename(&from, &to).unwrap();
+        assert!(to.exists() && !from.exists());
+        let seen = porter.seen.lock().unwrap();
+        assert_eq!(*seen, [(Op::Rename, to), (Op::SyncDir, dir.path().to_owned())]);
+    }
+
+    #[test]
+    fn an_exchange_that_is_not_known_to_be_on_disk_is_taken_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let [from, to] = ["sealing/day", "trades/day"].map(|name| dir.path().join(name));
+        for (path, text) in [(&from, "new"), (&to, "old")] {
+            fs::create_dir_all(path).unwrap();
+            fs::write(path.join("file"), text).unwrap();
+        }
+        let text = |path: &Path| fs::read_to_string(path.join("file")).unwrap();
+        let above = |path: &Path| path.parent().unwrap().to_owned();
+        let operations = [
+            (Op::Exchange, to.clone()),
+            (Op::SyncDir, above(&to)),
+            (Op::SyncDir, above(&from)),
+        ];
+        for refused in 0..operations.len() {
+            let (porter, disk) = refusing(Some(refused));
+            assert!(disk.exchange(&from, &to).is_err(), "operation {refused}");
+            assert_eq!(*porter.seen.lock().unwrap(), operations[..=refused]);
+            assert_eq!(
+                (text(&from), text(&to)),
+                ("new".into(), "old".into()),
+                "{refused}"
+            );
+        }
+        let (porter, disk) = refusing(None);
+        disk.exchange(&from, &to).unwrap();
+        assert_eq!(*porter.seen.lock().unwrap(), operations);
+        assert_eq!((text(&from), text(&to)), ("old".into(), "new".into()));
+    }
+}

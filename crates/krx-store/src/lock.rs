@@ -260,13 +260,47 @@ mod tests {
             let second = scope.spawn(|| wait_for(&path).unwrap());
             // It waits for the first one; whether it has come to that yet makes no difference to what must hold.
             std::thread::sleep(Duration::from_millis(20));
-            fs::remove_dir(&path).unwrap();
-            fs::create_dir(&path).unwrap();
+            // In one step: who waits must find a directory whenever it looks.
+            let anew = dir.path().join("anew");
+            fs::create_dir(&anew).unwrap();
+            fs::rename(&anew, &path).unwrap();
             drop(first);
             let second = second.join().unwrap();
             (second, try_dir(&path).unwrap())
         });
         assert!(third.is_none(), "one holds it: {second:?}");
+    }
+
+    #[test]
+    fn a_lock_on_a_directory_that_was_made_anew_between_opening_and_locking_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let [path, anew] = ["staging", "anew"].map(|name| dir.path().join(name));
+        fs::create_dir(&path).unwrap();
+        let opened = std::cell::Cell::new(0);
+        let open = || {
+            opened.set(opened.get() + 1);
+            let file = File::open(&path)?;
+            if opened.get() == 1 {
+                fs::create_dir(&anew)?;
+                fs::rename(&anew, &path)?;
+            }
+            Ok(file)
+        };
+        let held = hold(&path, open, WAIT_MAX, WAIT_TIME).unwrap().unwrap();
+        assert_eq!(opened.get(), 2);
+        assert!(is_at(&held.0, &path).unwrap());
+        assert!(try_dir(&path).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_file_names_its_holder_and_nobody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::new(dir.path());
+        drop(DataDirLock::take(&data).unwrap());
+        fs::write(data.lock_file(), "4294967295, and somebody's note\n").unwrap();
+        let _held = DataDirLock::take(&data).unwrap();
+        let text = fs::read_to_string(data.lock_file()).unwrap();
+        assert_eq!(text, format!("{}\n", std::process::id()));
     }
 
     /// A child has all descriptors of its parent until it execs, whatever flags they have.

@@ -267,7 +267,10 @@ fn clear(data: &DataDir, path: &Path) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::disk::{Disk, Gate, Op};
 
     fn day(day: u32) -> NaiveDate {
         NaiveDate::from_ymd_opt(2026, 11, day).unwrap()
@@ -396,6 +399,110 @@ mod tests {
             fs::create_dir_all(data.partition(Dataset::Coverage, date, &market)).unwrap();
             assert_eq!(expire(&data, retention, date + Days::new(1)).unwrap(), []);
         }
+    }
+
+    #[test]
+    fn a_date_stays_as_long_as_any_market_has_journal_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);
+        // An exporter that hangs behind: its newest segment is not its only one.
+        let segments = [
+            ("KOSPI", "00000000-20261103-000000000001.journal"),
+            ("KOSDAQ", "00000001-20261104-000000000001.journal"),
+            ("KOSDAQ", "00000002-20261105-000000000001.journal"),
+            ("KOSDAQ", "00000003-20261109-000000000001.journal"),
+        ];
+        for (market, segment) in segments {
+            let journal = data.journal(&market.parse().unwrap());
+            fs::create_dir_all(&journal).unwrap();
+            fs::write(journal.join(segment), "").unwrap();
+        }
+        let retention = Retention {
+            trades_days: Some(1),
+            ..Retention::default()
+        };
+        expire(&data, retention, day(20)).unwrap();
+        assert_eq!(left(&data, Dataset::Trades), ["03", "04", "05", "09"]);
+    }
+
+    #[test]
+    fn five_dates_of_the_month_before_make_a_clock_credible() {
+        let today = day(30);
+        let before = |days: &[u64]| days.iter().map(|days| today - Days::new(*days)).collect();
+        assert!(is_credible(&before(&[1, 2, 3, 4, 31]), today));
+        assert!(!is_credible(&before(&[1, 2, 3, 4]), today));
+        assert!(!is_credible(&before(&[1, 2, 3, 4, 32]), today));
+        assert!(
+            !is_credible(&before(&[0, 1, 2, 3, 4]), today),
+            "today says nothing"
+        );
+        let ahead: BTreeSet<_> = (1..9).map(|days| today + Days::new(days)).collect();
+        assert!(!is_credible(&ahead, today), "nor do dates that are to come");
+    }
+
+    /// Sees every operation, and refuses those on paths with this in them.
+    #[derive(Debug, Default)]
+    struct Porter {
+        seen: std::sync::Mutex<Vec<(Op, PathBuf)>>,
+        refused: Option<&'static str>,
+    }
+
+    impl Gate for Porter {
+        fn pass(&self, op: Op, path: &Path) -> std::io::Result<()> {
+            self.seen.lock().unwrap().push((op, path.to_owned()));
+            match self.refused {
+                Some(part) if path.to_str().unwrap().contains(part) => Err(ErrorKind::Other.into()),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    #[test]
+    fn no_file_of_a_date_goes_before_it_is_known_to_have_left_its_dataset() {
+        let dir = tempfile::tempdir().unwrap();
+        recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);
+        let porter = Arc::new(Porter::default());
+        let data = DataDir::on(Disk::behind(porter.clone()), dir.path());
+        let retention = Retention {
+            trades_days: Some(10),
+            ..Retention::default()
+        };
+        assert_eq!(expire(&data, retention, day(13)).unwrap().len(), 1);
+        let seen = porter.seen.lock().unwrap();
+        let aside = data.staging().join("expired-trades-2026-11-02");
+        let place = |wanted: (Op, &Path)| {
+            let found = seen.iter().position(|(op, path)| (*op, path.as_path()) == wanted);
+            found.unwrap_or_else(|| panic!("{wanted:?}: {seen:?}"))
+        };
+        let left = place((Op::Rename, &aside));
+        let removed = seen
+            .iter()
+            .position(|(op, path)| *op == Op::Remove && path.starts_with(&aside));
+        let removed = removed.unwrap();
+        for dataset in [data.path().join("trades"), data.staging()] {
+            let synced = seen[left..removed].contains(&(Op::SyncDir, dataset.clone()));
+            assert!(synced, "{}: {seen:?}", dataset.display());
+        }
+        // Nor does it leave before it is on record that it does.
+        let marked = data.expired(Dataset::Trades, day(2));
+        assert!(place((Op::Sync, &marked)) < left);
+    }
+
+    #[test]
+    fn a_date_that_cannot_be_removed_keeps_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);
+        let porter = Arc::new(Porter {
+            refused: Some("trades-2026-11-03"),
+            ..Porter::default()
+        });
+        let data = DataDir::on(Disk::behind(porter), dir.path());
+        let retention = Retention {
+            trades_days: Some(8),
+            ..Retention::default()
+        };
+        assert!(expire(&data, retention, day(13)).is_err());
+        assert_eq!(left(&data, Dataset::Trades), ["03", "05", "06", "09"]);
     }
 
     #[test]

@@ -5,11 +5,14 @@
 mod support;
 
 use std::fs;
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use chrono::Days;
+use krx_store::disk::{Disk, Gate, Op};
 use krx_store::journal::list_segments;
-use krx_store::{DataDir, Event, ExportConfig, Moment, archive};
+use krx_store::{DataDir, Event, ExportConfig, Exporter, Moment, archive};
 use support::{NINE, SECOND, SMALL_SEGMENTS, batch, config, event, export, frame, journal, market, segments};
 
 fn record(dir: &Path) {
@@ -137,4 +140,72 @@ fn a_segment_that_cannot_be_archived_stays_and_recording_goes_on() {
     fs::remove_file(data.internal().join("archive")).unwrap();
     export(dir.path(), keep);
     assert_eq!(segments(dir.path()).len(), 1);
+}
+
+/// Writes other bytes to the file in staging when it is to be synced.
+struct Swaps<F>(F);
+
+impl<F> std::fmt::Debug for Swaps<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Swaps")
+    }
+}
+
+impl<F: Fn(Vec<u8>) -> Vec<u8> + Send + Sync> Gate for Swaps<F> {
+    fn pass(&self, op: Op, path: &Path) -> io::Result<()> {
+        if op == Op::Sync && path.to_str().unwrap().contains("archive-") {
+            fs::write(path, self.0(fs::read(path)?))?;
+        }
+        Ok(())
+    }
+}
+
+/// How the bytes of an archived segment come to differ from those that were written.
+type Change = Box<dyn Fn(Vec<u8>) -> Vec<u8> + Send + Sync>;
+
+#[test]
+fn a_segment_is_archived_only_when_it_reads_back_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let data = DataDir::new(dir.path());
+    let names = list_segments(&data.journal(&market())).unwrap();
+    archive::keep(&data, &market(), names[1]).unwrap();
+    let of_another = fs::read(archive::path(&data, &market(), names[1])).unwrap();
+    fs::remove_dir_all(data.archive(&market())).unwrap();
+    let before = segments(dir.path());
+    let changes: [(&str, Change); 4] = [
+        (
+            "a flipped bit",
+            Box::new(|mut bytes| {
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                bytes
+            }),
+        ),
+        ("cut off", Box::new(|bytes| bytes[..bytes.len() - 9].to_vec())),
+        (
+            "something behind it",
+            Box::new(|bytes| [&bytes[..], b"x"].concat()),
+        ),
+        (
+            "a sound one of another segment",
+            Box::new(move |_| of_another.clone()),
+        ),
+    ];
+    let keep = ExportConfig {
+        keep_days: 36_500,
+        ..config(60, 1000)
+    };
+    for (what, change) in changes {
+        let changing = DataDir::on(Disk::behind(Arc::new(Swaps(change))), dir.path());
+        assert!(archive::keep(&changing, &market(), names[0]).is_err(), "{what}");
+        // The exporter keeps the segment, which is all that is left of what was received.
+        Exporter::new(&changing, &market(), keep, None, Arc::default())
+            .run()
+            .unwrap();
+        assert_eq!(archive::list(&data, &market()).unwrap(), [], "{what}");
+        assert_eq!(segments(dir.path()), before, "{what}");
+    }
+    export(dir.path(), keep);
+    assert_eq!(archive::list(&data, &market()).unwrap(), names[..names.len() - 1]);
 }

@@ -5,10 +5,13 @@
 mod support;
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
-use krx_store::checksums::{digest, missing, sealed_files};
+use krx_store::checksums::{digest, missing, reopen, sealed_files};
+use krx_store::disk::{Disk, Gate, Op};
 use krx_store::layout::{Dataset, SealedName, SealedPath};
 use krx_store::{Checksums, DataDir, Event, Moment};
 use support::{NINE, SECOND, SMALL_SEGMENTS, batch, config, event, export, files, frame, journal, market};
@@ -177,4 +180,93 @@ fn many_may_record_at_once() {
         .record(&[], &[path(0), path(1)])
         .unwrap();
     assert_eq!(list(dir.path()).lines().count() as u64, THREADS * FILES - 2);
+}
+
+/// A quarantine file that was sealed before its trades file, and cut off there, is sealed again only if the journal has
+/// its frames.
+#[test]
+fn a_line_goes_only_when_the_journal_gives_the_file_once_more() {
+    for (first_frame, stays) in [(4, false), (5, false), (6, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::new(dir.path());
+        let sealed = SealedPath {
+            date: date(),
+            market: market(),
+            name: SealedName {
+                dataset: Dataset::Quarantine,
+                partition: Moment(NINE),
+                first_frame: 5,
+                last_frame: 9,
+            },
+        };
+        let path = dir.path().join(sealed.to_string());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "x").unwrap();
+        Checksums::of(&data, date())
+            .record_files(std::slice::from_ref(&sealed))
+            .unwrap();
+        let journal = data.journal(&market());
+        fs::create_dir_all(&journal).unwrap();
+        fs::write(
+            journal.join(format!("00000007-20261120-{first_frame:012}.journal")),
+            "",
+        )
+        .unwrap();
+        reopen(&data, &market(), date(), 4).unwrap();
+        let list = Checksums::of(&data, date()).read().unwrap();
+        assert_eq!(
+            list.digests.contains_key(&sealed.to_string()),
+            stays,
+            "{first_frame}"
+        );
+        // What trades files cover is never sealed again.
+        Checksums::of(&data, date())
+            .record_files(std::slice::from_ref(&sealed))
+            .unwrap();
+        reopen(&data, &market(), date(), 9).unwrap();
+        assert!(
+            Checksums::of(&data, date())
+                .read()
+                .unwrap()
+                .digests
+                .contains_key(&sealed.to_string())
+        );
+    }
+}
+
+/// Syncs no list, and lets none be written anew.
+#[derive(Debug)]
+struct NoList;
+
+impl Gate for NoList {
+    fn pass(&self, op: Op, path: &Path) -> io::Result<()> {
+        let is_list = path.extension().is_some_and(|extension| extension == "sha256");
+        let is_anew = path.to_str().unwrap().contains("checksums-");
+        if (op == Op::Sync && is_list) || is_anew {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        Ok(())
+    }
+}
+
+/// The page cache has them, and the disk may not: the next start must not find them and believe that all is well.
+#[test]
+fn lines_that_are_not_known_to_be_on_disk_are_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let before = list(dir.path());
+    let last = before
+        .lines()
+        .find(|line| line.contains("000000000004.parquet"))
+        .unwrap();
+    let path = SealedPath::parse(last.split_once("  ").unwrap().1).unwrap();
+    Checksums::of(&DataDir::new(dir.path()), date())
+        .record(&[], std::slice::from_ref(&path))
+        .unwrap();
+    let without = list(dir.path());
+    let data = DataDir::on(Disk::behind(Arc::new(NoList)), dir.path());
+    let appended = Checksums::of(&data, date()).append(std::slice::from_ref(&path));
+    assert!(appended.is_err());
+    assert_eq!(list(dir.path()), without);
+    assert_eq!(missing(&data, &market(), date()).unwrap(), [path]);
 }

@@ -130,6 +130,26 @@ fn i8_a_session_that_ends_within_a_partition_is_live_up_to_what_is_committed() {
     assert_sound(dir.path());
 }
 
+/// A recorder is killed, and started again on another date: the journal has no record of the first date that would tell.
+#[test]
+fn i4_a_crash_is_on_record_also_when_the_next_start_is_on_another_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let next = NINE + 86_400 * SECOND;
+    let day = |at: i64| [start(at), connected(at), frame(at + SECOND, &batch(1, 1))];
+    record(dir.path(), &day(NINE));
+    record(
+        dir.path(),
+        &[&day(next)[..], &[event(next + 2 * SECOND, Event::Stop)]].concat(),
+    );
+    export(dir.path(), config(60, 1000));
+    let all: Vec<_> = coverage(dir.path())
+        .into_iter()
+        .filter(|row| row.from.0 < next - 9 * 3600 * SECOND)
+        .collect();
+    assert_eq!(rows(&all), [(0, 1, "connected", 1), (1, 15 * 3600, "crash", 0)]);
+    assert_sound(dir.path());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -348,6 +368,38 @@ fn a_file_that_is_lost_is_a_gap_in_coverage_from_the_next_start_on() {
     assert_eq!(gap.state, State::Gap);
     let frames: u64 = all.iter().map(|row| row.frames).sum();
     assert_eq!(frames, trades(late.path()).len() as u64 / 3);
+}
+
+/// What retention has removed of the trades is known by coverage alone, also when a recorder with a wrong clock goes on
+/// with the date.
+#[test]
+fn coverage_of_trades_that_retention_has_removed_stays() {
+    let (_, late) = two_stages();
+    let dir = late.path();
+    for gone in ["trades", "quarantine", ".krx/journal"] {
+        let _ = fs::remove_dir_all(dir.join(gone));
+    }
+    fs::create_dir_all(dir.join(".krx/expired")).unwrap();
+    fs::write(
+        DataDir::new(dir).expired(krx_store::layout::Dataset::Trades, date()),
+        "",
+    )
+    .unwrap();
+    let before = coverage(dir);
+    let frames = |rows: &[Interval]| rows.iter().map(|row| row.frames).sum::<u64>();
+    assert!(frames(&before) >= 9);
+    go_on(dir);
+    let after = coverage(dir);
+    assert_eq!(frames(&after), frames(&before) + 2);
+    assert_eq!(rows(&after)[0], rows(&before)[0]);
+    // Without the word of retention they are lost, and coverage says so.
+    let (_, late) = two_stages();
+    let dir = late.path();
+    for gone in ["trades", "quarantine", ".krx/journal"] {
+        let _ = fs::remove_dir_all(dir.join(gone));
+    }
+    go_on(dir);
+    assert_eq!(frames(&coverage(dir)), 2);
 }
 
 /// One bit of a frame that coverage was once told of, and that no file has.

@@ -4,9 +4,17 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use krx_store::{DataDir, Entry, Event, archive};
+use krx_store::disk::{Disk, Gate, Op};
+use krx_store::export::Poison;
+use krx_store::journal::GapReason;
+use krx_store::layout::SealedName;
+use krx_store::{DataDir, Entry, Event, ExportConfig, Exporter, StoreError, Writer, archive};
 use parquet::basic::{Compression, Encoding, PageType};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use proptest::prelude::*;
@@ -185,6 +193,254 @@ fn damage_costs_its_own_frames_and_no_others() {
         trades(dir.path()).iter().map(|row| row.0).collect::<Vec<_>>(),
         [1, 2, 4, 5]
     );
+}
+
+/// Each trades file covers frames that it has a row of, all of them.
+fn assert_no_hole_within_a_file(dir: &Path) {
+    let rows: BTreeSet<u64> = trades(dir).iter().map(|row| row.0.cast_unsigned()).collect();
+    for name in names(dir) {
+        let name = SealedName::parse(&name).unwrap();
+        let missing: Vec<_> = (name.first_frame..=name.last_frame)
+            .filter(|frame| !rows.contains(frame))
+            .collect();
+        assert!(missing.is_empty(), "{name} has no row of {missing:?}");
+    }
+}
+
+/// What is missing is known by the files' names: it is never between two frames of one file.
+#[test]
+fn damage_ends_a_file_and_its_segment_is_kept() {
+    let frames = || (1..=9).map(|second| frame(NINE + second, &batch(1, 7)));
+    for (text, in_frame) in [("\"isuSrtCd\"", true), ("time_mark", false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut entries: Vec<_> = frames().collect();
+        entries.insert(5, event(NINE + 5, Event::TimeMark));
+        let one_segment = krx_store::JournalConfig {
+            segment_bytes: 1 << 20,
+            ..SMALL_SEGMENTS
+        };
+        journal(dir.path(), one_segment, &entries);
+        let segment = segments(dir.path()).remove(0);
+        let mut bytes = fs::read(&segment).unwrap();
+        let places = bytes.windows(text.len()).enumerate();
+        let places: Vec<_> = places
+            .filter(|(_, window)| *window == text.as_bytes())
+            .map(|(at, _)| at)
+            .collect();
+        bytes[places[places.len() / 2]] ^= 1;
+        fs::write(&segment, &bytes).unwrap();
+        journal(dir.path(), one_segment, &[event(NINE + 20, Event::Stop)]);
+        export(dir.path(), config(60, 1000));
+        assert_eq!(names(dir.path()).len(), 2, "{text}");
+        assert_eq!(trades(dir.path()).len(), 9 - usize::from(in_frame));
+        assert_no_hole_within_a_file(dir.path());
+        // For whoever wants to look at it, when the journal has let go of it.
+        assert!(!segment.exists(), "it is exported");
+        assert_eq!(
+            fs::read(segment.with_extension("journal.damaged")).unwrap(),
+            bytes,
+            "{text}"
+        );
+    }
+}
+
+/// No record is left that would tell of them: the numbers behind do.
+#[test]
+fn frames_that_went_with_a_segment_are_missing_between_two_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut entries: Vec<_> = (1..=40)
+        .map(|second| frame(NINE + second, &batch(1, 7)))
+        .collect();
+    entries.push(event(NINE + SECOND, Event::Stop));
+    journal(dir.path(), SMALL_SEGMENTS, &entries);
+    let all = segments(dir.path());
+    assert!(all.len() > 2);
+    fs::remove_file(&all[1]).unwrap();
+    export(dir.path(), config(60, 1000));
+    assert_eq!(names(dir.path()).len(), 2);
+    assert!((10..40).contains(&trades(dir.path()).len()));
+    assert_no_hole_within_a_file(dir.path());
+}
+
+/// Sees every operation, and refuses to remove journal.
+#[derive(Debug, Default)]
+struct Porter {
+    seen: Mutex<Vec<(Op, PathBuf)>>,
+    keeps_journal: bool,
+}
+
+fn is_journal(op: Op, path: &Path) -> bool {
+    op == Op::Remove && path.extension().is_some_and(|extension| extension == "journal")
+}
+
+impl Gate for Porter {
+    fn pass(&self, op: Op, path: &Path) -> io::Result<()> {
+        self.seen.lock().unwrap().push((op, path.to_owned()));
+        match self.keeps_journal && is_journal(op, path) {
+            true => Err(io::Error::from_raw_os_error(5)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The exporter before was killed right behind its renames: what they named may be in the page cache alone.
+#[test]
+fn i1_no_journal_goes_before_the_names_of_what_stands_for_it_are_on_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut entries: Vec<_> = (1..=40)
+        .map(|second| frame(NINE + second, &batch(3, 7)))
+        .collect();
+    entries.push(event(NINE + SECOND, Event::Stop));
+    journal(dir.path(), SMALL_SEGMENTS, &entries);
+    let before = segments(dir.path());
+    let run = |keeps_journal| {
+        let porter = Arc::new(Porter {
+            keeps_journal,
+            ..Porter::default()
+        });
+        let data = DataDir::on(Disk::behind(porter.clone()), dir.path());
+        let ended = Exporter::new(&data, &market(), config(60, 1000), None, Arc::default()).run();
+        (ended, std::mem::take(&mut *porter.seen.lock().unwrap()))
+    };
+    assert!(run(true).0.is_err());
+    assert_eq!((segments(dir.path()), trades(dir.path()).len()), (before, 120));
+    let (ended, seen) = run(false);
+    ended.unwrap();
+    let first = seen.iter().position(|(op, path)| is_journal(*op, path)).unwrap();
+    let partition = dir.path().join("trades/date=2026-11-20/market=KOSPI");
+    for named in partition.ancestors().take(4) {
+        let synced = seen[..first].contains(&(Op::SyncDir, named.to_owned()));
+        assert!(synced, "{}: {seen:?}", named.display());
+    }
+}
+
+/// With less than this free nothing new is begun, as long as the journal may want it.
+#[test]
+fn the_reserve_is_the_journals_until_it_is_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path());
+    let config = ExportConfig {
+        reserve_bytes: u64::MAX,
+        ..config(60, 1000)
+    };
+    let mut writer = Writer::open(&data, &market(), SMALL_SEGMENTS, Arc::default()).unwrap();
+    let tail = writer.tail();
+    let run = || Exporter::new(&data, &market(), config, Some(Arc::clone(&tail)), Arc::default()).run();
+    writer
+        .append(&[
+            connected(NINE),
+            frame(NINE, &batch(3, 1)),
+            event(NINE, Event::Stop),
+        ])
+        .unwrap();
+    assert!(matches!(run(), Err(StoreError::NoRoom { .. })));
+    assert_eq!(trades(dir.path()), []);
+    writer.close().unwrap();
+    run().unwrap();
+    assert_eq!(trades(dir.path()).len(), 3);
+}
+
+/// The clock is put back by some seconds right behind midnight: the date goes on, and so do the names of its files.
+#[test]
+fn a_file_begins_in_its_date_though_its_first_frame_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let midnight = NINE + 15 * 3600 * SECOND;
+    journal(
+        dir.path(),
+        SMALL_SEGMENTS,
+        &[
+            connected(midnight + SECOND),
+            frame(midnight + SECOND, &batch(1, 1)),
+            event(midnight + SECOND, Event::SealNow),
+            frame(midnight - 10 * SECOND, &batch(1, 2)),
+            event(midnight - 9 * SECOND, Event::Stop),
+        ],
+    );
+    export(dir.path(), config(60, 1000));
+    assert_eq!(
+        names(dir.path()),
+        [
+            "trades-20261121T000000-000000000001-000000000001.parquet",
+            "trades-20261121T000000-000000000002-000000000002.parquet",
+        ]
+    );
+    assert_eq!(trades(dir.path()).len(), 2);
+}
+
+/// A recorder was killed: the events behind its last frame are in the journal alone until an exporter has come to its end.
+#[test]
+fn i4_coverage_has_what_the_journal_ends_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let (reason, detail) = (GapReason::Reset, String::new());
+    journal(
+        dir.path(),
+        SMALL_SEGMENTS,
+        &[
+            connected(NINE),
+            frame(NINE + SECOND, &batch(1, 1)),
+            event(NINE + 2 * SECOND, Event::SealNow),
+            event(NINE + 3 * SECOND, Event::Disconnected { reason, detail }),
+            event(NINE + 9 * SECOND, Event::TimeMark),
+        ],
+    );
+    let poison = Arc::new(Poison::default());
+    let exporter = Exporter::new(
+        &DataDir::new(dir.path()),
+        &market(),
+        config(60, 1000),
+        None,
+        Arc::default(),
+    );
+    exporter.with_poison(&poison).run().unwrap();
+    let all = support::coverage(dir.path());
+    let last = all.last().unwrap();
+    assert_eq!(
+        (last.reason.as_str(), last.from.0, last.to.0),
+        ("reset", NINE + 3 * SECOND, NINE + 9 * SECOND)
+    );
+    assert!(!poison.panicked(), "no frame is in hand any more");
+}
+
+/// Puts no coverage in its place.
+#[derive(Debug)]
+struct NoCoverage;
+
+impl Gate for NoCoverage {
+    fn pass(&self, op: Op, path: &Path) -> io::Result<()> {
+        match op == Op::Rename && path.to_str().unwrap().contains("coverage-") {
+            true => Err(io::Error::from_raw_os_error(5)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The exporter was killed between a trades file and the coverage of its frames. What the journal tells behind them is in
+/// a segment whose frames are all sealed: it is read once more.
+#[test]
+fn i4_a_segment_is_read_again_until_coverage_has_what_it_tells() {
+    let dir = tempfile::tempdir().unwrap();
+    let (reason, detail) = (GapReason::Reset, String::new());
+    let mut entries = vec![
+        connected(NINE),
+        frame(NINE + SECOND, &batch(1, 1)),
+        event(NINE + 2 * SECOND, Event::SealNow),
+        event(NINE + 3 * SECOND, Event::Disconnected { reason, detail }),
+    ];
+    entries.extend((0..100).map(|index| event(NINE + 4 * SECOND + index, Event::TimeMark)));
+    entries.push(connected(NINE + 10 * SECOND));
+    entries.push(frame(NINE + 11 * SECOND, &batch(1, 1)));
+    entries.push(event(NINE + 12 * SECOND, Event::Stop));
+    journal(dir.path(), SMALL_SEGMENTS, &entries);
+    assert!(segments(dir.path()).len() > 2);
+    let data = DataDir::on(Disk::behind(Arc::new(NoCoverage)), dir.path());
+    let cut_off = Exporter::new(&data, &market(), config(60, 1000), None, Arc::default()).run();
+    assert!(cut_off.is_err());
+    assert_eq!(trades(dir.path()).len(), 1);
+    export(dir.path(), config(60, 1000));
+    assert_eq!(trades(dir.path()).len(), 2);
+    let all = support::coverage(dir.path());
+    let lost = all.iter().find(|row| row.reason.as_str() == "reset").unwrap();
+    assert_eq!((lost.from.0, lost.to.0), (NINE + 3 * SECOND, NINE + 10 * SECOND));
 }
 
 #[test]

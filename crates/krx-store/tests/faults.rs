@@ -8,7 +8,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -112,6 +112,18 @@ fn read(data: &DataDir) -> Vec<String> {
     }
 }
 
+/// Waits for a fact, and gives up when it has had far more time than it needs.
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !condition() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "not within a minute: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 #[test]
 fn i1_every_operation_of_the_journal_may_fail_once() {
     let entries = |round: i64| -> Vec<Entry<Vec<u8>>> {
@@ -189,6 +201,103 @@ fn i1_a_sync_that_failed_is_never_believed_and_what_it_was_for_is_written_again(
     assert!(first.len() > 4160 + 40);
     std::fs::write(&files[0], &first[..]).unwrap();
     assert_eq!(read(&data), ["connected", "f1 a", "f2 b", "f3 c"]);
+}
+
+/// Refuses an operation on all paths that have this in them.
+#[derive(Debug, Default)]
+struct Refusing(Mutex<Option<(Op, &'static str)>>);
+
+impl Refusing {
+    fn refuse(&self, what: Option<(Op, &'static str)>) {
+        *self.0.lock().unwrap() = what;
+    }
+}
+
+impl Gate for Refusing {
+    fn pass(&self, op: Op, path: &Path) -> io::Result<()> {
+        let refused = *self.0.lock().unwrap();
+        match refused {
+            Some((refused, of)) if refused == op && path.to_str().unwrap().contains(of) => {
+                Err(io::Error::from_raw_os_error(5))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn i1_a_renewed_segment_has_no_name_before_it_is_on_disk() {
+    let dir = fast_dir();
+    let gate = Arc::new(Refusing::default());
+    let data = DataDir::on(Disk::behind(gate.clone()), dir.path());
+    let config = JournalConfig {
+        segment_bytes: 1 << 20,
+        ..SMALL
+    };
+    let mut writer = Writer::open(&data, &market(), config, Arc::default()).unwrap();
+    append(&mut writer, &[connected(NINE), frame(NINE, "a")]);
+    until("the first segment is on disk", || !writer.tail().is_unsynced());
+    gate.refuse(Some((Op::Sync, ".journal")));
+    append(&mut writer, &[frame(NINE, "b")]);
+    until("its next sync fails", || writer.tail().failure().is_some());
+    // The segment that is to take its place is under another name until it is synced.
+    gate.refuse(Some((Op::Sync, "spare-")));
+    for _ in 0..3 {
+        assert!(writer.append(&[frame(NINE, "c")]).is_err());
+        assert_eq!(support::segments(dir.path()).len(), 1);
+    }
+    gate.refuse(None);
+    append(&mut writer, &[frame(NINE, "c")]);
+    assert!(support::segments(dir.path()).len() > 1);
+    finish(writer);
+    assert_eq!(read(&data), ["connected", "f1 a", "f2 b", "f3 c"]);
+}
+
+/// Refuses to sync a directory once a file with this in its path was renamed.
+#[derive(Debug)]
+struct NameUnsynced {
+    of: &'static str,
+    is_named: AtomicBool,
+}
+
+impl Gate for NameUnsynced {
+    fn pass(&self, op: Op, path: &Path) -> io::Result<()> {
+        if op == Op::Rename && path.to_str().unwrap().contains(self.of) {
+            self.is_named.store(true, Relaxed);
+        }
+        if op == Op::SyncDir && self.is_named.load(Relaxed) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        Ok(())
+    }
+}
+
+/// Whoever starts next takes a name for a commit, and removes the journal: it must be on disk.
+#[test]
+fn i1_a_sealed_file_whose_name_is_not_known_to_be_on_disk_is_no_commit() {
+    for of in ["trades-2026", "quarantine-2026"] {
+        let dir = fast_dir();
+        let entries = [
+            connected(NINE),
+            frame(NINE, &batch(3, 1)),
+            frame(NINE, "garbage"),
+            event(NINE, Event::Stop),
+        ];
+        support::journal(dir.path(), SMALL, &entries);
+        let gate = Arc::new(NameUnsynced {
+            of,
+            is_named: AtomicBool::new(false),
+        });
+        let data = DataDir::on(Disk::behind(gate.clone()), dir.path());
+        let exported = Exporter::new(&data, &market(), config(300, 1000), None, Arc::default()).run();
+        assert!(exported.is_err() && gate.is_named.load(Relaxed), "{of}");
+        let names: Vec<_> = support::tree(dir.path()).into_keys().collect();
+        let has = |name: &std::path::PathBuf| name.to_str().unwrap().contains(of);
+        assert!(!names.iter().any(has), "{of}: {names:?}");
+        support::export(dir.path(), config(300, 1000));
+        assert_eq!(trades(dir.path()).len(), 3);
+        assert_eq!(support::quarantine(dir.path()).len(), 1);
+    }
 }
 
 #[test]

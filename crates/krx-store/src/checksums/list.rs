@@ -177,6 +177,13 @@ mod tests {
         fs::write(&path, "abc").unwrap();
         let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(digest(&path).unwrap().to_string(), known);
+        // A file is read in pieces.
+        for bytes in [CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES - 1] {
+            let text: Vec<u8> = (0_u8..251).cycle().take(bytes).collect();
+            fs::write(&path, &text).unwrap();
+            let whole = Digest(Sha256::digest(&text).into());
+            assert_eq!(digest(&path).unwrap(), whole, "{bytes}");
+        }
     }
 
     proptest! {

@@ -277,3 +277,95 @@ fn to_intervals(batch: &RecordBatch) -> Option<Vec<Interval>> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Event;
+
+    fn date() -> NaiveDate {
+        NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()
+    }
+
+    /// A date with a session that was lost.
+    fn ledger() -> Ledger {
+        let at = |seconds: i64| Moment(super::super::bounds(date()).0.0 + seconds * 1_000_000);
+        let mut ledger = Ledger::new(date());
+        let url = "ws://127.0.0.1/".to_owned();
+        ledger.event(at(100), 1, 0, &Event::Connected { url });
+        ledger.frame(at(110), 1, 1, 7);
+        let (reason, detail) = (crate::journal::GapReason::Reset, "a cable".to_owned());
+        ledger.event(at(120), 1, 1, &Event::Disconnected { reason, detail });
+        ledger.event(at(130), 1, 1, &Event::Stop);
+        ledger
+    }
+
+    /// Writes the rows and the footer of a file once more, as someone would who edits it.
+    fn write_again(path: &Path, columns: Vec<Arc<dyn Array>>, pairs: &[KeyValue]) {
+        let batch = RecordBatch::try_new(coverage_schema(), columns).unwrap();
+        let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), coverage_schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        for pair in pairs.iter().filter(|pair| pair.key.starts_with("krx.")) {
+            writer.append_key_value_metadata(pair.clone());
+        }
+        writer.close().unwrap();
+    }
+
+    #[test]
+    fn a_file_in_which_anything_was_changed_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, market) = (DataDir::new(dir.path()), "KOSPI".parse().unwrap());
+        let path = store(&data, &market, &ledger()).unwrap();
+        assert_eq!(load(&data, &market, date()).unwrap().as_ref(), Some(&ledger()));
+        let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
+        let pairs = builder
+            .metadata()
+            .file_metadata()
+            .key_value_metadata()
+            .unwrap()
+            .clone();
+        let rows = builder.build().unwrap().next().unwrap().unwrap();
+        let is_believed = || match load(&data, &market, date()) {
+            Ok(found) => found.is_some(),
+            Err(StoreError::ReadBack { .. }) => false,
+            Err(error) => panic!("{error}"),
+        };
+        write_again(&path, rows.columns().to_vec(), &pairs);
+        assert!(is_believed(), "nothing was changed");
+
+        // Each column has one value instead of another: the rows stay of the kinds that they must be of.
+        let last = rows.num_rows() - 1;
+        for (index, field) in coverage_schema().fields().iter().enumerate() {
+            let other = (0..rows.num_rows()).find(|row| {
+                let column = rows.column(index);
+                column.slice(*row, 1).to_data() != column.slice(last, 1).to_data()
+            });
+            let other = other.unwrap_or_else(|| panic!("all rows have the same {}", field.name()));
+            let mut columns = rows.columns().to_vec();
+            let pieces = [
+                rows.column(index).slice(0, last),
+                rows.column(index).slice(other, 1),
+            ];
+            columns[index] = arrow::compute::concat(&[&*pieces[0], &*pieces[1]]).unwrap();
+            write_again(&path, columns, &pairs);
+            assert!(!is_believed(), "{} was changed", field.name());
+        }
+        let shorter = rows.slice(0, last);
+        write_again(&path, shorter.columns().to_vec(), &pairs);
+        assert!(!is_believed(), "a row is gone");
+
+        // The state is one that could be.
+        let mut edited = pairs.clone();
+        let state = edited.iter_mut().find(|pair| pair.key == STATE_KEY).unwrap();
+        let text = state.value.take().unwrap();
+        state.value = Some(text.replace("\"running\":false", "\"running\":true"));
+        assert_ne!(state.value.as_ref(), Some(&text));
+        write_again(&path, rows.columns().to_vec(), &edited);
+        assert!(!is_believed(), "the state was changed");
+        for key in [STATE_KEY, CHECKSUM_KEY] {
+            let without: Vec<_> = pairs.iter().filter(|pair| pair.key != key).cloned().collect();
+            write_again(&path, rows.columns().to_vec(), &without);
+            assert!(!is_believed(), "without {key}");
+        }
+    }
+}

@@ -295,6 +295,76 @@ fn i4_a_clock_that_leaps_over_midnight_makes_nothing_live() {
 }
 
 #[test]
+fn i4_a_recorder_that_said_nothing_before_its_date_ended_has_crashed() {
+    let hours = || hours(0, 9000);
+    let mut live = Ledger::new(date());
+    live.event(at(100), 0, 0, &date_event(hours(), false));
+    live.event(at(100), 0, 0, &start());
+    live.event(at(101), 1, 0, &connected());
+    live.frame(at(200), 1, 1, 5);
+    live.event(at(300), 1, 1, &Event::TimeMark);
+    let mut seeking = Ledger::new(date());
+    seeking.event(at(100), 0, 0, &date_event(hours(), false));
+    seeking.event(at(100), 0, 0, &start());
+    seeking.event(at(200), 0, 0, &failed(GapReason::Reset, "x"));
+    for (ledger, state, since) in [(&live, "live", "connected"), (&seeking, "gap", "start")] {
+        let mut ended = ledger.clone();
+        ended.end_date();
+        let all = rows(&ended.intervals());
+        let expected = [(200, 9000, "gap", "crash"), (9000, 86_400, "idle", "crash")];
+        assert_eq!(all[all.len() - 2..], expected);
+        let before = all[all.len() - 3];
+        assert_eq!((before.1, before.2, before.3), (200, state, since));
+        assert!(!ended.running());
+        // One that said so has not.
+        let mut stopped = ledger.clone();
+        stopped.event(at(400), 1, stopped.last_frame(), &Event::Stop);
+        stopped.end_date();
+        assert!(rows(&stopped.intervals()).iter().all(|row| row.3 != "crash"));
+        assert_eq!(rows(&stopped.intervals()).last().unwrap().3, "shutdown");
+    }
+}
+
+/// A gap over an opening is in two pieces, both of which count the attempts; files are committed in between.
+#[test]
+fn i8_attempts_behind_a_commit_count_in_every_piece_of_their_gap() {
+    for (lost, attempts, opening) in [
+        (990, [995, 1100], 1000),
+        (990, [995, 995], 1000),
+        (1010, [1020, 1020], 1000),
+    ] {
+        let mut ledger = Ledger::new(date());
+        ledger.event(at(100), 0, 0, &date_event(hours(opening, 9000), false));
+        ledger.event(at(100), 0, 0, &start());
+        ledger.event(at(900), 1, 0, &connected());
+        ledger.frame(at(950), 1, 1, 5);
+        ledger.event(at(lost), 1, 1, &disconnected(GapReason::Reset));
+        ledger.event(at(attempts[0]), 1, 1, &failed(GapReason::Reset, "x"));
+        if attempts[1] > opening && attempts[0] < opening {
+            ledger.event(at(opening + 1), 1, 1, &Event::TimeMark);
+        }
+        let mut slices = vec![ledger.commit()];
+        ledger.event(at(attempts[1]), 1, 1, &failed(GapReason::Reset, "x"));
+        ledger.event(at(1200), 2, 1, &connected());
+        ledger.frame(at(1300), 2, 2, 5);
+        slices.push(ledger.commit());
+        let gaps = ledger.intervals();
+        let gaps = gaps
+            .iter()
+            .filter(|row| row.reason == Reason::Lost(GapReason::Reset));
+        for row in gaps {
+            let detail = row.detail.as_deref().unwrap();
+            assert!(detail.starts_with("2 attempts"), "{detail}");
+        }
+        let of_files = Ledger::of_slices(date(), &slices).unwrap();
+        assert_eq!(of_files.intervals(), ledger.intervals());
+        assert_eq!(of_files, ledger);
+        let merged = Slice::merge(date(), &slices).unwrap();
+        assert_eq!(Ledger::of_slices(date(), &[merged]).unwrap(), ledger);
+    }
+}
+
+#[test]
 fn i4_damage_at_the_end_of_a_date_is_on_record() {
     let mut ledger = Ledger::new(date());
     ledger.event(at(100), 0, 0, &date_event(hours(0, 9000), false));

@@ -140,7 +140,9 @@ fn news(before: &[Interval], now: &[Interval]) -> Vec<Row> {
     // As long as rows are what was told, or what became of it.
     let mut same = true;
     for (index, row) in now.iter().enumerate() {
+        let is_last = index + 1 == before.len();
         let told = before.get(index).filter(|told| same && is_one(told, row));
+        let told = told.filter(|told| !is_reworded(told, row, is_last));
         let Some(told) = told else {
             same = false;
             rows.push(Row {
@@ -164,6 +166,12 @@ fn news(before: &[Interval], now: &[Interval]) -> Vec<Row> {
         }
     }
     rows
+}
+
+/// Whether a row that was told says something else now, and nothing that is added at its end would tell: attempts to
+/// connect are counted in the words of all pieces of a gap, those before an opening included.
+fn is_reworded(told: &Interval, now: &Interval, is_last: bool) -> bool {
+    told.detail != now.detail && now.reason != Reason::Unknown && !(is_last && now.to > told.to)
 }
 
 /// Whether two rows are of one interval.
@@ -264,3 +272,7 @@ fn hole(from: Moment, to: Moment) -> Interval {
         detail: Some("a file that held it is missing or damaged".to_owned()),
     }
 }
+
+#[cfg(test)]
+#[path = "slice_tests.rs"]
+mod tests;

@@ -328,3 +328,31 @@ fn sync_all(files_of: &Files, files: &[(SegmentName, Arc<File>)], new_names: boo
     };
     sync().map_err(|error: StoreError| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_synced_last_is_told_before_the_end() {
+        let name = SegmentName::parse("00000001-20261120-000000000001.journal").unwrap();
+        let place = |offset| {
+            Some(Position {
+                segment: name,
+                offset,
+            })
+        };
+        let tail = Tail::default();
+        assert_eq!(tail.wait(None, Duration::ZERO), Some(None), "it may go on");
+        tail.lock().synced = place(8);
+        assert_eq!(tail.wait(None, Duration::ZERO), Some(place(8)));
+        tail.lock().synced = place(16);
+        tail.close();
+        assert_eq!(
+            tail.wait(place(8), Duration::ZERO),
+            Some(place(16)),
+            "a last time"
+        );
+        assert_eq!(tail.wait(place(16), Duration::ZERO), None);
+    }
+}
