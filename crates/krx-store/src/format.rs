@@ -63,10 +63,7 @@ pub fn settle(data: &DataDir) -> Result<(), StoreError> {
 
 fn read(path: &Path) -> Result<Option<String>, StoreError> {
     match fs::read(path) {
-        // Whatever stands there is shown on a terminal.
-        Ok(bytes) => Ok(Some(
-            String::from_utf8_lossy(&bytes).trim().escape_debug().to_string(),
-        )),
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(at("reading the version of the layout from", path)(error)),
     }
