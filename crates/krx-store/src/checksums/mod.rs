@@ -12,7 +12,7 @@
 //!
 //! A file has its line a moment after it has its name; a crash in between leaves a file without a line, which the next
 //! start adds ([`complete`]). No file is replaced while it has a line. Files that are still to be replaced
-//! ([`Pending`]) have none: the exporter takes their lines out when it goes on with a date ([`reopen`]), and gives
+//! (`Pending`) have none: the exporter takes their lines out when it goes on with a date (`reopen`), and gives
 //! the coverage its line when it leaves the date or ends ([`list_coverage`]).
 
 mod list;
