@@ -54,7 +54,7 @@ fn feed(url: &str, queue: Queue) -> (Feed, watch::Sender<Schedule>) {
             url: url.parse().unwrap(),
         },
         connection: ConnectionConfig {
-            // Longer than any test: whoever waits for one of these has not seen what it should have seen.
+            // Longer than any test: one that waits this long has missed what it waits for.
             connect_timeout: 10 * MINUTE,
             stall_timeout: 10 * MINUTE,
             heartbeat_interval: Duration::from_millis(20),

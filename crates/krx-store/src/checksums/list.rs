@@ -78,7 +78,7 @@ pub fn digest(path: &Path) -> Result<Digest, StoreError> {
 pub struct List {
     /// Digests by path.
     pub digests: BTreeMap<String, Digest>,
-    /// The numbers of the lines, from 1, that are none of a list of this date, or contradict an earlier one. A line
+    /// The numbers of the lines, from 1, that cannot be read, are of another date, or contradict an earlier line. A line
     /// that repeats another to the letter is sound: two threads may have found the same file without one.
     pub odd_lines: Vec<usize>,
     /// Whether there is a list.

@@ -7,7 +7,7 @@
 //!
 //! The files of a segment get their lines by one append, which costs the same however long the list is. All else
 //! replaces a list as a whole, sorted by path: it is written to staging, synced, renamed. So is a list that does not
-//! exist yet, whose end was torn by a crash, or to which an append has failed. Whoever changes a list holds a lock on
+//! exist yet, whose end was torn by a crash, or to which an append has failed. A writer holds a lock on
 //! the directory, so that threads and processes do so one after the other.
 //!
 //! A file has its line a moment after it has its name; a crash in between leaves a file without a line, which the next
@@ -296,7 +296,7 @@ pub fn missing(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Vec<S
     Ok(files)
 }
 
-/// Adds the lines that are missing, and leaves out what is none: an append looks no further than the list's end.
+/// Adds the missing lines and drops those that cannot be read: an append looks no further than the list's end.
 ///
 /// # Errors
 /// As [`Checksums::record`].

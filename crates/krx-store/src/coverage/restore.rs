@@ -76,7 +76,7 @@ impl Files {
         })
     }
 
-    /// Whether there are none.
+    /// Whether the date has no committed file.
     pub(crate) fn is_empty(&self) -> bool {
         self.paths.is_empty()
     }

@@ -141,7 +141,7 @@ pub fn settle(sealing: &Sealing, now: Uptime, started: Option<Uptime>) -> Result
             continue;
         }
         let Some(name) = SealingName::parse(&name) else {
-            warn!(path = %path.display(), "this is none of ours; it stays where it is");
+            warn!(path = %path.display(), "the recorder did not make this; it stays where it is");
             continue;
         };
         // What cannot be cleared up must not keep other dates from being sealed.
@@ -312,7 +312,7 @@ struct Held {
     files: Vec<(PathBuf, SealedName, Vec<Range>)>,
     /// Files that were not finished.
     partial: Vec<PathBuf>,
-    /// Names that are none of ours.
+    /// Names that the recorder does not give.
     others: usize,
 }
 
