@@ -354,6 +354,7 @@ fn i9_a_trading_day_on_which_nothing_ran_is_said_everywhere() {
         record_date(&data, *date);
     }
     let partition = format!("coverage/date={missing}/feed=KOSPI");
+    let file = format!("{partition}/{}", krx_store::layout::SealedName::coverage(missing));
     let (code, report) = verify(&config);
     assert_eq!(
         (code, findings(&report)),
@@ -393,8 +394,13 @@ fn i9_a_trading_day_on_which_nothing_ran_is_said_everywhere() {
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     assert_eq!(done.stdout, format!("KOSPI {missing}: no recorder ran\n"));
     assert_eq!(verify(&config).0, Some(0));
+    // One that was killed before it could write the list.
+    fs::remove_file(data.checksum_list(missing)).unwrap();
+    assert_eq!(findings(&verify(&config).1), [(file.as_str(), "unlisted")]);
     let done = run(&config, &["coverage", "--complete", "--json"]);
     assert_eq!(done.stdout.trim(), "[]");
+    assert_eq!(verify(&config).0, Some(0));
+    assert!(sha256sum(&config));
 }
 
 /// A directory of another layout is refused by every command, and not touched.

@@ -30,8 +30,13 @@ def read(path: Path) -> pa.Table:
     return file.read().replace_schema_metadata(footer)
 
 
-def spoil(path: Path, is_last: bool) -> None:
-    """Makes a file odd in every way, and as long as it was."""
+def trades_of(path: Path) -> int:
+    """Trades of a file."""
+    return read(path)["kind"].to_pylist().count("trade")
+
+
+def spoil(path: Path, resent_in: Path) -> None:
+    """Makes a file odd in every way, and as long as it was; in the middle of one file of a day a server sends again."""
     table = read(path)
     frame = table.to_pandas()
     trades = np.flatnonzero(frame["kind"] == "trade")
@@ -43,9 +48,11 @@ def spoil(path: Path, is_last: bool) -> None:
     frame.loc[signals, "trade_ts"] = pd.NaT
     frame.loc[extra, "extra"] = '{"brdId":"G1"}'
     frame.loc[frame["frame"] % 40 == 0, "recv_ts"] -= pd.Timedelta(seconds=7)
-    if is_last:
-        # In the middle a session ends, and the next one begins with what it ended with.
-        middle = len(frame) // 2
+    if path > resent_in:
+        frame["session"] += 1
+    if path == resent_in:
+        # A session ends with a trade, and the next one begins with what it ended with.
+        middle = trades[len(trades) // 2] + 1
         for name in ("code", "trade_ts", "price", "volume", "kind", "trade_time"):
             frame.loc[middle : middle + RESENT - 1, name] = frame.loc[middle - RESENT : middle - 1, name].to_numpy()
         frame.loc[middle:, "session"] += 1
@@ -67,8 +74,9 @@ def report(recording: Recording, tmp_path_factory: pytest.TempPathFactory) -> tu
         codes = pd.Series(table["code"].to_pylist()).str.replace("^00", "ZZ", regex=True)
         table = table.set_column(0, table.schema.field("code"), pa.array(codes, pa.string()))
         pq.write_table(table, earlier / files[0].name, compression="zstd")
+        resent_in = max(files, key=trades_of)
         for path in files:
-            spoil(path, path == files[-1])
+            spoil(path, resent_in)
     date = day.name.removeprefix("date=")
     command = [binary("KRX_RECORDER", "krx-recorder"), "report", date, "--data-dir", data_dir, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{Days, NaiveDate};
 use krx_calendar::Calendar;
 use krx_store::coverage::{Absent, absent, record_absent};
+use krx_store::checksums;
 use krx_store::{DataDir, Market, Moment, StoreError};
 use tracing::warn;
 
@@ -42,6 +43,9 @@ impl Absence {
     /// [`StoreError`], when the disk refuses.
     pub fn record(&self, data: &DataDir, feed: &Market, last: NaiveDate) -> Result<Absent, StoreError> {
         let absent = self.days(data, feed, last)?;
+        for date in &absent.on_record {
+            checksums::complete(data, feed, *date)?;
+        }
         if !absent.believed {
             warn!(%feed, days = absent.days.len(),
                 "trading days without a recorder are not put on record: too little was recorded in the last month to believe the clock");

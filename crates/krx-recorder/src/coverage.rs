@@ -237,9 +237,13 @@ fn print_table(
         (count, length(us))
     };
     let ((live, live_length), (gaps, gap_length)) = (total(State::Live), total(State::Gap));
+    let (stretches, many) = (
+        if live == 1 { "stretch" } else { "stretches" },
+        if gaps == 1 { "" } else { "s" },
+    );
     writeln!(
         out,
-        "  recorded for {live_length} in {live} stretches; {gaps} gaps, {gap_length} in all\n"
+        "  recorded for {live_length} in {live} {stretches}; {gaps} gap{many}, {gap_length} in all\n"
     )
 }
 

@@ -104,7 +104,7 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
             if differing.is_empty() {
                 ""
             } else {
-                " (another version of the recorder wrote them)"
+                " (as another version of the recorder, or other settings, made them)"
             },
         )?;
         if market.unchecked > 0 {

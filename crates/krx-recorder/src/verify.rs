@@ -60,9 +60,7 @@ fn unaccounted(feed: &Market, date: NaiveDate) -> Finding {
     Finding {
         path: format!("coverage/date={date}/feed={feed}"),
         kind: Kind::Unaccounted,
-        detail: "nothing is known of this trading day, so no recorder ran; `krx-recorder coverage --complete`, or the \
-                 next start, puts that on record"
-            .to_owned(),
+        detail: "nothing is known of this trading day, so no recorder ran".to_owned(),
         date: Some(date),
     }
 }
@@ -136,7 +134,7 @@ fn line(day: &MarketDay, findings: &[Finding]) -> String {
         day.date,
         day.market.as_str(),
         day.files,
-        HumanCount(day.last_frame).to_string(),
+        HumanCount(day.frames).to_string(),
         HumanCount(day.trades).to_string(),
         HumanCount(day.quarantined).to_string(),
         DecimalBytes(day.bytes).to_string(),
@@ -154,6 +152,7 @@ fn advice(finding: &Finding) -> String {
                 .to_owned()
         }
         Kind::Archive => "it serves only to rebuild sealed files: as long as they are sound, nothing is lost".to_owned(),
+        Kind::Unaccounted => "krx-recorder coverage --complete, or the next start, puts that on record".to_owned(),
         Kind::Unreadable => "look at the disk and at the permissions, then verify again".to_owned(),
         _ => format!("krx-recorder rebuild {date}, or restore it from a backup"),
     }
@@ -180,7 +179,7 @@ mod tests {
             files: 3,
             trades: 1_234_567,
             quarantined: 0,
-            last_frame: 4711,
+            frames: 4711,
             bytes: 5_000_000,
             segments: 1,
         };

@@ -2,6 +2,8 @@
 //!
 //! Korea has had no daylight saving time since 1988, so the zone is nine hours, always.
 
+use std::fmt;
+
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +47,15 @@ impl Moment {
     }
 }
 
+/// In Korean time, to the microsecond.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, micros) = (self.micros_of_day() / 1_000_000, self.micros_of_day() % 1_000_000);
+        let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        write!(f, "{} {hours:02}:{minutes:02}:{seconds:02}.{micros:06}", self.date())
+    }
+}
+
 /// Milliseconds since the Unix epoch at `date`'s midnight in Korea.
 #[must_use]
 pub fn midnight_ms(date: NaiveDate) -> i64 {
@@ -58,6 +69,8 @@ mod tests {
     #[test]
     fn the_date_changes_at_midnight_in_korea() {
         let midnight = Moment(midnight_ms(NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()) * 1000);
+        assert_eq!(midnight.to_string(), "2026-11-20 00:00:00.000000");
+        assert_eq!(Moment(midnight.0 - 1).to_string(), "2026-11-19 23:59:59.999999");
         assert_eq!(midnight.date().to_string(), "2026-11-20");
         assert_eq!(Moment(midnight.0 - 1).date().to_string(), "2026-11-19");
         assert_eq!(

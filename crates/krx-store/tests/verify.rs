@@ -106,7 +106,7 @@ fn what_is_recorded_is_sound() {
     );
     let day = &report.days[0];
     assert_eq!(
-        (report.days.len(), day.trades, day.quarantined, day.last_frame),
+        (report.days.len(), day.trades, day.quarantined, day.frames),
         (1, 60, 2, 5)
     );
     assert!(day.segments > 1);

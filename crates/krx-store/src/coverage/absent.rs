@@ -20,6 +20,8 @@ pub type HoursOf<'a> = &'a dyn Fn(NaiveDate) -> Option<(Moment, Moment)>;
 pub struct Absent {
     /// The days.
     pub days: Vec<NaiveDate>,
+    /// Days of which nothing but coverage is known: a kill may have left it without a checksum.
+    pub on_record: Vec<NaiveDate>,
     /// Whether the clock is believed ([`retention::believes`]). Else they are not put on record: a clock that is years
     /// ahead would make years of them.
     pub believed: bool,
@@ -55,7 +57,9 @@ pub fn absent(
         }
         next = date.checked_add_days(Days::new(1));
     }
+    let has_trades = |date: &NaiveDate| data.partition(Dataset::Trades, *date, feed).exists();
     Ok(Absent {
+        on_record: known.into_iter().filter(|date| !has_trades(date)).collect(),
         believed: days.is_empty() || retention::believes(data, today)?,
         days,
     })

@@ -29,8 +29,8 @@ pub(crate) struct Restored {
 pub(crate) fn restore(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Restored, StoreError> {
     let stored = match load(data, market, date) {
         Ok(stored) => stored,
-        Err(error @ StoreError::ReadBack { .. }) => {
-            error!(%market, %error, "the coverage file cannot be used; it is made again from the files of its date");
+        Err(StoreError::ReadBack { path, what }) => {
+            error!(%market, path = %path.display(), what, "the coverage file cannot be used; it is made again from the files of its date");
             None
         }
         Err(error) => return Err(error),

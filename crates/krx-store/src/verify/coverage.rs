@@ -172,8 +172,8 @@ fn difference(stored: &Ledger, mut of_files: Ledger) -> Option<String> {
         .find(|pair| pair[0].to != pair[1].from)
     {
         return Some(format!(
-            "one of its intervals ends at {} µs, and the next begins at {} µs",
-            pair[0].to.0, pair[1].from.0
+            "one of its intervals ends at {}, and the next begins at {}",
+            pair[0].to, pair[1].from
         ));
     }
     of_files.graft(stored);
@@ -189,8 +189,8 @@ fn difference(stored: &Ledger, mut of_files: Ledger) -> Option<String> {
                     row.reason.as_str()
                 };
                 format!(
-                    "{kind} from {} to {} µs, {} frames, {} rows",
-                    row.from.0, row.to.0, row.frames, row.rows
+                    "{kind} from {} to {}, {} frames, {} rows",
+                    row.from, row.to, row.frames, row.rows
                 )
             },
         )

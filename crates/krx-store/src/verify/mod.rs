@@ -33,7 +33,7 @@ use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath, SegmentNam
 use crate::lock;
 use crate::moment::{Moment, midnight_ms};
 use journal::Last;
-use ranges::{Break, breaks};
+use ranges::{Break, breaks, held};
 pub(crate) use sealed::look;
 use sealed::{Content, Facts};
 
@@ -150,8 +150,8 @@ pub struct MarketDay {
     pub trades: u64,
     /// Rows of quarantine.
     pub quarantined: u64,
-    /// The last frame that a sealed file covers.
-    pub last_frame: u64,
+    /// Frames that a sealed file covers.
+    pub frames: u64,
     /// Bytes of the files.
     pub bytes: u64,
     /// Journal segments, raw and archived.
@@ -473,7 +473,7 @@ impl Day {
             files: 0,
             trades: 0,
             quarantined: 0,
-            last_frame: 0,
+            frames: 0,
             bytes: 0,
             segments: 0,
         })
@@ -609,12 +609,12 @@ impl Looker<'_> {
                 .map(|(_, sealed)| sealed.name.last_frame)
                 .max()
                 .unwrap_or(0);
-            day.market(self.date, market).last_frame = covered;
             let damage: Vec<_> = of(Dataset::Coverage)
                 .filter_map(|(path, _)| contents.get(path.as_str()))
                 .flat_map(|content| content.damage.iter().copied())
                 .collect();
-            self.frames(&trades, contents, &damage, day);
+            let frames = self.frames(&trades, contents, &damage, day);
+            day.market(self.date, market).frames = frames;
             // What retention has taken out of a dataset is missing nowhere.
             if !self.is_expired(Dataset::Quarantine) {
                 for (path, sealed) in &trades {
@@ -649,13 +649,14 @@ impl Looker<'_> {
         }
     }
 
+    /// The frames that the files cover.
     fn frames(
         &self,
         trades: &[(&String, &SealedPath)],
         contents: &BTreeMap<&str, Content>,
         damage: &[(Moment, Moment)],
         day: &mut Day,
-    ) {
+    ) -> u64 {
         let footer = |index: usize| contents.get(trades.get(index)?.0.as_str())?.footer.as_ref();
         // A sealed day has the ranges of the files that it was made of.
         let (ranges, files): (Vec<_>, Vec<_>) = trades
@@ -707,6 +708,7 @@ impl Looker<'_> {
                 }
             }
         }
+        held(&ranges)
     }
 
     /// A sealed day, and the quarantine files of its frames, which stay as they were.

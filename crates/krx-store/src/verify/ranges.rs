@@ -32,11 +32,28 @@ pub(super) fn breaks(ranges: &[(u64, u64)]) -> Vec<Break> {
     found
 }
 
+/// How many frames ranges have, in order of their first frames.
+pub(super) fn held(ranges: &[(u64, u64)]) -> u64 {
+    let (mut frames, mut covered) = (0, 0);
+    for &(first, last) in ranges {
+        frames += (last + 1).saturating_sub(first.max(covered + 1));
+        covered = covered.max(last);
+    }
+    frames
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn each_frame_is_counted_once() {
+        assert_eq!(held(&[]), 0);
+        assert_eq!(held(&[(1, 5), (6, 6), (9, 9)]), 7);
+        assert_eq!(held(&[(3, 9), (4, 5), (5, 11), (20, 21)]), 11);
+    }
 
     #[test]
     fn holes_and_overlaps_are_found() {
