@@ -1,6 +1,7 @@
 //! What is recorded can be proved to be what was recorded, and what is damaged can be had back.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -394,6 +395,18 @@ fn i9_a_trading_day_on_which_nothing_ran_is_said_everywhere() {
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     assert_eq!(done.stdout, format!("KOSPI {missing}: no recorder ran\n"));
     assert_eq!(verify(&config).0, Some(0));
+    // A day that was recorded is not one on which nothing ran, whatever is left of it.
+    for dataset in ["trades/date={}/market=KOSPI", "coverage/date={}/feed=KOSPI"] {
+        fs::remove_dir_all(config.data_dir.join(dataset.replace("{}", &next.to_string()))).unwrap();
+    }
+    let done = run(&config, &["coverage", "--complete", "--json"]);
+    assert_eq!(done.stdout.trim(), "[]");
+    let (_, report) = verify(&config);
+    let kinds: BTreeSet<_> = findings(&report).iter().map(|(_, kind)| *kind).collect();
+    assert_eq!(kinds, BTreeSet::from(["missing"]));
+    fs::remove_file(data.checksum_list(next)).unwrap();
+    let done = run(&config, &["coverage", "--complete"]);
+    assert_eq!(done.stdout, format!("KOSPI {next}: no recorder ran\n"));
     // One that was killed before it could write the list.
     fs::remove_file(data.checksum_list(missing)).unwrap();
     assert_eq!(findings(&verify(&config).1), [(file.as_str(), "unlisted")]);

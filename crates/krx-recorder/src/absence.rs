@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use chrono::{Days, NaiveDate};
 use krx_calendar::Calendar;
-use krx_store::coverage::{Absent, absent, record_absent};
 use krx_store::checksums;
+use krx_store::coverage::{Absent, absent, record_absent};
 use krx_store::{DataDir, Market, Moment, StoreError};
 use tracing::warn;
 

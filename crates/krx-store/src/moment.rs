@@ -52,7 +52,11 @@ impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seconds, micros) = (self.micros_of_day() / 1_000_000, self.micros_of_day() % 1_000_000);
         let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        write!(f, "{} {hours:02}:{minutes:02}:{seconds:02}.{micros:06}", self.date())
+        write!(
+            f,
+            "{} {hours:02}:{minutes:02}:{seconds:02}.{micros:06}",
+            self.date()
+        )
     }
 }
 

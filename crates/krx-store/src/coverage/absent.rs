@@ -52,7 +52,7 @@ pub fn absent(
     while let Some(date) = next.filter(|date| *date <= last) {
         let is_known = known.binary_search(&date).is_ok();
         let is_removed = || data.expired(Dataset::Coverage, date).exists();
-        if !is_known && hours_of(date).is_some() && !is_removed() {
+        if !is_known && hours_of(date).is_some() && !is_removed() && !is_listed(data, feed, date)? {
             days.push(date);
         }
         next = date.checked_add_days(Days::new(1));
@@ -63,6 +63,13 @@ pub fn absent(
         believed: days.is_empty() || retention::believes(data, today)?,
         days,
     })
+}
+
+/// Whether there were trades of the day: its files were removed, and their list was not. `verify` calls them missing.
+fn is_listed(data: &DataDir, feed: &Market, date: NaiveDate) -> Result<bool, StoreError> {
+    let list = Checksums::of(data, date).read()?;
+    let mut sealed = list.digests.keys().filter_map(|path| SealedPath::parse(path));
+    Ok(sealed.any(|sealed| sealed.market == *feed && sealed.name.dataset == Dataset::Trades))
 }
 
 /// The intervals of a trading day on which nothing ran.
