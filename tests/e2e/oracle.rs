@@ -303,9 +303,9 @@ type Caught<'a> = &'a dyn Fn(&str, &str, &dyn Fn(&Path));
 type Rows = fn(usize) -> Vec<usize>;
 
 fn rows_are_watched(caught: Caught<'_>) {
-    let cases: [(&str, &str, &str, Rows); 7] = [
+    let cases: [(&str, &str, &str, Rows); 8] = [
         ("trades", "one dropped", "KOSPI differs", |rows| {
-            (0..rows).filter(|row| *row != 5000).collect()
+            (0..rows).filter(|row| *row != rows / 2).collect()
         }),
         ("trades", "the first dropped", "KOSPI differs", |rows| {
             (1..rows).collect()
@@ -313,8 +313,12 @@ fn rows_are_watched(caught: Caught<'_>) {
         ("trades", "the last dropped", "KOSPI differs", |rows| {
             (0..rows - 1).collect()
         }),
-        ("trades", "one doubled", "twice", |rows| {
-            (0..=5000).chain(5000..rows).collect()
+        ("trades", "one doubled", "KOSPI differs", |rows| {
+            (0..=rows / 2).chain(rows / 2..rows).collect()
+        }),
+        // It is the last of its message, so that no other one follows that could be missed.
+        ("trades", "the last doubled", "twice", |rows| {
+            (0..rows).chain([rows - 1]).collect()
         }),
         ("trades", "all doubled", "follows frame", |rows| {
             (0..rows).chain(0..rows).collect()
@@ -322,8 +326,8 @@ fn rows_are_watched(caught: Caught<'_>) {
         ("quarantine", "the first dropped", "KOSPI differs", |rows| {
             (1..rows).collect()
         }),
-        ("quarantine", "the first doubled", "twice", |rows| {
-            [0].into_iter().chain(0..rows).collect()
+        ("quarantine", "the last doubled", "twice", |rows| {
+            (0..rows).chain([rows - 1]).collect()
         }),
     ];
     for (dataset, what, words, rows) in cases {
@@ -335,7 +339,7 @@ fn rows_are_watched(caught: Caught<'_>) {
         edit(data, "trades", |parts| {
             let frames = parts.batch.column_by_name("frame").unwrap();
             let frames = frames.as_primitive::<Int64Type>().clone();
-            parts.take((0..parts.rows()).filter(|row| frames.value(*row) != frames.value(500)));
+            parts.take((0..parts.rows()).filter(|row| frames.value(*row) != frames.value(parts.rows() / 2)));
         });
     });
     caught("two frames swapped", "follows frame", &|data| {

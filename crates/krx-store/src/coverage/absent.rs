@@ -45,7 +45,10 @@ pub fn absent(
         .map(|(date, _)| date)
         .collect();
     let Some(first) = known.first() else {
-        return Ok(Absent::default());
+        return Ok(Absent {
+            believed: true,
+            ..Absent::default()
+        });
     };
     let mut days = Vec::new();
     let mut next = first.checked_add_days(Days::new(1));

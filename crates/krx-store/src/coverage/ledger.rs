@@ -398,7 +398,7 @@ impl Ledger {
             }
             Event::Continued => {
                 // At the date's beginning the session lasts since midnight; when the clock has come back, since now.
-                let from = if self.closed.is_empty() {
+                let from = if self.closed.is_empty() && self.state.last_frame_at.is_none() {
                     Moment(self.state.open.from)
                 } else {
                     self.just_before(at)

@@ -413,6 +413,25 @@ fn i4_hours_that_change_during_the_date_count_for_what_is_not_closed_yet() {
     );
 }
 
+/// Damage can take away what was between: the clock came back, or the session began within the date.
+#[test]
+fn i8_a_session_that_goes_on_behind_frames_of_the_date_does_so_from_then_on() {
+    let mut ledger = Ledger::new(date());
+    ledger.frame(at(0), 0, 1, 7);
+    ledger.frame(at(10), 0, 2, 7);
+    let first = ledger.commit();
+    ledger.event(at(20), 0, 2, &Event::Continued);
+    ledger.frame(at(30), 0, 3, 7);
+    assert_eq!(
+        rows(&ledger.intervals()),
+        [(0, 19, "live", "connected"), (19, 30, "live", "continued")],
+        "the microsecond of the event itself may have a frame"
+    );
+    let second = ledger.commit();
+    let restored = Ledger::of_slices(date(), &[first, second]).unwrap();
+    assert_eq!(restored, ledger);
+}
+
 #[test]
 fn words_are_read_back() {
     for reason in Reason::OWN.into_iter().chain(GapReason::ALL.map(Reason::Lost)) {
@@ -497,7 +516,7 @@ proptest! {
     ) {
         let mut ledger = Ledger::new(date());
         let mut slices = Vec::new();
-        let (mut clock, mut frame) = (0, 0);
+        let (mut clock, mut frame, mut committed) = (0, 0, 0);
         for (step, session, event, damaged, cut) in records {
             clock += step;
             if damaged {
@@ -510,7 +529,9 @@ proptest! {
                     ledger.frame(at(clock), session, frame, 7);
                 }
             }
-            if cut == 0 {
+            // A file has a frame.
+            if cut == 0 && frame > committed {
+                committed = frame;
                 let slice = ledger.commit();
                 let read = Slice::parse(&slice.to_json());
                 prop_assert_eq!(read.as_ref(), Some(&slice));

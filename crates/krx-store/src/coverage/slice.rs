@@ -151,9 +151,15 @@ fn news(before: &[Interval], now: &[Interval]) -> Vec<Row> {
             });
             continue;
         };
-        // One that was cut short says so by the row behind it, which begins before the told one ends.
+        // One that was cut short says so by the row behind it, which begins before the told one ends. Without such a row,
+        // as when a session went on a microsecond ago, it takes the told one's place.
         same = row.to >= told.to;
-        if row.to > told.to || row.frames > told.frames {
+        if !same && index + 1 == now.len() && row.frames == 0 {
+            rows.push(Row {
+                interval: row.clone(),
+                continues: false,
+            });
+        } else if row.to > told.to || row.frames > told.frames {
             rows.push(Row {
                 interval: Interval {
                     from: told.to,
