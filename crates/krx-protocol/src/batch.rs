@@ -205,7 +205,7 @@ fn decode_object(frame: &[u8], text: &[u8], sink: &mut impl BatchSink) -> Decode
             sink.reject(
                 None,
                 Reason::ServerError,
-                &format!("{}: {}", error.code, error.message),
+                &format!("{}: {}", error.code, error.meaning()),
                 frame,
             );
         }

@@ -116,6 +116,22 @@ impl ServerError {
         }
     }
 
+    /// What the code means, after the guide's error table: for a text that must not repeat the server's own words, in which
+    /// it may name the key.
+    #[must_use]
+    pub fn meaning(&self) -> &'static str {
+        match self.code {
+            47 => "malformed JSON-RPC",
+            10_040 => "no such issue",
+            10_070 | 13_001 => "customer data do not match",
+            13_003 => "terminated terminal",
+            13_004 => "reconnect shortly",
+            10_080 | 20_054 => "server error",
+            10_090 => "data under maintenance",
+            _ => "a code that the guide does not have",
+        }
+    }
+
     /// What the code asks of us, after the guide's error table: 10070 and 13001 (customer data do not match) and
     /// 13003 (terminated terminal) refuse the key; 13004 says to connect anew shortly.
     #[must_use]

@@ -2,10 +2,16 @@
 
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::ConfigError;
 use crate::words;
+
+mod mask;
+
+/// Long enough for any token that a gateway gives out.
+const KEY_BYTES_MAX: usize = 4096;
 
 /// A secret; its `Debug` says nothing.
 #[derive(Clone, PartialEq, Eq)]
@@ -62,20 +68,63 @@ impl ApiKey {
     }
 
     fn from_file(path: &Path, source: &str) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path)
-            .map_err(|error| ConfigError::invalid(source, format!("reading {}: {error}", path.display())))?;
+        let unreadable =
+            |error: String| ConfigError::invalid(source, format!("reading {}: {error}", path.display()));
+        let bytes = fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            unreadable(format!(
+                "byte {} is not text in UTF-8; write the key anew",
+                at + 1
+            ))
+        })?;
         Self::parse(&text, source)
     }
 
+    /// A key is one word of visible ASCII characters; white space around it and a byte order mark before it are not part
+    /// of it.
     fn parse(text: &str, source: &str) -> Result<Self, ConfigError> {
-        let key = text.trim();
-        if key.is_empty() || key.contains(char::is_whitespace) {
-            return Err(ConfigError::invalid(
-                source,
-                "the API key must be one word; it is empty or has white space in it",
-            ));
+        const BYTE_ORDER_MARK: char = '\u{feff}';
+        let invalid = |problem: String| ConfigError::invalid(source, problem);
+        let unmarked = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        let key = unmarked.trim();
+        if key.is_empty() {
+            return Err(invalid("the API key is empty".to_owned()));
+        }
+        // Positions are those of an editor that shows the whole text.
+        let before = text.chars().count() - unmarked.trim_start().chars().count();
+        if let Some((at, odd)) = key.chars().enumerate().find(|(_, c)| !c.is_ascii_graphic()) {
+            let what = if odd.is_ascii() {
+                format!("{odd:?}")
+            } else {
+                format!("U+{:04X}", u32::from(odd))
+            };
+            return Err(invalid(format!(
+                "character {} of the API key is {what}, which no key has: a key is one word of visible ASCII characters",
+                before + at + 1
+            )));
+        }
+        if key.len() > KEY_BYTES_MAX {
+            return Err(invalid(format!(
+                "the API key has {} characters, and none has more than {KEY_BYTES_MAX}",
+                key.len()
+            )));
         }
         Ok(Self(key.to_owned()))
+    }
+
+    /// What to tell of the file that holds it, if others can read that.
+    #[must_use]
+    pub fn exposed(sources: &KeySources) -> Option<String> {
+        let file = sources.file.as_ref()?;
+        let mode = fs::metadata(file).ok()?.permissions().mode();
+        (mode & 0o004 != 0).then(|| {
+            format!(
+                "{} can be read by every user of this machine (mode {:03o}): chmod 640, or 600",
+                file.display(),
+                mode & 0o777
+            )
+        })
     }
 
     /// The `init` request with this key in it: as secret as the key.
@@ -104,7 +153,7 @@ impl InitRequest {
     /// server may well repeat when it refuses it (I7).
     #[must_use]
     pub fn plain(&self, words: &str) -> String {
-        words::shorten(&words::clean(words).replace(&self.key.0, "(the key)"))
+        words::shorten(&mask::mask(&words::clean(words), &self.key.0))
     }
 }
 
@@ -149,5 +198,61 @@ mod tests {
                 .to_string()
                 .contains("two words")
         );
+    }
+
+    #[test]
+    fn i7_what_no_key_has_is_named_by_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("api-key");
+        let sources = KeySources {
+            file: Some(file.clone()),
+            ..KeySources::default()
+        };
+        let read = |bytes: &[u8]| {
+            fs::write(&file, bytes).unwrap();
+            ApiKey::read(&sources).map_err(|error| error.to_string())
+        };
+        for good in ["k3y", "\u{feff}k3y\n", "\u{feff} k3y \r\n\n", "\tk3y"] {
+            assert_eq!(read(good.as_bytes()), Ok(ApiKey("k3y".into())), "{good:?}");
+        }
+        for (bad, expected) in [
+            ("k3y\u{200b}\n", "character 4 of the API key is U+200B"),
+            ("\u{feff}k\u{a0}3y", "character 3 of the API key is U+00A0"),
+            ("\u{feff}\u{feff}k3y", "character 2 of the API key is U+FEFF"),
+            (" k3y\0", "character 5 of the API key is '\\0'"),
+            ("k3 y", "character 3 of the API key is ' '"),
+            ("k3\ny", "character 3 of the API key is '\\n'"),
+            ("k3\u{ff59}", "character 3 of the API key is U+FF59"),
+            ("\u{feff}\n", "the API key is empty"),
+            ("", "the API key is empty"),
+            (&"k".repeat(5000), "has 5000 characters"),
+        ] {
+            let error = read(bad.as_bytes()).unwrap_err();
+            assert!(
+                error.contains(expected) && !error.contains("k3"),
+                "{bad:?}: {error}"
+            );
+        }
+        let error = read(b"k3y\xff").unwrap_err();
+        assert!(error.contains("byte 4 is not text in UTF-8"), "{error}");
+        // As editors of another system write it.
+        let utf16: Vec<u8> = "\u{feff}k3y".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(read(&utf16).is_err());
+    }
+
+    #[test]
+    fn i7_a_file_that_everybody_can_read_is_told_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("api-key");
+        fs::write(&file, "k3y").unwrap();
+        let sources = KeySources {
+            file: Some(file.clone()),
+            ..KeySources::default()
+        };
+        for (mode, is_exposed) in [(0o600, false), (0o640, false), (0o644, true), (0o604, true)] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(ApiKey::exposed(&sources).is_some(), is_exposed, "{mode:o}");
+        }
+        assert_eq!(ApiKey::exposed(&KeySources::default()), None);
     }
 }

@@ -58,7 +58,15 @@ pub(super) fn quarantine(day: &DayFacts) -> String {
                     of.item
                         .map_or_else(|| "whole message".to_owned(), |item| format!("item {item}")),
                 ),
-                Cell::with(of.raw.as_str(), of.detail.as_deref().unwrap_or_default()),
+                Cell::with(
+                    of.raw.clone().unwrap_or_else(|| {
+                        format!(
+                            "{}, not shown: it may repeat the API key",
+                            plural(of.raw_bytes, "byte")
+                        )
+                    }),
+                    of.detail.as_deref().unwrap_or_default(),
+                ),
             ]);
         }
         let label = format!(

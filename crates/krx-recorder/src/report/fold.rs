@@ -48,7 +48,9 @@ pub struct Quarantined {
     /// Its detail, cut off where it is long.
     pub detail: Option<String>,
     /// Its bytes as text, likewise.
-    pub raw: String,
+    pub raw: Option<String>,
+    /// Bytes of it.
+    pub raw_bytes: u64,
 }
 
 /// A market's day so far.
@@ -171,7 +173,9 @@ impl Fold {
             frame: row.frame,
             item: row.item,
             detail: row.detail.as_deref().map(cut_off),
-            raw: cut_off(&String::from_utf8_lossy(raw)),
+            // A whole message may be a server's own words, in which it may repeat the API key; a report is mailed.
+            raw: row.item.map(|_| cut_off(&String::from_utf8_lossy(raw))),
+            raw_bytes: row.raw.len() as u64,
         };
         self.quarantine.insert(row.reason.clone(), first);
     }
