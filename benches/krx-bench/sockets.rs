@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use krx_bench::Frames;
 use krx_recorder::config::{Config, Overrides};
+use krx_recorder::connect::{Connector, ProxyVariables};
 use krx_recorder::feed::{Feed, FeedStatus};
 use krx_recorder::journaling::Journaling;
 use krx_recorder::key::{ApiKey, KeySources};
@@ -70,8 +71,10 @@ pub(crate) fn journal(url: &str, frames: &Frames, dir: &Path) -> Result<u64> {
         beats: Arc::default(),
     };
     let thread = std::thread::spawn(move || journaling.run());
+    let connector = Connector::new(&feed, &config.connection, &ProxyVariables::default())?;
     let feed = Feed {
         config: feed,
+        connector: Arc::new(connector),
         connection: config.connection,
         schedule: watch::channel(config.schedule).1,
         until_close: false,

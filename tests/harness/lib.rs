@@ -16,6 +16,7 @@ pub mod hostile;
 pub mod ledger;
 pub mod oracle;
 pub mod process;
+pub mod proxy;
 pub mod recorded;
 pub mod recorder;
 pub mod simulator;

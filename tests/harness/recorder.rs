@@ -38,6 +38,8 @@ pub struct RecorderConfig {
     pub keep_days: u32,
     /// `[status]`, when there is to be one.
     pub status_port: Option<u16>,
+    /// Further keys of `[koscom]`, as lines of TOML.
+    pub koscom: String,
     /// `[schedule]`, as lines of TOML.
     pub schedule: String,
     /// Further tables, as lines of TOML.
@@ -66,6 +68,7 @@ impl RecorderConfig {
             segment_bytes: 64 << 20,
             keep_days: 0,
             status_port: None,
+            koscom: String::new(),
             schedule: "mode = \"always\"".to_owned(),
             more: String::new(),
             key: Some(KEY.to_owned()),
@@ -85,13 +88,14 @@ impl RecorderConfig {
             rows_max,
             segment_bytes,
             keep_days,
+            koscom,
             schedule,
             more,
             ..
         } = self;
         let data_dir = data_dir.display();
         let mut toml = format!(
-            "data_dir = \"{data_dir}\"\n\n[koscom]\nbase_url = \"{base_url}\"\nmember_name = \"End-to-end tests\"\n\n\
+            "data_dir = \"{data_dir}\"\n\n[koscom]\nbase_url = \"{base_url}\"\nmember_name = \"End-to-end tests\"\n{koscom}\n\
              [schedule]\n{schedule}\n\n[journal]\nsegment_bytes = {segment_bytes}\nkeep_days = {keep_days}\n\n\
              [rotate]\ninterval = \"{rotate_interval}\"\nrows_max = {rows_max}\n\n"
         );

@@ -10,11 +10,12 @@ use krx_store::{DataDir, DataDirLock, Moment, StoreError, format};
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::{self, Message};
 
+use crate::calendar;
 use crate::config::{Config, FeedConfig};
+use crate::connect::{Connector, ProxyVariables, Route};
 use crate::exit::Failure;
 use crate::key::ApiKey;
 use crate::schedule::Hours;
-use crate::{calendar, connect};
 
 /// How long an answer to `init` is waited for. A server that says nothing has accepted it, as far as is known.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
@@ -34,7 +35,12 @@ pub struct Finding {
 }
 
 /// Looks at everything that a recording needs. Gives what was found, and the first failure.
-pub async fn check(config: &Config, key: Result<ApiKey, Failure>) -> (Vec<Finding>, Option<Failure>) {
+/// `exposed` says who else can read the key.
+pub async fn check(
+    config: &Config,
+    key: Result<ApiKey, Failure>,
+    exposed: Option<String>,
+) -> (Vec<Finding>, Option<Failure>) {
     let mut findings = Vec::new();
     let mut failures = Vec::new();
     let mut note = |name: &str, result: Result<String, Failure>| {
@@ -63,7 +69,10 @@ pub async fn check(config: &Config, key: Result<ApiKey, Failure>) -> (Vec<Findin
             Ok("not tried: a recorder is at work with this key".to_owned()),
         ),
         Ok(key) => {
-            note("key", Ok("read".to_owned()));
+            note(
+                "key",
+                Ok(exposed.map_or_else(|| "read".to_owned(), |words| format!("read; but {words}"))),
+            );
             for feed in &config.feeds {
                 note(
                     &format!("endpoint {}", feed.market),
@@ -138,25 +147,37 @@ fn disk(data_dir: &Path) -> Result<String, Failure> {
 async fn endpoint(config: &Config, feed: &FeedConfig, key: &ApiKey) -> Result<String, Failure> {
     let market = feed.market.to_string();
     let init = key.init_request(&config.member_name);
-    let mut connection = connect::connect(&feed.url, &init, &config.connection)
+    let connector = Connector::new(feed, &config.connection, &ProxyVariables::of_process())?;
+    let way = match connector.route() {
+        Route::Direct {
+            passed_over: Some(why),
+        } => format!(" (without a proxy: {why})"),
+        Route::Direct { passed_over: None } => String::new(),
+        through @ Route::Through(_) => format!(" ({through})"),
+    };
+    // What a proxy does wrong is told with its name.
+    let direct = if matches!(connector.route(), Route::Direct { .. }) {
+        way.as_str()
+    } else {
+        ""
+    };
+    let mut connection = connector
+        .connect(&init)
         .await
         .map_err(|failure| match failure.reason {
             GapReason::Refused => Failure::KeyRefused {
                 market: market.clone(),
                 words: failure.detail,
             },
-            GapReason::Tls => Failure::Unavailable(format!(
-                "{} is not trusted: {}; check koscom.base_url, and this machine's certificates and clock",
-                feed.url, failure.detail
-            )),
             GapReason::Throttled | GapReason::Unavailable => Failure::Unavailable(format!(
-                "{} takes no connection for now: {}; try again later",
+                "{}{way} takes no connection for now: {}; try again later",
                 feed.url, failure.detail
             )),
-            _ => Failure::Unavailable(format!(
-                "{} cannot be reached: {}; check koscom.base_url and the network",
+            GapReason::Unreachable => Failure::Unavailable(format!(
+                "{}{direct} cannot be reached: {}; check koscom.base_url and the network",
                 feed.url, failure.detail
             )),
+            _ => Failure::Unavailable(format!("{}{way} opens no session: {}", feed.url, failure.detail)),
         })?;
     let answer = tokio::time::timeout(ANSWER_WAIT, answer(&mut connection)).await;
     let _ = tokio::time::timeout(ANSWER_WAIT, connection.close(None)).await;
@@ -171,14 +192,14 @@ async fn endpoint(config: &Config, feed: &FeedConfig, key: &ApiKey) -> Result<St
                 feed.url,
                 init.plain(&format!("error {}: {}", error.code, error.message))
             ))),
-            _ => Ok(format!("{} answers", feed.url)),
+            _ => Ok(format!("{}{way} answers", feed.url)),
         },
         Ok(Some(Ok(Message::Close(_)) | Err(_)) | None) => Err(Failure::Unavailable(format!(
-            "{} closes the connection after init",
+            "{}{way} closes the connection after init",
             feed.url
         ))),
         Ok(Some(Ok(_))) | Err(_) => Ok(format!(
-            "{} accepts the connection, and says nothing yet",
+            "{}{way} accepts the connection, and says nothing yet",
             feed.url
         )),
     }

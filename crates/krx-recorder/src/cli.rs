@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use tracing::warn;
 
 use chrono::NaiveDate;
 use clap::error::ErrorKind;
@@ -307,7 +308,7 @@ pub fn main() -> Exit {
             logging::warnings();
             source
                 .load()
-                .and_then(|config| runtime()?.block_on(replay::replay(&config.data_dir, date, &options)))
+                .and_then(|config| in_runtime(replay::replay(&config.data_dir, date, &options))?)
         }
     };
     match result {
@@ -344,15 +345,20 @@ fn load(source: &Source) -> Result<Config, Failure> {
     Ok(Config::load(source.config.as_deref(), &source.overrides())?)
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+/// Runs a command that talks to others.
+fn in_runtime<T>(command: impl Future<Output = T>) -> Result<T, Failure> {
     // All sockets together take a few percent of one core: one thread serves them, and the rest is left to exporting.
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|source| Failure::System {
             doing: "starting the runtime".into(),
             source,
-        })
+        })?;
+    let result = runtime.block_on(command);
+    // A resolver that hangs may keep a thread for a minute. Nothing is lost with it.
+    runtime.shutdown_background();
+    Ok(result)
 }
 
 fn start(source: Source, until_close: bool, json: bool) -> Result<(), Failure> {
@@ -363,7 +369,11 @@ fn start(source: Source, until_close: bool, json: bool) -> Result<(), Failure> {
         filter,
         writer: _writer,
     } = logging::start(&config.log, json);
-    let key = ApiKey::read(&KeySources::of_process(config.api_key_file.clone()))?;
+    let sources = KeySources::of_process(config.api_key_file.clone());
+    let key = ApiKey::read(&sources)?;
+    if let Some(exposed) = ApiKey::exposed(&sources) {
+        warn!("the API key is not well kept: {exposed}");
+    }
     if until_close {
         if config.schedule == Schedule::Always {
             let words = "--until-close needs hours: leave out --always, and set schedule.mode = \"calendar\"";
@@ -384,7 +394,7 @@ fn start(source: Source, until_close: bool, json: bool) -> Result<(), Failure> {
         filter,
         until_close,
     };
-    runtime()?.block_on(run::run(config, key, until_close, again, requests))
+    in_runtime(run::run(config, key, until_close, again, requests))?
 }
 
 fn start_status(config: Option<&Path>, listen: Option<&str>, json: bool) -> Result<(), Failure> {
@@ -393,14 +403,16 @@ fn start_status(config: Option<&Path>, listen: Option<&str>, json: bool) -> Resu
         (None, Some(config)) => config::status_listen(config)?,
         (None, None) => return Err(Failure::Usage("--config or --listen is needed".into())),
     };
-    runtime()?.block_on(status_command::print(address, json))
+    in_runtime(status_command::print(address, json))?
 }
 
 fn start_check(source: &Source, json: bool) -> Result<(), Failure> {
     let config = load(source)?;
-    let key = ApiKey::read(&KeySources::of_process(config.api_key_file.clone())).map_err(Failure::from);
+    let sources = KeySources::of_process(config.api_key_file.clone());
+    let key = ApiKey::read(&sources).map_err(Failure::from);
+    let exposed = ApiKey::exposed(&sources);
     install_crypto();
-    let (findings, failure) = runtime()?.block_on(check::check(&config, key));
+    let (findings, failure) = in_runtime(check::check(&config, key, exposed))?;
     let mut out = io::stdout().lock();
     let written = if json {
         serde_json::to_string_pretty(&findings)

@@ -20,7 +20,7 @@ pub use crate::attendance::FeedEnd;
 use crate::attendance::{Attendance, End, Ended, Sessions, WallClock, stopped};
 use crate::backoff::{Asked, Backoff};
 use crate::config::{ConnectionConfig, FeedConfig};
-use crate::connect::{self, Connection};
+use crate::connect::{Connection, Connector};
 use crate::key::InitRequest;
 use crate::pace::{ControlPace, LinePace};
 use crate::queue::{JournalStopped, Queue};
@@ -45,6 +45,8 @@ pub struct Feed {
     pub schedule: watch::Receiver<Schedule>,
     /// Whether to end when the schedule closes, instead of waiting for the next opening.
     pub until_close: bool,
+    /// What opens sessions.
+    pub connector: Arc<Connector>,
     /// The first message of each session.
     pub init: InitRequest,
     /// Where frames and events go.
@@ -152,7 +154,7 @@ impl Feed {
 impl Sessions for Feed {
     async fn session(&mut self, stop: &mut watch::Receiver<bool>) -> Result<Ended, JournalStopped> {
         let market = self.config.market.as_str();
-        let connecting = connect::connect(&self.config.url, &self.init, &self.connection);
+        let connecting = self.connector.connect(&self.init);
         let connected = tokio::select! {
             connected = connecting => connected,
             () = stopped(stop) => return Ok(Ended { end: End::stop(), data_for: None }),

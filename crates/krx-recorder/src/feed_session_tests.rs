@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
 use super::*;
+use crate::connect::{ProxySetting, ProxyVariables};
 use crate::key::{ApiKey, KeySources};
 use crate::queue::{QueuedEntry, queue};
 use crate::schedule::Daily;
@@ -48,20 +49,27 @@ fn feed(url: &str, queue: Queue) -> (Feed, watch::Sender<Schedule>) {
         ..KeySources::default()
     };
     let schedule = watch::Sender::new(Schedule::Always);
+    let connection = ConnectionConfig {
+        proxy: ProxySetting::None,
+        proxy_credentials_file: None,
+        ca_file: None,
+        // Longer than any test: one that waits this long has missed what it waits for.
+        connect_timeout: 10 * MINUTE,
+        stall_timeout: 10 * MINUTE,
+        heartbeat_interval: Duration::from_millis(20),
+        backoff_initial: Duration::from_millis(1),
+        backoff_max: Duration::from_millis(10),
+        message_bytes_max: 1 << 20,
+    };
+    let config = FeedConfig {
+        market: "KOSPI".parse().unwrap(),
+        url: url.parse().unwrap(),
+    };
+    let connector = Connector::new(&config, &connection, &ProxyVariables::default()).unwrap();
     let feed = Feed {
-        config: FeedConfig {
-            market: "KOSPI".parse().unwrap(),
-            url: url.parse().unwrap(),
-        },
-        connection: ConnectionConfig {
-            // Longer than any test: one that waits this long has missed what it waits for.
-            connect_timeout: 10 * MINUTE,
-            stall_timeout: 10 * MINUTE,
-            heartbeat_interval: Duration::from_millis(20),
-            backoff_initial: Duration::from_millis(1),
-            backoff_max: Duration::from_millis(10),
-            message_bytes_max: 1 << 20,
-        },
+        config,
+        connector: Arc::new(connector),
+        connection,
         schedule: schedule.subscribe(),
         until_close: false,
         init: ApiKey::read(&sources).unwrap().init_request("x"),

@@ -6,6 +6,7 @@ use futures_util::stream;
 use krx_store::journal::What;
 
 use super::*;
+use crate::connect::{ProxySetting, ProxyVariables};
 use crate::queue::queue;
 use crate::silence::Stall;
 
@@ -248,19 +249,26 @@ async fn i1_a_full_queue_costs_no_message_whatever_timers_fire_meanwhile() {
     });
     let (queue, mut entries) = crate::queue::bounded(1000);
     let second = Duration::from_secs(1);
+    let connection = ConnectionConfig {
+        proxy: ProxySetting::None,
+        proxy_credentials_file: None,
+        ca_file: None,
+        connect_timeout: second,
+        heartbeat_interval: Duration::from_millis(20),
+        stall_timeout: 30 * second,
+        backoff_initial: second,
+        backoff_max: second,
+        message_bytes_max: 1 << 20,
+    };
+    let config = FeedConfig {
+        market: "KOSPI".parse().unwrap(),
+        url: url.parse().unwrap(),
+    };
+    let connector = Connector::new(&config, &connection, &ProxyVariables::default()).unwrap();
     let feed = Feed {
-        config: FeedConfig {
-            market: "KOSPI".parse().unwrap(),
-            url: url.parse().unwrap(),
-        },
-        connection: ConnectionConfig {
-            connect_timeout: second,
-            heartbeat_interval: Duration::from_millis(20),
-            stall_timeout: 30 * second,
-            backoff_initial: second,
-            backoff_max: second,
-            message_bytes_max: 1 << 20,
-        },
+        config,
+        connector: Arc::new(connector),
+        connection,
         schedule: watch::channel(Schedule::Always).1,
         until_close: false,
         init: init(),

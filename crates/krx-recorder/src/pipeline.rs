@@ -12,6 +12,7 @@ use tracing::error;
 
 use crate::absence::Absence;
 use crate::config::{Config, FeedConfig};
+use crate::connect::Connector;
 use crate::exit::Failure;
 use crate::exporting;
 use crate::feed::{Feed, FeedState, FeedStatus};
@@ -94,6 +95,7 @@ impl Pipeline {
         &self,
         config: &Config,
         feed: &FeedConfig,
+        connector: &Arc<Connector>,
         key: &ApiKey,
         schedule: watch::Receiver<Schedule>,
         until_close: bool,
@@ -101,7 +103,8 @@ impl Pipeline {
     ) -> Feed {
         Feed {
             config: feed.clone(),
-            connection: config.connection,
+            connection: config.connection.clone(),
+            connector: Arc::clone(connector),
             schedule,
             until_close,
             init: key.init_request(&config.member_name),

@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
 
 use crate::config::Config;
+use crate::connect::{Connector, ProxyVariables};
 use crate::disk_watch::DiskWatch;
 use crate::exit::Failure;
 use crate::feed::FeedEnd;
@@ -58,6 +59,12 @@ pub async fn run(
     let lock = DataDirLock::take(&data)?;
     let data = lock.data().clone();
     format::settle(&data)?;
+    let variables = ProxyVariables::of_process();
+    let connectors = config
+        .feeds
+        .iter()
+        .map(|feed| Connector::new(feed, &config.connection, &variables));
+    let connectors = connectors.collect::<Result<Vec<_>, _>>()?;
     let listener = match config.status_listen {
         Some(address) => Some(status::bind(address)?),
         None => None,
@@ -69,14 +76,24 @@ pub async fn run(
     let accepted = Arc::new(AtomicBool::new(false));
     let mut pipelines = Vec::new();
     let mut feeds = JoinSet::new();
-    for feed in &config.feeds {
+    for (feed, connector) in config.feeds.iter().zip(connectors) {
+        connector.log_route(feed.market.as_str());
         let pipeline = Pipeline::start(&config, &data, feed, reload.rules(), &stopping, started)?;
         let start = Event::Start {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         // A queue that is closed already tells of it when the journal's thread is joined.
         let _ = pipeline.queue.event(start).await;
-        let feed = pipeline.feed(&config, feed, &key, reload.schedule(), until_close, &accepted);
+        let connector = Arc::new(connector);
+        let feed = pipeline.feed(
+            &config,
+            feed,
+            &connector,
+            &key,
+            reload.schedule(),
+            until_close,
+            &accepted,
+        );
         let (market, stopping) = (feed.config.market.clone(), stopping.clone());
         feeds.spawn(async move { (market, feed.run(stopping).await) });
         pipelines.push(pipeline);

@@ -26,12 +26,14 @@ pub struct Wire<S> {
 }
 
 impl<S> Wire<S> {
-    /// A connection before its WebSocket handshake.
-    pub fn new(stream: S) -> Self {
+    /// A connection behind its WebSocket handshake, with which `read` has come already.
+    pub fn new(stream: S, read: &[u8]) -> Self {
+        let mut frames = Frames::default();
+        frames.pass(read);
         Self {
             stream,
-            frames: Frames::default(),
-            open_since: None,
+            open_since: frames.message_open.then(Instant::now),
+            frames,
             passed: 0,
         }
     }
@@ -100,8 +102,6 @@ struct Frames {
 
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    /// In the answer to the handshake, which ends with an empty line.
-    Answer { line_empty: bool },
     /// In a frame's header, so many bytes of which are known.
     Header {
         bytes: [u8; HEADER_BYTES_MAX],
@@ -119,7 +119,7 @@ const NEXT_HEADER: Place = Place::Header {
 impl Default for Frames {
     fn default() -> Self {
         Self {
-            place: Place::Answer { line_empty: false },
+            place: NEXT_HEADER,
             message_open: false,
             ended: 0,
         }
@@ -152,12 +152,6 @@ impl Frames {
                         self.begin_frame(first);
                     }
                 }
-                Place::Answer { line_empty } => match first {
-                    b'\n' if *line_empty => self.place = NEXT_HEADER,
-                    b'\n' => *line_empty = true,
-                    b'\r' => {}
-                    _ => *line_empty = false,
-                },
             }
             bytes = rest;
         }
@@ -210,8 +204,6 @@ mod tests {
 
     use super::*;
 
-    const ANSWER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
-
     fn frame(first: u8, len: usize, masked: bool) -> Vec<u8> {
         let mask = if masked { 0x80 } else { 0 };
         let mut bytes = vec![first];
@@ -233,7 +225,6 @@ mod tests {
     #[test]
     fn a_message_is_open_from_its_first_fragment_to_its_last() {
         let mut frames = Frames::default();
-        frames.pass(ANSWER);
         let steps = [
             (0x81, 5, false),
             (0x01, 3, true),
@@ -260,7 +251,7 @@ mod tests {
             sent in prop::collection::vec((any::<u8>(), 0_usize..300, any::<bool>()), 0..20),
             cuts in prop::collection::vec(1_usize..50, 1..50),
         ) {
-            let mut bytes = ANSWER.to_vec();
+            let mut bytes = Vec::new();
             for (first, len, masked) in &sent {
                 bytes.extend(frame(*first, *len, *masked));
             }
@@ -320,11 +311,13 @@ mod tests {
 
     #[tokio::test]
     async fn i5_fragments_that_are_always_ready_end_a_poll_all_the_same() {
-        let mut wire = Wire::new(Endless {
-            head: vec![0x01, 0],
-            read: 0,
-        });
-        wire.frames.place = NEXT_HEADER;
+        let wire = Wire::new(
+            Endless {
+                head: vec![0x01, 0],
+                read: 0,
+            },
+            &[],
+        );
         let mut socket = WebSocketStream::from_raw_socket(wire, Role::Client, None).await;
         let mut polls = 0;
         while polls < 10 {
@@ -339,12 +332,7 @@ mod tests {
     #[tokio::test]
     async fn it_tells_since_when_a_message_is_open() {
         let (mut server, client) = tokio::io::duplex(1 << 20);
-        server.write_all(ANSWER).await.unwrap();
-        let mut wire = Wire::new(client);
-        let mut answer = vec![0; ANSWER.len()];
-        tokio::io::AsyncReadExt::read_exact(&mut wire, &mut answer)
-            .await
-            .unwrap();
+        let wire = Wire::new(client, &[]);
         let mut socket = WebSocketStream::from_raw_socket(wire, Role::Client, None).await;
         let before = Instant::now();
         server.write_all(&[0x01, 1, b'[', 0x89, 0]).await.unwrap();

@@ -62,6 +62,9 @@ pub(super) struct ScheduleTable {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Connection {
+    pub(super) proxy: Option<String>,
+    pub(super) proxy_credentials_file: Option<PathBuf>,
+    pub(super) ca_file: Option<PathBuf>,
     pub(super) connect_timeout: String,
     pub(super) heartbeat_interval: String,
     pub(super) stall_timeout: String,
@@ -147,6 +150,9 @@ impl Default for ScheduleTable {
 impl Default for Connection {
     fn default() -> Self {
         Self {
+            proxy: None,
+            proxy_credentials_file: None,
+            ca_file: None,
             connect_timeout: "10s".into(),
             heartbeat_interval: "10s".into(),
             stall_timeout: "30s".into(),
@@ -213,6 +219,9 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     (
         "connection",
         &[
+            "proxy",
+            "proxy_credentials_file",
+            "ca_file",
             "connect_timeout",
             "heartbeat_interval",
             "stall_timeout",

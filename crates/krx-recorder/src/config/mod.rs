@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use crate::absence::Absence;
+use crate::connect::ProxySetting;
 use crate::logging::{self, LogConfig, Target};
 use crate::schedule::{Daily, Schedule};
 
@@ -118,9 +119,15 @@ pub struct FeedConfig {
     pub url: Uri,
 }
 
-/// Limits of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How to be connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionConfig {
+    /// The proxy, unless the environment names it.
+    pub proxy: ProxySetting,
+    /// Where the proxy's `user:password` is.
+    pub proxy_credentials_file: Option<PathBuf>,
+    /// Certificates to trust beside this machine's, in PEM.
+    pub ca_file: Option<PathBuf>,
     /// For TCP, TLS and the WebSocket handshake together.
     pub connect_timeout: Duration,
     /// Between our heartbeats.
@@ -441,6 +448,9 @@ fn check_connection(table: &Connection) -> Result<ConnectionConfig, ConfigError>
         return Err(ConfigError::invalid("connection.message_bytes_max", problem));
     }
     let config = ConnectionConfig {
+        proxy: ProxySetting::parse(table.proxy.as_deref())?,
+        proxy_credentials_file: table.proxy_credentials_file.clone(),
+        ca_file: table.ca_file.clone(),
         connect_timeout: duration(
             "connection.connect_timeout",
             &table.connect_timeout,

@@ -22,6 +22,9 @@ open = "08:20"
 close = "20:10"
 calendar_file = "/etc/krx-recorder/calendar.toml"
 [connection]
+proxy = "http://proxy.example:3128"
+proxy_credentials_file = "/etc/krx-recorder/proxy-credentials"
+ca_file = "/etc/krx-recorder/authority.pem"
 connect_timeout = "10s"
 heartbeat_interval = "10s"
 stall_timeout = "30s"
@@ -70,9 +73,16 @@ fn the_whole_file_has_every_key_and_the_defaults_are_its_values() {
     let short = "data_dir = \"/d\"\n[koscom]\nbase_url = \"wss://gateway.example/\"\nmember_name = \"x\"";
     let short = load(short).unwrap();
     assert_eq!((&short.feeds, short.schedule), (&whole.feeds, whole.schedule));
+    // Only without these does the environment count, and this machine's authorities alone.
+    let connection = ConnectionConfig {
+        proxy: ProxySetting::Environment,
+        proxy_credentials_file: None,
+        ca_file: None,
+        ..whole.connection
+    };
     assert_eq!(
         (short.connection, short.journal, short.export),
-        (whole.connection, whole.journal, whole.export)
+        (connection, whole.journal, whole.export)
     );
     assert_eq!(short.status_listen, None);
     let table: toml::Table = WHOLE.parse().unwrap();

@@ -1,0 +1,233 @@
+//! Opening a session, all of it within one time:
+//!
+//! ```text
+//!   route ──▶ dial ──▶ [tunnel] ──▶ [tls] ──▶ upgrade ──▶ init
+//!   proxy     TCP, all  CONNECT      wss://    WebSocket   the key
+//!   or not    addresses
+//! ```
+
+mod dial;
+mod http;
+mod proxy;
+mod step;
+mod tls;
+mod tunnel;
+mod upgrade;
+
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+
+use futures_util::SinkExt;
+use krx_store::journal::GapReason;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::http::Uri;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tracing::{info, warn};
+
+pub use self::proxy::{Proxy, ProxySetting, ProxyVariables, Route};
+use self::step::Step;
+use crate::backoff::Asked;
+use crate::config::{ConfigError, ConnectionConfig, FeedConfig};
+use crate::key::InitRequest;
+use crate::wire::{BYTES_AT_A_TIME, Wire};
+
+/// An open connection.
+pub type Connection = WebSocketStream<Wire<MaybeTlsStream<TcpStream>>>;
+
+/// What we have to say is held back up to here when the server does not read. Without a bound a server that sends
+/// pings and reads no pongs would fill the memory with them; past it only the newest pong waits.
+const WRITE_BUFFER_BYTES_MAX: usize = 64 << 10;
+
+/// Written to the socket as soon as there is so much; everything is flushed anyway.
+const WRITE_BUFFER_BYTES: usize = 4 << 10;
+
+/// Why there is no session.
+#[derive(Debug)]
+pub struct ConnectFailure {
+    /// The word for the ledger.
+    pub reason: GapReason,
+    /// What happened, and what to do, for a person.
+    pub detail: String,
+    /// What the server asked for.
+    pub asked: Asked,
+}
+
+impl ConnectFailure {
+    fn new(reason: GapReason, detail: impl Into<String>) -> Self {
+        Self {
+            reason,
+            detail: detail.into(),
+            asked: Asked::Nothing,
+        }
+    }
+
+    fn unreachable(detail: impl Into<String>) -> Self {
+        Self::new(GapReason::Unreachable, detail)
+    }
+}
+
+/// Opens the sessions of one feed.
+#[derive(Debug)]
+pub struct Connector {
+    url: Uri,
+    config: ConnectionConfig,
+    route: Route,
+    /// The address at which the last session could not be opened; the others are tried before it.
+    failed: Mutex<Option<SocketAddr>>,
+}
+
+impl Connector {
+    /// For a feed; `variables` may name a proxy.
+    ///
+    /// # Errors
+    /// [`ConfigError`], when a proxy or its credentials cannot be used.
+    pub fn new(
+        feed: &FeedConfig,
+        config: &ConnectionConfig,
+        variables: &ProxyVariables,
+    ) -> Result<Self, ConfigError> {
+        const CREDENTIALS: &str = "connection.proxy_credentials_file";
+        let credentials = config.proxy_credentials_file.as_ref().map(|path| {
+            std::fs::read_to_string(path).map_err(|error| {
+                ConfigError::invalid(CREDENTIALS, format!("reading {}: {error}", path.display()))
+            })
+        });
+        let credentials = credentials.transpose()?;
+        if config.ca_file.is_some() {
+            tls::trusted(config.ca_file.as_deref())
+                .map_err(|problem| ConfigError::invalid("connection.ca_file", problem))?;
+        }
+        let route = Route::to(&feed.url, &config.proxy, credentials.as_deref(), variables)?;
+        if matches!(route, Route::Direct { .. }) && credentials.is_some() {
+            return Err(ConfigError::invalid(
+                CREDENTIALS,
+                "is set, and no proxy is used: set connection.proxy, or leave it out",
+            ));
+        }
+        Ok(Self {
+            url: feed.url.clone(),
+            config: config.clone(),
+            route,
+            failed: Mutex::default(),
+        })
+    }
+
+    /// The way that it takes.
+    #[must_use]
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// Says once which way it takes, if that is not the straight one or a proxy is passed over.
+    pub fn log_route(&self, market: &str) {
+        match &self.route {
+            Route::Through(proxy) => info!(market, url = %self.url, %proxy, "connecting through a proxy"),
+            Route::Direct {
+                passed_over: Some(why),
+            } => {
+                warn!(market, url = %self.url, why, "connecting without the proxy that is set");
+            }
+            Route::Direct { passed_over: None } => {}
+        }
+    }
+
+    /// Connects and sends `init`.
+    ///
+    /// # Errors
+    /// [`ConnectFailure`], also when `connect_timeout` is over. Its words are fit for a log, whatever the server sent.
+    pub async fn connect(&self, init: &InitRequest) -> Result<Connection, ConnectFailure> {
+        let (step, timeout) = (Step::default(), self.config.connect_timeout);
+        let address = Mutex::new(None);
+        let connecting = async {
+            let mut connection = self.open(&step, &address).await?;
+            step.begin("the server to take init");
+            connection
+                .send(Message::text(init.text()))
+                .await
+                .map_err(|error| from_tungstenite(&error))?;
+            Ok(connection)
+        };
+        let connected = tokio::time::timeout(timeout, connecting)
+            .await
+            .unwrap_or_else(|_| {
+                Err(ConnectFailure::unreachable(format!(
+                    "no session within {timeout:?}: still waiting for {}",
+                    step.words()
+                )))
+            });
+        let address = address.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = match connected {
+            Ok(_) => None,
+            Err(_) => address,
+        };
+        connected.map_err(|failure| ConnectFailure {
+            detail: init.plain(&failure.detail),
+            ..failure
+        })
+    }
+
+    /// All but `init`. `address` is told where it connected to.
+    async fn open(
+        &self,
+        step: &Step,
+        address: &Mutex<Option<SocketAddr>>,
+    ) -> Result<Connection, ConnectFailure> {
+        let url = &self.url;
+        let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+        let is_secure = url.scheme_str() == Some("wss");
+        let port = url.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+        let (to_host, to_port) = match &self.route {
+            Route::Direct { .. } => (host, port),
+            Route::Through(proxy) => (proxy.host.as_str(), proxy.port),
+        };
+        let last = *self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let dialed = dial::dial(to_host, to_port, last, step).await?;
+        *address.lock().unwrap_or_else(PoisonError::into_inner) = Some(dialed.address);
+        if !dialed.missed.is_empty() {
+            warn!(host = to_host, address = %dialed.address, missed = dialed.missed, "connected to one of several addresses");
+        }
+        let mut tcp = dialed.stream;
+        tcp.set_nodelay(true).map_err(|error| {
+            ConnectFailure::unreachable(format!("connecting to {to_host}:{to_port}: {error}"))
+        })?;
+        if let Route::Through(proxy) = &self.route {
+            step.begin(format!("the answer of the proxy {proxy}"));
+            tcp = tunnel::open(tcp, proxy, host, port).await?;
+        }
+        let stream = if is_secure {
+            step.begin(format!("the TLS handshake with {host}"));
+            MaybeTlsStream::Rustls(tls::open(host, tcp, self.config.ca_file.clone()).await?)
+        } else {
+            MaybeTlsStream::Plain(tcp)
+        };
+        step.begin(format!("the answer of {host} to the WebSocket handshake"));
+        let (stream, read) = upgrade::open(stream, url).await?;
+        let bytes_max = self.config.message_bytes_max;
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(bytes_max))
+            .max_frame_size(Some(bytes_max))
+            .read_buffer_size(BYTES_AT_A_TIME)
+            .write_buffer_size(WRITE_BUFFER_BYTES)
+            .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX);
+        let wire = Wire::new(stream, &read);
+        Ok(WebSocketStream::from_partially_read(wire, read.into(), Role::Client, Some(config)).await)
+    }
+}
+
+/// A host and port as an URL has them.
+fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+fn from_tungstenite(error: &tungstenite::Error) -> ConnectFailure {
+    match error {
+        tungstenite::Error::Io(error) => ConnectFailure::unreachable(error.to_string()),
+        other => ConnectFailure::new(GapReason::Protocol, other.to_string()),
+    }
+}

@@ -1,0 +1,136 @@
+//! An HTTP proxy that makes tunnels (CONNECT), as a company has one at its edge.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context, Result};
+
+/// A proxy on loopback, through which every name leads to one port.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Where it listens.
+    pub port: u16,
+    shared: Arc<Shared>,
+    listening: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    to_port: u16,
+    /// What `Proxy-Authorization` must be, if anything.
+    authorization: Option<String>,
+    stopped: AtomicBool,
+    asked: Mutex<Vec<String>>,
+    sockets: Mutex<Vec<TcpStream>>,
+}
+
+impl Proxy {
+    /// Leads to `to_port` on loopback whoever shows `authorization`.
+    ///
+    /// # Errors
+    /// When there is no port.
+    pub fn start(to_port: u16, authorization: Option<&str>) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").context("listening")?;
+        let port = listener.local_addr()?.port();
+        let shared = Arc::new(Shared {
+            to_port,
+            authorization: authorization.map(str::to_owned),
+            stopped: AtomicBool::new(false),
+            asked: Mutex::default(),
+            sockets: Mutex::default(),
+        });
+        let ours = Arc::clone(&shared);
+        let listening = thread::spawn(move || {
+            let mut threads = Vec::new();
+            for stream in listener.incoming().map_while(Result::ok) {
+                if ours.stopped.load(SeqCst) {
+                    break;
+                }
+                let ours = Arc::clone(&ours);
+                threads.push(thread::spawn(move || ours.serve(stream)));
+            }
+            for thread in threads {
+                let _ = thread.join();
+            }
+        });
+        Ok(Self {
+            port,
+            shared,
+            listening: Some(listening),
+        })
+    }
+
+    /// What it was asked to connect to, each time.
+    #[must_use]
+    pub fn asked(&self) -> Vec<String> {
+        self.shared
+            .asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, SeqCst);
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        let sockets = self.shared.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        for socket in sockets.iter() {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        drop(sockets);
+        if let Some(listening) = self.listening.take() {
+            let _ = listening.join();
+        }
+    }
+}
+
+impl Shared {
+    fn serve(&self, mut client: TcpStream) -> io::Result<()> {
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") {
+            client.read_exact(&mut byte)?;
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8_lossy(&head).into_owned();
+        let mut words = head.split(' ');
+        if words.next() != Some("CONNECT") {
+            return client.write_all(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n");
+        }
+        let target = words.next().unwrap_or_default().to_owned();
+        self.asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(target);
+        let shown = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("proxy-authorization")
+                .then(|| value.trim().to_owned())
+        });
+        if self.authorization.is_some() && self.authorization != shown {
+            let refusal = "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"edge\"\r\n\
+                           Content-Length: 15\r\n\r\nwho may you be?";
+            return client.write_all(refusal.as_bytes());
+        }
+        let mut server = TcpStream::connect(("127.0.0.1", self.to_port))?;
+        client.write_all(b"HTTP/1.1 200 Connection established\r\nVia: 1.1 edge\r\n\r\n")?;
+        self.sockets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend([client.try_clone()?, server.try_clone()?]);
+        let (mut from_client, mut to_client) = (client.try_clone()?, client);
+        let mut to_server = server.try_clone()?;
+        let up = thread::spawn(move || {
+            let _ = io::copy(&mut from_client, &mut to_server);
+            let _ = to_server.shutdown(Shutdown::Write);
+        });
+        let _ = io::copy(&mut server, &mut to_client);
+        let _ = to_client.shutdown(Shutdown::Write);
+        let _ = up.join();
+        Ok(())
+    }
+}
