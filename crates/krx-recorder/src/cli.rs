@@ -16,8 +16,8 @@ use crate::key::{ApiKey, KeySources};
 use crate::logging;
 use crate::schedule::Schedule;
 use crate::{
-    calendar, coverage, notify, rebuild, reload, replay, report, run, seal, signals, sql, status_command,
-    verify,
+    calendar, coverage, notify, out, rebuild, reload, replay, report, run, seal, signals, sql,
+    status_command, verify,
 };
 
 /// Records Koscom's full KOSPI and KOSDAQ trade feeds to Parquet.
@@ -211,10 +211,16 @@ pub fn main() -> Exit {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
-            return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
-                _ => Exit::Usage,
+            let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return match error.print() {
+                _ if !asked_for => Exit::Usage,
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    out::tell(format_args!(
+                        "krx-recorder: printing the help: writing to standard output: {error}"
+                    ));
+                    Exit::Io
+                }
+                _ => Exit::Done,
             };
         }
     };
@@ -313,7 +319,7 @@ pub fn main() -> Exit {
     match result {
         Ok(()) => Exit::Done,
         Err(failure) => {
-            eprintln!("krx-recorder: {failure}");
+            out::tell(format_args!("krx-recorder: {failure}"));
             failure.exit()
         }
     }
@@ -372,7 +378,10 @@ fn start(source: Source, until_close: bool, json: bool) -> Result<(), Failure> {
         let now = Moment::now();
         if let Some(opening) = config.schedule.over_until(now) {
             let why = config.schedule.why_over(now);
-            println!("closed now: {why}; the next session opens {} KST", kst(opening));
+            out::mention(format_args!(
+                "closed now: {why}; the next session opens {} KST",
+                kst(opening)
+            ));
             // To a service manager that waits for it, a process that ends before it was ready has failed.
             notify::ready();
             return Ok(());
@@ -401,20 +410,15 @@ fn start_check(source: &Source, json: bool) -> Result<(), Failure> {
     let key = ApiKey::read(&KeySources::of_process(config.api_key_file.clone())).map_err(Failure::from);
     install_crypto();
     let (findings, failure) = runtime()?.block_on(check::check(&config, key));
-    let mut out = io::stdout().lock();
-    let written = if json {
-        serde_json::to_string_pretty(&findings)
-            .map_err(io::Error::other)
-            .and_then(|text| writeln!(out, "{text}"))
-    } else {
+    out::print("printing the findings", |out| {
+        if json {
+            let text = serde_json::to_string_pretty(&findings).map_err(io::Error::other)?;
+            return writeln!(out, "{text}");
+        }
         findings.iter().try_for_each(|finding| {
             let mark = if finding.good { "ok  " } else { "BAD " };
             writeln!(out, "{mark} {:<16} {}", finding.name, finding.detail)
         })
-    };
-    written.map_err(|source| Failure::System {
-        doing: "printing the findings".into(),
-        source,
     })?;
     failure.map_or(Ok(()), Err)
 }
