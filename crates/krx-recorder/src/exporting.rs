@@ -58,6 +58,9 @@ pub fn run(
         let tail_of = Some(Arc::clone(tail));
         let mut exporter =
             Exporter::new(data, market, config, tail_of, Arc::clone(progress)).with_poison(&poison);
+        if outage.has_begun() {
+            exporter = exporter.again();
+        }
         if unreadable >= UNREADABLE_AFTER {
             exporter = exporter.past_unreadable();
         }
@@ -138,6 +141,10 @@ struct Outage {
 }
 
 impl Outage {
+    fn has_begun(&self) -> bool {
+        self.told.is_some()
+    }
+
     /// The first of them is, and another one than before; the same one only now and then.
     fn is_worth_a_line(&mut self, failed: Failed, now: Instant) -> bool {
         if let Some((told, at)) = self.told
