@@ -138,10 +138,7 @@ fn i1_timeout_of_coreutils_stops_it_in_good_order() {
     sleep(Duration::from_secs(1));
     recorder.stop().unwrap();
     let log = recorder.log().unwrap();
-    assert!(
-        log.contains("stopped; all that was received is sealed"),
-        "{log}"
-    );
+    assert!(log.contains("stopped; all that was received is sealed"), "{log}");
     assert_all_journaled_is_sealed(&mut simulator, &config);
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use clap::error::ErrorKind;
@@ -16,7 +17,7 @@ use crate::key::{ApiKey, KeySources};
 use crate::logging;
 use crate::schedule::Schedule;
 use crate::{
-    calendar, coverage, notify, out, rebuild, reload, replay, report, run, seal, signals, sql,
+    calendar, coverage, limits, notify, out, rebuild, reload, replay, report, run, seal, signals, sql,
     status_command, verify,
 };
 
@@ -181,6 +182,7 @@ impl DataSource {
     /// Reads the configuration; a data directory of another layout is refused here, for all commands that read one.
     fn load(&self) -> Result<DataConfig, Failure> {
         let config = DataConfig::load(self.config.as_deref(), self.data_dir.as_deref())?;
+        limits::enough_to_read()?;
         format::check(&DataDir::new(&config.data_dir))?;
         Ok(config)
     }
@@ -225,6 +227,7 @@ pub fn main() -> Exit {
         }
     };
     refuse_core_dumps();
+    limits::prepare(matches!(cli.command, Command::Run { .. }));
     let result = match cli.command {
         Command::Run {
             source,
@@ -318,10 +321,7 @@ pub fn main() -> Exit {
     };
     match result {
         Ok(()) => Exit::Done,
-        Err(failure) => {
-            out::tell(format_args!("krx-recorder: {failure}"));
-            failure.exit()
-        }
+        Err(failure) => limits::fail(&failure),
     }
 }
 
@@ -350,21 +350,31 @@ fn load(source: &Source) -> Result<Config, Failure> {
     Ok(Config::load(source.config.as_deref(), &source.overrides())?)
 }
 
+const FOREVER: Duration = Duration::from_secs(365 * 86_400);
+
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     // All sockets together take a few percent of one core: one thread serves them, and the rest is left to exporting.
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .thread_keep_alive(FOREVER)
         .build()
         .map_err(|source| Failure::System {
             doing: "starting the runtime".into(),
             source,
-        })
+        })?;
+    // tokio panics when it needs a thread for what blocks, such as looking up a name, and has none and gets none. So one
+    // is started now, and stays: later ones may fail.
+    limits::probe_threads()?;
+    drop(runtime.spawn_blocking(|| ()));
+    Ok(runtime)
 }
 
 fn start(source: Source, until_close: bool, json: bool) -> Result<(), Failure> {
     // Before all else: a signal that comes early must not end the process by its default.
     let (requests, _signals) = signals::listen()?;
     let config = load(&source)?;
+    limits::enough_to_record(config.feeds.len(), config.journal.segment_bytes)?;
+    limits::probe_threads()?;
     let logging::Log {
         filter,
         writer: _writer,

@@ -29,6 +29,7 @@ pub mod housekeeping;
 pub mod journald;
 pub mod journaling;
 pub mod key;
+pub mod limits;
 pub mod logging;
 pub mod marks;
 pub mod notify;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::exit::Failure;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXCPU};
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::emulate_default_handler;
 use tokio::sync::mpsc;
@@ -21,6 +21,8 @@ pub enum Request {
     SealNow,
     /// SIGHUP: read schedule, calendar and log filter again.
     Reload,
+    /// SIGXCPU: the processor time is nearly used up; stop while there is some left.
+    OutOfTime,
 }
 
 /// What a request to stop asks for, by the requests before it.
@@ -63,7 +65,7 @@ pub fn listen() -> Result<(mpsc::UnboundedReceiver<Request>, Handle), Failure> {
         doing: "setting the signal handlers".into(),
         source,
     };
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP]).map_err(system)?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP, SIGXCPU]).map_err(system)?;
     let handle = signals.handle();
     let (sender, receiver) = mpsc::unbounded_channel();
     std::thread::Builder::new()
@@ -75,6 +77,8 @@ pub fn listen() -> Result<(mpsc::UnboundedReceiver<Request>, Handle), Failure> {
                     SIGUSR1 => Request::SealNow,
                     // Also when a terminal goes away: that must not end a recording.
                     SIGHUP => Request::Reload,
+                    // Again each second.
+                    SIGXCPU => Request::OutOfTime,
                     _ => match stops.request(Instant::now()) {
                         Stop::Orderly => Request::Stop,
                         Stop::Same => continue,
@@ -89,7 +93,10 @@ pub fn listen() -> Result<(mpsc::UnboundedReceiver<Request>, Handle), Failure> {
                 }
             }
         })
-        .map_err(system)?;
+        .map_err(|source| Failure::System {
+            doing: "starting the thread signals".into(),
+            source,
+        })?;
     Ok((receiver, handle))
 }
 
