@@ -5,6 +5,9 @@
 //!        └──▶ ledger ──▶ comparison ◀────────────┘
 //! ```
 
+// A stream that takes nothing would make these panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::IsTerminal;
@@ -17,6 +20,7 @@ use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, FixedOffset, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use krx_tests::oracle::{MARKETS, Report};
+use krx_tests::output::{end, say, usage};
 use krx_tests::process::free_port;
 use krx_tests::recorded::{Frames, TradeRow};
 use krx_tests::recorder::status;
@@ -39,23 +43,28 @@ const RECORDS_MIN: u64 = 500_000;
 /// Rows of one issue that are shown.
 const SHOWN: usize = 5;
 
+const HELP: &str = "\
+Usage: krx-demo
+
+Records a simulated trading day in about a minute, compares it record by record with what was sent, and shows how to
+read it. Takes no arguments. What it records stays in data/demo-… below the current folder.
+
+  -h, --help  print this";
+
 fn main() -> ExitCode {
-    match demo() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("krx-demo: {error:#}");
-            ExitCode::FAILURE
-        }
+    match std::env::args_os().nth(1) {
+        None => end("krx-demo", &demo()),
+        Some(argument) => usage("krx-demo", HELP, argument == "-h" || argument == "--help"),
     }
 }
 
 fn demo() -> Result<()> {
     let folder = fresh_folder()?;
-    println!(
+    say(format_args!(
         "A trading day from 08:30 to 20:00 in {} seconds, recorded under {}",
         DAY.as_secs(),
         folder.display()
-    );
+    ))?;
     let mut simulator = Simulator::start(
         &folder,
         &["--speed", &SPEED.to_string(), "--trades-per-day", TRADES],
@@ -64,6 +73,8 @@ fn demo() -> Result<()> {
     let config = RecorderConfig {
         rotate_interval: "30s".to_owned(),
         status_port: Some(port),
+        // The configuration wants a whole path.
+        data_dir: std::path::absolute(folder.join("data")).context("asking for the current folder")?,
         ..RecorderConfig::new(&folder, &simulator.url)
     };
     let mut recorder = config.start()?;
@@ -72,12 +83,14 @@ fn demo() -> Result<()> {
     simulator.finish(&mut recorder, MARKETS.len())?;
     let stopping = Instant::now();
     recorder.stop()?;
-    println!(
+    say(format_args!(
         "The recorder was stopped by SIGTERM, and has sealed everything in {:.1?}.",
         stopping.elapsed()
-    );
+    ))?;
 
-    println!("Comparing every record with what the simulator says that it sent …");
+    say(format_args!(
+        "Comparing every record with what the simulator says that it sent …"
+    ))?;
     let report = compare(&simulator.ledger, &config.data_dir, Mode::Exact)
         .context("the recording is not what was sent")?;
     ensure!(
@@ -85,10 +98,10 @@ fn demo() -> Result<()> {
         "{} records are fewer than a demonstration should have",
         report.trades()
     );
-    println!(
+    say(format_args!(
         "Equal: each of {} records was sent once, and is there once, with each of its values.\n\n{report}\n",
         report.trades()
-    );
+    ))?;
     // It is as long as the recording is short: a hundred bytes a record.
     fs::remove_file(&simulator.ledger).context("removing the simulator's ledger")?;
     show(&config.data_dir, &report)
@@ -128,7 +141,7 @@ fn watch(simulator: &mut Simulator, recorder: &mut Recorder, port: u16) -> Resul
             bar.set_position(elapsed.as_millis().try_into()?);
             bar.set_message(message);
         } else if elapsed >= next_line {
-            println!("{message}");
+            say(format_args!("{message}"))?;
             next_line += Duration::from_secs(5);
         }
     }
@@ -186,25 +199,30 @@ fn show(data_dir: &Path, report: &Report) -> Result<()> {
         .iter()
         .max_by_key(|(code, count)| (**count, *code))
         .context("a trade")?;
-    println!("{code}, the issue traded most in {market} ({count} trades), begins so:\n");
-    println!("{:<8} {:<23} {:>9} {:>7}", "code", "trade_ts", "price", "volume");
+    say(format_args!(
+        "{code}, the issue traded most in {market} ({count} trades), begins so:\n"
+    ))?;
+    say(format_args!(
+        "{:<8} {:<23} {:>9} {:>7}",
+        "code", "trade_ts", "price", "volume"
+    ))?;
     for row in &first[code] {
         let at = row
             .trade_ts
             .and_then(DateTime::from_timestamp_millis)
             .context("a trade has a time")?;
         let at = at.naive_utc() + chrono::TimeDelta::hours(9);
-        println!(
+        say(format_args!(
             "{:<8} {:<23} {:>9} {:>7}",
             row.code,
             at.format("%Y-%m-%d %H:%M:%S%.3f").to_string(),
             row.price,
             row.volume
-        );
+        ))?;
     }
     let trades = data_dir.join("trades");
     let (trades, date) = (trades.display(), date.context("a date")?);
-    println!(
+    say(format_args!(
         "
 The same in DuckDB:
 
@@ -226,6 +244,6 @@ and in pandas:
 The data stay in {}; remove them with: rm -r {}",
         data_dir.display(),
         data_dir.parent().unwrap_or(data_dir).display()
-    );
+    ))?;
     Ok(())
 }

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use krx_tests::process::free_port;
-use krx_tests::recorder::KEY;
+use krx_tests::recorder::{KEY, get};
 use krx_tests::tree::files_under;
-use krx_tests::{Finished, Program, RecorderConfig, Simulator};
+use krx_tests::{Finished, Mode, Program, RecorderConfig, Simulator, compare};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -69,7 +69,7 @@ fn a_bad_configuration_is_78_and_names_the_key() {
             "[status]\nlisten = \"0.0.0.0:9464\"\n",
             ["status.listen", "not a loopback address"],
         ),
-        ("this is no TOML\n", ["krx-recorder.toml", "expected"]),
+        ("this is no TOML\n", ["krx-recorder.toml, line ", "expected"]),
     ];
     for (more, words) in cases {
         let config = RecorderConfig {
@@ -79,6 +79,26 @@ fn a_bad_configuration_is_78_and_names_the_key() {
         for command in ["run", "check"] {
             assert_fails(&config.run_to_end(command, &[], LIMIT).unwrap(), 78, &words);
         }
+    }
+    // All that is wrong at once, with where it is.
+    let many = RecorderConfig {
+        more: "[feed]\nmarket = \"KOSPI\"\npath = \"/x\"\n[seal]\nafter_close = 1\n[connection]\nbackoff_max = \"soon\"\n"
+            .to_owned(),
+        schedule: "mode = \"never\"".to_owned(),
+        ..good.clone()
+    };
+    let text = many.to_toml();
+    let line = |of: &str| 1 + text[..text.find(of).unwrap()].matches('\n').count();
+    let words = [
+        "krx-recorder.toml has 4 errors:".to_owned(),
+        format!("line {}: schedule.mode: \"never\"", line("mode = \"never\"")),
+        format!("line {}: [feed]: write [[feed]]", line("[feed]")),
+        format!("line {}: seal.after_close: ", line("after_close")),
+        format!("line {}: connection.backoff_max: \"soon\"", line("backoff_max")),
+    ];
+    for command in ["run", "check"] {
+        let finished = many.run_to_end(command, &[], LIMIT).unwrap();
+        assert_fails(&finished, 78, &words.each_ref().map(String::as_str));
     }
     let plaintext = RecorderConfig {
         base_url: "ws://koscom.example".to_owned(),
@@ -178,22 +198,85 @@ fn a_data_directory_that_cannot_be_made_is_74() {
 }
 
 #[test]
-fn a_port_in_use_is_74() {
+fn a_status_port_in_use_is_waited_for_while_it_records() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
+    let mut simulator = Simulator::start(folder.path(), &["--rate", "5000"]).unwrap();
     let config = RecorderConfig {
         status_port: Some(port),
-        ..RecorderConfig::new(folder.path(), NOWHERE)
+        ..RecorderConfig::new(folder.path(), &simulator.url)
     };
-    let words = ["status.listen", "choose another port"];
-    assert_fails(&config.run_to_end("run", &[], LIMIT).unwrap(), 74, &words);
+    let words = [
+        "BAD",
+        "status.listen",
+        "Address already in use",
+        "a recorder would record all the same",
+    ];
+    assert_fails(&config.run_to_end("check", &[], LIMIT).unwrap(), 74, &words);
 
+    let mut recorder = config.start().unwrap();
+    recorder.wait_for_log(" sealed ", 4, LIMIT).unwrap();
+    let log = recorder.log().unwrap();
+    let told: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("the status is not served, and recording goes on"))
+        .collect();
+    assert_eq!(told.len(), 1, "{log}");
+    assert!(
+        told[0].contains(" WARN ") && told[0].contains(&port.to_string()),
+        "{log}"
+    );
+    drop(taken);
+    recorder.wait_for_log("status is served", 1, LIMIT).unwrap();
+    let answer = get(port, "/healthz").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    recorder.stop().unwrap();
+    simulator.stop().unwrap();
+    compare(&simulator.ledger, &config.data_dir, Mode::Prefix).unwrap();
+}
+
+#[test]
+fn a_port_in_use_ends_a_simulator_with_74() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut simulator = Program::Simulator.command().unwrap();
-    let address = format!("127.0.0.1:{port}");
+    let address = taken.local_addr().unwrap().to_string();
     simulator.args(["--listen", &address]);
     let finished = Finished::run("krx-simulator", &mut simulator, folder.path(), LIMIT).unwrap();
     assert_fails(&finished, 74, &[&address]);
+}
+
+/// A log that repeats itself every few seconds fills the disk that is full already.
+#[test]
+fn an_export_that_fails_is_told_once_and_when_it_works_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut simulator = Simulator::start(folder.path(), &["--rate", "5000"]).unwrap();
+    let config = RecorderConfig {
+        more: "[log]\nfilter = \"krx_recorder::exporting=debug,info\"\n".to_owned(),
+        ..RecorderConfig::new(folder.path(), &simulator.url)
+    };
+    let mut recorder = config.start().unwrap();
+    recorder.wait_for_log(" sealed ", 2, LIMIT).unwrap();
+    let (trades, away) = (config.data_dir.join("trades"), folder.path().join("away"));
+    fs::rename(&trades, &away).unwrap();
+    fs::write(&trades, "in the way").unwrap();
+    recorder
+        .wait_for_log("export failed again", 6, Duration::from_secs(120))
+        .unwrap();
+    let log = recorder.log().unwrap();
+    assert_eq!(
+        log.matches("export failed; recording goes on").count(),
+        2,
+        "{log}"
+    );
+    assert_eq!(log.matches(" ERROR ").count(), 2, "one for each market: {log}");
+    fs::remove_file(&trades).unwrap();
+    fs::rename(&away, &trades).unwrap();
+    recorder.wait_for_log("the export works again", 2, LIMIT).unwrap();
+    recorder.stop().unwrap();
+    simulator.stop().unwrap();
+    compare(&simulator.ledger, &config.data_dir, Mode::Prefix).unwrap();
 }
 
 #[test]

@@ -1043,6 +1043,13 @@ fn messages() -> Vec<Sent> {
         Sent::text(format!("[{good},{cut}"))
             .trade(0, "200000")
             .reject(Some(1), "truncated", cut),
+        Sent::text(format!("[{good}"))
+            .trade(0, "200000")
+            .reject(None, "truncated", ""),
+        Sent::text(format!("[{good},"))
+            .trade(0, "200000")
+            .reject(Some(1), "truncated", ""),
+        Sent::text(format!("[{}]", fields("\"200010\"", "007", "0001", "09450155"))).trade(0, "200010"),
         Sent::text(format!("[{good}] trailing"))
             .trade(0, "200000")
             .reject(None, "trailing_bytes", " trailing"),
@@ -1055,7 +1062,9 @@ fn messages() -> Vec<Sent> {
         Sent::between(&price("NaN"), "malformed_json"),
         Sent::between(&price("1e400"), "malformed_json"),
         Sent::between(&price("1.5"), "fraction"),
+        Sent::between(&price("001.5"), "fraction"),
         Sent::between(&price("-81000"), "sign"),
+        Sent::between(&price("-081000"), "sign"),
         Sent::between(&price("\"-81000\""), "sign"),
         Sent::between(&price("99999999999999999999"), "overflow"),
         Sent::between(&price("\"99999999999999999999\""), "overflow"),
@@ -1065,6 +1074,7 @@ fn messages() -> Vec<Sent> {
         Sent::between(&price("\"\""), "not_an_integer"),
         Sent::between(&price("\"81,000\""), "not_an_integer"),
         Sent::between(&fields("5930", "1", "1", "0"), "wrong_type"),
+        Sent::between(&fields("005930", "1", "1", "0"), "wrong_type"),
         Sent::between(&fields("\"../../etc/passwd\"", "1", "1", "0"), "bad_code"),
         Sent::between(
             &fields(&format!("\"{}\"", "A".repeat(10_000)), "1", "1", "0"),
@@ -1213,6 +1223,7 @@ fn price_of(code: &str) -> i64 {
     match code {
         "200006" | "200007" => 9_007_199_254_740_993,
         "200008" => 0,
+        "200010" => 7,
         _ => 81_000,
     }
 }

@@ -129,6 +129,15 @@ fn sighup_reads_schedule_calendar_and_filter_again() {
     calendar_file(&calendar, false);
     recorder.process.signal(Signal::HUP).unwrap();
     recorder.wait_for_log("INFO disconnected", 2, LIMIT).unwrap();
+    let log = recorder.log().unwrap();
+    let warning = log.lines().find(|line| line.contains("close the day at once"));
+    let warning = warning.unwrap_or_else(|| panic!("{log}"));
+    assert!(
+        warning.contains(" WARN ")
+            && warning.contains("KRX is closed on ")
+            && warning.contains("the next session opens 20"),
+        "{warning}"
+    );
     wait_until(LIMIT, "nothing is missed on a closed date", || {
         Ok(states(&config).last().unwrap() == "idle")
     })

@@ -1,4 +1,4 @@
-//! What signals do: stop cleanly, stop at once, seal now; and one recorder for each data directory.
+//! What signals do: stop cleanly, also when asked twice, stop at once, seal now; and one recorder for each data directory.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -100,13 +100,60 @@ fn sigusr1_seals_at_once() {
 }
 
 #[test]
-fn i1_a_second_sigterm_ends_at_once_and_the_next_start_exports_the_rest() {
+fn i1_a_sigterm_that_is_sent_twice_is_one_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut simulator, config, mut recorder) = recorder_under_load(folder.path(), "200000", "1h");
+    sleep(Duration::from_secs(1));
+    recorder.process.signal(Signal::TERM).unwrap();
+    // The kernel keeps one pending signal of a kind: the second is to be a second one.
+    recorder.wait_for_log("stopping", 1, CONNECT_MAX).unwrap();
+    for signal in [Signal::TERM, Signal::INT] {
+        recorder.process.signal(signal).unwrap();
+    }
+    recorder.stop().unwrap();
+    assert_all_journaled_is_sealed(&mut simulator, &config);
+}
+
+#[test]
+fn i1_timeout_of_coreutils_stops_it_in_good_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut simulator = Simulator::start(folder.path(), &["--rate", "200000"]).unwrap();
+    // It sends the signal to its child, and then to the group that both are in. A child that is left over must not stay.
+    let wrapper = [
+        "timeout",
+        "--preserve-status",
+        "1h",
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+    ];
+    let config = RecorderConfig {
+        rotate_interval: "1h".to_owned(),
+        keep_days: 30,
+        wrapper: wrapper.map(str::to_owned).to_vec(),
+        ..RecorderConfig::new(folder.path(), &simulator.url)
+    };
+    let mut recorder = config.start().unwrap();
+    recorder.wait_for_log("INFO connected ", 2, CONNECT_MAX).unwrap();
+    sleep(Duration::from_secs(1));
+    recorder.stop().unwrap();
+    let log = recorder.log().unwrap();
+    assert!(log.contains("stopped; all that was received is sealed"), "{log}");
+    assert_all_journaled_is_sealed(&mut simulator, &config);
+}
+
+#[test]
+fn i1_a_later_sigterm_ends_at_once_and_the_next_start_exports_the_rest() {
     let folder = tempfile::tempdir().unwrap();
     let (mut simulator, config, mut recorder) = recorder_under_load(folder.path(), "200000", "1h");
     sleep(Duration::from_secs(3));
     recorder.process.signal(Signal::TERM).unwrap();
     recorder.wait_for_log("stopping", 1, CONNECT_MAX).unwrap();
+    // It would be done before the two seconds are over in which a second request is the first one.
+    recorder.process.signal(Signal::STOP).unwrap();
+    sleep(Duration::from_millis(2100));
     recorder.process.signal(Signal::TERM).unwrap();
+    recorder.process.signal(Signal::CONT).unwrap();
     let asked = Instant::now();
     let status = recorder.process.wait(Duration::from_secs(5)).unwrap();
     assert_eq!(

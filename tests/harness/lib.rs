@@ -15,6 +15,7 @@ pub mod expected;
 pub mod hostile;
 pub mod ledger;
 pub mod oracle;
+pub mod output;
 pub mod process;
 pub mod proxy;
 pub mod recorded;

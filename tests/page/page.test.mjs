@@ -114,7 +114,7 @@ test("its figures are the ledger's while it records, and it asks nobody else", a
     assert.deepEqual(page.gapRows.map(([from, , reason]) => [from, reason.split(" ")[0]]),
       gaps.reverse().map((gap) => [gap.from_ts.slice(11, 19), gap.reason]), name);
     // Time goes on within the last interval only.
-    assert.deepEqual(market.intervals.slice(0, -1), rows.slice(0, -1).map(({ date, market, ...row }) => row), name);
+    assert.deepEqual(market.intervals.slice(0, -1), rows.slice(0, -1).map(({ date, feed, ...row }) => row), name);
     assert.deepEqual(page.files.map((file) => Number(file[2].replaceAll(",", ""))), market.files.map((file) => file.rows), name);
     assert.equal(page.lag, "none");
   }
@@ -161,6 +161,34 @@ test("it tells at a glance what there is to do", async () => {
     assert.equal(await page.getAttribute("#verdict", "data-level"), level);
     assert.deepEqual(await page.$$eval("#worries li", (items) => items.map((item) => item.textContent)), texts);
     assert.deepEqual(complaints, [], name);
+    await close();
+  }
+});
+
+test("a full disk is the headline, whatever follows from it", async () => {
+  for (const free of [0, 4096]) {
+    const { page, close } = await openOn({ ...bad(), disk_free_bytes: free, disk_low: true });
+    assert.equal(await page.textContent("#verdict"), "■ The disk is full; KOSDAQ is not recorded");
+    assert.match((await page.$$eval("#worries li", (items) => items.map((item) => item.textContent)))[0], /^The disk is full: (0 B|4.1 kB) are free\./);
+    await close();
+  }
+});
+
+test("a figure is never broken in two", async () => {
+  const reasons = { not_an_integer: 10, malformed_json: 12345, too_many_records: 7, overflow: 1 };
+  const status = good();
+  status.markets.forEach((market) => { market.quarantined_by_reason = reasons; });
+  for (const viewport of [DESKTOP, PHONE, { width: 320, height: 800 }]) {
+    const { page, close } = await openOn(status, { viewport });
+    const figures = await page.$$eval("[data-figure=quarantined] .piece", (pieces) => pieces.map((piece) => {
+      const text = piece.firstChild, begin = text.data.lastIndexOf(" ") + 1;
+      const range = document.createRange();
+      range.setStart(text, begin);
+      range.setEnd(text, text.length);
+      return { text: text.data, lines: range.getClientRects().length };
+    }));
+    assert.equal(figures.length, 8);
+    for (const { text, lines } of figures) assert.equal(lines, 1, `${text} at ${viewport.width}`);
     await close();
   }
 });

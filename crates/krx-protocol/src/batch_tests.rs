@@ -86,16 +86,57 @@ fn numbers_strings_and_any_order_of_keys() {
     );
 }
 
+/// One of the guide's samples has such a time. JSON knows no leading zeros, and simd-json refuses the whole message.
 #[test]
-fn the_guides_invalid_number_is_read() {
-    let bad = r#"{"isuSrtCd":"005930","trdPrc":1310000,"trdvol":86,"trdTm":09450155}"#;
-    let zero = r#"{"isuSrtCd":"005930","trdPrc":1310000,"trdvol":86,"trdTm" : 000}"#;
-    let (seen, _) = decode(format!("[{GOOD},{bad},{zero},{GOOD}]").as_bytes());
+fn leading_zeros_of_numbers_are_passed_over_wherever_they_stand() {
+    let record = |price: &str, volume: &str, time: &str| {
+        format!(r#"{{"isuSrtCd":"005930","trdPrc":{price},"trdvol":{volume},"trdTm" : {time}}}"#)
+    };
+    for (bad, values) in [
+        (record("1310000", "86", "09450155"), (1_310_000, 86, 9_450_155)),
+        (record("01310000", "86", "9450155"), (1_310_000, 86, 9_450_155)),
+        (record("1310000", "0086", "9450155"), (1_310_000, 86, 9_450_155)),
+        (record("000", "00", "0000"), (0, 0, 0)),
+        (
+            record("00000000000000000000000007", "086", "09450155"),
+            (7, 86, 9_450_155),
+        ),
+        // As text they always were.
+        (
+            record("\"01310000\"", "\"0086\"", "\"09450155\""),
+            (1_310_000, 86, 9_450_155),
+        ),
+    ] {
+        let (seen, _) = decode(format!("[{GOOD},{bad},{GOOD}]").as_bytes());
+        assert_eq!(seen.rejects, [], "{bad}");
+        assert_eq!((&seen.trades[0], &seen.trades[2]), (&good(0), &good(2)), "{bad}");
+        let trade = &seen.trades[1];
+        assert_eq!((trade.2, trade.3, trade.4), values, "{bad}");
+    }
+    // What is refused is refused for what it is, with its bytes as they came.
+    for (bad, reason) in [
+        (record("-007", "1", "0"), Reason::Sign),
+        (record("007.5", "1", "0"), Reason::Fraction),
+        (record("007e01", "1", "0"), Reason::Fraction),
+        (record("007x", "1", "0"), Reason::MalformedJson),
+        (record("0x7", "1", "0"), Reason::MalformedJson),
+        (record("0099999999999999999999", "1", "0"), Reason::Overflow),
+        (record("1", "1", "0143404000"), Reason::BadTime),
+        (
+            r#"{"isuSrtCd":005930,"trdPrc":1,"trdVol":1,"trdTm":0}"#.to_owned(),
+            Reason::WrongType,
+        ),
+        ("007".to_owned(), Reason::NotAnObject),
+        ("[007]".to_owned(), Reason::NotAnObject),
+    ] {
+        assert_refused(&bad, reason);
+    }
+    // In members that the guide does not name, too. Text stays as it is, and so do an exponent and a fraction.
+    let frame = r#"[{"isuSrtCd":"000210","trdPrc":"81000","trdVol":"5","trdTm":014340400,"a":[00,-01, 0.05],"b":"x:007, 08","c":1e-05,"d":[{"e":1},{"e":02}]}]"#;
+    let (seen, _) = decode(frame.as_bytes());
     assert_eq!(seen.rejects, []);
-    assert_eq!(
-        seen.trades.iter().map(|trade| trade.4).collect::<Vec<_>>(),
-        [14_340_400, 9_450_155, 0, 14_340_400]
-    );
+    let extra = r#"{"a":[0,-1, 0.05],"b":"x:007, 08","c":1e-05,"d":[{"e":1},{"e":2}]}"#;
+    assert_eq!(seen.trades[0].5.as_deref(), Some(extra));
 }
 
 #[test]
@@ -265,13 +306,54 @@ fn a_message_cut_short_keeps_what_came_before() {
             GOOD.as_bytes()[..30].to_vec()
         )]
     );
-    let (seen, _) = decode(format!("[{GOOD},{GOOD}").as_bytes());
-    assert_eq!(seen.trades, [good(0), good(1)]);
     let (seen, _) = decode(b"[");
     assert_eq!(
         seen.rejects,
         [(None, Reason::Truncated, String::new(), b"[".to_vec())]
     );
+}
+
+/// Every prefix of a message keeps its whole records, and has one row that says that it was cut off, also when all that is
+/// missing is the bracket at the end.
+#[test]
+fn a_message_cut_short_anywhere_says_so_once() {
+    let bad = r#"{"isuSrtCd":"1","trdPrc":null,"trdVol":"5","trdTm":"0"}"#;
+    for elements in [&[GOOD, GOOD, GOOD][..], &[GOOD, bad]] {
+        let text = format!("[{}]", elements.join(", "));
+        for length in 1..text.len() {
+            let (seen, _) = decode(&text.as_bytes()[..length]);
+            let ends = elements.iter().scan(1, |end, element| {
+                *end += element.len() + 2;
+                Some(*end - 2)
+            });
+            let whole = ends.filter(|end| *end <= length).count();
+            let whole_good = elements[..whole]
+                .iter()
+                .filter(|element| **element == GOOD)
+                .count();
+            assert_eq!(seen.trades.len(), whole_good, "{}", &text[..length]);
+            let cut: Vec<_> = seen
+                .rejects
+                .iter()
+                .filter(|reject| reject.1 == Reason::Truncated)
+                .collect();
+            assert_eq!(cut.len(), 1, "{}: {:?}", &text[..length], seen.rejects);
+            assert_eq!(
+                seen.rejects.len(),
+                1 + whole - whole_good,
+                "{}: {:?}",
+                &text[..length],
+                seen.rejects
+            );
+        }
+    }
+    let (seen, decoded) = decode(format!("[{GOOD},{GOOD}").as_bytes());
+    assert_eq!(seen.trades, [good(0), good(1)]);
+    assert_eq!(
+        seen.rejects,
+        [(None, Reason::Truncated, String::new(), Vec::new())]
+    );
+    assert_eq!(decoded, Decoded::Batch(2));
 }
 
 #[test]

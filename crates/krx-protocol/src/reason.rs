@@ -8,7 +8,8 @@ pub enum Reason {
     EmptyMessage,
     /// Not JSON: the whole message, or one record of it.
     MalformedJson,
-    /// The message ends inside its array; what came before is kept.
+    /// The message ends inside its array; what came before is kept. Without a record, when it ends behind a whole one: then
+    /// no bytes are left over, unless the message has no record at all.
     Truncated,
     /// Bytes after the end of the array; the array is kept.
     TrailingBytes,

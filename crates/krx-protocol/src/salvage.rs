@@ -63,7 +63,7 @@ pub(crate) fn decode(
 ) -> usize {
     let mut spans = Vec::new();
     let ending = split(text, &mut spans);
-    let mut items = 0;
+    let (mut items, mut cut_off_within) = (0, false);
     let last = spans.len().saturating_sub(1);
     for (index, span) in spans.into_iter().enumerate() {
         let open = ending == Ending::Open && index == last;
@@ -80,13 +80,17 @@ pub(crate) fn decode(
                 return items;
             };
             let at_the_end = cut_off && piece.end == text.len();
-            decode_element(item, &text[piece], at_the_end, parser, extra, sink);
+            cut_off_within |= decode_element(item, &text[piece], at_the_end, parser, extra, sink);
             items += 1;
         }
     }
     match ending {
         Ending::Closed(end) if end < text.len() => sink.reject(None, Reason::TrailingBytes, "", &text[end..]),
         Ending::Open if items == 0 => sink.reject(None, Reason::Truncated, "", text),
+        // All that came is decoded, and the message is cut off all the same: nobody knows what was to follow.
+        Ending::Open if !cut_off_within && !text.ends_with(b"]") => {
+            sink.reject(None, Reason::Truncated, "", &text[text.len()..]);
+        }
         Ending::Closed(_) | Ending::Open => {}
     }
     items
@@ -95,7 +99,8 @@ pub(crate) fn decode(
 /// An element as it is when it parses, or else cut at every comma before a brace.
 fn pieces(text: &[u8], span: Span, parser: &mut Parser) -> Vec<Span> {
     let element = &text[span.clone()];
-    if parser.parse(element, |_| ()).is_ok() {
+    let mut parses = |text: &[u8]| parser.parse(text, |_| ()).is_ok();
+    if parses(element) || without_leading_zeros(element).is_some_and(|repaired| parses(&repaired)) {
         return vec![span];
     }
     let mut pieces = Vec::new();
@@ -112,6 +117,7 @@ fn pieces(text: &[u8], span: Span, parser: &mut Parser) -> Vec<Span> {
     pieces
 }
 
+/// Decodes one element; whether it is what the end of the message cut off.
 fn decode_element(
     item: i16,
     raw: &[u8],
@@ -119,17 +125,17 @@ fn decode_element(
     parser: &mut Parser,
     extra: &mut String,
     sink: &mut impl BatchSink,
-) {
+) -> bool {
     let first = parser.parse(raw, |element| {
         give(item, record(element), element, raw, raw, extra, sink);
     });
-    let Err(error) = first else { return };
+    let Err(error) = first else { return false };
     if let Some(repaired) = without_leading_zeros(raw) {
         let second = parser.parse(&repaired, |element| {
             give(item, record(element), element, &repaired, raw, extra, sink);
         });
         if second.is_ok() {
-            return;
+            return false;
         }
     }
     let reason = match error.error() {
@@ -139,6 +145,7 @@ fn decode_element(
         _ => Reason::MalformedJson,
     };
     sink.reject(Some(item), reason, "", raw);
+    cut_off
 }
 
 /// Whether the text has a run of twenty digits, more than 64 bits hold.
@@ -147,24 +154,35 @@ fn integer_too_long(raw: &[u8]) -> bool {
         .any(|run| run.len() >= 20 && run[0].is_ascii_digit())
 }
 
-/// The guide prints `"trdTm":09450155`, which is no JSON: the same text without the zeros that make it so.
+/// The guide prints `"trdTm":09450155`, which is no JSON: the same text without the zeros that make it so, before every
+/// number of it. `None`, when there are none.
 fn without_leading_zeros(raw: &[u8]) -> Option<Vec<u8>> {
-    const KEY: &[u8] = b"\"trdTm\"";
-    let key = raw.windows(KEY.len()).position(|window| window == KEY)? + KEY.len();
-    let colon = key + raw[key..].iter().position(|byte| !byte.is_ascii_whitespace())?;
-    let value = colon
-        + 1
-        + raw
-            .get(colon + 1..)?
-            .iter()
-            .position(|byte| !byte.is_ascii_whitespace())?;
-    let zeros = raw[value..].iter().take_while(|byte| **byte == b'0').count();
-    // The last of several zeros is the number 0 itself when no digit follows.
-    let kept = usize::from(!raw.get(value + zeros).is_some_and(u8::is_ascii_digit));
-    if raw[colon] != b':' || zeros <= kept {
+    let (mut scan, mut kept, mut start) = (Scan::default(), Vec::new(), 0);
+    for (index, &byte) in raw.iter().enumerate() {
+        if byte == b'0' && !scan.in_string && begins_number(&raw[..index]) {
+            let zeros = raw[index..].iter().take_while(|byte| **byte == b'0').count();
+            // The last of several zeros is the number 0 itself when no digit follows.
+            let own = usize::from(!raw.get(index + zeros).is_some_and(u8::is_ascii_digit));
+            if zeros > own {
+                kept.extend_from_slice(&raw[start..index]);
+                start = index + zeros - own;
+            }
+        }
+        scan.step(byte);
+    }
+    if start == 0 {
         return None;
     }
-    Some([&raw[..value], &raw[value + zeros - kept..]].concat())
+    kept.extend_from_slice(&raw[start..]);
+    Some(kept)
+}
+
+/// Whether a number begins behind `before`, and not in the middle of one, as in an exponent.
+fn begins_number(before: &[u8]) -> bool {
+    let before = before.strip_suffix(b"-").unwrap_or(before);
+    before
+        .last()
+        .is_none_or(|byte| byte.is_ascii_whitespace() || matches!(byte, b':' | b',' | b'['))
 }
 
 /// Writes the members that [`known_key`] does not know, with their bytes as sent, as one JSON object.

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::config::calendar_file::YEARS;
 use crate::exit::Failure;
+use crate::out;
 
 /// A year or a month, as it is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,15 +76,7 @@ pub fn print(calendar: &Calendar, period: Option<Period>, now: Moment, json: boo
     } else {
         Ok(text_of(calendar, &months, now))
     };
-    let written = text.and_then(|text| io::stdout().lock().write_all(text.as_bytes()));
-    match written {
-        // Whoever reads the first lines only has what they wanted.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|source| Failure::System {
-            doing: "printing the calendar".into(),
-            source,
-        }),
-    }
+    out::print("printing the calendar", |out| out.write_all(text?.as_bytes()))
 }
 
 /// An object of the JSON array. Times are `HH:MM`, KST.

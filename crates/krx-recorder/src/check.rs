@@ -1,5 +1,6 @@
 //! `krx-recorder check`: what would go wrong, found out before the open.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use krx_store::{DataDir, DataDirLock, Moment, StoreError, format};
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use crate::calendar;
 use crate::config::{Config, FeedConfig};
 use crate::connect::{Connector, ProxyVariables, Route};
 use crate::exit::Failure;
 use crate::key::ApiKey;
 use crate::schedule::Hours;
+use crate::{calendar, limits, status};
 
 /// How long an answer to `init` is waited for. A server that says nothing has accepted it, as far as is known.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
@@ -56,11 +57,16 @@ pub async fn check(
         failures.extend(result.err());
     };
     note("config", Ok(format!("{} feeds", config.feeds.len())));
+    let limits = limits::enough_to_record(config.feeds.len(), config.journal.segment_bytes);
+    note("limits", limits.map(|()| "enough to record with".to_owned()));
     note("clock", clock(config));
     note("calendar", Ok(calendar(config)));
     let disk = disk(&config.data_dir);
     let recording = matches!(disk, Err(Failure::Store(StoreError::Locked { .. })));
     note("disk", disk);
+    if let Some(address) = config.status_listen {
+        note("status", status(address, recording));
+    }
     match key {
         Err(failure) => note("key", Err(failure)),
         // A second session with the same key may end the first: a recorder at work is left alone.
@@ -142,6 +148,22 @@ fn disk(data_dir: &Path) -> Result<String, Failure> {
     } else {
         text
     })
+}
+
+fn status(address: SocketAddr, recording: bool) -> Result<String, Failure> {
+    if recording {
+        return Ok(format!("{address} is not tried: a recorder is at work"));
+    }
+    match status::bind(address) {
+        Ok(_) => Ok(format!("{address} is free")),
+        Err(source) => Err(Failure::System {
+            doing: format!(
+                "listening on status.listen = {address} (a recorder would record all the same, and try again; end what \
+                 listens there, or choose another address)"
+            ),
+            source,
+        }),
+    }
 }
 
 async fn endpoint(config: &Config, feed: &FeedConfig, key: &ApiKey) -> Result<String, Failure> {

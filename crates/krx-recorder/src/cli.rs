@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use tracing::warn;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use krx_store::{DataDir, Market, Moment, format};
+use tracing::warn;
 
 use crate::calendar::Period;
 use crate::check::{self, kst};
@@ -17,8 +18,8 @@ use crate::key::{ApiKey, KeySources};
 use crate::logging;
 use crate::schedule::Schedule;
 use crate::{
-    calendar, coverage, notify, rebuild, reload, replay, report, run, seal, signals, sql, status_command,
-    verify,
+    calendar, coverage, limits, notify, out, rebuild, reload, replay, report, run, seal, signals, sql,
+    status_command, verify,
 };
 
 /// Records Koscom's full KOSPI and KOSDAQ trade feeds to Parquet.
@@ -182,6 +183,7 @@ impl DataSource {
     /// Reads the configuration; a data directory of another layout is refused here, for all commands that read one.
     fn load(&self) -> Result<DataConfig, Failure> {
         let config = DataConfig::load(self.config.as_deref(), self.data_dir.as_deref())?;
+        limits::enough_to_read()?;
         format::check(&DataDir::new(&config.data_dir))?;
         Ok(config)
     }
@@ -212,14 +214,21 @@ pub fn main() -> Exit {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
-            return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
-                _ => Exit::Usage,
+            let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return match error.print() {
+                _ if !asked_for => Exit::Usage,
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    out::tell(format_args!(
+                        "krx-recorder: printing the help: writing to standard output: {error}"
+                    ));
+                    Exit::Io
+                }
+                _ => Exit::Done,
             };
         }
     };
     refuse_core_dumps();
+    limits::prepare(matches!(cli.command, Command::Run { .. }));
     let result = match cli.command {
         Command::Run {
             source,
@@ -313,10 +322,7 @@ pub fn main() -> Exit {
     };
     match result {
         Ok(()) => Exit::Done,
-        Err(failure) => {
-            eprintln!("krx-recorder: {failure}");
-            failure.exit()
-        }
+        Err(failure) => limits::fail(&failure),
     }
 }
 
@@ -345,16 +351,23 @@ fn load(source: &Source) -> Result<Config, Failure> {
     Ok(Config::load(source.config.as_deref(), &source.overrides())?)
 }
 
+const FOREVER: Duration = Duration::from_secs(365 * 86_400);
+
 /// Runs a command that talks to others.
 fn in_runtime<T>(command: impl Future<Output = T>) -> Result<T, Failure> {
     // All sockets together take a few percent of one core: one thread serves them, and the rest is left to exporting.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .thread_keep_alive(FOREVER)
         .build()
         .map_err(|source| Failure::System {
             doing: "starting the runtime".into(),
             source,
         })?;
+    // tokio panics when it needs a thread for what blocks, such as looking up a name, and has none and gets none. So one
+    // is started now, and stays: later ones may fail.
+    limits::probe_threads()?;
+    drop(runtime.spawn_blocking(|| ()));
     let result = runtime.block_on(command);
     // A resolver that hangs may keep a thread for a minute. Nothing is lost with it.
     runtime.shutdown_background();
@@ -365,6 +378,8 @@ fn start(source: Source, until_close: bool, json: bool) -> Result<(), Failure> {
     // Before all else: a signal that comes early must not end the process by its default.
     let (requests, _signals) = signals::listen()?;
     let config = load(&source)?;
+    limits::enough_to_record(config.feeds.len(), config.journal.segment_bytes)?;
+    limits::probe_threads()?;
     let logging::Log {
         filter,
         writer: _writer,
@@ -382,7 +397,10 @@ fn start(source: Source, until_close: bool, json: bool) -> Result<(), Failure> {
         let now = Moment::now();
         if let Some(opening) = config.schedule.over_until(now) {
             let why = config.schedule.why_over(now);
-            println!("closed now: {why}; the next session opens {} KST", kst(opening));
+            out::mention(format_args!(
+                "closed now: {why}; the next session opens {} KST",
+                kst(opening)
+            ));
             // To a service manager that waits for it, a process that ends before it was ready has failed.
             notify::ready();
             return Ok(());
@@ -413,20 +431,15 @@ fn start_check(source: &Source, json: bool) -> Result<(), Failure> {
     let exposed = ApiKey::exposed(&sources);
     install_crypto();
     let (findings, failure) = in_runtime(check::check(&config, key, exposed))?;
-    let mut out = io::stdout().lock();
-    let written = if json {
-        serde_json::to_string_pretty(&findings)
-            .map_err(io::Error::other)
-            .and_then(|text| writeln!(out, "{text}"))
-    } else {
+    out::print("printing the findings", |out| {
+        if json {
+            let text = serde_json::to_string_pretty(&findings).map_err(io::Error::other)?;
+            return writeln!(out, "{text}");
+        }
         findings.iter().try_for_each(|finding| {
             let mark = if finding.good { "ok  " } else { "BAD " };
             writeln!(out, "{mark} {:<16} {}", finding.name, finding.detail)
         })
-    };
-    written.map_err(|source| Failure::System {
-        doing: "printing the findings".into(),
-        source,
     })?;
     failure.map_or(Ok(()), Err)
 }

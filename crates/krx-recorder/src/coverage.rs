@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::absence::Absence;
 use crate::exit::Failure;
 use crate::housekeeping::last_over;
+use crate::out;
 
 /// A row of the output: the columns of the dataset, with its date and feed.
 #[derive(Debug, Serialize)]
@@ -84,26 +85,27 @@ pub fn complete(data: &DataDir, absence: &Absence, feeds: &[Market], json: bool)
             feed: feed.to_string(),
         }));
     }
-    let mut out = io::stdout().lock();
-    let printed = if json {
-        serde_json::to_writer_pretty(&mut out, &written)
-            .map_err(io::Error::from)
-            .and_then(|()| writeln!(out))
-    } else if doubtful > 0 {
-        writeln!(
-            out,
-            "{doubtful} trading days are not accounted for, and not put on record: the clock is believed once five dates of \
-             the last 31 days are recorded"
-        )
-    } else if written.is_empty() {
-        writeln!(out, "every trading day up to {last} is accounted for")
-    } else {
-        written
-            .iter()
-            .try_for_each(|day| writeln!(out, "{} {}: no recorder ran", day.feed, day.date))
-    };
-    printed.map_err(printing)
+    out::print(PRINTING, |out| {
+        if json {
+            serde_json::to_writer_pretty(&mut *out, &written)?;
+            writeln!(out)
+        } else if doubtful > 0 {
+            writeln!(
+                out,
+                "{doubtful} trading days are not accounted for, and not put on record: the clock is believed once five dates of \
+                 the last 31 days are recorded"
+            )
+        } else if written.is_empty() {
+            writeln!(out, "every trading day up to {last} is accounted for")
+        } else {
+            written
+                .iter()
+                .try_for_each(|day| writeln!(out, "{} {}: no recorder ran", day.feed, day.date))
+        }
+    })
 }
+
+const PRINTING: &str = "printing the coverage";
 
 /// A day that was put on record.
 #[derive(Debug, Serialize)]
@@ -164,26 +166,14 @@ pub fn print(
             dates: known.iter().map(|(date, _)| *date).collect(),
         });
     };
-    let mut out = io::stdout().lock();
-    let written = if json {
-        print_json(&mut out, date, &ledgers)
-    } else {
+    out::print(PRINTING, |out| {
+        if json {
+            return print_json(out, date, &ledgers);
+        }
         ledgers
             .iter()
-            .try_for_each(|(market, intervals)| print_table(&mut out, date, market, intervals))
-    };
-    match written {
-        // Whoever reads the first lines only has what they wanted.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(printing),
-    }
-}
-
-fn printing(source: io::Error) -> Failure {
-    Failure::System {
-        doing: "printing the coverage".into(),
-        source,
-    }
+            .try_for_each(|(market, intervals)| print_table(out, date, market, intervals))
+    })
 }
 
 fn print_json(out: &mut impl Write, date: NaiveDate, ledgers: &[(Market, Vec<Interval>)]) -> io::Result<()> {

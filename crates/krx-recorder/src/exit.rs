@@ -22,7 +22,7 @@ pub enum Exit {
     Unavailable = 69,
     /// A bug of ours.
     Bug = 70,
-    /// The disk, or a port, cannot be used.
+    /// The disk, a port or a limit of the process.
     Io = 74,
     /// Not now: another process holds the data directory, or a command was interrupted.
     Locked = 75,
@@ -53,6 +53,9 @@ pub enum Failure {
         /// Why not.
         source: std::io::Error,
     },
+    /// A limit of the process is too small, or used up.
+    #[error("{0}")]
+    Limit(String),
     /// The key was refused, and never accepted.
     #[error(
         "the server refuses the API key for {market}: {words}; check the key and the member name with Koscom, then start again"
@@ -109,7 +112,7 @@ impl Failure {
             Self::Store(
                 StoreError::Unsound { .. } | StoreError::Layout { .. } | StoreError::JournalVersion { .. },
             ) => Exit::Data,
-            Self::Store(_) | Self::System { .. } => Exit::Io,
+            Self::Store(_) | Self::System { .. } | Self::Limit(_) => Exit::Io,
             Self::KeyRefused { .. } => Exit::KeyRefused,
             Self::Unavailable(_) => Exit::Unavailable,
             Self::Data(_) => Exit::Data,

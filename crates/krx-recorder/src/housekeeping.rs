@@ -66,6 +66,8 @@ pub struct Housekeeping {
     cleared: Option<Instant>,
     /// The last date that was looked at for sealing.
     sealed_to: Option<NaiveDate>,
+    /// Whether the last try to remove what was replaced failed.
+    uncleared: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     beats: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
@@ -81,6 +83,7 @@ impl Housekeeping {
             next: now + AFTER_START,
             cleared: None,
             sealed_to: None,
+            uncleared: Arc::default(),
             stop: Arc::default(),
             beats: Arc::default(),
             thread: None,
@@ -116,10 +119,16 @@ impl Housekeeping {
             Arc::clone(&self.stop),
             Arc::clone(&self.beats),
         );
+        let uncleared = Arc::clone(&self.uncleared);
         let thread = std::thread::Builder::new().name("housekeeping".into());
         let started = thread.spawn(move || {
-            if let Err(error) = clear_replaced(&duties, Uptime::now()) {
-                warn!(%error, "what sealed days replaced cannot be removed; it is tried again in two minutes");
+            match clear_replaced(&duties, Uptime::now()) {
+                Ok(()) => uncleared.store(false, Relaxed),
+                // It is tried every few seconds while the disk is nearly full: once is enough to say.
+                Err(error) if !uncleared.swap(true, Relaxed) => {
+                    warn!(%error, "what sealed days replaced cannot be removed; it is tried again every two minutes");
+                }
+                Err(_) => {}
             }
             if !is_due {
                 return;

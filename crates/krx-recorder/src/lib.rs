@@ -9,6 +9,8 @@
 //! The wiring is in [`run`]. A feed parses nothing and never waits for an exporter (invariant I6): the journal on
 //! disk is all that lies between them.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+// A stream that takes nothing would make these panic: see [`out`].
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod absence;
 pub mod attendance;
@@ -27,9 +29,11 @@ pub mod housekeeping;
 pub mod journald;
 pub mod journaling;
 pub mod key;
+pub mod limits;
 pub mod logging;
 pub mod marks;
 pub mod notify;
+pub mod out;
 pub mod pace;
 mod pipeline;
 pub mod pulse;

@@ -10,6 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::journald::Journald;
+use crate::out;
 
 /// Lines that wait for whoever reads standard error; what comes beyond them is lost.
 const LINES_MAX: usize = 4096;
@@ -71,9 +72,9 @@ pub fn start(config: &LogConfig, json: bool) -> Log {
     let journald = (to_journal && !json)
         .then(|| {
             Journald::connect().map_err(|error| {
-                eprintln!(
+                out::tell(format_args!(
                     "krx-recorder: the systemd journal takes no log ({error}); logging to standard error"
-                );
+                ));
             })
         })
         .and_then(Result::ok);
@@ -84,7 +85,10 @@ pub fn start(config: &LogConfig, json: bool) -> Log {
                 .lossy(true)
                 .buffered_lines_limit(LINES_MAX)
                 .finish(io::stderr());
-            let text = fmt::layer().with_writer(writer).with_target(false);
+            let text = fmt::layer()
+                .with_writer(writer)
+                .with_target(false)
+                .log_internal_errors(false);
             let layer = if json {
                 text.json().flatten_event(true).boxed()
             } else {
@@ -106,7 +110,9 @@ pub fn warnings() {
     let text = fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
-        .with_target(false);
+        .with_target(false)
+        // It would be told to standard error, which took nothing, and with a panic.
+        .log_internal_errors(false);
     Registry::default().with(filter).with(text).init();
 }
 
@@ -139,7 +145,9 @@ fn wanted(otherwise: Option<&str>) -> Option<String> {
         Some(text) => match check_filter(&text) {
             Ok(()) => Some(text),
             Err(error) => {
-                eprintln!("krx-recorder: $KRX_LOG = {text:?} is passed over: {error}");
+                out::tell(format_args!(
+                    "krx-recorder: $KRX_LOG = {text:?} is passed over: {error}"
+                ));
                 otherwise.map(str::to_owned)
             }
         },

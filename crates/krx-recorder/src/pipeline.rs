@@ -125,6 +125,7 @@ impl Pipeline {
     /// What is looked after once a second.
     pub(crate) fn second(&mut self, interval_us: i64) {
         self.queue.beat();
+        exporting::look(&self.view.market, &self.view.progress, &self.beats);
         // Whoever writes next finds that a sync has failed; when nothing is received, that is this mark.
         if self.tail.failure().is_some() {
             self.queue.event_when_there_is_room(Event::TimeMark);

@@ -134,15 +134,16 @@ impl Queue {
     pub fn beat(&self) {
         let (before, now) = self.take_beat();
         if let Some(event) = pulse::between(before, now) {
-            match event {
-                Event::Paused { .. } => {
-                    let seconds = now.uptime.saturating_sub(before.uptime).as_secs_f64();
-                    warn!(
-                        seconds,
-                        "the recorder did not run: it was stopped, or the machine was suspended"
-                    );
-                }
-                _ => warn!(?event, "the wall clock was set"),
+            if let Event::ClockStep { by_us } = event {
+                let seconds = by_us.unsigned_abs() as f64 / 1e6;
+                let direction = if by_us < 0 { "back" } else { "forward" };
+                warn!(seconds, "the wall clock was set {direction}");
+            } else {
+                let seconds = now.uptime.saturating_sub(before.uptime).as_secs_f64();
+                warn!(
+                    seconds,
+                    "the recorder did not run: it was stopped, or the machine was suspended"
+                );
             }
             let at = now.wall;
             let entry = Entry {

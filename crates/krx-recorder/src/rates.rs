@@ -7,7 +7,7 @@ use std::time::Duration;
 use krx_store::{Market, Moment, Progress};
 use tracing::info;
 
-use crate::feed::FeedStatus;
+use crate::feed::{FeedState, FeedStatus};
 
 /// How often rates are logged.
 pub const INTERVAL: Duration = Duration::from_secs(60);
@@ -37,7 +37,8 @@ impl Rates {
         }
     }
 
-    /// Logs what came since the last line; rates are per second.
+    /// Logs what came since the last line; rates are per second. While the hours are closed and nothing happens, that is not
+    /// worth a line.
     pub fn log(&mut self) {
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
         let (frames, bytes) = (
@@ -45,12 +46,19 @@ impl Rates {
             load(&self.progress.bytes_journaled),
         );
         let rows = load(&self.progress.rows_sealed);
+        let state = self.status.state();
+        let is_idle = matches!(state, FeedState::Waiting | FeedState::Ended)
+            && (frames, rows) == (self.frames, self.rows)
+            && self.progress.frames_behind() == 0;
+        if is_idle {
+            return;
+        }
         let last = self.status.last_frame_us.load(Relaxed);
         let silent_s = (last > 0).then(|| (Moment::now().0 - last) / 1_000_000);
         let seconds = INTERVAL.as_secs();
         info!(
             market = %self.market,
-            state = self.status.state().as_str(),
+            state = state.as_str(),
             frames_per_s = (frames - self.frames) / seconds,
             bytes_per_s = (bytes - self.bytes) / seconds,
             rows_sealed = rows - self.rows,

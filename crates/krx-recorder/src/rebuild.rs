@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::config::DataConfig;
 use crate::exit::Failure;
+use crate::out;
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -53,17 +54,12 @@ pub fn rebuild(
         report.ok &= rebuilt.lost.is_empty();
         report.markets.push(rebuilt);
     }
-    let mut out = io::stdout().lock();
-    let written = if json {
-        serde_json::to_string(&report)
-            .map_err(io::Error::other)
-            .and_then(|text| writeln!(out, "{text}"))
-    } else {
-        print(&mut out, &report)
-    };
-    written.map_err(|source| Failure::System {
-        doing: "printing what was rebuilt".into(),
-        source,
+    out::print("printing what was rebuilt", |out| {
+        if !json {
+            return print(out, &report);
+        }
+        let text = serde_json::to_string(&report).map_err(io::Error::other)?;
+        writeln!(out, "{text}")
     })?;
     match report
         .markets

@@ -19,13 +19,14 @@ use crate::exit::Failure;
 use crate::feed::FeedEnd;
 use crate::housekeeping::{Duties, Housekeeping, Leaving, last_over};
 use crate::key::ApiKey;
+use crate::limits;
 use crate::notify;
 use crate::pipeline::{Pipeline, Threads};
 use crate::rates::{self, Rates};
 use crate::reload::{self, Reload};
 use crate::schedule::Schedule;
 use crate::signals::Request;
-use crate::status::{self, Server, View};
+use crate::status::{Server, View};
 use crate::summary::Summary;
 use crate::vitals::Vigil;
 
@@ -65,10 +66,6 @@ pub async fn run(
         .iter()
         .map(|feed| Connector::new(feed, &config.connection, &variables));
     let connectors = connectors.collect::<Result<Vec<_>, _>>()?;
-    let listener = match config.status_listen {
-        Some(address) => Some(status::bind(address)?),
-        None => None,
-    };
     info!(version = env!("CARGO_PKG_VERSION"), data_dir = %config.data_dir.display(), markets = config.feeds.len(), "recording");
 
     let reload = Reload::new(source, &config);
@@ -102,20 +99,17 @@ pub async fn run(
     let mut disk = DiskWatch::new(config.data_dir.clone(), config.warn_free_bytes);
     disk.look();
     let vigil = watch::Sender::new(Vigil::begin());
-    let server = match listener {
-        Some(listener) => Some(Server::start(
-            listener,
-            View::new(
-                started,
-                reload.schedule(),
-                disk.status(),
-                config.warn_free_bytes,
-                vigil.subscribe(),
-                views.clone(),
-            ),
-        )?),
-        None => None,
-    };
+    let server = config.status_listen.and_then(|address| {
+        let view = View::new(
+            started,
+            reload.schedule(),
+            disk.status(),
+            config.warn_free_bytes,
+            vigil.subscribe(),
+            views.clone(),
+        );
+        Server::start(address, view)
+    });
     notify::ready();
 
     let mut recording = Recording {
@@ -220,7 +214,12 @@ impl Recording {
                         self.stop.send_replace(true);
                     }
                 },
-                Some(request) = self.requests.recv() => self.serve(request),
+                Some(request) = self.requests.recv() => {
+                    self.serve(request);
+                    if request == Request::OutOfTime && result.is_ok() {
+                        result = Err(limits::processor_time());
+                    }
+                },
                 _ = second.tick() => self.second(),
                 _ = tell.tick() => if notify::is_heard() {
                     notify::status(&self.summary.line(Moment::now()));
@@ -242,6 +241,13 @@ impl Recording {
         match request {
             Request::Stop => {
                 info!("stopping: what was received is synced, exported and sealed first");
+                self.stop.send_replace(true);
+            }
+            Request::OutOfTime if *self.stop.borrow() => {}
+            Request::OutOfTime => {
+                error!(
+                    "the limit of processor time is nearly used up: stopping; what was received is exported first"
+                );
                 self.stop.send_replace(true);
             }
             Request::SealNow => self.journal(&Event::SealNow),

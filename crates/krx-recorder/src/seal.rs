@@ -16,6 +16,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::config::DataConfig;
 use crate::exit::Failure;
+use crate::out;
 
 /// What `--json` prints.
 #[derive(Debug, Default, Serialize)]
@@ -100,10 +101,7 @@ pub fn seal(
     }
     let finished = sealing.finish();
     report.ok = failure.is_none() && !report.interrupted;
-    print(&report, json).map_err(|source| Failure::System {
-        doing: "printing what was sealed".into(),
-        source,
-    })?;
+    out::print("printing what was sealed", |out| print(out, &report, json))?;
     match failure {
         Some(failure) => Err(failure),
         None if report.interrupted => Err(Failure::Interrupted(
@@ -233,8 +231,7 @@ impl Day {
     }
 }
 
-fn print(report: &Report, json: bool) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+fn print(out: &mut impl Write, report: &Report, json: bool) -> io::Result<()> {
     if json {
         let text = serde_json::to_string(report).map_err(io::Error::other)?;
         return writeln!(out, "{text}");

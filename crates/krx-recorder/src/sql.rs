@@ -2,12 +2,13 @@
 //!
 //! The one source is `deploy/krx.sql`, whose paths are relative. Here they are made absolute.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
 use chrono::NaiveDate;
 
 use crate::exit::Failure;
+use crate::out;
 
 const VIEWS: &str = include_str!("../../../deploy/krx.sql");
 
@@ -30,10 +31,7 @@ pub fn print(data_dir: &Path) -> Result<(), Failure> {
             absolute.display()
         ))
     })?;
-    io::stdout()
-        .lock()
-        .write_all(views.as_bytes())
-        .map_err(failed("printing the views".into()))
+    out::print("printing the views", |out| out.write_all(views.as_bytes()))
 }
 
 /// The query of the macro `resent` for a date, to be run from the data directory without the views.

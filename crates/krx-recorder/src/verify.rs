@@ -11,6 +11,7 @@ use krx_store::{DataDir, Market, Moment};
 
 use crate::absence::Absence;
 use crate::exit::Failure;
+use crate::out;
 
 /// Reads a date again, or all of them, and prints what is found.
 ///
@@ -40,17 +41,12 @@ pub fn verify(
         report.findings.extend(asked.map(|day| unaccounted(feed, day)));
     }
     report.ok = report.findings.is_empty();
-    let mut out = io::stdout().lock();
-    let written = if json {
-        serde_json::to_string(&report)
-            .map_err(io::Error::other)
-            .and_then(|text| writeln!(out, "{text}"))
-    } else {
-        print(&mut out, &report, date)
-    };
-    written.map_err(|source| Failure::System {
-        doing: "printing the findings".into(),
-        source,
+    out::print("printing the findings", |out| {
+        if !json {
+            return print(out, &report, date);
+        }
+        let text = serde_json::to_string(&report).map_err(io::Error::other)?;
+        writeln!(out, "{text}")
     })?;
     outcome(&report, data_dir)
 }

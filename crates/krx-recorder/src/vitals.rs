@@ -27,6 +27,8 @@ pub struct Beats {
     pub journal: AtomicU64,
     /// Exporters that were started.
     pub export: AtomicU64,
+    /// While the export fails, one more than the files that were sealed before it did; 0 while it does not.
+    pub export_failing: AtomicU64,
 }
 
 impl Beats {

@@ -18,6 +18,8 @@
 //! It is a test exchange, not a price model.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+// A stream that takes nothing would make these panic.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod admission;
 mod config;

@@ -1,10 +1,12 @@
 //! `krx-simulator`: a simulated exchange on loopback. See `--help`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+// A stream that takes nothing would make these panic.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod options;
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -22,21 +24,32 @@ fn main() -> ExitCode {
     let options = match Options::try_parse() {
         Ok(options) => options,
         Err(error) => {
-            // Whoever asked for help and closed the pipe got what they wanted.
-            let _ = error.print();
-            return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-                _ => ExitCode::from(64),
+            let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return match error.print() {
+                _ if !asked_for => ExitCode::from(64),
+                // Whoever asked for help and closed the pipe got what they wanted.
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    tell(format_args!(
+                        "printing the help: writing to standard output: {error}"
+                    ));
+                    ExitCode::from(74)
+                }
+                _ => ExitCode::SUCCESS,
             };
         }
     };
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("krx-simulator: {error}");
+            tell(format_args!("{error}"));
             ExitCode::from(exit_code(&error))
         }
     }
+}
+
+/// A line to standard error, if it is taken.
+fn tell(words: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "krx-simulator: {words}");
 }
 
 /// The exit code after sysexits.h.
@@ -52,7 +65,9 @@ fn run(options: &Options) -> Result<(), SimulatorError> {
     let config = options.config()?;
     if let Some(path) = &options.write_frames {
         let written = write_frames(path, &config.day, &config.markets, options.records)?;
-        println!(
+        // The file is what was wanted: that nobody reads this is no failure.
+        let _ = writeln!(
+            io::stdout(),
             "{}: {} messages, {} records",
             path.display(),
             written.messages,

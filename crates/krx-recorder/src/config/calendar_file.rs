@@ -18,10 +18,10 @@ use std::path::Path;
 use chrono::{Datelike, NaiveDate, NaiveTime};
 use krx_calendar::{Hours, Override, normal_hours};
 use serde::Deserialize;
-use toml::Value;
+use toml::{Spanned, Value};
 
-use super::ConfigError;
-use super::file::refuse_unknown_keys;
+use super::document::{self, Shape};
+use super::problem::{ConfigError, Problem, Problems, WrongFile};
 
 /// Years that a date may have: one of another is mistyped.
 pub(crate) const YEARS: std::ops::RangeInclusive<i32> = 1990..=2100;
@@ -31,52 +31,79 @@ const KEYS: &[(&str, &[&str])] = &[
     ("day", &["date", "trading", "open", "close", "note"]),
 ];
 
-#[derive(Debug, Deserialize)]
+const SHAPE: Shape = Shape {
+    keys: KEYS,
+    arrays: &[("day", "days")],
+};
+
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
-    day: Vec<DayTable>,
+    day: Vec<Spanned<DayTable>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DayTable {
-    date: Value,
-    trading: bool,
+    date: Option<Spanned<Value>>,
+    trading: Option<bool>,
     open: Option<Value>,
     close: Option<Value>,
     note: Option<String>,
 }
 
 /// Reads the file.
+///
+/// # Errors
+/// [`ConfigError::Wrong`], with all that is wrong.
 pub(super) fn read(path: &Path) -> Result<Vec<Override>, ConfigError> {
-    let wrong = |problem| ConfigError::CalendarFile {
-        path: path.to_owned(),
-        problem,
+    let name = format!("the calendar file {}", path.display());
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let words =
+                format!("it cannot be read ({error}): put it there, or leave out schedule.calendar_file");
+            return Err(ConfigError::Wrong(vec![WrongFile {
+                name: Some(name),
+                problems: vec![Problem { line: None, words }],
+            }]));
+        }
     };
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        wrong(format!(
-            "it cannot be read ({error}): put it there, or leave out schedule.calendar_file"
-        ))
-    })?;
-    parse(&text).map_err(wrong)
+    let (days, problems) = parse(&text);
+    problems.named(name).finish(Some(days))
 }
 
-/// What the text says; or what is wrong with it, where, and what to write.
-fn parse(text: &str) -> Result<Vec<Override>, String> {
-    let syntax = |error: toml::de::Error| error.to_string().trim_end().to_owned();
-    let table: toml::Table = text.parse().map_err(syntax)?;
-    refuse_unknown_keys(KEYS, &table).map_err(|error| error.to_string())?;
-    let file: File = toml::from_str(text).map_err(syntax)?;
+/// What the text says, and what is wrong with it, where, and what to write.
+fn parse(text: &str) -> (Vec<Override>, Problems) {
+    let (file, mut problems): (File, _) = document::read(SHAPE, text);
     let mut days: Vec<Override> = Vec::new();
-    for (index, table) in file.day.into_iter().enumerate() {
-        let date = date_of(&table.date).map_err(|problem| format!("[[day]] {}: {problem}", index + 1))?;
+    for table in file.day {
+        let (span, mut table) = (table.span(), table.into_inner());
+        let trading = problems.needed(&span, "day", "trading", table.trading);
+        let Some(at) = problems.needed(&span, "day", "date", table.date.take()) else {
+            continue;
+        };
+        let date = match date_of(at.get_ref()) {
+            Ok(date) => date,
+            Err(problem) => {
+                problems.note(&at.span(), problem);
+                continue;
+            }
+        };
         if days.iter().any(|day| day.date == date) {
-            return Err(format!("{date} stands twice: leave one of them out"));
+            let words = format!("{date} stands twice: leave one of them out");
+            problems.note(&at.span(), words);
         }
-        days.push(day_of(date, table).map_err(|problem| format!("{date}: {problem}"))?);
+        let Some(trading) = trading else {
+            continue;
+        };
+        match day_of(date, trading, table) {
+            Ok(day) => days.push(day),
+            Err(problem) => problems.note(&span, format!("{date}: {problem}")),
+        }
     }
-    Ok(days)
+    (days, problems)
 }
 
 fn date_of(value: &Value) -> Result<NaiveDate, String> {
@@ -93,8 +120,8 @@ fn date_of(value: &Value) -> Result<NaiveDate, String> {
         })
 }
 
-fn day_of(date: NaiveDate, table: DayTable) -> Result<Override, String> {
-    let hours = match (table.trading, table.open, table.close) {
+fn day_of(date: NaiveDate, trading: bool, table: DayTable) -> Result<Override, String> {
+    let hours = match (trading, table.open, table.close) {
         (false, None, None) => None,
         (false, ..) => {
             return Err("trading = false has no hours: leave out open and close, or write true".into());
@@ -144,6 +171,11 @@ fn time_of(key: &str, value: &Value) -> Result<NaiveTime, String> {
 mod tests {
     use super::*;
 
+    fn good(text: &str) -> Vec<Override> {
+        let (days, problems) = parse(text);
+        problems.finish(Some(days)).unwrap()
+    }
+
     const WHOLE: &str = r#"
 [[day]]
 date = "2026-12-01"
@@ -169,14 +201,14 @@ trading = true
         };
         let hours = |open, close| Some(Hours { open, close });
         assert_eq!(
-            parse(WHOLE).unwrap(),
+            good(WHOLE),
             [
                 day("2026-12-01", None, Some("Temporary holiday")),
                 day("2027-06-10", hours(time(10, 0), time(16, 30)), None),
                 day("2026-12-25", hours(time(9, 0), time(15, 30)), None),
             ]
         );
-        assert_eq!(parse("# nothing yet\n").unwrap(), []);
+        assert_eq!(good("# nothing yet\n"), []);
     }
 
     #[test]
@@ -196,19 +228,15 @@ trading = true
             (
                 "\"2026-12-25\"",
                 "\"2026-02-29\"",
-                "[[day]] 3: date = \"2026-02-29\" is no date such as \"2026-12-01\", of a year from 1990 to 2100",
+                "line 12: date = \"2026-02-29\" is no date such as \"2026-12-01\", of a year from 1990 to 2100",
             ),
-            (
-                "2027-06-10",
-                "2207-06-10",
-                "[[day]] 2: date = 2207-06-10 is no date",
-            ),
+            ("2027-06-10", "2207-06-10", "line 7: date = 2207-06-10 is no date"),
             (
                 "2027-06-10",
                 "2027-06-10T10:00:00",
-                "[[day]] 2: date = 2027-06-10T10:00:00 is no date",
+                "line 7: date = 2027-06-10T10:00:00 is no date",
             ),
-            ("2027-06-10", "20270610", "[[day]] 2: date = 20270610 is no date"),
+            ("2027-06-10", "20270610", "line 7: date = 20270610 is no date"),
             (
                 "open = \"10:00\"\n",
                 "",
@@ -239,28 +267,60 @@ trading = true
                 "trading = false\nopen = \"09:00\"",
                 "2026-12-01: trading = false has no hours",
             ),
-            ("trading = false", "trading = \"no\"", "TOML"),
-            ("trading = false", "", "missing field `trading`"),
+            (
+                "trading = false",
+                "trading = \"no\"",
+                "line 4: day.trading: invalid type: string \"no\", expected true or false",
+            ),
+            ("trading = false", "", "line 2: [[day]]: `trading` is missing"),
             ("Temporary", "Two\\nlines", "2026-12-01: note must be one line"),
-            ("[[day]]", "[[day]", "TOML"),
+            ("[[day]]", "[[day]", "line 2: "),
+            (
+                "[[day]]",
+                "[day]",
+                "[day]: write [[day]], in double brackets: there can be several days",
+            ),
         ] {
             assert!(WHOLE.contains(from), "{from}");
-            let problem = parse(&WHOLE.replace(from, to)).unwrap_err();
+            let (days, problems) = parse(&WHOLE.replace(from, to));
+            let problem = problems.finish(Some(days)).unwrap_err().to_string();
             assert!(problem.contains(expected), "{to}: {problem}");
         }
     }
 
     #[test]
+    fn all_mistakes_are_found_at_once_each_with_its_line() {
+        let text = WHOLE
+            .replace("note =", "nots =")
+            .replace("\"10:00\"", "\"10\"")
+            .replace("2026-12-25", "2026-12-32")
+            .replace("\ntrading = false", "");
+        let (days, problems) = parse(&text);
+        let error = problems
+            .named("the calendar file".to_owned())
+            .finish(Some(days))
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the calendar file has 4 errors:\n  \
+             line 2: [[day]]: `trading` is missing\n  \
+             line 4: unknown key `day.nots`; did you mean `day.note`?\n  \
+             line 5: 2027-06-10: open = \"10\" is no time of day such as \"10:00\" (KST)\n  \
+             line 11: date = \"2026-12-32\" is no date such as \"2026-12-01\", of a year from 1990 to 2100"
+        );
+    }
+
+    #[test]
     fn the_example_changes_nothing_until_its_marks_are_removed() {
         let example = include_str!("../../../../deploy/calendar.example.toml");
-        assert_eq!(parse(example).unwrap(), []);
+        assert_eq!(good(example), []);
         let bare: String = example
             .lines()
             .filter_map(|line| line.strip_prefix("# "))
             .filter(|line| *line == "[[day]]" || line.contains(" = "))
             .map(|line| format!("{line}\n"))
             .collect();
-        let days = parse(&bare).unwrap();
+        let days = good(&bare);
         assert_eq!(
             days.iter().map(|day| day.hours.is_some()).collect::<Vec<_>>(),
             [false, true]

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use toml::Spanned;
 
-use super::ConfigError;
+use super::document::{self, Shape};
+use super::problem::Problems;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -13,7 +15,7 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) koscom: Koscom,
     #[serde(default)]
-    pub(super) feed: Vec<Feed>,
+    pub(super) feed: Vec<Spanned<Feed>>,
     #[serde(default)]
     pub(super) schedule: ScheduleTable,
     #[serde(default)]
@@ -46,8 +48,8 @@ pub(super) struct Koscom {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Feed {
-    pub(super) market: String,
-    pub(super) path: String,
+    pub(super) market: Option<Spanned<String>>,
+    pub(super) path: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -239,64 +241,13 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("log", &["target", "filter"]),
 ];
 
-pub(super) fn parse(text: &str) -> Result<File, ConfigError> {
-    let syntax = |error: toml::de::Error| ConfigError::Syntax {
-        path: PathBuf::new(),
-        message: error.to_string().trim_end().to_owned(),
-    };
-    let table: toml::Table = text.parse().map_err(syntax)?;
-    refuse_unknown_keys(KEYS, &table)?;
-    toml::from_str(text).map_err(syntax)
-}
+/// What the file may have.
+const SHAPE: Shape = Shape {
+    keys: KEYS,
+    arrays: &[("feed", "feeds")],
+};
 
-/// The keys that each table of a file may have; the file itself is the table without a name.
-type Keys<'a> = &'a [(&'a str, &'a [&'a str])];
-
-pub(super) fn refuse_unknown_keys(keys: Keys<'_>, file: &toml::Table) -> Result<(), ConfigError> {
-    refuse_unknown_keys_of(keys, "", file)?;
-    for (name, value) in file {
-        let tables: Vec<_> = match value {
-            toml::Value::Table(table) => vec![table],
-            toml::Value::Array(array) => array.iter().filter_map(toml::Value::as_table).collect(),
-            _ => Vec::new(),
-        };
-        for table in tables {
-            refuse_unknown_keys_of(keys, name, table)?;
-        }
-    }
-    Ok(())
-}
-
-fn refuse_unknown_keys_of(all: Keys<'_>, name: &str, table: &toml::Table) -> Result<(), ConfigError> {
-    let known = all
-        .iter()
-        .find(|(table, _)| *table == name)
-        .map_or(&[][..], |(_, keys)| keys);
-    let Some(unknown) = table.keys().find(|key| !known.contains(&key.as_str())) else {
-        return Ok(());
-    };
-    let path = |table: &str, key: &str| {
-        if table.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{table}.{key}")
-        }
-    };
-    // A key may also stand in the wrong table: its nearest neighbour is looked for in all of them.
-    let neighbours = all
-        .iter()
-        .flat_map(|(table, keys)| keys.iter().map(move |key| (*table, *key)));
-    let distance = |(table, key): &(&str, &str)| {
-        let elsewhere = if *table == name { 0.0 } else { 0.1 };
-        strsim::jaro_winkler(unknown, key) - elsewhere
-    };
-    let nearest = neighbours.max_by(|a, b| distance(a).total_cmp(&distance(b)));
-    let hint = match nearest {
-        Some((table, key)) => format!("did you mean `{}`?", path(table, key)),
-        None => "it is not one of this recorder's".to_owned(),
-    };
-    Err(ConfigError::UnknownKey {
-        key: path(name, unknown),
-        hint,
-    })
+/// What can be read of it, and what is wrong with it.
+pub(super) fn parse(text: &str) -> (File, Problems) {
+    document::read(SHAPE, text)
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use chrono::NaiveTime;
 use krx_calendar::Calendar;
 use krx_store::{ExportConfig, JournalConfig, Market, Retention};
-use thiserror::Error;
 use tokio_tungstenite::tungstenite::http::Uri;
+use toml::Spanned;
 
 use crate::absence::Absence;
 use crate::connect::ProxySetting;
@@ -17,63 +17,13 @@ use crate::logging::{self, LogConfig, Target};
 use crate::schedule::{Daily, Schedule};
 
 pub(crate) mod calendar_file;
+mod document;
 mod file;
+mod problem;
 
 use file::{Connection, Feed, File, Journal, Log, Rotate, ScheduleTable, parse};
-
-/// What is wrong with the configuration, where, and what to write instead.
-#[derive(Debug, Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("reading the configuration {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// It is not TOML, or a value has the wrong type.
-    #[error("the configuration {path}: {message}")]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Where and what.
-        message: String,
-    },
-    /// The calendar file.
-    #[error("the calendar file {path}: {problem}")]
-    CalendarFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and what to do.
-        problem: String,
-    },
-    /// A key that does not exist.
-    #[error("unknown key `{key}`; {hint}")]
-    UnknownKey {
-        /// Its path.
-        key: String,
-        /// The nearest key that does.
-        hint: String,
-    },
-    /// A value that cannot be.
-    #[error("{key}: {problem}")]
-    Invalid {
-        /// The key's path, or the source of the value.
-        key: String,
-        /// What is wrong and what to do.
-        problem: String,
-    },
-}
-
-impl ConfigError {
-    pub(crate) fn invalid(key: &str, problem: impl Into<String>) -> Self {
-        Self::Invalid {
-            key: key.to_owned(),
-            problem: problem.into(),
-        }
-    }
-}
+use problem::Problems;
+pub use problem::{ConfigError, Problem, WrongFile};
 
 /// A configuration that was checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -159,49 +109,58 @@ impl Config {
     /// Reads the file, if one is named, and puts the command line's values above it.
     ///
     /// # Errors
-    /// [`ConfigError`], for the first thing that is wrong.
+    /// [`ConfigError`], with all that is wrong.
     pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
-        let file = read(path)?;
-        let calendar = read_calendar(file.schedule.calendar_file.as_deref())?;
-        check(file, overrides, calendar)
+        let (file, mut problems) = read(path)?;
+        let calendar = take_calendar(&file, &mut problems);
+        let config = check(file, overrides, calendar, &mut problems);
+        problems.finish(config)
     }
 }
 
 /// The calendar alone, as a configuration has it that need not have anything else.
 ///
 /// # Errors
-/// [`ConfigError`], for the first thing that is wrong.
+/// [`ConfigError`], with all that is wrong.
 pub fn load_calendar(path: Option<&Path>) -> Result<Calendar, ConfigError> {
-    read_calendar(read(path)?.schedule.calendar_file.as_deref())
+    let (file, mut problems) = read(path)?;
+    let calendar = take_calendar(&file, &mut problems);
+    problems.finish(calendar)
 }
 
 /// What it takes to know on which trading days no recorder ran, and the feeds that are asked about.
 ///
 /// # Errors
-/// [`ConfigError`], for the first thing that is wrong.
+/// [`ConfigError`], with all that is wrong.
 pub fn load_absence(path: Option<&Path>) -> Result<(Absence, Vec<Market>), ConfigError> {
-    let file = read(path)?;
-    let calendar = Arc::new(read_calendar(file.schedule.calendar_file.as_deref())?);
+    let (file, mut problems) = read(path)?;
+    let calendar = take_calendar(&file, &mut problems).unwrap_or_default();
+    let calendar = Arc::new(calendar);
     let feeds = if file.feed.is_empty() {
         default_feeds()
     } else {
         file.feed
     };
-    let markets = feeds.iter().map(|feed| feed.market.parse());
-    let absence = Absence {
-        schedule: check_schedule(&file.schedule, &calendar)?,
-        calendar,
-    };
-    let markets = markets.collect::<Result<_, _>>();
-    Ok((
-        absence,
-        markets.map_err(|error| ConfigError::invalid("feed.market", format!("{error}")))?,
-    ))
+    let mut markets = Vec::new();
+    for feed in feeds {
+        let name = problems.needed(&feed.span(), "feed", "market", feed.get_ref().market.clone());
+        markets.extend(name.and_then(|name| check_market(&name, &mut problems)));
+    }
+    let schedule = check_schedule(&file.schedule, &calendar, &mut problems);
+    let absence = schedule.map(|schedule| Absence { schedule, calendar });
+    problems.finish(absence.map(|absence| (absence, markets)))
 }
 
-fn read_calendar(path: Option<&Path>) -> Result<Calendar, ConfigError> {
-    let overrides = path.map(calendar_file::read).transpose()?;
-    Ok(Calendar::with_overrides(overrides.unwrap_or_default()))
+fn take_calendar(file: &File, problems: &mut Problems) -> Option<Calendar> {
+    let key = "schedule.calendar_file";
+    let path = file.schedule.calendar_file.as_deref();
+    let path = match path.map(|path| check_path(key, path)) {
+        Some(checked) => Some(problems.take(checked)?),
+        None => None,
+    };
+    let overrides = path.map(|path| calendar_file::read(&path)).transpose();
+    let overrides = problems.take(overrides)?;
+    Some(Calendar::with_overrides(overrides.unwrap_or_default()))
 }
 
 /// What a command needs that works on recorded data: no server, no key.
@@ -219,15 +178,19 @@ impl DataConfig {
     /// Reads the file, if one is named; `data_dir` stands above its own.
     ///
     /// # Errors
-    /// [`ConfigError`], for the first thing that is wrong.
+    /// [`ConfigError`], with all that is wrong.
     pub fn load(path: Option<&Path>, data_dir: Option<&Path>) -> Result<Self, ConfigError> {
-        let file = read(path)?;
-        let data_dir = data_dir.map(Path::to_owned).or(file.data_dir);
-        Ok(Self {
-            data_dir: required("data_dir", "--data-dir", data_dir)?,
-            export: check_rotate(&file.rotate, &file.journal)?,
-            warn_free_bytes: file.disk.warn_free_bytes,
-        })
+        let (file, mut problems) = read(path)?;
+        let data_dir = problems.take(check_data_dir(data_dir, file.data_dir.as_deref()));
+        let export = check_rotate(&file.rotate, &file.journal, &mut problems);
+        let config = (|| {
+            Some(Self {
+                data_dir: data_dir?,
+                export: export?,
+                warn_free_bytes: file.disk.warn_free_bytes,
+            })
+        })();
+        problems.finish(config)
     }
 }
 
@@ -236,15 +199,17 @@ impl DataConfig {
 /// # Errors
 /// [`ConfigError`], also when it answers nowhere.
 pub fn status_listen(path: &Path) -> Result<SocketAddr, ConfigError> {
-    let Some(status) = read(Some(path))?.status else {
-        let problem = format!(
-            "is missing in {}, so there is no status to ask for; write there: [status] and below it listen = \
-             \"127.0.0.1:9464\", and start the recorder again",
-            path.display()
-        );
-        return Err(ConfigError::invalid("status.listen", problem));
+    let (file, mut problems) = read(Some(path))?;
+    let listen = match file.status {
+        Some(status) => check_listen("status.listen", &status.listen),
+        None => Err(ConfigError::invalid(
+            "status.listen",
+            "is missing, so there is no status to ask for; write: [status] and below it listen = \"127.0.0.1:9464\", and \
+             start the recorder again",
+        )),
     };
-    check_listen("status.listen", &status.listen)
+    let listen = problems.take(listen);
+    problems.finish(listen)
 }
 
 /// A loopback address, as `--listen` has it.
@@ -255,90 +220,179 @@ pub fn listen_option(text: &str) -> Result<SocketAddr, ConfigError> {
     check_listen("--listen", text)
 }
 
-fn read(path: Option<&Path>) -> Result<File, ConfigError> {
+fn read(path: Option<&Path>) -> Result<(File, Problems), ConfigError> {
     let Some(path) = path else {
-        return Ok(File::default());
+        return Ok((File::default(), Problems::default()));
     };
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
         path: path.to_owned(),
         source,
     })?;
-    parse(&text).map_err(|error| match error {
-        ConfigError::Syntax { message, .. } => ConfigError::Syntax {
-            path: path.to_owned(),
-            message,
-        },
-        other => other,
-    })
+    let (file, problems) = parse(&text);
+    Ok((
+        file,
+        problems.named(format!("the configuration {}", path.display())),
+    ))
 }
 
-fn check(file: File, overrides: &Overrides, calendar: Calendar) -> Result<Config, ConfigError> {
-    let base_url = overrides.base_url.clone().or(file.koscom.base_url);
-    let base_url = required("koscom.base_url", "--base-url", base_url)?;
-    let calendar = Arc::new(calendar);
+/// The configuration, when all of it is good; what is not is noted.
+fn check(
+    file: File,
+    overrides: &Overrides,
+    calendar: Option<Calendar>,
+    problems: &mut Problems,
+) -> Option<Config> {
+    let calendar = Arc::new(calendar.unwrap_or_default());
     let feeds = if file.feed.is_empty() {
         default_feeds()
     } else {
         file.feed
     };
-    Ok(Config {
-        data_dir: required(
-            "data_dir",
-            "--data-dir",
-            overrides.data_dir.clone().or(file.data_dir),
-        )?,
-        member_name: required(
-            "koscom.member_name",
-            "--member-name",
-            overrides.member_name.clone().or(file.koscom.member_name),
-        )?,
-        api_key_file: file.koscom.api_key_file,
-        feeds: check_feeds(&base_url, feeds, file.koscom.allow_plaintext)?,
-        schedule: if overrides.always {
-            Schedule::Always
-        } else {
-            check_schedule(&file.schedule, &calendar)?
-        },
+    let data_dir = check_data_dir(overrides.data_dir.as_deref(), file.data_dir.as_deref());
+    let data_dir = problems.take(data_dir);
+    let base_url = check_base_url(
+        overrides.base_url.as_deref(),
+        file.koscom.base_url.as_deref(),
+        file.koscom.allow_plaintext,
+    );
+    let base_url = problems.take(base_url);
+    let member_name = check_member_name(
+        overrides.member_name.as_deref(),
+        file.koscom.member_name.as_deref(),
+    );
+    let member_name = problems.take(member_name);
+    let key_file = file.koscom.api_key_file.as_deref();
+    let key_file = key_file.map(|path| check_path("koscom.api_key_file", path));
+    let api_key_file = problems.take(key_file.transpose());
+    let feeds = check_feeds(base_url.as_deref(), feeds, problems);
+    let schedule = if overrides.always {
+        Some(Schedule::Always)
+    } else {
+        check_schedule(&file.schedule, &calendar, problems)
+    };
+    let connection = check_connection(&file.connection, problems);
+    let journal = check_journal(&file.journal, problems);
+    let export = check_rotate(&file.rotate, &file.journal, problems);
+    let retention = check_retention(&file.retention, problems);
+    let listen = file
+        .status
+        .map(|status| check_listen("status.listen", &status.listen));
+    let status_listen = problems.take(listen.transpose());
+    let log = check_log(file.log, problems);
+    Some(Config {
+        data_dir: data_dir?,
+        member_name: member_name?,
+        api_key_file: api_key_file?,
+        feeds: feeds?,
+        schedule: schedule?,
         calendar_file: file.schedule.calendar_file,
         calendar,
-        connection: check_connection(&file.connection)?,
-        journal: check_journal(&file.journal)?,
-        export: check_rotate(&file.rotate, &file.journal)?,
+        connection: connection?,
+        journal: journal?,
+        export: export?,
         seal_after_close: file.seal.after_close,
-        retention: check_retention(&file.retention)?,
+        retention: retention?,
         warn_free_bytes: file.disk.warn_free_bytes,
-        status_listen: file
-            .status
-            .map(|status| check_listen("status.listen", &status.listen))
-            .transpose()?,
-        log: check_log(file.log)?,
+        status_listen: status_listen?,
+        log: log?,
     })
 }
 
-fn required<T>(key: &str, flag: &str, value: Option<T>) -> Result<T, ConfigError> {
-    value.ok_or_else(|| {
-        ConfigError::invalid(
+/// The command line's value, or else the file's, with the name of the one that it is.
+fn chosen<'a, T: ?Sized>(
+    (flag, given): (&'a str, Option<&'a T>),
+    (key, written): (&'a str, Option<&'a T>),
+) -> Result<(&'a str, &'a T), ConfigError> {
+    match (given, written) {
+        (Some(given), _) => Ok((flag, given)),
+        (None, Some(written)) => Ok((key, written)),
+        (None, None) => Err(ConfigError::invalid(
             key,
             format!("is missing: write it into the configuration, or give {flag}"),
-        )
-    })
+        )),
+    }
+}
+
+/// A path that is written out.
+fn check_path(key: &str, path: &Path) -> Result<PathBuf, ConfigError> {
+    if path.as_os_str().is_empty() {
+        return Err(ConfigError::invalid(
+            key,
+            "is empty: write a path, or leave the line out",
+        ));
+    }
+    if path.as_os_str().as_encoded_bytes().starts_with(b"~") {
+        let problem = format!(
+            "{path:?}: `~` stands for a home directory in a shell only; write the whole path, such as /home/NAME/…"
+        );
+        return Err(ConfigError::invalid(key, problem));
+    }
+    Ok(path.to_owned())
+}
+
+/// Folders of these names make readers take them for partitions.
+const PARTITION_KEYS: [&str; 3] = ["date", "market", "feed"];
+
+fn check_data_dir(given: Option<&Path>, written: Option<&Path>) -> Result<PathBuf, ConfigError> {
+    let (key, path) = chosen(("--data-dir", given), ("data_dir", written))?;
+    let path = check_path(key, path)?;
+    if given.is_none() && path.is_relative() {
+        let problem = format!(
+            "{path:?} would be another directory with each folder that the recorder is started in: write the whole path, \
+             such as \"/var/lib/krx-recorder\""
+        );
+        return Err(ConfigError::invalid(key, problem));
+    }
+    // Also the folders that it really lies in, when there are links on the way. What cannot be looked at is not there yet.
+    let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+    let real = absolute.ancestors().find_map(|path| path.canonicalize().ok());
+    let folders = absolute.iter().chain(real.iter().flat_map(|real| real.iter()));
+    let mut folders = folders.map(|folder| folder.to_string_lossy());
+    let partition = folders.find(|folder| {
+        let key = folder.split_once('=').map(|(key, _)| key.to_ascii_lowercase());
+        key.is_some_and(|key| PARTITION_KEYS.contains(&key.as_str()))
+    });
+    if let Some(partition) = partition {
+        let problem = format!(
+            "{path:?} lies in the folder `{partition}`, which DuckDB and others would take for a partition of the data, so \
+             that they read wrong dates or markets: choose a directory that is in no folder named date=…, market=… or feed=…"
+        );
+        return Err(ConfigError::invalid(key, problem));
+    }
+    Ok(path)
+}
+
+fn check_member_name(given: Option<&str>, written: Option<&str>) -> Result<String, ConfigError> {
+    let key = "koscom.member_name";
+    let (key, name) = chosen(("--member-name", given), (key, written))?;
+    if name.trim().is_empty() {
+        let problem = "is empty: write your company's name as it is registered with Koscom";
+        return Err(ConfigError::invalid(key, problem));
+    }
+    Ok(name.to_owned())
 }
 
 /// Koscom's two full-market services.
-fn default_feeds() -> Vec<Feed> {
-    let feed = |market: &str, path: &str| Feed {
-        market: market.into(),
-        path: path.into(),
+fn default_feeds() -> Vec<Spanned<Feed>> {
+    let default = |text: &str| Some(Spanned::new(0..0, text.to_owned()));
+    let feed = |market, path| {
+        let (market, path) = (default(market), default(path));
+        Spanned::new(0..0, Feed { market, path })
     };
     vec![feed("KOSPI", "/ws_ksp"), feed("KOSDAQ", "/ws_kdq")]
 }
 
-fn check_feeds(
-    base_url: &str,
-    feeds: Vec<Feed>,
+/// The server's URL without a slash at its end.
+fn check_base_url(
+    given: Option<&str>,
+    written: Option<&str>,
     allow_plaintext: bool,
-) -> Result<Vec<FeedConfig>, ConfigError> {
-    let key = "koscom.base_url";
+) -> Result<String, ConfigError> {
+    let (key, base_url) = chosen(("--base-url", given), ("koscom.base_url", written))?;
+    if base_url.trim().is_empty() {
+        let problem = "is empty: write the server's address, such as \"wss://…\"";
+        return Err(ConfigError::invalid(key, problem));
+    }
     let base: Uri = base_url
         .parse()
         .map_err(|error| ConfigError::invalid(key, format!("{base_url:?}: {error}")))?;
@@ -366,58 +420,90 @@ fn check_feeds(
             ));
         }
     }
-    let mut checked: Vec<FeedConfig> = Vec::new();
-    for Feed { market, path } in feeds {
-        let market: Market = market
-            .parse()
-            .map_err(|error| ConfigError::invalid("feed.market", format!("{error}")))?;
-        if checked.iter().any(|feed| feed.market == market) {
-            return Err(ConfigError::invalid(
-                "feed.market",
-                format!("{market} stands twice"),
-            ));
-        }
-        if !path.starts_with('/') {
-            return Err(ConfigError::invalid(
-                "feed.path",
-                format!("{path:?} must begin with a slash"),
-            ));
-        }
-        let url = format!("{}{path}", base_url.trim_end_matches('/'));
-        let url = url
-            .parse()
-            .map_err(|error| ConfigError::invalid("feed.path", format!("{url:?}: {error}")))?;
-        checked.push(FeedConfig { market, url });
-    }
-    Ok(checked)
+    Ok(base_url.trim_end_matches('/').to_owned())
 }
 
-fn check_schedule(table: &ScheduleTable, calendar: &Arc<Calendar>) -> Result<Schedule, ConfigError> {
+fn check_market(market: &Spanned<String>, problems: &mut Problems) -> Option<Market> {
+    match market.get_ref().parse() {
+        Ok(market) => Some(market),
+        Err(error) => {
+            problems.note(&market.span(), format!("feed.market: {error}"));
+            None
+        }
+    }
+}
+
+/// The feeds, when all are good; without a server their paths alone are looked at.
+fn check_feeds(
+    base_url: Option<&str>,
+    feeds: Vec<Spanned<Feed>>,
+    problems: &mut Problems,
+) -> Option<Vec<FeedConfig>> {
+    let (mut checked, wanted) = (Vec::<FeedConfig>::new(), feeds.len());
+    let mut seen = Vec::new();
+    for table in feeds {
+        let (span, Feed { market, path }) = (table.span(), table.into_inner());
+        let name = problems.needed(&span, "feed", "market", market);
+        let market = name.as_ref().and_then(|name| check_market(name, problems));
+        let is_double = market.as_ref().is_some_and(|market| seen.contains(market));
+        if let Some(name) = name.filter(|_| is_double) {
+            let words = format!("feed.market: {} stands twice", name.get_ref());
+            problems.note(&name.span(), words);
+        }
+        seen.extend(market.clone());
+        let Some(path) = problems.needed(&span, "feed", "path", path) else {
+            continue;
+        };
+        let (at, path) = (path.span(), path.into_inner());
+        if !path.starts_with('/') {
+            problems.note(&at, format!("feed.path: {path:?} must begin with a slash"));
+            continue;
+        }
+        let url = format!("{}{path}", base_url.unwrap_or("wss://localhost"));
+        match (url.parse(), market) {
+            (Ok(url), Some(market)) if !is_double => checked.push(FeedConfig { market, url }),
+            (Ok(_), _) => {}
+            (Err(error), _) => problems.note(&at, format!("feed.path: {url:?}: {error}")),
+        }
+    }
+    (checked.len() == wanted).then_some(checked)
+}
+
+fn check_schedule(
+    table: &ScheduleTable,
+    calendar: &Arc<Calendar>,
+    problems: &mut Problems,
+) -> Option<Schedule> {
     let time = |key: &str, text: &str| {
         NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| {
             ConfigError::invalid(key, format!("{text:?} is no time of day such as \"08:20\" (KST)"))
         })
     };
-    let (open, close) = (
-        time("schedule.open", &table.open)?,
-        time("schedule.close", &table.close)?,
-    );
-    match table.mode.as_str() {
+    let open = problems.take(time("schedule.open", &table.open));
+    let close = problems.take(time("schedule.close", &table.close));
+    let mode = match table.mode.as_str() {
         "always" => Ok(Schedule::Always),
-        "calendar" if open < close => Ok(Schedule::Calendar(Daily {
-            open,
-            close,
-            calendar: Arc::clone(calendar),
-        })),
-        "calendar" => Err(ConfigError::invalid(
-            "schedule.close",
-            "must be later than schedule.open",
-        )),
+        "calendar" => {
+            let (open, close) = (open?, close?);
+            if open < close {
+                Ok(Schedule::Calendar(Daily {
+                    open,
+                    close,
+                    calendar: Arc::clone(calendar),
+                }))
+            } else {
+                Err(ConfigError::invalid(
+                    "schedule.close",
+                    "must be later than schedule.open",
+                ))
+            }
+        }
         other => Err(ConfigError::invalid(
             "schedule.mode",
             format!("{other:?} must be \"calendar\" or \"always\""),
         )),
-    }
+    };
+    problems.take(mode)
 }
 
 fn duration(key: &str, text: &str, min: Duration, max: Duration) -> Result<Duration, ConfigError> {
@@ -439,134 +525,157 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn check_connection(table: &Connection) -> Result<ConnectionConfig, ConfigError> {
+fn check_connection(table: &Connection, problems: &mut Problems) -> Option<ConnectionConfig> {
     /// A full message has 3.5 KB. The journal takes a record of 16 MiB at most.
     const MESSAGE_BYTES: std::ops::RangeInclusive<u64> = (64 << 10)..=(8 << 20);
     let message_bytes_max = table.message_bytes_max;
-    if !MESSAGE_BYTES.contains(&message_bytes_max) {
+    let message_bytes_max = if MESSAGE_BYTES.contains(&message_bytes_max) {
+        Ok(usize::try_from(message_bytes_max).unwrap_or(usize::MAX))
+    } else {
         let problem = format!("{message_bytes_max} must lie between 64 KiB and 8 MiB (65536 to 8388608)");
-        return Err(ConfigError::invalid("connection.message_bytes_max", problem));
-    }
+        Err(ConfigError::invalid("connection.message_bytes_max", problem))
+    };
+    let message_bytes_max = problems.take(message_bytes_max);
+    let proxy = problems.take(ProxySetting::parse(table.proxy.as_deref()));
+    let mut up_to = |max, key: &str, text: &str| {
+        problems.take(duration(&format!("connection.{key}"), text, MILLISECOND, max))
+    };
+    let connect_timeout = up_to(HOUR, "connect_timeout", &table.connect_timeout);
+    let heartbeat_interval = up_to(HOUR, "heartbeat_interval", &table.heartbeat_interval);
+    let stall_timeout = up_to(DAY, "stall_timeout", &table.stall_timeout);
+    let backoff_initial = up_to(HOUR, "backoff_initial", &table.backoff_initial);
+    let backoff_max = up_to(HOUR, "backoff_max", &table.backoff_max);
     let config = ConnectionConfig {
-        proxy: ProxySetting::parse(table.proxy.as_deref())?,
+        proxy: proxy?,
         proxy_credentials_file: table.proxy_credentials_file.clone(),
         ca_file: table.ca_file.clone(),
-        connect_timeout: duration(
-            "connection.connect_timeout",
-            &table.connect_timeout,
-            MILLISECOND,
-            HOUR,
-        )?,
-        heartbeat_interval: duration(
-            "connection.heartbeat_interval",
-            &table.heartbeat_interval,
-            MILLISECOND,
-            HOUR,
-        )?,
-        stall_timeout: duration("connection.stall_timeout", &table.stall_timeout, MILLISECOND, DAY)?,
-        backoff_initial: duration(
-            "connection.backoff_initial",
-            &table.backoff_initial,
-            MILLISECOND,
-            HOUR,
-        )?,
-        backoff_max: duration("connection.backoff_max", &table.backoff_max, MILLISECOND, HOUR)?,
-        message_bytes_max: usize::try_from(message_bytes_max).unwrap_or(usize::MAX),
+        connect_timeout: connect_timeout?,
+        heartbeat_interval: heartbeat_interval?,
+        stall_timeout: stall_timeout?,
+        backoff_initial: backoff_initial?,
+        backoff_max: backoff_max?,
+        message_bytes_max: message_bytes_max?,
     };
     if config.stall_timeout <= config.heartbeat_interval {
         let problem =
             "must be longer than connection.heartbeat_interval, or every quiet moment is taken for a stall";
-        return Err(ConfigError::invalid("connection.stall_timeout", problem));
+        return problems.take(Err(ConfigError::invalid("connection.stall_timeout", problem)));
     }
-    Ok(config)
+    Some(config)
 }
 
-fn check_journal(table: &Journal) -> Result<JournalConfig, ConfigError> {
+fn check_journal(table: &Journal, problems: &mut Problems) -> Option<JournalConfig> {
     const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (4 << 20)..=(4 << 30);
-    if !SEGMENT_BYTES.contains(&table.segment_bytes) {
+    let segment_bytes = if SEGMENT_BYTES.contains(&table.segment_bytes) {
+        Ok(table.segment_bytes)
+    } else {
         let problem = format!(
             "{} must lie between 4 MiB and 4 GiB (4194304 to 4294967296)",
             table.segment_bytes
         );
-        return Err(ConfigError::invalid("journal.segment_bytes", problem));
-    }
+        Err(ConfigError::invalid("journal.segment_bytes", problem))
+    };
+    let segment_bytes = problems.take(segment_bytes);
     let sync_interval = duration(
         "journal.sync_interval",
         &table.sync_interval,
         MILLISECOND,
         60 * SECOND,
-    )?;
-    Ok(JournalConfig {
-        sync_interval,
-        segment_bytes: table.segment_bytes,
+    );
+    let sync_interval = problems.take(sync_interval);
+    Some(JournalConfig {
+        sync_interval: sync_interval?,
+        segment_bytes: segment_bytes?,
     })
 }
 
 const KEEP_DAYS_MAX: u32 = 36_500;
 
-fn check_rotate(table: &Rotate, journal: &Journal) -> Result<ExportConfig, ConfigError> {
-    let keep_days = journal.keep_days;
-    if keep_days > KEEP_DAYS_MAX {
-        let problem = format!("{keep_days} must lie between 0 and {KEEP_DAYS_MAX} (a hundred years)");
-        return Err(ConfigError::invalid("journal.keep_days", problem));
-    }
-    let rotate_interval = duration("rotate.interval", &table.interval, SECOND, DAY)?;
-    if rotate_interval.subsec_nanos() != 0 {
-        return Err(ConfigError::invalid(
+fn check_rotate(table: &Rotate, journal: &Journal, problems: &mut Problems) -> Option<ExportConfig> {
+    let keep_days = if journal.keep_days <= KEEP_DAYS_MAX {
+        Ok(journal.keep_days)
+    } else {
+        let problem = format!(
+            "{} must lie between 0 and {KEEP_DAYS_MAX} (a hundred years)",
+            journal.keep_days
+        );
+        Err(ConfigError::invalid("journal.keep_days", problem))
+    };
+    let keep_days = problems.take(keep_days);
+    let rotate_interval = duration("rotate.interval", &table.interval, SECOND, DAY).and_then(|interval| {
+        if interval.subsec_nanos() == 0 {
+            return Ok(interval);
+        }
+        Err(ConfigError::invalid(
             "rotate.interval",
             "must be whole seconds: file names have no others",
-        ));
-    }
-    if !(1000..=10_000_000).contains(&table.rows_max) {
-        return Err(ConfigError::invalid(
+        ))
+    });
+    let rotate_interval = problems.take(rotate_interval);
+    let rows_max = if (1000..=10_000_000).contains(&table.rows_max) {
+        Ok(table.rows_max)
+    } else {
+        Err(ConfigError::invalid(
             "rotate.rows_max",
             format!("{} must lie between 1000 and 10000000", table.rows_max),
-        ));
-    }
-    Ok(ExportConfig {
-        rotate_interval,
-        rows_max: table.rows_max,
-        keep_days,
+        ))
+    };
+    let rows_max = problems.take(rows_max);
+    Some(ExportConfig {
+        rotate_interval: rotate_interval?,
+        rows_max: rows_max?,
+        keep_days: keep_days?,
         // The journal's next segment: as long as it can be made, recording goes on.
         reserve_bytes: journal.segment_bytes,
     })
 }
 
-fn check_retention(table: &file::Retention) -> Result<Retention, ConfigError> {
-    let days = |key: &str, days: Option<u32>| match days {
-        Some(days) if !(1..=KEEP_DAYS_MAX).contains(&days) => {
-            let problem =
-                format!("{days} must lie between 1 and {KEEP_DAYS_MAX}; leave it out to keep all for ever");
-            Err(ConfigError::invalid(key, problem))
-        }
-        days => Ok(days),
+fn check_retention(table: &file::Retention, problems: &mut Problems) -> Option<Retention> {
+    let mut days = |key: &str, days: Option<u32>| {
+        let checked = match days {
+            Some(days) if !(1..=KEEP_DAYS_MAX).contains(&days) => {
+                let problem = format!(
+                    "{days} must lie between 1 and {KEEP_DAYS_MAX}; leave it out to keep all for ever"
+                );
+                Err(ConfigError::invalid(key, problem))
+            }
+            days => Ok(days),
+        };
+        problems.take(checked)
     };
-    Ok(Retention {
-        trades_days: days("retention.trades_days", table.trades_days)?,
-        quarantine_days: days("retention.quarantine_days", table.quarantine_days)?,
-        coverage_days: days("retention.coverage_days", table.coverage_days)?,
+    let trades_days = days("retention.trades_days", table.trades_days);
+    let quarantine_days = days("retention.quarantine_days", table.quarantine_days);
+    let coverage_days = days("retention.coverage_days", table.coverage_days);
+    Some(Retention {
+        trades_days: trades_days?,
+        quarantine_days: quarantine_days?,
+        coverage_days: coverage_days?,
     })
 }
 
-fn check_log(table: Log) -> Result<LogConfig, ConfigError> {
-    if let Some(filter) = &table.filter {
-        logging::check_filter(filter).map_err(|error| {
+fn check_log(table: Log, problems: &mut Problems) -> Option<LogConfig> {
+    let filter = match &table.filter {
+        Some(filter) => logging::check_filter(filter).map_err(|error| {
             let problem =
                 format!("{filter:?} is no filter such as \"info\" or \"krx_store=debug,info\": {error}");
             ConfigError::invalid("log.filter", problem)
-        })?;
-    }
+        }),
+        None => Ok(()),
+    };
+    let filter = problems.take(filter);
     let target = match table.target.as_str() {
-        "auto" => Target::Auto,
-        "stderr" => Target::Stderr,
-        "journald" => Target::Journald,
+        "auto" => Ok(Target::Auto),
+        "stderr" => Ok(Target::Stderr),
+        "journald" => Ok(Target::Journald),
         other => {
             let problem = format!("{other:?} must be \"auto\", \"stderr\" or \"journald\"");
-            return Err(ConfigError::invalid("log.target", problem));
+            Err(ConfigError::invalid("log.target", problem))
         }
     };
-    Ok(LogConfig {
-        target,
+    let target = problems.take(target);
+    filter?;
+    Some(LogConfig {
+        target: target?,
         filter: table.filter,
     })
 }

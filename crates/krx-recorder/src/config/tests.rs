@@ -57,7 +57,10 @@ filter = "info"
 "#;
 
 fn load(text: &str) -> Result<Config, ConfigError> {
-    check(parse(text)?, &Overrides::default(), Calendar::default())
+    let (file, mut problems) = parse(text);
+    let overrides = Overrides::default();
+    let config = check(file, &overrides, Some(Calendar::default()), &mut problems);
+    problems.finish(config)
 }
 
 fn problem(from: &str, to: &str) -> String {
@@ -130,8 +133,166 @@ fn an_unknown_key_is_named_with_its_nearest_neighbour() {
         ),
     ];
     for (from, to, expected) in cases {
-        assert_eq!(problem(from, to), expected);
+        let line = 1 + WHOLE[..WHOLE.find(from).unwrap()].matches('\n').count();
+        assert_eq!(problem(from, to), format!("line {line}: {expected}"));
     }
+}
+
+/// Each with the line that it is in, and nothing that only follows from another one.
+#[test]
+fn all_that_is_wrong_is_said_at_once() {
+    let wrong = r#"
+data_dir = "data"
+datadir = "/srv"
+[koscom]
+base_url = "https://gateway.example"
+member_name = " "
+api_key_file = "~/key"
+[feed]
+market = "kospi"
+[schedule]
+mode = "sometimes"
+open = "8.20"
+[connection]
+stall_timeout = "soon"
+heartbeat_interval = "1ms"
+message_bytes_max = "1 MiB"
+[[journal]]
+keep_days = -1
+segment_bytes = 1
+[rotate]
+interval = "1500ms"
+rows_max = 1
+[retention]
+trades_days = 0
+[status]
+listen = "0.0.0.0:1"
+[seal]
+after_close = "no"
+[log]
+target = "syslog"
+filter = "loud"
+"#;
+    let error = load(wrong).unwrap_err();
+    let ConfigError::Wrong(files) = &error else {
+        panic!("{error}");
+    };
+    let found: Vec<_> = files[0]
+        .problems
+        .iter()
+        .map(|problem| {
+            (
+                problem.line.unwrap_or(0),
+                problem.words.split(": ").next().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        (2, "data_dir"),
+        (3, "unknown key `datadir`; did you mean `data_dir`?"),
+        (5, "koscom.base_url"),
+        (6, "koscom.member_name"),
+        (7, "koscom.api_key_file"),
+        (8, "[feed]"),
+        (8, "[[feed]]"),
+        (9, "feed.market"),
+        (11, "schedule.mode"),
+        (12, "schedule.open"),
+        (14, "connection.stall_timeout"),
+        (16, "connection.message_bytes_max"),
+        (17, "[[journal]]"),
+        (18, "journal.keep_days"),
+        (19, "journal.segment_bytes"),
+        (21, "rotate.interval"),
+        (22, "rotate.rows_max"),
+        (24, "retention.trades_days"),
+        (26, "status.listen"),
+        (28, "seal.after_close"),
+        (30, "log.target"),
+        (31, "log.filter"),
+    ];
+    assert_eq!(found, expected, "{error}");
+    let text = "22 errors:\n  line 2: data_dir: \"data\" would be another directory";
+    assert!(error.to_string().starts_with(text), "{error}");
+    assert!(!error.on_one_line().contains('\n'));
+}
+
+#[test]
+fn errors_of_toml_are_all_told_too_and_nothing_that_follows_from_them() {
+    let text = WHOLE
+        .replace("open = \"08:20\"", "open =")
+        .replace("[rotate]", "[rotate")
+        .replace("[seal]", "[sael]");
+    let error = load(&text).unwrap_err();
+    let ConfigError::Wrong(files) = &error else {
+        panic!("{error}");
+    };
+    let mut lines: Vec<_> = files[0]
+        .problems
+        .iter()
+        .filter_map(|problem| problem.line)
+        .collect();
+    lines.dedup();
+    let line_of = |text: &str| 1 + WHOLE[..WHOLE.find(text).unwrap()].matches('\n').count();
+    assert_eq!(lines, [line_of("open ="), line_of("[rotate]")], "{error}");
+}
+
+#[test]
+fn a_key_or_a_table_that_stands_twice_hides_nothing() {
+    let text = WHOLE
+        .replace("open = \"08:20\"", "open = \"08:20\"\nopen = \"08:30\"")
+        .replace("\"5m\"", "\"soon\"")
+        + "[journal]\nkeep_days = 2\n";
+    let error = load(&text).unwrap_err().to_string();
+    let line_of = |of: &str| 1 + text[..text.rfind(of).unwrap()].matches('\n').count();
+    for (line, words) in [
+        (line_of("open = "), "duplicate key"),
+        (line_of("[journal]"), "duplicate key"),
+        (line_of("\"soon\""), "rotate.interval: "),
+    ] {
+        assert!(
+            error.contains(&format!("line {line}: {words}")),
+            "{line} {words}: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_data_directory_is_a_whole_path_and_in_no_folder_that_looks_like_a_partition() {
+    let folder = tempfile::tempdir().unwrap();
+    let (odd, link) = (folder.path().join("Market=KOSPI"), folder.path().join("link"));
+    std::fs::create_dir(&odd).unwrap();
+    std::os::unix::fs::symlink(&odd, &link).unwrap();
+    let below = |path: &Path| path.join("deep/data").display().to_string();
+    for (path, words) in [
+        ("data".to_owned(), "write the whole path"),
+        ("./data".to_owned(), "write the whole path"),
+        (String::new(), "is empty"),
+        (
+            "~/data".to_owned(),
+            "`~` stands for a home directory in a shell only",
+        ),
+        ("~krx/data".to_owned(), "`~` stands for"),
+        ("/srv/date=2026/data".to_owned(), "lies in the folder `date=2026`"),
+        ("/srv/feed=X".to_owned(), "lies in the folder `feed=X`"),
+        (below(&odd), "lies in the folder `Market=KOSPI`"),
+        (below(&link), "lies in the folder `Market=KOSPI`"),
+    ] {
+        let problem = problem(
+            "data_dir = \"/var/lib/krx-recorder\"",
+            &format!("data_dir = \"{path}\""),
+        );
+        assert!(problem.starts_with("line 2: data_dir: "), "{path}: {problem}");
+        assert!(problem.contains(words), "{path}: {problem}");
+    }
+    // On the command line a relative path means what it means to the shell; the rest is the same.
+    let given = |path: &str| DataConfig::load(None, Some(Path::new(path)));
+    given("data").unwrap();
+    for path in ["~/data", "market=KOSPI/data", "/srv/date=2026"] {
+        let problem = given(path).unwrap_err().to_string();
+        assert!(problem.starts_with("--data-dir: "), "{problem}");
+    }
+    given("/srv/update=1/marketed/year=2026").unwrap();
 }
 
 #[test]
@@ -170,12 +331,23 @@ fn each_wrong_value_says_which_and_what_to_write() {
         ("67108864", "1", "journal.segment_bytes"),
         ("1048576", "65535", "connection.message_bytes_max"),
         ("1048576", "8388609", "between 64 KiB and 8 MiB"),
-        ("1048576", "\"1 MiB\"", "TOML"),
+        (
+            "1048576",
+            "\"1 MiB\"",
+            "connection.message_bytes_max: invalid type: string \"1 MiB\", expected a whole number",
+        ),
         ("127.0.0.1:9464", "0.0.0.0:9464", "loopback"),
         ("127.0.0.1:9464", "here", "status.listen"),
         ("keep_days = 0", "keep_days = -1", "keep_days"),
         ("keep_days = 0", "keep_days = 4294967295", "journal.keep_days"),
-        ("[journal]", "[journal", "TOML"),
+        ("[journal]", "[journal", "line 26: unclosed table"),
+        ("path = \"/ws_kdq\"\n", "", "[[feed]]: `path` is missing"),
+        (
+            "member_name = \"예시 증권\"",
+            "member_name = \"\"",
+            "koscom.member_name: is empty",
+        ),
+        ("listen = \"127.0.0.1:9464\"", "", "status: `listen` is missing"),
     ];
     for (from, to, expected) in cases {
         let problem = problem(from, to);

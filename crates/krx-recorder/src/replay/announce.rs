@@ -1,6 +1,5 @@
 //! What a replay says before it begins.
 
-use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use chrono::NaiveDate;
@@ -9,6 +8,7 @@ use krx_simulator::{Pace, TimeOfDay};
 use serde_json::{Value, json};
 
 use super::{Options, Recording};
+use crate::out;
 
 /// Says what is served and how to read it: on standard output, what is not served on standard error.
 pub(super) fn begin(
@@ -23,15 +23,14 @@ pub(super) fn begin(
     } else {
         words(date, recordings, address, start, options.speed)
     };
-    let mut out = io::stdout().lock();
     // That nobody reads it is no reason not to serve.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    out::mention(text.trim_end());
     for recording in recordings.iter().filter(|recording| recording.unsealed > 0) {
-        eprintln!(
+        out::tell(format_args!(
             "{}: {} frames of {date} are received and not sealed yet: they are not served, nor is what comes from now on",
             recording.market,
             HumanCount(recording.unsealed)
-        );
+        ));
     }
 }
 

@@ -5,6 +5,7 @@
 //! | trades | an object of four strings in the guide's order, then the members of `extra` as they were sent |
 //! | quarantined records | `raw`, at their place in the array |
 //! | `truncated` as a record | the array is not closed behind it |
+//! | `truncated` without a record or bytes | the array is not closed |
 //! | `trailing_bytes` | `raw` behind the closed array |
 //! | `too_many_records` | `raw`, which has the end of the array too |
 //! | any other message as a whole | `raw` and nothing else |
@@ -181,6 +182,10 @@ impl MessageBuilder {
             rows.rejected(item, reason, raw);
         }
         let is = |one: Reason| reason == one.as_str();
+        if item.is_none() && is(Reason::Truncated) && raw.is_empty() {
+            self.closed = false;
+            return;
+        }
         let of_array = item.is_some() || is(Reason::TrailingBytes) || is(Reason::TooManyRecords);
         if !of_array {
             self.whole = Some((raw.to_owned(), is(Reason::ServerError)));

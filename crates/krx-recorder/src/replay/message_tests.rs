@@ -74,6 +74,8 @@ fn every_reason_comes_again() {
         "{\"a\":".to_owned(),
         format!("[{GOOD},{GOOD},{}", &GOOD[..20]),
         format!("[{GOOD},"),
+        format!("[{GOOD},{GOOD}"),
+        format!("[{}", record("trdPrc", "price")),
         "[".to_owned(),
         format!("[{GOOD}] and more"),
         "[]]".to_owned(),

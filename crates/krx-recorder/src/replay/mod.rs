@@ -111,7 +111,10 @@ pub async fn replay(data_dir: &Path, date: NaiveDate, options: &Options) -> Resu
     let shutdown = async {
         loop {
             tokio::select! {
-                request = requests.recv() => if matches!(request, Some(Request::Stop) | None) { return },
+                request = requests.recv() => match request {
+                    Some(Request::Stop | Request::OutOfTime) | None => return,
+                    Some(Request::SealNow | Request::Reload) => {}
+                },
                 Some(reading) = failures.recv() => { failure = Some(reading); return },
             }
         }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::frames::Frames;
 use super::message::Withheld;
 use super::time_of_day;
+use crate::out;
 
 /// How often a person at a terminal is told how far it is.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
@@ -45,7 +46,10 @@ impl Reader {
             Ok(Ok(())) => {
                 let _ = supplier.finish();
                 if tally == Tally::default() {
-                    eprintln!("{}: nothing was received after {}", self.market, self.start);
+                    out::tell(format_args!(
+                        "{}: nothing was received after {}",
+                        self.market, self.start
+                    ));
                 }
             }
             Ok(Err(NotWanted)) => {}
@@ -94,12 +98,12 @@ impl Reader {
             }
             if at_terminal && told.elapsed() >= TOLD_EVERY {
                 told = Instant::now();
-                eprintln!(
+                out::tell(format_args!(
                     "{}: at {at}, {} of {} records",
                     self.market,
                     HumanCount(records),
                     HumanCount(self.trades)
-                );
+                ));
             }
         }
         Ok(Ok(()))
@@ -129,7 +133,7 @@ impl Tally {
             ),
         ];
         for (count, words) in counts.into_iter().filter(|(count, _)| *count > 0) {
-            eprintln!("{market}: {words}: {}", HumanCount(count));
+            out::tell(format_args!("{market}: {words}: {}", HumanCount(count)));
         }
     }
 }

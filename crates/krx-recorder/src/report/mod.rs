@@ -42,6 +42,7 @@ use krx_calendar::Calendar;
 use krx_store::{DataDir, Moment};
 
 use crate::exit::Failure;
+use crate::out;
 use html::page;
 use verdict::Verdict;
 
@@ -68,33 +69,27 @@ pub fn report(
     let facts = gather::gather(&data, date, &markets, calendar, now, &|rows| bar.inc(rows));
     bar.finish_and_clear();
     let facts = facts?;
-    let mut out = io::stdout().lock();
-    let written = if json {
-        serde_json::to_string(&facts)
-            .map_err(io::Error::other)
-            .and_then(|text| writeln!(out, "{text}"))
-    } else {
-        let default = PathBuf::from(format!("krx-report-{date}.html"));
-        let output = output.unwrap_or(&default);
-        let page = page(&facts);
-        if output == Path::new("-") {
-            out.write_all(page.as_bytes())
-        } else {
-            put(output, &page).map_err(|source| Failure::System {
-                doing: format!("writing {}; choose another place with --output", output.display()),
-                source,
-            })?;
-            let Verdict { level, words, .. } = &facts.verdict;
-            writeln!(out, "{} {words}\n{}", level.mark(), output.display())
-        }
-    };
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|source| Failure::System {
-            doing: "printing the report".into(),
-            source,
-        }),
+    let printing = "printing the report";
+    if json {
+        return out::print(printing, |out| {
+            let text = serde_json::to_string(&facts).map_err(io::Error::other)?;
+            writeln!(out, "{text}")
+        });
     }
+    let default = PathBuf::from(format!("krx-report-{date}.html"));
+    let output = output.unwrap_or(&default);
+    let page = page(&facts);
+    if output == Path::new("-") {
+        return out::print(printing, |out| out.write_all(page.as_bytes()));
+    }
+    put(output, &page).map_err(|source| Failure::System {
+        doing: format!("writing {}; choose another place with --output", output.display()),
+        source,
+    })?;
+    let Verdict { level, words, .. } = &facts.verdict;
+    out::print(printing, |out| {
+        writeln!(out, "{} {words}\n{}", level.mark(), output.display())
+    })
 }
 
 /// A bar on a terminal, nothing elsewhere.

@@ -6,6 +6,8 @@
   const GAPS_SHOWN = 12;
   const DETAIL_SHOWN = 150;
   const DAY_S = 86400;
+  // What the journal's smallest file needs.
+  const FULL_BYTES = 262144;
   const MARKS = { live: "●", waiting: "○", connecting: "▲", refused: "■", ended: "■" };
   const $ = (selector, within = document) => within.querySelector(selector);
 
@@ -50,6 +52,10 @@
     const found = [];
     const act = (short, text) => found.push({ level: "act", short, text });
     const look = (text) => found.push({ level: "look", text });
+    // What follows from it is of no use before there is room again.
+    if (status.disk_low && status.disk_free_bytes < FULL_BYTES) {
+      act("The disk is full", `The disk is full: ${bytes(status.disk_free_bytes)} are free. Make room; what is received waits in memory meanwhile.`);
+    }
     if (status.complaint) act("A part of the recorder does not work", status.complaint);
     for (const market of status.markets) {
       const name = market.market;
@@ -66,7 +72,7 @@
       if (market.journal_renewals > 0) look(`${name}: the disk has refused the journal ${plural(market.journal_renewals, "time")} since the start.`);
       if (market.poison_frames > 0) look(`${name}: ${plural(market.poison_frames, "message")} made the exporter fail; each is in quarantine.`);
     }
-    if (status.disk_low) look(`The disk is nearly full: ${bytes(status.disk_free_bytes)} are free.`);
+    if (status.disk_low && status.disk_free_bytes >= FULL_BYTES) look(`The disk is nearly full: ${bytes(status.disk_free_bytes)} are free.`);
     return found.sort((one, other) => one.level.localeCompare(other.level));
   }
 
@@ -92,6 +98,7 @@
     if (element.textContent !== text) element.textContent = text;
   }
 
+  /** A value, and more of it below: a text, or pieces of which none is broken where it fits into a line. */
   function figure(section, name, big, more) {
     const element = $(`[data-figure=${name}]`, section);
     if (!element.firstChild) {
@@ -102,7 +109,15 @@
       }
     }
     write($(".big", element), big);
-    write($(".more", element), more || "");
+    const below = $(".more", element);
+    if (!Array.isArray(more)) return write(below, more || "");
+    if (below.textContent === more.join(", ")) return undefined;
+    return below.replaceChildren(...more.flatMap((text, index) => {
+      const piece = document.createElement("span");
+      piece.className = "piece";
+      piece.textContent = index + 1 < more.length ? `${text},` : text;
+      return index ? [" ", piece] : [piece];
+    }));
   }
 
   /** Rows of cells; a cell is text, or text with more of it below. */
@@ -164,7 +179,7 @@
     figure(section, "last_frame", ago === null ? "none yet" : `${length(ago)} ago`, ago === null ? "" : `at ${instant(market.last_frame_at, status.date)}`);
     figure(section, "gaps", count(market.gaps.count), market.gaps.count ? `${length(market.gaps.seconds)} together` : "");
     figure(section, "lag", market.frames_behind ? length(market.lag_seconds) : "none", market.frames_behind ? `${plural(market.frames_behind, "message")} behind` : "");
-    figure(section, "quarantined", count(quarantined.reduce((sum, [, number]) => sum + number, 0)), quarantined.map(([reason, number]) => `${reason}\u00a0${count(number)}`).join(", ") || "in this run");
+    figure(section, "quarantined", count(quarantined.reduce((sum, [, number]) => sum + number, 0)), quarantined.length ? quarantined.map(([reason, number]) => `${reason} ${count(number)}`) : "in this run");
     figure(section, "sync", market.rates.sync_seconds === null ? "–" : length(market.rates.sync_seconds), market.queue_bytes > 1e5 ? `${bytes(market.queue_bytes)} wait` : "");
 
     const problem = $(".problem", section);

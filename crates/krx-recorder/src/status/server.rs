@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -15,11 +15,10 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use super::router::router;
 use super::view::View;
-use crate::exit::Failure;
 
 /// Connections that are served at a time; for one more, the oldest is dropped. A page and a Prometheus have one each,
 /// for some milliseconds.
@@ -35,12 +34,17 @@ const HEAD_BYTES_MAX: usize = 8192;
 /// After a connection that could not be taken, since there are too many files open, for instance.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// How often a port that is in use is tried, and how often the log says so.
+const BIND_RETRY: Duration = Duration::from_secs(2);
+const BUSY_REPEAT: Duration = Duration::from_secs(600);
+
 /// How often counters are noted, for the rates of the last minute.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A status port at work.
 #[derive(Debug)]
 pub struct Server {
+    address: SocketAddr,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -48,45 +52,44 @@ pub struct Server {
 /// Takes the port.
 ///
 /// # Errors
-/// [`Failure::System`], when it is in use.
-pub fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    let bound = TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    let listener = bound.map_err(|source| Failure::System {
-        doing: format!(
-            "listening on status.listen = {address} (choose another port, or end what listens there)"
-        ),
-        source,
-    })?;
-    // With port 0 the system has chosen one.
-    if let Ok(address) = listener.local_addr() {
-        info!(%address, "status is served");
-    }
+/// [`io::Error`], when it is in use.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
 impl Server {
-    /// Answers for `view` from now on.
-    ///
-    /// # Errors
-    /// [`Failure::System`], when its thread cannot be started.
-    pub fn start(listener: TcpListener, view: View) -> Result<Self, Failure> {
+    /// Answers for `view` at `address` from now on; while the port is in use, as soon as it is free. `None` when its thread
+    /// cannot be started, which the log says.
+    pub fn start(address: SocketAddr, view: View) -> Option<Self> {
         let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new()
-            .name("status".into())
-            .spawn(move || {
-                // Nothing but the status ends with it.
-                if let Err(error) = run(listener, view, stopped) {
-                    error!(%error, "the status is not served");
-                }
-            })
-            .map_err(|source| Failure::System {
-                doing: "starting the thread status".into(),
-                source,
-            })?;
-        Ok(Self { stop, thread })
+        // Before the recorder is ready, so that whoever waits for that can ask.
+        let listener = taken(address, bind(address), true);
+        let local = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let thread = std::thread::Builder::new().name("status".into()).spawn(move || {
+            // Nothing but the status ends with it.
+            if let Err(error) = run(address, listener, view, stopped) {
+                error!(%error, "the status is not served");
+            }
+        });
+        match thread {
+            Ok(thread) => Some(Self {
+                address: local.unwrap_or(address),
+                stop,
+                thread,
+            }),
+            Err(error) => {
+                error!(%error, "the status is not served: its thread cannot be started");
+                None
+            }
+        }
+    }
+
+    /// Where it answers, or is to; with port 0 the one that the system has chosen.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Answers no more.
@@ -99,20 +102,65 @@ impl Server {
     }
 }
 
-fn run(listener: TcpListener, view: View, stopped: oneshot::Receiver<()>) -> io::Result<()> {
+/// The listener, if there is one; the log has what came of it, and a failure when it `is_told`.
+fn taken(address: SocketAddr, bound: io::Result<TcpListener>, is_told: bool) -> Option<TcpListener> {
+    match bound {
+        Ok(listener) => {
+            // With port 0 the system has chosen one.
+            let address = listener.local_addr().unwrap_or(address);
+            info!(%address, "status is served");
+            Some(listener)
+        }
+        Err(error) => {
+            if is_told {
+                warn!(%address, %error, "the status is not served, and recording goes on: the port is tried again every few seconds; end what listens there, or choose another status.listen");
+            }
+            None
+        }
+    }
+}
+
+/// Tries until the port is free.
+async fn take(address: SocketAddr) -> TcpListener {
+    let mut told = Instant::now();
+    loop {
+        sleep(BIND_RETRY).await;
+        let is_told = told.elapsed() >= BUSY_REPEAT;
+        if let Some(listener) = taken(address, bind(address), is_told) {
+            return listener;
+        }
+        if is_told {
+            told = Instant::now();
+        }
+    }
+}
+
+fn run(
+    address: SocketAddr,
+    listener: Option<TcpListener>,
+    view: View,
+    stopped: oneshot::Receiver<()>,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async move {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
         let view = Arc::new(view);
+        let answer = async {
+            let listener = match listener {
+                Some(listener) => listener,
+                None => take(address).await,
+            };
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            serve(&listener, router(Arc::clone(&view))).await;
+            Ok(())
+        };
         tokio::select! {
-            () = serve(&listener, router(Arc::clone(&view))) => {}
-            () = sample(&view) => {}
+            ended = answer => ended,
+            () = sample(&view) => Ok(()),
             // Whoever started it is gone, if not by a word of his.
-            _ = stopped => {}
+            _ = stopped => Ok(()),
         }
-        Ok(())
     })
 }
 

@@ -48,10 +48,10 @@ fn port() -> Port {
         vigil.subscribe(),
         vec![market.clone()],
     );
-    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let server = Server::start("127.0.0.1:0".parse().unwrap(), view).unwrap();
     Port {
-        address: listener.local_addr().unwrap(),
-        server: Some(Server::start(listener, view).unwrap()),
+        address: server.address(),
+        server: Some(server),
         market,
         vigil,
     }

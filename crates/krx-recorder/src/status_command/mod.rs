@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 
 use crate::exit::Failure;
+use crate::out;
 use crate::status::Snapshot;
 
 /// Asks at `address`, and prints the answer: for a person, or as it is with `json`.
@@ -27,12 +28,5 @@ pub async fn print(address: SocketAddr, json: bool) -> Result<(), Failure> {
         let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         table::table(&snapshot, colours)
     };
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // Whoever reads the first lines only has what they wanted.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|source| Failure::System {
-            doing: "printing the status".into(),
-            source,
-        }),
-    }
+    out::print("printing the status", |out| out.write_all(text.as_bytes()))
 }

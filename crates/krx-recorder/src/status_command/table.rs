@@ -21,6 +21,9 @@ const GAPS_SHOWN: usize = 8;
 /// Files that are listed, the newest.
 const FILES_SHOWN: usize = 4;
 
+/// With less free the disk is full: what the journal's smallest file needs.
+const FULL_BYTES: u64 = 256 << 10;
+
 const MINUTE_US: i64 = 60_000_000;
 
 /// The terminal's colours, by what they mean.
@@ -90,12 +93,15 @@ fn head(pen: &mut Pen, snapshot: &Snapshot) {
         DecimalBytes(snapshot.disk_free_bytes),
         DecimalBytes(snapshot.disk_warn_free_bytes)
     );
-    let disk = if snapshot.disk_low {
-        pen.tone(Tone::Act, &format!("LOW: {disk}"))
+    if snapshot.disk_low && snapshot.disk_free_bytes < FULL_BYTES {
+        pen.line(&pen.tone(Tone::Act, &format!("THE DISK IS FULL, make room: {disk}")));
+        pen.line(&session);
+    } else if snapshot.disk_low {
+        let disk = pen.tone(Tone::Act, &format!("LOW: {disk}"));
+        pen.line(&format!("{session}; {disk}"));
     } else {
-        disk
-    };
-    pen.line(&format!("{session}; {disk}"));
+        pen.line(&format!("{session}; {disk}"));
+    }
     if let Some(complaint) = &snapshot.complaint {
         let words = pen.tone(Tone::Act, &format!("a part of it does not work: {complaint}"));
         pen.line(&words);

@@ -141,3 +141,19 @@ fn a_day_on_which_nothing_is_known_yet() {
         "{text}"
     );
 }
+
+#[test]
+fn a_full_disk_is_said_before_all_else() {
+    let mut snapshot = snapshot();
+    snapshot.disk_low = true;
+    for (free, expected) in [
+        (0, "THE DISK IS FULL, make room: 0 B of disk free"),
+        (5_000_000_000, "LOW: 5.00 GB of disk free"),
+    ] {
+        snapshot.disk_free_bytes = free;
+        let text = table(&snapshot, false);
+        let line = text.lines().nth(1).unwrap();
+        assert!(line.contains(expected), "{text}");
+        assert_eq!(free == 0, line.starts_with("THE DISK IS FULL"), "{text}");
+    }
+}

@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use chrono::NaiveDate;
 use krx_protocol::Decoder;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::cut::{Held, Limits, SealReason};
 use super::last_sealed;
@@ -57,6 +57,8 @@ pub struct Exporter {
     /// Counted, and not told yet.
     tally: Tally,
     poison: Arc<Poison>,
+    /// Whether another exporter of this market came before.
+    again: bool,
     follower: Follower,
     decoder: Decoder,
     date: Option<ExportDate>,
@@ -110,6 +112,7 @@ impl Exporter {
             tally: progress.tally(),
             progress,
             poison: Arc::default(),
+            again: false,
             decoder: Decoder::new(),
             date: None,
             segment: None,
@@ -122,6 +125,13 @@ impl Exporter {
     #[must_use]
     pub fn with_poison(mut self, poison: &Arc<Poison>) -> Self {
         self.poison = Arc::clone(poison);
+        self
+    }
+
+    /// Comes after an exporter that failed, and does not repeat what the log has from the first one of this market.
+    #[must_use]
+    pub fn again(mut self) -> Self {
+        self.again = true;
         self
     }
 
@@ -183,7 +193,11 @@ impl Exporter {
         dates.dedup();
         for date in dates {
             if let Err(error) = checksums::complete(&self.data, &self.market, date) {
-                error!(market = %self.market, %date, %error, "sealed files stay without checksums");
+                let words = "sealed files stay without checksums";
+                match self.again {
+                    false => error!(market = %self.market, %date, %error, "{words}"),
+                    true => debug!(market = %self.market, %date, %error, "{words}"),
+                }
             }
         }
         self.expire_archive();

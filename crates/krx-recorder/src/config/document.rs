@@ -1,0 +1,241 @@
+//! A TOML file as far as it can be read: what is wrong with it is noted, and the rest is read all the same.
+
+use std::ops::Range;
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue, Deserializer};
+
+use super::problem::Problems;
+
+/// What a file may have. The file itself is the table without a name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// The keys of each table.
+    pub(super) keys: &'static [(&'static str, &'static [&'static str])],
+    /// The tables of which there may be several, as `[[feed]]`, and what there may be several of.
+    pub(super) arrays: &'static [(&'static str, &'static str)],
+}
+
+impl Shape {
+    fn keys_of(&self, table: &str) -> Option<&'static [&'static str]> {
+        let found = self.keys.iter().find(|(name, _)| *name == table);
+        found.map(|(_, keys)| *keys)
+    }
+
+    /// What a key that does not exist may be meant for. It may also stand in the wrong table: its nearest neighbour is
+    /// looked for in all of them.
+    fn nearest(&self, table: &str, unknown: &str) -> Option<String> {
+        let neighbours = self
+            .keys
+            .iter()
+            .flat_map(|(table, keys)| keys.iter().map(move |key| (*table, *key)));
+        let likeness = |(of, key): &(&str, &str)| {
+            let elsewhere = if *of == table { 0.0 } else { 0.1 };
+            strsim::jaro_winkler(unknown, key) - elsewhere
+        };
+        let nearest = neighbours.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+        nearest.map(|(table, key)| path(table, key))
+    }
+}
+
+fn path(table: &str, key: &str) -> String {
+    if table.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{table}.{key}")
+    }
+}
+
+/// Reads what can be read of `text`; what is left out is noted.
+pub(super) fn read<T: DeserializeOwned + Default>(shape: Shape, text: &str) -> (T, Problems) {
+    let mut problems = Problems::of(text);
+    let (root, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        problems.note(&error.span().unwrap_or(0..0), error.message());
+    }
+    // What follows a line that is no TOML would be blamed for it.
+    if errors
+        .iter()
+        .any(|error| !error.message().starts_with("duplicate key"))
+    {
+        problems.break_off();
+        return (T::default(), problems);
+    }
+    let span = root.span();
+    let mut root = DeValue::Table(root.into_inner());
+    if let DeValue::Table(table) = &mut root {
+        mend_shapes(shape, table, &mut problems);
+        drop_unknown(shape, table, &mut problems);
+    }
+    loop {
+        let DeValue::Table(table) = root.clone() else {
+            return (T::default(), problems);
+        };
+        let error = match T::deserialize(Deserializer::from(Spanned::new(span.clone(), table))) {
+            Ok(value) => return (value, problems),
+            Err(error) => error,
+        };
+        let at = error.span().unwrap_or(0..0);
+        let place = remove_at(&mut root, &at, "");
+        let words = plain(error.message());
+        let Some(key) = place else {
+            problems.note(&at, words);
+            return (T::default(), problems);
+        };
+        let missing = error
+            .message()
+            .strip_prefix("missing field `")
+            .map(|field| path(key.trim_matches(['[', ']']), field.trim_end_matches('`')));
+        // A mistyped key is told already, and is what is missing.
+        if !missing.is_some_and(|missing| problems.is_excused(&missing)) {
+            problems.note(&at, format!("{key}: {words}"));
+        }
+        problems.excuse(key);
+    }
+}
+
+/// `[feed]` for `[[feed]]`, and the other way round: read as what was meant.
+fn mend_shapes(shape: Shape, root: &mut DeTable<'_>, problems: &mut Problems) {
+    for (name, value) in root.iter_mut() {
+        let (at, name) = (name.span(), name.get_ref().to_string());
+        let several = shape.arrays.iter().find(|(array, _)| *array == name);
+        let is_table = shape.keys_of(&name).is_some();
+        let span = value.span();
+        match (value.get_mut(), several) {
+            (table @ DeValue::Table(_), Some((_, what))) => {
+                problems.note(
+                    &at,
+                    format!("[{name}]: write [[{name}]], in double brackets: there can be several {what}"),
+                );
+                let mut array = DeArray::new();
+                array.push(Spanned::new(span, table.clone()));
+                *table = DeValue::Array(array);
+            }
+            (array @ DeValue::Array(_), None) if is_table => {
+                problems.note(
+                    &at,
+                    format!("[[{name}]]: write [{name}], in single brackets, and only once"),
+                );
+                let first = array.as_array().and_then(|array| array.first());
+                *array = first
+                    .map(|first| first.get_ref().clone())
+                    .filter(DeValue::is_table)
+                    .unwrap_or_else(|| DeValue::Table(DeTable::new()));
+            }
+            (DeValue::Array(_) | DeValue::Table(_), _) => {}
+            (scalar, several) if is_table => {
+                let brackets = match several {
+                    Some(_) => format!("[[{name}]]"),
+                    None => format!("[{name}]"),
+                };
+                problems.note(
+                    &at,
+                    format!("{name}: this is a table: write {brackets}, and its keys on the lines below"),
+                );
+                *scalar = match several {
+                    Some(_) => DeValue::Array(DeArray::new()),
+                    None => DeValue::Table(DeTable::new()),
+                };
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Notes unknown keys and leaves them out, and notes where the known ones are.
+fn drop_unknown(shape: Shape, root: &mut DeTable<'_>, problems: &mut Problems) {
+    keep_known(shape, "", root, problems);
+    for (name, value) in root.iter_mut() {
+        let name = name.get_ref().to_string();
+        match value.get_mut() {
+            DeValue::Table(table) => keep_known(shape, &name, table, problems),
+            DeValue::Array(array) => {
+                for item in array.iter_mut() {
+                    if let DeValue::Table(table) = item.get_mut() {
+                        keep_known(shape, &name, table, problems);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn keep_known(shape: Shape, name: &str, table: &mut DeTable<'_>, problems: &mut Problems) {
+    let Some(known) = shape.keys_of(name) else {
+        return;
+    };
+    for (key, value) in std::mem::take(table) {
+        if known.contains(&key.get_ref().as_ref()) {
+            problems.locate(path(name, key.get_ref()), &key.span());
+            table.insert(key, value);
+        } else {
+            let nearest = shape.nearest(name, key.get_ref());
+            let hint = match &nearest {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => "there is no such key".to_owned(),
+            };
+            let words = format!("unknown key `{}`; {hint}", path(name, key.get_ref()));
+            problems.note(&key.span(), words);
+            nearest.into_iter().for_each(|nearest| problems.excuse(nearest));
+        }
+    }
+}
+
+/// Removes the innermost value at this place; its path.
+fn remove_at(value: &mut DeValue<'_>, at: &Range<usize>, name: &str) -> Option<String> {
+    let holds = |span: Range<usize>| span.start <= at.start && at.end <= span.end;
+    match value {
+        DeValue::Table(table) => {
+            for (key, value) in table.iter_mut() {
+                let inner = path(name, key.get_ref());
+                if let Some(found) = remove_at(value.get_mut(), at, &inner) {
+                    return Some(found);
+                }
+            }
+            let mut found = None;
+            for (key, value) in std::mem::take(table) {
+                if found.is_none() && holds(value.span()) {
+                    found = Some(path(name, key.get_ref()));
+                } else {
+                    table.insert(key, value);
+                }
+            }
+            found
+        }
+        DeValue::Array(array) => {
+            for value in array.iter_mut() {
+                if let Some(found) = remove_at(value.get_mut(), at, name) {
+                    return Some(found);
+                }
+            }
+            let wrong = array.iter().position(|value| holds(value.span()))?;
+            let mut rest = DeArray::new();
+            for (index, value) in std::mem::replace(array, DeArray::new()).into_iter().enumerate() {
+                if index != wrong {
+                    rest.push(value);
+                }
+            }
+            *array = rest;
+            Some(format!("[[{name}]]"))
+        }
+        _ => None,
+    }
+}
+
+/// What serde says, for a person who knows TOML and no Rust.
+fn plain(message: &str) -> String {
+    if let Some(field) = message.strip_prefix("missing field ") {
+        return format!("{field} is missing");
+    }
+    [
+        ("expected u64", "expected a whole number, 0 or more"),
+        ("expected u32", "expected a whole number, 0 or more"),
+        ("expected a boolean", "expected true or false"),
+        ("expected a string", "expected a text in quotes"),
+        ("expected path string", "expected a path in quotes"),
+    ]
+    .into_iter()
+    .fold(message.to_owned(), |text, (from, to)| text.replace(from, to))
+}

@@ -1,0 +1,229 @@
+//! What is wrong with a configuration: all of it at once, each with its line.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// What is wrong with the configuration, where, and what to write instead.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("reading the configuration {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A value that cannot be.
+    #[error("{key}: {problem}")]
+    Invalid {
+        /// The key's path, or the source of the value.
+        key: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// All that is wrong with the configuration, and with the calendar file that it names.
+    #[error("{}", text_of(.0))]
+    Wrong(Vec<WrongFile>),
+}
+
+impl ConfigError {
+    pub(crate) fn invalid(key: &str, problem: impl Into<String>) -> Self {
+        Self::Invalid {
+            key: key.to_owned(),
+            problem: problem.into(),
+        }
+    }
+
+    /// The same on one line, for a log.
+    #[must_use]
+    pub fn on_one_line(&self) -> String {
+        let text = self.to_string();
+        let lines: Vec<_> = text.lines().map(str::trim).collect();
+        lines.join(" | ")
+    }
+}
+
+/// One file, and what is wrong with it.
+#[derive(Debug)]
+pub struct WrongFile {
+    /// The file, in words; `None` for values of the command line alone.
+    pub name: Option<String>,
+    /// In the order of their lines; what has no line is last.
+    pub problems: Vec<Problem>,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The line that it is in, from 1; `None` for what is missing, and for values of the command line.
+    pub line: Option<usize>,
+    /// The key, what is wrong, and what to write.
+    pub words: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "line {line}: {}", self.words),
+            None => f.write_str(&self.words),
+        }
+    }
+}
+
+impl fmt::Display for WrongFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.name, self.problems.as_slice()) {
+            (None, [problem]) => write!(f, "{problem}"),
+            (Some(name), [problem]) => match problem.line {
+                Some(_) => write!(f, "{name}, {problem}"),
+                None => write!(f, "{name}: {problem}"),
+            },
+            (name, problems) => {
+                match name {
+                    Some(name) => write!(f, "{name} has {} errors:", problems.len())?,
+                    None => write!(f, "{} errors:", problems.len())?,
+                }
+                problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+            }
+        }
+    }
+}
+
+fn text_of(files: &[WrongFile]) -> String {
+    let files: Vec<_> = files.iter().map(ToString::to_string).collect();
+    files.join("\n")
+}
+
+/// Collects what is wrong with one file. It knows the line of each key.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    /// Where lines begin, but for the first.
+    line_starts: Vec<usize>,
+    lines: BTreeMap<String, usize>,
+    found: Vec<Problem>,
+    /// What is wrong with other files.
+    others: Vec<WrongFile>,
+    name: Option<String>,
+    /// Keys that are missing because of something that is noted already.
+    excused: Vec<String>,
+    /// Whether the text is no TOML: what is looked for in it and not found says nothing.
+    broken: bool,
+}
+
+impl Problems {
+    /// None yet, of a file with this text.
+    pub(super) fn of(text: &str) -> Self {
+        Self {
+            line_starts: text.match_indices('\n').map(|(at, _)| at + 1).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The file's name in messages.
+    pub(super) fn named(mut self, name: String) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// The line of a place in the text; `None` for a value that is not from the file.
+    pub(super) fn line(&self, span: &Range<usize>) -> Option<usize> {
+        let is_default = *span == (0..0);
+        (!is_default).then(|| 1 + self.line_starts.partition_point(|start| *start <= span.start))
+    }
+
+    /// A value that each of several tables must have; a note at the table, when it has it not.
+    pub(super) fn needed<T>(
+        &mut self,
+        table: &Range<usize>,
+        name: &str,
+        key: &str,
+        value: Option<T>,
+    ) -> Option<T> {
+        if value.is_none() && !self.is_excused(&format!("{name}.{key}")) {
+            self.note(table, format!("[[{name}]]: `{key}` is missing"));
+        }
+        value
+    }
+
+    /// From now on problems of this key are at that place.
+    pub(super) fn locate(&mut self, key: String, span: &Range<usize>) {
+        if let Some(line) = self.line(span) {
+            self.lines.insert(key, line);
+        }
+    }
+
+    /// Notes what is wrong at a place.
+    pub(super) fn note(&mut self, span: &Range<usize>, words: impl Into<String>) {
+        self.push(self.line(span), words.into());
+    }
+
+    fn push(&mut self, line: Option<usize>, words: String) {
+        if !self.broken {
+            self.found.push(Problem { line, words });
+        }
+    }
+
+    /// That this key, or what is in this table, is missing follows from what is noted already.
+    pub(super) fn excuse(&mut self, key: String) {
+        self.excused.push(key);
+    }
+
+    /// Nothing is noted from now on.
+    pub(super) fn break_off(&mut self) {
+        self.broken = true;
+    }
+
+    /// Whether it follows from what is noted already that this key is missing.
+    pub(super) fn is_excused(&self, key: &str) -> bool {
+        self.excused.iter().any(|excused| {
+            let rest = key.strip_prefix(excused.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    }
+
+    /// The value, or a note of what is wrong with it, at the line of its key.
+    pub(super) fn take<T>(&mut self, checked: Result<T, ConfigError>) -> Option<T> {
+        match checked {
+            Ok(value) => Some(value),
+            Err(ConfigError::Invalid { key, problem }) => {
+                let line = self.lines.get(&key).copied();
+                if line.is_some() || !self.is_excused(&key) {
+                    self.push(line, format!("{key}: {problem}"));
+                }
+                None
+            }
+            Err(ConfigError::Wrong(files)) => {
+                self.others.extend(files);
+                None
+            }
+            Err(other) => {
+                self.push(None, other.to_string());
+                None
+            }
+        }
+    }
+
+    /// The value, when nothing was wrong.
+    pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<T, ConfigError> {
+        if let Some(value) = value.filter(|_| self.found.is_empty() && self.others.is_empty()) {
+            return Ok(value);
+        }
+        self.found
+            .sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
+        self.found.dedup();
+        let mut files = Vec::new();
+        if !self.found.is_empty() {
+            files.push(WrongFile {
+                name: self.name,
+                problems: self.found,
+            });
+        }
+        files.append(&mut self.others);
+        Err(ConfigError::Wrong(files))
+    }
+}
