@@ -339,7 +339,8 @@ fn rows_are_watched(caught: Caught<'_>) {
         edit(data, "trades", |parts| {
             let frames = parts.batch.column_by_name("frame").unwrap();
             let frames = frames.as_primitive::<Int64Type>().clone();
-            parts.take((0..parts.rows()).filter(|row| frames.value(*row) != frames.value(parts.rows() / 2)));
+            let middle = frames.value(parts.rows() / 2);
+            parts.take((0..parts.rows()).filter(|row| frames.value(*row) != middle));
         });
     });
     caught("two frames swapped", "follows frame", &|data| {
