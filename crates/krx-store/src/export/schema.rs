@@ -65,12 +65,12 @@ pub(crate) fn trades_properties(rows_max: u64) -> WriterProperties {
     with_encodings(common_properties(rows_max)).build()
 }
 
-/// Columns of `trades` that rise with the order of arrival, as deltas. fastparquet reads deltas wrongly, without an
-/// error, when two of them in a page are 2^28 or more apart. These never are: times are of one date, in milliseconds, and
-/// `trade_time` has eight digits. The microseconds of `recv_ts` can be.
+/// Columns of `trades` that rise with the order of arrival, written as deltas. fastparquet reads deltas wrongly, without
+/// an error, when two of them in a page are 2^28 or more apart. In these columns they never are: `trade_ts` is of one
+/// date, in milliseconds, and `trade_time` has eight digits. `recv_ts` is in microseconds, and can be.
 const DELTAS: [&str; 4] = ["trade_ts", "trade_time", "frame", "session"];
 
-/// Columns of `trades` that zstd makes smaller as they are than as a dictionary's indices.
+/// Columns of `trades` that are smaller PLAIN than as a dictionary.
 const PLAINS: [&str; 2] = ["volume", "recv_ts"];
 
 /// The encodings of the columns of `trades`; those that are not named are dictionaries.
