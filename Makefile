@@ -6,13 +6,15 @@ FRAMES := target/bench/frames.jsonl
 FRAMES_RECORDS ?= 2000000
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
+# Sets of tests/readers/old/sets.txt, or "ci" for those that CI installs.
+OLD_READERS ?= all
 # Where `make install` puts the program; DESTDIR stands before all of it, for packagers.
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 DESTDIR ?=
 
-.PHONY: help build build-sabotaged install deb demo test test-rust test-readers test-faults test-systemd test-page check fuzz bench \
-	bench-peers bench-layout frames
+.PHONY: help build build-sabotaged install deb demo test test-rust test-readers test-old-readers test-faults test-systemd test-page \
+	check fuzz bench bench-peers bench-layout frames
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,7 +59,11 @@ test-page: build ## open the status page and a report in Chromium; screenshots i
 
 test-readers: build ## DuckDB, pandas, polars and pyarrow read what is recorded, also while it is
 	scripts/python-env.sh
-	.venv/bin/python -m pytest -q tests/readers benches/peers benches/layout
+	.venv/bin/python -m pytest -q tests/readers benches/peers benches/layout --ignore tests/readers/old
+
+test-old-readers: build ## readers of years ago read everything too: all, or OLD_READERS (Python 3.11; Spark where Java is; 2 GB)
+	scripts/python-env.sh
+	scripts/old-readers.sh $(OLD_READERS)
 
 check: ## what CI runs before the tests: formatting, lints, documentation, dependencies
 	$(CARGO) fmt --all --check
@@ -84,6 +90,6 @@ bench-peers: frames ## beside what people would use instead: the same frames, on
 	scripts/python-env.sh
 	benches/peers/run.sh $(abspath $(FRAMES))
 
-bench-layout: build ## layouts of a sealed day beside those of pandas and pyarrow: size, and the time of five questions
+bench-layout: build ## layouts of a sealed day beside those of pandas and pyarrow: size, and the time of five questions; encodings
 	scripts/python-env.sh
 	benches/layout/run.sh

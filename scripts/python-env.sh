@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Makes the Python environment of the reader tests and the benchmarks' peers: .venv in the project's root.
 #
-# Needs Python 3.10 or newer with its venv module. A stamp holds the checksum of the requirements and the
-# interpreter's version, so a second call does nothing; PYTHON names another interpreter than python3.
+# Needs Python 3.10 to 3.14 with its venv module: the requirements have wheels for these. A stamp holds the
+# checksum of the requirements and the interpreter's version, so a second call does nothing; PYTHON names another
+# interpreter than python3.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,8 +11,8 @@ python=${PYTHON:-python3}
 requirements=(tests/readers/requirements.txt benches/peers/requirements.txt)
 stamp=.venv/.stamp
 
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
-    echo "python-env: $python is older than Python 3.10: install a newer one, or name one in PYTHON" >&2
+"$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' || {
+    echo "python-env: $python is not Python 3.10 to 3.14: install one, or name one in PYTHON" >&2
     exit 69
 }
 wanted=$({ "$python" --version; cat "${requirements[@]}"; } | sha256sum | cut -d ' ' -f 1)

@@ -23,16 +23,16 @@ ENCODINGS = {
     "code": DICTIONARY,
     "trade_ts": DELTA,
     "price": DICTIONARY,
-    "volume": SPLIT,
+    "volume": PLAIN,
     "kind": DICTIONARY,
     "trade_time": DELTA,
-    "recv_ts": DELTA,
+    "recv_ts": PLAIN,
     "frame": DELTA,
-    "item": SPLIT,
+    "item": DICTIONARY,
     "session": DELTA,
     "extra": DICTIONARY,
 }
-"""Those of the files that are written while recording (docs/adr/0011)."""
+"""Those of the recorder (docs/adr/0034)."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,14 @@ class Layout:
 
     run_rows: int = 1_000_000
     """Rows in the order of arrival that are sorted together by (`code`, `frame`, `item`); 0: none are."""
-    group_rows: int = 61_440
+    group_rows: int = 73_728
     """Rows of a row group. A run begins a new one."""
     ranges: bool = True
     """Sort by (`code`, `frame`, `item`) to find the rows of each row group, and write those in order of arrival: a row
     group is then a range of codes, and within it everything that rises with time rises."""
     page_rows: int = 20_000
+    pages: str = "1.0"
+    """The version of data pages."""
     level: int = 1
     """zstd's."""
     encodings: dict[str, str] = field(default_factory=lambda: dict(ENCODINGS), hash=False)
@@ -88,7 +90,7 @@ def write(table: pa.Table, path: Path, layout: Layout) -> None:
         compression_level=layout.level,
         use_dictionary=[name for name in layout.encodings if name not in encodings],
         column_encoding=encodings,
-        data_page_version="2.0",
+        data_page_version=layout.pages,
         dictionary_pagesize_limit=8 << 20,
         # Pages are to end by rows, not by bytes.
         data_page_size=64 << 20,
@@ -129,11 +131,12 @@ def candidates(name: str) -> dict[str, Layout]:
             f"run={'day' if rows == WHOLE_DAY else format(rows, ',')}": replace(DEFAULT, run_rows=rows)
             for rows in (250_000, 500_000, 2_000_000, 4_000_000, WHOLE_DAY)
         },
-        "groups": {f"group={rows:,}": replace(DEFAULT, group_rows=rows) for rows in (30_720, 122_880, 245_760)},
+        "groups": {f"group={rows:,}": replace(DEFAULT, group_rows=rows) for rows in (36_864, 61_440, 147_456)},
         "pages": {
-            **{f"page={rows:,}": replace(DEFAULT, page_rows=rows) for rows in (2_048, 8_192, 61_440)},
+            **{f"page={rows:,}": replace(DEFAULT, page_rows=rows) for rows in (2_048, 8_192, 73_728)},
             "page index": replace(DEFAULT, page_index=True),
             "bloom": replace(DEFAULT, bloom=True),
+            "version-2 pages": replace(DEFAULT, pages="2.0"),
         },
         "levels": {f"level={level}": replace(DEFAULT, level=level) for level in (3, 6)},
         "encodings": {
@@ -141,10 +144,10 @@ def candidates(name: str) -> dict[str, Layout]:
             for column, encodings in {
                 "code": (PLAIN, "DELTA_LENGTH_BYTE_ARRAY"),
                 "price": (DELTA, SPLIT, PLAIN),
-                "volume": (DICTIONARY, DELTA, PLAIN),
+                "volume": (DICTIONARY, DELTA, SPLIT),
                 "trade_ts": (SPLIT, DICTIONARY, PLAIN),
-                "recv_ts": (SPLIT, DICTIONARY, PLAIN),
-                "item": (DICTIONARY, DELTA, PLAIN),
+                "recv_ts": (SPLIT, DICTIONARY, DELTA),
+                "item": (SPLIT, DELTA, PLAIN),
             }.items()
             for encoding in encodings
         },

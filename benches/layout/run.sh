@@ -4,8 +4,9 @@
 #     benches/layout/run.sh [ROUNDS]       ROUNDS as in layouts.py; "orders" by default
 #
 # DAYS, RECORDS and RECORDS_LAST say how much: by default 20 trading days of a million records, the last of 12 million.
-# Everything is made below target/bench/layout; days that are there already are not made again. Results stay there:
-# results.json, and the table in results.md.
+# Everything is made below target/bench/layout; days that this build has made already are not made again. Results stay there:
+# results.json, and the table in results.md; encodings.md has what each encoding of a column takes, and which of the readers
+# that scripts/old-readers.sh has installed can read it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -22,12 +23,15 @@ say() {
     echo "bench-layout: $*" >&2
 }
 
-if [[ ! -d $data ]]; then
+# The days are of this build's writer, and what is laid out anew is as layouts.py has it.
+stamp=$(cat target/release/krx-bench benches/layout/layouts.py | sha256sum | cut -d ' ' -f 1)
+if [[ ! -d $data || ! -f $data.stamp || $(<"$data.stamp") != "$stamp" ]]; then
     say "recording $days days"
-    rm -rf "$data.partial"
+    rm -rf "$data" "$data.partial" "$data-laid-out"
     target/release/krx-bench days "$data.partial" --days "$days" --until "$until" --records "$records" \
         --records-last "$records_last" --rotate-minutes 60 >&2
     mv "$data.partial" "$data"
+    printf '%s\n' "$stamp" >"$data.stamp"
 fi
 # Anew each time, since it is the writer of this build that is measured.
 say "sealing them with krx-recorder"
@@ -39,3 +43,4 @@ for date in "$sealed"/trades/date=*; do
 done
 .venv/bin/python benches/layout/measure.py "$data" --work "$data-laid-out" --rounds "$rounds" --repeat "$repeat" \
     --sealed "krx-recorder seal=$sealed" --sealed "while recording=$data" --json "$out/results.json" | tee "$out/results.md"
+.venv/bin/python benches/layout/encodings.py "$data" --work "$out/encodings" | tee "$out/encodings.md"

@@ -55,11 +55,11 @@ class Days:
         return sorted(counts, key=lambda code: (-counts[code], code))
 
 
-def make(folder: Path) -> Days:
-    """Makes them: files of two hours each, so that a day has several."""
+def make(folder: Path, records: int = RECORDS, records_last: int = RECORDS_LAST) -> Days:
+    """Makes them: files of two hours each, so that a day has several. So many records a day, and on the last one."""
     days = Days(folder / "data", folder / "messages")
     gap = f"{GAP[0]},{GAP[1]},{GAP[2]},{GAP[3]}"
-    arguments = ["--until", str(LAST), "--records", str(RECORDS), "--records-last", str(RECORDS_LAST)]
+    arguments = ["--until", str(LAST), "--records", str(records), "--records-last", str(records_last)]
     arguments += ["--rotate-minutes", "120", "--gap", gap, "--messages", str(days.messages)]
     subprocess.run(
         [binary("KRX_BENCH", "krx-bench"), "days", str(days.data_dir), *arguments], check=True, timeout=MAKE_S_MAX

@@ -492,14 +492,14 @@ fn the_layout_of_a_sealed_file() {
             "{name}"
         );
         let expected = match name.as_str() {
-            "trade_ts" | "trade_time" | "recv_ts" | "frame" | "session" => Encoding::DELTA_BINARY_PACKED,
-            "volume" | "item" => Encoding::BYTE_STREAM_SPLIT,
+            "trade_ts" | "trade_time" | "frame" | "session" => Encoding::DELTA_BINARY_PACKED,
+            "volume" | "recv_ts" => Encoding::PLAIN,
             _ => Encoding::RLE_DICTIONARY,
         };
         let mut pages = group.get_column_page_reader(column).unwrap();
         while let Some(page) = pages.get_next_page().unwrap() {
             match page.page_type() {
-                PageType::DATA_PAGE_V2 => assert_eq!(page.encoding(), expected, "{name}"),
+                PageType::DATA_PAGE => assert_eq!(page.encoding(), expected, "{name}"),
                 PageType::DICTIONARY_PAGE => assert_eq!(expected, Encoding::RLE_DICTIONARY, "{name}"),
                 other => panic!("{name}: {other}"),
             }

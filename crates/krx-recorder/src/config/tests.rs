@@ -340,7 +340,7 @@ fn each_wrong_value_says_which_and_what_to_write() {
         ("127.0.0.1:9464", "here", "status.listen"),
         ("keep_days = 0", "keep_days = -1", "keep_days"),
         ("keep_days = 0", "keep_days = 4294967295", "journal.keep_days"),
-        ("[journal]", "[journal", "line 26: unclosed table"),
+        ("[journal]", "[journal", "line 29: unclosed table"),
         ("path = \"/ws_kdq\"\n", "", "[[feed]]: `path` is missing"),
         (
             "member_name = \"예시 증권\"",

@@ -1,4 +1,4 @@
-//! How a sealed day is laid out; the figures behind each choice are in docs/adr/0025.
+//! How a sealed day is laid out; the figures behind each choice are in docs/adr/0025 and 0034.
 
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
@@ -27,7 +27,7 @@ impl Default for Layout {
     fn default() -> Self {
         Self {
             run_rows: 1_000_000,
-            row_group_rows: 61_440,
+            row_group_rows: 73_728,
             page_rows: 20_000,
             zstd_level: 1,
             bloom_filter: false,

@@ -60,19 +60,24 @@ pub fn quarantine_schema() -> SchemaRef {
     ]))
 }
 
-/// How trades are encoded: deltas where values rise with the order of arrival, dictionaries where they recur, and
-/// split bytes where they are mostly small (docs/adr/0011). One row group holds a whole segment, so that each
-/// dictionary is written once.
+/// How trades are encoded (docs/adr/0034). One row group holds a whole segment, so that each dictionary is written once.
 pub(crate) fn trades_properties(rows_max: u64) -> WriterProperties {
     with_encodings(common_properties(rows_max)).build()
 }
 
-/// The encodings of the columns of `trades` that are no dictionaries.
+/// Columns of `trades` that rise with the order of arrival, written as deltas. fastparquet reads deltas wrongly, without
+/// an error, when two of them in a page are 2^28 or more apart. In these columns they never are: `trade_ts` is of one
+/// date, in milliseconds, and `trade_time` has eight digits. `recv_ts` is in microseconds, and can be.
+const DELTAS: [&str; 4] = ["trade_ts", "trade_time", "frame", "session"];
+
+/// Columns of `trades` that are smaller PLAIN than as a dictionary.
+const PLAINS: [&str; 2] = ["volume", "recv_ts"];
+
+/// The encodings of the columns of `trades`; those that are not named are dictionaries.
 pub(crate) fn with_encodings(mut builder: WriterPropertiesBuilder) -> WriterPropertiesBuilder {
-    let deltas = ["trade_ts", "trade_time", "recv_ts", "frame", "session"];
-    let deltas = deltas.map(|name| (name, Encoding::DELTA_BINARY_PACKED));
-    let splits = ["volume", "item"].map(|name| (name, Encoding::BYTE_STREAM_SPLIT));
-    for (name, encoding) in deltas.into_iter().chain(splits) {
+    let deltas = DELTAS.map(|name| (name, Encoding::DELTA_BINARY_PACKED));
+    let plains = PLAINS.map(|name| (name, Encoding::PLAIN));
+    for (name, encoding) in deltas.into_iter().chain(plains) {
         builder = builder
             .set_column_dictionary_enabled(ColumnPath::from(name), false)
             .set_column_encoding(ColumnPath::from(name), encoding);
@@ -87,7 +92,9 @@ pub(crate) fn quarantine_properties() -> WriterProperties {
 pub(crate) fn common_properties(rows_max: u64) -> WriterPropertiesBuilder {
     let level = ZstdLevel::try_new(1).expect("a level that zstd has");
     WriterProperties::builder()
-        .set_writer_version(WriterVersion::PARQUET_2_0)
+        // fastparquet reads nulls and deltas of version-2 pages wrongly. With this version a dictionary that is given up
+        // goes on as PLAIN, too, which all readers know.
+        .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_compression(Compression::ZSTD(level))
         .set_dictionary_enabled(true)
         // A day has some ten thousand distinct prices: the dictionary stays far below this, and must not be given up.

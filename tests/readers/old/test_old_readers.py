@@ -1,0 +1,183 @@
+"""Readers of years ago read everything that is recorded, and rightly (docs/adr/0034).
+
+`make test-old-readers` installs them. Each runs in its own environment (read.py), and what it reads is compared with what the
+newest pyarrow reads; that is compared with the simulator's ledger.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pytest
+
+import days
+import ledger
+import readers
+from conftest import DAY_S_MAX, FAULTS, MARKETS, keep_clear_of_midnight
+from processes import ROOT, Recorder, Simulator, binary, end
+from test_questions import ANSWERS
+from test_values import as_expected, first_difference
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import read  # noqa: E402
+
+RECORDS = 20_000
+RECORDS_A_DAY, RECORDS_LAST_DAY = 500, 20_000
+SEAL_S_MAX = 60.0
+READ_S_MAX = 300.0
+ISSUES = 100
+TWENTY = ("twenty days", "twenty days, sealed")
+DATASETS = 10
+"""Three of a recording and two of a made-up day, each as recorded and sealed."""
+ENVIRONMENTS = ROOT / "target" / "old-readers"
+COLUMNS = sum(len(names) * (2 if dataset == "quarantine" else 4) for dataset, names in read.COLUMN_NAMES.items())
+"""Of the columns of all of them."""
+
+
+@dataclass(frozen=True)
+class Set:
+    """A line of sets.txt."""
+
+    name: str
+    readers: tuple[str, ...]
+
+
+def sets() -> list[Set]:
+    """Those that KRX_OLD_READERS names; without it all."""
+    lines = Path(__file__).with_name("sets.txt").read_text().splitlines()
+    listed = [line.split()[:2] for line in lines if not line.startswith("#")]
+    wanted = os.environ.get("KRX_OLD_READERS", " ".join(name for name, _ in listed)).split()
+    return [Set(name, tuple(of.split(","))) for name, of in listed if name in wanted]
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, ledger.Expected]]:
+    """A day of both markets with bad messages in it, as the recorder leaves it when it is stopped."""
+    keep_clear_of_midnight()
+    folder = tmp_path_factory.mktemp("recorded")
+    date = dt.datetime.now(ledger.KST).date()
+    arguments = ["--speed", "max", "--seed", "11", "--trades-per-day", str(RECORDS)]
+    for fault in FAULTS:
+        arguments += ["--fault", fault]
+    simulator = Simulator(folder / "ledger.jsonl", arguments)
+    try:
+        recorder = Recorder(folder, simulator.url)
+        try:
+            simulator.wait_for_day(len(MARKETS), DAY_S_MAX, recorder)
+            recorder.stop()
+        finally:
+            end(recorder.process)
+    finally:
+        simulator.stop()
+    yield recorder.data_dir, ledger.read(simulator.ledger, date)
+
+
+@pytest.fixture(scope="session")
+def twenty(tmp_path_factory: pytest.TempPathFactory) -> days.Days:
+    """Twenty days, with hours without a record and a gap in the last one."""
+    return days.make(tmp_path_factory.mktemp("twenty"), RECORDS_A_DAY, RECORDS_LAST_DAY)
+
+
+@pytest.fixture(scope="session")
+def dirs(
+    recorded: tuple[Path, ledger.Expected], twenty: days.Days, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """What is read: each as it is while recording, and sealed."""
+    folder = tmp_path_factory.mktemp("dirs")
+    found = {"recorded": recorded[0], "twenty days": twenty.data_dir}
+    for name, data_dir in list(found.items()):
+        sealed = found[f"{name}, sealed"] = folder / f"{name}-sealed"
+        shutil.copytree(data_dir, sealed)
+        for date in sorted(path.name.removeprefix("date=") for path in (sealed / "trades").iterdir()):
+            command = [binary("KRX_RECORDER", "krx-recorder"), "seal", date, "--data-dir", str(sealed)]
+            subprocess.run(command, check=True, capture_output=True, timeout=SEAL_S_MAX)
+        assert all(len(list(path.iterdir())) == 1 for path in (sealed / "trades").glob("*/*"))
+    # Every value of twenty days would take each reader a minute.
+    for name, dataset in ((name, dataset) for name in TWENTY for dataset in ("trades", "coverage")):
+        target = found[name.replace("twenty days", "a day")] = folder / name.replace("twenty days", "day")
+        shutil.copytree(found[name] / dataset / f"date={days.LAST}", target / dataset / f"date={days.LAST}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def task(dirs: dict[str, Path], twenty: days.Days, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that a reader is asked, and the answers, as a file for read.py."""
+    asked = [(name, dataset) for name in dirs if name not in TWENTY for dataset in read.KEYS]
+    asked = [(name, dataset) for name, dataset in asked if (dirs[name] / dataset).is_dir()]
+    assert len(asked) == DATASETS
+    path = tmp_path_factory.mktemp("task") / "task"
+    path.write_bytes(
+        pickle.dumps(
+            {
+                "datasets": {at: (dirs[at[0]], read.pyarrow_columns(dirs[at[0]], at[1])) for at in asked},
+                "columns": {},
+                "days": {name: dirs[name] for name in TWENTY},
+                "answers": {name: [in_micros(row) for row in of(twenty)] for name, (of, _) in ANSWERS.items()},
+                "issue": twenty.issues[3],
+                "issues": twenty.issues[:ISSUES],
+            }
+        )
+    )
+    return path
+
+
+def in_micros(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row of an answer. Its times are the numbers of thirteen digits."""
+    return tuple(value * 1000 if isinstance(value, int) and value > 10**12 else value for value in row)
+
+
+def test_what_is_compared_with_is_what_was_sent(
+    recorded: tuple[Path, ledger.Expected], twenty: days.Days, dirs: dict[str, Path]
+) -> None:
+    for name in ("recorded", "recorded, sealed"):
+        for dataset, expected in (("trades", recorded[1].trades), ("quarantine", recorded[1].quarantine)):
+            found = as_expected(readers.pyarrow_table(dirs[name], dataset), expected.schema)
+            assert found.num_rows == expected.num_rows > 0
+            assert first_difference(found, expected) == ""
+    place = ["market", "frame", "item"]
+    sent = [row for row in twenty.trades if row["date"] == days.LAST]
+    for name in ("a day", "a day, sealed"):
+        table = readers.pyarrow_table(dirs[name], "trades").filter(pc.field("kind") == "trade")
+        table = table.sort_by([(key, "ascending") for key in place])
+        found = table.select([*place, "code", "price", "volume", "trade_time"]).to_pylist()
+        assert found == [{key: row[key] for key in found[0]} for row in sent]
+
+
+def test_receive_times_are_far_apart(dirs: dict[str, Path]) -> None:
+    """Further than fastparquet's deltas can be, or the comparison would prove little."""
+    for name in ("a day", "a day, sealed"):
+        times = read.pyarrow_columns(dirs[name], "trades")["recv_ts"]
+        assert max(abs(two - one) for one, two in zip(times, times[1:])) > 1 << 28
+
+
+EACH = [pytest.param(one, reader, id=f"{one.name}-{reader}") for one in sets() for reader in one.readers]
+
+
+@pytest.mark.parametrize(("of", "reader"), EACH)
+def test_an_older_reader_reads_everything(of: Set, reader: str, task: Path, tmp_path: Path) -> None:
+    python = ENVIRONMENTS / of.name / "bin" / "python"
+    assert python.exists(), "scripts/old-readers.sh makes it"
+    command = [python, Path(read.__file__), reader, task]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=READ_S_MAX, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    outcomes = json.loads(done.stdout.splitlines()[-1])
+    answers = 2 * len(ANSWERS) if reader in read.ASK else 0
+    assert len(outcomes) == (COLUMNS if reader == "fastparquet" else DATASETS + answers)
+    # What fastparquet cannot read it has to say.
+    allowed = ("right", "error") if reader == "fastparquet" else ("right",)
+    bad = [f"{one['what']}: {one['outcome']}: {one['detail']}" for one in outcomes if one["outcome"] not in allowed]
+    assert not bad, "\n" + "\n".join(bad)
+    errors = sum(one["outcome"] == "error" for one in outcomes)
+    print(f"{of.name}, {reader}: {len(outcomes) - errors} right, {errors} with an error")
