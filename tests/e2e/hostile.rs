@@ -801,11 +801,10 @@ fn i7_a_key_that_a_server_repeats_in_any_spelling_is_in_raw_alone() {
     let url: String = KEY.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let spellings = [KEY.to_owned(), escaped.clone(), url.clone(), KEY.to_uppercase()];
     let folder = tempfile::tempdir().unwrap();
-    let sent = spellings.clone();
     let server = HostileServer::start(move |index, tcp| {
         let serve = || -> io::Result<()> {
             let mut peer = Peer::plain(tcp)?;
-            let Some(spelling) = sent.get(index) else {
+            let Some(spelling) = spellings.get(index) else {
                 return peer.begin().and_then(|_| peer.live());
             };
             peer.begin()?;

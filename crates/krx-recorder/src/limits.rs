@@ -3,11 +3,11 @@
 //!
 //! | limit | what happens |
 //! |---|---|
-//! | open files (-n), memory (-v, -d), size of a file (-f), processor time (-t) | too little to record with is refused at the start: [`too_small`] |
+//! | open files (-n), memory (-v, -d), size of a file (-f), processor time (-t) | too little to record with is refused at the start: `too_small` |
 //! | size of a file (-f) | the signal is caught, so a write fails with an error: [`prepare`] |
 //! | processor time (-t) | a recorder stops in good order a while before; another command says why it ends: [`prepare`] |
 //! | stack (-s) | all runs on threads whose stacks have a size of their own: [`on_a_stack`] |
-//! | processes and threads (-u) | a thread that cannot be started is a failure that says so: [`probe_threads`], [`hint`] |
+//! | processes and threads (-u) | a thread that cannot be started is a failure that says so: [`probe_threads`], `hint` |
 
 use std::error::Error;
 use std::io;

@@ -94,17 +94,16 @@ impl Pipeline {
     pub(crate) fn feed(
         &self,
         config: &Config,
-        feed: &FeedConfig,
-        connector: &Arc<Connector>,
+        connector: Connector,
         key: &ApiKey,
         schedule: watch::Receiver<Schedule>,
         until_close: bool,
         accepted: &Arc<AtomicBool>,
     ) -> Feed {
         Feed {
-            config: feed.clone(),
+            config: connector.feed().clone(),
             connection: config.connection.clone(),
-            connector: Arc::clone(connector),
+            connector: Arc::new(connector),
             schedule,
             until_close,
             init: key.init_request(&config.member_name),

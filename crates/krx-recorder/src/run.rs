@@ -73,19 +73,24 @@ pub async fn run(
     let accepted = Arc::new(AtomicBool::new(false));
     let mut pipelines = Vec::new();
     let mut feeds = JoinSet::new();
-    for (feed, connector) in config.feeds.iter().zip(connectors) {
-        connector.log_route(feed.market.as_str());
-        let pipeline = Pipeline::start(&config, &data, feed, reload.rules(), &stopping, started)?;
+    for connector in connectors {
+        connector.log_route();
+        let pipeline = Pipeline::start(
+            &config,
+            &data,
+            connector.feed(),
+            reload.rules(),
+            &stopping,
+            started,
+        )?;
         let start = Event::Start {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         // A queue that is closed already tells of it when the journal's thread is joined.
         let _ = pipeline.queue.event(start).await;
-        let connector = Arc::new(connector);
         let feed = pipeline.feed(
             &config,
-            feed,
-            &connector,
+            connector,
             &key,
             reload.schedule(),
             until_close,

@@ -55,7 +55,7 @@ impl Stops {
     }
 }
 
-/// Listens on a thread of its own. A second request to stop, [`SAME_REQUEST`] after the first or later, ends the process
+/// Listens on a thread of its own. A second request to stop, two seconds after the first or later, ends the process
 /// at once: the journal is safe.
 ///
 /// # Errors

@@ -20,7 +20,6 @@ use std::sync::{Mutex, PoisonError};
 use futures_util::SinkExt;
 use krx_store::journal::GapReason;
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::http::Uri;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -71,7 +70,7 @@ impl ConnectFailure {
 /// Opens the sessions of one feed.
 #[derive(Debug)]
 pub struct Connector {
-    url: Uri,
+    feed: FeedConfig,
     config: ConnectionConfig,
     route: Route,
     /// The address at which the last session could not be opened; the others are tried before it.
@@ -107,11 +106,17 @@ impl Connector {
             ));
         }
         Ok(Self {
-            url: feed.url.clone(),
+            feed: feed.clone(),
             config: config.clone(),
             route,
             failed: Mutex::default(),
         })
+    }
+
+    /// The feed.
+    #[must_use]
+    pub fn feed(&self) -> &FeedConfig {
+        &self.feed
     }
 
     /// The way that it takes.
@@ -121,13 +126,14 @@ impl Connector {
     }
 
     /// Says once which way it takes, if that is not the straight one or a proxy is passed over.
-    pub fn log_route(&self, market: &str) {
+    pub fn log_route(&self) {
+        let FeedConfig { market, url } = &self.feed;
         match &self.route {
-            Route::Through(proxy) => info!(market, url = %self.url, %proxy, "connecting through a proxy"),
+            Route::Through(proxy) => info!(%market, %url, %proxy, "connecting through a proxy"),
             Route::Direct {
                 passed_over: Some(why),
             } => {
-                warn!(market, url = %self.url, why, "connecting without the proxy that is set");
+                warn!(%market, %url, why, "connecting without the proxy that is set");
             }
             Route::Direct { passed_over: None } => {}
         }
@@ -174,7 +180,7 @@ impl Connector {
         step: &Step,
         address: &Mutex<Option<SocketAddr>>,
     ) -> Result<Connection, ConnectFailure> {
-        let url = &self.url;
+        let url = &self.feed.url;
         let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
         let is_secure = url.scheme_str() == Some("wss");
         let port = url.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
