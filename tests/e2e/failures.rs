@@ -132,6 +132,27 @@ fn a_missing_key_is_78_and_says_where_to_put_it() {
 }
 
 #[test]
+fn a_dataset_on_another_disk_is_78_at_the_start_and_for_check() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let Ok(other) = tempfile::tempdir_in("/dev/shm") else {
+        return;
+    };
+    let device = |path: &Path| fs::metadata(path).unwrap().dev();
+    if device(folder.path()) == device(other.path()) {
+        eprintln!("skipped: there is no other file system here");
+        return;
+    }
+    let config = RecorderConfig::new(folder.path(), NOWHERE);
+    fs::create_dir(&config.data_dir).unwrap();
+    std::os::unix::fs::symlink(other.path(), config.data_dir.join("trades")).unwrap();
+    for command in ["run", "check"] {
+        let words = ["trades takes no files from", "mount the whole data directory"];
+        assert_fails(&config.run_to_end(command, &[], LIMIT).unwrap(), 78, &words);
+    }
+}
+
+#[test]
 fn an_unreachable_endpoint_is_69_for_check() {
     let folder = tempfile::tempdir().unwrap();
     let config = RecorderConfig::new(folder.path(), NOWHERE);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use krx_protocol::{Control, Refusal};
 use krx_store::journal::GapReason;
-use krx_store::{DataDir, DataDirLock, Moment, StoreError, format};
+use krx_store::{DataDir, DataDirLock, Moment, StoreError, format, reach};
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::{self, Message};
 
@@ -133,6 +133,7 @@ fn disk(data_dir: &Path) -> Result<String, Failure> {
     let data = DataDir::new(data_dir);
     format::check(&data)?;
     let _lock = DataDirLock::take(&data)?;
+    reach::check(&data)?;
     let stat = rustix::fs::statvfs(data_dir).map_err(|error| Failure::System {
         doing: format!("asking for the free space of {}", data_dir.display()),
         source: error.into(),

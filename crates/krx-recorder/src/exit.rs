@@ -104,7 +104,9 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::NothingRecorded { .. } => Exit::Usage,
-            Self::Config(_) | Self::Store(StoreError::MarketName(_)) => Exit::Config,
+            Self::Config(_) | Self::Store(StoreError::MarketName(_) | StoreError::Apart { .. }) => {
+                Exit::Config
+            }
             Self::Store(
                 StoreError::Locked { .. } | StoreError::SealingElsewhere { .. } | StoreError::Busy { .. },
             )

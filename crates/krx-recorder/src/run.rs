@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
 use krx_store::day::Uptime;
-use krx_store::{DataDir, DataDirLock, Event, Market, Moment, format};
+use krx_store::{DataDir, DataDirLock, Event, Market, Moment, format, reach};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -60,6 +60,7 @@ pub async fn run(
     let lock = DataDirLock::take(&data)?;
     let data = lock.data().clone();
     format::settle(&data)?;
+    reach::check(&data)?;
     let variables = ProxyVariables::of_process();
     let connectors = config
         .feeds

@@ -53,6 +53,18 @@ pub enum StoreError {
         /// Where it was.
         path: PathBuf,
     },
+    /// A dataset is on another filesystem than the files that are built for it.
+    #[error(
+        "{path} takes no files from {staging}: {source}. Both must be on one filesystem, so that a file appears in one step: move or mount the whole data directory instead of one dataset"
+    )]
+    Apart {
+        /// The dataset.
+        path: PathBuf,
+        /// Where its files are built.
+        staging: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// The data directory has another layout.
     #[error(
         "{path} has version {version:?} of the layout, and this krx-recorder reads version {ours}; use the program that wrote it, or choose another --data-dir. Nothing was changed"

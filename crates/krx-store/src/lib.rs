@@ -24,6 +24,7 @@ pub mod layout;
 pub mod lock;
 pub mod moment;
 pub mod progress;
+pub mod reach;
 pub mod read;
 pub mod rebuild;
 pub mod retention;

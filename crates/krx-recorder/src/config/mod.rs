@@ -393,6 +393,11 @@ fn check_base_url(
         let problem = "is empty: write the server's address, such as \"wss://…\"";
         return Err(ConfigError::invalid(key, problem));
     }
+    // Before anything that shows it.
+    if base_url.contains('@') {
+        let problem = "must not have a user or a password in it: the API key is all that Koscom wants";
+        return Err(ConfigError::invalid(key, problem));
+    }
     let base: Uri = base_url
         .parse()
         .map_err(|error| ConfigError::invalid(key, format!("{base_url:?}: {error}")))?;

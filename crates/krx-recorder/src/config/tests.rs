@@ -340,6 +340,11 @@ fn each_wrong_value_says_which_and_what_to_write() {
         ("127.0.0.1:9464", "here", "status.listen"),
         ("keep_days = 0", "keep_days = -1", "keep_days"),
         ("keep_days = 0", "keep_days = 4294967295", "journal.keep_days"),
+        (
+            "wss://gateway.example",
+            "wss://user:secret@gateway.example",
+            "koscom.base_url: must not have a user or a password",
+        ),
         ("[journal]", "[journal", "line 29: unclosed table"),
         ("path = \"/ws_kdq\"\n", "", "[[feed]]: `path` is missing"),
         (
@@ -352,6 +357,7 @@ fn each_wrong_value_says_which_and_what_to_write() {
     for (from, to, expected) in cases {
         let problem = problem(from, to);
         assert!(problem.contains(expected), "{to}: {problem}");
+        assert!(!problem.contains("secret"), "{problem}");
     }
     assert!(load("").unwrap_err().to_string().contains("--base-url"));
 }

@@ -26,6 +26,7 @@ use crate::error::{StoreError, at, parquet_at};
 use crate::export::{Footer, ZONE, common_properties, zoned};
 use crate::layout::{DataDir, Dataset, Market, SealedName};
 use crate::moment::Moment;
+use crate::rights;
 
 const STATE_KEY: &str = "krx.ledger";
 const CHECKSUM_KEY: &str = "krx.ledger_crc32c";
@@ -65,7 +66,8 @@ pub(crate) fn store(data: &DataDir, market: &Market, ledger: &Ledger) -> Result<
     let path = path_of(data, market, ledger.date());
     let staged = data.staged(Dataset::Coverage, market);
     let disk = data.disk();
-    data.create_dir(&data.partition(Dataset::Coverage, ledger.date(), market))?;
+    let partition = data.partition(Dataset::Coverage, ledger.date(), market);
+    data.create_dir(&partition)?;
     data.create_dir(&data.staging())?;
     let bytes = to_parquet(market, ledger).map_err(parquet_at("building", &path))?;
     let mut output = Output::create(disk, &staged)?;
@@ -79,6 +81,7 @@ pub(crate) fn store(data: &DataDir, market: &Market, ledger: &Ledger) -> Result<
             what: "it is not the ledger that was written".into(),
         });
     }
+    rights::as_born_in(&staged, &partition);
     disk.replace(&staged, &path)?;
     Ok(path)
 }
@@ -309,6 +312,25 @@ mod tests {
             writer.append_key_value_metadata(pair.clone());
         }
         writer.close().unwrap();
+    }
+
+    #[test]
+    fn it_has_the_rights_of_a_file_that_is_born_in_its_directory() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+        let dir = tempfile::tempdir().unwrap();
+        let (data, market) = (DataDir::new(dir.path()), "KOSPI".parse().unwrap());
+        let partition = data.partition(Dataset::Coverage, date(), &market);
+        fs::create_dir_all(&partition).unwrap();
+        // Only root can give a directory a group that it is not in.
+        let group = if rustix::process::geteuid().is_root() {
+            chown(&partition, None, Some(4712)).unwrap();
+            4712
+        } else {
+            fs::metadata(&partition).unwrap().gid()
+        };
+        fs::set_permissions(&partition, fs::Permissions::from_mode(0o2770)).unwrap();
+        let path = store(&data, &market, &Ledger::new(date())).unwrap();
+        assert_eq!(fs::metadata(path).unwrap().gid(), group);
     }
 
     #[test]

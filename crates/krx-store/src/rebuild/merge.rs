@@ -14,6 +14,7 @@ use crate::error::{StoreError, at};
 use crate::export::read_footer;
 use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
 use crate::read::Arrivals;
+use crate::rights;
 use crate::verify;
 
 /// What a file in place is, against what the journal gives.
@@ -88,8 +89,9 @@ impl Merge<'_> {
                 (Some((_, made)), _) if self.fits(sealed, &sound) => {
                     if !self.dry_run {
                         let target = self.data.path().join(path);
-                        self.data
-                            .create_dir(target.parent().unwrap_or(self.data.path()))?;
+                        let dir = target.parent().unwrap_or(self.data.path());
+                        self.data.create_dir(dir)?;
+                        rights::as_born_in(made, dir);
                         self.data.disk().replace(made, &target)?;
                         restored.push((sealed.clone(), digest(&target)?));
                     }
