@@ -66,8 +66,8 @@ WITH partition AS (
            >= max(epoch_us(korean(date, to_time)) - epoch_us(korean(date, from_time)))
 ), traded AS (
     SELECT DISTINCT date, market
-    FROM trades
-    WHERE (date, market) IN (FROM doubtful UNION ALL SELECT DATE '0001-01-01', '') AND kind = 'trade'
+    FROM trades SEMI JOIN (FROM doubtful UNION ALL SELECT DATE '0001-01-01', '') USING (date, market)
+    WHERE kind = 'trade'
 ), silent AS (
     FROM doubtful EXCEPT FROM traded
 ), earlier AS (

@@ -230,6 +230,28 @@ def ask_duckdb(name: str, issue: str, issues: list[str]) -> Rows:
         return connection.execute(document.about(document.question(name, "duckdb"), issue, issues)).fetchall()
 
 
+VIEWS = {
+    "trades": "SELECT count(*), sum(volume) FROM trades",
+    "coverage": "SELECT date, feed, from_ts, to_ts, state, reason FROM coverage ORDER BY ALL",
+    "gaps": "SELECT date, feed, from_ts, to_ts, reason FROM gaps ORDER BY ALL",
+    "bars": "SELECT * FROM bars(DATE '{last}', width := INTERVAL '30 minutes') ORDER BY market, code, from_ts",
+    "completeness": "SELECT * FROM completeness(DATE '{last}' - 3, last_day := DATE '{last}') ORDER BY date, market, code",
+    "resent": "SELECT * FROM resent(DATE '{last}') ORDER BY ALL",
+}
+"""A question to each view and macro of krx.sql."""
+
+
+def ask_view(data: Path, query: str) -> Rows:
+    """DuckDB's answer with the views of krx.sql, run from the data directory as an analyst does."""
+    import duckdb
+
+    os.chdir(data)
+    with duckdb.connect() as connection:
+        connection.execute((Path(__file__).resolve().parents[3] / "deploy" / "krx.sql").read_text())
+        rows = connection.execute(query).fetchall()
+    return [tuple(str(value) if isinstance(value, dt.timedelta) else plain(value) for value in row) for row in rows]
+
+
 def ask_pandas(name: str, issue: str, issues: list[str]) -> Rows:
     answer = document.run_python(document.about(document.question(name, "pandas"), issue, issues))
     keys = [level for level in answer.index.names if level is not None]
@@ -326,6 +348,11 @@ def main() -> int:
             compare(f"{name} {question}", lambda: answer(reader, data, question, task), expected)
             for name, data in task["days"].items()
             for question, expected in task["answers"].items()
+        ]
+    if reader == "duckdb":
+        outcomes += [
+            compare(f"{name} {query}", lambda: ask_view(task["days"][name], query), expected)
+            for (name, query), expected in task["views"].items()
         ]
     print(json.dumps(outcomes))
     return 0
