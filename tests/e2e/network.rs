@@ -302,12 +302,20 @@ fn i1_i7_a_day_is_recorded_through_a_proxy_with_a_private_authority() {
     assert_eq!(checked.code, Some(69), "{}", checked.stdout);
     for words in [
         "HTTP 407",
-        "check connection.proxy_credentials_file",
+        "it does not take this user and password, see connection.proxy_credentials_file",
         "(connection.proxy)",
     ] {
         assert!(checked.stdout.contains(words), "{words:?} in\n{}", checked.stdout);
     }
-    fs::write(&credentials, "user:open sesame\n").unwrap();
+    for secret in ["wrong", "dXNlcjp3cm9uZw"] {
+        assert!(!checked.stdout.contains(secret), "{}", checked.stdout);
+    }
+    assert!(
+        checked.stdout.contains("who may you be? Basic (the password)"),
+        "{}",
+        checked.stdout
+    );
+    fs::write(&credentials, "\u{feff}user:open sesame\r\n").unwrap();
     // Without the authority, nothing is sent; and it is said what is missing.
     let with_authority = config.more.clone();
     config.more = config
@@ -319,7 +327,7 @@ fn i1_i7_a_day_is_recorded_through_a_proxy_with_a_private_authority() {
     let checked = config.run_to_end("check", &[], WAIT_MAX).unwrap();
     assert_eq!(checked.code, Some(69), "{}", checked.stdout);
     assert!(
-        checked.stdout.contains("belongs into connection.ca_file"),
+        checked.stdout.contains("belongs in connection.ca_file"),
         "{}",
         checked.stdout
     );

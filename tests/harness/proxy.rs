@@ -112,8 +112,13 @@ impl Shared {
                 .then(|| value.trim().to_owned())
         });
         if self.authorization.is_some() && self.authorization != shown {
-            let refusal = "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"edge\"\r\n\
-                           Content-Length: 15\r\n\r\nwho may you be?";
+            // A proxy may well repeat what it was shown.
+            let body = format!("who may you be? {}", shown.unwrap_or_default());
+            let refusal = format!(
+                "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"edge\"\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
             return client.write_all(refusal.as_bytes());
         }
         let mut server = TcpStream::connect(("127.0.0.1", self.to_port))?;

@@ -178,12 +178,6 @@ async fn endpoint(config: &Config, feed: &FeedConfig, key: &ApiKey) -> Result<St
         Route::Direct { passed_over: None } => String::new(),
         through @ Route::Through(_) => format!(" ({through})"),
     };
-    // What a proxy does wrong is told with its name.
-    let direct = if matches!(connector.route(), Route::Direct { .. }) {
-        way.as_str()
-    } else {
-        ""
-    };
     let mut connection = connector
         .connect(&init)
         .await
@@ -196,8 +190,11 @@ async fn endpoint(config: &Config, feed: &FeedConfig, key: &ApiKey) -> Result<St
                 "{}{way} takes no connection for now: {}; try again later",
                 feed.url, failure.detail
             )),
+            GapReason::Unreachable if matches!(connector.route(), Route::Through(_)) => {
+                Failure::Unavailable(format!("{} cannot be reached: {}", feed.url, failure.detail))
+            }
             GapReason::Unreachable => Failure::Unavailable(format!(
-                "{}{direct} cannot be reached: {}; check koscom.base_url and the network",
+                "{}{way} cannot be reached: {}; check koscom.base_url and the network",
                 feed.url, failure.detail
             )),
             _ => Failure::Unavailable(format!("{}{way} opens no session: {}", feed.url, failure.detail)),

@@ -10,6 +10,8 @@ use crate::words;
 
 mod mask;
 
+pub(crate) use mask::mask;
+
 /// Long enough for any token that a gateway gives out.
 const KEY_BYTES_MAX: usize = 4096;
 
@@ -70,6 +72,11 @@ impl ApiKey {
     fn from_file(path: &Path, source: &str) -> Result<Self, ConfigError> {
         let unreadable =
             |error: String| ConfigError::invalid(source, format!("reading {}: {error}", path.display()));
+        let metadata = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+        // A pipe would be waited for, and a device read without end.
+        if !metadata.is_file() {
+            return Err(unreadable("it is not a file".to_owned()));
+        }
         let bytes = fs::read(path).map_err(|error| unreadable(error.to_string()))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
@@ -153,7 +160,7 @@ impl InitRequest {
     /// server may well repeat when it refuses it (I7).
     #[must_use]
     pub fn plain(&self, words: &str) -> String {
-        words::shorten(&mask::mask(&words::clean(words), &self.key.0))
+        words::shorten(&mask(&words::clean(words), &self.key.0, "(the key)"))
     }
 }
 
@@ -233,6 +240,16 @@ mod tests {
                 "{bad:?}: {error}"
             );
         }
+        let pipe = KeySources {
+            file: Some("/dev/zero".into()),
+            ..KeySources::default()
+        };
+        assert!(
+            ApiKey::read(&pipe)
+                .unwrap_err()
+                .to_string()
+                .contains("it is not a file")
+        );
         let error = read(b"k3y\xff").unwrap_err();
         assert!(error.contains("byte 4 is not text in UTF-8"), "{error}");
         // As editors of another system write it.

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::http::Uri;
 use toml::Spanned;
 
 use crate::absence::Absence;
-use crate::connect::ProxySetting;
+use crate::connect::{ProxySetting, has_odd_port};
 use crate::logging::{self, LogConfig, Target};
 use crate::schedule::{Daily, Schedule};
 
@@ -404,6 +404,15 @@ fn check_base_url(
     let host = base
         .host()
         .ok_or_else(|| ConfigError::invalid(key, format!("{base_url:?} names no host")))?;
+    if base.authority().is_some_and(has_odd_port) {
+        let problem = format!("{base_url:?} has a port that is not one: write 1 to 65535");
+        return Err(ConfigError::invalid(key, problem));
+    }
+    if base_url.contains(['?', '#']) {
+        let problem =
+            format!("{base_url:?} must end with the host, its port or a path: feed.path comes behind it");
+        return Err(ConfigError::invalid(key, problem));
+    }
     let loopback = host == "localhost"
         || host
             .trim_matches(['[', ']'])

@@ -345,6 +345,16 @@ fn each_wrong_value_says_which_and_what_to_write() {
             "wss://user:secret@gateway.example",
             "koscom.base_url: must not have a user or a password",
         ),
+        (
+            "wss://gateway.example",
+            "wss://gateway.example:99999",
+            "a port that is not one",
+        ),
+        (
+            "wss://gateway.example",
+            "wss://gateway.example/?a=b",
+            "feed.path comes behind it",
+        ),
         ("[journal]", "[journal", "line 29: unclosed table"),
         ("path = \"/ws_kdq\"\n", "", "[[feed]]: `path` is missing"),
         (

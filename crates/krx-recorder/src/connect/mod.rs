@@ -25,6 +25,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tracing::{info, warn};
 
+pub(crate) use self::proxy::has_odd_port;
 pub use self::proxy::{Proxy, ProxySetting, ProxyVariables, Route};
 use self::step::Step;
 use crate::backoff::Asked;
@@ -189,11 +190,22 @@ impl Connector {
             Route::Through(proxy) => (proxy.host.as_str(), proxy.port),
         };
         let last = *self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        let dialed = dial::dial(to_host, to_port, last, step).await?;
+        let dialed = dial::dial(to_host, to_port, last, step).await;
+        let dialed = dialed.map_err(|failure| match &self.route {
+            Route::Direct { .. } => failure,
+            Route::Through(proxy) => ConnectFailure {
+                detail: format!("the proxy {proxy}: {}", failure.detail),
+                ..failure
+            },
+        })?;
         *address.lock().unwrap_or_else(PoisonError::into_inner) = Some(dialed.address);
         if !dialed.missed.is_empty() {
             warn!(host = to_host, address = %dialed.address, missed = dialed.missed, "connected to one of several addresses");
         }
+        let at = match &self.route {
+            Route::Direct { .. } => format!(" ({})", dialed.address),
+            Route::Through(proxy) => format!(" (through the proxy {proxy})"),
+        };
         let mut tcp = dialed.stream;
         tcp.set_nodelay(true).map_err(|error| {
             ConnectFailure::unreachable(format!("connecting to {to_host}:{to_port}: {error}"))
@@ -203,12 +215,12 @@ impl Connector {
             tcp = tunnel::open(tcp, proxy, host, port).await?;
         }
         let stream = if is_secure {
-            step.begin(format!("the TLS handshake with {host}"));
+            step.begin(format!("the TLS handshake with {host}{at}"));
             MaybeTlsStream::Rustls(tls::open(host, tcp, self.config.ca_file.clone()).await?)
         } else {
             MaybeTlsStream::Plain(tcp)
         };
-        step.begin(format!("the answer of {host} to the WebSocket handshake"));
+        step.begin(format!("the answer of {host}{at} to the WebSocket handshake"));
         let (stream, read) = upgrade::open(stream, url).await?;
         let bytes_max = self.config.message_bytes_max;
         let config = WebSocketConfig::default()

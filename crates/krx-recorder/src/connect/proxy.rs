@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hyper_util::client::proxy::matcher::Matcher;
 use tokio_tungstenite::tungstenite::http::header::HeaderValue;
 use tokio_tungstenite::tungstenite::http::{Uri, uri};
 
 use crate::config::ConfigError;
+use crate::key::mask;
 
 /// The variables that name proxies, in the order in which they count.
 #[derive(Clone, Default)]
@@ -65,16 +68,16 @@ impl ProxySetting {
             None => Ok(Self::Environment),
             Some("none") => Ok(Self::None),
             Some(text) => {
-                let url: Uri = text.parse().map_err(|_| not_a_proxy(KEY))?;
-                let authority = url.authority().ok_or_else(|| not_a_proxy(KEY))?;
-                if authority.as_str().contains('@') {
+                if text.contains('@') {
                     return Err(ConfigError::invalid(
                         KEY,
                         "must not have a user and password in it: write user:password into a file, and name that in \
                          connection.proxy_credentials_file",
                     ));
                 }
+                let url: Uri = text.parse().map_err(|_| not_a_proxy(KEY))?;
                 check_scheme(KEY, &url)?;
+                Proxy::of(&url, None, KEY)?;
                 Ok(Self::Url(url))
             }
         }
@@ -125,10 +128,18 @@ pub enum Route {
 pub struct Proxy {
     pub(super) host: String,
     pub(super) port: u16,
-    /// `Proxy-Authorization`.
-    pub(super) authorization: Option<HeaderValue>,
+    credentials: Option<Credentials>,
     /// The key or variable that names it.
     source: String,
+}
+
+/// A user and password for a proxy.
+#[derive(Clone, PartialEq, Eq)]
+struct Credentials {
+    /// `Proxy-Authorization`.
+    authorization: HeaderValue,
+    /// In words, both and the password alone: a proxy may repeat them.
+    secrets: [String; 2],
 }
 
 impl Route {
@@ -145,8 +156,8 @@ impl Route {
         match setting {
             ProxySetting::None => Ok(Self::Direct { passed_over: None }),
             ProxySetting::Url(url) => {
-                let authorization = credentials.map(basic).transpose()?;
-                Proxy::of(url, authorization, "connection.proxy").map(Self::Through)
+                let credentials = credentials.map(Credentials::parse).transpose()?;
+                Proxy::of(url, credentials, "connection.proxy").map(Self::Through)
             }
             ProxySetting::Environment => Self::by_environment(service, credentials, variables),
         }
@@ -204,24 +215,63 @@ impl Route {
         }
         let url = intercept.uri();
         check_scheme(&source, url)?;
-        let authorization = match credentials {
-            Some(credentials) => Some(basic(credentials)?),
-            None => intercept.basic_auth().cloned(),
+        let credentials = match (credentials, intercept.basic_auth()) {
+            (Some(credentials), _) => Some(Credentials::parse(credentials)?),
+            (None, Some(authorization)) => Some(Credentials::of_header(authorization)),
+            (None, None) => None,
         };
-        Proxy::of(url, authorization, &source).map(Self::Through)
+        Proxy::of(url, credentials, &source).map(Self::Through)
     }
 }
 
 impl Proxy {
-    fn of(url: &Uri, authorization: Option<HeaderValue>, source: &str) -> Result<Self, ConfigError> {
+    fn of(url: &Uri, credentials: Option<Credentials>, source: &str) -> Result<Self, ConfigError> {
         let host = url.host().filter(|host| !host.is_empty());
         let host = host.ok_or_else(|| not_a_proxy(source))?;
+        // A port that is none is passed over by the parser.
+        if url
+            .authority()
+            .is_some_and(|of| of.port().is_some_and(|port| port.as_u16() == 0) || has_odd_port(of))
+        {
+            return Err(ConfigError::invalid(
+                source,
+                "has a port that is not one: write 1 to 65535",
+            ));
+        }
+        if url.path().len() > 1 || url.query().is_some() {
+            return Err(not_a_proxy(source));
+        }
         Ok(Self {
             host: host.trim_matches(['[', ']']).to_owned(),
             // curl's own default is 1080, which nobody means; this is that of the scheme.
             port: url.port_u16().unwrap_or(80),
-            authorization,
+            credentials,
             source: source.to_owned(),
+        })
+    }
+
+    /// `Proxy-Authorization`.
+    pub(super) fn authorization(&self) -> Option<&HeaderValue> {
+        self.credentials.as_ref().map(|of| &of.authorization)
+    }
+
+    /// Where its user and password are to be looked at.
+    pub(super) fn place_of_credentials(&self) -> &str {
+        let is_file = !self.source.starts_with('$');
+        if is_file {
+            "connection.proxy_credentials_file"
+        } else {
+            &self.source
+        }
+    }
+
+    /// What a proxy says, without the password that it may repeat.
+    pub(super) fn plain(&self, words: &str) -> String {
+        let secrets = self.credentials.iter().flat_map(|of| &of.secrets);
+        // Shorter, it is too much like any other word.
+        let secrets = secrets.filter(|secret| secret.len() >= SECRET_CHARS_MIN);
+        secrets.fold(words.to_owned(), |words, secret| {
+            mask(&words, secret, "(the password)")
         })
     }
 }
@@ -254,21 +304,55 @@ impl fmt::Display for Route {
     }
 }
 
-/// `user:password` as the value of `Proxy-Authorization` (RFC 7617).
-fn basic(credentials: &str) -> Result<HeaderValue, ConfigError> {
-    use base64::Engine as _;
-    let credentials = credentials.trim_end_matches(['\r', '\n']);
-    if !credentials.contains(':') || credentials.contains(char::is_control) {
-        return Err(ConfigError::invalid(
-            "connection.proxy_credentials_file",
-            "must hold one line, user:password",
-        ));
+const SECRET_CHARS_MIN: usize = 4;
+
+impl Credentials {
+    /// Reads `user:password` (RFC 7617), as a file has it.
+    fn parse(text: &str) -> Result<Self, ConfigError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
+        let password = text.split_once(':').map(|(_, password)| password);
+        match password {
+            Some(password) if !text.contains(char::is_control) => Ok(Self {
+                secrets: [text.to_owned(), password.to_owned()],
+                authorization: sensitive(&format!("Basic {}", STANDARD.encode(text))),
+            }),
+            _ => Err(ConfigError::invalid(
+                "connection.proxy_credentials_file",
+                "must hold one line, user:password",
+            )),
+        }
     }
-    let encoded = base64::engine::general_purpose::STANDARD.encode(credentials);
-    let mut value =
-        HeaderValue::try_from(format!("Basic {encoded}")).map_err(|_| not_a_proxy("connection.proxy"))?;
+
+    /// Those that a variable has.
+    fn of_header(authorization: &HeaderValue) -> Self {
+        let encoded = authorization
+            .to_str()
+            .unwrap_or_default()
+            .trim_start_matches("Basic ");
+        let text = STANDARD.decode(encoded).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let password = text
+            .split_once(':')
+            .map_or("", |(_, password)| password)
+            .to_owned();
+        Self {
+            secrets: [text, password],
+            authorization: sensitive(authorization.to_str().unwrap_or_default()),
+        }
+    }
+}
+
+fn sensitive(value: &str) -> HeaderValue {
+    let mut value = HeaderValue::try_from(value).expect("Base64 is visible ASCII");
     value.set_sensitive(true);
-    Ok(value)
+    value
+}
+
+/// Whether what follows the host is no port.
+pub(crate) fn has_odd_port(authority: &uri::Authority) -> bool {
+    let text = authority.as_str();
+    let behind_host = text.rsplit_once(']').map_or(text, |(_, rest)| rest);
+    behind_host.contains(':') && authority.port_u16().is_none()
 }
 
 /// No proxy leads back to this machine.
@@ -385,6 +469,11 @@ mod tests {
         for (value, expected) in [
             ("", "is not the URL"),
             ("http://", "is not the URL"),
+            ("http://proxy:99999", "a port that is not one"),
+            ("http://proxy:", "a port that is not one"),
+            ("http://proxy:0", "a port that is not one"),
+            ("http://proxy:3128/a", "is not the URL"),
+            ("http://us:secret#w@proxy", "connection.proxy_credentials_file"),
             ("socks5://proxy", "only http:// is supported"),
             (
                 "http://user:secret@proxy:3128",
@@ -403,10 +492,10 @@ mod tests {
     fn i7_credentials_are_sent_and_never_shown() {
         let authorization = |route: Result<Route, String>| match route {
             Ok(Route::Through(proxy)) => {
-                let shown = format!("{proxy:?} {proxy} {:?}", proxy.authorization);
+                let shown = format!("{proxy:?} {proxy} {:?}", proxy.authorization());
                 assert!(!shown.contains("open") && !shown.contains("QWxh"), "{shown}");
                 proxy
-                    .authorization
+                    .authorization()
                     .map(|value| value.to_str().unwrap().to_owned())
             }
             other => panic!("{other:?}"),

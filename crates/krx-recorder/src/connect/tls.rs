@@ -107,7 +107,7 @@ fn advice(error: &rustls::Error, host: &str) -> String {
             }
             CertificateError::UnknownIssuer => {
                 "the server's certificate is self-signed, or of an authority that this machine does not trust: a private \
-                 authority's certificate belongs into connection.ca_file"
+                 authority's certificate belongs in connection.ca_file"
                     .to_owned()
             }
             // webpki's word for a self-signed certificate.

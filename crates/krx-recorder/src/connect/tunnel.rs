@@ -10,6 +10,7 @@ use super::http::{self, Answer};
 use super::proxy::Proxy;
 use super::upgrade::page_words;
 use super::{ConnectFailure, authority};
+use crate::backoff::Asked;
 
 /// Asks a proxy for a connection to a service.
 pub(super) async fn open(
@@ -19,13 +20,14 @@ pub(super) async fn open(
     port: u16,
 ) -> Result<TcpStream, ConnectFailure> {
     let target = authority(host, port);
-    let failed = |words: String| ConnectFailure::unreachable(format!("the proxy {proxy}: {words}"));
+    let failed =
+        |words: String| ConnectFailure::unreachable(format!("the proxy {proxy}: {}", proxy.plain(&words)));
     let mut request = Request::builder()
         .method(Method::CONNECT)
         .uri(&target)
         .header(HOST, &target)
         .header(USER_AGENT, http::USER_AGENT);
-    if let Some(authorization) = &proxy.authorization {
+    if let Some(authorization) = proxy.authorization() {
         request = request.header(PROXY_AUTHORIZATION, authorization);
     }
     let request = request
@@ -35,17 +37,31 @@ pub(super) async fn open(
         Ok(Answer::Switched { stream, read, .. }) if read.is_empty() => Ok(stream),
         Ok(Answer::Switched { .. }) => Err(failed("it sent something before the service was asked".into())),
         Ok(Answer::Page(page)) => {
+            let refused = page.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+                || page.status() == StatusCode::UNAUTHORIZED;
             let advice = match page.status() {
-                StatusCode::PROXY_AUTHENTICATION_REQUIRED if proxy.authorization.is_some() => {
-                    "; it does not take this user and password: check connection.proxy_credentials_file"
+                _ if refused && proxy.authorization().is_some() => format!(
+                    "it does not take this user and password, see {}: ",
+                    proxy.place_of_credentials()
+                ),
+                _ if refused => {
+                    "write user:password into a file, and name it in connection.proxy_credentials_file: "
+                        .into()
                 }
-                StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                    "; write user:password into a file, and name it in connection.proxy_credentials_file"
-                }
-                StatusCode::FORBIDDEN => "; ask who runs it to allow CONNECT to this host and port",
-                _ => "",
+                StatusCode::FORBIDDEN => "ask who runs it to allow CONNECT to this host and port: ".into(),
+                _ => String::new(),
             };
-            Err(failed(format!("CONNECT {target}: {}{advice}", page_words(&page))))
+            // Whoever is asked for a password too often locks the account.
+            let asked = if refused {
+                Asked::Patience(None)
+            } else {
+                Asked::Nothing
+            };
+            // What to do comes first: what a proxy says may be long.
+            Err(ConnectFailure {
+                asked,
+                ..failed(format!("{advice}CONNECT {target}: {}", page_words(&page)))
+            })
         }
         Err(error) => Err(failed(http::failed(&error, true).detail)),
     }

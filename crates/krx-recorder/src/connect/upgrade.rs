@@ -120,7 +120,11 @@ pub(super) fn page_words(page: &Response<Vec<u8>>) -> String {
         }
     }
     let body = String::from_utf8_lossy(page.body());
-    if let Some(line) = body.lines().find(|line| !line.trim().is_empty()) {
+    let is_wordless = |line: &str| {
+        let line = line.trim_start().to_ascii_lowercase();
+        line.is_empty() || line.starts_with("<?xml") || line.starts_with("<!doctype")
+    };
+    if let Some(line) = body.lines().find(|line| !is_wordless(line)) {
         words.push_str(": ");
         words.push_str(line);
     }

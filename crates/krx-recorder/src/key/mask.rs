@@ -6,9 +6,6 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-/// What stands in place of the key.
-const MASK: &str = "(the key)";
-
 /// A key that is cut off at the end of a text is recognised by so many characters.
 const CUT_CHARS_MIN: usize = 4;
 
@@ -18,11 +15,12 @@ const ESCAPE_BYTES_MAX: usize = 10;
 /// Shorter than this, an encoded key is too much like any other word.
 const ENCODED_CHARS_MIN: usize = 6;
 
-/// `text` without `key`, which is visible ASCII.
-pub(super) fn mask(text: &str, key: &str) -> String {
+/// `text` with `masked` in place of `key`.
+pub(crate) fn mask(text: &str, key: &str, masked: &str) -> String {
+    let plain = replace(text, key, masked);
     encodings(key)
         .iter()
-        .fold(replace(text, key), |text, encoding| replace(&text, encoding))
+        .fold(plain, |text, encoding| replace(&text, encoding, masked))
 }
 
 /// The key in Base64, as a part of whatever stands around it, and in hexadecimal.
@@ -45,14 +43,14 @@ fn encodings(key: &str) -> Vec<String> {
 }
 
 /// Replaces what spells `word`.
-fn replace(text: &str, word: &str) -> String {
+fn replace(text: &str, word: &str, mask: &str) -> String {
     let bytes = text.as_bytes();
     let (mut masked, mut copied, mut at) = (String::new(), 0, 0);
     while at < bytes.len() {
         match spelled(bytes, at, word.as_bytes()) {
             Some(end) => {
                 masked.push_str(&text[copied..at]);
-                masked.push_str(MASK);
+                masked.push_str(mask);
                 (copied, at) = (end, end);
             }
             None => at += 1,
@@ -177,7 +175,14 @@ mod tests {
     use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
     use proptest::prelude::*;
 
+    use super::mask as mask_as;
     use super::*;
+
+    const MASK: &str = "(the key)";
+
+    fn mask(text: &str, key: &str) -> String {
+        mask_as(text, key, MASK)
+    }
 
     const KEY: &str = "aB3-\"/\\&%+k'<z>9x";
 
