@@ -645,7 +645,7 @@ fn i4_answers_that_open_no_session() {
             "no answer",
             |peer, _| peer.be_silent(),
             "unreachable",
-            "no session within 1s: still waiting for the answer of 127.0.0.1 to the WebSocket handshake",
+            "no session within 1s: still waiting for the answer of 127.0.0.1 (",
         )
         .back_between(0, 5000),
         answer(
