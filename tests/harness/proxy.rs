@@ -1,12 +1,13 @@
 //! An HTTP proxy that makes tunnels (CONNECT), as a company has one at its edge.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+
+use crate::hostile::HostileServer;
 
 /// A proxy on loopback, through which every name leads to one port.
 #[derive(Debug)]
@@ -14,7 +15,8 @@ pub struct Proxy {
     /// Where it listens.
     pub port: u16,
     shared: Arc<Shared>,
-    listening: Option<JoinHandle<()>>,
+    /// It ends its connections when it is dropped.
+    _server: HostileServer,
 }
 
 #[derive(Debug)]
@@ -22,44 +24,29 @@ struct Shared {
     to_port: u16,
     /// What `Proxy-Authorization` must be, if anything.
     authorization: Option<String>,
-    stopped: AtomicBool,
     asked: Mutex<Vec<String>>,
-    sockets: Mutex<Vec<TcpStream>>,
 }
 
 impl Proxy {
-    /// Leads to `to_port` on loopback whoever shows `authorization`.
+    /// Connects each client that shows `authorization` to `to_port` on loopback.
     ///
     /// # Errors
     /// When there is no port.
     pub fn start(to_port: u16, authorization: Option<&str>) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").context("listening")?;
-        let port = listener.local_addr()?.port();
         let shared = Arc::new(Shared {
             to_port,
             authorization: authorization.map(str::to_owned),
-            stopped: AtomicBool::new(false),
             asked: Mutex::default(),
-            sockets: Mutex::default(),
         });
         let ours = Arc::clone(&shared);
-        let listening = thread::spawn(move || {
-            let mut threads = Vec::new();
-            for stream in listener.incoming().map_while(Result::ok) {
-                if ours.stopped.load(SeqCst) {
-                    break;
-                }
-                let ours = Arc::clone(&ours);
-                threads.push(thread::spawn(move || ours.serve(stream)));
-            }
-            for thread in threads {
-                let _ = thread.join();
-            }
-        });
+        let server = HostileServer::start(move |_, client| {
+            // A client that leaves is not the proxy's failure.
+            let _ = ours.serve(client);
+        })?;
         Ok(Self {
-            port,
+            port: server.port,
             shared,
-            listening: Some(listening),
+            _server: server,
         })
     }
 
@@ -71,21 +58,6 @@ impl Proxy {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.shared.stopped.store(true, SeqCst);
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
-        let sockets = self.shared.sockets.lock().unwrap_or_else(PoisonError::into_inner);
-        for socket in sockets.iter() {
-            let _ = socket.shutdown(Shutdown::Both);
-        }
-        drop(sockets);
-        if let Some(listening) = self.listening.take() {
-            let _ = listening.join();
-        }
     }
 }
 
@@ -123,10 +95,6 @@ impl Shared {
         }
         let mut server = TcpStream::connect(("127.0.0.1", self.to_port))?;
         client.write_all(b"HTTP/1.1 200 Connection established\r\nVia: 1.1 edge\r\n\r\n")?;
-        self.sockets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend([client.try_clone()?, server.try_clone()?]);
         let (mut from_client, mut to_client) = (client.try_clone()?, client);
         let mut to_server = server.try_clone()?;
         let up = thread::spawn(move || {
