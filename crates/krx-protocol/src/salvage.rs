@@ -154,8 +154,8 @@ fn integer_too_long(raw: &[u8]) -> bool {
         .any(|run| run.len() >= 20 && run[0].is_ascii_digit())
 }
 
-/// The guide prints `"trdTm":09450155`, which is no JSON: the same text without the zeros that make it so, before every
-/// number of it. `None`, when there are none.
+/// The guide prints `"trdTm":09450155`, which is not JSON. Returns the text without leading zeros in any of its numbers;
+/// `None` if no number has one.
 fn without_leading_zeros(raw: &[u8]) -> Option<Vec<u8>> {
     let (mut scan, mut kept, mut start) = (Scan::default(), Vec::new(), 0);
     for (index, &byte) in raw.iter().enumerate() {

@@ -197,7 +197,7 @@ pub fn prepare(records: bool) {
     }
 }
 
-/// The signal that can be caught must come before the one that cannot.
+/// Lowers the soft limit, so that SIGXCPU, which can be caught, comes before SIGKILL, which cannot.
 fn leave_processor_time() {
     let limit = getrlimit(Resource::Cpu);
     let Some(maximum) = limit.maximum else {

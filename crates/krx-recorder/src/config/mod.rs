@@ -298,7 +298,7 @@ fn check(
     })
 }
 
-/// The command line's value, or else the file's, with the name of the one that it is.
+/// The value from the command line, or else from the file, with the name of its source.
 fn chosen<'a, T: ?Sized>(
     (flag, given): (&'a str, Option<&'a T>),
     (key, written): (&'a str, Option<&'a T>),

@@ -228,7 +228,7 @@ impl Proxy {
     fn of(url: &Uri, credentials: Option<Credentials>, source: &str) -> Result<Self, ConfigError> {
         let host = url.host().filter(|host| !host.is_empty());
         let host = host.ok_or_else(|| not_a_proxy(source))?;
-        // A port that is none is passed over by the parser.
+        // The parser silently drops an invalid port.
         if url
             .authority()
             .is_some_and(|of| of.port().is_some_and(|port| port.as_u16() == 0) || has_odd_port(of))

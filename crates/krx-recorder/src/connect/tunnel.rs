@@ -51,7 +51,7 @@ pub(super) async fn open(
                 StatusCode::FORBIDDEN => "ask who runs it to allow CONNECT to this host and port: ".into(),
                 _ => String::new(),
             };
-            // Whoever is asked for a password too often locks the account.
+            // Too many failed logins may lock the account.
             let asked = if refused {
                 Asked::Patience(None)
             } else {

@@ -154,7 +154,7 @@ fn character(text: &[u8], byte: u8, found: &mut impl FnMut(usize)) {
     }
 }
 
-/// The length of so many hexadecimal digits between two texts, if their value is the one that is looked for.
+/// Matches `before`, a fixed number of hexadecimal digits and `after`; the matched length, if `is_it` accepts the value.
 fn number(
     text: &[u8],
     before: &[u8],

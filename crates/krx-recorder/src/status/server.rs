@@ -64,7 +64,7 @@ impl Server {
     /// cannot be started, which the log says.
     pub fn start(address: SocketAddr, view: View) -> Option<Self> {
         let (stop, stopped) = oneshot::channel();
-        // Before the recorder is ready, so that whoever waits for that can ask.
+        // Bind before the recorder reports that it is ready: clients may connect from then on.
         let listener = taken(address, bind(address), true);
         let local = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let thread = std::thread::Builder::new().name("status".into()).spawn(move || {
@@ -86,7 +86,7 @@ impl Server {
         }
     }
 
-    /// Where it answers, or is to; with port 0 the one that the system has chosen.
+    /// The address it listens on, or is trying to; a port of 0 is replaced by the one the system chose.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
