@@ -91,13 +91,18 @@ impl Scene {
 
     /// Removes something, and waits until each segment that was in it is put back and another one begun.
     fn remove(&mut self, markets: &[&str], remove: impl FnOnce(&Self)) {
-        let before = self.recorder.log().unwrap().matches(REMOVED).count();
+        let told = self.recorder.log().unwrap().matches(REMOVED).count();
+        let before: Vec<_> = markets.iter().map(|market| self.segments(market)).collect();
         remove(self);
         self.recorder
-            .wait_for_log(REMOVED, before + markets.len(), LIMIT)
+            .wait_for_log(REMOVED, told + markets.len(), LIMIT)
             .unwrap();
+        // The one that is put back is gone again at once when all of it is exported already.
         wait_until(LIMIT, "a new segment is begun", || {
-            Ok(markets.iter().all(|market| self.segments(market).len() > 1))
+            let is_begun = |(market, before): (&&str, &Vec<PathBuf>)| {
+                self.segments(market).iter().any(|path| !before.contains(path))
+            };
+            Ok(markets.iter().zip(&before).all(is_begun))
         })
         .unwrap();
     }
