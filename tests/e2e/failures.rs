@@ -204,18 +204,42 @@ fn a_data_directory_that_cannot_be_made_is_74() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
+    for data_dir in [file.join("data"), file.clone()] {
+        let config = RecorderConfig {
+            data_dir,
+            ..RecorderConfig::new(folder.path(), NOWHERE)
+        };
+        for command in ["run", "check"] {
+            let path = file.display().to_string();
+            assert_fails(
+                &config.run_to_end(command, &[], LIMIT).unwrap(),
+                74,
+                &["looking for the directory", &path, "Not a directory"],
+            );
+        }
+    }
+}
+
+#[test]
+fn a_wrong_configuration_is_a_finding_for_programs() {
+    let folder = tempfile::tempdir().unwrap();
     let config = RecorderConfig {
-        data_dir: file.join("data"),
+        more: "[connection]\nca_file = \"authority.pem\"\nheartbeat_interval = \"40s\"\n".to_owned(),
         ..RecorderConfig::new(folder.path(), NOWHERE)
     };
-    for command in ["run", "check"] {
-        let path = file.display().to_string();
-        assert_fails(
-            &config.run_to_end(command, &[], LIMIT).unwrap(),
-            74,
-            &["creating", &path, "Not a directory"],
-        );
-    }
+    let checked = config.run_to_end("check", &["--json"], LIMIT).unwrap();
+    assert_eq!(checked.code, Some(78), "{}", checked.stderr);
+    let findings: serde_json::Value = serde_json::from_str(&checked.stdout).unwrap();
+    assert_eq!(
+        (&findings[0]["name"], &findings[0]["good"]),
+        (&"config".into(), &false.into())
+    );
+    let detail = findings[0]["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("connection.heartbeat_interval: must be shorter"),
+        "{detail}"
+    );
+    assert!(checked.stderr.contains(detail), "{}", checked.stderr);
 }
 
 #[test]

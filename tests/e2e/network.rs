@@ -166,6 +166,29 @@ fn an_address_that_swallows_packets_is_passed_over_and_named() {
     }
 }
 
+/// It connects, so it is no dead one; but no session can be opened there, and the next attempt is at the other address.
+#[test]
+fn check_tries_the_other_address_after_one_that_opens_no_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = "127.0.0.1 exchange.test\n127.0.0.2 exchange.test\n";
+    let Some(wrapper) = own_etc(folder.path(), &[("hosts", hosts)]) else {
+        return;
+    };
+    let mut simulator = Simulator::start(folder.path(), &["--rate", "2000"]).unwrap();
+    let listener = TcpListener::bind("127.0.0.2:0").unwrap();
+    let good = listener.local_addr().unwrap();
+    // The kernel takes connections to it, and nobody ever answers.
+    let _mute = TcpListener::bind(("127.0.0.1", good.port())).unwrap();
+    forward(listener, simulator.port);
+    let mut config = RecorderConfig::new(folder.path(), &format!("ws://{NAME}:{}", good.port()));
+    config.koscom = "allow_plaintext = true\n".to_owned();
+    config.more = "[connection]\nconnect_timeout = \"2s\"\n".to_owned();
+    config.wrapper = wrapper;
+    let checked = config.run_to_end("check", &[], WAIT_MAX).unwrap();
+    simulator.stop().unwrap();
+    assert_eq!(checked.code, Some(0), "{}", checked.stdout);
+}
+
 /// Leads each connection to a port of 127.0.0.1. The threads end with the connections, and with the test.
 fn forward(listener: TcpListener, to_port: u16) {
     thread::spawn(move || {

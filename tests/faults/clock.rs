@@ -7,8 +7,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use krx_tests::Mode;
-use krx_tests::oracle::{Clock, MARKETS, compare_by};
+use krx_tests::oracle::{MARKETS, compare_over_dates};
 use krx_tests::recorded::{Frames, korean_date};
 use krx_tests::tally::{Extent, Tally};
 
@@ -64,12 +63,7 @@ fn jumps(tally: &mut Tally, jumps: usize, seed: u64, library: PathBuf) -> Result
     recorder.stop()?;
     look_at_logs(tally, seed, bench.path());
     ensure!(dropped == 0, "a connection was dropped because the clock was set");
-    let report = compare_by(
-        &bench.simulator.ledger,
-        &bench.config.data_dir,
-        Mode::Exact,
-        Clock::Set,
-    )?;
+    let report = compare_over_dates(&bench.simulator.ledger, &bench.config.data_dir)?;
     let mut recorded = BTreeSet::new();
     for market in MARKETS {
         let mut frames = Frames::open(&bench.config.data_dir, market)?;

@@ -5,7 +5,7 @@
 //! tells which text it begins with, and every later row has its place from then on. Sessions are told apart by their
 //! first record-bearing text, in order: a connection that broke before it was journaled has no number on one side.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::path::Path;
 
@@ -21,6 +21,9 @@ pub const MARKETS: [&str; 2] = ["KOSPI", "KOSDAQ"];
 
 /// Both programs read the same clock; it may be stepped back by this much between sending and receiving.
 const CLOCK_STEP_US: i64 = 1_000_000;
+
+/// A clock that is set back behind a date's midnight by no more than this leaves the date as it is.
+const BACK_MIN_US: i64 = 60_000_000;
 
 /// What a recorder with the defect `poison` cannot digest.
 pub const POISON: &str = "KRX-POISON";
@@ -132,11 +135,10 @@ impl fmt::Display for Report {
 
 /// Whether both programs read the same clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clock {
+enum Clock {
     /// They do: nothing is received before it is sent, and on no other date than its file's.
     Shared,
-    /// The recorder's was set meanwhile. A file may then be of a later date than what it holds was received on, since
-    /// the journal's date never goes back.
+    /// The recorder's was set meanwhile.
     Set,
 }
 
@@ -145,14 +147,23 @@ pub enum Clock {
 /// # Errors
 /// The first difference.
 pub fn compare(ledger: &Path, data_dir: &Path, mode: Mode) -> Result<Report> {
-    compare_by(ledger, data_dir, mode, Clock::Shared)
+    compare_markets(data_dir, |market: &str| {
+        Comparison::new(ledger, data_dir, market, mode, Clock::Shared)?.run()
+    })
 }
 
-/// Compares likewise, where the recorder's clock may have been set.
+/// Compares all that was sent with what a recorder made of it whose clock was set meanwhile: forth and back, so that dates
+/// were left and entered again.
 ///
 /// # Errors
 /// The first difference.
-pub fn compare_by(ledger: &Path, data_dir: &Path, mode: Mode, clock: Clock) -> Result<Report> {
+pub fn compare_over_dates(ledger: &Path, data_dir: &Path) -> Result<Report> {
+    compare_markets(data_dir, |market: &str| {
+        Comparison::new(ledger, data_dir, market, Mode::Exact, Clock::Set)?.run_over_dates()
+    })
+}
+
+fn compare_markets(data_dir: &Path, compare: impl Fn(&str) -> Result<MarketReport> + Sync) -> Result<Report> {
     for dataset in ["trades", "quarantine"] {
         for entry in crate::tree::files_under(&data_dir.join(dataset))? {
             let known = MARKETS.iter().any(|market| {
@@ -168,12 +179,10 @@ pub fn compare_by(ledger: &Path, data_dir: &Path, mode: Mode, clock: Clock) -> R
         }
     }
     std::thread::scope(|scope| {
+        let compare = &compare;
         let threads = MARKETS.map(|market| {
-            let compare = move || Comparison::new(ledger, data_dir, market, mode, clock)?.run();
-            (
-                market,
-                scope.spawn(move || compare().with_context(|| format!("{market} differs"))),
-            )
+            let compare = move || compare(market).with_context(|| format!("{market} differs"));
+            (market, scope.spawn(compare))
         });
         let mut report = Report::default();
         for (market, thread) in threads {
@@ -230,11 +239,11 @@ impl Comparison {
                 )
             };
             let received_on = korean_date(frame.recv_us);
-            let right = match self.clock {
-                Clock::Shared => received_on == Some(frame.date),
-                Clock::Set => received_on.is_some_and(|date| date <= frame.date),
-            };
-            ensure!(right, "{}: recv_ts is of another date", place());
+            ensure!(
+                received_on == Some(frame.date),
+                "{}: recv_ts is of another date",
+                place()
+            );
             match self.run {
                 Some(run) if (run.date, run.session) == (frame.date, frame.session) => {
                     self.go_on(run, &frame)
@@ -247,6 +256,69 @@ impl Comparison {
             self.report.quarantined += frame.quarantine.len() as u64;
         }
         self.end()?;
+        Ok(self.finish())
+    }
+
+    /// Whichever date's next frame is the next text, that text was recorded on.
+    fn run_over_dates(mut self) -> Result<MarketReport> {
+        let mut dates = BTreeMap::<NaiveDate, VecDeque<Frame>>::new();
+        while let Some(frame) = self.frames.next()? {
+            let received_on = korean_date(frame.recv_us + BACK_MIN_US);
+            ensure!(
+                korean_date(frame.recv_us) == Some(frame.date) || received_on == Some(frame.date),
+                "frame {} of {}: recv_ts is of another date",
+                frame.number,
+                frame.date
+            );
+            self.report.trades += frame.trades.len() as u64;
+            self.report.quarantined += frame.quarantine.len() as u64;
+            dates.entry(frame.date).or_default().push_back(frame);
+        }
+        let (mut texts, mut on, mut sessions) = (0, None, BTreeMap::new());
+        while let Some(sent) = self.ledger.peek() {
+            texts += 1;
+            if pieces(&sent.text).is_empty() {
+                self.pop()?;
+                continue;
+            }
+            let (session, number) = (sent.session, sent.number);
+            let is_next = |date: &&NaiveDate| {
+                let next = dates.get(date).and_then(|frames| frames.front());
+                next.is_some_and(|frame| same(sent, frame, self.clock).is_ok())
+            };
+            let date = on.iter().chain(dates.keys()).find(is_next).copied();
+            let frame = date.and_then(|date| dates.get_mut(&date)?.pop_front());
+            let frame = frame
+                .with_context(|| format!("text {number} of session {session} was sent and is missing"))?;
+            let before = sessions.insert(frame.date, frame.session).unwrap_or(0);
+            let rises = if date == on {
+                before <= frame.session
+            } else {
+                before < frame.session
+            };
+            ensure!(
+                rises,
+                "frame {} of {}: session {} follows session {before}",
+                frame.number,
+                frame.date,
+                frame.session
+            );
+            on = date;
+            self.accept(&frame)?;
+        }
+        if let Some(frame) = dates.values().find_map(|frames| frames.front()) {
+            bail!(
+                "frame {} of {} was not sent, or is there twice",
+                frame.number,
+                frame.date
+            );
+        }
+        let covered = self.frames.covered();
+        ensure!(covered == texts, "{covered} frames where {texts} texts were sent");
+        Ok(self.finish())
+    }
+
+    fn finish(mut self) -> MarketReport {
         let Frames {
             files,
             bytes,
@@ -255,7 +327,7 @@ impl Comparison {
         } = self.frames;
         self.report.frames = self.frames.covered().unsigned_abs();
         (self.report.files, self.report.bytes, self.report.trades_bytes) = (files, bytes, trades_bytes);
-        Ok(self.report)
+        self.report
     }
 
     /// A frame of the session that is being compared.

@@ -12,9 +12,9 @@ use serde::Serialize;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::config::{Config, FeedConfig};
-use crate::connect::{Connector, ProxyVariables, Route};
+use crate::connect::{ConnectFailure, Connector, ProxyVariables, Route};
 use crate::exit::Failure;
-use crate::key::ApiKey;
+use crate::key::{self, ApiKey};
 use crate::schedule::Hours;
 use crate::{calendar, limits, status};
 
@@ -35,24 +35,30 @@ pub struct Finding {
     pub detail: String,
 }
 
+impl Finding {
+    /// What a failure says.
+    #[must_use]
+    pub fn bad(name: &str, failure: &Failure) -> Self {
+        Self {
+            name: name.to_owned(),
+            good: false,
+            detail: failure.to_string(),
+        }
+    }
+}
+
 /// Looks at everything that a recording needs. Gives what was found, and the first failure.
-/// `exposed` says who else can read the key.
-pub async fn check(
-    config: &Config,
-    key: Result<ApiKey, Failure>,
-    exposed: Option<String>,
-) -> (Vec<Finding>, Option<Failure>) {
+pub async fn check(config: &Config, key: Result<ApiKey, Failure>) -> (Vec<Finding>, Option<Failure>) {
     let mut findings = Vec::new();
     let mut failures = Vec::new();
     let mut note = |name: &str, result: Result<String, Failure>| {
-        let (good, detail) = match &result {
-            Ok(detail) => (true, detail.clone()),
-            Err(failure) => (false, failure.to_string()),
-        };
-        findings.push(Finding {
-            name: name.to_owned(),
-            good,
-            detail,
+        findings.push(match &result {
+            Ok(detail) => Finding {
+                name: name.to_owned(),
+                good: true,
+                detail: detail.clone(),
+            },
+            Err(failure) => Finding::bad(name, failure),
         });
         failures.extend(result.err());
     };
@@ -67,6 +73,13 @@ pub async fn check(
     if let Some(address) = config.status_listen {
         note("status", status(address, recording));
     }
+    let read = |secret: Option<&Path>| match secret.and_then(key::exposed) {
+        Some(words) => format!("read; but {words}"),
+        None => "read".to_owned(),
+    };
+    if let Some(file) = &config.connection.proxy_credentials_file {
+        note("proxy password", Ok(read(Some(file))));
+    }
     match key {
         Err(failure) => note("key", Err(failure)),
         // A second session with the same key may end the first: a recorder at work is left alone.
@@ -75,10 +88,7 @@ pub async fn check(
             Ok("not tried: a recorder is at work with this key".to_owned()),
         ),
         Ok(key) => {
-            note(
-                "key",
-                Ok(exposed.map_or_else(|| "read".to_owned(), |words| format!("read; but {words}"))),
-            );
+            note("key", Ok(read(config.api_key_file.as_deref())));
             for feed in &config.feeds {
                 note(
                     &format!("endpoint {}", feed.market),
@@ -178,27 +188,37 @@ async fn endpoint(config: &Config, feed: &FeedConfig, key: &ApiKey) -> Result<St
         Route::Direct { passed_over: None } => String::new(),
         through @ Route::Through(_) => format!(" ({through})"),
     };
-    let mut connection = connector
-        .connect(&init)
-        .await
-        .map_err(|failure| match failure.reason {
-            GapReason::Refused => Failure::KeyRefused {
-                market: market.clone(),
-                words: failure.detail,
-            },
-            GapReason::Throttled | GapReason::Unavailable => Failure::Unavailable(format!(
-                "{}{way} takes no connection for now: {}; try again later",
-                feed.url, failure.detail
-            )),
-            GapReason::Unreachable if matches!(connector.route(), Route::Through(_)) => {
-                Failure::Unavailable(format!("{} cannot be reached: {}", feed.url, failure.detail))
-            }
-            GapReason::Unreachable => Failure::Unavailable(format!(
-                "{}{way} cannot be reached: {}; check koscom.base_url and the network",
-                feed.url, failure.detail
-            )),
-            _ => Failure::Unavailable(format!("{}{way} opens no session: {}", feed.url, failure.detail)),
-        })?;
+    let mut connected = connector.connect(&init).await;
+    // As a recorder does: after an address that takes connections and opens no session, the others have their turn. What
+    // a service answers in words is its answer.
+    let is_answer = |failure: &ConnectFailure| {
+        let reason = failure.reason;
+        matches!(
+            reason,
+            GapReason::Refused | GapReason::Throttled | GapReason::Unavailable
+        )
+    };
+    if connected.as_ref().is_err_and(|failure| !is_answer(failure)) && connector.has_other_addresses() {
+        connected = connector.connect(&init).await;
+    }
+    let mut connection = connected.map_err(|failure| match failure.reason {
+        GapReason::Refused => Failure::KeyRefused {
+            market: market.clone(),
+            words: failure.detail,
+        },
+        GapReason::Throttled | GapReason::Unavailable => Failure::Unavailable(format!(
+            "{}{way} takes no connection for now: {}; try again later",
+            feed.url, failure.detail
+        )),
+        GapReason::Unreachable if matches!(connector.route(), Route::Through(_)) => {
+            Failure::Unavailable(format!("{} cannot be reached: {}", feed.url, failure.detail))
+        }
+        GapReason::Unreachable => Failure::Unavailable(format!(
+            "{}{way} cannot be reached: {}; check koscom.base_url and the network",
+            feed.url, failure.detail
+        )),
+        _ => Failure::Unavailable(format!("{}{way} opens no session: {}", feed.url, failure.detail)),
+    })?;
     let answer = tokio::time::timeout(ANSWER_WAIT, answer(&mut connection)).await;
     let _ = tokio::time::timeout(ANSWER_WAIT, connection.close(None)).await;
     match answer {

@@ -14,7 +14,7 @@ use crate::calendar::Period;
 use crate::check::{self, kst};
 use crate::config::{self, Config, DataConfig, Overrides};
 use crate::exit::{Exit, Failure};
-use crate::key::{ApiKey, KeySources};
+use crate::key::{self, ApiKey, KeySources};
 use crate::logging;
 use crate::schedule::Schedule;
 use crate::{
@@ -386,8 +386,12 @@ fn start(source: Source, until_close: bool, json: bool) -> Result<(), Failure> {
     } = logging::start(&config.log, json);
     let sources = KeySources::of_process(config.api_key_file.clone());
     let key = ApiKey::read(&sources)?;
-    if let Some(exposed) = ApiKey::exposed(&sources) {
+    if let Some(exposed) = config.api_key_file.as_deref().and_then(key::exposed) {
         warn!("the API key is not well kept: {exposed}");
+    }
+    let credentials = config.connection.proxy_credentials_file.as_deref();
+    if let Some(exposed) = credentials.and_then(key::exposed) {
+        warn!("the proxy's password is not well kept: {exposed}");
     }
     if until_close {
         if config.schedule == Schedule::Always {
@@ -425,12 +429,17 @@ fn start_status(config: Option<&Path>, listen: Option<&str>, json: bool) -> Resu
 }
 
 fn start_check(source: &Source, json: bool) -> Result<(), Failure> {
-    let config = load(source)?;
-    let sources = KeySources::of_process(config.api_key_file.clone());
-    let key = ApiKey::read(&sources).map_err(Failure::from);
-    let exposed = ApiKey::exposed(&sources);
-    install_crypto();
-    let (findings, failure) = in_runtime(check::check(&config, key, exposed))?;
+    let (findings, failure) = match load(source) {
+        Ok(config) => {
+            let sources = KeySources::of_process(config.api_key_file.clone());
+            let key = ApiKey::read(&sources).map_err(Failure::from);
+            install_crypto();
+            in_runtime(check::check(&config, key))?
+        }
+        // A program reads what is wrong from the findings, a person from the message.
+        Err(failure) if json => (vec![check::Finding::bad("config", &failure)], Some(failure)),
+        Err(failure) => return Err(failure),
+    };
     out::print("printing the findings", |out| {
         if json {
             let text = serde_json::to_string_pretty(&findings).map_err(io::Error::other)?;

@@ -48,6 +48,19 @@ impl KeySources {
     }
 }
 
+/// What to tell of a file with a secret in it, if every user can read it.
+#[must_use]
+pub fn exposed(secret: &Path) -> Option<String> {
+    let mode = fs::metadata(secret).ok()?.permissions().mode();
+    (mode & 0o004 != 0).then(|| {
+        format!(
+            "{} can be read by every user of this machine (mode {:03o}): chmod 640, or 600",
+            secret.display(),
+            mode & 0o777
+        )
+    })
+}
+
 impl ApiKey {
     /// Reads the key from the first source that is set.
     ///
@@ -118,20 +131,6 @@ impl ApiKey {
             )));
         }
         Ok(Self(key.to_owned()))
-    }
-
-    /// What to tell of the file that holds it, if others can read that.
-    #[must_use]
-    pub fn exposed(sources: &KeySources) -> Option<String> {
-        let file = sources.file.as_ref()?;
-        let mode = fs::metadata(file).ok()?.permissions().mode();
-        (mode & 0o004 != 0).then(|| {
-            format!(
-                "{} can be read by every user of this machine (mode {:03o}): chmod 640, or 600",
-                file.display(),
-                mode & 0o777
-            )
-        })
     }
 
     /// The `init` request with this key in it: as secret as the key.
@@ -262,14 +261,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("api-key");
         fs::write(&file, "k3y").unwrap();
-        let sources = KeySources {
-            file: Some(file.clone()),
-            ..KeySources::default()
-        };
         for (mode, is_exposed) in [(0o600, false), (0o640, false), (0o644, true), (0o604, true)] {
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(ApiKey::exposed(&sources).is_some(), is_exposed, "{mode:o}");
+            assert_eq!(exposed(&file).is_some(), is_exposed, "{mode:o}");
         }
-        assert_eq!(ApiKey::exposed(&KeySources::default()), None);
+        assert_eq!(exposed(&dir.path().join("none")), None);
     }
 }

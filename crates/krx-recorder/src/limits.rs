@@ -82,7 +82,11 @@ impl Limits {
 
 /// Each limit that is less than what is needed, in words.
 fn too_small(limits: Limits, needs: Needs) -> Vec<String> {
-    let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+    let mib = |bytes: u64| match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..0x10_0000 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
+    };
     let count = |number: u64| number.to_string();
     let seconds = |number: u64| format!("{number} s");
     let checks: [(_, _, _, &dyn Fn(u64) -> String); 5] = [
@@ -315,7 +319,7 @@ mod tests {
             files: Some(16),
             file_bytes: Some(1 << 20),
             memory: Some(100 << 20),
-            data: Some(0),
+            data: Some(1000 << 10),
             seconds: Some(1),
         };
         assert_eq!(
@@ -324,7 +328,7 @@ mod tests {
                 "the limit of open files (ulimit -n, LimitNOFILE=) is 16, and 128 are needed",
                 "the limit of the size of a file (ulimit -f, LimitFSIZE=) is 1 MiB, and 64 MiB are needed",
                 "the limit of memory (ulimit -v, LimitAS=) is 100 MiB, and 1000 MiB are needed",
-                "the limit of memory for data (ulimit -d, LimitDATA=) is 0 MiB, and 640 MiB are needed",
+                "the limit of memory for data (ulimit -d, LimitDATA=) is 1000 KiB, and 640 MiB are needed",
                 "the limit of processor time (ulimit -t, LimitCPU=) is 1 s, and 4 s are needed",
             ]
         );

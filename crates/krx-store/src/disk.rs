@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with};
+use rustix::io::Errno;
 
 use crate::error::{StoreError, at};
 use crate::sabotage::{self, Defect};
@@ -77,8 +78,14 @@ impl Disk {
         if path.is_dir() {
             return Ok(());
         }
-        if path == top {
-            return Err(at("looking for the directory", path)(ErrorKind::NotFound.into()));
+        // Whatever else has the name: what is wrong is told by the system's own words.
+        if path == top || path.exists() {
+            let error = if path.exists() {
+                Errno::NOTDIR
+            } else {
+                Errno::NOENT
+            };
+            return Err(at("looking for the directory", path)(error.into()));
         }
         let parent = parent_of(path);
         self.create_dir_in(top, parent)?;
@@ -103,7 +110,7 @@ impl Disk {
     pub(crate) fn preallocate(&self, file: &File, path: &Path, bytes: u64) -> Result<(), StoreError> {
         self.pass(Op::Preallocate, path)
             .and_then(|()| match fallocate(file, FallocateFlags::empty(), 0, bytes) {
-                Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+                Err(Errno::OPNOTSUPP) => Ok(()),
                 other => other.map_err(io::Error::from),
             })
             .map_err(at("preallocating", path))

@@ -34,7 +34,11 @@ impl Shape {
             let elsewhere = if *of == table { 0.0 } else { 0.1 };
             strsim::jaro_winkler(unknown, key) - elsewhere
         };
-        let nearest = neighbours.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+        // Below this, two words have no more in common than any two.
+        const LIKENESS_MIN: f64 = 0.7;
+        let nearest = neighbours
+            .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+            .filter(|nearest| likeness(nearest) >= LIKENESS_MIN);
         nearest.map(|(table, key)| path(table, key))
     }
 }

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::http::Uri;
 use toml::Spanned;
 
 use crate::absence::Absence;
-use crate::connect::{ProxySetting, has_odd_port};
+use crate::connect::{self, ProxySetting, has_odd_port};
 use crate::logging::{self, LogConfig, Target};
 use crate::schedule::{Daily, Schedule};
 
@@ -22,8 +22,8 @@ mod file;
 mod problem;
 
 use file::{Connection, Feed, File, Journal, Log, Rotate, ScheduleTable, parse};
-use problem::Problems;
 pub use problem::{ConfigError, Problem, WrongFile};
+use problem::{Problems, check_path};
 
 /// A configuration that was checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,7 +114,28 @@ impl Config {
         let (file, mut problems) = read(path)?;
         let calendar = take_calendar(&file, &mut problems);
         let config = check(file, overrides, calendar, &mut problems);
+        if let Some(config) = &config {
+            look_into_files(&config.connection, &mut problems);
+        }
         problems.finish(config)
+    }
+}
+
+/// What is wrong with files that are read for each connection only is told before the first.
+fn look_into_files(connection: &ConnectionConfig, problems: &mut Problems) {
+    type Look = fn(&Path) -> Result<(), String>;
+    let files: [(_, _, Look); 2] = [
+        ("ca_file", &connection.ca_file, connect::check_ca_file),
+        (
+            "proxy_credentials_file",
+            &connection.proxy_credentials_file,
+            connect::check_credentials_file,
+        ),
+    ];
+    for (key, path, look) in files {
+        let looked = path.as_deref().map_or(Ok(()), look);
+        let key = format!("connection.{key}");
+        problems.take(looked.map_err(|problem| ConfigError::invalid(&key, problem)));
     }
 }
 
@@ -152,12 +173,7 @@ pub fn load_absence(path: Option<&Path>) -> Result<(Absence, Vec<Market>), Confi
 }
 
 fn take_calendar(file: &File, problems: &mut Problems) -> Option<Calendar> {
-    let key = "schedule.calendar_file";
-    let path = file.schedule.calendar_file.as_deref();
-    let path = match path.map(|path| check_path(key, path)) {
-        Some(checked) => Some(problems.take(checked)?),
-        None => None,
-    };
+    let path = problems.path("schedule.calendar_file", file.schedule.calendar_file.as_deref())?;
     let overrides = path.map(|path| calendar_file::read(&path)).transpose();
     let overrides = problems.take(overrides)?;
     Some(Calendar::with_overrides(overrides.unwrap_or_default()))
@@ -229,10 +245,7 @@ fn read(path: Option<&Path>) -> Result<(File, Problems), ConfigError> {
         source,
     })?;
     let (file, problems) = parse(&text);
-    Ok((
-        file,
-        problems.named(format!("the configuration {}", path.display())),
-    ))
+    Ok((file, problems.of_configuration(path)))
 }
 
 /// The configuration, when all of it is good; what is not is noted.
@@ -261,9 +274,8 @@ fn check(
         file.koscom.member_name.as_deref(),
     );
     let member_name = problems.take(member_name);
-    let key_file = file.koscom.api_key_file.as_deref();
-    let key_file = key_file.map(|path| check_path("koscom.api_key_file", path));
-    let api_key_file = problems.take(key_file.transpose());
+    let api_key_file = problems.path("koscom.api_key_file", file.koscom.api_key_file.as_deref());
+    let calendar_file = problems.path("schedule.calendar_file", file.schedule.calendar_file.as_deref());
     let feeds = check_feeds(base_url.as_deref(), feeds, problems);
     let schedule = if overrides.always {
         Some(Schedule::Always)
@@ -285,7 +297,7 @@ fn check(
         api_key_file: api_key_file?,
         feeds: feeds?,
         schedule: schedule?,
-        calendar_file: file.schedule.calendar_file,
+        calendar_file: calendar_file?,
         calendar,
         connection: connection?,
         journal: journal?,
@@ -311,23 +323,6 @@ fn chosen<'a, T: ?Sized>(
             format!("is missing: write it into the configuration, or give {flag}"),
         )),
     }
-}
-
-/// A path that is written out.
-fn check_path(key: &str, path: &Path) -> Result<PathBuf, ConfigError> {
-    if path.as_os_str().is_empty() {
-        return Err(ConfigError::invalid(
-            key,
-            "is empty: write a path, or leave the line out",
-        ));
-    }
-    if path.as_os_str().as_encoded_bytes().starts_with(b"~") {
-        let problem = format!(
-            "{path:?}: `~` stands for a home directory in a shell only; write the whole path, such as /home/NAME/…"
-        );
-        return Err(ConfigError::invalid(key, problem));
-    }
-    Ok(path.to_owned())
 }
 
 /// Folders of these names make readers take them for partitions.
@@ -551,6 +546,11 @@ fn check_connection(table: &Connection, problems: &mut Problems) -> Option<Conne
     };
     let message_bytes_max = problems.take(message_bytes_max);
     let proxy = problems.take(ProxySetting::parse(table.proxy.as_deref()));
+    let ca_file = problems.path("connection.ca_file", table.ca_file.as_deref());
+    let proxy_credentials_file = problems.path(
+        "connection.proxy_credentials_file",
+        table.proxy_credentials_file.as_deref(),
+    );
     let mut up_to = |max, key: &str, text: &str| {
         problems.take(duration(&format!("connection.{key}"), text, MILLISECOND, max))
     };
@@ -559,10 +559,10 @@ fn check_connection(table: &Connection, problems: &mut Problems) -> Option<Conne
     let stall_timeout = up_to(DAY, "stall_timeout", &table.stall_timeout);
     let backoff_initial = up_to(HOUR, "backoff_initial", &table.backoff_initial);
     let backoff_max = up_to(HOUR, "backoff_max", &table.backoff_max);
-    let config = ConnectionConfig {
+    let mut config = ConnectionConfig {
         proxy: proxy?,
-        proxy_credentials_file: table.proxy_credentials_file.clone(),
-        ca_file: table.ca_file.clone(),
+        proxy_credentials_file: proxy_credentials_file?,
+        ca_file: ca_file?,
         connect_timeout: connect_timeout?,
         heartbeat_interval: heartbeat_interval?,
         stall_timeout: stall_timeout?,
@@ -571,9 +571,32 @@ fn check_connection(table: &Connection, problems: &mut Problems) -> Option<Conne
         message_bytes_max: message_bytes_max?,
     };
     if config.stall_timeout <= config.heartbeat_interval {
-        let problem =
-            "must be longer than connection.heartbeat_interval, or every quiet moment is taken for a stall";
-        return problems.take(Err(ConfigError::invalid("connection.stall_timeout", problem)));
+        let (stall, heartbeat) = (&table.stall_timeout, &table.heartbeat_interval);
+        let why = "or every quiet moment is taken for a stall";
+        // At the line that is there.
+        let wrong = if problems.is_written("connection.stall_timeout") {
+            let problem = format!("must be longer than connection.heartbeat_interval ({heartbeat}), {why}");
+            ConfigError::invalid("connection.stall_timeout", problem)
+        } else {
+            let problem = format!("must be shorter than connection.stall_timeout ({stall}), {why}");
+            ConfigError::invalid("connection.heartbeat_interval", problem)
+        };
+        return problems.take(Err(wrong));
+    }
+    if config.backoff_initial > config.backoff_max {
+        let both = ["connection.backoff_initial", "connection.backoff_max"];
+        if both.iter().all(|key| problems.is_written(key)) {
+            let initial = &table.backoff_initial;
+            let problem = format!("must not be shorter than connection.backoff_initial ({initial})");
+            return problems.take(Err(ConfigError::invalid("connection.backoff_max", problem)));
+        }
+        // Whichever is written is meant; the other one is a default.
+        let written = if problems.is_written("connection.backoff_max") {
+            config.backoff_max
+        } else {
+            config.backoff_initial
+        };
+        (config.backoff_initial, config.backoff_max) = (written, written);
     }
     Some(config)
 }

@@ -3,9 +3,26 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+
+/// A path that is written out.
+pub(super) fn check_path(key: &str, path: &Path) -> Result<PathBuf, ConfigError> {
+    if path.as_os_str().is_empty() {
+        return Err(ConfigError::invalid(
+            key,
+            "is empty: write a path, or leave the line out",
+        ));
+    }
+    if path.as_os_str().as_encoded_bytes().starts_with(b"~") {
+        let problem = format!(
+            "{path:?}: `~` stands for a home directory in a shell only; write the whole path, such as /home/NAME/…"
+        );
+        return Err(ConfigError::invalid(key, problem));
+    }
+    Ok(path.to_owned())
+}
 
 /// What is wrong with the configuration, where, and what to write instead.
 #[derive(Debug, Error)]
@@ -109,6 +126,8 @@ pub(super) struct Problems {
     /// What is wrong with other files.
     others: Vec<WrongFile>,
     name: Option<String>,
+    /// Where the file lies, and what its relative paths begin at.
+    folder: PathBuf,
     /// Keys that are missing because of something that is noted already.
     excused: Vec<String>,
     /// Whether the text is no TOML: what is looked for in it and not found says nothing.
@@ -124,10 +143,29 @@ impl Problems {
         }
     }
 
+    /// Of the configuration at this path.
+    pub(super) fn of_configuration(mut self, path: &Path) -> Self {
+        self.name = Some(format!("the configuration {}", path.display()));
+        self.folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        self
+    }
+
     /// The file's name in messages.
     pub(super) fn named(mut self, name: String) -> Self {
         self.name = Some(name);
         self
+    }
+
+    /// The path that this key has, if any; a relative one lies in the file's own folder. A note of what is wrong with it.
+    pub(super) fn path(&mut self, key: &str, written: Option<&Path>) -> Option<Option<PathBuf>> {
+        let checked = written.map(|path| check_path(key, path)).transpose();
+        let path = self.take(checked)?;
+        Some(path.map(|path| self.folder.join(path)))
+    }
+
+    /// Whether the file has this key.
+    pub(super) fn is_written(&self, key: &str) -> bool {
+        self.lines.contains_key(key)
     }
 
     /// The line of a place in the text; `None` for a value that is not from the file.

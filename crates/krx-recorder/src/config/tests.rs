@@ -324,7 +324,41 @@ fn each_wrong_value_says_which_and_what_to_write() {
             "\"ten\"\nstall",
             "connection.heartbeat_interval",
         ),
-        ("\"30s\"", "\"5s\"", "longer than connection.heartbeat_interval"),
+        (
+            "\"30s\"",
+            "\"5s\"",
+            "connection.stall_timeout: must be longer than connection.heartbeat_interval (10s)",
+        ),
+        (
+            "heartbeat_interval = \"10s\"\nstall_timeout = \"30s\"",
+            "heartbeat_interval = \"40s\"",
+            "line 24: connection.heartbeat_interval: must be shorter than connection.stall_timeout (30s)",
+        ),
+        (
+            "\"15s\"",
+            "\"200ms\"",
+            "line 27: connection.backoff_max: must not be shorter than connection.backoff_initial (250ms)",
+        ),
+        (
+            "\"/etc/krx-recorder/api-key\"",
+            "\"\"",
+            "line 6: koscom.api_key_file: is empty",
+        ),
+        (
+            "\"/etc/krx-recorder/authority.pem\"",
+            "\"~/authority.pem\"",
+            "line 22: connection.ca_file: \"~/authority.pem\": `~` stands for",
+        ),
+        (
+            "\"/etc/krx-recorder/proxy-credentials\"",
+            "\"\"",
+            "line 21: connection.proxy_credentials_file: is empty",
+        ),
+        (
+            "ca_file",
+            "zzqq",
+            "unknown key `connection.zzqq`; there is no such key",
+        ),
         ("\"5m\"", "\"1500ms\"", "whole seconds"),
         ("\"5m\"", "\"0s\"", "rotate.interval"),
         ("1000000", "0", "rotate.rows_max"),
@@ -370,6 +404,51 @@ fn each_wrong_value_says_which_and_what_to_write() {
         assert!(!problem.contains("secret"), "{problem}");
     }
     assert!(load("").unwrap_err().to_string().contains("--base-url"));
+}
+
+#[test]
+fn one_backoff_that_is_written_moves_the_other() {
+    let of = |written: &str| {
+        let both = "backoff_initial = \"250ms\"\nbackoff_max = \"15s\"";
+        assert!(WHOLE.contains(both));
+        let connection = load(&WHOLE.replace(both, written)).unwrap().connection;
+        (
+            connection.backoff_initial.as_millis(),
+            connection.backoff_max.as_millis(),
+        )
+    };
+    assert_eq!(of("backoff_max = \"100ms\""), (100, 100));
+    assert_eq!(of("backoff_initial = \"20s\""), (20_000, 20_000));
+    assert_eq!(of("backoff_initial = \"1s\""), (1_000, 15_000));
+}
+
+#[test]
+fn the_files_that_a_configuration_names_are_looked_into_and_may_lie_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = WHOLE.replace("/etc/krx-recorder/", "");
+    let path = folder.path().join("krx-recorder.toml");
+    std::fs::write(&path, &whole).unwrap();
+    std::fs::write(folder.path().join("calendar.toml"), "").unwrap();
+    let load = || Config::load(Some(&path), &Overrides::default()).map_err(|error| error.to_string());
+    let problems = load().unwrap_err();
+    for words in [
+        "line 21: connection.proxy_credentials_file: ",
+        "proxy-credentials: No such file",
+        "line 22: connection.ca_file: ",
+        "authority.pem: No such file",
+    ] {
+        assert!(problems.contains(words), "{words:?} in {problems}");
+    }
+    let in_folder = |name: &str| Some(folder.path().join(name));
+    std::fs::write(in_folder("proxy-credentials").unwrap(), "user:password\n").unwrap();
+    std::fs::write(&path, whole.replace("ca_file = \"authority.pem\"\n", "")).unwrap();
+    let config = load().unwrap();
+    assert_eq!(config.api_key_file, in_folder("api-key"));
+    assert_eq!(config.calendar_file, in_folder("calendar.toml"));
+    assert_eq!(
+        config.connection.proxy_credentials_file,
+        in_folder("proxy-credentials")
+    );
 }
 
 #[test]

@@ -34,6 +34,8 @@ const ADDRESSES_MAX: usize = 32;
 pub(super) struct Dialed<S> {
     pub(super) stream: S,
     pub(super) address: SocketAddr,
+    /// How many addresses the host has.
+    pub(super) addresses: usize,
     /// The addresses that gave no connection, and why not; empty when the first one did.
     pub(super) missed: String,
 }
@@ -98,6 +100,7 @@ async fn race<S, F: Future<Output = io::Result<S>>>(
 ) -> Result<Dialed<S>, String> {
     let mut attempts = FuturesUnordered::new();
     let (mut open, mut missed): (Vec<SocketAddr>, _) = (Vec::new(), String::new());
+    let addresses = waiting.len();
     loop {
         if let Some(address) = waiting.pop_front() {
             open.push(address);
@@ -119,6 +122,7 @@ async fn race<S, F: Future<Output = io::Result<S>>>(
                 return Ok(Dialed {
                     stream,
                     address,
+                    addresses,
                     missed,
                 });
             }

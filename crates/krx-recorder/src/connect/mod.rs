@@ -25,9 +25,11 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tracing::{info, warn};
 
-pub(crate) use self::proxy::has_odd_port;
+use self::proxy::CREDENTIALS_KEY;
 pub use self::proxy::{Proxy, ProxySetting, ProxyVariables, Route};
+pub(crate) use self::proxy::{check_credentials_file, has_odd_port};
 use self::step::Step;
+pub(crate) use self::tls::check_ca_file;
 use crate::backoff::Asked;
 use crate::config::{ConfigError, ConnectionConfig, FeedConfig};
 use crate::key::InitRequest;
@@ -75,7 +77,14 @@ pub struct Connector {
     config: ConnectionConfig,
     route: Route,
     /// The address at which the last session could not be opened; the others are tried before it.
-    failed: Mutex<Option<SocketAddr>>,
+    failed: Mutex<Option<Address>>,
+}
+
+/// One of the addresses of the host that was connected to.
+#[derive(Clone, Copy, Debug)]
+struct Address {
+    at: SocketAddr,
+    is_the_only_one: bool,
 }
 
 impl Connector {
@@ -88,21 +97,16 @@ impl Connector {
         config: &ConnectionConfig,
         variables: &ProxyVariables,
     ) -> Result<Self, ConfigError> {
-        const CREDENTIALS: &str = "connection.proxy_credentials_file";
-        let credentials = config.proxy_credentials_file.as_ref().map(|path| {
-            std::fs::read_to_string(path).map_err(|error| {
-                ConfigError::invalid(CREDENTIALS, format!("reading {}: {error}", path.display()))
-            })
-        });
-        let credentials = credentials.transpose()?;
-        if config.ca_file.is_some() {
-            tls::trusted(config.ca_file.as_deref())
-                .map_err(|problem| ConfigError::invalid("connection.ca_file", problem))?;
-        }
-        let route = Route::to(&feed.url, &config.proxy, credentials.as_deref(), variables)?;
+        let credentials = config
+            .proxy_credentials_file
+            .as_deref()
+            .map(proxy::read_credentials)
+            .transpose()
+            .map_err(|problem| ConfigError::invalid(CREDENTIALS_KEY, problem))?;
+        let route = Route::to(&feed.url, &config.proxy, credentials.as_ref(), variables)?;
         if matches!(route, Route::Direct { .. }) && credentials.is_some() {
             return Err(ConfigError::invalid(
-                CREDENTIALS,
+                CREDENTIALS_KEY,
                 "is set, and no proxy is used: set connection.proxy, or leave it out",
             ));
         }
@@ -138,6 +142,16 @@ impl Connector {
             }
             Route::Direct { passed_over: None } => {}
         }
+    }
+
+    /// Whether the last session could not be opened at one address, and the host has others, which come next.
+    #[must_use]
+    pub fn has_other_addresses(&self) -> bool {
+        self.last_failed().is_some_and(|address| !address.is_the_only_one)
+    }
+
+    fn last_failed(&self) -> Option<Address> {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Connects and sends `init`.
@@ -179,7 +193,7 @@ impl Connector {
     async fn open(
         &self,
         step: &Step,
-        address: &Mutex<Option<SocketAddr>>,
+        address: &Mutex<Option<Address>>,
     ) -> Result<Connection, ConnectFailure> {
         let url = &self.feed.url;
         let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
@@ -189,7 +203,7 @@ impl Connector {
             Route::Direct { .. } => (host, port),
             Route::Through(proxy) => (proxy.host.as_str(), proxy.port),
         };
-        let last = *self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.last_failed().map(|address| address.at);
         let dialed = dial::dial(to_host, to_port, last, step).await;
         let dialed = dialed.map_err(|failure| match &self.route {
             Route::Direct { .. } => failure,
@@ -198,7 +212,10 @@ impl Connector {
                 ..failure
             },
         })?;
-        *address.lock().unwrap_or_else(PoisonError::into_inner) = Some(dialed.address);
+        *address.lock().unwrap_or_else(PoisonError::into_inner) = Some(Address {
+            at: dialed.address,
+            is_the_only_one: dialed.addresses == 1,
+        });
         if !dialed.missed.is_empty() {
             warn!(host = to_host, address = %dialed.address, missed = dialed.missed, "connected to one of several addresses");
         }

@@ -1,6 +1,7 @@
 //! Which way leads to a service: straight, or through a proxy (HTTP CONNECT). A proxy that is set and not used is named.
 
 use std::fmt;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -135,7 +136,7 @@ pub struct Proxy {
 
 /// A user and password for a proxy.
 #[derive(Clone, PartialEq, Eq)]
-struct Credentials {
+pub(super) struct Credentials {
     /// `Proxy-Authorization`.
     authorization: HeaderValue,
     /// In words, both and the password alone: a proxy may repeat them.
@@ -143,21 +144,20 @@ struct Credentials {
 }
 
 impl Route {
-    /// The way to `service` (`ws://` or `wss://`). `credentials` are `user:password`, from a file.
+    /// The way to `service` (`ws://` or `wss://`). `credentials` are those of a file.
     ///
     /// # Errors
     /// [`ConfigError`], when a proxy is set that cannot be used.
-    pub fn to(
+    pub(super) fn to(
         service: &Uri,
         setting: &ProxySetting,
-        credentials: Option<&str>,
+        credentials: Option<&Credentials>,
         variables: &ProxyVariables,
     ) -> Result<Self, ConfigError> {
         match setting {
             ProxySetting::None => Ok(Self::Direct { passed_over: None }),
             ProxySetting::Url(url) => {
-                let credentials = credentials.map(Credentials::parse).transpose()?;
-                Proxy::of(url, credentials, "connection.proxy").map(Self::Through)
+                Proxy::of(url, credentials.cloned(), "connection.proxy").map(Self::Through)
             }
             ProxySetting::Environment => Self::by_environment(service, credentials, variables),
         }
@@ -165,7 +165,7 @@ impl Route {
 
     fn by_environment(
         service: &Uri,
-        credentials: Option<&str>,
+        credentials: Option<&Credentials>,
         variables: &ProxyVariables,
     ) -> Result<Self, ConfigError> {
         let is_secure = service.scheme_str() == Some("wss");
@@ -216,7 +216,7 @@ impl Route {
         let url = intercept.uri();
         check_scheme(&source, url)?;
         let credentials = match (credentials, intercept.basic_auth()) {
-            (Some(credentials), _) => Some(Credentials::parse(credentials)?),
+            (Some(credentials), _) => Some(credentials.clone()),
             (None, Some(authorization)) => Some(Credentials::of_header(authorization)),
             (None, None) => None,
         };
@@ -258,11 +258,7 @@ impl Proxy {
     /// Where its user and password are to be looked at.
     pub(super) fn place_of_credentials(&self) -> &str {
         let is_file = !self.source.starts_with('$');
-        if is_file {
-            "connection.proxy_credentials_file"
-        } else {
-            &self.source
-        }
+        if is_file { CREDENTIALS_KEY } else { &self.source }
     }
 
     /// What a proxy says, without the password that it may repeat.
@@ -306,20 +302,32 @@ impl fmt::Display for Route {
 
 const SECRET_CHARS_MIN: usize = 4;
 
+/// The key that names the file with a proxy's user and password.
+pub(super) const CREDENTIALS_KEY: &str = "connection.proxy_credentials_file";
+
+/// Whether a file holds a proxy's user and password; or what is wrong with it.
+pub(crate) fn check_credentials_file(path: &Path) -> Result<(), String> {
+    read_credentials(path).map(drop)
+}
+
+/// A proxy's user and password, from a file; or what is wrong with it.
+pub(super) fn read_credentials(path: &Path) -> Result<Credentials, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Credentials::parse(&text)
+        .ok_or_else(|| format!("{}: it must hold one line, user:password", path.display()))
+}
+
 impl Credentials {
     /// Reads `user:password` (RFC 7617), as a file has it.
-    fn parse(text: &str) -> Result<Self, ConfigError> {
+    fn parse(text: &str) -> Option<Self> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
         let password = text.split_once(':').map(|(_, password)| password);
         match password {
-            Some(password) if !text.contains(char::is_control) => Ok(Self {
+            Some(password) if !text.contains(char::is_control) => Some(Self {
                 secrets: [text.to_owned(), password.to_owned()],
                 authorization: sensitive(&format!("Basic {}", STANDARD.encode(text))),
             }),
-            _ => Err(ConfigError::invalid(
-                "connection.proxy_credentials_file",
-                "must hold one line, user:password",
-            )),
+            _ => None,
         }
     }
 
@@ -382,7 +390,9 @@ mod tests {
             .collect();
         let setting = ProxySetting::parse(setting).map_err(|error| error.to_string())?;
         let service = service.parse().unwrap();
-        Route::to(&service, &setting, credentials, &ProxyVariables { set }).map_err(|error| error.to_string())
+        let credentials = credentials.map(|text| Credentials::parse(text).unwrap());
+        Route::to(&service, &setting, credentials.as_ref(), &ProxyVariables { set })
+            .map_err(|error| error.to_string())
     }
 
     fn words(route: Result<Route, String>) -> String {
@@ -511,12 +521,16 @@ mod tests {
         assert_eq!(authorization(route(WSS, None, None, &set)), expected);
         let other = authorization(route(WSS, None, Some("a:b"), &set));
         assert_eq!(other, Some("Basic YTpi".to_owned()));
+        let file = tempfile::NamedTempFile::new().unwrap();
         for wrong in ["", "secret", "a:b\nc:d"] {
-            let found = words(route(WSS, url, Some(wrong), &[]));
+            std::fs::write(file.path(), wrong).unwrap();
+            let found = check_credentials_file(file.path()).unwrap_err();
             assert!(
                 found.contains("one line, user:password") && !found.contains("secret"),
                 "{found}"
             );
         }
+        std::fs::write(file.path(), "\u{feff}Aladdin:opensesame\r\n").unwrap();
+        assert_eq!(check_credentials_file(file.path()), Ok(()));
     }
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use krx_store::journal::GapReason;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{AlertDescription, CertificateError, ClientConfig, InvalidMessage, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -44,22 +44,7 @@ pub(super) fn trusted(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);
     if let Some(path) = ca_file {
-        let file = path.display();
-        let unusable =
-            |why: String| format!("{file}: {why}; it must hold the authority's certificates in PEM");
-        let certificates =
-            CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))?;
-        let mut added = 0;
-        for certificate in certificates {
-            let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-            roots
-                .add(certificate)
-                .map_err(|error| unusable(error.to_string()))?;
-            added += 1;
-        }
-        if added == 0 {
-            return Err(unusable("there is no certificate in it".to_owned()));
-        }
+        add_file(path, &mut roots)?;
     }
     if roots.is_empty() {
         return Err(format!(
@@ -71,51 +56,55 @@ pub(super) fn trusted(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// What rustls finds wrong needs a person; a connection that breaks meanwhile does not.
-fn from_io(error: &io::Error, host: &str) -> ConnectFailure {
-    match error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-    {
-        Some(error) => {
-            let advice = advice(error, host);
-            let advice = if advice.is_empty() {
-                String::new()
-            } else {
-                format!("; {advice}")
-            };
-            ConnectFailure::new(GapReason::Tls, format!("TLS: {error}{advice}"))
-        }
-        None => {
-            ConnectFailure::unreachable(format!("the connection ended during the TLS handshake: {error}"))
-        }
-    }
+/// Whether a file holds authorities' certificates; or what is wrong with it.
+pub(crate) fn check_ca_file(path: &Path) -> Result<(), String> {
+    add_file(path, &mut RootCertStore::empty())
 }
 
-/// What to do.
-fn advice(error: &rustls::Error, host: &str) -> String {
+fn add_file(path: &Path, roots: &mut RootCertStore) -> Result<(), String> {
+    let unusable = |why: &str| {
+        let file = path.display();
+        format!("{file}: {why}; it must hold the authority's certificates in PEM")
+    };
+    let unreadable = |error: pem::Error| match error {
+        pem::Error::Io(error) => unusable(&error.to_string()),
+        pem::Error::MissingSectionEnd { .. } => unusable("a certificate in it is cut off"),
+        pem::Error::IllegalSectionStart { .. } => unusable("a line that begins with ----- is damaged"),
+        pem::Error::Base64Decode(_) => unusable("a certificate in it is damaged: it is not Base64"),
+        other => unusable(&other.to_string()),
+    };
+    let mut added = 0;
+    for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+        let certificate = certificate.map_err(unreadable)?;
+        let damaged = |_| unusable(&format!("certificate {} in it is damaged", added + 1));
+        roots.add(certificate).map_err(damaged)?;
+        added += 1;
+    }
+    if added == 0 {
+        return Err(unusable("there is no certificate in it"));
+    }
+    Ok(())
+}
+
+/// What rustls finds wrong needs a person; a connection that breaks meanwhile does not.
+fn from_io(error: &io::Error, host: &str) -> ConnectFailure {
+    let inner = error.get_ref();
+    if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return ConnectFailure::new(GapReason::Tls, format!("TLS: {}", words(error, host)));
+    }
+    ConnectFailure::unreachable(match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            "the server closed the connection when the TLS handshake began: check the port; one without TLS needs ws://"
+                .to_owned()
+        }
+        _ => format!("the connection ended during the TLS handshake: {error}"),
+    })
+}
+
+/// What is wrong, and what to do.
+fn words(error: &rustls::Error, host: &str) -> String {
     match error {
-        rustls::Error::InvalidCertificate(error) => match error {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                "the server's certificate is out of date, or this machine's clock is wrong".to_owned()
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                "the server's certificate is not valid yet: is this machine's clock slow?".to_owned()
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                format!("the server's certificate is for other names than {host}: check koscom.base_url")
-            }
-            CertificateError::UnknownIssuer => {
-                "the server's certificate is self-signed, or of an authority that this machine does not trust: a private \
-                 authority's certificate belongs in connection.ca_file"
-                    .to_owned()
-            }
-            // webpki's word for a self-signed certificate.
-            CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
-                "the server's certificate is self-signed: ask for one that an authority has signed".to_owned()
-            }
-            _ => "check koscom.base_url, and who signed the server's certificate".to_owned(),
-        },
+        rustls::Error::InvalidCertificate(error) => certificate_words(error, host),
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
             "the server does not speak TLS on this port: check the port, or write ws:// if it is meant to be plain"
                 .to_owned()
@@ -125,19 +114,74 @@ fn advice(error: &rustls::Error, host: &str) -> String {
             AlertDescription::HandshakeFailure
             | AlertDescription::ProtocolVersion
             | AlertDescription::InsufficientSecurity,
-        ) => {
-            "the server offers no protocol version and cipher that are secure: it must have TLS 1.3, or TLS 1.2 with ECDHE \
-             and AES-GCM or ChaCha20"
-                .to_owned()
-        }
+        ) => format!(
+            "{error}; the server offers no protocol version and cipher that are secure: it must have TLS 1.3, or TLS 1.2 \
+             with ECDHE and AES-GCM or ChaCha20"
+        ),
         rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
             "the server wants a certificate of ours, which Koscom's services do not: check koscom.base_url".to_owned()
         }
         rustls::Error::AlertReceived(AlertDescription::UnrecognisedName) => {
             format!("the server does not know the name {host}: check koscom.base_url")
         }
-        _ => String::new(),
+        other => other.to_string(),
     }
+}
+
+fn certificate_words(error: &CertificateError, host: &str) -> String {
+    match error {
+        CertificateError::Expired => {
+            "the server's certificate has expired, or this machine's clock is wrong".to_owned()
+        }
+        CertificateError::ExpiredContext { time, not_after } => format!(
+            "the server's certificate expired on {}, and this machine's clock says {}: one of them is to be renewed or set \
+             right",
+            utc(*not_after),
+            utc(*time)
+        ),
+        CertificateError::NotValidYet => {
+            "the server's certificate is not valid yet: is this machine's clock slow?".to_owned()
+        }
+        CertificateError::NotValidYetContext { time, not_before } => format!(
+            "the server's certificate is not valid before {}, and this machine's clock says {}: is it slow?",
+            utc(*not_before),
+            utc(*time)
+        ),
+        CertificateError::NotValidForName => {
+            format!("the server's certificate is for other names than {host}: check koscom.base_url")
+        }
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            // Each is written as `DnsName("a.example.com")`.
+            let names: Vec<_> = presented
+                .iter()
+                .filter_map(|name| name.split('"').nth(1))
+                .collect();
+            let names = if names.is_empty() {
+                "other names".to_owned()
+            } else {
+                names.join(", ")
+            };
+            format!("the server's certificate is for {names}, and not for {host}: check koscom.base_url")
+        }
+        CertificateError::UnknownIssuer => {
+            "the server's certificate is self-signed, or of an authority that this machine does not trust: a private \
+             authority's certificate belongs in connection.ca_file"
+                .to_owned()
+        }
+        // webpki's word for a self-signed certificate.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "the server's certificate is self-signed: ask for one that an authority has signed".to_owned()
+        }
+        other => format!("{other}; check koscom.base_url, and who signed the server's certificate"),
+    }
+}
+
+fn utc(time: UnixTime) -> String {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    chrono::DateTime::from_timestamp(seconds, 0).map_or_else(
+        || "a time that is not known".to_owned(),
+        |time| time.format("%Y-%m-%d %H:%M UTC").to_string(),
+    )
 }
 
 #[cfg(test)]
@@ -154,6 +198,58 @@ mod tests {
         assert!(words(&path).contains("no certificate in it"), "{}", words(&path));
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         std::fs::write(&path, broken).unwrap();
-        assert!(words(&path).contains("in PEM"), "{}", words(&path));
+        assert!(
+            words(&path).contains("certificate 1 in it is damaged"),
+            "{}",
+            words(&path)
+        );
+        std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nAAAA\n").unwrap();
+        assert!(words(&path).contains("is cut off"), "{}", words(&path));
+        std::fs::write(&path, broken.replace("AAAA", "!")).unwrap();
+        assert!(words(&path).contains("is not Base64"), "{}", words(&path));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_told_in_dates_and_names() {
+        let at = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        let expired = CertificateError::ExpiredContext {
+            time: at(1_795_737_600),
+            not_after: at(1_767_225_599),
+        };
+        let expired = words(&rustls::Error::InvalidCertificate(expired), "koscom.example.com");
+        assert!(
+            expired.contains(
+                "expired on 2025-12-31 23:59 UTC, and this machine's clock says 2026-11-27 00:00 UTC"
+            ),
+            "{expired}"
+        );
+        let early = CertificateError::NotValidYetContext {
+            time: at(0),
+            not_before: at(1_767_225_600),
+        };
+        let early = words(&rustls::Error::InvalidCertificate(early), "koscom.example.com");
+        assert!(
+            early.contains("not valid before 2026-01-01 00:00 UTC")
+                && early.contains("says 1970-01-01 00:00 UTC"),
+            "{early}"
+        );
+        let other = CertificateError::NotValidForNameContext {
+            expected: ServerName::try_from("koscom.example.com").unwrap(),
+            presented: ["DnsName(\"a.example.com\")", "IpAddress(\"192.0.2.1\")"]
+                .map(str::to_owned)
+                .into(),
+        };
+        let other = words(&rustls::Error::InvalidCertificate(other), "koscom.example.com");
+        assert!(
+            other.contains("is for a.example.com, 192.0.2.1, and not for koscom.example.com"),
+            "{other}"
+        );
+        let closed = from_io(&io::ErrorKind::UnexpectedEof.into(), "koscom.example.com");
+        assert_eq!(closed.reason, GapReason::Unreachable);
+        assert!(
+            closed.detail.contains("one without TLS needs ws://"),
+            "{}",
+            closed.detail
+        );
     }
 }
