@@ -34,8 +34,8 @@ PANDAS_GROUP_FRAMES = 500
 """Larger for pandas, whose fixed cost for a DataFrame is a millisecond."""
 
 ENCODINGS: dict[str, Any] = {
-    "use_dictionary": ["code", "kind", "price", "volume"],
-    "column_encoding": dict.fromkeys(("trade_ts", "recv_ts", "frame"), "DELTA_BINARY_PACKED"),
+    "use_dictionary": ["code", "price", "kind", "item"],
+    "column_encoding": dict.fromkeys(("trade_ts", "trade_time", "frame", "session"), "DELTA_BINARY_PACKED"),
 }
 """Parquet settings of the recorder, for the peers whose writer has such settings."""
 

@@ -6,6 +6,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use crate::salvage::without_leading_zeros;
+
 /// What an object message is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Control {
@@ -70,9 +72,13 @@ fn string_of(value: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 impl Control {
-    /// Tells what an object message is; `None` when `text` is no JSON object.
+    /// Tells what an object message is; `None` when `text` is no JSON object. As in data, a number may have leading zeros.
     #[must_use]
     pub fn classify(text: &[u8]) -> Option<Self> {
+        Self::of_json(text).or_else(|| Self::of_json(&without_leading_zeros(text)?))
+    }
+
+    fn of_json(text: &[u8]) -> Option<Self> {
         let members: Members<'_> = match serde_json::from_slice(text) {
             Ok(members) => members,
             // Valid JSON whose members are doubled is still an object; what follows a doubled one was not read yet.
@@ -167,6 +173,9 @@ mod tests {
             (r#"{"method":5,"method":6}"#, Some(Control::Unknown)),
             (r#"{"method":5,"method":6"#, None),
             (r#"{"result":5,"result":6]}"#, None),
+            (r#"{"id":007,"result":{"message":"ok"}}"#, Some(Control::Reply)),
+            (r#"{"id":007,"result":{"message":"ok"}"#, None),
+            ("[007]", None),
             ("[]", None),
             ("null", None),
             ("{", None),
@@ -209,6 +218,7 @@ mod tests {
         let cases = [
             (r#"{"error":"no"}"#, 0, "\"no\""),
             (r#"{"error":[1, 2]}"#, 0, "[1, 2]"),
+            (r#"{"error":{"code":013004}}"#, 13_004, r#"{"code":13004}"#),
             (r#"{"error":{"code":13004.0}}"#, 0, r#"{"code":13004.0}"#),
             (
                 r#"{"error":{"code":99999999999999999999}}"#,

@@ -156,7 +156,7 @@ fn integer_too_long(raw: &[u8]) -> bool {
 
 /// The guide prints `"trdTm":09450155`, which is not JSON. Returns the text without leading zeros in any of its numbers;
 /// `None` if no number has one.
-fn without_leading_zeros(raw: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn without_leading_zeros(raw: &[u8]) -> Option<Vec<u8>> {
     let (mut scan, mut kept, mut start) = (Scan::default(), Vec::new(), 0);
     for (index, &byte) in raw.iter().enumerate() {
         if byte == b'0' && !scan.in_string && begins_number(&raw[..index]) {
