@@ -65,7 +65,7 @@ test-old-readers: build ## readers of years ago read everything too: all, or OLD
 	scripts/python-env.sh
 	scripts/old-readers.sh $(OLD_READERS)
 
-check: ## what CI runs before the tests: formatting, lints, documentation, dependencies
+check: ## what CI runs before the tests: formatting, lints, documentation, dependencies, units
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
