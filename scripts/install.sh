@@ -38,7 +38,6 @@ put 644 deploy/calendar.example.toml "$documents/examples/calendar.toml"
 put 644 deploy/krx.sql "$documents/examples/krx.sql"
 put 644 deploy/prometheus/krx-recorder.rules.yml "$documents/examples/krx-recorder.rules.yml"
 put 644 deploy/grafana/krx-recorder.json "$documents/examples/grafana.json"
-put 644 deploy/grafana/krx-recorder.json "$documents/examples/grafana.json"
 for document in README.md README.ko.md CHANGELOG.md docs/{operating,reading-the-data,protocol}.md; do
     put 644 "$document" "$documents/${document##*/}"
 done

@@ -154,7 +154,7 @@ impl<C: Clock> Attendance<C> {
                 Asked::Nothing | Asked::Reconnect | Asked::Patience(_) => FeedState::Connecting,
             };
             feed.status().set(between);
-            debug!(market = feed.market(), ?wait, asked = ?end.asked, "connecting again after a wait");
+            debug!(market = %feed.market(), ?wait, asked = ?end.asked, "connecting again after a wait");
             if self.rest(wait, feed.status()).await {
                 return Ok(FeedEnd::Stopped);
             }

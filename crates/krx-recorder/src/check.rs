@@ -22,7 +22,7 @@ use crate::{calendar, limits, status};
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 /// Space that a full day needs, with room to spare: the journal of a record day is about 2.5 GB, its files 0.2 GB.
-const FREE_BYTES_WANTED: u64 = 10 << 30;
+const FREE_BYTES_WANTED: u64 = 10_000_000_000;
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]

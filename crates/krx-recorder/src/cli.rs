@@ -34,8 +34,8 @@ const EXIT_CODES: &str = "\
 The API key is read from koscom.api_key_file, $KRX_API_KEY, or the systemd credential api-key.
 $KRX_LOG filters the log, as in KRX_LOG=krx_store=debug,info; it stands above log.filter (default: info).
 
-Exit codes: 0 done, 64 usage, 65 recorded data is damaged, 69 service unavailable, 70 our bug, 74 I/O, 75 another
-process holds the data directory or the command was interrupted, 77 key refused, 78 bad configuration.";
+Exit codes: 0 done, 64 usage, 65 recorded data is damaged or of another layout, 69 service unavailable, 70 our bug,
+74 I/O, 75 another process holds the data directory or the command was interrupted, 77 key refused, 78 bad configuration.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

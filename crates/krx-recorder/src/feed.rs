@@ -167,7 +167,7 @@ impl Sessions for Feed {
                     detail: failure.detail,
                     asked: failure.asked,
                 };
-                warn!(market, url = %self.config.url, reason = end.reason.as_str(), detail = end.detail, "not connected");
+                warn!(%market, url = %self.config.url, reason = end.reason.as_str(), detail = end.detail, "not connected");
                 self.status.note(end.reason, &end.detail);
                 let event = Event::ConnectFailed {
                     reason: end.reason,
@@ -183,16 +183,16 @@ impl Sessions for Feed {
         self.queue.event(event).await?;
         self.status.sessions.fetch_add(1, Relaxed);
         self.status.set(FeedState::Live);
-        info!(market, url = %self.config.url, "connected");
+        info!(%market, url = %self.config.url, "connected");
 
         let begun = Instant::now();
         let (end, data) = self.read(&mut connection, stop).await?;
         let data_for = data.then(|| begun.elapsed());
         match end.reason {
-            GapReason::Shutdown => info!(market, "disconnected"),
+            GapReason::Shutdown => info!(%market, "disconnected"),
             reason => {
                 warn!(
-                    market,
+                    %market,
                     reason = reason.as_str(),
                     detail = end.detail,
                     "disconnected"
@@ -368,7 +368,7 @@ impl Reader<'_> {
                         if let Some(kept_back) = self.error_lines.line(Instant::now()) {
                             let detail = words();
                             warn!(
-                                market = self.market,
+                                market = %self.market,
                                 detail, kept_back, "the server reports an error"
                             );
                         }

@@ -31,7 +31,7 @@ struct Report {
 struct Day {
     date: NaiveDate,
     market: Market,
-    /// `sealed`, `already_sealed` or `failed`.
+    /// `sealed`, `already_sealed`, `nothing` or `failed`.
     outcome: &'static str,
     /// Relative to the data directory's `trades`; of a day that was sealed, as the rest.
     file: Option<String>,

@@ -7,9 +7,9 @@
 //!   DATA/trades/date=2025-11-20/   ──▶   DATA/.krx/staging/expired-trades-2025-11-20/   ──▶   gone
 //! ```
 //!
-//! A date leaves its dataset by one rename, so that whoever lists the dataset sees all of it or nothing. Before that an
-//! empty file in `.krx/expired` says so, and its files leave the list of checksums. A crash in between leaves files without lines, or a directory in staging; the
-//! next run goes on with either.
+//! A date leaves its dataset by one rename, so that a listing of the dataset has all of it or nothing. Before that an empty
+//! file in `.krx/expired` says so, and its files leave the list of checksums. A crash in between leaves files without
+//! lines, or a directory in staging; the next run goes on with either.
 
 use std::collections::BTreeSet;
 use std::fs;

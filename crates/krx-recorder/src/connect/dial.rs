@@ -56,12 +56,15 @@ pub(super) async fn dial(
     })?;
     let addresses = in_turn(found.take(ADDRESSES_MAX).collect(), last);
     race(addresses, TcpStream::connect, step).await.map_err(|missed| {
-        let missed = if missed.is_empty() {
-            "it has no address"
+        let to = super::authority(host, port);
+        ConnectFailure::unreachable(if missed.is_empty() {
+            format!("connecting to {to}: it has no address")
+        } else if missed.starts_with(&to) {
+            // An address in place of a name.
+            format!("connecting to {missed}")
         } else {
-            &missed
-        };
-        ConnectFailure::unreachable(format!("connecting to {host}:{port}: {missed}"))
+            format!("connecting to {to}: {missed}")
+        })
     })
 }
 

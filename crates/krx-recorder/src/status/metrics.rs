@@ -144,7 +144,7 @@ fn journal(markets: &[MarketSnapshot]) -> Vec<MetricFamily> {
         syncs(markets),
         counters(
             "krx_journal_renewals_total",
-            "Times that the disk refused a write or a sync, and the journal went on in a new segment.",
+            "Times that the disk refused a write or a sync, or a segment was removed, and the journal went on in a new one.",
             markets,
             |market| market.journal_renewals as f64,
         ),

@@ -65,7 +65,7 @@ pub struct Progress {
     pub oversized_batches: AtomicU64,
     /// Stretches of journal that could not be read.
     pub journal_damage: AtomicU64,
-    /// Times that a new segment was begun since the disk had refused a write or a sync.
+    /// Times that a new segment was begun because the disk had refused a write or a sync, or a segment was removed.
     pub journal_renewals: AtomicU64,
     /// Frames that the export could not digest, quarantined whole.
     pub poison_frames: AtomicU64,
