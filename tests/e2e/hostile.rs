@@ -699,7 +699,7 @@ fn i7_servers_that_cannot_be_trusted() {
             "a certificate of another host",
             Hostility::Certificate(Flaw::OtherHost),
             "tls",
-            "not valid for name",
+            "is for gateway.example, and not for localhost",
         ),
         case(
             "a self-signed certificate",

@@ -58,9 +58,9 @@ impl Parts {
     fn write(mut self) {
         if !self.footer.iter().any(|pair| pair.key == "tampered") {
             let (key, other) = if self.path.to_string_lossy().contains("quarantine-") {
-                ("krx.quarantined", self.path_in("quarantine", "trades"))
+                ("krx.quarantined", sibling(&self.path, "quarantine", "trades"))
             } else {
-                ("krx.rows", self.path_in("trades", "quarantine"))
+                ("krx.rows", sibling(&self.path, "trades", "quarantine"))
             };
             let rows = self.batch.num_rows().to_string();
             let mut other = Self::read(&other);
@@ -69,22 +69,6 @@ impl Parts {
             self.set(key, &rows);
         }
         self.write_as_it_is();
-    }
-
-    /// The file of the same name in the other dataset.
-    fn path_in(&self, from: &str, to: &str) -> PathBuf {
-        let path = self.path.to_str().unwrap();
-        [
-            (format!("/{from}/"), format!("/{to}/")),
-            (
-                format!("/{}/", partition(from, "KOSPI")),
-                format!("/{}/", partition(to, "KOSPI")),
-            ),
-            (format!("/{from}-"), format!("/{to}-")),
-        ]
-        .iter()
-        .fold(path.to_owned(), |path, (from, to)| path.replace(from, to))
-        .into()
     }
 
     fn write_as_it_is(self) {
@@ -119,7 +103,24 @@ impl Parts {
     }
 }
 
+/// The file of the same name in another dataset.
+fn sibling(path: &Path, from: &str, to: &str) -> PathBuf {
+    let path = path.to_str().unwrap();
+    [
+        (format!("/{from}/"), format!("/{to}/")),
+        (
+            format!("/{}/", partition(from, "KOSPI")),
+            format!("/{}/", partition(to, "KOSPI")),
+        ),
+        (format!("/{from}-"), format!("/{to}-")),
+    ]
+    .iter()
+    .fold(path.to_owned(), |path, (from, to)| path.replace(from, to))
+    .into()
+}
+
 fn changed(column: &ArrayRef, row: usize) -> ArrayRef {
+    assert!(row < column.len(), "there is no row {row}");
     let at = |index: usize| i64::from(index == row);
     match column.data_type() {
         DataType::Int64 => {
@@ -230,6 +231,7 @@ impl Recording {
         let mut simulator = Simulator::start(folder.path(), &arguments).unwrap();
         let config = RecorderConfig {
             rows_max: 10_000,
+            rotate_interval: "1h".to_owned(),
             ..RecorderConfig::new(folder.path(), &simulator.url)
         };
         let mut recorder = config.start().unwrap();
@@ -260,18 +262,18 @@ impl Recording {
     }
 }
 
-/// The nth file of a dataset in KOSPI.
-fn nth(data: &Path, dataset: &str, n: usize) -> PathBuf {
-    let files = files_under(&data.join(dataset)).unwrap();
-    files
-        .into_iter()
-        .filter(|path| path.parent().unwrap().ends_with(partition(dataset, "KOSPI")))
-        .nth(n)
-        .unwrap()
+/// A file of a dataset in KOSPI that has files before and behind it: of `trades` the largest of these, which is a full one,
+/// or the one in `quarantine` that belongs to it.
+fn middle(data: &Path, dataset: &str) -> PathBuf {
+    let mut files = files_under(&data.join("trades")).unwrap();
+    files.retain(|path| path.parent().unwrap().ends_with(partition("trades", "KOSPI")));
+    let inner = &files[1..files.len() - 1];
+    let trades = inner.iter().max_by_key(|path| fs::metadata(path).unwrap().len());
+    sibling(trades.unwrap(), "trades", dataset)
 }
 
 fn edit(data: &Path, dataset: &str, edit: impl FnOnce(&mut Parts)) {
-    let mut parts = Parts::read(&nth(data, dataset, 1));
+    let mut parts = Parts::read(&middle(data, dataset));
     edit(&mut parts);
     parts.write();
 }
@@ -408,20 +410,20 @@ fn values_are_watched(caught: Caught<'_>) {
 fn files_are_watched(caught: Caught<'_>) {
     caught("a file removed", "adjoins", &|data| {
         for dataset in ["trades", "quarantine"] {
-            fs::remove_file(nth(data, dataset, 1)).unwrap();
+            fs::remove_file(middle(data, dataset)).unwrap();
         }
     });
     caught("a trades file removed", "no trades file", &|data| {
-        fs::remove_file(nth(data, "trades", 1)).unwrap();
+        fs::remove_file(middle(data, "trades")).unwrap();
     });
     caught("a quarantine file removed", "quarantine is missing", &|data| {
-        fs::remove_file(nth(data, "quarantine", 1)).unwrap();
+        fs::remove_file(middle(data, "quarantine")).unwrap();
     });
     caught("a foreign file", "no sealed file", &|data| {
-        fs::write(nth(data, "trades", 0).with_file_name("notes.txt"), "hello").unwrap();
+        fs::write(middle(data, "trades").with_file_name("notes.txt"), "hello").unwrap();
     });
     caught("a file cut short", "KOSPI differs", &|data| {
-        let path = nth(data, "trades", 1);
+        let path = middle(data, "trades");
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     });

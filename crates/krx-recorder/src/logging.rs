@@ -168,6 +168,22 @@ fn stderr_is_the_journal() -> bool {
         .is_ok_and(|stderr| stream == format!("{}:{}", stderr.st_dev(), stderr.st_ino()))
 }
 
+/// What is logged meanwhile, as text.
+#[cfg(test)]
+pub(crate) fn logged(what: impl FnOnce()) -> String {
+    use std::io::{Read, Seek};
+    let file = std::sync::Arc::new(tempfile::tempfile().unwrap());
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(std::sync::Arc::clone(&file))
+        .finish();
+    tracing::subscriber::with_default(subscriber, what);
+    let (mut file, mut text) = (&*file, String::new());
+    file.rewind().unwrap();
+    file.read_to_string(&mut text).unwrap();
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -279,6 +279,46 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_clock_that_was_set_and_a_pause_are_told_in_seconds_and_put_on_record() {
+        let (queue, mut reader) = bounded(10 * ENTRY_BYTES);
+        let hour = Duration::from_secs(3600);
+        let mut told = |before: Beat| {
+            *queue.beat.lock().unwrap() = before;
+            let line = crate::logging::logged(|| queue.beat());
+            (line, taken(&mut reader).pop().map(|entry| entry.what))
+        };
+        let now = Beat::now();
+        let wall = |by_us: i64| Moment(now.wall.0 + by_us);
+        let hour_us = 3_600_000_000;
+        for (before_us, words) in [
+            (-hour_us, "the wall clock was set forward seconds=36"),
+            (hour_us, "the wall clock was set back seconds=3"),
+        ] {
+            // However long it is until the next beat, it is no pause.
+            let before = Beat {
+                uptime: now.uptime + hour,
+                wall: wall(before_us),
+            };
+            let (line, on_record) = told(before);
+            assert!(line.contains(words), "{line}");
+            let Some(What::Event(Event::ClockStep { by_us })) = on_record else {
+                panic!("{on_record:?}")
+            };
+            assert!((by_us + before_us).abs() < 60_000_000, "{by_us}");
+        }
+        let before = Beat {
+            uptime: now.uptime.saturating_sub(hour),
+            wall: wall(-hour_us),
+        };
+        let (line, on_record) = told(before);
+        assert!(line.contains("the recorder did not run"), "{line}");
+        let paused = What::Event(Event::Paused {
+            since_us: before.wall.0,
+        });
+        assert_eq!(on_record, Some(paused));
+    }
+
+    #[tokio::test]
     async fn a_feed_that_waits_for_room_is_told_that_the_journal_has_stopped() {
         let (queue, reader) = bounded(ENTRY_BYTES + 10);
         queue.frame(Moment(0), frame_of(10)).await.unwrap();

@@ -71,3 +71,31 @@ impl Rates {
         (self.frames, self.bytes, self.rows) = (frames, bytes, rows);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logging::logged;
+
+    #[test]
+    fn a_closed_market_without_news_is_not_worth_a_line() {
+        let (progress, status) = (Arc::new(Progress::default()), Arc::new(FeedStatus::default()));
+        let market = "KOSPI".parse().unwrap();
+        let mut rates = Rates::new(market, Arc::clone(&progress), Arc::clone(&status));
+        status.set(FeedState::Waiting);
+        assert_eq!(logged(|| rates.log()), "");
+        progress.frames_journaled.store(120, Relaxed);
+        let line = logged(|| rates.log());
+        assert!(
+            line.contains("rates market=KOSPI") && line.contains("frames_per_s=2 "),
+            "{line}"
+        );
+        assert_eq!(logged(|| rates.log()), "", "it was told");
+        status.set(FeedState::Live);
+        let line = logged(|| rates.log());
+        assert!(
+            line.contains("frames_per_s=0 ") && line.contains("frames=120 "),
+            "{line}"
+        );
+    }
+}
