@@ -409,9 +409,8 @@ fn values_are_watched(caught: Caught<'_>) {
 
 fn files_are_watched(caught: Caught<'_>) {
     caught("a file removed", "adjoins", &|data| {
-        for dataset in ["trades", "quarantine"] {
-            fs::remove_file(middle(data, dataset)).unwrap();
-        }
+        let files = ["trades", "quarantine"].map(|dataset| middle(data, dataset));
+        files.iter().for_each(|file| fs::remove_file(file).unwrap());
     });
     caught("a trades file removed", "no trades file", &|data| {
         fs::remove_file(middle(data, "trades")).unwrap();
