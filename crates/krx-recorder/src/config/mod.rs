@@ -113,16 +113,14 @@ impl Config {
     pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
         let (file, mut problems) = read(path)?;
         let calendar = take_calendar(&file, &mut problems);
+        look_into_files(&file.connection, &mut problems);
         let config = check(file, overrides, calendar, &mut problems);
-        if let Some(config) = &config {
-            look_into_files(&config.connection, &mut problems);
-        }
         problems.finish(config)
     }
 }
 
 /// What is wrong with files that are read for each connection only is told before the first.
-fn look_into_files(connection: &ConnectionConfig, problems: &mut Problems) {
+fn look_into_files(connection: &Connection, problems: &mut Problems) {
     type Look = fn(&Path) -> Result<(), String>;
     let files: [(_, _, Look); 2] = [
         ("ca_file", &connection.ca_file, connect::check_ca_file),
@@ -132,10 +130,11 @@ fn look_into_files(connection: &ConnectionConfig, problems: &mut Problems) {
             connect::check_credentials_file,
         ),
     ];
-    for (key, path, look) in files {
-        let looked = path.as_deref().map_or(Ok(()), look);
+    for (key, written, look) in files {
         let key = format!("connection.{key}");
-        problems.take(looked.map_err(|problem| ConfigError::invalid(&key, problem)));
+        if let Some(Some(path)) = problems.path(&key, written.as_deref()) {
+            problems.take(look(&path).map_err(|problem| ConfigError::invalid(&key, problem)));
+        }
     }
 }
 
