@@ -97,7 +97,7 @@ impl Scene {
         self.recorder
             .wait_for_log(REMOVED, told + markets.len(), LIMIT)
             .unwrap();
-        // The one that is put back is gone again at once when all of it is exported already.
+        // The one that was put back may be gone again: it is removed as soon as all of it is exported.
         wait_until(LIMIT, "a new segment is begun", || {
             let is_begun = |(market, before): (&&str, &Vec<PathBuf>)| {
                 self.segments(market).iter().any(|path| !before.contains(path))

@@ -133,23 +133,30 @@ fn swallowing(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
     (socket.into(), taken)
 }
 
+/// An exchange that answers at the second address of [`NAME`], the first address at the same port, and a recorder's
+/// configuration for it. `None` where a process cannot have an `/etc` of its own.
+fn at_the_second_address(folder: &Path) -> Option<(Simulator, [SocketAddr; 2], RecorderConfig)> {
+    // The resolver puts the address first that is more like our own (RFC 6724).
+    let hosts = "127.0.0.1 exchange.test\n127.0.0.2 exchange.test\n";
+    let wrapper = own_etc(folder, &[("hosts", hosts)])?;
+    let simulator = Simulator::start(folder, &["--rate", "2000"]).unwrap();
+    let listener = TcpListener::bind("127.0.0.2:0").unwrap();
+    let second = listener.local_addr().unwrap();
+    let first = SocketAddr::from(([127, 0, 0, 1], second.port()));
+    forward(listener, simulator.port);
+    let mut config = RecorderConfig::new(folder, &format!("ws://{NAME}:{}", second.port()));
+    config.koscom = "allow_plaintext = true\n".to_owned();
+    config.wrapper = wrapper;
+    Some((simulator, [first, second], config))
+}
+
 #[test]
 fn an_address_that_swallows_packets_is_passed_over_and_named() {
     let folder = tempfile::tempdir().unwrap();
-    // The resolver puts the address first that is more like our own (RFC 6724): that is the dead one.
-    let hosts = "127.0.0.1 exchange.test\n127.0.0.2 exchange.test\n";
-    let Some(wrapper) = own_etc(folder.path(), &[("hosts", hosts)]) else {
+    let Some((mut simulator, [dead, good], config)) = at_the_second_address(folder.path()) else {
         return;
     };
-    let mut simulator = Simulator::start(folder.path(), &["--rate", "2000"]).unwrap();
-    let listener = TcpListener::bind("127.0.0.2:0").unwrap();
-    let good = listener.local_addr().unwrap();
-    let dead = SocketAddr::from(([127, 0, 0, 1], good.port()));
     let _dead = swallowing(dead);
-    forward(listener, simulator.port);
-    let mut config = RecorderConfig::new(folder.path(), &format!("ws://{NAME}:{}", good.port()));
-    config.koscom = "allow_plaintext = true\n".to_owned();
-    config.wrapper = wrapper;
     let mut recorder = config.start().unwrap();
     recorder.wait_for_log("INFO connected ", 2, WAIT_MAX).unwrap();
     let log = recorder.log().unwrap();
@@ -166,24 +173,14 @@ fn an_address_that_swallows_packets_is_passed_over_and_named() {
     }
 }
 
-/// It connects, so it is no dead one; but no session can be opened there, and the next attempt is at the other address.
 #[test]
 fn check_tries_the_other_address_after_one_that_opens_no_session() {
     let folder = tempfile::tempdir().unwrap();
-    let hosts = "127.0.0.1 exchange.test\n127.0.0.2 exchange.test\n";
-    let Some(wrapper) = own_etc(folder.path(), &[("hosts", hosts)]) else {
+    let Some((mut simulator, [broken, _], config)) = at_the_second_address(folder.path()) else {
         return;
     };
-    let mut simulator = Simulator::start(folder.path(), &["--rate", "2000"]).unwrap();
-    let listener = TcpListener::bind("127.0.0.2:0").unwrap();
-    let good = listener.local_addr().unwrap();
-    // The kernel takes connections to it, and nobody ever answers.
-    let _mute = TcpListener::bind(("127.0.0.1", good.port())).unwrap();
-    forward(listener, simulator.port);
-    let mut config = RecorderConfig::new(folder.path(), &format!("ws://{NAME}:{}", good.port()));
-    config.koscom = "allow_plaintext = true\n".to_owned();
-    config.more = "[connection]\nconnect_timeout = \"2s\"\n".to_owned();
-    config.wrapper = wrapper;
+    // Nothing listens on port 1: each connection is taken, and ended at once.
+    forward(TcpListener::bind(broken).unwrap(), 1);
     let checked = config.run_to_end("check", &[], WAIT_MAX).unwrap();
     simulator.stop().unwrap();
     assert_eq!(checked.code, Some(0), "{}", checked.stdout);

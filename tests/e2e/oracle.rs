@@ -17,7 +17,7 @@ use arrow::datatypes::{
 use krx_store::journal::What;
 use krx_store::{DataDir, Entry, Event, ExportConfig, Exporter, JournalConfig, Market, Moment, Writer};
 use krx_tests::ledger::Ledger;
-use krx_tests::oracle::MARKETS;
+use krx_tests::oracle::{MARKETS, compare_over_dates};
 use krx_tests::tree::{copy_tree, files_under, partition};
 use krx_tests::{Mode, RecorderConfig, Simulator, compare};
 use parquet::arrow::ArrowWriter;
@@ -516,5 +516,17 @@ fn a_session_may_go_on_across_midnight() {
             let report = compare(&recording.ledger, &data, mode).unwrap();
             assert_eq!(report.trades(), expected.trades(), "{texts_before}");
         }
+        let over_dates = || compare_over_dates(&recording.ledger, &data);
+        assert_eq!(
+            over_dates().unwrap().trades(),
+            expected.trades(),
+            "{texts_before}"
+        );
+        edit(&data, "trades", |parts| {
+            let last = parts.rows() - 1;
+            parts.take((0..=last).filter(|row| *row != last / 2));
+        });
+        let lost = format!("{:#}", over_dates().unwrap_err());
+        assert!(lost.contains("was sent and is missing"), "{texts_before}: {lost}");
     }
 }

@@ -134,8 +134,8 @@ fn certificate_words(error: &CertificateError, host: &str) -> String {
             "the server's certificate has expired, or this machine's clock is wrong".to_owned()
         }
         CertificateError::ExpiredContext { time, not_after } => format!(
-            "the server's certificate expired on {}, and this machine's clock says {}: one of them is to be renewed or set \
-             right",
+            "the server's certificate expired on {}, and this machine's clock says {}: the certificate must be renewed, or \
+             the clock set",
             utc(*not_after),
             utc(*time)
         ),
