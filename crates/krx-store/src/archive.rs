@@ -1,4 +1,4 @@
-//! Exported journal segments, kept for some days: what was received, to be exported again when a sealed file is lost.
+//! Exported journal segments, kept for some days: what was received, to be exported again when a committed file is lost.
 //!
 //! ```text
 //!   DATA/.krx/archive/KOSPI/00000001-20261120-000000000001.journal.zst    the segment's bytes, one zstd frame
@@ -11,13 +11,16 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 use zstd::stream::read::Decoder;
 use zstd::stream::write::Encoder;
 
+use crate::catalog;
 use crate::disk::{Disk, Output};
 use crate::error::{StoreError, at};
-use crate::layout::{DataDir, Market, SegmentName};
+use crate::feed_name::FeedName;
+use crate::layout::{DataDir, SegmentName};
+use crate::moment::is_past;
 
 /// Higher levels gain little on the feed's short messages, and take the exporter's time.
 const LEVEL: i32 = 3;
@@ -25,30 +28,10 @@ const LEVEL: i32 = 3;
 /// Compared at a time.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// A market's archived segments, in order.
-///
-/// # Errors
-/// [`StoreError::Io`]; a directory that does not exist has none.
-pub fn list(data: &DataDir, market: &Market) -> Result<Vec<SegmentName>, StoreError> {
-    let dir = data.archive(market);
-    let entries = match fs::read_dir(&dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(at("listing", &dir)(error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(at("listing", &dir))?;
-        names.extend(entry.file_name().to_str().and_then(SegmentName::parse_archived));
-    }
-    names.sort_unstable();
-    Ok(names)
-}
-
 /// Where an archived segment is.
 #[must_use]
-pub fn path(data: &DataDir, market: &Market, name: SegmentName) -> PathBuf {
-    data.archive(market).join(name.archived())
+pub fn path(data: &DataDir, feed: &FeedName, name: SegmentName) -> PathBuf {
+    data.archive(feed).join(name.archived())
 }
 
 /// Puts a finished segment of the journal into the archive; its compressed size, bytes. The segment itself stays
@@ -56,9 +39,9 @@ pub fn path(data: &DataDir, market: &Market, name: SegmentName) -> PathBuf {
 ///
 /// # Errors
 /// [`StoreError`], when it cannot be read or written, or reads back as something else.
-pub fn keep(data: &DataDir, market: &Market, name: SegmentName) -> Result<u64, StoreError> {
-    let segment = data.journal(market).join(name.to_string());
-    let staged = data.staging().join(format!("archive-{market}.partial"));
+pub fn keep(data: &DataDir, feed: &FeedName, name: SegmentName) -> Result<u64, StoreError> {
+    let segment = data.journal(feed).join(name.to_string());
+    let staged = data.staging().join(format!("archive-{feed}.partial"));
     data.create_dir(&data.staging())?;
     compress(data.disk(), &segment, &staged)?;
     if !holds(&staged, &segment)? {
@@ -70,7 +53,7 @@ pub fn keep(data: &DataDir, market: &Market, name: SegmentName) -> Result<u64, S
     let bytes = fs::metadata(&staged)
         .map_err(at("reading the size of", &staged))?
         .len();
-    let dir = data.archive(market);
+    let dir = data.archive(feed);
     data.create_dir(&dir)?;
     data.disk().rename(&staged, &dir.join(name.archived()))?;
     Ok(bytes)
@@ -82,36 +65,30 @@ pub fn keep(data: &DataDir, market: &Market, name: SegmentName) -> Result<u64, S
 /// [`StoreError::Io`].
 pub fn expire(
     data: &DataDir,
-    market: &Market,
+    feed: &FeedName,
     today: NaiveDate,
     keep_days: u32,
 ) -> Result<usize, StoreError> {
     let mut removed = 0;
-    for name in list(data, market)? {
-        if !is_over(name.date, today, keep_days) {
+    for name in catalog::archived(data, feed)? {
+        if !is_past(name.date, today, keep_days) {
             continue;
         }
-        let path = path(data, market, name);
+        let path = path(data, feed, name);
         data.disk().remove(&path)?;
         removed += 1;
     }
     Ok(removed)
 }
 
-/// Whether `date` is more than `keep_days` days before `today`.
-fn is_over(date: NaiveDate, today: NaiveDate, keep_days: u32) -> bool {
-    let last = date.checked_add_days(Days::new(keep_days.into()));
-    last.is_some_and(|last| last < today)
-}
-
-/// Writes an archived segment's bytes to `target`, which must not exist.
+/// Writes an archived segment's bytes to `target`.
 ///
 /// # Errors
 /// [`StoreError::Io`]; also when the archive file is damaged.
-pub fn restore(data: &DataDir, market: &Market, name: SegmentName, target: &Path) -> Result<(), StoreError> {
-    let path = path(data, market, name);
+pub fn restore(data: &DataDir, feed: &FeedName, name: SegmentName, target: &Path) -> Result<(), StoreError> {
+    let path = path(data, feed, name);
     let mut decoder = open(&path)?;
-    let mut file = File::create_new(target).map_err(at("creating", target))?;
+    let mut file = Output::create(data.disk(), target)?;
     io::copy(&mut decoder, &mut file).map_err(at("decompressing", &path))?;
     end_of(decoder).map_err(at("decompressing", &path))
 }
@@ -203,11 +180,11 @@ mod tests {
             (19, 0, false),
         ] {
             assert_eq!(
-                is_over(day(20), day(today), keep_days),
+                is_past(day(20), day(today), keep_days),
                 over,
                 "{today} {keep_days}"
             );
         }
-        assert!(!is_over(NaiveDate::MAX, day(1), 36_500));
+        assert!(!is_past(NaiveDate::MAX, day(1), 36_500));
     }
 }

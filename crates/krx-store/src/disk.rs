@@ -35,6 +35,8 @@ pub enum Op {
     SyncDir,
     /// Another name for a file.
     Rename,
+    /// One more name for a file.
+    Link,
     /// Two directories, each in the other's place.
     Exchange,
     /// A file's end of life.
@@ -229,6 +231,36 @@ impl Disk {
             let _ = renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE);
         }
         synced
+    }
+
+    /// Gives a file one more name.
+    pub(crate) fn link(&self, file: &Path, name: &Path) -> Result<(), StoreError> {
+        self.pass(Op::Link, name)
+            .and_then(|()| fs::hard_link(file, name))
+            .map_err(at("linking", name))
+    }
+
+    /// Copies a file; the copy is not synced.
+    pub(crate) fn copy(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
+        let mut source = File::open(from).map_err(at("opening", from))?;
+        let mut copy = Output::create(self, to)?;
+        io::copy(&mut source, &mut copy).map_err(at("copying to", to))?;
+        Ok(())
+    }
+
+    /// Removes a file or directory with all that is in it; one that is not there is no error. A link is removed, and what
+    /// it leads to left alone.
+    pub(crate) fn remove_tree(&self, path: &Path) -> Result<(), StoreError> {
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(at("looking at", path)(error)),
+            Ok(known) if !known.is_dir() => return self.remove_left_over(path),
+            Ok(_) => {}
+        }
+        for entry in fs::read_dir(path).map_err(at("listing", path))? {
+            self.remove_tree(&entry.map_err(at("listing", path))?.path())?;
+        }
+        self.remove_dir(path)
     }
 
     /// Removes an empty directory.

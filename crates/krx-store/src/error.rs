@@ -77,6 +77,20 @@ pub enum StoreError {
         /// The one that this program reads.
         ours: u32,
     },
+    /// A file has columns that a newer recorder has introduced.
+    #[error(
+        "{path} was written by a newer krx-recorder: it has version {version} of the columns of {dataset}, and this one reads version {ours}; update krx-recorder. The file is not damaged, and was not changed"
+    )]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// Its dataset.
+        dataset: &'static str,
+        /// The version of its columns.
+        version: u32,
+        /// The one that this program reads.
+        ours: u32,
+    },
     /// A journal segment was written by a program whose journal has another format.
     #[error(
         "{path} is of version {version} of the journal, and this krx-recorder reads version {ours}; start the program that wrote it and stop it cleanly, so that it exports the segment, or move the segment away. Nothing was changed"
@@ -99,11 +113,11 @@ pub enum StoreError {
     },
     /// The disk refused the journal until the recorder had to end.
     #[error(
-        "the journal of {market} could not be written to the end: {last}; {entries} messages and events that were read are lost, and {unsynced_bytes} bytes of the journal may not be on disk"
+        "the journal of {feed} could not be written to the end: {last}; {entries} messages and events that were read are lost, and {unsynced_bytes} bytes of the journal may not be on disk"
     )]
     Lost {
-        /// The market.
-        market: String,
+        /// The feed.
+        feed: String,
         /// What it had not taken.
         entries: usize,
         /// Bytes that it had taken, and that are not known to be on disk.
@@ -123,7 +137,7 @@ pub enum StoreError {
         /// What is kept.
         reserve: u64,
     },
-    /// A sealed file is not what it should be.
+    /// A committed file is not what it should be.
     #[error("{path} is not sound: {what}; `krx-recorder verify` tells more, and `rebuild` may restore it")]
     Unsound {
         /// The file.
@@ -157,9 +171,9 @@ pub enum StoreError {
         /// The partition.
         path: PathBuf,
     },
-    /// A market's name that cannot be a directory's.
-    #[error("{0:?} is no market name: 1 to 16 capital letters, digits and underscores, such as KOSPI")]
-    MarketName(String),
+    /// A feed's name that cannot be a directory's.
+    #[error("{0:?} is no feed name: 1 to 16 capital letters, digits and underscores, such as KOSPI")]
+    BadFeedName(String),
 }
 
 /// Gives an [`io::Error`] its context.

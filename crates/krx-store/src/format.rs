@@ -12,11 +12,13 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use crate::checksums::list_names;
+use crate::catalog;
+use crate::dataset::{COVERAGE, QUARANTINE};
 use crate::disk::Output;
 use crate::error::{StoreError, at};
-use crate::journal::{SegmentReader, list_segments};
-use crate::layout::{DataDir, Dataset, Market};
+use crate::feed_name::FeedName;
+use crate::journal::SegmentReader;
+use crate::layout::DataDir;
 
 /// The version that this program reads and writes.
 pub const VERSION: u32 = 2;
@@ -70,24 +72,26 @@ fn read(path: &Path) -> Result<Option<String>, StoreError> {
 }
 
 fn is_version_1(data: &DataDir) -> Result<bool, StoreError> {
-    for dataset in [Dataset::Coverage, Dataset::Quarantine] {
-        let root = data.path().join(dataset.as_str());
-        for date in list_names(&root)? {
+    for dataset in [&COVERAGE, &QUARANTINE] {
+        let root = data.dataset_dir(dataset);
+        for date in catalog::names(&root)? {
             let dir = root.join(&date);
             if date.starts_with("date=")
                 && dir.is_dir()
-                && list_names(&dir)?.iter().any(|name| name.starts_with("market="))
+                && catalog::names(&dir)?
+                    .iter()
+                    .any(|name| name.starts_with("market="))
             {
                 return Ok(true);
             }
         }
     }
-    for name in list_names(&data.journals())? {
-        let Ok(market) = name.parse::<Market>() else {
+    for name in catalog::names(&data.journals())? {
+        let Ok(feed) = name.parse::<FeedName>() else {
             continue;
         };
-        let dir = data.journal(&market);
-        for segment in list_segments(&dir)? {
+        let dir = data.journal(&feed);
+        for segment in catalog::segments(&dir)? {
             match SegmentReader::open(&dir.join(segment.to_string())) {
                 Err(StoreError::JournalVersion { version: 1, .. }) => return Ok(true),
                 Err(error @ StoreError::Io { .. }) => return Err(error),

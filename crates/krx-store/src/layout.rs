@@ -7,12 +7,12 @@
 //!   DATA/.krx/format                                            the version of this layout
 //!   DATA/.krx/journal/KOSPI/00000001-20261120-000000000001.journal    number of the segment, date, first frame
 //!   DATA/.krx/archive/KOSPI/00000001-20261120-000000000001.journal.zst    an exported segment, compressed
-//!   DATA/.krx/checksums/2026-11-20.sha256                       the date's sealed files, for `sha256sum -c` from DATA
+//!   DATA/.krx/checksums/2026-11-20.sha256                       the date's committed files, for `sha256sum -c` from DATA
 //!   DATA/.krx/expired/quarantine-2026-11-20                     says that this date was removed from this dataset
 //!   DATA/.krx/staging/                                          files being written
-//!   DATA/.krx/sealing/2026-11-20-KOSPI/                         a day being made one file, or what it replaced
-//!   DATA/.krx/sealing/2026-11-20-KOSPI-2/                       the same, while the first is still there
-//!   DATA/.krx/sealing/2026-11-20-KOSPI/replaced.parquet         says so, and since when
+//!   DATA/.krx/sealing/2026-11-20-trades-KOSPI/                         a day being made one file, or what it replaced
+//!   DATA/.krx/sealing/2026-11-20-trades-KOSPI-2/                       the same, while the first is still there
+//!   DATA/.krx/sealing/2026-11-20-trades-KOSPI/replaced.parquet         says so, and since when
 //!   DATA/.krx/lock
 //! ```
 //!
@@ -21,110 +21,23 @@
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use serde::Serialize;
 
+use crate::dataset::{COVERAGE, Dataset, QUARANTINE};
 use crate::disk::{Disk, is_at};
 use crate::error::{StoreError, at};
-use crate::moment::{Moment, midnight_ms};
-
-/// A market's name, fit to be a directory's: `KOSPI`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Market(String);
-
-impl Market {
-    const LEN_MAX: usize = 16;
-
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Market {
-    type Err = StoreError;
-
-    fn from_str(text: &str) -> Result<Self, StoreError> {
-        let fits = (1..=Self::LEN_MAX).contains(&text.len())
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
-        if fits {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(StoreError::MarketName(text.to_owned()))
-        }
-    }
-}
-
-impl fmt::Display for Market {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// The datasets, each a directory of Hive partitions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Dataset {
-    /// Every record that is whole.
-    Trades,
-    /// Everything received that is not.
-    Quarantine,
-    /// When a market was and was not being recorded.
-    Coverage,
-}
-
-impl Dataset {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Trades, Self::Quarantine, Self::Coverage];
-
-    /// The directory's name, and the beginning of its files'.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Trades => "trades",
-            Self::Quarantine => "quarantine",
-            Self::Coverage => "coverage",
-        }
-    }
-
-    /// The key of the partitions within a date: what readers see as a column beside `date`.
-    #[must_use]
-    pub fn partition_key(self) -> &'static str {
-        match self {
-            Self::Trades => "market",
-            Self::Quarantine | Self::Coverage => "feed",
-        }
-    }
-
-    /// The name of a partition's directory within its date: `market=KOSPI`.
-    #[must_use]
-    pub fn partition_name(self, market: &Market) -> String {
-        format!("{}={market}", self.partition_key())
-    }
-
-    /// Reads the name of a partition's directory back.
-    #[must_use]
-    pub fn parse_partition(self, name: &str) -> Option<Market> {
-        let (key, value) = name.split_once('=')?;
-        (key == self.partition_key()).then_some(())?;
-        value.parse().ok()
-    }
-
-    fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|dataset| dataset.as_str() == name)
-    }
-}
+use crate::feed_name::FeedName;
+use crate::moment::Moment;
+use crate::service::{SERVICES, Service};
 
 /// A data directory.
 #[derive(Clone, Debug)]
 pub struct DataDir {
     path: PathBuf,
     disk: Disk,
+    services: &'static [&'static Service],
     /// The directory itself, when it is known.
     held: Option<Arc<File>>,
 }
@@ -142,8 +55,52 @@ impl DataDir {
         Self {
             path: path.into(),
             disk,
+            services: &SERVICES,
             held: None,
         }
+    }
+
+    /// The same directory with feeds of other services.
+    #[must_use]
+    pub fn with_services(self, services: &'static [&'static Service]) -> Self {
+        Self { services, ..self }
+    }
+
+    /// Another data directory on the same disk, with feeds of the same services.
+    #[must_use]
+    pub fn another(&self, path: impl Into<PathBuf>) -> Self {
+        Self::on(self.disk.clone(), path).with_services(self.services)
+    }
+
+    /// The services that its feeds may be of.
+    #[must_use]
+    pub fn services(&self) -> &'static [&'static Service] {
+        self.services
+    }
+
+    /// All datasets that it may hold: those of its services, and the two that each feed has.
+    #[must_use]
+    pub fn datasets(&self) -> Vec<Dataset> {
+        let of_services = self.services.iter().flat_map(|service| service.datasets);
+        let mut datasets: Vec<Dataset> = Vec::new();
+        for dataset in of_services.copied().chain([&QUARANTINE, &COVERAGE]) {
+            if !datasets.contains(&dataset) {
+                datasets.push(dataset);
+            }
+        }
+        datasets
+    }
+
+    /// Whether a dataset is the primary one of a service.
+    #[must_use]
+    pub fn is_primary(&self, dataset: Dataset) -> bool {
+        self.services.iter().any(|service| service.primary() == dataset)
+    }
+
+    /// The dataset of this name.
+    #[must_use]
+    pub fn dataset(&self, name: &str) -> Option<Dataset> {
+        self.datasets().into_iter().find(|dataset| dataset.name == name)
     }
 
     /// The same, with the directory that has this path now: nothing is made at its path any more when that leads
@@ -212,22 +169,28 @@ impl DataDir {
         self.internal().join("lock")
     }
 
-    /// Where the markets' journals are.
+    /// Where the feeds' journals are.
     #[must_use]
     pub fn journals(&self) -> PathBuf {
         self.internal().join("journal")
     }
 
-    /// Where a market's journal segments are.
+    /// Where a feed's journal segments are.
     #[must_use]
-    pub fn journal(&self, market: &Market) -> PathBuf {
-        self.journals().join(market.as_str())
+    pub fn journal(&self, feed: &FeedName) -> PathBuf {
+        self.journals().join(feed.as_str())
     }
 
-    /// Where a market's exported segments are kept, compressed.
+    /// Where exported segments are kept.
     #[must_use]
-    pub fn archive(&self, market: &Market) -> PathBuf {
-        self.internal().join("archive").join(market.as_str())
+    pub fn archives(&self) -> PathBuf {
+        self.internal().join("archive")
+    }
+
+    /// Where those of a feed are kept, compressed.
+    #[must_use]
+    pub fn archive(&self, feed: &FeedName) -> PathBuf {
+        self.archives().join(feed.as_str())
     }
 
     /// Where the lists of checksums are.
@@ -252,7 +215,7 @@ impl DataDir {
     /// The empty file that says that a date was removed from a dataset because it was old.
     #[must_use]
     pub fn expired(&self, dataset: Dataset, date: NaiveDate) -> PathBuf {
-        let name = format!("{}-{date}", dataset.as_str());
+        let name = format!("{}-{date}", dataset.name);
         self.internal().join("expired").join(name)
     }
 
@@ -276,64 +239,82 @@ impl DataDir {
 
     /// The file that a dataset's segment is built in; its name does not end in `.parquet`.
     #[must_use]
-    pub fn staged(&self, dataset: Dataset, market: &Market) -> PathBuf {
-        self.staging()
-            .join(format!("{}-{market}.partial", dataset.as_str()))
+    pub fn staged(&self, dataset: Dataset, feed: &FeedName) -> PathBuf {
+        self.staging().join(format!("{}-{feed}.partial", dataset.name))
     }
 
     /// The directory of a partition.
     #[must_use]
-    pub fn partition(&self, dataset: Dataset, date: NaiveDate, market: &Market) -> PathBuf {
-        self.date_dir(dataset, date).join(dataset.partition_name(market))
+    pub fn partition(&self, dataset: Dataset, date: NaiveDate, feed: &FeedName) -> PathBuf {
+        self.date_dir(dataset, date).join(dataset.partition_name(feed))
+    }
+
+    /// Reads the path of a committed file, relative to the data directory; `None` when it is not one that
+    /// [`CommittedPath`] writes.
+    #[must_use]
+    pub fn parse(&self, path: &str) -> Option<CommittedPath> {
+        let mut parts = path.split('/');
+        let dataset = self.dataset(parts.next()?)?;
+        let parsed = CommittedPath {
+            date: parts.next()?.strip_prefix("date=")?.parse().ok()?,
+            feed: dataset.parse_partition(parts.next()?)?,
+            name: CommittedName::parse(dataset, parts.next()?)?,
+        };
+        (parsed.to_string() == path).then_some(parsed)
+    }
+
+    /// Reads the name of a directory in [`DataDir::sealing`]; `None` when it is not one that [`SealingName`] writes.
+    #[must_use]
+    pub fn parse_sealing(&self, name: &str) -> Option<SealingName> {
+        let (date, rest) = name.split_at_checked(DATE_LEN)?;
+        let mut parts = rest.strip_prefix('-')?.splitn(3, '-');
+        let parsed = SealingName {
+            date: date.parse().ok()?,
+            dataset: self.dataset(parts.next()?)?,
+            feed: parts.next()?.parse().ok()?,
+            number: parts.next().map_or(Some(1), |number| number.parse().ok())?,
+        };
+        (parsed.to_string() == name).then_some(parsed)
+    }
+
+    /// The directory of a dataset.
+    #[must_use]
+    pub fn dataset_dir(&self, dataset: Dataset) -> PathBuf {
+        self.path.join(dataset.name)
     }
 
     /// The directory of a date's partitions.
     #[must_use]
     pub fn date_dir(&self, dataset: Dataset, date: NaiveDate) -> PathBuf {
-        self.path.join(dataset.as_str()).join(format!("date={date}"))
+        self.dataset_dir(dataset).join(format!("date={date}"))
     }
 }
 
 const CHECKSUM_LIST_END: &str = ".sha256";
 
-/// Where a sealed file is, and what its directories and its name say of it.
+/// Where a committed file is, and what its directories and its name say of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SealedPath {
+pub struct CommittedPath {
     /// The trading date.
     pub date: NaiveDate,
-    /// The market.
-    pub market: Market,
+    /// The feed.
+    pub feed: FeedName,
     /// The rest.
-    pub name: SealedName,
+    pub name: CommittedName,
 }
 
-impl fmt::Display for SealedPath {
+impl fmt::Display for CommittedPath {
     /// Relative to the data directory.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (dataset, date) = (self.name.dataset, self.date);
-        let partition = dataset.partition_name(&self.market);
-        write!(f, "{}/date={date}/{partition}/{}", dataset.as_str(), self.name)
+        let partition = dataset.partition_name(&self.feed);
+        write!(f, "{}/date={date}/{partition}/{}", dataset.name, self.name)
     }
 }
 
-impl SealedPath {
-    /// Reads a path relative to the data directory; `None` when it is none of a sealed file.
-    #[must_use]
-    pub fn parse(path: &str) -> Option<Self> {
-        let mut parts = path.split('/');
-        let dataset = Dataset::parse(parts.next()?)?;
-        let parsed = Self {
-            date: parts.next()?.strip_prefix("date=")?.parse().ok()?,
-            market: dataset.parse_partition(parts.next()?)?,
-            name: SealedName::parse(parts.next()?)?,
-        };
-        (parsed.to_string() == path).then_some(parsed)
-    }
-}
-
-/// What a sealed file's name says.
+/// What a committed file's name says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SealedName {
+pub struct CommittedName {
     /// The dataset.
     pub dataset: Dataset,
     /// The start of the time partition.
@@ -344,13 +325,13 @@ pub struct SealedName {
     pub last_frame: u64,
 }
 
-impl SealedName {
-    /// The one trades file of a date.
+impl CommittedName {
+    /// The one file of a sealed date.
     #[must_use]
-    pub fn day(date: NaiveDate, first_frame: u64, last_frame: u64) -> Self {
+    pub fn day(dataset: Dataset, date: NaiveDate, first_frame: u64, last_frame: u64) -> Self {
         Self {
-            dataset: Dataset::Trades,
-            partition: Moment(midnight_ms(date) * 1000),
+            dataset,
+            partition: Moment::midnight(date),
             first_frame,
             last_frame,
         }
@@ -360,21 +341,21 @@ impl SealedName {
     #[must_use]
     pub fn coverage(date: NaiveDate) -> Self {
         Self {
-            dataset: Dataset::Coverage,
-            partition: Moment(midnight_ms(date) * 1000),
+            dataset: &COVERAGE,
+            partition: Moment::midnight(date),
             first_frame: 1,
             last_frame: 999_999_999_999,
         }
     }
 }
 
-impl fmt::Display for SealedName {
+impl fmt::Display for CommittedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.partition.micros_of_day() / 1_000_000;
         write!(
             f,
             "{}-{}T{:02}{:02}{:02}-{:012}-{:012}.parquet",
-            self.dataset.as_str(),
+            self.dataset.name,
             self.partition.date().format("%Y%m%d"),
             seconds / 3600,
             seconds / 60 % 60,
@@ -385,12 +366,36 @@ impl fmt::Display for SealedName {
     }
 }
 
-impl SealedName {
-    /// Reads a name back; `None` when it is not one that [`SealedName`] writes.
+impl CommittedName {
+    /// Whether it is the name of a sealed day.
     #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
+    pub fn is_day(&self) -> bool {
+        *self
+            == Self::day(
+                self.dataset,
+                self.partition.date(),
+                self.first_frame,
+                self.last_frame,
+            )
+    }
+
+    /// Whether two files have frames in common.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.first_frame <= other.last_frame && other.first_frame <= self.last_frame
+    }
+
+    /// Whether all frames of another file are among this one's.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        self.first_frame <= other.first_frame && other.last_frame <= self.last_frame
+    }
+
+    /// Reads the name of a file of `dataset`; `None` when it is not one that [`CommittedName`] writes.
+    #[must_use]
+    pub fn parse(dataset: Dataset, name: &str) -> Option<Self> {
         let mut parts = name.strip_suffix(".parquet")?.split('-');
-        let dataset = Dataset::parse(parts.next()?)?;
+        (parts.next()? == dataset.name).then_some(())?;
         let start = chrono::NaiveDateTime::parse_from_str(parts.next()?, "%Y%m%dT%H%M%S").ok()?;
         let partition = Moment((start.and_utc().timestamp() - 9 * 3600) * 1_000_000);
         let (first_frame, last_frame) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
@@ -408,20 +413,22 @@ impl SealedName {
 /// partition, and says that it is missing.
 pub(crate) const REPLACED: &str = "replaced.parquet";
 
-/// The name of a directory in which a market's date is sealed, and which then holds what that replaced.
+/// The name of a directory in which a feed's date is sealed, and which then holds what that replaced.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SealingName {
     /// The trading date.
     pub date: NaiveDate,
-    /// The market.
-    pub market: Market,
+    /// The dataset.
+    pub dataset: Dataset,
+    /// The feed.
+    pub feed: FeedName,
     /// From 1; the first has no number in its name.
     pub number: u32,
 }
 
 impl fmt::Display for SealingName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.date, self.market)?;
+        write!(f, "{}-{}-{}", self.date, self.dataset.name, self.feed)?;
         match self.number {
             1 => Ok(()),
             number => write!(f, "-{number}"),
@@ -429,25 +436,10 @@ impl fmt::Display for SealingName {
     }
 }
 
-impl SealingName {
-    /// Reads a name back; `None` when it is not one that [`SealingName`] writes.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        let (date, rest) = name.split_at_checked(DATE_LEN)?;
-        let mut parts = rest.strip_prefix('-')?.splitn(2, '-');
-        let parsed = Self {
-            date: date.parse().ok()?,
-            market: parts.next()?.parse().ok()?,
-            number: parts.next().map_or(Some(1), |number| number.parse().ok())?,
-        };
-        (parsed.to_string() == name).then_some(parsed)
-    }
-}
-
 /// Of `2026-11-20`.
 const DATE_LEN: usize = 10;
 
-/// A journal segment's name: its number in the market's journal (from 1, never used again), its date and its first
+/// A journal segment's name: its number in the feed's journal (from 1, never used again), its date and its first
 /// frame. The order of segments is that of their numbers, whatever the clock did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentName {

@@ -1,20 +1,17 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::service::TRADES;
 
 #[test]
 fn names_are_those_of_the_design() {
     let name = "trades-20261120T090000-000000000001-000000004711.parquet";
-    let parsed = SealedName::parse(name).unwrap();
+    let parsed = CommittedName::parse(&TRADES, name).unwrap();
     assert_eq!((parsed.first_frame, parsed.last_frame), (1, 4711));
     assert_eq!(parsed.partition.micros_of_day(), 9 * 3_600_000_000);
     assert_eq!(parsed.to_string(), name);
     let data = DataDir::new("/data");
-    let partition = data.partition(
-        Dataset::Trades,
-        parsed.partition.date(),
-        &"KOSPI".parse().unwrap(),
-    );
+    let partition = data.partition(&TRADES, parsed.partition.date(), &"KOSPI".parse().unwrap());
     assert_eq!(partition, Path::new("/data/trades/date=2026-11-20/market=KOSPI"));
 }
 
@@ -30,7 +27,7 @@ fn other_files_are_not_mistaken_for_ours() {
         "other-20261120T090000-000000000001-000000004711.parquet",
         "trades-20261120T090000-000000000001-+00000004711.parquet",
     ] {
-        assert_eq!(SealedName::parse(name), None, "{name}");
+        assert_eq!(CommittedName::parse(&TRADES, name), None, "{name}");
     }
     assert_eq!(
         SegmentName::parse("00000001-20261120-000000000001.journal.torn"),
@@ -40,7 +37,7 @@ fn other_files_are_not_mistaken_for_ours() {
 }
 
 #[test]
-fn paths_of_sealed_files_lead_nowhere_else() {
+fn paths_of_committed_files_lead_nowhere_else() {
     let name = "trades-20261120T090000-000000000001-000000004711.parquet";
     for path in [
         format!("date=2026-11-20/market=KOSPI/{name}"),
@@ -50,32 +47,42 @@ fn paths_of_sealed_files_lead_nowhere_else() {
         format!("./trades/date=2026-11-20/market=KOSPI/{name}"),
         format!("trades/date=2026-11-20/market=KOSPI/{name}/x"),
     ] {
-        assert_eq!(SealedPath::parse(&path), None, "{path}");
+        assert_eq!(DataDir::new("/data").parse(&path), None, "{path}");
     }
 }
 
 #[test]
 fn names_of_days_that_are_sealed_are_read_back() {
-    for name in ["2026-11-20-KOSPI", "2026-11-20-KOSPI-2", "2026-11-20-A_1-12"] {
-        assert_eq!(SealingName::parse(name).unwrap().to_string(), name);
+    for name in [
+        "2026-11-20-trades-KOSPI",
+        "2026-11-20-trades-KOSPI-2",
+        "2026-11-20-quarantine-A_1-12",
+    ] {
+        assert_eq!(
+            DataDir::new("/data").parse_sealing(name).unwrap().to_string(),
+            name
+        );
     }
     for name in [
         "",
         "2026-11-20",
         "2026-11-20-",
-        "2026-11-2-KOSPI",
-        "2026-11-20-KOSPI-1",
-        "2026-11-20-KOSPI-02",
-        "2026-11-20-KOSPI-2-3",
-        "2026-11-20-../x",
+        "2026-11-20-trades",
+        "2026-11-20-KOSPI",
+        "2026-11-20-other-KOSPI",
+        "2026-11-2-trades-KOSPI",
+        "2026-11-20-trades-KOSPI-1",
+        "2026-11-20-trades-KOSPI-02",
+        "2026-11-20-trades-KOSPI-2-3",
+        "2026-11-20-trades-../x",
         "probe-1",
     ] {
-        assert_eq!(SealingName::parse(name), None, "{name}");
+        assert_eq!(DataDir::new("/data").parse_sealing(name), None, "{name}");
     }
 }
 
 #[test]
-fn market_names_stay_inside_their_directory() {
+fn feed_names_stay_inside_their_directory() {
     for name in [
         "",
         "..",
@@ -85,25 +92,25 @@ fn market_names_stay_inside_their_directory() {
         "코스피",
         "ABCDEFGHIJKLMNOPQ",
     ] {
-        assert!(name.parse::<Market>().is_err(), "{name}");
+        assert!(name.parse::<FeedName>().is_err(), "{name}");
     }
 }
 
 proptest! {
     #[test]
     fn every_name_is_read_back(seconds in 0..4_000_000_000_i64, first in any::<u64>(), last in any::<u64>(), number in any::<u32>()) {
-        let sealed = SealedName { dataset: Dataset::Trades, partition: Moment(seconds * 1_000_000), first_frame: first, last_frame: last };
-        prop_assert_eq!(SealedName::parse(&sealed.to_string()), Some(sealed));
+        let sealed = CommittedName { dataset: &TRADES, partition: Moment(seconds * 1_000_000), first_frame: first, last_frame: last };
+        prop_assert_eq!(CommittedName::parse(&TRADES, &sealed.to_string()), Some(sealed));
         let segment = SegmentName { date: sealed.partition.date(), number, first_frame: first };
         prop_assert_eq!(SegmentName::parse(&segment.to_string()), Some(segment));
         prop_assert_eq!(SegmentName::parse_archived(&segment.archived()), Some(segment));
-        let path = SealedPath { date: segment.date, market: "KOSPI".parse().unwrap(), name: sealed };
-        prop_assert_eq!(SealedPath::parse(&path.to_string()), Some(path));
+        let path = CommittedPath { date: segment.date, feed: "KOSPI".parse().unwrap(), name: sealed };
+        prop_assert_eq!(DataDir::new("/data").parse(&path.to_string()), Some(path));
     }
 
     #[test]
     fn no_name_makes_it_panic(name in ".{0,60}") {
-        let _ = (SealedName::parse(&name), SegmentName::parse(&name), SealedPath::parse(&name));
-        let _ = SealingName::parse(&name);
+        let _ = (CommittedName::parse(&TRADES, &name), SegmentName::parse(&name), DataDir::new("/data").parse(&name));
+        let _ = DataDir::new("/data").parse_sealing(&name);
     }
 }

@@ -6,18 +6,22 @@
 //!                  └──▶ Tail: how far the journal is known to be on disk ─────┘
 //! ```
 //!
-//! The journal is the queue between receiving and exporting, and the sealed file is the commit record: its name
+//! The journal is the queue between receiving and exporting, and the committed file is the commit record: its name
 //! and footer say which frames it covers, and nothing else does. Starting up after a crash is therefore not a
-//! second path: the exporter goes on behind the last frame that a sealed file covers.
+//! second path: the exporter goes on behind the last frame that a committed file covers.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod absence;
 pub mod archive;
+pub mod catalog;
 pub mod checksums;
 pub mod coverage;
+pub mod dataset;
 pub mod day;
 pub mod disk;
 pub mod error;
 pub mod export;
+mod feed_name;
 pub mod format;
 pub mod journal;
 pub mod layout;
@@ -27,18 +31,23 @@ pub mod progress;
 pub mod reach;
 pub mod read;
 pub mod rebuild;
+pub mod resume;
 pub mod retention;
 mod rights;
 mod sabotage;
+pub mod service;
+mod staged;
 pub mod verify;
 
 pub use checksums::Checksums;
 pub use disk::Disk;
 pub use error::StoreError;
 pub use export::{ExportConfig, Exporter};
+pub use feed_name::FeedName;
 pub use journal::{DateRules, Entry, Event, JournalConfig, Tail, Writer};
-pub use layout::{DataDir, Market};
+pub use layout::DataDir;
 pub use lock::DataDirLock;
 pub use moment::Moment;
 pub use progress::{Progress, Tally};
+pub use resume::open_writer;
 pub use retention::Retention;

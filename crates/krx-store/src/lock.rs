@@ -42,6 +42,12 @@ pub(crate) fn wait_for(dir: &Path) -> Result<Held, StoreError> {
         .ok_or_else(|| at("locking", dir)(Errno::WOULDBLOCK.into()))
 }
 
+/// Keeps others from adding files to the partitions until it is dropped: a file that is renamed into a directory while
+/// that is exchanged would go with it.
+pub(crate) fn hold_still(data: &DataDir) -> Result<Held, StoreError> {
+    wait_for(&data.staging())
+}
+
 /// Locks a directory; `None` when another process holds it.
 pub(crate) fn try_dir(dir: &Path) -> Result<Option<Held>, StoreError> {
     hold(dir, || File::open(dir), Duration::ZERO, WAIT_TIME)

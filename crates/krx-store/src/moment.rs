@@ -22,6 +22,12 @@ impl Moment {
         Self(chrono::Utc::now().timestamp_micros())
     }
 
+    /// The first instant of a date in Korea.
+    #[must_use]
+    pub fn midnight(date: NaiveDate) -> Self {
+        Self((date - EPOCH).num_milliseconds() * 1000 - KST_OFFSET_US)
+    }
+
     /// The date in Korea.
     #[must_use]
     pub fn date(self) -> NaiveDate {
@@ -60,10 +66,10 @@ impl fmt::Display for Moment {
     }
 }
 
-/// Milliseconds since the Unix epoch at `date`'s midnight in Korea.
-#[must_use]
-pub fn midnight_ms(date: NaiveDate) -> i64 {
-    (date - EPOCH).num_milliseconds() - KST_OFFSET_US / 1000
+/// Whether `date` is more than `days` days before `today`.
+pub(crate) fn is_past(date: NaiveDate, today: NaiveDate, days: u32) -> bool {
+    let last = date.checked_add_days(Days::new(days.into()));
+    last.is_some_and(|last| last < today)
 }
 
 #[cfg(test)]
@@ -72,7 +78,7 @@ mod tests {
 
     #[test]
     fn the_date_changes_at_midnight_in_korea() {
-        let midnight = Moment(midnight_ms(NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()) * 1000);
+        let midnight = Moment::midnight(NaiveDate::from_ymd_opt(2026, 11, 20).unwrap());
         assert_eq!(midnight.to_string(), "2026-11-20 00:00:00.000000");
         assert_eq!(Moment(midnight.0 - 1).to_string(), "2026-11-19 23:59:59.999999");
         assert_eq!(midnight.date().to_string(), "2026-11-20");
@@ -87,7 +93,7 @@ mod tests {
     #[test]
     fn partitions_are_aligned_to_the_wall_clock() {
         let nine =
-            Moment(midnight_ms(NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()) * 1000 + 9 * 3_600_000_000);
+            Moment(Moment::midnight(NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()).0 + 9 * 3_600_000_000);
         let five_minutes = 300_000_000;
         assert_eq!(Moment(nine.0 + 299_999_999).partition(five_minutes), nine);
         assert_eq!(

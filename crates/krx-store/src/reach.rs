@@ -12,7 +12,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use crate::error::{StoreError, at};
-use crate::layout::{DataDir, Dataset};
+use crate::layout::DataDir;
 
 /// The name of the file that is tried, in a dataset for a moment. No reader takes it for one of its files.
 const TRIAL: &str = ".reach";
@@ -23,8 +23,8 @@ const TRIAL: &str = ".reach";
 /// [`StoreError::Apart`], when a dataset takes no file from `.krx`; [`StoreError::Io`], when it cannot be tried.
 pub fn check(data: &DataDir) -> Result<(), StoreError> {
     data.create_dir(&data.staging())?;
-    for dataset in Dataset::ALL {
-        let dir = data.path().join(dataset.as_str());
+    for dataset in data.datasets() {
+        let dir = data.dataset_dir(dataset);
         // One that does not exist yet is made in the data directory.
         if fs::symlink_metadata(&dir).is_ok() {
             dataset_takes_files(data, &dir)?;
@@ -85,13 +85,14 @@ mod tests {
         let data = DataDir::new(dir.path().join("data"));
         fs::create_dir(data.path()).unwrap();
         check(&data).unwrap();
-        for dataset in Dataset::ALL {
-            fs::create_dir(data.path().join(dataset.as_str())).unwrap();
+        for dataset in data.datasets() {
+            fs::create_dir(data.dataset_dir(dataset)).unwrap();
         }
         check(&data).unwrap();
-        let left: Vec<_> = Dataset::ALL
-            .iter()
-            .flat_map(|dataset| fs::read_dir(data.path().join(dataset.as_str())).unwrap())
+        let left: Vec<_> = data
+            .datasets()
+            .into_iter()
+            .flat_map(|dataset| fs::read_dir(data.dataset_dir(dataset)).unwrap())
             .chain(fs::read_dir(data.staging()).unwrap())
             .collect();
         assert!(left.is_empty(), "{left:?}");

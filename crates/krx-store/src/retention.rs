@@ -1,7 +1,7 @@
 //! Removing dates that are older than they are wanted for. Off unless asked for.
 //!
-//! What is not sealed is never removed: a date of which any market still has journal stays, whatever its age. So does,
-//! for that reason, the newest date of each market, by whose files the exporter knows how far it is.
+//! What is not sealed is never removed: a date of which any feed still has journal stays, whatever its age. So does,
+//! for that reason, the newest date of each feed, by whose files the exporter knows how far it is.
 //!
 //! ```text
 //!   DATA/trades/date=2025-11-20/   ──▶   DATA/.krx/staging/expired-trades-2025-11-20/   ──▶   gone
@@ -11,38 +11,39 @@
 //! file in `.krx/expired` says so, and its files leave the list of checksums. A crash in between leaves files without
 //! lines, or a directory in staging; the next run goes on with either.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 use tracing::{info, warn};
 
-use crate::checksums::{self, Checksums};
+use crate::catalog;
+use crate::checksums::Checksums;
+use crate::dataset::Dataset;
 use crate::disk::Output;
 use crate::error::{StoreError, at};
-use crate::journal::list_segments;
-use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
+use crate::layout::{CommittedName, CommittedPath, DataDir};
+use crate::moment::is_past;
 
-/// For how many days after its date each dataset is kept; `None` for ever.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// For how many days after its date each dataset is kept, by its name; one that is not named is kept for ever.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Trades.
-    pub trades_days: Option<u32>,
-    /// Quarantine.
-    pub quarantine_days: Option<u32>,
-    /// Coverage.
-    pub coverage_days: Option<u32>,
+    days: BTreeMap<&'static str, u32>,
 }
 
 impl Retention {
-    fn days(&self, dataset: Dataset) -> Option<u32> {
-        match dataset {
-            Dataset::Trades => self.trades_days,
-            Dataset::Quarantine => self.quarantine_days,
-            Dataset::Coverage => self.coverage_days,
-        }
+    /// The same, with a dataset kept for so many days.
+    #[must_use]
+    pub fn keeping(mut self, dataset: Dataset, days: u32) -> Self {
+        self.days.insert(dataset.name, days);
+        self
+    }
+
+    /// For how many days a dataset is kept; `None` for ever.
+    #[must_use]
+    pub fn days(&self, dataset: Dataset) -> Option<u32> {
+        self.days.get(dataset.name).copied()
     }
 }
 
@@ -71,7 +72,7 @@ const EXPIRED: &str = "expired-";
 ///
 /// # Errors
 /// The first [`StoreError::Io`]. One date that cannot be removed keeps no other.
-pub fn expire(data: &DataDir, retention: Retention, today: NaiveDate) -> Result<Vec<Expired>, StoreError> {
+pub fn expire(data: &DataDir, retention: &Retention, today: NaiveDate) -> Result<Vec<Expired>, StoreError> {
     let mut failure = clear_staging(data).err();
     let over = over(data, retention, today)?;
     if !over.is_empty() && !believes(data, today)? {
@@ -83,7 +84,7 @@ pub fn expire(data: &DataDir, retention: Retention, today: NaiveDate) -> Result<
         match remove(data, dataset, date) {
             Ok(None) => {}
             Ok(Some(files)) => {
-                info!(dataset = dataset.as_str(), %date, files, "removed: it is older than retention says");
+                info!(dataset = dataset.name, %date, files, "removed: it is older than retention says");
                 expired.push(Expired { dataset, date, files });
             }
             Err(error) => drop(failure.get_or_insert(error)),
@@ -95,19 +96,19 @@ pub fn expire(data: &DataDir, retention: Retention, today: NaiveDate) -> Result<
 /// What is to be removed, by age and journal.
 fn over(
     data: &DataDir,
-    retention: Retention,
+    retention: &Retention,
     today: NaiveDate,
 ) -> Result<Vec<(Dataset, NaiveDate)>, StoreError> {
     let journaled = journaled_dates(data)?;
     let mut over = Vec::new();
-    for dataset in Dataset::ALL {
+    for dataset in data.datasets() {
         let Some(days) = retention.days(dataset) else {
             continue;
         };
         let dates = dates(data, dataset)?.into_iter();
         over.extend(
             dates
-                .filter(|date| is_over(*date, today, days) && !journaled.contains(date))
+                .filter(|date| is_past(*date, today, days) && !journaled.contains(date))
                 .map(|date| (dataset, date)),
         );
     }
@@ -119,40 +120,29 @@ fn over(
 /// # Errors
 /// [`StoreError::Io`], when the dataset cannot be listed.
 pub fn believes(data: &DataDir, today: NaiveDate) -> Result<bool, StoreError> {
-    Ok(is_credible(&dates(data, Dataset::Trades)?, today))
+    Ok(is_credible(&catalog::recorded_dates(data)?, today))
 }
 
 /// Whether enough was recorded before `today` to believe that it is today.
 fn is_credible(recorded: &BTreeSet<NaiveDate>, today: NaiveDate) -> bool {
-    let recent = |date: &&NaiveDate| **date < today && !is_over(**date, today, CREDIBLE_DAYS);
+    let recent = |date: &&NaiveDate| **date < today && !is_past(**date, today, CREDIBLE_DAYS);
     recorded.iter().filter(recent).count() >= CREDIBLE_DATES
 }
 
-/// Whether `date` is more than `days` before `today`.
-fn is_over(date: NaiveDate, today: NaiveDate, days: u32) -> bool {
-    let last = date.checked_add_days(Days::new(days.into()));
-    last.is_some_and(|last| last < today)
-}
-
-/// The dates of which any market has journal that is not removed yet.
+/// The dates of which any feed has journal that is not removed yet.
 fn journaled_dates(data: &DataDir) -> Result<BTreeSet<NaiveDate>, StoreError> {
     let mut dates = BTreeSet::new();
-    for name in checksums::list_names(&data.journals())? {
-        if let Ok(market) = name.parse::<Market>() {
-            let segments = list_segments(&data.journal(&market))?;
-            dates.extend(segments.into_iter().map(|segment| segment.date));
-        }
+    for feed in catalog::journal_feeds(data)? {
+        let segments = catalog::segments(&data.journal(&feed))?;
+        dates.extend(segments.into_iter().map(|segment| segment.date));
     }
     Ok(dates)
 }
 
 fn dates(data: &DataDir, dataset: Dataset) -> Result<BTreeSet<NaiveDate>, StoreError> {
-    let names = checksums::list_names(&data.path().join(dataset.as_str()))?;
-    Ok(names
-        .iter()
-        .filter_map(|name| name.strip_prefix("date=")?.parse().ok())
-        .filter(|date| is_real_dir(&data.date_dir(dataset, *date)))
-        .collect())
+    let mut dates = catalog::dates(data, dataset)?;
+    dates.retain(|date| is_real_dir(&data.date_dir(dataset, *date)));
+    Ok(dates)
 }
 
 /// Takes a date out of its dataset, and removes it; the number of its files. `None` when it holds anything that is not the
@@ -163,9 +153,7 @@ fn remove(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<us
         warn!(dir = %dir.display(), "not removed, though it is older than retention says: it holds what is not the recorder's");
         return Ok(None);
     };
-    if dataset == Dataset::Trades {
-        crate::day::forget(data, date)?;
-    }
+    crate::day::forget(data, dataset, date)?;
     // From here on `verify` misses nothing of it.
     mark(data, dataset, date)?;
     let list = Checksums::of(data, date);
@@ -173,18 +161,14 @@ fn remove(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<us
         list.record(&[], &files)?;
     }
     data.create_dir(&data.staging())?;
-    let aside = data
-        .staging()
-        .join(format!("{EXPIRED}{}-{date}", dataset.as_str()));
+    let aside = data.staging().join(format!("{EXPIRED}{}-{date}", dataset.name));
     data.disk().rename(&dir, &aside)?;
     data.disk().sync_parent(&dir)?;
-    clear(data, &aside)?;
-    if Dataset::ALL
-        .iter()
-        .all(|other| !data.date_dir(*other, date).exists())
-    {
+    data.disk().remove_tree(&aside)?;
+    let datasets = data.datasets();
+    if datasets.iter().all(|other| !data.date_dir(other, date).exists()) {
         // Nothing is left that could miss anything.
-        for other in Dataset::ALL {
+        for other in datasets {
             data.disk().remove_left_over(&data.expired(other, date))?;
         }
     }
@@ -202,27 +186,29 @@ fn mark(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<(), StoreEr
     data.disk().sync_parent(&path)
 }
 
-/// The sealed files below a date's directory, if there is nothing else: no other name, no link.
-fn only_sealed(dir: &Path, dataset: Dataset, date: NaiveDate) -> Result<Option<Vec<SealedPath>>, StoreError> {
+/// The committed files below a date's directory, if there is nothing else: no other name, no link.
+fn only_sealed(
+    dir: &Path,
+    dataset: Dataset,
+    date: NaiveDate,
+) -> Result<Option<Vec<CommittedPath>>, StoreError> {
     let mut files = Vec::new();
-    for market_dir in list(dir)? {
-        let market = market_dir.file_name().and_then(|name| name.to_str());
-        let market = market.and_then(|name| dataset.parse_partition(name));
-        let Some(market) = market.filter(|_| is_real_dir(&market_dir)) else {
+    for feed_dir in list(dir)? {
+        let feed = feed_dir.file_name().and_then(|name| name.to_str());
+        let feed = feed.and_then(|name| dataset.parse_partition(name));
+        let Some(feed) = feed.filter(|_| is_real_dir(&feed_dir)) else {
             return Ok(None);
         };
-        for file in list(&market_dir)? {
+        for file in list(&feed_dir)? {
             let name = file.file_name().and_then(|name| name.to_str());
-            let name = name
-                .and_then(SealedName::parse)
-                .filter(|name| name.dataset == dataset);
+            let name = name.and_then(|name| CommittedName::parse(dataset, name));
             let is_file = fs::symlink_metadata(&file).is_ok_and(|known| known.is_file());
             let Some(name) = name.filter(|_| is_file) else {
                 return Ok(None);
             };
-            files.push(SealedPath {
+            files.push(CommittedPath {
                 date,
-                market: market.clone(),
+                feed: feed.clone(),
                 name,
             });
         }
@@ -244,33 +230,27 @@ fn is_real_dir(path: &Path) -> bool {
 
 /// Removes what was set aside, now or before a crash.
 fn clear_staging(data: &DataDir) -> Result<(), StoreError> {
-    for name in checksums::list_names(&data.staging())? {
+    for name in catalog::names(&data.staging())? {
         if name.starts_with(EXPIRED) {
-            clear(data, &data.staging().join(name))?;
+            data.disk().remove_tree(&data.staging().join(name))?;
         }
     }
     Ok(())
-}
-
-fn clear(data: &DataDir, path: &Path) -> Result<(), StoreError> {
-    if !is_real_dir(path) {
-        return data.disk().remove(path);
-    }
-    for entry in list(path)? {
-        clear(data, &entry)?;
-    }
-    match fs::remove_dir(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(at("removing the directory", path)(error)),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use std::io::ErrorKind;
+
+    use chrono::Days;
+
     use super::*;
+    use crate::dataset::{COVERAGE, QUARANTINE};
     use crate::disk::{Disk, Gate, Op};
+    use crate::feed_name::FeedName;
+    use crate::service::TRADES;
 
     fn day(day: u32) -> NaiveDate {
         NaiveDate::from_ymd_opt(2026, 11, day).unwrap()
@@ -279,31 +259,31 @@ mod tests {
     /// A file of each dataset for each date, with its line; and a journal segment of the last date.
     fn recorded(dir: &Path, days: &[u32]) -> DataDir {
         let data = DataDir::new(dir);
-        let market: Market = "KOSPI".parse().unwrap();
+        let feed: FeedName = "KOSPI".parse().unwrap();
         for date in days.iter().map(|number| day(*number)) {
             let mut paths = Vec::new();
-            for dataset in Dataset::ALL {
+            for dataset in data.datasets() {
                 let name = format!(
                     "{}-{}T090000-000000000001-000000000009.parquet",
-                    dataset.as_str(),
+                    dataset.name,
                     date.format("%Y%m%d")
                 );
-                let partition = data.partition(dataset, date, &market);
+                let partition = data.partition(dataset, date, &feed);
                 fs::create_dir_all(&partition).unwrap();
                 fs::write(partition.join(&name), "PAR1").unwrap();
                 let path = format!(
                     "{}/date={date}/{}/{name}",
-                    dataset.as_str(),
-                    dataset.partition_name(&market)
+                    dataset.name,
+                    dataset.partition_name(&feed)
                 );
-                paths.push(SealedPath::parse(&path).unwrap());
+                paths.push(data.parse(&path).unwrap());
             }
             Checksums::of(&data, date).record_files(&paths).unwrap();
         }
         let last = day(*days.last().unwrap()).format("%Y%m%d");
-        fs::create_dir_all(data.journal(&market)).unwrap();
+        fs::create_dir_all(data.journal(&feed)).unwrap();
         fs::write(
-            data.journal(&market)
+            data.journal(&feed)
                 .join(format!("00000001-{last}-000000000001.journal")),
             "",
         )
@@ -320,22 +300,18 @@ mod tests {
     fn each_dataset_is_kept_for_its_own_days_and_what_has_journal_for_ever() {
         let dir = tempfile::tempdir().unwrap();
         let data = recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);
-        let nothing = expire(&data, Retention::default(), day(30)).unwrap();
+        let nothing = expire(&data, &Retention::default(), day(30)).unwrap();
         assert_eq!(nothing, [], "it is off as long as nobody asks for it");
-        let retention = Retention {
-            trades_days: Some(10),
-            quarantine_days: Some(1),
-            coverage_days: None,
-        };
+        let retention = Retention::default().keeping(&TRADES, 10).keeping(&QUARANTINE, 1);
         // The 2nd is ten days ago on the 12th, and more than that on the 13th.
-        assert_eq!(expire(&data, retention, day(12)).unwrap().len(), 5);
-        assert_eq!(left(&data, Dataset::Trades), ["02", "03", "04", "05", "06", "09"]);
-        assert_eq!(left(&data, Dataset::Quarantine), ["09"], "it has journal");
-        let expired = expire(&data, retention, day(13)).unwrap();
+        assert_eq!(expire(&data, &retention, day(12)).unwrap().len(), 5);
+        assert_eq!(left(&data, &TRADES), ["02", "03", "04", "05", "06", "09"]);
+        assert_eq!(left(&data, &QUARANTINE), ["09"], "it has journal");
+        let expired = expire(&data, &retention, day(13)).unwrap();
         assert_eq!(
             expired,
             [Expired {
-                dataset: Dataset::Trades,
+                dataset: &TRADES,
                 date: day(2),
                 files: 1
             }]
@@ -343,41 +319,33 @@ mod tests {
         let lines = |date| Checksums::of(&data, date).read().unwrap().digests;
         assert_eq!(lines(day(2)).len(), 1);
         assert!(lines(day(2)).keys().all(|path| path.starts_with("coverage/")));
-        let retention = Retention {
-            coverage_days: Some(10),
-            ..retention
-        };
-        expire(&data, retention, day(13)).unwrap();
+        let retention = retention.keeping(&COVERAGE, 10);
+        expire(&data, &retention, day(13)).unwrap();
         assert!(!data.checksum_list(day(2)).exists(), "a list of nothing is none");
         assert!(
-            !data.expired(Dataset::Trades, day(2)).exists(),
+            !data.expired(&TRADES, day(2)).exists(),
             "nor is a mark of nothing"
         );
-        assert!(data.expired(Dataset::Quarantine, day(3)).exists());
-        assert_eq!(left(&data, Dataset::Coverage), ["03", "04", "05", "06", "09"]);
-        assert_eq!(
-            checksums::list_names(&data.staging()).unwrap(),
-            Vec::<String>::new()
-        );
+        assert!(data.expired(&QUARANTINE, day(3)).exists());
+        assert_eq!(left(&data, &COVERAGE), ["03", "04", "05", "06", "09"]);
+        assert_eq!(catalog::names(&data.staging()).unwrap(), Vec::<String>::new());
     }
 
     #[test]
     fn what_a_sealed_day_replaced_goes_with_its_date() {
         let dir = tempfile::tempdir().unwrap();
         let data = recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);
-        let replaced = ["2026-11-02-KOSPI", "2026-11-03-KOSPI"].map(|name| data.sealing().join(name));
+        let replaced =
+            ["2026-11-02-trades-KOSPI", "2026-11-03-trades-KOSPI"].map(|name| data.sealing().join(name));
         for dir in &replaced {
             fs::create_dir_all(dir).unwrap();
             fs::write(dir.join("replaced.parquet"), "").unwrap();
             let name = "trades-20261102T090000-000000000001-000000000009.parquet";
             fs::write(dir.join(name), "PAR1").unwrap();
         }
-        let retention = Retention {
-            trades_days: Some(10),
-            ..Retention::default()
-        };
-        expire(&data, retention, day(13)).unwrap();
-        let names = replaced.map(|dir| checksums::list_names(&dir).unwrap().len());
+        let retention = Retention::default().keeping(&TRADES, 10);
+        expire(&data, &retention, day(13)).unwrap();
+        let names = replaced.map(|dir| catalog::names(&dir).unwrap().len());
         assert_eq!(names, [1, 2], "of a date that stays all of it stays");
     }
 
@@ -385,19 +353,16 @@ mod tests {
     fn a_clock_that_is_far_ahead_removes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let data = recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);
-        let retention = Retention {
-            trades_days: Some(1),
-            ..Retention::default()
-        };
+        let retention = Retention::default().keeping(&TRADES, 1);
         let ahead = day(2) + Days::new(365);
-        assert_eq!(expire(&data, retention, ahead).unwrap(), []);
+        assert_eq!(expire(&data, &retention, ahead).unwrap(), []);
         // What four days recorded by that clock, it is still not believed.
-        let market: Market = "KOSPI".parse().unwrap();
+        let feed: FeedName = "KOSPI".parse().unwrap();
         for days in 0..4 {
             let date = ahead + Days::new(days);
-            fs::create_dir_all(data.partition(Dataset::Trades, date, &market)).unwrap();
-            fs::create_dir_all(data.partition(Dataset::Coverage, date, &market)).unwrap();
-            assert_eq!(expire(&data, retention, date + Days::new(1)).unwrap(), []);
+            fs::create_dir_all(data.partition(&TRADES, date, &feed)).unwrap();
+            fs::create_dir_all(data.partition(&COVERAGE, date, &feed)).unwrap();
+            assert_eq!(expire(&data, &retention, date + Days::new(1)).unwrap(), []);
         }
     }
 
@@ -412,17 +377,14 @@ mod tests {
             ("KOSDAQ", "00000002-20261105-000000000001.journal"),
             ("KOSDAQ", "00000003-20261109-000000000001.journal"),
         ];
-        for (market, segment) in segments {
-            let journal = data.journal(&market.parse().unwrap());
+        for (feed, segment) in segments {
+            let journal = data.journal(&feed.parse().unwrap());
             fs::create_dir_all(&journal).unwrap();
             fs::write(journal.join(segment), "").unwrap();
         }
-        let retention = Retention {
-            trades_days: Some(1),
-            ..Retention::default()
-        };
-        expire(&data, retention, day(20)).unwrap();
-        assert_eq!(left(&data, Dataset::Trades), ["03", "04", "05", "09"]);
+        let retention = Retention::default().keeping(&TRADES, 1);
+        expire(&data, &retention, day(20)).unwrap();
+        assert_eq!(left(&data, &TRADES), ["03", "04", "05", "09"]);
     }
 
     #[test]
@@ -463,11 +425,8 @@ mod tests {
         recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);
         let porter = Arc::new(Porter::default());
         let data = DataDir::on(Disk::behind(porter.clone()), dir.path());
-        let retention = Retention {
-            trades_days: Some(10),
-            ..Retention::default()
-        };
-        assert_eq!(expire(&data, retention, day(13)).unwrap().len(), 1);
+        let retention = Retention::default().keeping(&TRADES, 10);
+        assert_eq!(expire(&data, &retention, day(13)).unwrap().len(), 1);
         let seen = porter.seen.lock().unwrap();
         let aside = data.staging().join("expired-trades-2026-11-02");
         let place = |wanted: (Op, &Path)| {
@@ -484,7 +443,7 @@ mod tests {
             assert!(synced, "{}: {seen:?}", dataset.display());
         }
         // Nor does it leave before it is on record that it does.
-        let marked = data.expired(Dataset::Trades, day(2));
+        let marked = data.expired(&TRADES, day(2));
         assert!(place((Op::Sync, &marked)) < left);
     }
 
@@ -497,32 +456,26 @@ mod tests {
             ..Porter::default()
         });
         let data = DataDir::on(Disk::behind(porter), dir.path());
-        let retention = Retention {
-            trades_days: Some(8),
-            ..Retention::default()
-        };
-        assert!(expire(&data, retention, day(13)).is_err());
-        assert_eq!(left(&data, Dataset::Trades), ["03", "05", "06", "09"]);
+        let retention = Retention::default().keeping(&TRADES, 8);
+        assert!(expire(&data, &retention, day(13)).is_err());
+        assert_eq!(left(&data, &TRADES), ["03", "05", "06", "09"]);
     }
 
     #[test]
     fn what_is_not_the_recorders_keeps_its_date() {
         let dir = tempfile::tempdir().unwrap();
         let data = recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);
-        let retention = Retention {
-            trades_days: Some(1),
-            ..Retention::default()
-        };
-        fs::write(data.date_dir(Dataset::Trades, day(2)).join("notes.txt"), "").unwrap();
+        let retention = Retention::default().keeping(&TRADES, 1);
+        fs::write(data.date_dir(&TRADES, day(2)).join("notes.txt"), "").unwrap();
         let elsewhere = dir.path().join("elsewhere");
-        fs::rename(data.date_dir(Dataset::Trades, day(3)), &elsewhere).unwrap();
-        std::os::unix::fs::symlink(&elsewhere, data.date_dir(Dataset::Trades, day(3))).unwrap();
-        let partition = data.partition(Dataset::Trades, day(4), &"KOSPI".parse().unwrap());
+        fs::rename(data.date_dir(&TRADES, day(3)), &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, data.date_dir(&TRADES, day(3))).unwrap();
+        let partition = data.partition(&TRADES, day(4), &"KOSPI".parse().unwrap());
         std::os::unix::fs::symlink(&elsewhere, partition.join("link")).unwrap();
-        fs::create_dir(data.date_dir(Dataset::Trades, day(5)).join("mine")).unwrap();
-        let more = data.date_dir(Dataset::Trades, day(8));
+        fs::create_dir(data.date_dir(&TRADES, day(5)).join("mine")).unwrap();
+        let more = data.date_dir(&TRADES, day(8));
         fs::create_dir(&more).unwrap();
-        let dates: Vec<_> = expire(&data, retention, day(20))
+        let dates: Vec<_> = expire(&data, &retention, day(20))
             .unwrap()
             .iter()
             .map(|expired| expired.date)
@@ -539,10 +492,7 @@ mod tests {
         fs::create_dir_all(&aside).unwrap();
         fs::write(aside.join("trades.parquet"), "PAR1").unwrap();
         fs::write(data.staging().join("trades-KOSPI.partial"), "").unwrap();
-        expire(&data, Retention::default(), day(30)).unwrap();
-        assert_eq!(
-            checksums::list_names(&data.staging()).unwrap(),
-            ["trades-KOSPI.partial"]
-        );
+        expire(&data, &Retention::default(), day(30)).unwrap();
+        assert_eq!(catalog::names(&data.staging()).unwrap(), ["trades-KOSPI.partial"]);
     }
 }

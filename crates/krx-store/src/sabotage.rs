@@ -9,7 +9,7 @@ pub(crate) enum Defect {
     NoDirSync,
     /// A sync that failed is tried again on the same file, and believed.
     RetryFsync,
-    /// Journal segments are removed before sealed files cover them.
+    /// Journal segments are removed before committed files cover them.
     DeleteEarly,
     /// Records are taken without looking at their checksums.
     NoCrc,

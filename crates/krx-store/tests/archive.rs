@@ -11,9 +11,8 @@ use std::sync::Arc;
 
 use chrono::Days;
 use krx_store::disk::{Disk, Gate, Op};
-use krx_store::journal::list_segments;
 use krx_store::{DataDir, Event, ExportConfig, Exporter, Moment, archive};
-use support::{NINE, SECOND, SMALL_SEGMENTS, batch, config, event, export, frame, journal, market, segments};
+use support::{NINE, SECOND, SMALL_SEGMENTS, batch, config, event, export, feed, frame, journal, segments};
 
 fn record(dir: &Path) {
     let mut entries: Vec<_> = (0..20).map(|index| frame(NINE + index, &batch(8, 1))).collect();
@@ -26,19 +25,19 @@ fn what_is_archived_is_restored_byte_for_byte() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path());
     let data = DataDir::new(dir.path());
-    let names = list_segments(&data.journal(&market())).unwrap();
+    let names = krx_store::catalog::segments(&data.journal(&feed())).unwrap();
     for name in &names {
-        let raw = fs::read(data.journal(&market()).join(name.to_string())).unwrap();
-        let bytes = archive::keep(&data, &market(), *name).unwrap();
+        let raw = fs::read(data.journal(&feed()).join(name.to_string())).unwrap();
+        let bytes = archive::keep(&data, &feed(), *name).unwrap();
         assert!(bytes < raw.len() as u64 / 2);
         // A crash before the segment was removed: it is archived again.
-        assert_eq!(archive::keep(&data, &market(), *name).unwrap(), bytes);
+        assert_eq!(archive::keep(&data, &feed(), *name).unwrap(), bytes);
         let target = dir.path().join("restored");
-        archive::restore(&data, &market(), *name, &target).unwrap();
+        archive::restore(&data, &feed(), *name, &target).unwrap();
         assert_eq!(fs::read(&target).unwrap(), raw);
         fs::remove_file(target).unwrap();
     }
-    assert_eq!(archive::list(&data, &market()).unwrap(), names);
+    assert_eq!(krx_store::catalog::archived(&data, &feed()).unwrap(), names);
     assert_eq!(fs::read_dir(data.staging()).unwrap().count(), 0);
 }
 
@@ -47,15 +46,15 @@ fn no_damage_goes_unnoticed() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path());
     let data = DataDir::new(dir.path());
-    let name = list_segments(&data.journal(&market())).unwrap()[0];
-    archive::keep(&data, &market(), name).unwrap();
-    let path = archive::path(&data, &market(), name);
+    let name = krx_store::catalog::segments(&data.journal(&feed())).unwrap()[0];
+    archive::keep(&data, &feed(), name).unwrap();
+    let path = archive::path(&data, &feed(), name);
     let whole = fs::read(&path).unwrap();
-    let raw = fs::read(data.journal(&market()).join(name.to_string())).unwrap();
+    let raw = fs::read(data.journal(&feed()).join(name.to_string())).unwrap();
     let restored = || {
         let target = dir.path().join("restored");
         let _ = fs::remove_file(&target);
-        archive::restore(&data, &market(), name, &target).unwrap();
+        archive::restore(&data, &feed(), name, &target).unwrap();
         fs::read(target).unwrap()
     };
     let damaged = |bytes: &[u8]| {
@@ -81,17 +80,14 @@ fn archived_segments_go_when_their_days_are_over() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path());
     let data = DataDir::new(dir.path());
-    let names = list_segments(&data.journal(&market())).unwrap();
+    let names = krx_store::catalog::segments(&data.journal(&feed())).unwrap();
     for name in &names {
-        archive::keep(&data, &market(), *name).unwrap();
+        archive::keep(&data, &feed(), *name).unwrap();
     }
     let later = |days| Moment(NINE).date().checked_add_days(Days::new(days)).unwrap();
-    assert_eq!(archive::expire(&data, &market(), later(3), 3).unwrap(), 0);
-    assert_eq!(
-        archive::expire(&data, &market(), later(4), 3).unwrap(),
-        names.len()
-    );
-    assert_eq!(archive::list(&data, &market()).unwrap(), []);
+    assert_eq!(archive::expire(&data, &feed(), later(3), 3).unwrap(), 0);
+    assert_eq!(archive::expire(&data, &feed(), later(4), 3).unwrap(), names.len());
+    assert_eq!(krx_store::catalog::archived(&data, &feed()).unwrap(), []);
     assert_eq!(
         segments(dir.path()).len(),
         names.len(),
@@ -104,21 +100,24 @@ fn the_exporter_archives_all_but_the_newest_and_expires_what_is_old() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path());
     let data = DataDir::new(dir.path());
-    let names = list_segments(&data.journal(&market())).unwrap();
+    let names = krx_store::catalog::segments(&data.journal(&feed())).unwrap();
     let keep = |keep_days| ExportConfig {
         keep_days,
         ..config(60, 1000)
     };
     export(dir.path(), keep(36_500));
-    assert_eq!(archive::list(&data, &market()).unwrap(), names[..names.len() - 1]);
     assert_eq!(
-        list_segments(&data.journal(&market())).unwrap(),
+        krx_store::catalog::archived(&data, &feed()).unwrap(),
+        names[..names.len() - 1]
+    );
+    assert_eq!(
+        krx_store::catalog::segments(&data.journal(&feed())).unwrap(),
         names[names.len() - 1..]
     );
     // These are the days of the test's journal, which lies years before or behind the clock's.
     if Moment(NINE).date() < Moment::now().date() {
         export(dir.path(), keep(0));
-        assert_eq!(archive::list(&data, &market()).unwrap(), []);
+        assert_eq!(krx_store::catalog::archived(&data, &feed()).unwrap(), []);
     }
 }
 
@@ -168,10 +167,10 @@ fn a_segment_is_archived_only_when_it_reads_back_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path());
     let data = DataDir::new(dir.path());
-    let names = list_segments(&data.journal(&market())).unwrap();
-    archive::keep(&data, &market(), names[1]).unwrap();
-    let of_another = fs::read(archive::path(&data, &market(), names[1])).unwrap();
-    fs::remove_dir_all(data.archive(&market())).unwrap();
+    let names = krx_store::catalog::segments(&data.journal(&feed())).unwrap();
+    archive::keep(&data, &feed(), names[1]).unwrap();
+    let of_another = fs::read(archive::path(&data, &feed(), names[1])).unwrap();
+    fs::remove_dir_all(data.archive(&feed())).unwrap();
     let before = segments(dir.path());
     let changes: [(&str, Change); 4] = [
         (
@@ -198,14 +197,21 @@ fn a_segment_is_archived_only_when_it_reads_back_as_it_is() {
     };
     for (what, change) in changes {
         let changing = DataDir::on(Disk::behind(Arc::new(Swaps(change))), dir.path());
-        assert!(archive::keep(&changing, &market(), names[0]).is_err(), "{what}");
+        assert!(archive::keep(&changing, &feed(), names[0]).is_err(), "{what}");
         // The exporter keeps the segment, which is all that is left of what was received.
-        Exporter::new(&changing, &market(), keep, None, Arc::default())
+        Exporter::new(&changing, &feed(), keep, None, Arc::default())
             .run()
             .unwrap();
-        assert_eq!(archive::list(&data, &market()).unwrap(), [], "{what}");
+        assert_eq!(
+            krx_store::catalog::archived(&data, &feed()).unwrap(),
+            [],
+            "{what}"
+        );
         assert_eq!(segments(dir.path()), before, "{what}");
     }
     export(dir.path(), keep);
-    assert_eq!(archive::list(&data, &market()).unwrap(), names[..names.len() - 1]);
+    assert_eq!(
+        krx_store::catalog::archived(&data, &feed()).unwrap(),
+        names[..names.len() - 1]
+    );
 }

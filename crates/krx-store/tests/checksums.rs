@@ -10,11 +10,11 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use krx_store::checksums::{digest, missing, reopen, sealed_files};
+use krx_store::checksums::{digest, missing, reopen};
 use krx_store::disk::{Disk, Gate, Op};
-use krx_store::layout::{Dataset, SealedName, SealedPath};
+use krx_store::layout::{CommittedName, CommittedPath};
 use krx_store::{Checksums, DataDir, Event, Moment};
-use support::{NINE, SECOND, SMALL_SEGMENTS, batch, config, event, export, files, frame, journal, market};
+use support::{NINE, SECOND, SMALL_SEGMENTS, batch, config, event, export, feed, files, frame, journal};
 
 fn date() -> chrono::NaiveDate {
     Moment(NINE).date()
@@ -24,10 +24,10 @@ fn date() -> chrono::NaiveDate {
 fn record(dir: &Path) {
     let entries = [
         frame(NINE, &batch(3, 1)),
-        event(NINE + 1, Event::SealNow),
+        event(NINE + 1, Event::CommitNow),
         frame(NINE + 2, &batch(3, 2)),
         frame(NINE + 3, "garbage"),
-        event(NINE + 4, Event::SealNow),
+        event(NINE + 4, Event::CommitNow),
         frame(NINE + 5, &batch(3, 3)),
         event(NINE + SECOND, Event::Stop),
     ];
@@ -63,7 +63,7 @@ fn each_sealed_file_has_a_line_that_sha256sum_reads() {
         .lines()
         .map(|line| line.split_once("  ").unwrap().1)
         .collect();
-    let mut sealed: Vec<_> = sealed_files(&DataDir::new(dir.path()), &market(), date())
+    let mut sealed: Vec<_> = krx_store::catalog::committed(&DataDir::new(dir.path()), &feed(), date())
         .unwrap()
         .iter()
         .map(ToString::to_string)
@@ -96,7 +96,7 @@ fn a_file_that_a_crash_left_without_a_line_gets_it_at_the_next_start() {
         let kept: String = kept.iter().map(|(_, line)| format!("{line}\n")).collect();
         fs::write(&path, kept).unwrap();
         // The first line is that of the coverage, which the next start may replace.
-        let without = missing(&data, &market(), date()).unwrap();
+        let without = missing(&data, &feed(), date()).unwrap();
         assert_eq!(without.len(), usize::from(lost > 0));
         export(dir.path(), config(60, 1000));
         assert_eq!(list(dir.path()), whole);
@@ -154,11 +154,11 @@ fn many_may_record_at_once() {
     let file = dir.path().join("file");
     fs::write(&file, "x").unwrap();
     let digest = digest(&file).unwrap();
-    let path = |frame: u64| SealedPath {
+    let path = |frame: u64| CommittedPath {
         date: date(),
-        market: market(),
-        name: SealedName {
-            dataset: Dataset::Trades,
+        feed: feed(),
+        name: CommittedName {
+            dataset: &krx_store::service::TRADES,
             partition: Moment(NINE),
             first_frame: frame,
             last_frame: frame,
@@ -189,11 +189,11 @@ fn a_line_goes_only_when_the_journal_gives_the_file_once_more() {
     for (first_frame, stays) in [(4, false), (5, false), (6, true)] {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::new(dir.path());
-        let sealed = SealedPath {
+        let sealed = CommittedPath {
             date: date(),
-            market: market(),
-            name: SealedName {
-                dataset: Dataset::Quarantine,
+            feed: feed(),
+            name: CommittedName {
+                dataset: &krx_store::dataset::QUARANTINE,
                 partition: Moment(NINE),
                 first_frame: 5,
                 last_frame: 9,
@@ -205,14 +205,14 @@ fn a_line_goes_only_when_the_journal_gives_the_file_once_more() {
         Checksums::of(&data, date())
             .record_files(std::slice::from_ref(&sealed))
             .unwrap();
-        let journal = data.journal(&market());
+        let journal = data.journal(&feed());
         fs::create_dir_all(&journal).unwrap();
         fs::write(
             journal.join(format!("00000007-20261120-{first_frame:012}.journal")),
             "",
         )
         .unwrap();
-        reopen(&data, &market(), date(), 4).unwrap();
+        reopen(&data, &feed(), date(), 4).unwrap();
         let list = Checksums::of(&data, date()).read().unwrap();
         assert_eq!(
             list.digests.contains_key(&sealed.to_string()),
@@ -223,7 +223,7 @@ fn a_line_goes_only_when_the_journal_gives_the_file_once_more() {
         Checksums::of(&data, date())
             .record_files(std::slice::from_ref(&sealed))
             .unwrap();
-        reopen(&data, &market(), date(), 9).unwrap();
+        reopen(&data, &feed(), date(), 9).unwrap();
         assert!(
             Checksums::of(&data, date())
                 .read()
@@ -259,7 +259,7 @@ fn lines_that_are_not_known_to_be_on_disk_are_taken_back() {
         .lines()
         .find(|line| line.contains("000000000004.parquet"))
         .unwrap();
-    let path = SealedPath::parse(last.split_once("  ").unwrap().1).unwrap();
+    let path = DataDir::new("/").parse(last.split_once("  ").unwrap().1).unwrap();
     Checksums::of(&DataDir::new(dir.path()), date())
         .record(&[], std::slice::from_ref(&path))
         .unwrap();
@@ -268,5 +268,5 @@ fn lines_that_are_not_known_to_be_on_disk_are_taken_back() {
     let appended = Checksums::of(&data, date()).append(std::slice::from_ref(&path));
     assert!(appended.is_err());
     assert_eq!(list(dir.path()), without);
-    assert_eq!(missing(&data, &market(), date()).unwrap(), [path]);
+    assert_eq!(missing(&data, &feed(), date()).unwrap(), [path]);
 }

@@ -17,16 +17,14 @@ use std::sync::{Arc, Mutex};
 use krx_store::checksums::{List, complete, missing};
 use krx_store::disk::{Disk, Gate, Op};
 use krx_store::journal::GapReason;
-use krx_store::layout::{Dataset, SealedName, SealedPath};
+use krx_store::layout::{CommittedName, CommittedPath};
 use krx_store::rebuild::{Access, rebuild};
-use krx_store::verify::{dates, verify};
-use krx_store::{
-    Checksums, DataDir, DataDirLock, Entry, Event, Exporter, JournalConfig, Market, Moment, Writer,
-};
+use krx_store::verify::verify;
+use krx_store::{Checksums, DataDir, DataDirLock, Entry, Event, Exporter, FeedName, JournalConfig, Moment};
 use proptest::prelude::*;
 use support::{
-    NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, export, files, frame, journal,
-    market,
+    NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, export, feed, files, frame,
+    journal,
 };
 
 const DAY: i64 = 24 * 3600 * SECOND;
@@ -39,12 +37,12 @@ fn next_date() -> chrono::NaiveDate {
     Moment(NINE + DAY).date()
 }
 
-fn trades(market: &Market, frame: u64) -> SealedPath {
-    SealedPath {
+fn trades(feed: &FeedName, frame: u64) -> CommittedPath {
+    CommittedPath {
         date: date(),
-        market: market.clone(),
-        name: SealedName {
-            dataset: Dataset::Trades,
+        feed: feed.clone(),
+        name: CommittedName {
+            dataset: &krx_store::service::TRADES,
             partition: Moment(NINE),
             first_frame: frame,
             last_frame: frame,
@@ -53,13 +51,13 @@ fn trades(market: &Market, frame: u64) -> SealedPath {
 }
 
 fn coverage(date: chrono::NaiveDate) -> String {
-    let name = SealedName::coverage(date);
-    let market = market();
-    SealedPath { date, market, name }.to_string()
+    let name = CommittedName::coverage(date);
+    let feed = feed();
+    CommittedPath { date, feed, name }.to_string()
 }
 
 /// Makes a file with this path; what is in it does not matter to a list.
-fn make(dir: &Path, sealed: &SealedPath) -> SealedPath {
+fn make(dir: &Path, sealed: &CommittedPath) -> CommittedPath {
     let path = dir.join(sealed.to_string());
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, sealed.to_string()).unwrap();
@@ -147,7 +145,7 @@ impl Gate for Porter {
             && let Some((dir, relative)) = root(path)
         {
             sha256sum(dir).unwrap_or_else(|said| panic!("before {op:?} of {relative}: {said}"));
-            if let Some(sealed) = SealedPath::parse(relative).filter(|_| op == Op::Rename) {
+            if let Some(sealed) = DataDir::new("/").parse(relative).filter(|_| op == Op::Rename) {
                 let list = read(&DataDir::new(dir), sealed.date);
                 assert!(
                     !list.digests.contains_key(relative),
@@ -182,12 +180,10 @@ fn a_commit_neither_reads_nor_replaces_a_long_list() {
     let dir = fast_dir();
     let (porter, data) = Porter::default().before(dir.path());
     let list = Checksums::of(&data, date());
-    let first = make(dir.path(), &trades(&market(), 1));
+    let first = make(dir.path(), &trades(&feed(), 1));
     list.append(std::slice::from_ref(&first)).unwrap();
     let digest = read(&data, date()).digests[&first.to_string()];
-    let entries: Vec<_> = (2..LINES)
-        .map(|frame| (trades(&market(), frame), digest))
-        .collect();
+    let entries: Vec<_> = (2..LINES).map(|frame| (trades(&feed(), frame), digest)).collect();
     list.record(&entries, &[]).unwrap();
     // One that reads the list would leave this out.
     let path = data.checksum_list(date());
@@ -197,7 +193,7 @@ fn a_commit_neither_reads_nor_replaces_a_long_list() {
     fs::write(&path, &before).unwrap();
     let inode = fs::metadata(&path).unwrap().ino();
     porter.seen.lock().unwrap().clear();
-    let files = [LINES, LINES + 1].map(|frame| make(dir.path(), &trades(&market(), frame)));
+    let files = [LINES, LINES + 1].map(|frame| make(dir.path(), &trades(&feed(), frame)));
     let read_before = bytes_read();
     list.append(&files).unwrap();
     if let Some((before, after)) = read_before.zip(bytes_read()) {
@@ -231,7 +227,7 @@ fn each_seal_but_the_first_appends() {
         ..Porter::default()
     }
     .before(dir.path());
-    Exporter::new(&data, &market(), config(60, 1000), None, Arc::default())
+    Exporter::new(&data, &feed(), config(60, 1000), None, Arc::default())
         .run()
         .unwrap();
     let operations: Vec<_> = porter.seen.lock().unwrap().iter().map(|(op, _)| *op).collect();
@@ -269,7 +265,7 @@ fn sha256sum_passes_before_every_operation_of_days_with_reconnects_and_restarts(
         ..Porter::default()
     }
     .before(dir.path());
-    let run = || Exporter::new(&data, &market(), config(60, 1000), None, Arc::default()).run();
+    let run = || Exporter::new(&data, &feed(), config(60, 1000), None, Arc::default()).run();
     // A day in two runs of the recorder, which goes on to the next date in the second; and another start on that.
     for entries in [
         day(NINE, 5),
@@ -283,7 +279,7 @@ fn sha256sum_passes_before_every_operation_of_days_with_reconnects_and_restarts(
     run().unwrap();
     for date in [date(), next_date()] {
         assert!(read(&data, date).digests.contains_key(&coverage(date)));
-        assert_eq!(missing(&data, &market(), date).unwrap(), []);
+        assert_eq!(missing(&data, &feed(), date).unwrap(), []);
     }
     assert!(porter.count() > 200);
 }
@@ -301,13 +297,13 @@ fn wherever_an_exporter_is_cut_off_the_lists_hold_and_the_next_start_completes_t
         copy_tree(recorded.path(), dir.path());
         let (porter, data) = Porter::default().before(dir.path());
         porter.refuse_from(number);
-        let cut_off = Exporter::new(&data, &market(), config(60, 1000), None, Arc::default()).run();
+        let cut_off = Exporter::new(&data, &feed(), config(60, 1000), None, Arc::default()).run();
         sha256sum(dir.path()).unwrap_or_else(|said| panic!("cut off at {number}: {said}"));
         let last = porter.seen.lock().unwrap().get(number).cloned();
         export(dir.path(), config(60, 1000));
         let at = format!("cut off at {number}: {last:?}");
         sha256sum(dir.path()).unwrap_or_else(|said| panic!("{at}: {said}"));
-        let report = verify(&data, &dates(&data).unwrap(), &|_| ()).unwrap();
+        let report = verify(&data, &krx_store::catalog::all_dates(&data).unwrap(), &|_| ()).unwrap();
         assert_eq!(report.findings, [], "{at}");
         for date in [date(), next_date()] {
             assert!(read(&data, date).digests.contains_key(&coverage(date)), "{at}");
@@ -326,13 +322,12 @@ fn a_line_that_a_crash_has_torn_is_made_whole_by_the_next_append_and_by_the_next
     let data = DataDir::new(dir.path());
     let list = Checksums::of(&data, date());
     for frame in 1..4 {
-        list.append(&[make(dir.path(), &trades(&market(), frame))])
-            .unwrap();
+        list.append(&[make(dir.path(), &trades(&feed(), frame))]).unwrap();
     }
     let path = data.checksum_list(date());
     let whole = fs::read(&path).unwrap();
     let last = whole.len() / 3;
-    let fourth = make(dir.path(), &trades(&market(), 4));
+    let fourth = make(dir.path(), &trades(&feed(), 4));
     for torn in (1..last).chain([last + 1, whole.len() - 1, whole.len()]) {
         let cut = &whole[..whole.len() - torn];
         // Where only the length reached the disk, zeros stand for the rest.
@@ -343,7 +338,7 @@ fn a_line_that_a_crash_has_torn_is_made_whole_by_the_next_append_and_by_the_next
             assert_eq!((read.digests.len(), read.odd_lines), (4, vec![]), "{torn}");
             sha256sum(dir.path()).unwrap();
             fs::write(&path, &bytes).unwrap();
-            complete(&data, &market(), date()).unwrap();
+            complete(&data, &feed(), date()).unwrap();
             let read = self::read(&data, date());
             assert_eq!((read.digests.len(), read.odd_lines), (4, vec![]), "{torn}");
         }
@@ -351,7 +346,7 @@ fn a_line_that_a_crash_has_torn_is_made_whole_by_the_next_append_and_by_the_next
     // An append cannot see a line that is damaged before the last; a start does.
     let four = fs::read(&path).unwrap();
     fs::write(&path, [b"what is this\n", &four[..]].concat()).unwrap();
-    complete(&data, &market(), date()).unwrap();
+    complete(&data, &feed(), date()).unwrap();
     let read = read(&data, date());
     assert_eq!((read.digests.len(), read.odd_lines), (4, vec![]));
 }
@@ -364,9 +359,9 @@ fn an_append_that_the_disk_refuses_costs_no_line() {
             let dir = fast_dir();
             let (porter, data) = Porter::default().before(dir.path());
             let list = Checksums::of(&data, date());
-            list.append(&[make(dir.path(), &trades(&market(), 1))]).unwrap();
+            list.append(&[make(dir.path(), &trades(&feed(), 1))]).unwrap();
             let inode = fs::metadata(data.checksum_list(date())).unwrap().ino();
-            let second = make(dir.path(), &trades(&market(), 2));
+            let second = make(dir.path(), &trades(&feed(), 2));
             porter.seen.lock().unwrap().clear();
             for number in number..number.saturating_add(times).min(number + 100) {
                 porter.refuse(number);
@@ -390,7 +385,7 @@ fn an_append_that_the_disk_refuses_costs_no_line() {
                 );
             }
             porter.behave();
-            complete(&data, &market(), date()).unwrap();
+            complete(&data, &feed(), date()).unwrap();
             let read = read(&data, date());
             assert_eq!((read.digests.len(), read.odd_lines), (2, vec![]), "{at}");
             sha256sum(dir.path()).unwrap();
@@ -404,16 +399,16 @@ fn markets_may_append_at_once_while_another_rewrites() {
     let dir = fast_dir();
     let data = DataDir::new(dir.path());
     fs::create_dir_all(data.staging()).unwrap();
-    let markets = ["KOSPI", "KOSDAQ", "KONEX"].map(|name| name.parse::<Market>().unwrap());
+    let feeds = ["KOSPI", "KOSDAQ", "KONEX"].map(|name| name.parse::<FeedName>().unwrap());
     std::thread::scope(|scope| {
-        for market in &markets {
+        for feed in &feeds {
             let (dir, data) = (dir.path(), &data);
             scope.spawn(move || {
                 for frame in 1..=FILES {
-                    let sealed = make(dir, &trades(market, frame));
+                    let sealed = make(dir, &trades(feed, frame));
                     Checksums::of(data, date()).append(&[sealed]).unwrap();
                     if frame % 10 == 0 {
-                        let gone = trades(market, frame - 5);
+                        let gone = trades(feed, frame - 5);
                         Checksums::of(data, date()).record(&[], &[gone]).unwrap();
                     }
                 }
@@ -421,7 +416,7 @@ fn markets_may_append_at_once_while_another_rewrites() {
         }
     });
     let list = read(&data, date());
-    let lines = markets.len() as u64 * (FILES - FILES / 10);
+    let lines = feeds.len() as u64 * (FILES - FILES / 10);
     assert_eq!((list.digests.len() as u64, list.odd_lines), (lines, vec![]));
 }
 
@@ -432,18 +427,22 @@ fn coverage_has_a_line_only_while_it_is_not_going_to_be_replaced() {
     let data = DataDir::new(dir.path());
     let _lock = DataDirLock::take(&data).unwrap();
     let has_line = |date| read(&data, date).digests.contains_key(&coverage(date));
-    let look = || verify(&data, &dates(&data).unwrap(), &|_| ()).unwrap().findings;
+    let look = || {
+        verify(&data, &krx_store::catalog::all_dates(&data).unwrap(), &|_| ())
+            .unwrap()
+            .findings
+    };
     for (begin, sealed) in [(NINE, 4), (NINE + 3600 * SECOND, 3)] {
-        let mut writer = Writer::open(&data, &market(), SMALL_SEGMENTS, Arc::default()).unwrap();
+        let mut writer = krx_store::open_writer(&data, &feed(), SMALL_SEGMENTS, Arc::default()).unwrap();
         let progress = Arc::new(krx_store::Progress::default());
         let tail = Some(writer.tail());
-        let exporter = Exporter::new(&data, &market(), config(60, 1000), tail, Arc::clone(&progress));
+        let exporter = Exporter::new(&data, &feed(), config(60, 1000), tail, Arc::clone(&progress));
         std::thread::scope(|scope| {
             let running = scope.spawn(|| exporter.run());
             let entries = day(begin, sealed + 1);
             let (stop, entries) = entries.split_last().unwrap();
             writer.append(entries).unwrap();
-            while progress.files_sealed.load(Relaxed) < u64::try_from(sealed).unwrap() {
+            while progress.files_committed.load(Relaxed) < u64::try_from(sealed).unwrap() {
                 assert!(!running.is_finished());
                 std::thread::yield_now();
             }
@@ -470,11 +469,11 @@ fn rebuild_gives_no_line_to_coverage_that_may_be_replaced() {
     let data = DataDir::new(dir.path());
     journal(dir.path(), SMALL_SEGMENTS, &day(NINE, 3));
     export(dir.path(), config(60, 1000));
-    let sealed = SealedPath::parse(&coverage(date())).unwrap();
+    let sealed = DataDir::new("/").parse(&coverage(date())).unwrap();
     Checksums::of(&data, date()).record(&[], &[sealed]).unwrap();
     let again = || {
         let access = Access::take(&data, date()).unwrap();
-        let rebuilt = rebuild(&data, &market(), date(), config(60, 1000), &access, false).unwrap();
+        let rebuilt = rebuild(&data, &feed(), date(), config(60, 1000), &access, false).unwrap();
         (
             rebuilt.lines,
             read(&data, date()).digests.contains_key(&coverage(date())),
@@ -525,20 +524,20 @@ proptest! {
             match step {
                 Step::Append(count) => {
                     let sealed: Vec<_> = (next..next + count)
-                        .map(|frame| make(dir.path(), &trades(&market(), frame)))
+                        .map(|frame| make(dir.path(), &trades(&feed(), frame)))
                         .collect();
                     next += count;
                     there.extend(sealed.iter().map(ToString::to_string));
                     // An exporter that fails is followed by one that starts.
                     if list.append(&sealed).is_err() {
-                        let _ = complete(&data, &market(), date());
+                        let _ = complete(&data, &feed(), date());
                     }
                 }
                 Step::Rewrite => drop(list.record(&[], &[])),
                 Step::Remove(_) if there.is_empty() => {}
                 Step::Remove(index) => {
                     let path = index.get(&there.iter().cloned().collect::<Vec<_>>()).clone();
-                    if list.record(&[], &[SealedPath::parse(&path).unwrap()]).is_ok() {
+                    if list.record(&[], &[DataDir::new("/").parse(&path).unwrap()]).is_ok() {
                         fs::remove_file(dir.path().join(&path)).unwrap();
                         there.remove(&path);
                     }
@@ -548,7 +547,7 @@ proptest! {
                         let bytes = file.metadata().unwrap().len();
                         file.set_len(bytes.saturating_sub(*torn as u64)).unwrap();
                     }
-                    let _ = complete(&data, &market(), date());
+                    let _ = complete(&data, &feed(), date());
                 }
                 Step::Fail(numbers) => {
                     let from = porter.count();
@@ -560,7 +559,7 @@ proptest! {
             }
         }
         porter.behave();
-        complete(&data, &market(), date()).unwrap();
+        complete(&data, &feed(), date()).unwrap();
         let read = read(&data, date());
         prop_assert_eq!(read.digests.keys().cloned().collect::<BTreeSet<_>>(), there);
         prop_assert_eq!(read.odd_lines, Vec::<usize>::new());

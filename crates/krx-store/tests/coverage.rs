@@ -11,17 +11,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use chrono::NaiveDate;
-use krx_store::coverage::{Interval, State, absent, record_absent, view};
+use krx_store::absence::{absent, record_absent};
+use krx_store::coverage::{Interval, State, view};
 use krx_store::day::{Layout, Sealing, Watch, seal};
 use krx_store::journal::What;
-use krx_store::moment::midnight_ms;
 use krx_store::rebuild::{Access, rebuild};
 use krx_store::verify::{Kind, verify};
-use krx_store::{DataDir, DateRules, Entry, Event, Moment, Writer};
+use krx_store::{DataDir, DateRules, Entry, Event, Moment};
 use proptest::prelude::*;
 use support::{
-    HEADER, NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, coverage, event, export,
-    frame, journal, market, quarantine, segments, trades,
+    HEADER, NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, coverage, event, export, feed,
+    frame, journal, quarantine, segments, trades,
 };
 
 fn date() -> NaiveDate {
@@ -53,13 +53,13 @@ fn rows(intervals: &[Interval]) -> Vec<(i64, i64, &'static str, u64)> {
 fn record(dir: &Path, entries: &[Entry<Vec<u8>>]) {
     let rules = |date: NaiveDate| DateRules {
         expected: Some((
-            Moment(midnight_ms(date) * 1000),
-            Moment(midnight_ms(date) * 1000 + 86_400 * SECOND),
+            Moment::midnight(date),
+            Moment(Moment::midnight(date).0 + 86_400 * SECOND),
         )),
         rotate_us: 60 * SECOND,
         rows_max: 1000,
     };
-    let writer = Writer::open(&DataDir::new(dir), &market(), SMALL_SEGMENTS, Arc::default());
+    let writer = krx_store::open_writer(&DataDir::new(dir), &feed(), SMALL_SEGMENTS, Arc::default());
     let mut writer = writer.unwrap().with_rules(Box::new(rules));
     for entry in entries {
         writer.append(std::slice::from_ref(entry)).unwrap();
@@ -114,7 +114,7 @@ fn i8_a_session_that_ends_within_a_partition_is_live_up_to_what_is_committed() {
     assert_eq!(rows(&coverage(dir.path())), [(0, 420, "connected", 7)]);
     let seen = view(
         &DataDir::new(dir.path()),
-        &market(),
+        &feed(),
         date(),
         Moment(NINE + 500 * SECOND),
     )
@@ -172,7 +172,7 @@ proptest! {
                     received.push((at, 2));
                     frame(at, &batch(2, 1))
                 }
-                7 => event(at, Event::SealNow),
+                7 => event(at, Event::CommitNow),
                 8 => event(at, Event::TimeMark),
                 9 => event(at, Event::Disconnected { reason: krx_store::journal::GapReason::Stalled, detail: String::new() }),
                 10 => connected(at),
@@ -254,7 +254,7 @@ fn i8_a_restore_in_mid_day_has_a_gap_and_goes_on() {
         (".krx is lost", &[".krx"][..]),
         ("the journal is lost", &[".krx/journal"]),
         (
-            "the journal's directory of the market is lost",
+            "the journal's directory of the feed is lost",
             &[".krx/journal/KOSPI"],
         ),
         (".krx and coverage are lost", &[".krx", "coverage"]),
@@ -309,7 +309,7 @@ fn files_that_come_back_behind_a_later_start_are_live_again() {
     }
     let data = DataDir::new(late.path());
     let access = Access::take(&data, date()).unwrap();
-    rebuild(&data, &market(), date(), config(60, 1000), &access, false).unwrap();
+    rebuild(&data, &feed(), date(), config(60, 1000), &access, false).unwrap();
     drop(access);
     let all = coverage(late.path());
     assert!(
@@ -341,7 +341,15 @@ fn files_that_others_hold_already_count_once() {
         rows: &|_| (),
         stop: &AtomicBool::new(false),
     };
-    seal(&sealing, &market(), date(), &Layout::default(), watch).unwrap();
+    seal(
+        &sealing,
+        &krx_store::service::TRADES,
+        &feed(),
+        date(),
+        &Layout::default(),
+        watch,
+    )
+    .unwrap();
     sealing.finish().unwrap();
     for (path, bytes) in before.iter().filter(|(path, _)| path.starts_with("trades")) {
         fs::write(late.path().join(path), bytes).unwrap();
@@ -380,11 +388,7 @@ fn coverage_of_trades_that_retention_has_removed_stays() {
         let _ = fs::remove_dir_all(dir.join(gone));
     }
     fs::create_dir_all(dir.join(".krx/expired")).unwrap();
-    fs::write(
-        DataDir::new(dir).expired(krx_store::layout::Dataset::Trades, date()),
-        "",
-    )
-    .unwrap();
+    fs::write(DataDir::new(dir).expired(&krx_store::service::TRADES, date()), "").unwrap();
     let before = coverage(dir);
     let frames = |rows: &[Interval]| rows.iter().map(|row| row.frames).sum::<u64>();
     assert!(frames(&before) >= 9);
@@ -469,7 +473,7 @@ fn damage_in_exported_journal_is_no_gap() {
         connected(NINE),
         frame(NINE + SECOND, &batch(1, 1)),
         frame(NINE + 2 * SECOND, &batch(1, 1)),
-        event(NINE + 3 * SECOND, Event::SealNow),
+        event(NINE + 3 * SECOND, Event::CommitNow),
     ];
     journal(dir.path(), SMALL_SEGMENTS, &entries);
     export(dir.path(), config(60, 1000));
@@ -518,7 +522,7 @@ fn i4_a_clock_that_leaps_over_midnight_and_back_costs_the_day_nothing_but_the_le
     );
     export(dir.path(), config(60, 1000));
     let data = DataDir::new(dir.path());
-    let today = view(&data, &market(), date(), Moment(NINE + 400 * SECOND)).unwrap();
+    let today = view(&data, &feed(), date(), Moment(NINE + 400 * SECOND)).unwrap();
     assert_eq!(
         rows(&today),
         [
@@ -532,7 +536,7 @@ fn i4_a_clock_that_leaps_over_midnight_and_back_costs_the_day_nothing_but_the_le
         ]
     );
     let tomorrow = date().succ_opt().unwrap();
-    let next = view(&data, &market(), tomorrow, Moment(NINE + 400 * SECOND)).unwrap();
+    let next = view(&data, &feed(), tomorrow, Moment(NINE + 400 * SECOND)).unwrap();
     let live: u64 = next
         .iter()
         .filter(|row| row.state == State::Live)
@@ -547,15 +551,15 @@ fn i9_a_trading_day_on_which_nothing_ran_is_on_record() {
     let dir = tempfile::tempdir().unwrap();
     let data = DataDir::new(dir.path());
     let day = |number: u32| NaiveDate::from_ymd_opt(2026, 11, number).unwrap();
-    let at = |number: u32| midnight_ms(day(number)) * 1000 + 9 * 3600 * SECOND;
+    let at = |number: u32| Moment::midnight(day(number)).0 + 9 * 3600 * SECOND;
     // Weekdays trade, from nine to half past three.
     let hours = |date: NaiveDate| {
         use chrono::Datelike;
-        let nine = midnight_ms(date) * 1000 + 9 * 3600 * SECOND;
+        let nine = Moment::midnight(date).0 + 9 * 3600 * SECOND;
         (date.weekday().number_from_monday() <= 5).then_some((Moment(nine), Moment(nine + 23_400 * SECOND)))
     };
     let ask = |last: u32, today: u32| {
-        let absent = absent(&data, &market(), day(last), day(today), &hours).unwrap();
+        let absent = absent(&data, &feed(), day(last), day(today), &hours).unwrap();
         assert!(absent.days.is_empty() || absent.believed);
         absent.days
     };
@@ -577,7 +581,7 @@ fn i9_a_trading_day_on_which_nothing_ran_is_on_record() {
     assert_eq!(ask(9, 12), [day(5)]);
     assert_eq!(ask(11, 12).len(), 2);
     let ahead = day(11) + chrono::Days::new(365);
-    let doubtful = absent(&data, &market(), day(11), ahead, &hours).unwrap();
+    let doubtful = absent(&data, &feed(), day(11), ahead, &hours).unwrap();
     assert_eq!(doubtful.days, [day(5), day(10)]);
     assert!(!doubtful.believed, "a clock that is a year ahead is not believed");
     // What retention removed stays removed.
@@ -587,10 +591,10 @@ fn i9_a_trading_day_on_which_nothing_ran_is_on_record() {
     assert_eq!(ask(11, 12), [day(10)]);
     fs::remove_file(&mark).unwrap();
     for date in ask(11, 12) {
-        record_absent(&data, &market(), date, hours(date).unwrap()).unwrap();
+        record_absent(&data, &feed(), date, hours(date).unwrap()).unwrap();
     }
     assert_eq!(ask(11, 12), []);
-    let all = view(&data, &market(), day(5), Moment(at(12))).unwrap();
+    let all = view(&data, &feed(), day(5), Moment(at(12))).unwrap();
     let states: Vec<_> = all
         .iter()
         .map(|row| {

@@ -16,16 +16,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use chrono::NaiveDate;
 use krx_store::day::{GRACE, Layout, Outcome, Sealing, State, Uptime, Watch, seal, settle, state, unsealed};
 use krx_store::disk::{Disk, Gate, Op};
-use krx_store::export::{last_sealed, trades_schema};
 use krx_store::progress::seed;
 use krx_store::rebuild::{Access, rebuild};
+use krx_store::resume::last_committed;
+use krx_store::service::TRADES;
 use krx_store::verify::verify;
 use krx_store::{DataDir, Event, ExportConfig, Moment, Progress, StoreError, read};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 use support::{
-    NINE, SECOND, SMALL_SEGMENTS, batches, config, connected, copy_tree, event, export, files, frame,
-    journal, market, trades, tree,
+    NINE, SECOND, SMALL_SEGMENTS, batches, config, connected, copy_tree, event, export, feed, files, frame,
+    journal, trades, tree,
 };
 
 const SMALL: Layout = Layout {
@@ -75,7 +76,7 @@ fn record(dir: &Path, messages: &[usize], cuts: &BTreeSet<usize>) {
         let at = NINE + i64::try_from(number).unwrap() * 1000;
         entries.push(frame(at, &message(number, *records)));
         if cuts.contains(&number) {
-            entries.push(event(at, Event::SealNow));
+            entries.push(event(at, Event::CommitNow));
         }
     }
     entries.push(event(NINE + SECOND, Event::Stop));
@@ -90,7 +91,14 @@ fn try_seal(data: &DataDir, layout: &Layout) -> Result<Outcome, StoreError> {
         stop: &AtomicBool::new(false),
     };
     let sealing = Sealing::take(data, 0)?;
-    let outcome = seal(&sealing, &market(), date(), layout, watch)?;
+    let outcome = seal(
+        &sealing,
+        &krx_store::service::TRADES,
+        &feed(),
+        date(),
+        layout,
+        watch,
+    )?;
     // As if it were an hour later, so that what was replaced goes.
     settle(&sealing, Uptime::now().later(GRACE), None)?;
     Ok(outcome)
@@ -103,7 +111,7 @@ fn sealed(dir: &Path) -> Outcome {
 /// All columns of all rows, in order of arrival.
 fn arrived(dir: &Path) -> Vec<String> {
     let mut rows = Vec::new();
-    let mut trades = read::Trades::open(&DataDir::new(dir), &market(), date()).unwrap();
+    let mut trades = read::Trades::open(&DataDir::new(dir), &feed(), date()).unwrap();
     while let Some(batch) = trades.next_batch().unwrap() {
         rows.extend(batch.rows().map(|row| format!("{row:?}")));
     }
@@ -146,7 +154,13 @@ fn a_day_becomes_one_sorted_file_with_the_same_rows() {
         (5, true, true)
     );
     assert_eq!(
-        state(&DataDir::new(dir.path()), &market(), date()).unwrap(),
+        state(
+            &DataDir::new(dir.path()),
+            &krx_store::service::TRADES,
+            &feed(),
+            date()
+        )
+        .unwrap(),
         State::Files {
             files: 5,
             rows: rows.len() as u64
@@ -154,7 +168,7 @@ fn a_day_becomes_one_sorted_file_with_the_same_rows() {
     );
     assert_eq!(
         unsealed(&DataDir::new(dir.path()), date(), 1).unwrap(),
-        [(date(), market())]
+        [(date(), &krx_store::service::TRADES, feed())]
     );
     let Outcome::Sealed(day) = sealed(dir.path()) else {
         panic!("it was not sealed");
@@ -175,7 +189,7 @@ fn a_day_becomes_one_sorted_file_with_the_same_rows() {
     // Independently of our own reading: row groups of rising codes in each run, and each in order of arrival.
     let path = files(&dir.path().join("trades"), "parquet").remove(0);
     let file = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(&path).unwrap()).unwrap();
-    assert_eq!(file.schema().fields(), trades_schema().fields());
+    assert_eq!(file.schema().fields(), TRADES.schema().fields());
     let metadata = file.metadata().clone();
     let value = |key: &str| {
         let pairs = metadata.file_metadata().key_value_metadata().unwrap();
@@ -232,12 +246,18 @@ fn a_day_becomes_one_sorted_file_with_the_same_rows() {
 
     assert_eq!(sealed(dir.path()), Outcome::AlreadySealed);
     assert_eq!(
-        state(&DataDir::new(dir.path()), &market(), date()).unwrap(),
+        state(
+            &DataDir::new(dir.path()),
+            &krx_store::service::TRADES,
+            &feed(),
+            date()
+        )
+        .unwrap(),
         State::Sealed
     );
     assert_eq!(unsealed(&DataDir::new(dir.path()), date(), 1).unwrap(), []);
     assert_eq!(
-        last_sealed(&DataDir::new(dir.path()), &market(), date())
+        last_committed(&DataDir::new(dir.path()), &feed(), date())
             .unwrap()
             .frame,
         40
@@ -290,7 +310,7 @@ fn nothing_is_sealed_where_there_is_nothing() {
         &[
             connected(NINE),
             frame(NINE, "garbage"),
-            event(NINE, Event::SealNow),
+            event(NINE, Event::CommitNow),
             frame(NINE, "more"),
             event(NINE, Event::Stop),
         ],
@@ -335,7 +355,7 @@ fn what_is_not_the_recorders_keeps_its_date_from_being_sealed_and_no_other() {
             fs::rename(partition, &elsewhere).unwrap();
             std::os::unix::fs::symlink(elsewhere, partition).unwrap();
         }),
-        ("another market, date or frames", |partition| {
+        ("another feed, date or frames", |partition| {
             let first = fs::read_dir(partition).unwrap().next().unwrap().unwrap().path();
             let name = "trades-20261120T230000-000000000090-000000000099.parquet";
             fs::copy(first, partition.join(name)).unwrap();
@@ -354,7 +374,7 @@ fn what_is_not_the_recorders_keeps_its_date_from_being_sealed_and_no_other() {
         assert_eq!(tree(dir.path()), before, "{words}");
         assert_eq!(
             unsealed(&DataDir::new(dir.path()), date(), 1).unwrap(),
-            [(date(), market())]
+            [(date(), &krx_store::service::TRADES, feed())]
         );
     }
 }
@@ -364,7 +384,7 @@ fn what_a_killed_seal_left_over_is_kept_while_its_rows_are_nowhere_else() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path(), &[5; 20], &BTreeSet::from([9]));
     let partition = dir.path().join("trades/date=2026-11-20/market=KOSPI");
-    let left_over = dir.path().join(".krx/sealing/2026-11-20-KOSPI");
+    let left_over = dir.path().join(".krx/sealing/2026-11-20-trades-KOSPI");
     fs::create_dir_all(&left_over).unwrap();
     // As if the one file that has the last frames were in there only.
     let last = files(&partition, "parquet").remove(1);
@@ -427,7 +447,7 @@ fn a_recorder_that_starts_in_the_evening_shows_when_the_day_was_received() {
     export(dir.path(), config(3600, 1_000_000));
     let shown = || {
         let progress = Progress::since(Moment(NINE));
-        seed(&progress, &DataDir::new(dir.path()), &market(), date()).unwrap();
+        seed(&progress, &DataDir::new(dir.path()), &feed(), date()).unwrap();
         progress.day(Moment(NINE + 12 * 3600 * SECOND)).minutes
     };
     let rows = trades(dir.path()).len();
@@ -589,7 +609,8 @@ fn a_seal_that_is_stopped_leaves_everything_as_it_was() {
         ));
         let outcome = seal(
             &sealing,
-            &market(),
+            &krx_store::service::TRADES,
+            &feed(),
             date(),
             &SMALL,
             Watch {
@@ -608,7 +629,14 @@ fn a_seal_that_is_stopped_leaves_everything_as_it_was() {
             rows: &|_| (),
             stop: &AtomicBool::new(false),
         };
-        seal(&sealing, &market(), date(), &SMALL, watch)
+        seal(
+            &sealing,
+            &krx_store::service::TRADES,
+            &feed(),
+            date(),
+            &SMALL,
+            watch,
+        )
     });
     assert!(matches!(error, Err(StoreError::NoRoomToSeal { .. })));
     assert_eq!(tree(dir.path()), before);
@@ -627,14 +655,14 @@ fn a_sealed_day_is_rebuilt_from_the_archive_byte_for_byte() {
         let at = NINE + i64::try_from(number).unwrap() * 1000;
         entries.push(frame(at, &message(number, 5)));
         if number % 10 == 9 {
-            entries.push(event(at, Event::SealNow));
+            entries.push(event(at, Event::CommitNow));
         }
     }
     journal(dir.path(), SMALL_SEGMENTS, &entries);
     export(dir.path(), keeping);
     let rebuilt = || {
         let access = Access::take(&data, date()).unwrap();
-        rebuild(&data, &market(), date(), keeping, &access, false).unwrap()
+        rebuild(&data, &feed(), date(), keeping, &access, false).unwrap()
     };
     // As the recorder seals: with its own layout.
     assert!(matches!(

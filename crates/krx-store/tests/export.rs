@@ -13,14 +13,13 @@ use std::sync::{Arc, Mutex};
 use krx_store::disk::{Disk, Gate, Op};
 use krx_store::export::Poison;
 use krx_store::journal::GapReason;
-use krx_store::layout::SealedName;
-use krx_store::{DataDir, Entry, Event, ExportConfig, Exporter, StoreError, Writer, archive};
+use krx_store::{DataDir, Entry, Event, ExportConfig, Exporter, StoreError};
 use parquet::basic::{Compression, Encoding, PageType};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use proptest::prelude::*;
 use support::{
-    HEADER, NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, export, files, frame,
-    journal, market, quarantine, segments, trades, tree,
+    HEADER, NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, export, feed, files,
+    frame, journal, quarantine, segments, trades, tree,
 };
 
 fn names(dir: &std::path::Path) -> Vec<String> {
@@ -40,7 +39,7 @@ fn segments_end_with_interval_rows_and_events() {
         frame(NINE + 60 * SECOND, &batch(999, 3)),
         frame(NINE + 61 * SECOND, &batch(1, 4)),
         frame(NINE + 62 * SECOND, &batch(1, 5)),
-        event(NINE + 63 * SECOND, Event::SealNow),
+        event(NINE + 63 * SECOND, Event::CommitNow),
         frame(NINE + 64 * SECOND, &batch(1, 6)),
         event(NINE + 119 * SECOND, Event::TimeMark),
         event(NINE + 121 * SECOND, Event::TimeMark),
@@ -93,9 +92,9 @@ fn i1_each_record_is_in_trades_or_in_quarantine_with_its_frame_and_item() {
     let load = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
     assert_eq!(
         (
-            load(&progress.rows_sealed),
-            load(&progress.quarantined_sealed),
-            load(&progress.frames_sealed)
+            load(&progress.rows_committed),
+            load(&progress.quarantined_committed),
+            load(&progress.frames_committed)
         ),
         (2, 2, 3)
     );
@@ -142,7 +141,7 @@ fn journal_segments_go_when_all_of_them_is_sealed_and_the_newest_stays() {
     export(dir.path(), config(60, 1000));
     assert_eq!(trades(dir.path()).last().unwrap().0, 21);
     // Not even when the journal is lost: the sealed files know their numbers.
-    fs::remove_dir_all(DataDir::new(dir.path()).journal(&market())).unwrap();
+    fs::remove_dir_all(DataDir::new(dir.path()).journal(&feed())).unwrap();
     journal(
         dir.path(),
         SMALL_SEGMENTS,
@@ -170,7 +169,9 @@ fn journal_is_kept_for_keep_days() {
     );
     assert_eq!(segments(dir.path()).len(), 1, "only the newest stays as it is");
     assert_eq!(
-        archive::list(&DataDir::new(dir.path()), &market()).unwrap().len(),
+        krx_store::catalog::archived(&DataDir::new(dir.path()), &feed())
+            .unwrap()
+            .len(),
         before.len() - 1
     );
 }
@@ -199,7 +200,7 @@ fn damage_costs_its_own_frames_and_no_others() {
 fn assert_no_hole_within_a_file(dir: &Path) {
     let rows: BTreeSet<u64> = trades(dir).iter().map(|row| row.0.cast_unsigned()).collect();
     for name in names(dir) {
-        let name = SealedName::parse(&name).unwrap();
+        let name = krx_store::layout::CommittedName::parse(&krx_store::service::TRADES, &name).unwrap();
         let missing: Vec<_> = (name.first_frame..=name.last_frame)
             .filter(|frame| !rows.contains(frame))
             .collect();
@@ -299,7 +300,7 @@ fn i1_no_journal_goes_before_the_names_of_what_stands_for_it_are_on_disk() {
             ..Porter::default()
         });
         let data = DataDir::on(Disk::behind(porter.clone()), dir.path());
-        let ended = Exporter::new(&data, &market(), config(60, 1000), None, Arc::default()).run();
+        let ended = Exporter::new(&data, &feed(), config(60, 1000), None, Arc::default()).run();
         (ended, std::mem::take(&mut *porter.seen.lock().unwrap()))
     };
     assert!(run(true).0.is_err());
@@ -323,9 +324,9 @@ fn the_reserve_is_the_journals_until_it_is_closed() {
         reserve_bytes: u64::MAX,
         ..config(60, 1000)
     };
-    let mut writer = Writer::open(&data, &market(), SMALL_SEGMENTS, Arc::default()).unwrap();
+    let mut writer = krx_store::open_writer(&data, &feed(), SMALL_SEGMENTS, Arc::default()).unwrap();
     let tail = writer.tail();
-    let run = || Exporter::new(&data, &market(), config, Some(Arc::clone(&tail)), Arc::default()).run();
+    let run = || Exporter::new(&data, &feed(), config, Some(Arc::clone(&tail)), Arc::default()).run();
     writer
         .append(&[
             connected(NINE),
@@ -351,7 +352,7 @@ fn a_file_begins_in_its_date_though_its_first_frame_does_not() {
         &[
             connected(midnight + SECOND),
             frame(midnight + SECOND, &batch(1, 1)),
-            event(midnight + SECOND, Event::SealNow),
+            event(midnight + SECOND, Event::CommitNow),
             frame(midnight - 10 * SECOND, &batch(1, 2)),
             event(midnight - 9 * SECOND, Event::Stop),
         ],
@@ -378,7 +379,7 @@ fn i4_coverage_has_what_the_journal_ends_with() {
         &[
             connected(NINE),
             frame(NINE + SECOND, &batch(1, 1)),
-            event(NINE + 2 * SECOND, Event::SealNow),
+            event(NINE + 2 * SECOND, Event::CommitNow),
             event(NINE + 3 * SECOND, Event::Disconnected { reason, detail }),
             event(NINE + 9 * SECOND, Event::TimeMark),
         ],
@@ -386,7 +387,7 @@ fn i4_coverage_has_what_the_journal_ends_with() {
     let poison = Arc::new(Poison::default());
     let exporter = Exporter::new(
         &DataDir::new(dir.path()),
-        &market(),
+        &feed(),
         config(60, 1000),
         None,
         Arc::default(),
@@ -423,7 +424,7 @@ fn i4_a_segment_is_read_again_until_coverage_has_what_it_tells() {
     let mut entries = vec![
         connected(NINE),
         frame(NINE + SECOND, &batch(1, 1)),
-        event(NINE + 2 * SECOND, Event::SealNow),
+        event(NINE + 2 * SECOND, Event::CommitNow),
         event(NINE + 3 * SECOND, Event::Disconnected { reason, detail }),
     ];
     entries.extend((0..100).map(|index| event(NINE + 4 * SECOND + index, Event::TimeMark)));
@@ -433,7 +434,7 @@ fn i4_a_segment_is_read_again_until_coverage_has_what_it_tells() {
     journal(dir.path(), SMALL_SEGMENTS, &entries);
     assert!(segments(dir.path()).len() > 2);
     let data = DataDir::on(Disk::behind(Arc::new(NoCoverage)), dir.path());
-    let cut_off = Exporter::new(&data, &market(), config(60, 1000), None, Arc::default()).run();
+    let cut_off = Exporter::new(&data, &feed(), config(60, 1000), None, Arc::default()).run();
     assert!(cut_off.is_err());
     assert_eq!(trades(dir.path()).len(), 1);
     export(dir.path(), config(60, 1000));
@@ -467,7 +468,7 @@ fn the_layout_of_a_sealed_file() {
     let pairs = metadata.file_metadata().key_value_metadata().unwrap();
     for (key, value) in [
         ("schema_version", "1"),
-        ("market", "KOSPI"),
+        ("feed", "KOSPI"),
         ("date", "2026-11-20"),
         ("first_frame", "1"),
         ("last_frame", "400"),
@@ -520,7 +521,7 @@ fn entry() -> impl Strategy<Value = (i64, Option<Entry<Vec<u8>>>)> {
     let frame = message().prop_map(|text| Some(frame(0, &text)));
     let event = prop_oneof![
         Just(Event::TimeMark),
-        Just(Event::SealNow),
+        Just(Event::CommitNow),
         Just(Event::Start { version: "0".into() }),
         Just(Event::Stop)
     ]
@@ -557,7 +558,7 @@ proptest! {
         let frames = entries.iter().flatten().filter(|entry| matches!(entry.what, krx_store::journal::What::Frame(_))).count();
         // The same journal, growing segment by segment, exported at each stop.
         let whole = segments(at_once.path());
-        let journal_dir = DataDir::new(in_steps.path()).journal(&market());
+        let journal_dir = DataDir::new(in_steps.path()).journal(&feed());
         fs::create_dir_all(&journal_dir).unwrap();
         let mut lengths: Vec<_> = stops.iter().filter(|_| !whole.is_empty()).map(|stop| stop.index(whole.len()) + 1).collect();
         lengths.push(whole.len());
@@ -578,7 +579,7 @@ proptest! {
         journal(at_once.path(), SMALL_SEGMENTS, &[event(now, Event::Stop)]);
         export(at_once.path(), config);
         let covered: u64 = names(at_once.path()).iter().map(|name| {
-            let sealed = krx_store::layout::SealedName::parse(name).unwrap();
+            let sealed = krx_store::layout::CommittedName::parse(&krx_store::service::TRADES, name).unwrap();
             sealed.last_frame + 1 - sealed.first_frame
         }).sum();
         prop_assert_eq!(covered, frames as u64);

@@ -17,7 +17,7 @@ use krx_store::disk::{Disk, Gate, Op};
 use krx_store::journal::{Followed, Follower, RecordKind};
 use krx_store::{DataDir, Entry, Event, Exporter, JournalConfig, Moment, Writer};
 use proptest::prelude::*;
-use support::{NINE, SECOND, batch, config, connected, event, frame, market, trades};
+use support::{NINE, SECOND, batch, config, connected, event, feed, frame, trades};
 
 /// Fails the operations whose numbers are in the plan, each `lasts` times over.
 #[derive(Debug, Default)]
@@ -91,7 +91,7 @@ fn finish(mut writer: Writer) {
 
 /// What a follower reads: the volumes of the frames, and events as their words.
 fn read(data: &DataDir) -> Vec<String> {
-    let mut follower = Follower::new(data.journal(&market()), None);
+    let mut follower = Follower::new(data.journal(&feed()), None);
     let mut seen = Vec::new();
     loop {
         match follower.advance().unwrap() {
@@ -149,7 +149,7 @@ fn i1_every_operation_of_the_journal_may_fail_once() {
         for number in 0.. {
             let dir = fast_dir();
             let (gate, data) = moody(dir.path());
-            let mut writer = Writer::open(&data, &market(), SMALL, Arc::default()).unwrap();
+            let mut writer = krx_store::open_writer(&data, &feed(), SMALL, Arc::default()).unwrap();
             gate.only(op);
             gate.fail_at([number]);
             append(&mut writer, &[connected(NINE)]);
@@ -175,7 +175,7 @@ fn i1_every_operation_of_the_journal_may_fail_once() {
 fn i1_a_sync_that_failed_is_never_believed_and_what_it_was_for_is_written_again() {
     let dir = fast_dir();
     let (gate, data) = moody(dir.path());
-    let mut writer = Writer::open(&data, &market(), SMALL, Arc::default()).unwrap();
+    let mut writer = krx_store::open_writer(&data, &feed(), SMALL, Arc::default()).unwrap();
     append(&mut writer, &[connected(NINE), frame(NINE, "a")]);
     std::thread::sleep(Duration::from_millis(20));
     gate.only(Op::Sync);
@@ -234,7 +234,7 @@ fn i1_a_renewed_segment_has_no_name_before_it_is_on_disk() {
         segment_bytes: 1 << 20,
         ..SMALL
     };
-    let mut writer = Writer::open(&data, &market(), config, Arc::default()).unwrap();
+    let mut writer = krx_store::open_writer(&data, &feed(), config, Arc::default()).unwrap();
     append(&mut writer, &[connected(NINE), frame(NINE, "a")]);
     until("the first segment is on disk", || !writer.tail().is_unsynced());
     gate.refuse(Some((Op::Sync, ".journal")));
@@ -289,7 +289,7 @@ fn i1_a_sealed_file_whose_name_is_not_known_to_be_on_disk_is_no_commit() {
             is_named: AtomicBool::new(false),
         });
         let data = DataDir::on(Disk::behind(gate.clone()), dir.path());
-        let exported = Exporter::new(&data, &market(), config(300, 1000), None, Arc::default()).run();
+        let exported = Exporter::new(&data, &feed(), config(300, 1000), None, Arc::default()).run();
         assert!(exported.is_err() && gate.is_named.load(Relaxed), "{of}");
         let names: Vec<_> = support::tree(dir.path()).into_keys().collect();
         let has = |name: &std::path::PathBuf| name.to_str().unwrap().contains(of);
@@ -307,7 +307,7 @@ fn i1_a_new_date_may_begin_while_the_disk_refuses() {
         for number in 0..6 {
             let dir = fast_dir();
             let (gate, data) = moody(dir.path());
-            let mut writer = Writer::open(&data, &market(), SMALL, Arc::default()).unwrap();
+            let mut writer = krx_store::open_writer(&data, &feed(), SMALL, Arc::default()).unwrap();
             append(&mut writer, &[connected(NINE), frame(NINE, "a")]);
             gate.only(op);
             gate.fail_at(number..number + 5);
@@ -397,7 +397,7 @@ impl Model {
     fn writer(&mut self) -> &mut Writer {
         if self.writer.is_none() {
             let opened = (0..200)
-                .find_map(|_| Writer::open(&self.data, &market(), SMALL, Arc::default()).ok())
+                .find_map(|_| krx_store::open_writer(&self.data, &feed(), SMALL, Arc::default()).ok())
                 .unwrap();
             self.writer = Some(opened);
             let start = Event::Start {
@@ -458,7 +458,7 @@ impl Model {
     }
 
     fn export(&self) -> Result<(), krx_store::StoreError> {
-        Exporter::new(&self.data, &market(), config(300, 10), None, Arc::default()).run()
+        Exporter::new(&self.data, &feed(), config(300, 10), None, Arc::default()).run()
     }
 }
 
@@ -489,7 +489,7 @@ proptest! {
         prop_assert_eq!(frames, (1..=i64::try_from(model.next).unwrap()).collect::<Vec<_>>());
 
         let date = Moment(NINE).date();
-        let intervals = view(&model.data, &market(), date, Moment(model.now)).unwrap();
+        let intervals = view(&model.data, &feed(), date, Moment(model.now)).unwrap();
         for pair in intervals.windows(2) {
             prop_assert_eq!(pair[0].to, pair[1].from, "I4: no hole and no overlap");
         }
@@ -513,7 +513,7 @@ proptest! {
 fn i1_i4_any_damage_to_the_last_records_costs_no_other_and_is_on_record() {
     let whole = fast_dir();
     let data = DataDir::new(whole.path());
-    let mut writer = Writer::open(&data, &market(), SMALL, Arc::default()).unwrap();
+    let mut writer = krx_store::open_writer(&data, &feed(), SMALL, Arc::default()).unwrap();
     append(&mut writer, &[connected(NINE)]);
     for (at, volume) in (NINE..).zip(0..8) {
         append(&mut writer, &[frame(at, &batch(1, volume))]);
@@ -534,9 +534,9 @@ fn i1_i4_any_damage_to_the_last_records_costs_no_other_and_is_on_record() {
             }
             let dir = fast_dir();
             let data = DataDir::new(dir.path());
-            std::fs::create_dir_all(data.journal(&market())).unwrap();
-            std::fs::write(data.journal(&market()).join(path.file_name().unwrap()), &damaged).unwrap();
-            let mut writer = Writer::open(&data, &market(), SMALL, Arc::default()).unwrap();
+            std::fs::create_dir_all(data.journal(&feed())).unwrap();
+            std::fs::write(data.journal(&feed()).join(path.file_name().unwrap()), &damaged).unwrap();
+            let mut writer = krx_store::open_writer(&data, &feed(), SMALL, Arc::default()).unwrap();
             let start = Event::Start {
                 version: "test".into(),
             };
@@ -552,7 +552,7 @@ fn i1_i4_any_damage_to_the_last_records_costs_no_other_and_is_on_record() {
                 ],
             );
             finish(writer);
-            Exporter::new(&data, &market(), config(300, 1000), None, Arc::default())
+            Exporter::new(&data, &feed(), config(300, 1000), None, Arc::default())
                 .run()
                 .unwrap();
             let mut rows = trades(dir.path());
@@ -568,7 +568,7 @@ fn i1_i4_any_damage_to_the_last_records_costs_no_other_and_is_on_record() {
                 volumes.is_sorted() && volumes.iter().all(|volume| *volume < 8 || *volume == 99),
                 "no flipped byte becomes a row: {kind} {at}: {volumes:?}"
             );
-            let intervals = view(&data, &market(), Moment(NINE).date(), Moment(NINE + SECOND)).unwrap();
+            let intervals = view(&data, &feed(), Moment(NINE).date(), Moment(NINE + SECOND)).unwrap();
             let gap = |reason| intervals.iter().any(|row| row.reason == reason);
             assert!(gap(Reason::Crash), "I4: {kind} {at}: {intervals:?}");
             let lost_in_the_middle = kind == 2 && volumes.len() < 9 && volumes.contains(&7);

@@ -8,10 +8,10 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use krx_store::{DataDir, Event, Writer};
+use krx_store::{DataDir, Event};
 use proptest::prelude::*;
 use support::{
-    HEADER, NINE, SECOND, SMALL_SEGMENTS, connected, event, export, files, follow, frame, journal, market,
+    HEADER, NINE, SECOND, SMALL_SEGMENTS, connected, event, export, feed, files, follow, frame, journal,
     segments, trades,
 };
 
@@ -163,12 +163,7 @@ fn a_segment_of_another_version_is_refused_and_left_as_it_is() {
         file.write_all_at(&header, copy).unwrap();
     }
     let before = fs::read(&path).unwrap();
-    let refused = Writer::open(
-        &DataDir::new(dir.path()),
-        &market(),
-        SMALL_SEGMENTS,
-        Arc::default(),
-    );
+    let refused = krx_store::open_writer(&DataDir::new(dir.path()), &feed(), SMALL_SEGMENTS, Arc::default());
     let refused = refused.err().unwrap().to_string();
     assert!(refused.contains("version 3"), "{refused}");
     assert_eq!(fs::read(&path).unwrap(), before);
@@ -212,7 +207,7 @@ fn a_torn_tail_is_set_aside_wherever_it_was_torn() {
     assert_eq!(&bytes[last_record + 32..last_record + 37], b"third");
     for cut in last_record..=bytes.len() {
         let dir = tempfile::tempdir().unwrap();
-        let journal_dir = DataDir::new(dir.path()).journal(&market());
+        let journal_dir = DataDir::new(dir.path()).journal(&feed());
         fs::create_dir_all(&journal_dir).unwrap();
         let target = journal_dir.join(path.file_name().unwrap());
         // A crash leaves the rest of a preallocated segment as zeros.
@@ -283,7 +278,7 @@ fn damage_in_the_middle_is_reported_and_passed_over() {
 fn foreign_files_and_segments_without_a_header_do_not_stop_it() {
     let dir = tempfile::tempdir().unwrap();
     journal(dir.path(), SMALL_SEGMENTS, &[frame(NINE, "a")]);
-    let journal_dir = DataDir::new(dir.path()).journal(&market());
+    let journal_dir = DataDir::new(dir.path()).journal(&feed());
     fs::write(journal_dir.join("notes.txt"), "foreign").unwrap();
     fs::write(journal_dir.join("spare-7"), [0; 100]).unwrap();
     fs::write(
@@ -331,10 +326,11 @@ fn a_follower_sees_only_what_is_synced_and_in_the_end_all() {
         sync_interval: std::time::Duration::from_millis(5),
         segment_bytes: 4096,
     };
-    let mut writer = Writer::open(&DataDir::new(dir.path()), &market(), config, Arc::default()).unwrap();
+    let mut writer =
+        krx_store::open_writer(&DataDir::new(dir.path()), &feed(), config, Arc::default()).unwrap();
     let tail = writer.tail();
     let mut follower =
-        krx_store::journal::Follower::new(DataDir::new(dir.path()).journal(&market()), Some(writer.tail()));
+        krx_store::journal::Follower::new(DataDir::new(dir.path()).journal(&feed()), Some(writer.tail()));
     let reader = std::thread::spawn(move || {
         let (mut frames, mut seen) = (Vec::new(), None);
         loop {
@@ -389,7 +385,7 @@ proptest! {
     fn whatever_is_appended_comes_back_in_order(steps in prop::collection::vec(step(), 1..60)) {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::new(dir.path());
-        let open = || Writer::open(&data, &market(), SMALL_SEGMENTS, Arc::default()).unwrap();
+        let open = || krx_store::open_writer(&data, &feed(), SMALL_SEGMENTS, Arc::default()).unwrap();
         let (mut writer, mut now) = (open(), NINE);
         let mut sent = Vec::new();
         for step in steps {
@@ -408,7 +404,7 @@ proptest! {
             }
         }
         writer.close().unwrap();
-        let mut follower = krx_store::journal::Follower::new(data.journal(&market()), None);
+        let mut follower = krx_store::journal::Follower::new(data.journal(&feed()), None);
         let (mut read, mut last) = (Vec::new(), (None, 0));
         loop {
             match follower.advance().unwrap() {

@@ -1,4 +1,4 @@
-//! What is shown of a market while it is exported: the same as its files and its ledger say, also after a restart.
+//! What is shown of a feed while it is exported: the same as its files and its ledger say, also after a restart.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -11,9 +11,9 @@ use krx_protocol::Reason;
 use krx_store::coverage::{State, view};
 use krx_store::journal::GapReason;
 use krx_store::progress::{Gaps, seed};
-use krx_store::{DataDir, Entry, Event, Exporter, Moment, Progress, Writer};
+use krx_store::{DataDir, Entry, Event, Exporter, Moment, Progress};
 use support::{
-    NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, files, frame, market, tree,
+    NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, feed, files, frame, tree,
 };
 
 const MINUTE: i64 = 60 * SECOND;
@@ -37,11 +37,11 @@ fn morning() -> Vec<Entry<Vec<u8>>> {
 
 /// Appends to the journal and closes it, as a recorder does that is killed then.
 fn write(dir: &std::path::Path, entries: &[Entry<Vec<u8>>], progress: &Arc<Progress>) {
-    let mut writer = Writer::open(
+    let mut writer = krx_store::open_writer(
         &DataDir::new(dir),
-        &market(),
+        &feed(),
         SMALL_SEGMENTS,
-        Arc::clone(progress),
+        Arc::clone(&progress.journal),
     )
     .unwrap();
     writer.append(entries).unwrap();
@@ -51,7 +51,7 @@ fn write(dir: &std::path::Path, entries: &[Entry<Vec<u8>>], progress: &Arc<Progr
 fn export(dir: &std::path::Path, progress: &Arc<Progress>) {
     let exporter = Exporter::new(
         &DataDir::new(dir),
-        &market(),
+        &feed(),
         config(60, 1000),
         None,
         Arc::clone(progress),
@@ -78,13 +78,13 @@ fn what_is_shown_is_what_is_recorded() {
     let quarantined: Vec<_> = progress.quarantined().filter(|(_, count)| *count > 0).collect();
     assert_eq!(quarantined, [(Reason::MalformedJson, 1)]);
     assert_eq!(minutes(&progress, now), [3, 6, 0, 7, 0]);
-    let syncs = progress.syncs.counts();
+    let syncs = progress.journal.syncs.counts();
     assert!(syncs.count > 0 && !syncs.sum.is_zero(), "{syncs:?}");
 
     let day = progress.day(now);
     assert_eq!(day.date, now.date());
     // Nobody holds the lock, so whoever looks from outside takes the recorder for crashed.
-    let seen = view(&data, &market(), day.date, now).unwrap();
+    let seen = view(&data, &feed(), day.date, now).unwrap();
     let live = |state: &State| *state == State::Live;
     assert_eq!(day.intervals.len(), 4);
     assert_eq!(day.intervals[..3], seen[..3]);
@@ -124,7 +124,7 @@ fn a_restart_within_the_date_shows_all_of_it() {
 
     // A recorder that starts journals it a moment later.
     let progress = Arc::new(Progress::since(Moment(NINE + 5 * MINUTE - 1)));
-    seed(&progress, &data, &market(), now.date()).unwrap();
+    seed(&progress, &data, &feed(), now.date()).unwrap();
     // The two sealed files, and not the frame that is left in the journal.
     assert_eq!(minutes(&progress, now), [3, 6, 0, 0, 0]);
     assert_eq!(progress.day(now).files.len(), 2);

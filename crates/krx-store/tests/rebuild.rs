@@ -8,12 +8,11 @@ use std::fs;
 use std::path::Path;
 
 use chrono::NaiveDate;
-use krx_store::rebuild::{Access, Rebuilt, markets, rebuild};
-use krx_store::verify::{dates, verify};
+use krx_store::rebuild::{Access, Rebuilt, feeds, rebuild};
+use krx_store::verify::verify;
 use krx_store::{DataDir, DataDirLock, Event, ExportConfig, Moment, StoreError, archive};
 use support::{
-    NINE, SECOND, SMALL_SEGMENTS, batch, config, copy_tree, event, export, files, frame, journal, market,
-    tree,
+    NINE, SECOND, SMALL_SEGMENTS, batch, config, copy_tree, event, export, feed, files, frame, journal, tree,
 };
 
 const DAY: i64 = 24 * 3600 * SECOND;
@@ -51,12 +50,14 @@ fn record(dir: &Path) {
 fn again(dir: &Path, dry_run: bool) -> Rebuilt {
     let data = DataDir::new(dir);
     let access = Access::take(&data, date()).unwrap();
-    rebuild(&data, &market(), date(), keep(), &access, dry_run).unwrap()
+    rebuild(&data, &feed(), date(), keep(), &access, dry_run).unwrap()
 }
 
 fn is_sound(dir: &Path) -> bool {
     let data = DataDir::new(dir);
-    verify(&data, &dates(&data).unwrap(), &|_| {}).unwrap().ok
+    verify(&data, &krx_store::catalog::all_dates(&data).unwrap(), &|_| {})
+        .unwrap()
+        .ok
 }
 
 fn flip(path: &Path) {
@@ -90,10 +91,10 @@ fn what_is_damaged_or_gone_comes_back_and_nothing_else_changes() {
     record(dir.path());
     let whole = tree(dir.path());
     let data = DataDir::new(dir.path());
-    assert!(archive::list(&data, &market()).unwrap().len() > 5);
+    assert!(krx_store::catalog::archived(&data, &feed()).unwrap().len() > 5);
     assert_eq!(
-        markets(&data, date()).unwrap().into_iter().collect::<Vec<_>>(),
-        [market()]
+        feeds(&data, date()).unwrap().into_iter().collect::<Vec<_>>(),
+        [feed()]
     );
     assert_eq!(counts(&again(dir.path(), false)), (14, 0, 0, 0, 0));
     let paths: Vec<_> = whole
@@ -168,13 +169,13 @@ fn sound_files_of_other_settings_are_left_alone() {
         rotate_interval: std::time::Duration::from_secs(90),
         ..keep()
     };
-    let rebuilt = rebuild(&data, &market(), date(), other, &access, false).unwrap();
+    let rebuilt = rebuild(&data, &feed(), date(), other, &access, false).unwrap();
     // The last file would end where it ends with either setting.
     assert_eq!(counts(&rebuilt), (2, 0, 12, 0, 0));
     assert_eq!(tree(dir.path()), whole);
     // And what is lost is not patched with a file that would overlap its neighbours.
     fs::remove_file(files(&dir.path().join("trades/date=2026-11-20"), "parquet").remove(4)).unwrap();
-    let rebuilt = rebuild(&data, &market(), date(), other, &access, false).unwrap();
+    let rebuilt = rebuild(&data, &feed(), date(), other, &access, false).unwrap();
     assert_eq!(
         (rebuilt.restored.len(), rebuilt.lost.len()),
         (1, 1),
@@ -191,8 +192,8 @@ fn what_the_archive_lacks_is_said_and_not_guessed() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path());
     let data = DataDir::new(dir.path());
-    let names = archive::list(&data, &market()).unwrap();
-    let remove = |index: usize| fs::remove_file(archive::path(&data, &market(), names[index])).unwrap();
+    let names = krx_store::catalog::archived(&data, &feed()).unwrap();
+    let remove = |index: usize| fs::remove_file(archive::path(&data, &feed(), names[index])).unwrap();
     let trades = files(&dir.path().join("trades/date=2026-11-20"), "parquet");
     // The beginning is gone, and so are the first file, whose frames went with it, and the last, whose did not.
     remove(0);
@@ -246,7 +247,7 @@ fn what_the_archive_lacks_is_said_and_not_guessed() {
     assert_eq!((rebuilt.restored.len(), rebuilt.lost.len()), (0, 1));
     assert!(rebuilt.identical > 3 && rebuilt.unchecked > 1, "{rebuilt:?}");
     // Nothing at all.
-    fs::remove_dir_all(data.archive(&market())).unwrap();
+    fs::remove_dir_all(data.archive(&feed())).unwrap();
     let rebuilt = again(dir.path(), false);
     assert_eq!((rebuilt.segments, counts(&rebuilt)), (0, (0, 0, 0, 13, 1)));
     assert_eq!(tree(dir.path()), after);
@@ -275,7 +276,7 @@ fn beside_a_recorder_only_dates_are_rebuilt_that_it_is_past() {
     let whole = tree(dir.path());
     flip(&trades[9]);
     fs::remove_file(&trades[3]).unwrap();
-    let rebuilt = rebuild(&data, &market(), date(), keep(), &access, false).unwrap();
+    let rebuilt = rebuild(&data, &feed(), date(), keep(), &access, false).unwrap();
     assert_eq!(rebuilt.restored.len(), 2);
     assert_eq!(tree(dir.path()), whole);
     // Frames that no file has ever had may be about to be sealed by the recorder.
@@ -287,11 +288,11 @@ fn beside_a_recorder_only_dates_are_rebuilt_that_it_is_past() {
     let fresh_data = DataDir::new(fresh.path());
     let fresh_lock = DataDirLock::take(&fresh_data).unwrap();
     let access = Access::take(&fresh_data, date()).unwrap();
-    let rebuilt = rebuild(&fresh_data, &market(), date(), keep(), &access, false).unwrap();
+    let rebuilt = rebuild(&fresh_data, &feed(), date(), keep(), &access, false).unwrap();
     assert_eq!(counts(&rebuilt), (0, 0, 0, 0, 0));
     drop((held, fresh_lock, access));
     let access = Access::take(&fresh_data, date()).unwrap();
-    let rebuilt = rebuild(&fresh_data, &market(), date(), keep(), &access, false).unwrap();
+    let rebuilt = rebuild(&fresh_data, &feed(), date(), keep(), &access, false).unwrap();
     assert_eq!(
         rebuilt.restored.len(),
         13,

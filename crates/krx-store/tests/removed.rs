@@ -13,9 +13,9 @@ use krx_store::coverage::{Reason, view};
 use krx_store::journal::{Followed, Follower};
 use krx_store::{
     DataDir, DataDirLock, Entry, Event, ExportConfig, Exporter, JournalConfig, Moment, Progress, StoreError,
-    Writer, archive,
+    Writer,
 };
-use support::{NINE, SECOND, batch, config, connected, event, follow, frame, market, segments, trades};
+use support::{NINE, SECOND, batch, config, connected, event, feed, follow, frame, segments, trades};
 
 const LARGE: JournalConfig = JournalConfig {
     sync_interval: Duration::from_millis(1),
@@ -36,7 +36,7 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 fn open(dir: &Path, config: JournalConfig) -> Writer {
-    Writer::open(&DataDir::new(dir), &market(), config, Arc::default()).unwrap()
+    krx_store::open_writer(&DataDir::new(dir), &feed(), config, Arc::default()).unwrap()
 }
 
 /// As the recorder does: the same call until the disk takes it.
@@ -65,7 +65,7 @@ fn journaled(dir: &Path) -> Vec<usize> {
 }
 
 fn journal_dir(dir: &Path) -> PathBuf {
-    DataDir::new(dir).journal(&market())
+    DataDir::new(dir).journal(&feed())
 }
 
 /// What is removed while it is in use.
@@ -100,8 +100,13 @@ fn i1_what_is_removed_while_nothing_is_received_is_put_back_and_outlives_a_kill(
     for removed in Removed::ALL {
         let dir = tempfile::tempdir().unwrap();
         let progress = Arc::new(Progress::default());
-        let mut writer =
-            Writer::open(&DataDir::new(dir.path()), &market(), LARGE, Arc::clone(&progress)).unwrap();
+        let mut writer = krx_store::open_writer(
+            &DataDir::new(dir.path()),
+            &feed(),
+            LARGE,
+            Arc::clone(&progress.journal),
+        )
+        .unwrap();
         append(&mut writer, &[connected(NINE)]);
         append(&mut writer, &frames(1..21));
         until_synced(&writer);
@@ -126,7 +131,8 @@ fn i1_what_is_removed_while_nothing_is_received_is_put_back_and_outlives_a_kill(
         assert_eq!(journaled(dir.path()), expected, "{removed:?}");
         assert_eq!(
             progress
-                .journal_renewals
+                .journal
+                .renewals
                 .load(std::sync::atomic::Ordering::Relaxed),
             1
         );
@@ -167,7 +173,8 @@ fn i1_an_exporter_at_work_exports_all_of_what_was_removed_and_put_back() {
         let lock = DataDirLock::take(&data).unwrap();
         let data = lock.data().clone();
         let progress = Arc::new(Progress::default());
-        let mut writer = Writer::open(&data, &market(), SMALL, Arc::clone(&progress)).unwrap();
+        let mut writer =
+            krx_store::open_writer(&data, &feed(), SMALL, Arc::clone(&progress.journal)).unwrap();
         let tail = writer.tail();
         // As the recorder does: an exporter that fails is followed by another.
         let exporting = std::thread::spawn({
@@ -175,8 +182,7 @@ fn i1_an_exporter_at_work_exports_all_of_what_was_removed_and_put_back() {
             move || {
                 until("it is exported", || {
                     let tail = Some(Arc::clone(&tail));
-                    let exporter =
-                        Exporter::new(&data, &market(), config(300, 7), tail, Arc::clone(&progress));
+                    let exporter = Exporter::new(&data, &feed(), config(300, 7), tail, Arc::clone(&progress));
                     exporter.run().is_ok()
                 });
             }
@@ -193,7 +199,7 @@ fn i1_an_exporter_at_work_exports_all_of_what_was_removed_and_put_back() {
                 &mut writer,
                 &[event(
                     NINE + i64::try_from(next).unwrap() * SECOND,
-                    Event::SealNow,
+                    Event::CommitNow,
                 )],
             );
             until("only the newest segment is left", || {
@@ -216,7 +222,7 @@ fn i1_an_exporter_at_work_exports_all_of_what_was_removed_and_put_back() {
         volumes.sort_unstable();
         let expected: Vec<_> = (1..i64::try_from(next).unwrap()).collect();
         assert_eq!(volumes, expected, "{removed:?}");
-        let intervals = view(&data, &market(), Moment(NINE).date(), Moment(NINE + 500 * SECOND)).unwrap();
+        let intervals = view(&data, &feed(), Moment(NINE).date(), Moment(NINE + 500 * SECOND)).unwrap();
         for row in &intervals {
             assert!(
                 row.reason != Reason::Damage && row.reason != Reason::Unknown,
@@ -247,11 +253,11 @@ fn i4_segments_at_rest_that_are_removed_are_on_record_as_damage() {
         keep_days: 30_000,
         ..config(300, 20)
     };
-    Exporter::new(&data, &market(), keeping, None, Arc::default())
+    Exporter::new(&data, &feed(), keeping, None, Arc::default())
         .run()
         .unwrap();
     let rows = trades(dir.path()).len();
-    let intervals = view(&data, &market(), Moment(NINE).date(), Moment(NINE + 500 * SECOND)).unwrap();
+    let intervals = view(&data, &feed(), Moment(NINE).date(), Moment(NINE + 500 * SECOND)).unwrap();
     let details: Vec<_> = intervals
         .iter()
         .filter(|row| row.reason == Reason::Damage)
@@ -274,14 +280,14 @@ fn a_segment_that_is_gone_keeps_no_other_from_the_archive() {
         ..config(3600, 1_000_000)
     };
     let progress = Arc::new(Progress::default());
-    let mut writer = Writer::open(&data, &market(), SMALL, Arc::clone(&progress)).unwrap();
+    let mut writer = krx_store::open_writer(&data, &feed(), SMALL, Arc::clone(&progress.journal)).unwrap();
     let tail = Some(writer.tail());
     append(&mut writer, &[connected(NINE)]);
     for entry in frames(1..301) {
         append(&mut writer, &[entry]);
     }
     until_synced(&writer);
-    let exporter = Exporter::new(&data, &market(), keeping, tail, Arc::clone(&progress));
+    let exporter = Exporter::new(&data, &feed(), keeping, tail, Arc::clone(&progress));
     let exporting = std::thread::spawn(move || exporter.run());
     // All of it is read, and none of it sealed: all segments wait to be archived.
     until("all is read", || progress.frames_behind() == 0);
@@ -291,7 +297,7 @@ fn a_segment_that_is_gone_keeps_no_other_from_the_archive() {
     writer.close().unwrap();
     exporting.join().unwrap().unwrap();
     assert_eq!(trades(dir.path()).len(), 300);
-    let archived = archive::list(&data, &market()).unwrap().len();
+    let archived = krx_store::catalog::archived(&data, &feed()).unwrap().len();
     assert_eq!(
         archived,
         all.len() - 2,
@@ -346,7 +352,7 @@ fn i1_a_data_directory_that_is_moved_away_goes_on_and_finds_no_stub_when_it_come
         let (here, away) = (folder.path().join("data"), folder.path().join("data.old"));
         let lock = DataDirLock::take(&DataDir::new(&here)).unwrap();
         let data = lock.data().clone();
-        let mut writer = Writer::open(&data, &market(), SMALL, Arc::default()).unwrap();
+        let mut writer = krx_store::open_writer(&data, &feed(), SMALL, Arc::default()).unwrap();
         append(&mut writer, &[connected(NINE)]);
         append(&mut writer, &frames(1..11));
         until_synced(&writer);
@@ -372,7 +378,7 @@ fn i1_a_data_directory_that_is_moved_away_goes_on_and_finds_no_stub_when_it_come
             next += 1;
         }
         assert!(writer.append(&frames(next - 1..next)).is_err());
-        let export = Exporter::new(&data, &market(), config(300, 5), None, Arc::default()).run();
+        let export = Exporter::new(&data, &feed(), config(300, 5), None, Arc::default()).run();
         assert!(export.is_ok(), "there is no journal: {export:?}");
         let sealing = krx_store::day::Sealing::take(&data, 0).unwrap_err();
         assert!(matches!(sealing, StoreError::Moved { .. }), "{sealing}");

@@ -19,8 +19,8 @@ use krx_store::disk::{Disk, Gate, Op};
 use krx_store::verify::verify;
 use krx_store::{DataDir, Event, StoreError};
 use support::{
-    NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, export, files, frame, journal,
-    market, trades,
+    NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, export, feed, files, frame,
+    journal, trades,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -35,7 +35,7 @@ fn record(dir: &Path, second: i64) {
     let entries = [
         connected(at),
         frame(at, &batch(3, 1)),
-        event(at, Event::SealNow),
+        event(at, Event::CommitNow),
         frame(at, &batch(3, 2)),
         event(at, Event::Stop),
     ];
@@ -48,7 +48,14 @@ fn seal_with(sealing: &Sealing) -> Result<Outcome, StoreError> {
         rows: &|_| (),
         stop: &AtomicBool::new(false),
     };
-    seal(sealing, &market(), date(), &Layout::default(), watch)
+    seal(
+        sealing,
+        &krx_store::service::TRADES,
+        &feed(),
+        date(),
+        &Layout::default(),
+        watch,
+    )
 }
 
 fn sealed(dir: &Path) {
@@ -95,8 +102,8 @@ fn is(name: &str, files: usize) -> (String, usize, bool) {
     (name.to_owned(), files, true)
 }
 
-const FIRST: &str = "2026-11-20-KOSPI";
-const SECOND_DIR: &str = "2026-11-20-KOSPI-2";
+const FIRST: &str = "2026-11-20-trades-KOSPI";
+const SECOND_DIR: &str = "2026-11-20-trades-KOSPI-2";
 
 fn assert_sound(dir: &Path) {
     let report = verify(&DataDir::new(dir), &BTreeSet::from([date()]), &|_| ()).unwrap();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use krx_store::disk::{Disk, Gate, Op};
 use krx_store::journal::{Followed, Follower, Position};
 use krx_store::{DataDir, Entry, JournalConfig, Tail, Writer};
-use support::{NINE, connected, follow, frame, market};
+use support::{NINE, connected, feed, follow, frame};
 
 /// Every record has a segment of its own.
 const TINY: JournalConfig = JournalConfig {
@@ -81,7 +81,7 @@ impl Gate for Porter {
 fn open(dir: &Path) -> (Arc<Porter>, Writer) {
     let porter = Arc::new(Porter::default());
     let data = DataDir::on(Disk::behind(porter.clone()), dir);
-    let writer = Writer::open(&data, &market(), TINY, Arc::default()).unwrap();
+    let writer = krx_store::open_writer(&data, &feed(), TINY, Arc::default()).unwrap();
     (porter, writer)
 }
 
@@ -152,7 +152,7 @@ fn i1_a_sync_of_a_file_that_was_given_up_sets_nothing_back() {
 fn a_follower_passes_over_no_segment_that_is_not_synced_yet() {
     let dir = tempfile::tempdir().unwrap();
     let (porter, mut writer) = open(dir.path());
-    let journal = DataDir::new(dir.path()).journal(&market());
+    let journal = DataDir::new(dir.path()).journal(&feed());
     let mut follower = Follower::new(journal, Some(writer.tail()));
     porter.set(|state| state.holds = true);
     writer.append(&frames(1..6)).unwrap();

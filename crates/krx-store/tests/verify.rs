@@ -10,13 +10,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use krx_store::checksums::digest;
-use krx_store::layout::SealedPath;
 use krx_store::rebuild::{Access, rebuild};
-use krx_store::verify::{Finding, Kind, Report, bytes_of, dates, foreign, verify};
+use krx_store::verify::{Finding, Kind, Report, bytes_of, foreign, verify};
 use krx_store::{Checksums, DataDir, DataDirLock, Event, ExportConfig, Moment};
 use support::{
-    HEADER, NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, export, files, frame,
-    journal, market, segments,
+    HEADER, NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, export, feed, files,
+    frame, journal, segments,
 };
 
 const COVERAGE: &str =
@@ -56,7 +55,10 @@ fn record(dir: &Path) {
 
 /// Gives a file its line, as it is now.
 fn relist(dir: &Path, path: &str) {
-    let entry = (SealedPath::parse(path).unwrap(), digest(&dir.join(path)).unwrap());
+    let entry = (
+        DataDir::new("/").parse(path).unwrap(),
+        digest(&dir.join(path)).unwrap(),
+    );
     Checksums::of(&DataDir::new(dir), date())
         .record(&[entry], &[])
         .unwrap();
@@ -64,13 +66,13 @@ fn relist(dir: &Path, path: &str) {
 
 fn unlist(dir: &Path, path: &str) {
     Checksums::of(&DataDir::new(dir), date())
-        .record(&[], &[SealedPath::parse(path).unwrap()])
+        .record(&[], &[DataDir::new("/").parse(path).unwrap()])
         .unwrap();
 }
 
 fn look(dir: &Path) -> Report {
     let data = DataDir::new(dir);
-    verify(&data, &dates(&data).unwrap(), &|_| {}).unwrap()
+    verify(&data, &krx_store::catalog::all_dates(&data).unwrap(), &|_| {}).unwrap()
 }
 
 fn kinds(dir: &Path) -> Vec<(String, Kind)> {
@@ -106,7 +108,7 @@ fn what_is_recorded_is_sound() {
     );
     let day = &report.days[0];
     assert_eq!(
-        (report.days.len(), day.trades, day.quarantined, day.frames),
+        (report.days.len(), day.rows, day.quarantined, day.frames),
         (1, 60, 2, 5)
     );
     assert!(day.segments > 1);
@@ -119,7 +121,7 @@ fn what_is_recorded_is_sound() {
     assert_eq!(told.get(), bytes_of(&data, &BTreeSet::from([date()])).unwrap());
     assert_eq!(told.get() - day.bytes, segment_bytes(dir.path()));
     assert!(
-        dates(&DataDir::new(dir.path().join("none"))).is_err(),
+        krx_store::catalog::all_dates(&DataDir::new(dir.path().join("none"))).is_err(),
         "no data directory is no sound one"
     );
 }
@@ -303,8 +305,8 @@ fn a_file_under_another_name_or_in_another_place_is_found() {
     let other = FIRST.replace("000000000002.parquet", "000000000001.parquet");
     let wanted = [(other.clone(), Kind::Footer), (FIRST.to_owned(), Kind::Overlap)];
     assert_eq!(moved(FIRST, other), wanted);
-    let market = FIRST.replace("KOSPI", "KOSDAQ");
-    assert_eq!(moved(FIRST, market.clone()), found(&market, Kind::Footer));
+    let feed = FIRST.replace("KOSPI", "KOSDAQ");
+    assert_eq!(moved(FIRST, feed.clone()), found(&feed, Kind::Footer));
     let foreign = |path: &'static str| {
         changed(dir.path(), move |dir| {
             fs::create_dir_all(dir.join(path).parent().unwrap()).unwrap();
@@ -434,7 +436,7 @@ fn i8_coverage_that_says_other_than_the_files_is_found_and_made_again() {
         &[
             connected(NINE),
             frame(NINE, &batch(30, 1)),
-            event(NINE + 1, Event::SealNow),
+            event(NINE + 1, Event::CommitNow),
         ],
     );
     export(earlier.path(), config(60, 1000));
@@ -457,7 +459,7 @@ fn i8_coverage_that_says_other_than_the_files_is_found_and_made_again() {
         assert_eq!(kinds(dir.path()), found(COVERAGE, Kind::Coverage), "{what}");
         let data = DataDir::new(dir.path());
         let access = Access::take(&data, date()).unwrap();
-        let rebuilt = rebuild(&data, &market(), date(), config(60, 1000), &access, false).unwrap();
+        let rebuilt = rebuild(&data, &feed(), date(), config(60, 1000), &access, false).unwrap();
         assert_eq!(rebuilt.restored, [COVERAGE], "{what}");
         assert_eq!(kinds(dir.path()), [], "{what}");
     }
@@ -471,7 +473,7 @@ fn i8_coverage_that_says_other_than_the_files_is_found_and_made_again() {
     fs::remove_file(dir.path().join(COVERAGE)).unwrap();
     let data = DataDir::new(dir.path());
     let access = Access::take(&data, date()).unwrap();
-    rebuild(&data, &market(), date(), config(60, 1000), &access, false).unwrap();
+    rebuild(&data, &feed(), date(), config(60, 1000), &access, false).unwrap();
     let rows = support::coverage(dir.path());
     assert_eq!(
         rows.last().unwrap().to.0,
@@ -542,5 +544,5 @@ fn a_quarantine_sealed_before_its_trades_is_not_lost_as_long_as_the_journal_has_
     fs::remove_file(dir.path().join(COVERAGE)).unwrap();
     unlist(dir.path(), COVERAGE);
     assert_eq!(kinds(dir.path()), []);
-    let _ = market();
+    let _ = feed();
 }

@@ -14,7 +14,6 @@ use arrow::array::{AsArray, Int32Array, RecordBatch};
 use arrow::datatypes::Int32Type;
 use krx_store::checksums::digest;
 use krx_store::journal::GapReason;
-use krx_store::layout::SealedPath;
 use krx_store::verify::{Kind, verify};
 use krx_store::{Checksums, DataDir, Event, Moment};
 use parquet::arrow::ArrowWriter;
@@ -36,7 +35,7 @@ fn recorded(second_session: i64) -> tempfile::TempDir {
     let entries = [
         connected(NINE),
         frame(NINE + SECOND, &batch(3, 1)),
-        event(NINE + 2 * SECOND, Event::SealNow),
+        event(NINE + 2 * SECOND, Event::CommitNow),
         event(NINE + 3 * SECOND, Event::Disconnected { reason, detail }),
         connected(NINE + second_session * SECOND),
         frame(NINE + 20 * SECOND, &batch(3, 1)),
@@ -60,7 +59,9 @@ fn found(dir: &Path) -> Vec<(String, Kind)> {
 }
 
 fn relist(dir: &Path, path: &Path) {
-    let sealed = SealedPath::parse(path.strip_prefix(dir).unwrap().to_str().unwrap()).unwrap();
+    let sealed = DataDir::new("/")
+        .parse(path.strip_prefix(dir).unwrap().to_str().unwrap())
+        .unwrap();
     let list = Checksums::of(&DataDir::new(dir), date());
     list.record(&[(sealed, digest(path).unwrap())], &[]).unwrap();
 }

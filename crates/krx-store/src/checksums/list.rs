@@ -11,7 +11,7 @@ use chrono::NaiveDate;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{StoreError, at};
-use crate::layout::SealedPath;
+use crate::layout::DataDir;
 
 /// A file's SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,14 +88,14 @@ pub struct List {
 impl List {
     /// Reads a list's bytes. Lines that cannot be read cost their neighbours nothing.
     #[must_use]
-    pub fn parse(bytes: &[u8], date: NaiveDate) -> Self {
+    pub fn parse(bytes: &[u8], data: &DataDir, date: NaiveDate) -> Self {
         let mut list = Self {
             exists: true,
             ..Self::default()
         };
         let lines = bytes.split_inclusive(|byte| *byte == b'\n');
         for (index, line) in lines.enumerate() {
-            let is_sound = Self::line(line, date)
+            let is_sound = Self::line(line, data, date)
                 .is_some_and(|(path, digest)| *list.digests.entry(path).or_insert(digest) == digest);
             if !is_sound {
                 list.odd_lines.push(index + 1);
@@ -110,11 +110,11 @@ impl List {
         !self.odd_lines.is_empty() || (self.exists && self.digests.is_empty())
     }
 
-    fn line(line: &[u8], date: NaiveDate) -> Option<(String, Digest)> {
+    fn line(line: &[u8], data: &DataDir, date: NaiveDate) -> Option<(String, Digest)> {
         let text = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
         let (digest, path) = text.split_once("  ")?;
         let digest = digest.parse().ok()?;
-        (SealedPath::parse(path)?.date == date).then(|| (path.to_owned(), digest))
+        (data.parse(path)?.date == date).then(|| (path.to_owned(), digest))
     }
 }
 
@@ -137,13 +137,17 @@ mod tests {
     const LINE: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  \
                         trades/date=2026-11-20/market=KOSPI/trades-20261120T090000-000000000001-000000004711.parquet\n";
 
+    fn data() -> DataDir {
+        DataDir::new("/data")
+    }
+
     fn date() -> NaiveDate {
         NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()
     }
 
     #[test]
     fn a_list_is_read_as_it_is_written() {
-        let list = List::parse(LINE.as_bytes(), date());
+        let list = List::parse(LINE.as_bytes(), &data(), date());
         assert_eq!((list.digests.len(), list.odd_lines.len()), (1, 0));
         assert_eq!(list.to_string(), LINE);
     }
@@ -161,12 +165,12 @@ mod tests {
             LINE.replace("date=2026-11-20", "date=2026-11-21"),
             LINE.replace("trades/", "/trades/"),
         ] {
-            let list = List::parse(format!("{LINE}{bad}{second}").as_bytes(), date());
+            let list = List::parse(format!("{LINE}{bad}{second}").as_bytes(), &data(), date());
             assert_eq!((list.digests.len(), list.odd_lines), (2, vec![2]), "{bad}");
         }
-        let twice = List::parse(LINE.repeat(2).as_bytes(), date());
+        let twice = List::parse(LINE.repeat(2).as_bytes(), &data(), date());
         assert_eq!((twice.to_string(), twice.odd_lines.len()), (LINE.to_owned(), 0));
-        let torn = List::parse(LINE.trim_end().as_bytes(), date());
+        let torn = List::parse(LINE.trim_end().as_bytes(), &data(), date());
         assert_eq!((torn.digests.len(), torn.odd_lines), (0, vec![1]));
     }
 
@@ -189,7 +193,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = List::parse(&bytes, date());
+            let _ = List::parse(&bytes, &data(), date());
         }
 
         #[test]

@@ -1,7 +1,7 @@
-//! Lists of the sealed files' checksums, one a date, which `sha256sum -c` reads.
+//! Lists of the committed files' checksums, one a date, which `sha256sum -c` reads.
 //!
 //! ```text
-//!   DATA/.krx/checksums/2026-11-20.sha256, a line for each sealed file of the date, in any order:
+//!   DATA/.krx/checksums/2026-11-20.sha256, a line for each committed file of the date, in any order:
 //!   <SHA-256, 64 lower-case hexadecimal digits><two blanks><path relative to DATA>
 //! ```
 //!
@@ -18,13 +18,11 @@
 mod list;
 mod pending;
 
-use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use chrono::NaiveDate;
 use tracing::{info, warn};
@@ -32,10 +30,12 @@ use tracing::{info, warn};
 pub use list::{Digest, List, NoDigest, digest};
 pub(crate) use pending::Pending;
 
+use crate::catalog;
+use crate::dataset::Rows;
 use crate::disk::Output;
 use crate::error::{StoreError, at};
-use crate::journal::list_segments;
-use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
+use crate::feed_name::FeedName;
+use crate::layout::{CommittedName, CommittedPath, DataDir};
 use crate::lock;
 
 /// The list of one date.
@@ -62,7 +62,7 @@ impl Checksums {
     pub fn read(&self) -> Result<List, StoreError> {
         let path = self.data.checksum_list(self.date);
         match fs::read(&path) {
-            Ok(bytes) => Ok(List::parse(&bytes, self.date)),
+            Ok(bytes) => Ok(List::parse(&bytes, &self.data, self.date)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(List::default()),
             Err(error) => Err(at("reading the checksums", &path)(error)),
         }
@@ -74,7 +74,11 @@ impl Checksums {
     ///
     /// # Errors
     /// [`StoreError::Io`], when the list or a file that it lacks cannot be read or written.
-    pub fn record(&self, entries: &[(SealedPath, Digest)], removed: &[SealedPath]) -> Result<(), StoreError> {
+    pub fn record(
+        &self,
+        entries: &[(CommittedPath, Digest)],
+        removed: &[CommittedPath],
+    ) -> Result<(), StoreError> {
         let _lock = self.lock()?;
         self.rewrite(entries, removed, false)
     }
@@ -83,7 +87,7 @@ impl Checksums {
     ///
     /// # Errors
     /// As [`Checksums::record`].
-    pub fn record_files(&self, paths: &[SealedPath]) -> Result<(), StoreError> {
+    pub fn record_files(&self, paths: &[CommittedPath]) -> Result<(), StoreError> {
         self.record(&self.digests(paths)?, &[])
     }
 
@@ -92,7 +96,7 @@ impl Checksums {
     ///
     /// # Errors
     /// As [`Checksums::record`].
-    pub fn append(&self, paths: &[SealedPath]) -> Result<(), StoreError> {
+    pub fn append(&self, paths: &[CommittedPath]) -> Result<(), StoreError> {
         let entries = self.digests(paths)?;
         let _lock = self.lock()?;
         let Some((file, bytes)) = self.open_end() else {
@@ -132,8 +136,9 @@ impl Checksums {
         lock::wait_for(&dir)
     }
 
-    fn digests(&self, paths: &[SealedPath]) -> Result<Vec<(SealedPath, Digest)>, StoreError> {
-        let entry = |path: &SealedPath| Ok((path.clone(), digest(&self.data.path().join(path.to_string()))?));
+    fn digests(&self, paths: &[CommittedPath]) -> Result<Vec<(CommittedPath, Digest)>, StoreError> {
+        let entry =
+            |path: &CommittedPath| Ok((path.clone(), digest(&self.data.path().join(path.to_string()))?));
         paths.iter().map(entry).collect()
     }
 
@@ -141,8 +146,8 @@ impl Checksums {
     /// it may then be something else. The lock is held.
     fn rewrite(
         &self,
-        entries: &[(SealedPath, Digest)],
-        removed: &[SealedPath],
+        entries: &[(CommittedPath, Digest)],
+        removed: &[CommittedPath],
         in_doubt: bool,
     ) -> Result<(), StoreError> {
         let before = self.read_leniently();
@@ -186,7 +191,7 @@ impl Checksums {
     /// Adds the files that a damaged or lost list does not have.
     fn salvage(&self, before: &List, list: &mut List) -> Result<(), StoreError> {
         let mut added = 0;
-        for sealed in self.sealed_files()? {
+        for sealed in self.settled_files()? {
             if let Entry::Vacant(line) = list.digests.entry(sealed.to_string()) {
                 let digest = digest(&self.data.path().join(line.key()))?;
                 line.insert(digest);
@@ -218,80 +223,32 @@ impl Checksums {
         disk.replace(&staged, &self.data.checksum_list(self.date))
     }
 
-    /// All sealed files of the date that are to have a line.
-    fn sealed_files(&self) -> Result<Vec<SealedPath>, StoreError> {
+    /// All committed files of the date that are to have a line.
+    fn settled_files(&self) -> Result<Vec<CommittedPath>, StoreError> {
         let mut files = Vec::new();
-        for market in sealed_markets(&self.data, self.date)? {
-            files.extend(settled_files(&self.data, &market, self.date)?);
+        for feed in catalog::feeds(&self.data, self.date)? {
+            files.extend(settled_files(&self.data, &feed, self.date)?);
         }
         Ok(files)
     }
 }
 
-/// The markets that have a partition of a date.
-pub(crate) fn sealed_markets(data: &DataDir, date: NaiveDate) -> Result<BTreeSet<Market>, StoreError> {
-    let mut markets = BTreeSet::new();
-    for dataset in Dataset::ALL {
-        let names = list_names(&data.date_dir(dataset, date))?;
-        markets.extend(names.iter().filter_map(|name| dataset.parse_partition(name)));
-    }
-    Ok(markets)
-}
-
-/// The sealed files of a market and date, of all datasets, by dataset and frames.
-///
-/// # Errors
-/// [`StoreError::Io`].
-pub fn sealed_files(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Vec<SealedPath>, StoreError> {
-    let mut files = Vec::new();
-    for dataset in Dataset::ALL {
-        let mut names = list_names(&data.partition(dataset, date, market))?;
-        names.sort();
-        let names = names.iter().filter_map(|name| SealedName::parse(name));
-        files.extend(
-            names
-                .filter(|name| name.dataset == dataset)
-                .map(|name| SealedPath {
-                    date,
-                    market: market.clone(),
-                    name,
-                }),
-        );
-    }
-    Ok(files)
-}
-
-/// The names in a directory that can be one of ours: those that are UTF-8. A directory that does not exist has none.
-pub(crate) fn list_names(dir: &Path) -> Result<Vec<String>, StoreError> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(at("listing", dir)(error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(at("listing", dir))?.file_name();
-        names.extend(name.into_string().ok());
-    }
-    Ok(names)
-}
-
 /// Those that no exporter is going to replace.
-fn settled_files(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Vec<SealedPath>, StoreError> {
-    let mut files = sealed_files(data, market, date)?;
-    let pending = Pending::of(data, market, date, &files)?;
+fn settled_files(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Vec<CommittedPath>, StoreError> {
+    let mut files = catalog::committed(data, feed, date)?;
+    let pending = Pending::of(data, feed, date, &files)?;
     files.retain(|sealed| !pending.has(&sealed.name));
     Ok(files)
 }
 
-/// The sealed files of a market and date that have no line, and should: a crash came between their rename and the
+/// The committed files of a feed and date that have no line, and should: a crash came between their rename and the
 /// list's.
 ///
 /// # Errors
 /// [`StoreError::Io`]. A list that cannot be read is taken for an empty one.
-pub fn missing(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Vec<SealedPath>, StoreError> {
+pub fn missing(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Vec<CommittedPath>, StoreError> {
     let list = Checksums::of(data, date).read().unwrap_or_default();
-    let mut files = settled_files(data, market, date)?;
+    let mut files = settled_files(data, feed, date)?;
     files.retain(|path| !list.digests.contains_key(&path.to_string()));
     Ok(files)
 }
@@ -300,11 +257,11 @@ pub fn missing(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Vec<S
 ///
 /// # Errors
 /// As [`Checksums::record`].
-pub fn complete(data: &DataDir, market: &Market, date: NaiveDate) -> Result<(), StoreError> {
+pub fn complete(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<(), StoreError> {
     let list = Checksums::of(data, date);
-    let paths = missing(data, market, date)?;
+    let paths = missing(data, feed, date)?;
     if !paths.is_empty() {
-        info!(market = %market, %date, files = paths.len(), "sealed files had no checksum; they have one now");
+        info!(feed = %feed, %date, files = paths.len(), "committed files had no checksum; they have one now");
         return list.record_files(&paths);
     }
     let is_damaged = list.read().is_ok_and(|list| list.is_damaged());
@@ -316,23 +273,23 @@ pub fn complete(data: &DataDir, market: &Market, date: NaiveDate) -> Result<(), 
 ///
 /// # Errors
 /// [`StoreError::Io`], when the list cannot be replaced: no such file may be replaced then either.
-pub fn reopen(data: &DataDir, market: &Market, date: NaiveDate, covered: u64) -> Result<(), StoreError> {
+pub fn reopen(data: &DataDir, feed: &FeedName, date: NaiveDate, covered: u64) -> Result<(), StoreError> {
     let list = Checksums::of(data, date);
     // [`complete`] has tried to mend one that cannot be read; there is no line in it that anybody could check.
     let Ok(lines) = list.read() else {
         return Ok(());
     };
-    let segments = list_segments(&data.journal(market))?;
+    let segments = catalog::segments(&data.journal(feed))?;
     let first = segments.iter().find(|segment| segment.date == date);
-    let is_replaced = |name: &SealedName| match name.dataset {
-        Dataset::Coverage => true,
-        Dataset::Trades | Dataset::Quarantine => {
+    let is_replaced = |name: &CommittedName| match name.dataset.rows {
+        Rows::OfTheDate => true,
+        Rows::OfFrames => {
             name.first_frame > covered && first.is_some_and(|first| first.first_frame <= name.first_frame)
         }
     };
-    let paths = lines.digests.keys().filter_map(|path| SealedPath::parse(path));
+    let paths = lines.digests.keys().filter_map(|path| data.parse(path));
     let removed: Vec<_> = paths
-        .filter(|sealed| sealed.market == *market && is_replaced(&sealed.name))
+        .filter(|sealed| sealed.feed == *feed && is_replaced(&sealed.name))
         .collect();
     if removed.is_empty() {
         return Ok(());
@@ -344,11 +301,11 @@ pub fn reopen(data: &DataDir, market: &Market, date: NaiveDate, covered: u64) ->
 ///
 /// # Errors
 /// As [`Checksums::record`].
-pub fn list_coverage(data: &DataDir, market: &Market, date: NaiveDate) -> Result<(), StoreError> {
-    let sealed = SealedPath {
+pub fn list_coverage(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<(), StoreError> {
+    let sealed = CommittedPath {
         date,
-        market: market.clone(),
-        name: SealedName::coverage(date),
+        feed: feed.clone(),
+        name: CommittedName::coverage(date),
     };
     if !data.path().join(sealed.to_string()).exists() {
         return Ok(());

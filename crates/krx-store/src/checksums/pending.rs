@@ -1,46 +1,45 @@
-//! Which sealed files have no line yet, since an exporter is going to replace them: pure, but for [`Pending::of`].
+//! Which committed files have no line yet, since an exporter is going to replace them: pure, but for [`Pending::of`].
 
 use chrono::NaiveDate;
 
+use crate::catalog;
+use crate::dataset::Rows;
 use crate::error::StoreError;
-use crate::journal::list_segments;
-use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
+use crate::feed_name::FeedName;
+use crate::layout::{CommittedName, CommittedPath, DataDir};
 
-/// How far a market's date is exported. As long as its journal is there, an exporter goes on with it, at the latest with
+/// How far a feed's date is exported. As long as its journal is there, an exporter goes on with it, at the latest with
 /// the next start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pending {
     /// Whether the journal has a segment of the date.
     pub(crate) has_journal: bool,
-    /// The last frame that a trades file covers.
+    /// The last frame that a file of the primary dataset covers.
     pub(crate) covered: u64,
 }
 
 impl Pending {
     pub(crate) fn of(
         data: &DataDir,
-        market: &Market,
+        feed: &FeedName,
         date: NaiveDate,
-        files: &[SealedPath],
+        files: &[CommittedPath],
     ) -> Result<Self, StoreError> {
-        let segments = list_segments(&data.journal(market))?;
-        let trades = files
-            .iter()
-            .filter(|sealed| sealed.name.dataset == Dataset::Trades);
+        let segments = catalog::segments(&data.journal(feed))?;
+        let primary = files.iter().filter(|file| data.is_primary(file.name.dataset));
         Ok(Self {
             has_journal: segments.iter().any(|segment| segment.date == date),
-            covered: trades.map(|sealed| sealed.name.last_frame).max().unwrap_or(0),
+            covered: primary.map(|file| file.name.last_frame).max().unwrap_or(0),
         })
     }
 
-    /// Whether a file needs no line yet: coverage that the date's next records replace, and quarantine that was sealed
-    /// before its trades file and then cut off. The next start seals both again.
-    pub(crate) fn has(&self, name: &SealedName) -> bool {
+    /// Whether a file needs no line yet: coverage that the date's next records replace, and a file that was committed
+    /// before the primary file of its frames, which never came. The next start commits both again.
+    pub(crate) fn has(&self, name: &CommittedName) -> bool {
         self.has_journal
-            && match name.dataset {
-                Dataset::Coverage => true,
-                Dataset::Quarantine => name.first_frame > self.covered,
-                Dataset::Trades => false,
+            && match name.dataset.rows {
+                Rows::OfTheDate => true,
+                Rows::OfFrames => name.first_frame > self.covered,
             }
     }
 }

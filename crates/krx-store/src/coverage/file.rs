@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use chrono::NaiveDate;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -19,33 +19,21 @@ use parquet::file::metadata::KeyValue;
 use serde::{Deserialize, Serialize};
 
 use super::interval::{Interval, Reason, State};
-use super::ledger::{Ledger, LedgerState};
+use super::ledger::{Ledger, LedgerState, bounds};
 use super::slice::VERSION;
+use crate::dataset::{COVERAGE, Footer, ZONE, value_of};
 use crate::disk::Output;
 use crate::error::{StoreError, at, parquet_at};
-use crate::export::{Footer, ZONE, common_properties, zoned};
-use crate::layout::{DataDir, Dataset, Market, SealedName};
+use crate::feed_name::FeedName;
+use crate::layout::{CommittedName, DataDir};
 use crate::moment::Moment;
 use crate::rights;
 
-const STATE_KEY: &str = "krx.ledger";
-const CHECKSUM_KEY: &str = "krx.ledger_crc32c";
+const STATE_KEY: &str = "ledger";
+const CHECKSUM_KEY: &str = "ledger_crc32c";
 
-/// The columns of `coverage`; what each means is in docs/reading-the-data.md.
-#[must_use]
-pub fn coverage_schema() -> SchemaRef {
-    let zoned = || zoned(arrow::datatypes::TimeUnit::Microsecond);
-    Arc::new(Schema::new(vec![
-        Field::new("from_ts", zoned(), false),
-        Field::new("to_ts", zoned(), false),
-        Field::new("state", DataType::Utf8, false),
-        Field::new("reason", DataType::Utf8, false),
-        Field::new("session", DataType::Int32, true),
-        Field::new("frames", DataType::Int64, false),
-        Field::new("rows", DataType::Int64, false),
-        Field::new("detail", DataType::Utf8, true),
-    ]))
-}
+/// A date has far fewer intervals.
+const ROWS_MAX: u64 = 1 << 20;
 
 /// What the ledger needs beside its rows, as the footer has it.
 #[derive(Serialize, Deserialize)]
@@ -56,20 +44,20 @@ struct Stored<S> {
     state: S,
 }
 
-fn path_of(data: &DataDir, market: &Market, date: NaiveDate) -> PathBuf {
-    data.partition(Dataset::Coverage, date, market)
-        .join(SealedName::coverage(date).to_string())
+fn path_of(data: &DataDir, feed: &FeedName, date: NaiveDate) -> PathBuf {
+    data.partition(&COVERAGE, date, feed)
+        .join(CommittedName::coverage(date).to_string())
 }
 
 /// Writes the ledger in place of the one before; the file.
-pub(crate) fn store(data: &DataDir, market: &Market, ledger: &Ledger) -> Result<PathBuf, StoreError> {
-    let path = path_of(data, market, ledger.date());
-    let staged = data.staged(Dataset::Coverage, market);
+pub(crate) fn store(data: &DataDir, feed: &FeedName, ledger: &Ledger) -> Result<PathBuf, StoreError> {
+    let path = path_of(data, feed, ledger.date());
+    let staged = data.staged(&COVERAGE, feed);
     let disk = data.disk();
-    let partition = data.partition(Dataset::Coverage, ledger.date(), market);
+    let partition = data.partition(&COVERAGE, ledger.date(), feed);
     data.create_dir(&partition)?;
     data.create_dir(&data.staging())?;
-    let bytes = to_parquet(market, ledger).map_err(parquet_at("building", &path))?;
+    let bytes = to_parquet(feed, ledger).map_err(parquet_at("building", &path))?;
     let mut output = Output::create(disk, &staged)?;
     output.write_all(&bytes).map_err(at("writing", &staged))?;
     output.sync()?;
@@ -88,8 +76,8 @@ pub(crate) fn store(data: &DataDir, market: &Market, ledger: &Ledger) -> Result<
 
 /// The ledger as it was last written; `None` when there is no file. One that cannot be read, or is not what was
 /// written, is an error of the kind [`StoreError::ReadBack`].
-pub(crate) fn load(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Option<Ledger>, StoreError> {
-    let path = path_of(data, market, date);
+pub(crate) fn load(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Option<Ledger>, StoreError> {
+    let path = path_of(data, feed, date);
     match fs::metadata(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(at("reading the size of", &path)(error)),
@@ -109,7 +97,7 @@ pub(crate) fn load(data: &DataDir, market: &Market, date: NaiveDate) -> Result<O
     }
 }
 
-fn to_parquet(market: &Market, ledger: &Ledger) -> parquet::errors::Result<Vec<u8>> {
+fn to_parquet(feed: &FeedName, ledger: &Ledger) -> parquet::errors::Result<Vec<u8>> {
     let intervals = ledger.intervals();
     let texts = |text: fn(&Interval) -> &str| {
         Arc::new(StringArray::from_iter_values(intervals.iter().map(text))) as Arc<dyn Array>
@@ -127,27 +115,24 @@ fn to_parquet(market: &Market, ledger: &Ledger) -> parquet::errors::Result<Vec<u
         row.session
             .map(|session| i32::try_from(session).unwrap_or(i32::MAX))
     };
-    let batch = RecordBatch::try_new(
-        coverage_schema(),
-        vec![
-            times(|row| row.from),
-            times(|row| row.to),
-            texts(|row| row.state.as_str()),
-            texts(|row| row.reason.as_str()),
+    let details = intervals.iter().map(|row| row.detail.as_deref());
+    let columns: [(&str, ArrayRef); 8] = [
+        ("from_ts", times(|row| row.from)),
+        ("to_ts", times(|row| row.to)),
+        ("state", texts(|row| row.state.as_str())),
+        ("reason", texts(|row| row.reason.as_str())),
+        (
+            "session",
             Arc::new(intervals.iter().map(session).collect::<Int32Array>()),
-            counts(|row| row.frames),
-            counts(|row| row.rows),
-            Arc::new(
-                intervals
-                    .iter()
-                    .map(|row| row.detail.as_deref())
-                    .collect::<StringArray>(),
-            ),
-        ],
-    )?;
+        ),
+        ("frames", counts(|row| row.frames)),
+        ("rows", counts(|row| row.rows)),
+        ("detail", Arc::new(details.collect::<StringArray>())),
+    ];
+    let batch = COVERAGE.batch(columns);
     let mut bytes = Vec::new();
-    let properties = common_properties(1 << 20).build();
-    let mut writer = ArrowWriter::try_new(&mut bytes, coverage_schema(), Some(properties))?;
+    let properties = COVERAGE.properties(ROWS_MAX);
+    let mut writer = ArrowWriter::try_new(&mut bytes, COVERAGE.schema(), Some(properties))?;
     writer.write(&batch)?;
     let (closed, state) = ledger.parts();
     let stored = Stored {
@@ -157,23 +142,22 @@ fn to_parquet(market: &Market, ledger: &Ledger) -> parquet::errors::Result<Vec<u
     };
     let state = serde_json::to_string(&stored).expect("a ledger's state is plain data");
     let mut footer = Footer::new(
-        market,
+        feed,
         ledger.date(),
         1,
-        intervals
-            .first()
-            .map_or(super::bounds(ledger.date()).0, |row| row.from),
-    );
+        intervals.first().map_or(bounds(ledger.date()).0, |row| row.from),
+    )
+    .of_dataset(&COVERAGE);
     footer.last_frame = ledger.last_frame();
-    footer.rows = intervals.len() as u64;
+    footer.files = [(COVERAGE.name.to_owned(), intervals.len() as u64)].into();
     footer.last_recv = intervals.last().map_or(footer.first_recv, |row| row.to);
     footer.last_session = intervals.iter().filter_map(|row| row.session).max();
-    for pair in footer.to_key_values(Dataset::Coverage) {
+    for pair in footer.to_key_values(&COVERAGE) {
         writer.append_key_value_metadata(pair);
     }
     let crc = checksum(&intervals, &state);
-    writer.append_key_value_metadata(KeyValue::new(STATE_KEY.to_owned(), state));
-    writer.append_key_value_metadata(KeyValue::new(CHECKSUM_KEY.to_owned(), crc.to_string()));
+    writer.append_key_value_metadata(KeyValue::new(format!("krx.{STATE_KEY}"), state));
+    writer.append_key_value_metadata(KeyValue::new(format!("krx.{CHECKSUM_KEY}"), crc.to_string()));
     writer.close()?;
     Ok(bytes)
 }
@@ -223,12 +207,16 @@ pub(crate) fn read(path: &Path, date: NaiveDate) -> Result<Option<Ledger>, Store
 fn decode(path: &Path, date: NaiveDate) -> Result<Option<Ledger>, StoreError> {
     let file = File::open(path).map_err(at("opening", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet_at("reading", path))?;
-    let value = |key: &str| {
-        let pairs = builder.metadata().file_metadata().key_value_metadata()?;
-        pairs.iter().find(|pair| pair.key == key)?.value.clone()
-    };
+    let metadata = builder.metadata().file_metadata();
+    let value = |key: &str| value_of(metadata, key).map(str::to_owned);
     let (state, crc) = (value(STATE_KEY), value(CHECKSUM_KEY));
-    if builder.schema().fields() != coverage_schema().fields() {
+    if let Some(version) = Footer::read(metadata)
+        .filter(|footer| footer.is_newer_than(&COVERAGE))
+        .map(|footer| footer.schema_version)
+    {
+        return Err(COVERAGE.newer(path, version));
+    }
+    if builder.schema().fields() != COVERAGE.schema().fields() {
         return Ok(None);
     }
     let reader = builder.build().map_err(parquet_at("reading", path))?;
@@ -305,8 +293,8 @@ mod tests {
 
     /// Writes the rows and the footer of a file once more, as someone would who edits it.
     fn write_again(path: &Path, columns: Vec<Arc<dyn Array>>, pairs: &[KeyValue]) {
-        let batch = RecordBatch::try_new(coverage_schema(), columns).unwrap();
-        let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), coverage_schema(), None).unwrap();
+        let batch = RecordBatch::try_new(COVERAGE.schema(), columns).unwrap();
+        let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), COVERAGE.schema(), None).unwrap();
         writer.write(&batch).unwrap();
         for pair in pairs.iter().filter(|pair| pair.key.starts_with("krx.")) {
             writer.append_key_value_metadata(pair.clone());
@@ -318,8 +306,8 @@ mod tests {
     fn it_has_the_rights_of_a_file_that_is_born_in_its_directory() {
         use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
         let dir = tempfile::tempdir().unwrap();
-        let (data, market) = (DataDir::new(dir.path()), "KOSPI".parse().unwrap());
-        let partition = data.partition(Dataset::Coverage, date(), &market);
+        let (data, feed) = (DataDir::new(dir.path()), "KOSPI".parse().unwrap());
+        let partition = data.partition(&COVERAGE, date(), &feed);
         fs::create_dir_all(&partition).unwrap();
         // Only root can give a directory a group that it is not in.
         let group = if rustix::process::geteuid().is_root() {
@@ -329,16 +317,16 @@ mod tests {
             fs::metadata(&partition).unwrap().gid()
         };
         fs::set_permissions(&partition, fs::Permissions::from_mode(0o2770)).unwrap();
-        let path = store(&data, &market, &Ledger::new(date())).unwrap();
+        let path = store(&data, &feed, &Ledger::new(date())).unwrap();
         assert_eq!(fs::metadata(path).unwrap().gid(), group);
     }
 
     #[test]
     fn a_file_in_which_anything_was_changed_is_not_believed() {
         let dir = tempfile::tempdir().unwrap();
-        let (data, market) = (DataDir::new(dir.path()), "KOSPI".parse().unwrap());
-        let path = store(&data, &market, &ledger()).unwrap();
-        assert_eq!(load(&data, &market, date()).unwrap().as_ref(), Some(&ledger()));
+        let (data, feed) = (DataDir::new(dir.path()), "KOSPI".parse().unwrap());
+        let path = store(&data, &feed, &ledger()).unwrap();
+        assert_eq!(load(&data, &feed, date()).unwrap().as_ref(), Some(&ledger()));
         let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
         let pairs = builder
             .metadata()
@@ -347,7 +335,7 @@ mod tests {
             .unwrap()
             .clone();
         let rows = builder.build().unwrap().next().unwrap().unwrap();
-        let is_believed = || match load(&data, &market, date()) {
+        let is_believed = || match load(&data, &feed, date()) {
             Ok(found) => found.is_some(),
             Err(StoreError::ReadBack { .. }) => false,
             Err(error) => panic!("{error}"),
@@ -357,7 +345,7 @@ mod tests {
 
         // Each column has one value instead of another: the rows stay of the kinds that they must be of.
         let last = rows.num_rows() - 1;
-        for (index, field) in coverage_schema().fields().iter().enumerate() {
+        for (index, field) in COVERAGE.schema().fields().iter().enumerate() {
             let other = (0..rows.num_rows()).find(|row| {
                 let column = rows.column(index);
                 column.slice(*row, 1).to_data() != column.slice(last, 1).to_data()
@@ -378,14 +366,21 @@ mod tests {
 
         // The state is one that could be.
         let mut edited = pairs.clone();
-        let state = edited.iter_mut().find(|pair| pair.key == STATE_KEY).unwrap();
+        let state = edited
+            .iter_mut()
+            .find(|pair| pair.key == format!("krx.{STATE_KEY}"))
+            .unwrap();
         let text = state.value.take().unwrap();
         state.value = Some(text.replace("\"running\":false", "\"running\":true"));
         assert_ne!(state.value.as_ref(), Some(&text));
         write_again(&path, rows.columns().to_vec(), &edited);
         assert!(!is_believed(), "the state was changed");
         for key in [STATE_KEY, CHECKSUM_KEY] {
-            let without: Vec<_> = pairs.iter().filter(|pair| pair.key != key).cloned().collect();
+            let without: Vec<_> = pairs
+                .iter()
+                .filter(|pair| pair.key != format!("krx.{key}"))
+                .cloned()
+                .collect();
             write_again(&path, rows.columns().to_vec(), &without);
             assert!(!is_believed(), "without {key}");
         }

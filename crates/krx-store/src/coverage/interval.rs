@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::journal::GapReason;
 use crate::moment::Moment;
 
-/// Whether a market was being recorded.
+/// Whether a feed was being recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -91,7 +91,7 @@ impl Reason {
         Self::Unknown,
     ];
 
-    /// All that an interval can begin with in which the market is not recorded.
+    /// All that an interval can begin with in which the feed is not recorded.
     pub fn of_gaps() -> impl Iterator<Item = Self> {
         let live = |reason: &Self| matches!(reason, Self::Connected | Self::Continued | Self::Resumed);
         let lost = GapReason::ALL.into_iter().map(Self::Lost);
@@ -154,7 +154,7 @@ pub struct Interval {
     pub from: Moment,
     /// When it ended, or up to when it is known.
     pub to: Moment,
-    /// Whether the market was being recorded.
+    /// Whether the feed was being recorded.
     pub state: State,
     /// Why it began.
     pub reason: Reason,

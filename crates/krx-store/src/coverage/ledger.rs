@@ -1,4 +1,4 @@
-//! The ledger of one market and date: a fold over its journal, record by record. Pure: no clock, no disk.
+//! The ledger of one feed and date: a fold over its journal, record by record. Pure: no clock, no disk.
 //!
 //! ```text
 //!   journal:   Date  Start   Connected  frames …  Disconnected   ConnectFailed …   Connected  frames …  (crash)  Start
@@ -16,8 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::interval::{Interval, Reason, State};
 use crate::journal::{Event, GapReason, Position};
-use crate::layout::SegmentName;
-use crate::moment::{Moment, midnight_ms};
+use crate::moment::Moment;
 
 /// The interval that has no end yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,7 +92,7 @@ pub(crate) struct LedgerState {
     /// Bytes of the journal that could not be read since the last record.
     damage: Option<String>,
     /// The journal is folded in up to here: segment and offset.
-    folded: Option<(String, u64)>,
+    folded: Option<Position>,
     /// What the last committed file says.
     pub(super) told: Told,
 }
@@ -117,11 +116,7 @@ impl LedgerState {
 
     /// How far the journal is folded in.
     pub(super) fn position(&self) -> Option<Position> {
-        let (segment, offset) = self.folded.as_ref()?;
-        Some(Position {
-            segment: SegmentName::parse(segment)?,
-            offset: *offset,
-        })
+        self.folded
     }
 }
 
@@ -334,7 +329,7 @@ impl Ledger {
 
     /// The journal up to `position` is folded in.
     pub(crate) fn fold_to(&mut self, position: Position) {
-        self.state.folded = Some((position.segment.to_string(), position.offset));
+        self.state.folded = Some(position);
     }
 
     /// A frame of `session` that gave so many rows.
@@ -443,7 +438,7 @@ impl Ledger {
             }
             Event::DateEnd
             | Event::TimeMark
-            | Event::SealNow
+            | Event::CommitNow
             | Event::SessionEnd
             | Event::ClockStep { .. } => {}
         }
@@ -612,8 +607,8 @@ const STOPPED: Reason = Reason::Lost(GapReason::Shutdown);
 
 /// A date's first and last instant in Korea.
 pub(crate) fn bounds(date: NaiveDate) -> (Moment, Moment) {
-    let begin = midnight_ms(date) * 1000;
-    (Moment(begin), Moment(begin + 86_400_000_000))
+    let begin = Moment::midnight(date);
+    (begin, Moment(begin.0 + 86_400_000_000))
 }
 
 #[cfg(test)]

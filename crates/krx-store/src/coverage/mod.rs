@@ -1,10 +1,9 @@
-//! When a market was and was not being recorded: what Koscom never sends again must at least be known to be missing.
+//! When a feed was and was not being recorded: what Koscom never sends again must at least be known to be missing.
 //!
 //! `ledger` folds a date's journal into intervals (`interval`); `slice` is what each committed file says of them in its footer; `file`
 //! is the dataset, replaced as a whole whenever it changes; `restore` makes the ledger of both; `view` is what a person
-//! sees who asks now, the rest of the journal included; `absent` puts on record the days on which nothing ran.
+//! sees who asks now, the rest of the journal included.
 
-mod absent;
 mod file;
 mod interval;
 mod ledger;
@@ -12,8 +11,6 @@ mod restore;
 mod slice;
 mod view;
 
-pub use absent::{Absent, HoursOf, absent, not_running, record_absent};
-pub use file::coverage_schema;
 pub(crate) use file::{is_as_written, load, read, store};
 pub use interval::{Interval, Reason, State};
 pub use ledger::Ledger;

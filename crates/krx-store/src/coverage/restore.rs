@@ -9,9 +9,11 @@ use tracing::{error, warn};
 use super::file::load;
 use super::ledger::Ledger;
 use super::slice::Slice;
+use crate::catalog::{self, read_footer};
+use crate::dataset::Footer;
 use crate::error::StoreError;
-use crate::export::{Footer, read_footer, sealed_names};
-use crate::layout::{DataDir, Dataset, Market, SealedName};
+use crate::feed_name::FeedName;
+use crate::layout::{CommittedName, DataDir};
 
 /// A ledger, and what was found of it.
 #[derive(Debug)]
@@ -21,24 +23,24 @@ pub(crate) struct Restored {
     pub(crate) on_disk: bool,
 }
 
-/// The ledger as the files of a market and date say it, up to the last frame that one of them has.
+/// The ledger as the files of a feed and date say it, up to the last frame that one of them has.
 ///
 /// # Errors
 /// [`StoreError::Io`], when a directory or the coverage file cannot be read. A file that is damaged is not an error: what
 /// it held is a gap.
-pub(crate) fn restore(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Restored, StoreError> {
-    let stored = match load(data, market, date) {
+pub(crate) fn restore(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Restored, StoreError> {
+    let stored = match load(data, feed, date) {
         Ok(stored) => stored,
         Err(StoreError::ReadBack { path, what }) => {
-            error!(%market, path = %path.display(), what, "the coverage file cannot be used; it is made again from the files of its date");
+            error!(%feed, path = %path.display(), what, "the coverage file cannot be used; it is made again from the files of its date");
             None
         }
         Err(error) => return Err(error),
     };
-    let files = Files::of(data, market, date)?;
+    let files = Files::of(data, feed, date)?;
     match stored {
         // Retention keeps coverage for longer than what it tells of.
-        Some(ledger) if files.agree_with(&ledger) || data.expired(Dataset::Trades, date).exists() => {
+        Some(ledger) if files.agree_with(&ledger) || catalog::is_primary_expired(data, date) => {
             Ok(Restored {
                 ledger,
                 on_disk: true,
@@ -51,7 +53,7 @@ pub(crate) fn restore(data: &DataDir, market: &Market, date: NaiveDate) -> Resul
     }
 }
 
-/// The committed files of a market and date.
+/// The committed files of a feed and date.
 pub(crate) struct Files {
     paths: Vec<std::path::PathBuf>,
     /// First and last frame of each stretch without a hole.
@@ -59,9 +61,15 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    pub(crate) fn of(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Self, StoreError> {
-        let dir = data.partition(Dataset::Trades, date, market);
-        let mut names = sealed_names(&dir)?;
+    pub(crate) fn of(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Self, StoreError> {
+        let Some(primary) = catalog::primary_of(data, feed, date) else {
+            return Ok(Self {
+                paths: Vec::new(),
+                frames: Vec::new(),
+            });
+        };
+        let dir = data.partition(primary, date, feed);
+        let mut names = catalog::files(data, primary, feed, date)?;
         // Of files with the same frames, as a backup may put beside a sealed day, the one with more of them counts.
         names.sort_by_key(|name| (name.first_frame, std::cmp::Reverse(name.last_frame)));
         let mut covered = 0;
@@ -98,7 +106,7 @@ impl Files {
             .paths
             .iter()
             .filter_map(|path| match read_footer(path) {
-                Ok(footer) => footer.slice,
+                Ok(footer) => Slice::of(&footer),
                 Err(error) => {
                     error!(%error, "a committed file cannot be read; coverage calls its time a gap");
                     None
@@ -133,9 +141,9 @@ impl Files {
 }
 
 /// The frames that a file has. Only a day that is one file may have holes between them, and says so in its footer.
-fn frames_of(dir: &Path, name: &SealedName) -> Vec<(u64, u64)> {
+fn frames_of(dir: &Path, name: &CommittedName) -> Vec<(u64, u64)> {
     let by_name = vec![(name.first_frame, name.last_frame)];
-    if *name != SealedName::day(name.partition.date(), name.first_frame, name.last_frame) {
+    if !name.is_day() {
         return by_name;
     }
     read_footer(&dir.join(name.to_string())).map_or(by_name, |footer| footer.frames())
@@ -143,6 +151,6 @@ fn frames_of(dir: &Path, name: &SealedName) -> Vec<(u64, u64)> {
 
 /// One slice in place of those of the files that become one.
 pub(crate) fn slice_of(date: NaiveDate, footers: &[Footer]) -> Option<Slice> {
-    let slices: Vec<_> = footers.iter().filter_map(|footer| footer.slice.clone()).collect();
+    let slices: Vec<_> = footers.iter().filter_map(Slice::of).collect();
     Slice::merge(date, &slices)
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::interval::{Interval, Reason, State};
 use super::ledger::{Ledger, LedgerState, Told, bounds};
+use crate::dataset::Footer;
 use crate::moment::Moment;
 
 /// The version of [`Slice`] and [`LedgerState`] as they are stored.
@@ -43,6 +44,11 @@ impl Slice {
     /// As JSON.
     pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a slice is plain data")
+    }
+
+    /// The slice in a file's footer; `None` when there is none, or it is damaged, or of another version.
+    pub(crate) fn of(footer: &Footer) -> Option<Self> {
+        Self::parse(footer.slice.as_deref()?)
     }
 
     /// Reads it back; `None` when it is damaged, or of another version.

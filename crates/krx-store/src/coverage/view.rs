@@ -1,81 +1,65 @@
 //! The ledger as of now: what the exporter has written of it, and the rest of the journal.
 
-use std::fs;
-
 use chrono::NaiveDate;
-use krx_protocol::{BatchSink, Decoder, Reason, Trade};
+use krx_protocol::Reason;
 
 use super::file::load;
 use super::interval::Interval;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, bounds};
 use super::restore::restore;
-use crate::error::{StoreError, at};
-use crate::journal::{Event, Followed, Follower, RecordKind, end_of_damage, list_segments};
-use crate::layout::{DataDir, Dataset, Market};
+use crate::catalog;
+use crate::dataset::{BATCH_ROWS, QUARANTINE};
+use crate::error::StoreError;
+use crate::feed_name::FeedName;
+use crate::journal::{Event, Followed, Follower, RecordKind, end_of_damage};
+use crate::layout::DataDir;
 use crate::lock;
 use crate::moment::Moment;
+use crate::service::{FULL_MARKET, FrameFacts, Rejects};
 
-/// The markets and dates that something is known of, in order.
+/// The feeds and dates that something is known of, in order.
 ///
 /// # Errors
 /// [`StoreError::Io`], when the data directory cannot be listed.
-pub fn dates(data: &DataDir) -> Result<Vec<(NaiveDate, Market)>, StoreError> {
+pub fn dates(data: &DataDir) -> Result<Vec<(NaiveDate, FeedName)>, StoreError> {
     let mut found = Vec::new();
-    for dataset in [Dataset::Coverage, Dataset::Trades] {
-        let root = data.path().join(dataset.as_str());
-        for (date, dir) in partitions(&root, "date=")? {
-            for (name, _) in partitions(&dir, "")? {
-                found.extend(date.parse().ok().zip(dataset.parse_partition(&name)));
-            }
+    for dataset in data.datasets() {
+        if dataset == &QUARANTINE {
+            continue;
+        }
+        for date in catalog::dates(data, dataset)? {
+            let feeds = catalog::feeds_in(data, dataset, date)?;
+            found.extend(feeds.into_iter().map(|feed| (date, feed)));
         }
     }
-    for (market, dir) in partitions(&data.journals(), "")? {
-        if let Ok(market) = market.parse::<Market>() {
-            let names = list_segments(&dir)?;
-            found.extend(names.into_iter().map(|name| (name.date, market.clone())));
-        }
+    for feed in catalog::journal_feeds(data)? {
+        let names = catalog::segments(&data.journal(&feed))?;
+        found.extend(names.into_iter().map(|name| (name.date, feed.clone())));
     }
     found.sort_unstable();
     found.dedup();
     Ok(found)
 }
 
-fn partitions(dir: &std::path::Path, prefix: &str) -> Result<Vec<(String, std::path::PathBuf)>, StoreError> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(at("listing", dir)(error)),
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(at("listing", dir))?;
-        let name = entry.file_name();
-        if let Some(value) = name.to_str().and_then(|name| name.strip_prefix(prefix)) {
-            found.push((value.to_owned(), entry.path()));
-        }
-    }
-    Ok(found)
-}
-
-/// The intervals of a market and date, up to `now` or the end of the date. Also while a recorder is at work, and after
+/// The intervals of a feed and date, up to `now` or the end of the date. Also while a recorder is at work, and after
 /// one was killed: what the journal has beyond the coverage file is folded in.
 ///
 /// # Errors
 /// [`StoreError`], when file or journal cannot be read.
 pub fn view(
     data: &DataDir,
-    market: &Market,
+    feed: &FeedName,
     date: NaiveDate,
     now: Moment,
 ) -> Result<Vec<Interval>, StoreError> {
     // A recorder may replace the file and remove a segment while they are read; the second look then sees both.
-    let ledger = match fold(data, market, date) {
+    let ledger = match fold(data, feed, date) {
         Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            fold(data, market, date)
+            fold(data, feed, date)
         }
         other => other,
     }?;
-    let (_, end) = super::bounds(date);
+    let (_, end) = bounds(date);
     // Whoever holds the lock may still be at work on this date; on an earlier one nobody is.
     Ok(if now < end && lock::is_held(data)? {
         ledger.until(now)
@@ -85,29 +69,30 @@ pub fn view(
 }
 
 /// What the files say. A copy of coverage alone, without what it tells of, is believed.
-fn known(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Ledger, StoreError> {
-    let has_files = data.partition(Dataset::Trades, date, market).exists();
+fn known(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Ledger, StoreError> {
+    let has_files = catalog::service_of(data, feed, date).is_some();
     if !has_files
-        && !list_segments(&data.journal(market))?
+        && !catalog::segments(&data.journal(feed))?
             .iter()
             .any(|name| name.date == date)
-        && let Some(ledger) = load(data, market, date)?
+        && let Some(ledger) = load(data, feed, date)?
     {
         return Ok(ledger);
     }
-    Ok(restore(data, market, date)?.ledger)
+    Ok(restore(data, feed, date)?.ledger)
 }
 
-fn fold(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Ledger, StoreError> {
-    let mut ledger = known(data, market, date)?;
-    let mut follower = Follower::new(data.journal(market), None);
-    if let Some(before) = list_segments(&data.journal(market))?
+fn fold(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Ledger, StoreError> {
+    let mut ledger = known(data, feed, date)?;
+    let mut follower = Follower::new(data.journal(feed), None);
+    if let Some(before) = catalog::segments(&data.journal(feed))?
         .into_iter()
         .rfind(|name| name.date < date || ledger.folded().is_some_and(|folded| *name < folded.segment))
     {
         follower.skip_to_after(before);
     }
-    let mut decoder = Decoder::new();
+    let service = catalog::service_of(data, feed, date).unwrap_or(&FULL_MARKET);
+    let mut decoder = (service.decoder)();
     loop {
         match follower.advance()? {
             Followed::Record(name, head) => {
@@ -118,9 +103,16 @@ fn fold(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Ledger, Stor
                 match head.kind {
                     RecordKind::Frame if head.frame <= ledger.last_frame() => {}
                     RecordKind::Frame => {
-                        let mut rows = Rows(0);
-                        decoder.decode(follower.payload(), &mut rows);
-                        ledger.frame(head.at, head.session, head.frame, rows.0);
+                        let facts = FrameFacts::new(date, head.at, head.frame, head.session);
+                        let mut rejected = Rejected(0);
+                        let decoded = decoder.decode(&facts, follower.payload(), &mut rejected);
+                        ledger.frame(head.at, head.session, head.frame, decoded.rows + rejected.0);
+                        // They are counted, and not wanted.
+                        for dataset in 0..service.datasets.len() {
+                            if decoder.waiting(dataset) >= BATCH_ROWS {
+                                drop(decoder.take(dataset));
+                            }
+                        }
                     }
                     RecordKind::Event => {
                         if let Ok(event) = serde_json::from_slice::<Event>(follower.payload()) {
@@ -130,7 +122,7 @@ fn fold(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Ledger, Stor
                 }
             }
             Followed::Damage(name, span) if name.date == date => {
-                let end = end_of_damage(&data.journal(market), name, &span);
+                let end = end_of_damage(&data.journal(feed), name, &span);
                 if !ledger.has(end) {
                     ledger.damage(damage_detail(name, &span));
                 }
@@ -152,14 +144,10 @@ pub(crate) fn damage_detail(name: crate::layout::SegmentName, span: &std::ops::R
     }
 }
 
-/// Counts the rows that a frame gives.
-struct Rows(u64);
+/// Counts what cannot be read as a record.
+struct Rejected(u64);
 
-impl BatchSink for Rows {
-    fn trade(&mut self, _item: i16, _trade: &Trade<'_>) {
-        self.0 += 1;
-    }
-
+impl Rejects for Rejected {
     fn reject(&mut self, _item: Option<i16>, _reason: Reason, _detail: &str, _raw: &[u8]) {
         self.0 += 1;
     }

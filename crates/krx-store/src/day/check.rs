@@ -3,12 +3,14 @@
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int16Type, Int32Type, Int64Type};
 
-use crate::export::DayFooter;
+use crate::dataset::{Dataset, DayFooter};
 
 /// Looks at rows as they lie in the file. Within a row group (`frame`, `item`) rises; the codes of a run's row groups
 /// follow each other; (`frame`, `item`) is never twice in a run, and the frames of a run are behind those of the run
 /// before it. It holds the places of one run.
 pub(crate) struct RunOrder {
+    /// The column that the day is sealed by.
+    key: &'static str,
     /// The rows of the runs that are still to come, the next one last; likewise of the row groups.
     runs: Vec<u64>,
     groups: Vec<u64>,
@@ -30,10 +32,11 @@ pub(crate) struct RunOrder {
 
 impl RunOrder {
     /// For a day of row groups with so many rows.
-    pub(crate) fn new(day: &DayFooter, groups: &[u64]) -> Self {
+    pub(crate) fn new(dataset: Dataset, day: &DayFooter, groups: &[u64]) -> Self {
         let next_last = |rows: &[u64]| rows.iter().rev().copied().collect::<Vec<_>>();
         let first = day.frames.first().map_or(1, |range| range.0.cast_signed());
         Self {
+            key: dataset.sealed_by.unwrap_or("frame"),
             runs: next_last(&day.runs),
             groups: next_last(groups),
             left: 0,
@@ -54,10 +57,10 @@ impl RunOrder {
             let found = batch.column_by_name(name);
             found.ok_or_else(|| format!("it has no column {name}"))
         };
-        let code = column("code")?;
+        let code = column(self.key)?;
         let (keyed, plain) = (code.as_dictionary_opt::<Int32Type>(), code.as_string_opt::<i32>());
         let texts = keyed.map_or(plain, |keyed| keyed.values().as_string_opt::<i32>());
-        let texts = texts.ok_or("its issue codes are no texts")?;
+        let texts = texts.ok_or_else(|| format!("its column {} has no texts", self.key))?;
         let text = |row: usize| match keyed {
             Some(keyed) => keyed.key(row).map_or("", |key| texts.value(key)),
             None => texts.value(row),

@@ -5,7 +5,7 @@ use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
-use crate::export::{common_properties, with_encodings};
+use crate::dataset::Dataset;
 
 /// The layout of a sealed day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Layout {
     pub page_rows: usize,
     /// The level of zstd.
     pub zstd_level: i32,
-    /// Whether `code` has a Bloom filter.
+    /// Whether the column that a day is sealed by has a Bloom filter.
     pub bloom_filter: bool,
 }
 
@@ -35,23 +35,25 @@ impl Default for Layout {
     }
 }
 
-/// `frame` and `item`, by their places in the schema: what each row group is sorted by.
-const SORTED_BY: [i32; 2] = [7, 8];
-
 impl Layout {
-    pub(super) fn properties(&self) -> WriterProperties {
+    pub(super) fn properties(&self, dataset: Dataset) -> WriterProperties {
         let level = ZstdLevel::try_new(self.zstd_level).unwrap_or_default();
-        let sorting = SORTED_BY.map(|column_idx| SortingColumn {
-            column_idx,
+        // What each row group is sorted by.
+        let sorted_by = ["frame", "item"].map(|name| dataset.index_of(name).unwrap_or_default());
+        let sorting = sorted_by.map(|place| SortingColumn {
+            column_idx: i32::try_from(place).unwrap_or_default(),
             descending: false,
             nulls_first: false,
         });
-        let builder = common_properties(self.row_group_rows as u64)
+        let mut builder = dataset
+            .properties_builder(self.row_group_rows as u64)
             .set_max_row_group_row_count(Some(self.row_group_rows.max(1)))
             .set_compression(Compression::ZSTD(level))
             .set_data_page_row_count_limit(self.page_rows.max(1))
-            .set_sorting_columns(Some(sorting.to_vec()))
-            .set_column_bloom_filter_enabled(ColumnPath::from("code"), self.bloom_filter);
-        with_encodings(builder).build()
+            .set_sorting_columns(Some(sorting.to_vec()));
+        if let Some(column) = dataset.sealed_by {
+            builder = builder.set_column_bloom_filter_enabled(ColumnPath::from(column), self.bloom_filter);
+        }
+        builder.build()
     }
 }

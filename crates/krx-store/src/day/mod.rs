@@ -1,4 +1,5 @@
-//! The sealed day: a market's date in one file, laid out so that a question about one issue reads little of it.
+//! The sealed day: a dataset's date of a feed in one file, laid out so that a question about one issue reads little of
+//! it.
 //!
 //! ```text
 //!   the date's files ─▶ runs in order of arrival ─▶ each divided by code ─▶ .krx/sealing/…/*.partial
@@ -14,7 +15,6 @@
 //! that sealing it once would have made.
 
 mod check;
-mod fingerprint;
 mod layout;
 mod replaced;
 mod run;
@@ -23,11 +23,9 @@ mod swap;
 mod uptime;
 
 pub(crate) use check::RunOrder;
-pub use fingerprint::Fingerprint;
 pub use layout::Layout;
 pub(crate) use replaced::forget;
-pub use replaced::{is_due, make_room, settle};
+pub use replaced::is_due;
 pub use seal::{Outcome, SealedDay, Watch, seal};
-pub(crate) use swap::hold_still;
-pub use swap::{Sealing, State, state, unsealed};
+pub use swap::{Sealing, State, make_room, settle, state, unsealed};
 pub use uptime::{GRACE, Uptime};

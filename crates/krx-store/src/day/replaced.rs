@@ -3,12 +3,12 @@
 //! | a directory in `sealing` that holds | is | and goes |
 //! |---|---|---|
 //! | `replaced.parquet` | what was replaced | an hour after the exchange |
-//! | sealed files whose frames one sealed day has | the same, of a seal that was killed before it said so | gets its `replaced.parquet` |
+//! | committed files whose frames one sealed day has | the same, of a seal that was killed before it said so | gets its `replaced.parquet` |
 //! | anything else | left over by a seal that was killed | at once, unless it has frames that the dataset does not |
 //!
-//! The sealed files in it go earlier when space is short, and by the next start of a recorder. `replaced.parquet` then
+//! The committed files in it go earlier when space is short, and by the next start of a recorder. `replaced.parquet` then
 //! stays for the rest of the hour: a reader that has opened the directory and not read its names yet must find one that
-//! it cannot open. Of an empty directory it would make a market without rows, and say nothing.
+//! it cannot open. Of an empty directory it would make a feed without rows, and say nothing.
 //!
 //! `replaced.parquet` is a line of text: the milliseconds from the machine's start to the exchange. That clock is never
 //! set. It begins anew with the machine, whose start no reader lives through: a time of an earlier start may end the hour
@@ -22,13 +22,14 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use tracing::{info, warn};
 
-use super::swap::Sealing;
 use super::uptime::{Age, Uptime};
-use crate::checksums::{self, Checksums, list_names};
+use crate::catalog::{self, read_footer};
+use crate::checksums::{self, Checksums};
+use crate::dataset::{Dataset, Footer};
 use crate::disk::Output;
 use crate::error::{StoreError, at};
-use crate::export::{Footer, read_footer, sealed_names};
-use crate::layout::{DataDir, Dataset, Market, REPLACED, SealedName, SealedPath, SealingName};
+use crate::feed_name::FeedName;
+use crate::layout::{CommittedName, CommittedPath, DataDir, REPLACED, SealingName};
 
 /// What a directory in `sealing` says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ enum Step {
     Leave,
     /// It is removed.
     Remove,
-    /// Its sealed files are removed; that it was replaced stays known.
+    /// Its committed files are removed; that it was replaced stays known.
     Empty,
     /// Its hour begins.
     Begin,
@@ -86,8 +87,8 @@ fn step(marker: Marker, now: Uptime, started: Option<Uptime>) -> Step {
 /// The directories in `sealing`, those that were replaced first.
 fn listed(data: &DataDir) -> Result<Vec<(SealingName, Marker)>, StoreError> {
     let mut found = Vec::new();
-    for name in list_names(&data.sealing())? {
-        if let Some(name) = SealingName::parse(&name) {
+    for name in catalog::names(&data.sealing())? {
+        if let Some(name) = data.parse_sealing(&name) {
             let marker = Marker::read(data, &name)?;
             found.push((name, marker));
         }
@@ -124,7 +125,7 @@ pub fn is_due(
 }
 
 fn has_files(data: &DataDir, name: &SealingName) -> Result<bool, StoreError> {
-    Ok(!sealed_names(&data.sealing_dir(name))?.is_empty())
+    Ok(!catalog::files_in(&data.sealing_dir(name), name.dataset)?.is_empty())
 }
 
 /// Clears up what seals have left over, theirs or those of a process that was killed, and removes what was replaced an
@@ -132,15 +133,14 @@ fn has_files(data: &DataDir, name: &SealingName) -> Result<bool, StoreError> {
 ///
 /// # Errors
 /// [`StoreError`], when the directory cannot be listed.
-pub fn settle(sealing: &Sealing, now: Uptime, started: Option<Uptime>) -> Result<(), StoreError> {
-    let data = sealing.data();
-    for name in list_names(&data.sealing())? {
+pub(super) fn settle(data: &DataDir, now: Uptime, started: Option<Uptime>) -> Result<(), StoreError> {
+    for name in catalog::names(&data.sealing())? {
         let path = data.sealing().join(&name);
         if name.starts_with("probe-") {
-            let _ = fs::remove_dir(path);
+            let _ = data.disk().remove_dir(&path);
             continue;
         }
-        let Some(name) = SealingName::parse(&name) else {
+        let Some(name) = data.parse_sealing(&name) else {
             warn!(path = %path.display(), "the recorder did not make this; it stays where it is");
             continue;
         };
@@ -153,9 +153,14 @@ pub fn settle(sealing: &Sealing, now: Uptime, started: Option<Uptime>) -> Result
 }
 
 /// As [`settle`], before a date is sealed: what the seals of other dates have left over was told already.
-pub(super) fn settle_before(data: &DataDir, market: &Market, date: NaiveDate) -> Result<(), StoreError> {
+pub(super) fn settle_before(
+    data: &DataDir,
+    dataset: Dataset,
+    feed: &FeedName,
+    date: NaiveDate,
+) -> Result<(), StoreError> {
     for (name, marker) in listed(data)? {
-        if marker != Marker::None || (name.date == date && name.market == *market) {
+        if marker != Marker::None || (name.date == date && name.dataset == dataset && name.feed == *feed) {
             settle_one(data, &name, Uptime::now(), None)?;
         }
     }
@@ -190,15 +195,14 @@ pub(super) fn settle_one(
     }
 }
 
-/// Removes sealed files that were replaced, the oldest first, until there is enough space; whether there is.
+/// Removes committed files that were replaced, the oldest first, until there is enough space; whether there is.
 ///
 /// # Errors
 /// [`StoreError`], of `is_enough`, or when the directory cannot be listed.
-pub fn make_room(
-    sealing: &Sealing,
+pub(super) fn make_room(
+    data: &DataDir,
     is_enough: &dyn Fn() -> Result<bool, StoreError>,
 ) -> Result<bool, StoreError> {
-    let data = sealing.data();
     for (name, marker) in listed(data)? {
         if is_enough()? {
             return Ok(true);
@@ -217,9 +221,9 @@ pub fn make_room(
 
 /// Removes what was replaced of a date that is itself about to be removed: behind that its frames are in no dataset, and
 /// it would stay for ever.
-pub(crate) fn forget(data: &DataDir, date: NaiveDate) -> Result<(), StoreError> {
+pub(crate) fn forget(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<(), StoreError> {
     for (name, marker) in listed(data)? {
-        if name.date == date && marker != Marker::None {
+        if name.date == date && name.dataset == dataset && marker != Marker::None {
             for (path, ..) in Held::of(data, &name)?.files {
                 data.disk().remove_left_over(&path)?;
             }
@@ -237,7 +241,7 @@ pub(super) fn mark(data: &DataDir, name: &SealingName, now: Uptime) -> Result<()
     data.disk().sync_parent(&path)
 }
 
-/// Removes the sealed files of a directory that was replaced; whether they are gone. Those that have frames that the
+/// Removes the committed files of a directory that was replaced; whether they are gone. Those that have frames that the
 /// dataset does not have stay for another hour, and so does the line in the log.
 fn empty(data: &DataDir, name: &SealingName, now: Uptime) -> Result<bool, StoreError> {
     let held = Held::of(data, name)?;
@@ -255,7 +259,7 @@ fn empty(data: &DataDir, name: &SealingName, now: Uptime) -> Result<bool, StoreE
     for (path, ..) in &held.files {
         data.disk().remove_left_over(path)?;
     }
-    info!(market = %name.market, date = %name.date, files = held.files.len(), "the files of before are removed");
+    info!(feed = %name.feed, date = %name.date, files = held.files.len(), "the files of before are removed");
     Ok(true)
 }
 
@@ -277,14 +281,14 @@ fn clear_up(data: &DataDir, name: &SealingName, now: Uptime) -> Result<(), Store
         tell_kept(data, name, &held);
         return Ok(());
     }
-    let (date, market) = (name.date, &name.market);
+    let (date, feed) = (name.date, &name.feed);
     // The one file may have the name of one that it was made of.
     let (anew, gone): (Vec<_>, Vec<_>) = held
         .files
         .iter()
-        .map(|(_, name, _)| SealedPath {
+        .map(|(_, name, _)| CommittedPath {
             date,
-            market: market.clone(),
+            feed: feed.clone(),
             name: *name,
         })
         .partition(|path| placed.names.contains(&path.name));
@@ -293,7 +297,7 @@ fn clear_up(data: &DataDir, name: &SealingName, now: Uptime) -> Result<(), Store
         let list = Checksums::of(data, date);
         list.record(&[], &gone)?;
         list.record_files(&anew)?;
-        checksums::complete(data, market, date)?;
+        checksums::complete(data, feed, date)?;
     }
     if placed.day_has_all_of(&held) {
         return mark(data, name, now);
@@ -309,7 +313,7 @@ type Range = (u64, u64);
 
 /// What lies in a directory in `sealing`.
 struct Held {
-    files: Vec<(PathBuf, SealedName, Vec<Range>)>,
+    files: Vec<(PathBuf, CommittedName, Vec<Range>)>,
     /// Files that were not finished.
     partial: Vec<PathBuf>,
     /// Names that the recorder does not give.
@@ -324,9 +328,10 @@ impl Held {
             partial: Vec::new(),
             others: 0,
         };
-        for name in list_names(&dir)? {
+        let dataset = name.dataset;
+        for name in catalog::names(&dir)? {
             let path = dir.join(&name);
-            match SealedName::parse(&name) {
+            match CommittedName::parse(dataset, &name) {
                 Some(sealed) => {
                     let frames = read_footer(&path).map_or_else(
                         |_| vec![(sealed.first_frame, sealed.last_frame)],
@@ -345,18 +350,18 @@ impl Held {
 
 /// What lies in the partition.
 struct Placed {
-    names: Vec<SealedName>,
+    names: Vec<CommittedName>,
     /// By footers that can be read: a name alone vouches for nothing.
     footers: Vec<Footer>,
 }
 
 impl Placed {
     fn of(data: &DataDir, name: &SealingName) -> Result<Self, StoreError> {
-        let partition = data.partition(Dataset::Trades, name.date, &name.market);
+        let partition = data.partition(name.dataset, name.date, &name.feed);
         // A process that was killed may have left an exchange that is not on disk: what it replaced must outlive it.
         data.disk().sync_dirs(data.path(), &partition)?;
         data.disk().sync_dir(&data.sealing())?;
-        let names = sealed_names(&partition)?;
+        let names = catalog::files_in(&partition, name.dataset)?;
         let footers = names
             .iter()
             .filter_map(|name| read_footer(&partition.join(name.to_string())).ok())

@@ -5,25 +5,29 @@ use arrow::datatypes::Int64Type;
 
 use crate::read::Columns;
 
-/// What the `extra` of a run may take in memory; with that a run ends early.
-const EXTRA_BYTES_MAX: usize = 32 << 20;
+/// What texts that do not repeat, such as `extra`, may take of a run in memory; with that a run ends early.
+const TEXT_BYTES_MAX: usize = 32 << 20;
 
 /// The rows of `batch` that still belong to the run: all of them, or those before the first frame that begins when
 /// the run is full. Frames are never cut, so the runs' frames are apart.
 pub(super) fn belonging(run: &Columns, batch: &RecordBatch, run_rows: usize) -> usize {
-    let frames = batch.column(7).as_primitive::<Int64Type>().values();
-    let extra = batch.column(10).as_string::<i32>();
-    let has_extra = extra.null_count() < extra.len();
-    let (mut last, mut extra_bytes) = (run.last_frame(), run.extra_bytes());
-    for (row, frame) in frames.iter().enumerate() {
-        let is_full = run.len() + row >= run_rows || extra_bytes >= EXTRA_BYTES_MAX;
+    let frames = batch.column_by_name("frame");
+    let Some(frames) = frames.and_then(|column| column.as_primitive_opt::<Int64Type>()) else {
+        return batch.num_rows();
+    };
+    let texts: Vec<_> = run
+        .single_texts(batch)
+        .filter(|texts| texts.null_count() < texts.len())
+        .collect();
+    let (mut last, mut text_bytes) = (run.last_frame(), run.single_text_bytes());
+    for (row, frame) in frames.values().iter().enumerate() {
+        let is_full = run.len() + row >= run_rows || text_bytes >= TEXT_BYTES_MAX;
         if is_full && last.is_some_and(|last| last != *frame) {
             return row;
         }
         last = Some(*frame);
-        if has_extra && extra.is_valid(row) {
-            extra_bytes += extra.value(row).len();
-        }
+        let valid = texts.iter().filter(|texts| texts.is_valid(row));
+        text_bytes += valid.map(|texts| texts.value(row).len()).sum::<usize>();
     }
-    frames.len()
+    batch.num_rows()
 }

@@ -1,4 +1,4 @@
-//! Making a market's date one file, proving that it has the same rows, and putting it in place.
+//! Making a feed's date one file, proving that it has the same rows, and putting it in place.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,15 +9,19 @@ use arrow::array::RecordBatch;
 use chrono::NaiveDate;
 use tracing::info;
 
+use super::check::RunOrder;
 use super::layout::Layout;
+use super::run;
 use super::swap::{Placed, Sealing, only_these};
-use super::{Fingerprint, RunOrder, run};
+use crate::catalog::{self, read_footer};
 use crate::checksums::{Checksums, digest};
 use crate::coverage::slice_of;
+use crate::dataset::{BATCH_ROWS, Dataset, DayFooter, Footer};
 use crate::error::{StoreError, at, parquet_at};
-use crate::export::{DayFooter, Footer, StagedFile, TRADES_SCHEMA, read_footer, sealed_names};
-use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
-use crate::read::{Arrivals, Columns, Opened, open_trades};
+use crate::feed_name::FeedName;
+use crate::layout::{CommittedName, CommittedPath, DataDir};
+use crate::read::{self, Arrivals, Columns, Fingerprint, Opened};
+use crate::staged::StagedFile;
 
 /// How a seal is followed and stopped.
 #[derive(Clone, Copy)]
@@ -31,7 +35,7 @@ pub struct Watch<'a> {
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// There are no trades of this market and date.
+    /// There are no trades of this feed and date.
     Nothing,
     /// The date is one file already.
     AlreadySealed,
@@ -45,7 +49,7 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedDay {
     /// The file.
-    pub name: SealedName,
+    pub name: CommittedName,
     /// Its rows.
     pub rows: u64,
     /// How many files there were before, and their bytes.
@@ -59,13 +63,10 @@ pub struct SealedDay {
 /// How often a date is sealed again when a recorder has added files meanwhile.
 const TRIES: usize = 3;
 
-/// Rows are encoded in batches of this many: it decides where pages end, and so the file's bytes.
-const BATCH_ROWS: usize = 8192;
-
 /// Batches that may lie between the thread that reads and the one that writes.
 const BATCHES_AHEAD: usize = 2;
 
-/// Seals a market's date. Killed at any instant it leaves the date as it was, or sealed; what it leaves over,
+/// Seals a feed's date. Killed at any instant it leaves the date as it was, or sealed; what it leaves over,
 /// [`super::settle`] clears up.
 ///
 /// # Errors
@@ -73,14 +74,15 @@ const BATCHES_AHEAD: usize = 2;
 /// date is left as it was. Others, when the disk refuses.
 pub fn seal(
     sealing: &Sealing,
-    market: &Market,
+    dataset: Dataset,
+    feed: &FeedName,
     date: NaiveDate,
     layout: &Layout,
     watch: Watch<'_>,
 ) -> Result<Outcome, StoreError> {
     let data = sealing.data();
     for _ in 0..TRIES {
-        let plan = Plan::of(data, market, date)?;
+        let plan = Plan::of(data, dataset, feed, date)?;
         match plan.footers.as_slice() {
             [] => return Ok(Outcome::Nothing),
             [only] if only.day.is_some() => return Ok(Outcome::AlreadySealed),
@@ -88,16 +90,16 @@ pub fn seal(
         }
         sealing.look_for_exchange()?;
         sealing.look_for_room(plan.bytes)?;
-        let dir = sealing.make_dir(market, date)?;
+        let dir = sealing.make_dir(dataset, feed, date)?;
         let staged = data.sealing_dir(&dir).join("day.partial");
-        let Some(footer) = build(data, &plan.paths, &plan.footers, &staged, layout, watch)? else {
+        let Some(footer) = build(data, dataset, &plan, &staged, layout, watch)? else {
             sealing.clear(&dir)?;
             return Ok(Outcome::Stopped);
         };
-        let name = SealedName::day(date, footer.first_frame, footer.last_frame);
-        let sealed = SealedPath {
+        let name = CommittedName::day(dataset, date, footer.first_frame, footer.last_frame);
+        let sealed = CommittedPath {
             date,
-            market: market.clone(),
+            feed: feed.clone(),
             name,
         };
         let bytes = size(&staged)?;
@@ -110,44 +112,45 @@ pub fn seal(
             .names
             .iter()
             .filter(|before| **before != name)
-            .map(|name| SealedPath {
+            .map(|name| CommittedPath {
                 name: *name,
                 ..sealed.clone()
             })
             .collect();
         Checksums::of(data, date).record(&[(sealed, digest)], &removed)?;
         sealing.replaced(&dir)?;
-        info!(%market, %date, file = %name, rows = footer.rows, files = plan.names.len(), bytes_before = plan.bytes,
+        let rows = footer.rows_of(dataset);
+        info!(%feed, %date, file = %name, rows, files = plan.names.len(), bytes_before = plan.bytes,
             bytes, "the day is one file");
         return Ok(Outcome::Sealed(SealedDay {
             name,
-            rows: footer.rows,
+            rows,
             files: plan.names.len(),
             bytes_before: plan.bytes,
             bytes,
         }));
     }
     Err(StoreError::Busy {
-        path: data.partition(Dataset::Trades, date, market),
+        path: data.partition(dataset, date, feed),
     })
 }
 
 /// The files of a date that are to become one.
 struct Plan {
-    names: Vec<SealedName>,
+    names: Vec<CommittedName>,
     paths: Vec<PathBuf>,
     footers: Vec<Footer>,
     bytes: u64,
 }
 
 impl Plan {
-    fn of(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Self, StoreError> {
-        let dir = data.partition(Dataset::Trades, date, market);
-        let names = sealed_names(&dir)?;
+    fn of(data: &DataDir, dataset: Dataset, feed: &FeedName, date: NaiveDate) -> Result<Self, StoreError> {
+        let dir = data.partition(dataset, date, feed);
+        let names = catalog::files_in(&dir, dataset)?;
         let paths: Vec<_> = names.iter().map(|name| dir.join(name.to_string())).collect();
         // Whole days that are sealed are the rule when all dates are looked at: their one file need not be read for that.
         if paths.len() != 1 || read_footer(&paths[0])?.day.is_none() {
-            check_digests(data, market, date, &names, &paths)?;
+            check_digests(data, feed, date, &names, &paths)?;
         }
         if !names.is_empty() {
             only_these(&dir, &names)?;
@@ -155,14 +158,16 @@ impl Plan {
         let footers: Result<Vec<_>, _> = paths.iter().map(|path| read_footer(path)).collect();
         let footers = footers?;
         for ((name, path), footer) in names.iter().zip(&paths).zip(&footers) {
-            let is_of_here = name.dataset == Dataset::Trades
-                && footer.market == market.as_str()
+            if footer.is_newer_than(dataset) {
+                return Err(dataset.newer(path, footer.schema_version));
+            }
+            let is_of_here = footer.feed == feed.as_str()
                 && footer.date == date
                 && (footer.first_frame, footer.last_frame) == (name.first_frame, name.last_frame);
             if !is_of_here {
                 return Err(StoreError::Unsound {
                     path: path.clone(),
-                    what: "its footer is of another market, date or frames than its path".to_owned(),
+                    what: "its footer is of another feed, date or frames than its path".to_owned(),
                 });
             }
         }
@@ -179,16 +184,16 @@ impl Plan {
 /// A file that has changed since it was sealed must not become part of another that looks sound.
 fn check_digests(
     data: &DataDir,
-    market: &Market,
+    feed: &FeedName,
     date: NaiveDate,
-    names: &[SealedName],
+    names: &[CommittedName],
     paths: &[PathBuf],
 ) -> Result<(), StoreError> {
     let list = Checksums::of(data, date).read()?;
     for (name, path) in names.iter().zip(paths) {
-        let sealed = SealedPath {
+        let sealed = CommittedPath {
             date,
-            market: market.clone(),
+            feed: feed.clone(),
             name: *name,
         };
         let expected = list.digests.get(&sealed.to_string());
@@ -208,18 +213,21 @@ fn size(path: &Path) -> Result<u64, StoreError> {
     Ok(fs::metadata(path).map_err(at("reading the size of", path))?.len())
 }
 
-/// What the one file covers: all that the files covered.
-fn footer_of(footers: &[Footer]) -> Option<Footer> {
+/// What the one file covers: all that the files covered. The day of the primary dataset vouches for all files of its
+/// frames, that of another for its own rows alone.
+fn footer_of(data: &DataDir, dataset: Dataset, footers: &[Footer]) -> Option<Footer> {
     let mut whole = footers.first()?.clone();
     let mut day = DayFooter::default();
-    whole.rows = 0;
-    whole.quarantined = 0;
+    whole.files.clear();
     for footer in footers {
         whole.last_frame = whole.last_frame.max(footer.last_frame);
         whole.last_recv = footer.last_recv;
         whole.last_session = whole.last_session.max(footer.last_session);
-        whole.rows += footer.rows;
-        whole.quarantined += footer.quarantined;
+        for (name, rows) in &footer.files {
+            if data.is_primary(dataset) || name == dataset.name {
+                *whole.files.entry(name.clone()).or_default() += rows;
+            }
+        }
         for (first, last) in footer.frames() {
             match day.frames.last_mut() {
                 Some(before) if before.1 + 1 == first => before.1 = last,
@@ -227,37 +235,34 @@ fn footer_of(footers: &[Footer]) -> Option<Footer> {
             }
         }
     }
+    whole.schema_version = dataset.schema_version;
     whole.day = Some(day);
-    whole.slice = slice_of(whole.date, footers);
+    whole.slice = slice_of(whole.date, footers).map(|slice| slice.to_json());
     Some(whole)
 }
 
 /// Writes the file, and reads it again; its footer, or `None` when it was asked to stop.
 fn build(
     data: &DataDir,
-    paths: &[PathBuf],
-    footers: &[Footer],
+    dataset: Dataset,
+    plan: &Plan,
     target: &Path,
     layout: &Layout,
     watch: Watch<'_>,
 ) -> Result<Option<Footer>, StoreError> {
-    let Some(mut footer) = footer_of(footers) else {
+    let Some(mut footer) = footer_of(data, dataset, &plan.footers) else {
         return Ok(None);
     };
-    let file = StagedFile::create(
-        data.disk(),
-        target.to_owned(),
-        Dataset::Trades,
-        TRADES_SCHEMA.clone(),
-        layout.properties(),
-    )?;
+    let properties = layout.properties(dataset);
+    let file = StagedFile::create(data.disk(), target.to_owned(), dataset, properties)?;
     let (send, receive) = sync_channel(BATCHES_AHEAD);
     let written = std::thread::scope(|scope| {
+        let arrivals = Arrivals::new(dataset, plan.paths.clone());
         let reading = std::thread::Builder::new()
             .name("seal-read".into())
-            .spawn_scoped(scope, move || read(paths, &send, watch.stop))
+            .spawn_scoped(scope, move || read(arrivals, &send, watch.stop))
             .map_err(at("starting a thread to read", target))?;
-        let written = write(file, &receive, layout, watch);
+        let written = write(file, dataset, &receive, layout, watch);
         // A reader that still waits for room ends now.
         drop(receive);
         let read = reading.join().unwrap_or_else(|_| {
@@ -278,7 +283,7 @@ fn build(
         day.runs = runs;
     }
     let kept = file.close(&footer)?;
-    if !check(target, &footer, fingerprint, watch)? {
+    if !check(dataset, target, &footer, fingerprint, watch)? {
         return Ok(None);
     }
     kept.keep();
@@ -287,11 +292,10 @@ fn build(
 
 /// Reads all files in order of arrival; the fingerprint of their rows as they were read.
 fn read(
-    paths: &[PathBuf],
+    mut arrivals: Arrivals,
     batches: &SyncSender<RecordBatch>,
     stop: &AtomicBool,
 ) -> Result<Fingerprint, StoreError> {
-    let mut arrivals = Arrivals::new(paths.to_vec());
     while let Some(batch) = arrivals.advance()? {
         if stop.load(Relaxed) || batches.send(batch).is_err() {
             break;
@@ -303,11 +307,12 @@ fn read(
 /// Writes rows run by run; the rows of each.
 fn write(
     mut file: StagedFile,
+    dataset: Dataset,
     batches: &Receiver<RecordBatch>,
     layout: &Layout,
     watch: Watch<'_>,
 ) -> Result<(StagedFile, Vec<u64>), StoreError> {
-    let (mut columns, mut runs) = (Columns::default(), Vec::new());
+    let (mut columns, mut runs) = (Columns::of(dataset), Vec::new());
     for batch in batches {
         if watch.stop.load(Relaxed) {
             break;
@@ -326,21 +331,22 @@ fn write(
                 })?;
             rest = rest.slice(rows, rest.num_rows() - rows);
             if rest.num_rows() > 0 {
-                write_run(&mut file, &mut columns, layout, &mut runs)?;
+                write_run(&mut file, dataset, &mut columns, layout, &mut runs)?;
             }
             (watch.rows)(rows as u64);
         }
     }
-    write_run(&mut file, &mut columns, layout, &mut runs)?;
+    write_run(&mut file, dataset, &mut columns, layout, &mut runs)?;
     Ok((file, runs))
 }
 
 /// Room that is made ahead of time, at most.
 const RUN_ROWS_RESERVED: usize = 4 << 20;
 
-/// Writes a run in row groups of equal size, each of a range of codes.
+/// Writes a run in row groups of equal size, each of a range of what the dataset is sealed by.
 fn write_run(
     file: &mut StagedFile,
+    dataset: Dataset,
     columns: &mut Columns,
     layout: &Layout,
     runs: &mut Vec<u64>,
@@ -348,7 +354,7 @@ fn write_run(
     if columns.is_empty() {
         return Ok(());
     }
-    let mut order = columns.by_code();
+    let mut order = columns.by(dataset.sealed_by.unwrap_or_default());
     let groups = order.len().div_ceil(layout.row_group_rows.max(1));
     let group_rows = order.len().div_ceil(groups);
     for group in order.chunks_mut(group_rows) {
@@ -366,6 +372,7 @@ fn write_run(
 
 /// Reads the file again: whether all of it was read, which has the rows that were written, in their order.
 fn check(
+    dataset: Dataset,
     path: &Path,
     expected: &Footer,
     fingerprint: Fingerprint,
@@ -379,12 +386,12 @@ fn check(
         footer,
         groups,
         reader,
-    } = open_trades(path)?;
+    } = read::open(dataset, path, read::BATCH_ROWS)?;
     if footer != *expected {
         return Err(differs("the footer is not the one written".to_owned()));
     }
     let day = footer.day.unwrap_or_default();
-    let (mut found, mut order) = (Fingerprint::default(), RunOrder::new(&day, &groups));
+    let (mut found, mut order) = (Fingerprint::default(), RunOrder::new(dataset, &day, &groups));
     for batch in reader {
         let batch = batch
             .map_err(parquet::errors::ParquetError::from)
@@ -397,8 +404,9 @@ fn check(
         (watch.rows)(batch.num_rows() as u64);
     }
     order.end().map_err(differs)?;
-    if found.rows() != expected.rows || found != fingerprint {
-        let (found, rows) = (found.rows(), expected.rows);
+    let rows = expected.rows_of(dataset);
+    if found.rows() != rows || found != fingerprint {
+        let found = found.rows();
         return Err(differs(format!(
             "its {found} rows are not the {rows} that were read"
         )));

@@ -9,22 +9,21 @@
 //! ([`super::replaced`]): whoever is listing their directory finds them all.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 
-use chrono::{Days, NaiveDate};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-
-use super::replaced::{make_room, mark, settle, settle_before, settle_one};
+use super::replaced::{self, mark, settle_before, settle_one};
 use super::uptime::Uptime;
+use crate::catalog::{self, read_footer};
+use crate::dataset::Dataset;
 use crate::disk::free_bytes;
 use crate::error::{StoreError, at};
-use crate::export::{read_footer, sealed_names};
-use crate::layout::{DataDir, Dataset, Market, REPLACED, SealedName, SealingName};
-use crate::lock::{self, Held};
+use crate::feed_name::FeedName;
+use crate::layout::{CommittedName, DataDir, REPLACED, SealingName};
+use crate::lock::{self, Held, hold_still};
 use crate::rights;
+use chrono::{Days, NaiveDate};
 
-/// How a market's date lies in `trades`.
+/// How a feed's date lies in a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// There is nothing.
@@ -40,13 +39,18 @@ pub enum State {
     },
 }
 
-/// How a market's date lies now.
+/// How a feed's date lies now.
 ///
 /// # Errors
 /// [`StoreError`], when the partition cannot be listed, or a footer cannot be read.
-pub fn state(data: &DataDir, market: &Market, date: NaiveDate) -> Result<State, StoreError> {
-    let dir = data.partition(Dataset::Trades, date, market);
-    let names = sealed_names(&dir)?;
+pub fn state(
+    data: &DataDir,
+    dataset: Dataset,
+    feed: &FeedName,
+    date: NaiveDate,
+) -> Result<State, StoreError> {
+    let dir = data.partition(dataset, date, feed);
+    let names = catalog::files_in(&dir, dataset)?;
     let footers: Result<Vec<_>, _> = names
         .iter()
         .map(|name| read_footer(&dir.join(name.to_string())))
@@ -56,31 +60,61 @@ pub fn state(data: &DataDir, market: &Market, date: NaiveDate) -> Result<State, 
         [only] if only.day.is_some() => State::Sealed,
         files => State::Files {
             files: files.len(),
-            rows: files.iter().map(|footer| footer.rows).sum(),
+            rows: files.iter().map(|footer| footer.rows_of(dataset)).sum(),
         },
     })
 }
 
-/// The markets and dates that are not one file each, of the `days` dates up to and including `last`, the earliest
-/// first.
+/// What is not sealed yet of the `days` dates up to and including `last`, the earliest first.
 ///
 /// # Errors
 /// As [`state`].
-pub fn unsealed(data: &DataDir, last: NaiveDate, days: u64) -> Result<Vec<(NaiveDate, Market)>, StoreError> {
+pub fn unsealed(
+    data: &DataDir,
+    last: NaiveDate,
+    days: u64,
+) -> Result<Vec<(NaiveDate, Dataset, FeedName)>, StoreError> {
     let first = last.checked_sub_days(Days::new(days.saturating_sub(1)));
     let mut found = Vec::new();
-    for date in crate::read::dates(data)? {
-        if date > last || first.is_some_and(|first| date < first) {
+    for dataset in data.datasets() {
+        if dataset.sealed_by.is_none() {
             continue;
         }
-        for market in crate::read::markets(data, date)? {
-            // One that cannot be looked at is not sealed either, and costs the others nothing.
-            if !matches!(state(data, &market, date), Ok(State::Sealed | State::Nothing)) {
-                found.push((date, market));
+        for date in catalog::dates(data, dataset)? {
+            if date > last || first.is_some_and(|first| date < first) {
+                continue;
+            }
+            for feed in catalog::feeds_in(data, dataset, date)? {
+                // One that cannot be looked at is not sealed either, and costs the others nothing.
+                let state = state(data, dataset, &feed, date);
+                if !matches!(state, Ok(State::Sealed | State::Nothing)) {
+                    found.push((date, dataset, feed));
+                }
             }
         }
     }
+    found.sort_by_key(|(date, ..)| *date);
     Ok(found)
+}
+
+/// Clears up what seals have left over, this one or those of a process that was killed, and removes what was replaced an
+/// hour ago, or before `started`.
+///
+/// # Errors
+/// [`StoreError`], when the directory cannot be listed.
+pub fn settle(sealing: &Sealing, now: Uptime, started: Option<Uptime>) -> Result<(), StoreError> {
+    replaced::settle(&sealing.data, now, started)
+}
+
+/// Removes committed files that were replaced, the oldest first, until there is enough space; whether there is.
+///
+/// # Errors
+/// [`StoreError`], of `is_enough`, or when the directory cannot be listed.
+pub fn make_room(
+    sealing: &Sealing,
+    is_enough: &dyn Fn() -> Result<bool, StoreError>,
+) -> Result<bool, StoreError> {
+    replaced::make_room(&sealing.data, is_enough)
 }
 
 /// The right to seal in a data directory: one process at a time has it.
@@ -159,29 +193,29 @@ impl Sealing {
 
     /// Whether the file system can exchange directories; found out before a day is read and written for it.
     pub(super) fn look_for_exchange(&self) -> Result<(), StoreError> {
-        let dirs = ["probe-1", "probe-2"].map(|name| self.data.sealing().join(name));
-        for dir in &dirs {
-            match fs::create_dir(dir) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(at("creating the directory", dir)(error));
-                }
-                _ => {}
-            }
+        let (disk, dir) = (self.data.disk(), self.data.sealing());
+        let [from, to] = ["probe-1", "probe-2"].map(|name| dir.join(name));
+        disk.create_dir(&from)?;
+        disk.create_dir(&to)?;
+        let exchanged = disk.exchange(&from, &to);
+        for dir in [&from, &to] {
+            let _ = disk.remove_dir(dir);
         }
-        let [from, to] = &dirs;
-        let exchanged = renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE);
-        for dir in &dirs {
-            let _ = fs::remove_dir(dir);
-        }
-        exchanged.map_err(|error| at("exchanging a directory with", to)(error.into()))
+        exchanged
     }
 
     /// A directory in which a date is built, empty. What was replaced long enough ago goes first.
-    pub(super) fn make_dir(&self, market: &Market, date: NaiveDate) -> Result<SealingName, StoreError> {
-        settle_before(&self.data, market, date)?;
+    pub(super) fn make_dir(
+        &self,
+        dataset: Dataset,
+        feed: &FeedName,
+        date: NaiveDate,
+    ) -> Result<SealingName, StoreError> {
+        settle_before(&self.data, dataset, feed, date)?;
         let mut name = SealingName {
             date,
-            market: market.clone(),
+            dataset,
+            feed: feed.clone(),
             number: 1,
         };
         loop {
@@ -216,17 +250,17 @@ impl Sealing {
         &self,
         built: &SealingName,
         staged: &Path,
-        name: SealedName,
-        plan: &[SealedName],
+        name: CommittedName,
+        plan: &[CommittedName],
     ) -> Result<Placed, StoreError> {
         let (dir, partition) = (
             self.data.sealing_dir(built),
-            self.data.partition(Dataset::Trades, built.date, &built.market),
+            self.data.partition(built.dataset, built.date, &built.feed),
         );
         let disk = self.data.disk();
         disk.rename(staged, &dir.join(name.to_string()))?;
         let _still = hold_still(&self.data)?;
-        if sealed_names(&partition)? != plan {
+        if catalog::files_in(&partition, built.dataset)? != plan {
             disk.remove(&dir.join(name.to_string()))?;
             return Ok(Placed::FilesWereAdded);
         }
@@ -239,8 +273,8 @@ impl Sealing {
     }
 }
 
-/// Whether a directory is one, and no link to another place, and holds these sealed files and nothing else.
-pub(super) fn only_these(dir: &Path, names: &[SealedName]) -> Result<(), StoreError> {
+/// Whether a directory is one, and no link to another place, and holds these committed files and nothing else.
+pub(super) fn only_these(dir: &Path, names: &[CommittedName]) -> Result<(), StoreError> {
     let unsound = |what: String| StoreError::Unsound {
         path: dir.to_owned(),
         what,
@@ -265,18 +299,12 @@ pub(super) fn only_these(dir: &Path, names: &[SealedName]) -> Result<(), StoreEr
 /// Whoever could read the files of before can read the one in their place, whatever the umask of this process.
 fn take_over_rights(
     dir: &Path,
-    name: SealedName,
+    name: CommittedName,
     partition: &Path,
-    plan: &[SealedName],
+    plan: &[CommittedName],
 ) -> Result<(), StoreError> {
     rights::take_over(partition, dir)?;
     plan.first().map_or(Ok(()), |before| {
         rights::take_over(&partition.join(before.to_string()), &dir.join(name.to_string()))
     })
-}
-
-/// Keeps others from adding files to the partitions until it is dropped: a file that is renamed into a directory while
-/// that is exchanged would go with it.
-pub(crate) fn hold_still(data: &DataDir) -> Result<Held, StoreError> {
-    lock::wait_for(&data.staging())
 }

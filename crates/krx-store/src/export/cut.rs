@@ -26,7 +26,7 @@ pub(crate) struct Held {
 
 /// Why a segment ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SealReason {
+pub(crate) enum CommitReason {
     /// It has its rows.
     Rows,
     /// Its time partition is over.
@@ -45,7 +45,7 @@ pub(crate) enum SealReason {
     Damage,
 }
 
-impl SealReason {
+impl CommitReason {
     /// The word in the logs.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -63,22 +63,22 @@ impl SealReason {
 
 impl Limits {
     /// Whether a segment ends before something that happened at `at`.
-    pub(crate) fn before(&self, held: Held, at: Moment) -> Option<SealReason> {
+    pub(crate) fn before(&self, held: Held, at: Moment) -> Option<CommitReason> {
         if at.partition(self.interval_us) > held.partition {
-            return Some(SealReason::Interval);
+            return Some(CommitReason::Interval);
         }
         // The clock may have been set back: any other time will do.
-        (held.rows >= self.rows_max && at != held.last_recv).then_some(SealReason::Rows)
+        (held.rows >= self.rows_max && at != held.last_recv).then_some(CommitReason::Rows)
     }
 
     /// Whether an event ends the segment.
-    pub(crate) fn at_event(&self, held: Held, at: Moment, event: &Event) -> Option<SealReason> {
+    pub(crate) fn at_event(&self, held: Held, at: Moment, event: &Event) -> Option<CommitReason> {
         match event {
-            Event::Start { .. } | Event::Date { .. } => Some(SealReason::Start),
-            Event::DateEnd | Event::DateLeft => Some(SealReason::Day),
-            Event::SealNow => Some(SealReason::Asked),
-            Event::SessionEnd => Some(SealReason::SessionEnd),
-            Event::Stop => Some(SealReason::Stop),
+            Event::Start { .. } | Event::Date { .. } => Some(CommitReason::Start),
+            Event::DateEnd | Event::DateLeft => Some(CommitReason::Day),
+            Event::CommitNow => Some(CommitReason::Asked),
+            Event::SessionEnd => Some(CommitReason::SessionEnd),
+            Event::Stop => Some(CommitReason::Stop),
             Event::TimeMark
             | Event::Hours { .. }
             | Event::Connected { .. }
@@ -115,22 +115,22 @@ mod tests {
         assert_eq!(LIMITS.before(few, Moment(299_999_999)), None);
         assert_eq!(
             LIMITS.before(few, Moment(300_000_000)),
-            Some(SealReason::Interval)
+            Some(CommitReason::Interval)
         );
         // The clock was set back: the segment goes on.
         assert_eq!(LIMITS.before(few, Moment(-1)), None);
         assert_eq!(LIMITS.at_event(few, Moment(6), &Event::TimeMark), None);
         assert_eq!(
             LIMITS.at_event(few, Moment(300_000_001), &Event::TimeMark),
-            Some(SealReason::Interval)
+            Some(CommitReason::Interval)
         );
         assert_eq!(
             LIMITS.at_event(few, Moment(6), &Event::Stop),
-            Some(SealReason::Stop)
+            Some(CommitReason::Stop)
         );
         assert_eq!(
-            LIMITS.at_event(few, Moment(6), &Event::SealNow),
-            Some(SealReason::Asked)
+            LIMITS.at_event(few, Moment(6), &Event::CommitNow),
+            Some(CommitReason::Asked)
         );
     }
 
@@ -138,15 +138,15 @@ mod tests {
     fn i8_frames_of_one_microsecond_are_not_parted() {
         let full = held(100, 5);
         assert_eq!(LIMITS.before(full, Moment(5)), None);
-        assert_eq!(LIMITS.before(full, Moment(6)), Some(SealReason::Rows));
+        assert_eq!(LIMITS.before(full, Moment(6)), Some(CommitReason::Rows));
         assert_eq!(
             LIMITS.before(full, Moment(4)),
-            Some(SealReason::Rows),
+            Some(CommitReason::Rows),
             "the clock was set back"
         );
         assert_eq!(
             LIMITS.at_event(full, Moment(6), &Event::TimeMark),
-            Some(SealReason::Rows)
+            Some(CommitReason::Rows)
         );
     }
 }

@@ -1,31 +1,29 @@
-//! The exporter of one market: follows the journal, and seals what it finds there.
+//! The exporter of one feed: follows the journal, and commits what it finds there.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, io};
 
 use chrono::NaiveDate;
-use krx_protocol::Decoder;
 use tracing::{debug, error, info, warn};
 
-use super::cut::{Held, Limits, SealReason};
-use super::last_sealed;
+use super::cut::{CommitReason, Held, Limits};
 use super::poison::Poison;
 use super::segment::OpenSegment;
+use crate::catalog;
 use crate::coverage::{self, Ledger, Restored, damage_detail};
 use crate::error::StoreError;
-use crate::journal::{
-    Event, Followed, Follower, Position, RecordHead, RecordKind, Tail, end_of_damage, list_segments,
-};
-use crate::layout::{DataDir, Dataset, Market, SegmentName};
+use crate::feed_name::FeedName;
+use crate::journal::{Event, Followed, Follower, Position, RecordHead, RecordKind, Tail, end_of_damage};
+use crate::layout::{DataDir, SegmentName};
 use crate::moment::Moment;
-use crate::progress::{Progress, SealedFile, Tally};
+use crate::progress::{CommittedFile, Progress, Tally};
 use crate::sabotage::{self, Defect};
+use crate::service::{FULL_MARKET, FrameDecoder, Service};
 use crate::{archive, checksums, disk};
 
-/// How a market is exported.
+/// How a feed is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExportConfig {
     /// A time partition's length, where the journal does not say it ([`Event::Date`]).
@@ -47,20 +45,21 @@ impl ExportConfig {
     }
 }
 
-/// Exports one market's journal.
+/// Exports one feed's journal.
 pub struct Exporter {
     data: DataDir,
-    market: Market,
+    feed: FeedName,
     config: ExportConfig,
     tail: Option<Arc<Tail>>,
     progress: Arc<Progress>,
     /// Counted, and not told yet.
     tally: Tally,
     poison: Arc<Poison>,
-    /// Whether another exporter of this market came before.
+    /// Whether another exporter of this feed came before.
     again: bool,
     follower: Follower,
-    decoder: Decoder,
+    service: &'static Service,
+    decoder: Box<dyn FrameDecoder>,
     date: Option<ExportDate>,
     segment: Option<OpenSegment>,
     /// Segments read to their end.
@@ -83,9 +82,9 @@ struct ExportDate {
     date: NaiveDate,
     /// Of the segment that is open: those that its first frame found in the journal.
     limits: Limits,
-    /// The last frame that is sealed.
+    /// The last frame that is committed.
     covered: u64,
-    /// The last frame that is sealed, in hand or known to be missing.
+    /// The last frame that is committed, in hand or known to be missing.
     last_seen: u64,
     ledger: Ledger,
     /// The ledger as its file has it.
@@ -93,27 +92,28 @@ struct ExportDate {
 }
 
 impl Exporter {
-    /// An exporter that starts behind what is sealed already. With the `tail` of a writer in this process it follows
+    /// An exporter that starts behind what is committed already. With the `tail` of a writer in this process it follows
     /// the writer until that is closed; without one it ends at the end of the journal.
     #[must_use]
     pub fn new(
         data: &DataDir,
-        market: &Market,
+        feed: &FeedName,
         config: ExportConfig,
         tail: Option<Arc<Tail>>,
         progress: Arc<Progress>,
     ) -> Self {
         Self {
-            follower: Follower::new(data.journal(market), tail.clone()),
+            follower: Follower::new(data.journal(feed), tail.clone()),
             data: data.clone(),
-            market: market.clone(),
+            feed: feed.clone(),
             config,
             tail,
             tally: progress.tally(),
             progress,
             poison: Arc::default(),
             again: false,
-            decoder: Decoder::new(),
+            service: &FULL_MARKET,
+            decoder: (FULL_MARKET.decoder)(),
             date: None,
             segment: None,
             behind: VecDeque::new(),
@@ -121,14 +121,22 @@ impl Exporter {
         }
     }
 
-    /// Shares what earlier exporters of this market panicked over.
+    /// Exports a feed of this service instead of the full-market one.
+    #[must_use]
+    pub fn of_service(mut self, service: &'static Service) -> Self {
+        self.service = service;
+        self.decoder = (service.decoder)();
+        self
+    }
+
+    /// Shares what earlier exporters of this feed panicked over.
     #[must_use]
     pub fn with_poison(mut self, poison: &Arc<Poison>) -> Self {
         self.poison = Arc::clone(poison);
         self
     }
 
-    /// Comes after an exporter that failed, and does not repeat what the log has from the first one of this market.
+    /// Comes after an exporter that failed, and does not repeat what the log has from the first one of this feed.
     #[must_use]
     pub fn again(mut self) -> Self {
         self.again = true;
@@ -146,9 +154,9 @@ impl Exporter {
     /// Exports until the journal ends and is closed. Frames behind the last end of a segment stay in the journal.
     ///
     /// # Errors
-    /// [`StoreError`]. All that was sealed stays sealed; the rest is still in the journal.
+    /// [`StoreError`]. All that was committed stays committed; the rest is still in the journal.
     pub fn run(mut self) -> Result<(), StoreError> {
-        self.skip_what_is_sealed()?;
+        self.skip_what_is_committed()?;
         let mut seen = self.tail.as_ref().and_then(|tail| tail.synced());
         loop {
             match self.follower.advance()? {
@@ -179,24 +187,24 @@ impl Exporter {
         self.save_ledger()?;
         // The date has journal still, so the next start comes back to it.
         if let Some(date) = self.date.as_ref().map(|current| current.date)
-            && let Err(error) = checksums::list_coverage(&self.data, &self.market, date)
+            && let Err(error) = checksums::list_coverage(&self.data, &self.feed, date)
         {
-            error!(market = %self.market, %date, %error, "the coverage file stays without a checksum");
+            error!(feed = %self.feed, %date, %error, "the coverage file stays without a checksum");
         }
         Ok(())
     }
 
-    /// Segments that sealed files and the ledger cover whole, as names tell, are not read again.
-    fn skip_what_is_sealed(&mut self) -> Result<(), StoreError> {
-        let names = list_segments(&self.data.journal(&self.market))?;
+    /// Segments that committed files and the ledger cover whole, as names tell, are not read again.
+    fn skip_what_is_committed(&mut self) -> Result<(), StoreError> {
+        let names = catalog::segments(&self.data.journal(&self.feed))?;
         let mut dates: Vec<_> = names.iter().map(|name| name.date).collect();
         dates.dedup();
         for date in dates {
-            if let Err(error) = checksums::complete(&self.data, &self.market, date) {
-                let words = "sealed files stay without checksums";
+            if let Err(error) = checksums::complete(&self.data, &self.feed, date) {
+                let words = "committed files stay without checksums";
                 match self.again {
-                    false => error!(market = %self.market, %date, %error, "{words}"),
-                    true => debug!(market = %self.market, %date, %error, "{words}"),
+                    false => error!(feed = %self.feed, %date, %error, "{words}"),
+                    true => debug!(feed = %self.feed, %date, %error, "{words}"),
                 }
             }
         }
@@ -208,8 +216,7 @@ impl Exporter {
                 Some(known) if known.0 == name.date => known,
                 _ => {
                     let frame = self.covered(name.date)?;
-                    let Restored { ledger, on_disk } =
-                        coverage::restore(&self.data, &self.market, name.date)?;
+                    let Restored { ledger, on_disk } = coverage::restore(&self.data, &self.feed, name.date)?;
                     let folded = ledger.folded().filter(|_| on_disk);
                     *covered.insert((name.date, frame, folded))
                 }
@@ -228,14 +235,15 @@ impl Exporter {
         self.remove_exported()
     }
 
-    /// The last frame of a date that is sealed, and known to be on disk: a process that was killed may have left a
+    /// The last frame of a date that is committed, and known to be on disk: a process that was killed may have left a
     /// name that is not, and the journal must not be removed on its word.
     fn covered(&self, date: NaiveDate) -> Result<u64, StoreError> {
-        for dataset in Dataset::ALL {
-            let dir = self.data.partition(dataset, date, &self.market);
+        for dataset in self.data.datasets() {
+            let dir = self.data.partition(dataset, date, &self.feed);
             self.data.disk().sync_dirs(self.data.path(), &dir)?;
         }
-        Ok(last_sealed(&self.data, &self.market, date)?.frame)
+        let files = catalog::files(&self.data, self.service.primary(), &self.feed, date)?;
+        Ok(files.last().map_or(0, |name| name.last_frame))
     }
 
     fn record(&mut self, name: SegmentName, head: RecordHead) -> Result<(), StoreError> {
@@ -270,7 +278,7 @@ impl Exporter {
             .as_ref()
             .and_then(|segment| self.limits().before(held(segment), head.at))
         {
-            self.seal(reason)?;
+            self.commit(reason)?;
         }
         if self.segment.is_none()
             && let Some(date) = &mut self.date
@@ -286,25 +294,30 @@ impl Exporter {
             None => {
                 self.look_for_room()?;
                 // The clock may have been set back across midnight: a file's name never leaves its date.
-                let start = head.at.max(Moment(crate::moment::midnight_ms(date) * 1000));
-                let partition = start.partition(limits.interval_us);
-                let segment =
-                    OpenSegment::begin(&self.data, &self.market, date, partition, limits.rows_max, &head)?;
+                let start = head.at.max(Moment::midnight(date));
+                let segment = OpenSegment::begin(
+                    &self.data,
+                    &self.feed,
+                    self.service,
+                    date,
+                    start.partition(limits.interval_us),
+                    limits.rows_max,
+                    &head,
+                )?;
                 self.segment.insert(segment)
             }
         };
         let payload = self.follower.payload();
         let poison = self.poison.take_in_hand(date, head.frame);
         if poison {
-            error!(market = %self.market, frame = head.frame, "this frame makes the exporter panic; it is quarantined whole");
+            error!(feed = %self.feed, frame = head.frame, "this frame makes the exporter panic; it is quarantined whole");
             Progress::add(&self.progress.poison_frames, 1);
         }
         if sabotage::is(Defect::Poison) && !poison && payload.windows(10).any(|bytes| bytes == b"KRX-POISON")
         {
             panic!("the frame is poison");
         }
-        let decoder = (!poison).then_some(&mut self.decoder);
-        let rows = segment.add(decoder, &head, payload, &mut self.tally)?;
+        let rows = segment.add(&mut *self.decoder, poison, &head, payload, &mut self.tally)?;
         self.poison.put_down();
         if let Some(date) = &mut self.date {
             date.last_seen = head.frame;
@@ -330,15 +343,15 @@ impl Exporter {
             .as_ref()
             .and_then(|segment| limits.at_event(held(segment), head.at, &event));
         // What a crash has left is committed as the journal has it, whenever the next recorder starts (I3).
-        let first = reason.filter(|reason| *reason == SealReason::Start);
+        let first = reason.filter(|reason| *reason == CommitReason::Start);
         if let Some(reason) = first {
-            self.seal(reason)?;
+            self.commit(reason)?;
         }
         self.fold(position, |ledger| {
             ledger.event(head.at, head.session, head.frame, &event);
         });
         match reason {
-            Some(reason) if first.is_none() => self.seal(reason),
+            Some(reason) if first.is_none() => self.commit(reason),
             _ => Ok(()),
         }
     }
@@ -372,7 +385,7 @@ impl Exporter {
         date.ledger.fold_to(position);
     }
 
-    /// The last frame of the date that is sealed, in hand or known to be missing.
+    /// The last frame of the date that is committed, in hand or known to be missing.
     fn last_seen(&self) -> u64 {
         self.date.as_ref().map_or(0, |date| date.last_seen)
     }
@@ -403,22 +416,22 @@ impl Exporter {
     fn damage(&mut self, name: SegmentName, span: &Range<u64>) -> Result<(), StoreError> {
         Progress::add(&self.progress.journal_damage, 1);
         self.enter_date(name.date)?;
-        let end = end_of_damage(&self.data.journal(&self.market), name, span);
+        let end = end_of_damage(&self.data.journal(&self.feed), name, span);
         if self.date.as_ref().is_some_and(|date| date.ledger.has(end)) {
-            error!(market = %self.market, segment = %name, from = span.start, to = end.offset,
+            error!(feed = %self.feed, segment = %name, from = span.start, to = end.offset,
                 "journal is damaged; what this stretch held is exported already");
             return Ok(());
         }
-        error!(market = %self.market, segment = %name, from = span.start, to = end.offset,
+        error!(feed = %self.feed, segment = %name, from = span.start, to = end.offset,
             "journal is damaged; what this stretch held is lost, what follows is exported");
-        let path = self.data.journal(&self.market).join(name.to_string());
+        let path = self.data.journal(&self.feed).join(name.to_string());
         let kept = path.with_extension("journal.damaged");
-        if let Err(error) = fs::hard_link(&path, &kept)
-            && error.kind() != io::ErrorKind::AlreadyExists
+        if !kept.exists()
+            && let Err(error) = self.data.disk().link(&path, &kept)
         {
             warn!(segment = %path.display(), %error, "the damaged segment cannot be kept beside the journal");
         }
-        self.seal(SealReason::Damage)?;
+        self.commit(CommitReason::Damage)?;
         if let Some(date) = &mut self.date {
             date.ledger.damage(damage_detail(name, span));
         }
@@ -432,8 +445,8 @@ impl Exporter {
         if frame <= last {
             return Ok(());
         }
-        error!(market = %self.market, first = last + 1, last = frame, "frames are missing in the journal");
-        self.seal(SealReason::Damage)?;
+        error!(feed = %self.feed, first = last + 1, last = frame, "frames are missing in the journal");
+        self.commit(CommitReason::Damage)?;
         if let Some(date) = &mut self.date {
             date.last_seen = frame;
         }
@@ -447,8 +460,8 @@ impl Exporter {
         }
         self.leave_date()?;
         let covered = self.covered(date)?;
-        checksums::reopen(&self.data, &self.market, date, covered)?;
-        let Restored { ledger, on_disk } = coverage::restore(&self.data, &self.market, date)?;
+        checksums::reopen(&self.data, &self.feed, date, covered)?;
+        let Restored { ledger, on_disk } = coverage::restore(&self.data, &self.feed, date)?;
         // What was read is of this date only if the directory was there to read it in.
         self.data.must_be_in_place()?;
         self.expire_archive();
@@ -466,14 +479,14 @@ impl Exporter {
 
     /// The journal has gone on to another date: nothing will be added to this one.
     fn leave_date(&mut self) -> Result<(), StoreError> {
-        self.seal(SealReason::Day)?;
+        self.commit(CommitReason::Day)?;
         if let Some(date) = &mut self.date {
             date.ledger.end_date();
         }
         self.save_ledger()?;
         self.tell();
         if let Some(left) = self.date.take() {
-            checksums::list_coverage(&self.data, &self.market, left.date)?;
+            checksums::list_coverage(&self.data, &self.feed, left.date)?;
         }
         Ok(())
     }
@@ -487,7 +500,7 @@ impl Exporter {
         if date.saved.as_ref() == Some(&date.ledger) {
             return Ok(());
         }
-        coverage::store(&self.data, &self.market, &date.ledger)?;
+        coverage::store(&self.data, &self.feed, &date.ledger)?;
         match &mut date.saved {
             Some(saved) => saved.catch_up(&date.ledger),
             saved @ None => *saved = Some(date.ledger.clone()),
@@ -496,34 +509,37 @@ impl Exporter {
     }
 
     /// Commits the open segment: what lies beside the primary file, the primary file, coverage. Only then may journal go.
-    fn seal(&mut self, reason: SealReason) -> Result<(), StoreError> {
+    fn commit(&mut self, reason: CommitReason) -> Result<(), StoreError> {
         let (Some(date), Some(segment)) = (&mut self.date, self.segment.take()) else {
             return Ok(());
         };
-        let sealed = segment.seal(Some(date.ledger.commit()))?;
-        let footer = &sealed.footer;
-        assert!(footer.first_frame > date.covered, "I1: no frame is sealed twice");
+        let slice = date.ledger.commit().to_json();
+        let committed = segment.commit(&mut *self.decoder, Some(slice))?;
+        let footer = &committed.footer;
+        assert!(
+            footer.first_frame > date.covered,
+            "I1: no frame is committed twice"
+        );
         date.covered = footer.last_frame;
         self.save_ledger()?;
-        self.poison.sealed(footer.date, footer.last_frame);
-        Progress::add(
-            &self.progress.frames_sealed,
-            footer.last_frame + 1 - footer.first_frame,
-        );
-        Progress::add(&self.progress.rows_sealed, footer.rows);
-        Progress::add(&self.progress.quarantined_sealed, footer.quarantined);
-        Progress::add(&self.progress.files_sealed, 1);
-        Progress::add(&self.progress.bytes_sealed, sealed.bytes);
-        self.progress.sealed(SealedFile {
+        let (rows, quarantined) = (footer.rows_of(self.service.primary()), footer.quarantined());
+        self.poison.committed(footer.date, footer.last_frame);
+        let frames = footer.last_frame + 1 - footer.first_frame;
+        Progress::add(&self.progress.frames_committed, frames);
+        Progress::add(&self.progress.rows_committed, footer.rows() - quarantined);
+        Progress::add(&self.progress.quarantined_committed, quarantined);
+        Progress::add(&self.progress.files_committed, 1);
+        Progress::add(&self.progress.bytes_committed, committed.bytes);
+        self.progress.committed(CommittedFile {
             date: footer.date,
-            name: sealed.name,
-            rows: footer.rows,
-            quarantined: footer.quarantined,
-            bytes: sealed.bytes,
+            name: committed.name,
+            rows,
+            quarantined,
+            bytes: committed.bytes,
             at: Moment::now(),
         });
-        info!(market = %self.market, file = %sealed.name, reason = reason.as_str(), rows = footer.rows,
-            quarantined = footer.quarantined, bytes = sealed.bytes, "sealed");
+        info!(feed = %self.feed, file = %committed.name, reason = reason.as_str(), rows, quarantined,
+            bytes = committed.bytes, "committed");
         self.tell();
         self.remove_exported()
     }
@@ -534,7 +550,7 @@ impl Exporter {
             .take()
             .unwrap_or(name.first_frame.saturating_sub(1));
         // Before the last segment of a date may be removed: nothing comes back to a date without journal.
-        let mut later = list_segments(&self.data.journal(&self.market))?.into_iter();
+        let mut later = catalog::segments(&self.data.journal(&self.feed))?.into_iter();
         if later
             .find(|later| *later > name)
             .is_some_and(|later| later.date != name.date)
@@ -555,8 +571,8 @@ impl Exporter {
     /// An old file that cannot be removed takes space, and is no reason to stop exporting.
     fn expire_archive(&self) {
         let today = Moment::now().date();
-        if let Err(error) = archive::expire(&self.data, &self.market, today, self.config.keep_days) {
-            error!(market = %self.market, %error, "the archive keeps more than keep_days");
+        if let Err(error) = archive::expire(&self.data, &self.feed, today, self.config.keep_days) {
+            error!(feed = %self.feed, %error, "the archive keeps more than keep_days");
         }
     }
 
@@ -584,17 +600,17 @@ impl Exporter {
             if (covered < *last_frame || !is_told) && !sabotage::is(Defect::DeleteEarly) {
                 break;
             }
-            let path = self.data.journal(&self.market).join(name.to_string());
+            let path = self.data.journal(&self.feed).join(name.to_string());
             let archives = self.config.keep_days > 0;
             // One that somebody has removed can be archived no more, and must not keep the others from it.
             if archives && !path.try_exists().unwrap_or(true) {
-                warn!(market = %self.market, segment = %name, "the journal segment is gone: it is exported, and not archived");
-            } else if archives && let Err(error) = archive::keep(&self.data, &self.market, name) {
-                error!(market = %self.market, segment = %name, %error,
-                    "the segment is not archived; it stays in the journal, and is tried again after the next seal");
+                warn!(feed = %self.feed, segment = %name, "the journal segment is gone: it is exported, and not archived");
+            } else if archives && let Err(error) = archive::keep(&self.data, &self.feed, name) {
+                error!(feed = %self.feed, segment = %name, %error,
+                    "the segment is not archived; it stays in the journal, and is tried again after the next commit");
                 break;
             }
-            let (disk, dir) = (self.data.disk(), self.data.journal(&self.market));
+            let (disk, dir) = (self.data.disk(), self.data.journal(&self.feed));
             disk.remove_left_over(&path)?;
             disk.sync_dir(&dir)?;
             self.behind.pop_front();

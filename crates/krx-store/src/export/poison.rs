@@ -42,8 +42,8 @@ impl Poison {
         self.suspects().in_hand = None;
     }
 
-    /// Frames up to this one are sealed.
-    pub(crate) fn sealed(&self, date: NaiveDate, frame: u64) {
+    /// Frames up to this one are committed.
+    pub(crate) fn committed(&self, date: NaiveDate, frame: u64) {
         let mut suspects = self.suspects();
         suspects.panics = suspects.panics.split_off(&(date, frame + 1));
     }
@@ -75,7 +75,7 @@ mod tests {
                 assert!(poison.panicked());
             }
         }
-        poison.sealed(date, 7);
+        poison.committed(date, 7);
         assert!(!poison.take_in_hand(date, 7));
         assert!(poison.take_in_hand(date, 9));
     }

@@ -3,21 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    BinaryBuilder, Int16Builder, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
+    ArrayRef, BinaryBuilder, Int16Builder, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
     TimestampMicrosecondBuilder,
 };
 use krx_protocol::Reason;
 
-use super::schema::{ZONE, quarantine_schema};
-use crate::moment::Moment;
-
-/// What a rejected piece's frame says of it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FrameFacts {
-    pub(crate) recv: Moment,
-    pub(crate) frame: i64,
-    pub(crate) session: i32,
-}
+use crate::dataset::{QUARANTINE, ZONE};
+use crate::service::FrameFacts;
 
 /// Columns being filled.
 #[derive(Debug, Default)]
@@ -65,18 +57,15 @@ impl QuarantineColumns {
     /// The rows so far, as Arrow arrays; none are left.
     pub(crate) fn take(&mut self) -> RecordBatch {
         (self.rows, self.raw_bytes) = (0, 0);
-        let batch = RecordBatch::try_new(
-            quarantine_schema(),
-            vec![
-                Arc::new(self.recv_ts.finish().with_timezone(ZONE)),
-                Arc::new(self.frame.finish()),
-                Arc::new(self.item.finish()),
-                Arc::new(self.session.finish()),
-                Arc::new(self.reason.finish()),
-                Arc::new(self.detail.finish()),
-                Arc::new(self.raw.finish()),
-            ],
-        );
-        batch.expect("all columns have a value for each row")
+        let columns: [(&str, ArrayRef); 7] = [
+            ("recv_ts", Arc::new(self.recv_ts.finish().with_timezone(ZONE))),
+            ("frame", Arc::new(self.frame.finish())),
+            ("item", Arc::new(self.item.finish())),
+            ("session", Arc::new(self.session.finish())),
+            ("reason", Arc::new(self.reason.finish())),
+            ("detail", Arc::new(self.detail.finish())),
+            ("raw", Arc::new(self.raw.finish())),
+        ];
+        QUARANTINE.batch(columns)
     }
 }

@@ -1,70 +1,75 @@
-//! A segment of the datasets being filled: frames go in one by one, and out come one or two sealed files.
+//! A segment of the datasets being filled: frames go in one by one, and out comes a file for each dataset that has rows.
 
 use chrono::NaiveDate;
-use krx_protocol::{BatchSink, Decoded, Decoder, PACKED_RECORDS_MAX, Reason, Trade};
+use krx_protocol::Reason;
 
-use super::columns::{BATCH_ROWS, TradeColumns};
-use super::quarantine::{FrameFacts, QuarantineColumns};
-use super::schema::{Footer, quarantine_properties, quarantine_schema, trades_properties, trades_schema};
-use super::seal::StagedFile;
+use super::quarantine::QuarantineColumns;
 use crate::checksums::Checksums;
-use crate::coverage::Slice;
+use crate::dataset::{BATCH_ROWS, Dataset, Footer, QUARANTINE};
 use crate::error::StoreError;
+use crate::feed_name::FeedName;
 use crate::journal::RecordHead;
-use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
-use crate::moment::{Moment, midnight_ms};
+use crate::layout::{CommittedName, CommittedPath, DataDir};
+use crate::moment::Moment;
 use crate::progress::Tally;
+use crate::service::{FrameDecoder, FrameFacts, FrameRows, Rejects, Service};
+use crate::staged::StagedFile;
 
 /// Quarantined bytes and rows held in memory before they are written, so that a flood of bad input stays bounded.
 const QUARANTINE_BYTES_MAX: usize = 1 << 20;
 const QUARANTINE_ROWS_MAX: usize = 8192;
 
-/// A segment with at least one frame, not sealed yet.
+/// The rows of a row group of quarantine.
+const QUARANTINE_GROUP_ROWS: u64 = 100_000;
+
+/// A segment with at least one frame, not committed yet.
 pub struct OpenSegment {
     data: DataDir,
-    market: Market,
+    feed: FeedName,
+    service: &'static Service,
     footer: Footer,
     partition: Moment,
-    midnight_ms: i64,
-    trades: StagedFile,
-    columns: TradeColumns,
-    quarantine: Option<StagedFile>,
-    quarantine_columns: QuarantineColumns,
+    rows_max: u64,
+    /// Rows of all datasets.
+    rows: u64,
+    /// Of the service's datasets, in their order.
+    files: Vec<Part>,
+    quarantine: Part,
+    rejected: QuarantineColumns,
 }
 
-/// Where the pieces of a frame go.
-struct FrameSink<'a> {
-    columns: &'a mut TradeColumns,
-    quarantine: &'a mut QuarantineColumns,
+/// The file of one dataset.
+struct Part {
+    dataset: Dataset,
+    /// Begun with the first rows.
+    staged: Option<StagedFile>,
+    rows: u64,
+}
+
+/// Takes what cannot be read as a record.
+struct Rejected<'a> {
+    columns: &'a mut QuarantineColumns,
     tally: &'a mut Tally,
     facts: FrameFacts,
-    midnight_ms: i64,
     rows: u64,
-    quarantined: u64,
 }
 
-impl BatchSink for FrameSink<'_> {
-    #[inline]
-    fn trade(&mut self, item: i16, trade: &Trade<'_>) {
-        self.columns.push(item, self.midnight_ms, trade);
+impl Rejects for Rejected<'_> {
+    fn reject(&mut self, item: Option<i16>, reason: Reason, detail: &str, raw: &[u8]) {
+        self.columns.push(self.facts, item, reason, detail, raw);
+        self.tally.reject(reason);
         self.rows += 1;
     }
-
-    fn reject(&mut self, item: Option<i16>, reason: Reason, detail: &str, raw: &[u8]) {
-        self.quarantine.push(self.facts, item, reason, detail, raw);
-        self.tally.reject(reason);
-        self.quarantined += 1;
-    }
 }
 
-/// What was sealed.
+/// What was committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sealed {
-    /// The trades file.
-    pub name: SealedName,
+pub struct Committed {
+    /// The primary dataset's file.
+    pub name: CommittedName,
     /// What it covers.
     pub footer: Footer,
-    /// Of both files together.
+    /// Of all files together.
     pub bytes: u64,
 }
 
@@ -75,31 +80,35 @@ impl OpenSegment {
     /// [`StoreError`], when staging cannot be written.
     pub fn begin(
         data: &DataDir,
-        market: &Market,
+        feed: &FeedName,
+        service: &'static Service,
         date: NaiveDate,
         partition: Moment,
         rows_max: u64,
         head: &RecordHead,
     ) -> Result<Self, StoreError> {
-        let path = data.staged(Dataset::Trades, market);
-        data.create_dir(&data.staging())?;
-        Ok(Self {
+        let part = |dataset| Part {
+            dataset,
+            staged: None,
+            rows: 0,
+        };
+        let mut segment = Self {
             data: data.clone(),
-            market: market.clone(),
-            footer: Footer::new(market, date, head.frame, head.at),
+            feed: feed.clone(),
+            service,
+            footer: Footer::new(feed, date, head.frame, head.at),
             partition,
-            midnight_ms: midnight_ms(date),
-            trades: StagedFile::create(
-                data.disk(),
-                path,
-                Dataset::Trades,
-                trades_schema(),
-                trades_properties(rows_max),
-            )?,
-            columns: TradeColumns::default(),
-            quarantine: None,
-            quarantine_columns: QuarantineColumns::default(),
-        })
+            rows_max,
+            rows: 0,
+            files: service.datasets.iter().copied().map(part).collect(),
+            quarantine: part(&QUARANTINE),
+            rejected: QuarantineColumns::default(),
+        };
+        // A disk that takes no file shall say so before a frame is decoded.
+        if let Some(primary) = segment.files.last_mut() {
+            primary.staged(data, feed, rows_max)?;
+        }
+        Ok(segment)
     }
 
     /// Decodes a frame into the segment, and counts it; without a `decoder` it is quarantined whole, as poison. The
@@ -109,52 +118,38 @@ impl OpenSegment {
     /// [`StoreError`], when staging cannot be written.
     pub fn add(
         &mut self,
-        decoder: Option<&mut Decoder>,
+        decoder: &mut dyn FrameDecoder,
+        is_poison: bool,
         head: &RecordHead,
         payload: &[u8],
         tally: &mut Tally,
     ) -> Result<u64, StoreError> {
         debug_assert!(head.frame >= self.footer.last_frame, "frames come in order (I1)");
-        let facts = FrameFacts {
-            recv: head.at,
-            frame: head.frame.cast_signed(),
-            session: i32::try_from(head.session).unwrap_or(i32::MAX),
-        };
+        let facts = FrameFacts::new(self.footer.date, head.at, head.frame, head.session);
         tally.begin(self.footer.date, head.frame);
-        let mut sink = FrameSink {
-            columns: &mut self.columns,
-            quarantine: &mut self.quarantine_columns,
+        let mut rejected = Rejected {
+            columns: &mut self.rejected,
             tally,
             facts,
-            midnight_ms: self.midnight_ms,
             rows: 0,
-            quarantined: 0,
         };
-        let decoded = match decoder {
-            Some(decoder) => decoder.decode(payload, &mut sink),
-            None => {
-                sink.reject(None, Reason::Poison, "the exporter cannot digest it", payload);
-                Decoded::Rejected
-            }
+        let decoded = if is_poison {
+            rejected.reject(None, Reason::Poison, "the export failed over it twice", payload);
+            FrameRows::default()
+        } else {
+            decoder.decode(&facts, payload, &mut rejected)
         };
-        let (rows, quarantined) = (sink.rows, sink.quarantined);
-        self.columns.end_frame(facts.recv, facts.frame, facts.session);
-        let oversized = matches!(decoded, Decoded::Batch(items) if items > PACKED_RECORDS_MAX);
-        tally.end(head.at, rows + quarantined, oversized);
+        let rows = decoded.rows + rejected.rows;
+        tally.end(head.at, rows, decoded.is_oversized);
+        self.rows += rows;
         self.footer.last_frame = head.frame;
         self.footer.last_recv = head.at;
         self.footer.last_session = Some(head.session);
-        self.footer.rows += rows;
-        self.footer.quarantined += quarantined;
-        if self.columns.rows() >= BATCH_ROWS {
-            self.trades.write(&self.columns.take())?;
+        self.write_decoded(decoder, BATCH_ROWS)?;
+        if self.rejected.raw_bytes() >= QUARANTINE_BYTES_MAX || self.rejected.rows() >= QUARANTINE_ROWS_MAX {
+            self.write_rejected()?;
         }
-        if self.quarantine_columns.raw_bytes() >= QUARANTINE_BYTES_MAX
-            || self.quarantine_columns.rows() >= QUARANTINE_ROWS_MAX
-        {
-            self.write_quarantine()?;
-        }
-        Ok(rows + quarantined)
+        Ok(rows)
     }
 
     /// The start of the segment's time partition.
@@ -163,10 +158,10 @@ impl OpenSegment {
         self.partition
     }
 
-    /// Rows of both datasets.
+    /// Rows of all datasets.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.footer.rows + self.footer.quarantined
+        self.rows
     }
 
     /// When the last frame was read.
@@ -174,77 +169,97 @@ impl OpenSegment {
         self.footer.last_recv
     }
 
-    /// Seals the segment. The quarantine goes first: the trades file is the commit record of both, and has the `slice` of
-    /// the ledger.
+    /// Commits the segment. The primary file goes last: it is the commit record of all, and has the `slice` of the ledger.
     ///
     /// # Errors
     /// [`StoreError`]; the frames are then still in the journal, and in no dataset.
-    pub fn seal(mut self, slice: Option<Slice>) -> Result<Sealed, StoreError> {
-        let mut footer = self.footer.clone();
-        let name = SealedName {
-            dataset: Dataset::Trades,
+    pub fn commit(
+        mut self,
+        decoder: &mut dyn FrameDecoder,
+        slice: Option<String>,
+    ) -> Result<Committed, StoreError> {
+        self.write_decoded(decoder, 1)?;
+        if self.rejected.rows() > 0 {
+            self.write_rejected()?;
+        }
+        let parts = std::iter::once(self.quarantine).chain(self.files);
+        let parts: Vec<_> = parts.filter(|part| part.staged.is_some()).collect();
+        let mut footer = self.footer;
+        footer.files = parts
+            .iter()
+            .map(|part| (part.dataset.name.to_owned(), part.rows))
+            .collect();
+        let name = |dataset| CommittedName {
+            dataset,
             partition: self.partition,
             first_frame: footer.first_frame,
             last_frame: footer.last_frame,
         };
-        if self.columns.rows() > 0 {
-            self.trades.write(&self.columns.take())?;
-        }
-        let (mut bytes, mut sealed) = (0, Vec::new());
-        if footer.quarantined > 0 {
-            self.write_quarantine()?;
-        }
-        if let Some(quarantine) = self.quarantine.take() {
-            let dir = self
-                .data
-                .partition(Dataset::Quarantine, footer.date, &self.market);
-            let name = SealedName {
-                dataset: Dataset::Quarantine,
-                ..name
+        let primary = name(self.service.primary());
+        let (mut bytes, mut committed) = (0, Vec::new());
+        for part in parts {
+            let Some(staged) = part.staged else { continue };
+            let path = CommittedPath {
+                date: footer.date,
+                feed: self.feed.clone(),
+                name: name(part.dataset),
             };
-            bytes += quarantine.seal(
-                &self.data,
-                &dir.join(name.to_string()),
-                &footer,
-                footer.quarantined,
-            )?;
-            sealed.push(name);
+            let is_primary = path.name == primary;
+            let footer = Footer {
+                slice: slice.clone().filter(|_| is_primary),
+                ..footer.of_dataset(part.dataset)
+            };
+            bytes += staged.commit(&self.data, &path, &footer)?;
+            committed.push(path);
         }
         footer.slice = slice;
-        let dir = self.data.partition(Dataset::Trades, footer.date, &self.market);
-        bytes += self
-            .trades
-            .seal(&self.data, &dir.join(name.to_string()), &footer, footer.rows)?;
-        sealed.push(name);
-        let path = |name| SealedPath {
-            date: footer.date,
-            market: self.market.clone(),
-            name,
-        };
-        let sealed: Vec<_> = sealed.into_iter().map(path).collect();
-        Checksums::of(&self.data, footer.date).append(&sealed)?;
-        Ok(Sealed { name, footer, bytes })
+        Checksums::of(&self.data, footer.date).append(&committed)?;
+        Ok(Committed {
+            name: primary,
+            footer,
+            bytes,
+        })
     }
 
-    fn write_quarantine(&mut self) -> Result<(), StoreError> {
-        let file = match &mut self.quarantine {
-            Some(file) => file,
-            None => {
-                let path = self.data.staged(Dataset::Quarantine, &self.market);
-                self.data.create_dir(&self.data.staging())?;
-                self.quarantine.insert(StagedFile::create(
-                    self.data.disk(),
-                    path,
-                    Dataset::Quarantine,
-                    quarantine_schema(),
-                    quarantine_properties(),
-                )?)
+    /// Writes the rows of each dataset of which at least so many wait.
+    fn write_decoded(&mut self, decoder: &mut dyn FrameDecoder, rows_min: usize) -> Result<(), StoreError> {
+        for (index, part) in self.files.iter_mut().enumerate() {
+            if decoder.waiting(index) >= rows_min {
+                let batch = decoder.take(index);
+                part.rows += batch.num_rows() as u64;
+                part.staged(&self.data, &self.feed, self.rows_max)?
+                    .write(&batch)?;
             }
-        };
-        if self.quarantine_columns.rows() > 0 {
-            file.write(&self.quarantine_columns.take())?;
-            file.flush()?;
         }
         Ok(())
+    }
+
+    fn write_rejected(&mut self) -> Result<(), StoreError> {
+        let batch = self.rejected.take();
+        self.quarantine.rows += batch.num_rows() as u64;
+        let file = self
+            .quarantine
+            .staged(&self.data, &self.feed, QUARANTINE_GROUP_ROWS)?;
+        file.write(&batch)?;
+        file.flush()
+    }
+}
+
+impl Part {
+    fn staged(
+        &mut self,
+        data: &DataDir,
+        feed: &FeedName,
+        rows_max: u64,
+    ) -> Result<&mut StagedFile, StoreError> {
+        Ok(match &mut self.staged {
+            Some(file) => file,
+            staged @ None => {
+                data.create_dir(&data.staging())?;
+                let path = data.staged(self.dataset, feed);
+                let properties = self.dataset.properties(rows_max);
+                staged.insert(StagedFile::create(data.disk(), path, self.dataset, properties)?)
+            }
+        })
     }
 }

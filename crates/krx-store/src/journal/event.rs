@@ -1,4 +1,4 @@
-//! What happened to a market's connection, as journaled between the frames.
+//! What happened to a feed's connection, as journaled between the frames.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -74,8 +74,9 @@ pub enum Event {
     },
     /// Time went on beyond the last frame's time partition, and no frame came.
     TimeMark,
-    /// Someone asked for the current segment to be sealed now.
-    SealNow,
+    /// Someone asked for the current segment to be committed now.
+    #[serde(rename = "seal_now")]
+    CommitNow,
     /// The day's hours are over; the connection was closed for that reason.
     SessionEnd,
     /// A clean stop: nothing follows until the next start.

@@ -1,38 +1,20 @@
 //! Reading a journal's segments one after the other, as a consumer follows a log.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::position::Position;
 use super::record::{RecordHead, Resumes};
 use super::scan::{Scanned, SegmentReader};
-use super::tail::{Position, Readable, Tail};
-use crate::error::{StoreError, at};
+use super::tail::{Readable, Tail};
+use crate::catalog;
+use crate::error::StoreError;
 use crate::layout::SegmentName;
-
-/// A market's segments, in order.
-///
-/// # Errors
-/// [`StoreError::Io`]; a directory that does not exist has none.
-pub fn list_segments(dir: &Path) -> Result<Vec<SegmentName>, StoreError> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(at("listing", dir)(error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(at("listing", dir))?;
-        names.extend(entry.file_name().to_str().and_then(SegmentName::parse));
-    }
-    names.sort_unstable();
-    Ok(names)
-}
 
 /// How much of a segment counts: later segments may say that what lies behind is written again in them.
 fn counted_bytes(dir: &Path, name: SegmentName) -> Result<u64, StoreError> {
     let mut counted = Resumes::WHOLE;
-    for later in list_segments(dir)?.into_iter().filter(|later| *later > name) {
+    for later in catalog::segments(dir)?.into_iter().filter(|later| *later > name) {
         let header = match SegmentReader::open(&dir.join(later.to_string())) {
             Ok(reader) => reader.header().clone(),
             Err(StoreError::Header { .. }) => continue,
@@ -60,7 +42,7 @@ pub enum Followed {
     CaughtUp,
 }
 
-/// A reader of one market's journal, from its first segment on.
+/// A reader of one feed's journal, from its first segment on.
 #[derive(Debug)]
 pub struct Follower {
     dir: PathBuf,
@@ -180,7 +162,7 @@ impl Follower {
     /// put back, and must not be passed over.
     fn next_after(&self, left: Option<SegmentName>) -> Result<Option<SegmentName>, StoreError> {
         let awaited = self.tail.as_ref().and_then(|tail| tail.first_written_after(left));
-        let found = list_segments(&self.dir)?
+        let found = catalog::segments(&self.dir)?
             .into_iter()
             .find(|name| left.is_none_or(|left| *name > left));
         Ok(found.filter(|found| awaited.is_none_or(|awaited| *found <= awaited)))

@@ -1,22 +1,36 @@
-//! The journal: raw frames and connection events of one market, in the order in which they were received.
+//! The journal: raw frames and connection events of one feed, in the order in which they were received.
 //!
-//! The format is explained in `record`; the writer and its sync thread are in `writer` and `tail`, and what looks after
-//! the names of their files in `files`; readers come in two layers, `scan` for one segment and `follow` for all of them, live or at rest.
+//! The format is explained in `record`. `writer` appends, `renew` goes on when the disk has refused, and `sync` is the
+//! thread that syncs what was written; `files` looks after the names of the files, `spare` makes the next one ahead of
+//! time. Readers come in two layers: `scan` for one segment, `follow` for all of them, live or at rest.
 
+mod config;
+mod counters;
 mod event;
 mod files;
 mod follow;
+mod place;
+mod position;
 mod record;
 mod recover;
+mod renew;
 mod scan;
+mod spare;
+mod sync;
+mod syncs;
 mod tail;
 mod writer;
 
+pub use config::JournalConfig;
+pub use counters::Counters;
 pub use event::{Event, GapReason};
-pub use follow::{Followed, Follower, list_segments};
+pub use follow::{Followed, Follower};
+pub(crate) use place::Place;
+pub use position::Position;
 pub use record::{FRAME_BYTES_MAX, RecordHead, RecordKind, Resumes, SegmentHeader};
 pub(crate) use recover::end_of_damage;
-pub use recover::{Last, last_of_date};
+pub use recover::{Committed, Last};
 pub use scan::{Scanned, SegmentReader};
-pub use tail::{Position, Tail};
-pub use writer::{DateRules, Entry, JournalConfig, RulesOf, What, Writer};
+pub use syncs::{SyncCounts, Syncs};
+pub use tail::Tail;
+pub use writer::{CommittedOf, DateRules, Entry, RulesOf, What, Writer};

@@ -9,7 +9,7 @@
 //!    0  magic "KRXJRNL\0"                0  payload's length, u32
 //!    8  version, u32                     4  CRC32C of salt, bytes 0..4 and 8..32, and payload, u32
 //!   12  date as yyyymmdd, u32            8  kind, u8 (1 frame, 2 event), and three zeros
-//!   16  market, 16 bytes, zero-padded   12  session, u32 (0: none yet)
+//!   16  feed, 16 bytes, zero-padded   12  session, u32 (0: none yet)
 //!   32  first frame, u64                16  frame, u64 (an event: the last frame before it, or 0)
 //!   40  salt, u64, random               24  receive time, µs since the Unix epoch, i64
 //!   48  number of the segment, u32      32  payload: a message as received, or an event as JSON
@@ -31,7 +31,8 @@
 
 use chrono::{Datelike, NaiveDate};
 
-use crate::layout::{Market, SegmentName};
+use crate::feed_name::FeedName;
+use crate::layout::SegmentName;
 use crate::moment::Moment;
 
 /// The longest payload that a record may have; far above any message limit that can be configured.
@@ -70,8 +71,8 @@ impl Resumes {
 pub struct SegmentHeader {
     /// Number, date and first frame, as in the file's name.
     pub name: SegmentName,
-    /// The market.
-    pub market: Market,
+    /// The feed.
+    pub feed: FeedName,
     /// Random; goes into each record's checksum.
     pub salt: u64,
     /// Where the journal before it ends, when not everything before it counts.
@@ -95,7 +96,7 @@ impl SegmentHeader {
         bytes[0..8].copy_from_slice(&MAGIC);
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
         bytes[12..16].copy_from_slice(&yyyymmdd.to_le_bytes());
-        bytes[16..16 + self.market.as_str().len()].copy_from_slice(self.market.as_str().as_bytes());
+        bytes[16..16 + self.feed.as_str().len()].copy_from_slice(self.feed.as_str().as_bytes());
         bytes[32..40].copy_from_slice(&self.name.first_frame.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.salt.to_le_bytes());
         bytes[48..52].copy_from_slice(&self.name.number.to_le_bytes());
@@ -125,10 +126,10 @@ impl SegmentHeader {
             .ok()
             .and_then(|year| NaiveDate::from_ymd_opt(year, yyyymmdd / 100 % 100, yyyymmdd % 100))
             .ok_or(Damaged("the date is invalid"))?;
-        let market = std::str::from_utf8(&bytes[16..32])
+        let feed = std::str::from_utf8(&bytes[16..32])
             .ok()
             .and_then(|name| name.trim_end_matches('\0').parse().ok())
-            .ok_or(Damaged("the market's name is invalid"))?;
+            .ok_or(Damaged("the feed's name is invalid"))?;
         let name = SegmentName {
             number: u32_at(bytes, 48),
             date,
@@ -140,7 +141,7 @@ impl SegmentHeader {
         };
         Ok(Self {
             name,
-            market,
+            feed,
             salt: u64_at(bytes, 40),
             // An end of nothing is none: what counts of a segment is at least its header.
             resumes: (resumes.bytes > 0).then_some(resumes),
@@ -254,6 +255,16 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
+/// Appends records to `buffer` as those of a segment with another salt.
+pub(crate) fn encode_again(records: &[u8], salt: u64, buffer: &mut Vec<u8>) {
+    let mut at = 0;
+    while let Some((head, payload, next)) = own_record(records, at) {
+        head.encode(salt, payload, buffer);
+        at = next;
+    }
+    debug_assert_eq!(at, records.len(), "I1: no record is left behind");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,7 +278,7 @@ mod tests {
         };
         let mut header = SegmentHeader {
             name,
-            market: "KOSDAQ".parse().unwrap(),
+            feed: "KOSDAQ".parse().unwrap(),
             salt: 0x1234_5678_9abc_def0,
             resumes: None,
         };

@@ -7,15 +7,14 @@ use std::path::Path;
 use chrono::NaiveDate;
 use tracing::warn;
 
-use super::follow::list_segments;
+use super::position::Position;
 use super::record::record_bytes;
 use super::scan::{Scanned, SegmentReader};
-use super::tail::Position;
-use crate::coverage;
+use crate::catalog;
 use crate::disk::{Disk, Output};
 use crate::error::{StoreError, at};
-use crate::export;
-use crate::layout::{DataDir, Market, SegmentName};
+use crate::feed_name::FeedName;
+use crate::layout::{DataDir, SegmentName};
 
 /// The highest numbers in use on a date; 0 when there are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,24 +28,30 @@ pub struct Last {
     pub segment: u32,
 }
 
-/// Looks up a date's highest numbers, in its sealed files and in what is left of its journal.
+/// What committed files and coverage say of a date.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// The highest numbers that they know.
+    pub last: Last,
+    /// How far the journal is in them.
+    pub folded: Option<Position>,
+}
+
+/// Looks up a date's highest numbers, in what is committed of it and in what is left of its journal.
 ///
 /// # Errors
 /// [`StoreError`], when one of them cannot be read.
-pub fn last_of_date(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Last, StoreError> {
-    let mut last = export::last_sealed(data, market, date)?;
-    let mut folded = None;
-    // A ledger that cannot be read is the exporter's concern; what it says is a help, not a need.
-    if let Ok(Some(ledger)) = coverage::load(data, market, date) {
-        last.session = last.session.max(ledger.last_session());
-        last.frame = last.frame.max(ledger.last_frame());
-        folded = ledger.folded();
-        last.segment = last.segment.max(folded.map_or(0, |folded| folded.segment.number));
-    }
-    let (dir, mut unknown_sessions) = (data.journal(market), 0);
+pub(super) fn last_of_date(
+    data: &DataDir,
+    feed: &FeedName,
+    date: NaiveDate,
+    committed: Committed,
+) -> Result<Last, StoreError> {
+    let Committed { mut last, folded } = committed;
+    let (dir, mut unknown_sessions) = (data.journal(feed), 0);
     // Numbers only rise along the segments of a date: the last one with a record has the highest. A crash may leave
     // segments behind it that have none.
-    for name in list_segments(&dir)?
+    for name in catalog::segments(&dir)?
         .into_iter()
         .rev()
         .filter(|name| name.date == date)

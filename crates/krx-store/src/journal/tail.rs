@@ -2,34 +2,25 @@
 
 use std::fs::File;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::error;
 
-use super::files::{Files, Found, Watch};
-use super::writer::{JournalConfig, Spare};
+use super::files::Files;
+use super::position::Position;
+use super::spare::Spare;
 use crate::disk::is_at;
 use crate::error::StoreError;
 use crate::layout::SegmentName;
-use crate::progress::Syncs;
-
-/// A place in the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    /// The segment.
-    pub segment: SegmentName,
-    /// Bytes from its start.
-    pub offset: u64,
-}
 
 /// What the writer, its sync thread and the followers share.
 #[derive(Debug, Default)]
 pub struct Tail {
     state: Mutex<State>,
     /// Something was written that is not synced yet, or the writer wants it now, or ends: the sync thread waits for it.
-    dirty: Condvar,
+    pub(super) dirty: Condvar,
     /// More is synced, a sync has failed, or the journal is closed: followers and the writer wait for it.
-    advanced: Condvar,
+    pub(super) advanced: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -47,9 +38,9 @@ pub(super) struct State {
     /// Why the last sync failed; nothing is synced until the writer has given its files up.
     pub(super) failure: Option<String>,
     /// The writer wants all that is written synced now.
-    urgent: bool,
+    pub(super) urgent: bool,
     /// The sync thread is to end.
-    ending: bool,
+    pub(super) ending: bool,
     closed: bool,
 }
 
@@ -61,9 +52,6 @@ pub(super) enum Readable {
     /// Up to here, for now.
     Until(u64),
 }
-
-/// A spare that could not be made is tried again this much later: on a full disk each try costs something.
-const SPARE_RETRY: Duration = Duration::from_secs(1);
 
 impl Tail {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -207,88 +195,6 @@ impl Tail {
             self.lock().spare.get_or_insert(spare);
         }
     }
-
-    /// The sync thread: waits for something written, lets it gather for the sync interval, syncs it, and again. Now and
-    /// then, also while nothing is written, it looks whether the files still have their names.
-    pub(super) fn sync_until_closed(&self, files_of: &Files, config: JournalConfig, syncs: &Syncs) {
-        let (disk, dir) = (files_of.data.disk(), &files_of.dir);
-        let mut watch = Watch::over(files_of);
-        let mut listed: Option<SegmentName> = None;
-        let mut spare_tried: Option<Instant> = None;
-        loop {
-            let idle = |state: &mut State| {
-                let nothing = state.written == state.synced || state.failure.is_some();
-                nothing && !state.ending
-            };
-            let (mut state, waited) = self
-                .dirty
-                .wait_timeout_while(self.lock(), watch.due_in(), idle)
-                .unwrap_or_else(PoisonError::into_inner);
-            if state.ending {
-                return;
-            }
-            if waited.timed_out() {
-                drop(state);
-                watch.look(self);
-                continue;
-            }
-            let gather = |state: &mut State| !state.ending && !state.urgent;
-            state = self
-                .dirty
-                .wait_timeout_while(state, config.sync_interval, gather)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-            state.urgent = false;
-            let (target, files, generation) = (state.written, state.unsynced.clone(), state.generation);
-            let wants_spare = state.spare.is_none();
-            drop(state);
-
-            let newest = files.last().map(|(name, _)| *name);
-            let begun = Instant::now();
-            let mut synced = sync_all(files_of, &files, newest != listed);
-            syncs.record(begun.elapsed());
-            listed = newest;
-            // A missing spare is no failure: the writer then makes its next segment itself, and says why it cannot.
-            let may_try = spare_tried.is_none_or(|tried| tried.elapsed() >= SPARE_RETRY);
-            let spare = (wants_spare && may_try).then(|| {
-                let spare = Spare::create(disk, dir, config.segment_bytes).ok();
-                spare_tried = spare.is_none().then(Instant::now);
-                spare
-            });
-
-            if let Some(spare) = spare.flatten() {
-                self.lock().spare.get_or_insert(spare);
-            }
-            // Before a file is let go of it must be known to have its name.
-            let is_leaving =
-                |(name, _): &(SegmentName, _)| target.is_some_and(|target| *name < target.segment);
-            let is_leaving = files.iter().any(is_leaving);
-            if synced.is_ok() && (is_leaving || watch.due_in().is_zero()) {
-                match watch.look(self) {
-                    Found::AllThere => {}
-                    Found::PutBack => continue,
-                    Found::Unknown(error) if is_leaving => synced = Err(error),
-                    Found::Unknown(_) => {}
-                }
-            }
-
-            let mut state = self.lock();
-            // Files were given up, or one was removed and put back as it was before this sync.
-            if state.generation != generation || state.failure.is_some() {
-                continue;
-            }
-            match synced {
-                Ok(()) => {
-                    state.synced = target;
-                    state
-                        .unsynced
-                        .retain(|(name, _)| target.is_none_or(|target| *name >= target.segment));
-                }
-                Err(error) => state.failure = Some(error),
-            }
-            self.advanced.notify_all();
-        }
-    }
 }
 
 /// Gives what is known to be on disk of removed segments its name again: that of one at most, for of a later one nothing
@@ -308,25 +214,10 @@ fn put_back(
         if bytes > 0 {
             back = Some((*name, Arc::new(files.put_back(*name, file, bytes)?)));
         }
-        error!(market = %files.market, segment = %files.path(*name).display(), put_back_bytes = bytes,
+        error!(feed = %files.feed, segment = %files.path(*name).display(), put_back_bytes = bytes,
             "the journal segment was removed while it was being written: what was on disk of it is put back, and recording goes on in a new segment");
     }
     Ok(back)
-}
-
-fn sync_all(files_of: &Files, files: &[(SegmentName, Arc<File>)], new_names: bool) -> Result<(), String> {
-    let disk = files_of.data.disk();
-    let sync = || {
-        for (name, file) in files {
-            disk.sync(file, &files_of.path(*name))?;
-        }
-        if new_names {
-            disk.sync_dir(&files_of.dir)
-        } else {
-            Ok(())
-        }
-    };
-    sync().map_err(|error: StoreError| error.to_string())
 }
 
 #[cfg(test)]

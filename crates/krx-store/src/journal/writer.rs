@@ -1,45 +1,33 @@
-//! Appending to the journal. One writer a market; it alone gives out the numbers of frames, sessions and segments.
+//! Appending to the journal. One writer a feed; it alone gives out the numbers of frames, sessions and segments.
 //!
-//! What was written is held in memory until it is known to be on disk. When a write or a sync fails, what the disk
-//! holds of the last segments is not known, and no sync of theirs could be believed any more. So a new segment is
-//! made ([`Writer::renew`]): all that was not known to be on disk, synced before it gets its name, under a header
-//! that says up to where the journal before it counts. Nothing received is lost by it, and nothing doubled.
+//! What was written is held in memory until it is known to be on disk. What happens when the disk refuses is in `renew`.
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use chrono::NaiveDate;
 use tracing::warn;
 
+use super::config::JournalConfig;
+use super::counters::Counters;
 use super::event::Event;
 use super::files::{self, Files};
-use super::follow::list_segments;
+use super::position::Position;
 use super::record::{
-    FRAME_BYTES_MAX, RecordHead, RecordKind, Resumes, SEGMENT_HEADER_BYTES, SegmentHeader, own_record,
+    FRAME_BYTES_MAX, RecordHead, RecordKind, Resumes, SEGMENT_HEADER_BYTES, SegmentHeader, encode_again,
     record_bytes,
 };
-use super::recover::{self, Last};
-use super::tail::{Position, Tail};
-use crate::archive;
-use crate::disk::Disk;
+use super::recover::{self, Committed, Last};
+use super::spare::Spare;
+use super::sync;
+use super::tail::Tail;
+use crate::catalog;
 use crate::error::{StoreError, at};
-use crate::layout::{DataDir, Market, SegmentName};
-use crate::moment::{Moment, midnight_ms};
-use crate::progress::Progress;
-
-/// How a journal is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JournalConfig {
-    /// How long written frames gather before they are synced.
-    pub sync_interval: Duration,
-    /// A segment's size, bytes.
-    pub segment_bytes: u64,
-}
+use crate::feed_name::FeedName;
+use crate::layout::{DataDir, SegmentName};
+use crate::moment::Moment;
 
 /// What is to be made of a date: journaled as [`Event::Date`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +42,9 @@ pub struct DateRules {
 
 /// Tells the rules of a date.
 pub type RulesOf = Box<dyn Fn(NaiveDate) -> DateRules + Send>;
+
+/// Tells what committed files know of a date: the writer goes on behind it.
+pub type CommittedOf = Box<dyn Fn(NaiveDate) -> Result<Committed, StoreError> + Send>;
 
 /// Something to be journaled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,86 +64,91 @@ pub enum What<B> {
     Event(Event),
 }
 
-/// The journal of one market, open for appending.
+/// The journal of one feed, open for appending.
 pub struct Writer {
-    data: DataDir,
-    market: Market,
-    files: Files,
-    config: JournalConfig,
-    rules_of: Option<RulesOf>,
-    progress: Arc<Progress>,
-    tail: Arc<Tail>,
-    sync_thread: Option<JoinHandle<()>>,
-    segment: Option<Active>,
-    last_number: u32,
-    date: Option<NaiveDate>,
-    last: Last,
-    connected: bool,
+    pub(super) data: DataDir,
+    pub(super) feed: FeedName,
+    pub(super) files: Files,
+    pub(super) config: JournalConfig,
+    pub(super) rules_of: Option<RulesOf>,
+    pub(super) committed_of: CommittedOf,
+    pub(super) counters: Arc<Counters>,
+    pub(super) tail: Arc<Tail>,
+    pub(super) sync_thread: Option<JoinHandle<()>>,
+    pub(super) segment: Option<Active>,
+    pub(super) last_number: u32,
+    pub(super) date: Option<NaiveDate>,
+    pub(super) last: Last,
+    pub(super) connected: bool,
     /// Records of the active segment that are not written yet.
-    buffer: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
     /// Written, and not known to be on disk.
-    unsynced: VecDeque<Written>,
-    unsynced_bytes: usize,
+    pub(super) unsynced: VecDeque<Written>,
+    pub(super) unsynced_bytes: usize,
     /// A write or the making of a segment has failed.
-    failed: bool,
+    pub(super) failed: bool,
     /// How many entries of an `append` that failed were taken.
-    taken: usize,
+    pub(super) taken: usize,
 }
 
+/// The segment that is being written.
 #[derive(Debug)]
-struct Active {
-    name: SegmentName,
-    file: Arc<File>,
-    salt: u64,
+pub(super) struct Active {
+    pub(super) name: SegmentName,
+    pub(super) file: Arc<File>,
+    pub(super) salt: u64,
     /// Where the next write goes.
-    end: u64,
+    pub(super) end: u64,
     /// Where the segment is to end.
-    limit: u64,
+    pub(super) limit: u64,
 }
 
+/// What one write holds.
 #[derive(Debug)]
-struct Written {
-    end: Position,
-    records: Vec<u8>,
+pub(super) struct Written {
+    pub(super) end: Position,
+    pub(super) records: Vec<u8>,
 }
 
 impl Writer {
-    /// Opens a market's journal: sets aside what a crash has torn, and starts the sync thread. Nothing is written
+    /// Opens a feed's journal: sets aside what a crash has torn, and starts the sync thread. Nothing is written
     /// before the first entry.
     ///
     /// # Errors
     /// [`StoreError`], when the directory or what is in it cannot be used.
     pub fn open(
         data: &DataDir,
-        market: &Market,
+        feed: &FeedName,
         config: JournalConfig,
-        progress: Arc<Progress>,
+        committed_of: CommittedOf,
+        counters: Arc<Counters>,
     ) -> Result<Self, StoreError> {
         let data = &data.held()?;
-        let files = Files::of(data, market);
-        let (dir, disk) = (data.journal(market), data.disk().clone());
+        let files = Files::of(data, feed);
+        let (dir, disk) = (data.journal(feed), data.disk().clone());
         data.create_dir(&dir)?;
         disk.sync_dirs(data.path(), &dir)?;
-        let names = list_segments(&dir)?;
+        let names = catalog::segments(&dir)?;
         recover::settle(&disk, &dir, &names)?;
-        let archived = archive::list(data, market)?;
+        let archived = catalog::archived(data, feed)?;
         let tail = Arc::new(Tail::default());
         Spare::remove_left_over(&disk, &dir)?;
         tail.lock().spare = Spare::create(&disk, &dir, config.segment_bytes).ok();
         let sync_thread = std::thread::Builder::new()
-            .name(format!("sync-{market}"))
+            .name(format!("sync-{feed}"))
             .spawn({
-                let (tail, files, progress) = (Arc::clone(&tail), files.clone(), Arc::clone(&progress));
-                move || tail.sync_until_closed(&files, config, &progress.syncs)
+                let (tail, files, counters) = (Arc::clone(&tail), files.clone(), Arc::clone(&counters));
+                move || sync::sync_until_closed(&tail, &files, config, &counters.syncs)
             })
             .map_err(at("starting the sync thread of", &dir))?;
         Ok(Self {
             data: data.clone(),
-            market: market.clone(),
+            feed: feed.clone(),
             files,
             config,
             rules_of: None,
-            progress,
+            committed_of,
+            counters,
             tail,
             sync_thread: Some(sync_thread),
             segment: None,
@@ -226,10 +222,10 @@ impl Writer {
                 self.last.frame += 1;
                 self.push(RecordKind::Frame, entry.at, payload);
                 if let Some(date) = self.date {
-                    self.progress.journaled(date, self.last.frame);
+                    self.counters.reached(date, self.last.frame);
                 }
-                Progress::add(&self.progress.frames_journaled, 1);
-                Progress::add(&self.progress.bytes_journaled, payload.len() as u64);
+                Counters::add(&self.counters.frames, 1);
+                Counters::add(&self.counters.bytes, payload.len() as u64);
             }
             What::Event(event) => {
                 let json = to_json(event);
@@ -256,17 +252,17 @@ impl Writer {
             Some(current) if date > current => Some(Event::DateEnd),
             // A clock that is put right by hours was in the wrong date: the day goes on where it belongs. One that is put
             // back by some seconds around midnight changes nothing.
-            Some(current) if now.0 < midnight_ms(current) * 1000 - BACK_MIN_US => Some(Event::DateLeft),
+            Some(current) if now.0 < Moment::midnight(current).0 - BACK_MIN_US => Some(Event::DateLeft),
             Some(_) => return Ok(()),
         };
-        let last = recover::last_of_date(&self.data, &self.market, date)?;
+        let last = recover::last_of_date(&self.data, &self.feed, date, (self.committed_of)(date)?)?;
         // A directory that is not there has no frames, and would have its numbers given out twice.
         self.data.must_be_in_place()?;
         self.last_number = self.last_number.max(last.segment);
         let continues = leaving.is_some();
         if let Some(leaving) = leaving.filter(|_| self.rules_of.is_some()) {
             let at = match leaving {
-                Event::DateEnd => now.min(Moment(midnight_ms(date) * 1000)),
+                Event::DateEnd => now.min(Moment::midnight(date)),
                 _ => now,
             };
             let json = to_json(&leaving);
@@ -275,7 +271,7 @@ impl Writer {
         }
         self.write_buffer()?;
         self.segment = None;
-        self.progress.journaled(date, last.frame);
+        self.counters.reached(date, last.frame);
         self.last = last;
         self.date = Some(date);
         // From here on nothing can fail half-way: the records wait in a buffer without a segment until one is made.
@@ -351,7 +347,7 @@ impl Writer {
             state.first.get_or_insert(name);
             state.spare.take()
         };
-        let (dir, disk) = (self.data.journal(&self.market), self.data.disk());
+        let (dir, disk) = (self.data.journal(&self.feed), self.data.disk());
         let bytes_min = bytes + self.buffer.len() as u64 + HEADER;
         let spare = match spare {
             Some(spare) if spare.bytes >= bytes_min => spare,
@@ -390,17 +386,18 @@ impl Writer {
         Ok(())
     }
 
-    fn header(&self, name: SegmentName, resumes: Option<Resumes>) -> Result<SegmentHeader, StoreError> {
+    pub(super) fn header(
+        &self,
+        name: SegmentName,
+        resumes: Option<Resumes>,
+    ) -> Result<SegmentHeader, StoreError> {
         let mut salt = [0; 8];
         rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty()).map_err(|error| {
-            at(
-                "drawing a salt for a segment in",
-                &self.data.journal(&self.market),
-            )(error.into())
+            at("drawing a salt for a segment in", &self.data.journal(&self.feed))(error.into())
         })?;
         Ok(SegmentHeader {
             name,
-            market: self.market.clone(),
+            feed: self.feed.clone(),
             salt: u64::from_le_bytes(salt),
             resumes,
         })
@@ -413,7 +410,7 @@ impl Writer {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let path = self.data.journal(&self.market).join(active.name.to_string());
+        let path = self.data.journal(&self.feed).join(active.name.to_string());
         self.data
             .disk()
             .write_at(&active.file, &path, &self.buffer, active.end)?;
@@ -437,7 +434,7 @@ impl Writer {
     }
 
     /// Lets go of what is on disk; gives back one buffer to be used again.
-    fn forget_synced(&mut self, synced: Option<Position>) -> Vec<u8> {
+    pub(super) fn forget_synced(&mut self, synced: Option<Position>) -> Vec<u8> {
         let mut free = Vec::new();
         while let Some(first) = self.unsynced.front()
             && synced.is_some_and(|synced| first.end <= synced)
@@ -465,146 +462,6 @@ impl Writer {
         Ok(())
     }
 
-    fn renew_if_failed(&mut self) -> Result<(), StoreError> {
-        let failure = self.tail.failure();
-        if !self.failed && failure.is_none() {
-            return Ok(());
-        }
-        if let Some(failure) = failure {
-            warn!(market = %self.market, failure, "what is not known to be on disk is written to a new journal segment");
-        }
-        // Until it has come to its end, whoever tries again must come back here.
-        self.failed = true;
-        self.renew()?;
-        self.failed = false;
-        Progress::add(&self.progress.journal_renewals, 1);
-        Ok(())
-    }
-
-    /// Gives up the files of which it is not known what the disk holds, and writes all that is not known to be on disk
-    /// to new segments, which are synced before they get their names.
-    fn renew(&mut self) -> Result<(), StoreError> {
-        // A file that was removed can be put back only as long as it is open.
-        self.tail.look_after(&self.files)?;
-        let base = {
-            let mut state = self.tail.lock();
-            state.generation += 1;
-            state.unsynced.clear();
-            state.failure = None;
-            state.written = state.synced;
-            state.synced
-        };
-        drop(self.forget_synced(base));
-        // A date's first events wait without a segment; they are not of the one that is given up.
-        let waiting = self.segment.is_none();
-        if let Some(active) = self.segment.take() {
-            self.unsynced_bytes += self.buffer.len();
-            self.unsynced.push_back(Written {
-                end: Position {
-                    segment: active.name,
-                    offset: 0,
-                },
-                records: std::mem::take(&mut self.buffer),
-            });
-        }
-        // Whatever is synced from here on, these are on disk only when they are in a new segment.
-        for written in &mut self.unsynced {
-            written.end.segment.number = u32::MAX;
-        }
-        let mut resumes = match base {
-            Some(base) => Resumes {
-                number: base.segment.number,
-                bytes: base.offset,
-            },
-            // Nothing of this run is on disk: all that was there when it began counts.
-            None => Resumes {
-                number: self
-                    .tail
-                    .lock()
-                    .first
-                    .map_or(self.last_number, |first| first.number - 1),
-                bytes: Resumes::WHOLE,
-            },
-        };
-        while let Some(date) = self.unsynced.front().map(|written| written.end.segment.date) {
-            let of_date = self
-                .unsynced
-                .iter()
-                .take_while(|written| written.end.segment.date == date);
-            let (count, records): (usize, Vec<&[u8]>) = (
-                of_date.clone().count(),
-                of_date.map(|written| written.records.as_slice()).collect(),
-            );
-            if let Some(end) = self.write_synced_segment(date, resumes, &records.concat())? {
-                resumes = Resumes {
-                    number: end.segment.number,
-                    bytes: Resumes::WHOLE,
-                };
-            }
-            for gone in self.unsynced.drain(..count) {
-                self.unsynced_bytes -= gone.records.len();
-            }
-        }
-        if waiting {
-            self.segment = None;
-        }
-        Ok(())
-    }
-
-    /// One segment of records that are known to be sound, on disk when this returns.
-    fn write_synced_segment(
-        &mut self,
-        date: NaiveDate,
-        resumes: Resumes,
-        records: &[u8],
-    ) -> Result<Option<Position>, StoreError> {
-        let Some((head, ..)) = own_record(records, 0) else {
-            return Ok(None);
-        };
-        let name = SegmentName {
-            number: self.last_number + 1,
-            date,
-            first_frame: head.frame + u64::from(head.kind == RecordKind::Event),
-        };
-        let (dir, disk) = (self.data.journal(&self.market), self.data.disk());
-        let path = dir.join(name.to_string());
-        let header = self.header(name, Some(resumes))?;
-        let mut bytes = header.to_bytes().to_vec();
-        encode_again(records, header.salt, &mut bytes);
-        let spare = Spare::create_smaller(disk, &dir, self.config.segment_bytes, bytes.len() as u64)?;
-        self.tail.lock().first.get_or_insert(name);
-        let made = disk
-            .write_at(&spare.file, &spare.path, &bytes, 0)
-            .and_then(|()| disk.sync(&spare.file, &spare.path))
-            .and_then(|()| {
-                self.last_number = name.number;
-                disk.rename(&spare.path, &path)
-            });
-        if let Err(error) = made {
-            let _ = disk.remove(&spare.path);
-            return Err(error);
-        }
-        let end = Position {
-            segment: name,
-            offset: bytes.len() as u64,
-        };
-        let file = Arc::new(spare.file);
-        {
-            let mut state = self.tail.lock();
-            (state.written, state.synced) = (Some(end), Some(end));
-            state.unsynced = vec![(name, Arc::clone(&file))];
-        }
-        self.tail.notify_advanced();
-        self.segment = Some(Active {
-            name,
-            file,
-            salt: header.salt,
-            end: end.offset,
-            limit: spare.bytes,
-        });
-        Ok(Some(end))
-    }
-
     /// Syncs all that was written, and ends the segment where its last record ends.
     ///
     /// # Errors
@@ -625,10 +482,10 @@ impl Writer {
         }
         self.look_a_last_time()?;
         if let Some(active) = self.segment.take() {
-            let path = self.data.journal(&self.market).join(active.name.to_string());
+            let path = self.data.journal(&self.feed).join(active.name.to_string());
             // All of it is on disk: when its end cannot be set, the next start will do that.
             if let Err(error) = self.data.disk().truncate(&active.file, &path, active.end) {
-                warn!(market = %self.market, %error, "the journal segment keeps its empty end");
+                warn!(feed = %self.feed, %error, "the journal segment keeps its empty end");
             }
         }
         Ok(())
@@ -652,8 +509,8 @@ impl Writer {
     pub fn close(mut self) -> Result<(), StoreError> {
         let finished = self.finish();
         self.end_sync_thread();
-        if let Err(error) = Spare::remove_left_over(self.data.disk(), &self.data.journal(&self.market)) {
-            warn!(market = %self.market, %error, "the spare journal segment is left behind");
+        if let Err(error) = Spare::remove_left_over(self.data.disk(), &self.data.journal(&self.feed)) {
+            warn!(feed = %self.feed, %error, "the spare journal segment is left behind");
         }
         finished
     }
@@ -682,79 +539,8 @@ const UNSYNCED_BYTES_MAX: usize = 64 << 20;
 /// A clock that is set back behind the date's midnight by more than this takes the date with it.
 const BACK_MIN_US: i64 = 60_000_000;
 
-const HEADER: u64 = SEGMENT_HEADER_BYTES as u64;
+pub(super) const HEADER: u64 = SEGMENT_HEADER_BYTES as u64;
 
 fn to_json(event: &Event) -> Vec<u8> {
     serde_json::to_vec(event).expect("events are plain data")
-}
-
-/// Appends records to `buffer` as those of a segment with another salt.
-fn encode_again(records: &[u8], salt: u64, buffer: &mut Vec<u8>) {
-    let mut at = 0;
-    while let Some((head, payload, next)) = own_record(records, at) {
-        head.encode(salt, payload, buffer);
-        at = next;
-    }
-    debug_assert_eq!(at, records.len(), "I1: no record is left behind");
-}
-
-/// The next segment's file, made ahead of time with all its blocks, under a name that no reader takes for a segment.
-#[derive(Debug)]
-pub(super) struct Spare {
-    pub(super) file: File,
-    pub(super) path: PathBuf,
-    bytes: u64,
-}
-
-impl Spare {
-    const PREFIX: &str = "spare-";
-
-    /// The smallest segment worth making on a disk that is nearly full.
-    const BYTES_MIN: u64 = 256 << 10;
-
-    /// Each spare has a name of its own, so that the writer and its sync thread may make one at the same time.
-    pub(super) fn create(disk: &Disk, dir: &Path, bytes: u64) -> Result<Self, StoreError> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let path = dir.join(format!("{}{}", Self::PREFIX, NEXT.fetch_add(1, Relaxed)));
-        let file = disk.create_new(&path)?;
-        match disk.preallocate(&file, &path, bytes) {
-            Ok(()) => Ok(Self { file, path, bytes }),
-            Err(error) => {
-                let _ = disk.remove(&path);
-                Err(error)
-            }
-        }
-    }
-
-    /// A segment's file of `bytes`, or of what a disk that is nearly full still has: journaling is the last to end.
-    fn create_smaller(disk: &Disk, dir: &Path, bytes: u64, bytes_min: u64) -> Result<Self, StoreError> {
-        let mut size = bytes.max(bytes_min);
-        loop {
-            match Self::create(disk, dir, size) {
-                Err(StoreError::Io { source, .. })
-                    if is_full(&source) && size / 4 >= bytes_min.max(Self::BYTES_MIN) =>
-                {
-                    size /= 4;
-                }
-                other => return other,
-            }
-        }
-    }
-
-    fn remove_left_over(disk: &Disk, dir: &Path) -> Result<(), StoreError> {
-        for entry in std::fs::read_dir(dir).map_err(at("listing", dir))? {
-            let entry = entry.map_err(at("listing", dir))?;
-            if entry.file_name().to_string_lossy().starts_with(Self::PREFIX)
-                && entry.file_type().is_ok_and(|kind| kind.is_file())
-            {
-                disk.remove(&entry.path())?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn is_full(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded)
 }

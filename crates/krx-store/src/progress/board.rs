@@ -7,30 +7,30 @@ use chrono::NaiveDate;
 use super::chart::{Chart, MINUTES};
 use super::tally::News;
 use crate::coverage::{Interval, Ledger, Reason, State, bounds};
-use crate::layout::SealedName;
+use crate::layout::CommittedName;
 use crate::moment::Moment;
 
-/// Sealed files that are shown: 40 minutes of them with the default `rotate.interval`.
+/// Committed files that are shown: 40 minutes of them with the default `rotate.interval`.
 const FILES_MAX: usize = 8;
 
 /// A sealed trades file, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SealedFile {
+pub struct CommittedFile {
     /// Its date.
     pub date: NaiveDate,
     /// Its name.
-    pub name: SealedName,
+    pub name: CommittedName,
     /// Rows in it.
     pub rows: u64,
     /// Rows in the quarantine file of the same name.
     pub quarantined: u64,
-    /// Bytes, with those of that file if this run has sealed it.
+    /// Bytes, with those of that file if this run has committed it.
     pub bytes: u64,
-    /// When it was sealed.
+    /// When it was committed.
     pub at: Moment,
 }
 
-/// A market's date, as far as it is exported.
+/// A feed's date, as far as it is exported.
 #[derive(Clone, Debug)]
 pub struct Day {
     /// The date of the instant that was asked for.
@@ -39,8 +39,8 @@ pub struct Day {
     pub intervals: Vec<Interval>,
     /// Records in each minute.
     pub minutes: Box<[u32; MINUTES]>,
-    /// The last sealed trades files, newest first; also of the date before.
-    pub files: Vec<SealedFile>,
+    /// The last committed trades files, newest first; also of the date before.
+    pub files: Vec<CommittedFile>,
 }
 
 /// How many gaps there were, and how long they were together.
@@ -104,7 +104,7 @@ pub(super) struct Board {
     pub(super) counted: Option<(NaiveDate, u64)>,
     chart: Option<Chart>,
     ledger: Option<Ledger>,
-    files: VecDeque<SealedFile>,
+    files: VecDeque<CommittedFile>,
     /// Gaps of dates that are over.
     gaps_before: Gaps,
     /// The most that was ever told of gaps: a clock that is set back must not make a counter fall.
@@ -146,7 +146,7 @@ impl Board {
         }
     }
 
-    pub(super) fn sealed(&mut self, file: SealedFile) {
+    pub(super) fn committed(&mut self, file: CommittedFile) {
         self.files.push_front(file);
         self.files.truncate(FILES_MAX);
     }

@@ -1,4 +1,4 @@
-//! Where one market stands, from socket to sealed file; every figure that is shown or served comes from here, and
+//! Where one feed stands, from socket to committed file; every figure that is shown or served comes from here, and
 //! reading it touches no disk.
 //!
 //! ```text
@@ -9,41 +9,33 @@
 
 mod board;
 mod chart;
-mod place;
 mod seed;
-mod syncs;
 mod tally;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::NaiveDate;
 use krx_protocol::Reason;
 
-pub use board::{Day, GapSum, Gaps, SealedFile};
+pub use board::{CommittedFile, Day, GapSum, Gaps};
 pub use chart::MINUTES;
 pub use seed::seed;
-pub use syncs::{SyncCounts, Syncs};
 pub use tally::Tally;
 
 use board::Board;
-use place::Place;
 
 use crate::coverage::Ledger;
+use crate::journal::{Counters, Place};
 use crate::moment::Moment;
 
 /// Counts since the process started, and where writer and exporter are; each has one writer.
 #[derive(Debug, Default)]
 pub struct Progress {
     started: Moment,
-    /// Frames in the journal.
-    pub frames_journaled: AtomicU64,
-    /// Bytes of frames in the journal.
-    pub bytes_journaled: AtomicU64,
-    /// How long syncs of the journal take.
-    pub syncs: Syncs,
-    /// The last frame in the journal, and the last one that the export has decoded.
-    journaled: Place,
+    /// What the journal's writer counts.
+    pub journal: Arc<Counters>,
+    /// The last frame that the export has decoded.
     exported: Place,
     /// Everything received until then was decoded when it was last looked, µs since the Unix epoch.
     complete_until: AtomicI64,
@@ -51,22 +43,20 @@ pub struct Progress {
     pub records_decoded: AtomicU64,
     /// Rows of quarantine, as they are decoded, in the order of [`Reason::ALL`].
     quarantined: [AtomicU64; Reason::ALL.len()],
-    /// Frames in sealed files.
-    pub frames_sealed: AtomicU64,
-    /// Rows in sealed trades files.
-    pub rows_sealed: AtomicU64,
+    /// Frames in committed files.
+    pub frames_committed: AtomicU64,
+    /// Rows in committed trades files.
+    pub rows_committed: AtomicU64,
     /// Rows in sealed quarantine files.
-    pub quarantined_sealed: AtomicU64,
+    pub quarantined_committed: AtomicU64,
     /// Sealed trades files.
-    pub files_sealed: AtomicU64,
-    /// Bytes of sealed files.
-    pub bytes_sealed: AtomicU64,
+    pub files_committed: AtomicU64,
+    /// Bytes of committed files.
+    pub bytes_committed: AtomicU64,
     /// Batches of more records than the guide allows.
     pub oversized_batches: AtomicU64,
     /// Stretches of journal that could not be read.
     pub journal_damage: AtomicU64,
-    /// Times that a new segment was begun because the disk had refused a write or a sync, or a segment was removed.
-    pub journal_renewals: AtomicU64,
     /// Frames that the export could not digest, quarantined whole.
     pub poison_frames: AtomicU64,
     board: Mutex<Board>,
@@ -87,7 +77,7 @@ impl Progress {
     /// many.
     #[must_use]
     pub fn frames_behind(&self) -> u64 {
-        self.journaled.ahead_of(&self.exported)
+        self.journal.ahead_of(&self.exported)
     }
 
     /// For how long the oldest frame that is not decoded has waited for it, µs; 0 when there is none.
@@ -124,10 +114,6 @@ impl Progress {
         counter.fetch_add(amount, Relaxed);
     }
 
-    pub(crate) fn journaled(&self, date: NaiveDate, frame: u64) {
-        self.journaled.set(date, frame);
-    }
-
     /// The exporter has decoded this frame and told of it, or goes on behind it. Whoever finds it no longer behind finds
     /// all of it told.
     pub(crate) fn exported(&self, date: NaiveDate, frame: u64) {
@@ -160,8 +146,8 @@ impl Progress {
         }
     }
 
-    pub(crate) fn sealed(&self, file: SealedFile) {
-        self.board().sealed(file);
+    pub(crate) fn committed(&self, file: CommittedFile) {
+        self.board().committed(file);
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {
@@ -180,7 +166,7 @@ mod tests {
     fn the_lag_is_the_age_of_what_is_not_decoded() {
         let progress = Progress::since(Moment(1_000_000));
         assert_eq!(progress.lag_us(Moment(9_000_000)), 0, "nothing was received");
-        progress.journaled(DATE, 1);
+        progress.journal.reached(DATE, 1);
         assert_eq!(progress.frames_behind(), 1);
         assert_eq!(progress.lag_us(Moment(9_000_000)), 8_000_000);
         progress.complete_until(Moment(8_500_000));

@@ -1,4 +1,4 @@
-//! What is sealed of a date already, for a recorder that starts within it: so that it shows the whole date.
+//! What is committed of a date already, for a recorder that starts within it: so that it shows the whole date.
 
 use std::fs;
 use std::time::SystemTime;
@@ -7,24 +7,28 @@ use chrono::NaiveDate;
 use tracing::warn;
 
 use super::Progress;
-use super::board::SealedFile;
+use super::board::CommittedFile;
+use crate::catalog::{self, read_footer, stretches};
 use crate::error::{StoreError, at};
-use crate::export::{read_footer, sealed_names, stretches};
-use crate::layout::{DataDir, Dataset, Market};
+use crate::feed_name::FeedName;
+use crate::layout::DataDir;
 use crate::moment::Moment;
 
 /// Files that are looked at, the newest. A date has some 140 with the default `rotate.interval`, and a footer takes a
 /// fraction of a millisecond.
 const FILES_LOOKED_AT_MAX: usize = 4096;
 
-/// Shows what is sealed of the date, by the footers of its trades files. To be called before an exporter of the market
+/// Shows what is committed of the date, by the footers of the primary dataset's files. To be called before an exporter of the feed
 /// is at work, on a thread that may wait for the disk. A file that cannot be read is left out.
 ///
 /// # Errors
 /// [`StoreError`], when the date's directory cannot be listed.
-pub fn seed(progress: &Progress, data: &DataDir, market: &Market, date: NaiveDate) -> Result<(), StoreError> {
-    let dir = data.partition(Dataset::Trades, date, market);
-    let names = sealed_names(&dir)?;
+pub fn seed(progress: &Progress, data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<(), StoreError> {
+    let Some(primary) = catalog::primary_of(data, feed, date) else {
+        return Ok(());
+    };
+    let dir = data.partition(primary, date, feed);
+    let names = catalog::files(data, primary, feed, date)?;
     if let Some(last) = names.last() {
         progress.exported(date, last.last_frame);
     }
@@ -33,11 +37,7 @@ pub fn seed(progress: &Progress, data: &DataDir, market: &Market, date: NaiveDat
         let looked = read_footer(&path).and_then(|footer| {
             let metadata = fs::metadata(&path).map_err(at("reading the size of", &path))?;
             // A segment is short; of a sealed day its runs say when what came.
-            let whole = (
-                footer.first_recv,
-                footer.last_recv,
-                footer.rows + footer.quarantined,
-            );
+            let whole = (footer.first_recv, footer.last_recv, footer.rows());
             let received = match &footer.day {
                 Some(_) => stretches(&path)?,
                 None => vec![whole],
@@ -47,7 +47,7 @@ pub fn seed(progress: &Progress, data: &DataDir, market: &Market, date: NaiveDat
         let (footer, metadata, received) = match looked {
             Ok(looked) => looked,
             Err(error) => {
-                warn!(%market, %error, "the status leaves a sealed file out");
+                warn!(%feed, %error, "the status leaves a committed file out");
                 continue;
             }
         };
@@ -57,11 +57,11 @@ pub fn seed(progress: &Progress, data: &DataDir, market: &Market, date: NaiveDat
                 chart.spread(first, last, records);
             }
         }
-        board.sealed(SealedFile {
+        board.committed(CommittedFile {
             date,
             name: *name,
-            rows: footer.rows,
-            quarantined: footer.quarantined,
+            rows: footer.rows_of(primary),
+            quarantined: footer.quarantined(),
             bytes: metadata.len(),
             at: metadata.modified().map_or(footer.last_recv, moment_of),
         });

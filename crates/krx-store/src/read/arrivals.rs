@@ -1,66 +1,23 @@
-//! A market's trades of a date, in order of arrival, whatever files they are in.
+//! A feed's trades of a date, in order of arrival, whatever files they are in.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use chrono::NaiveDate;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
-use super::{Columns, files, not_ours, undecodable};
-use crate::day::Fingerprint;
-use crate::error::{StoreError, at};
-use crate::export::{Footer, TRADES_SCHEMA};
-use crate::layout::{DataDir, Dataset, Market};
-
-/// Rows read at a time.
-const BATCH_ROWS: usize = 32_768;
-
-/// As the dataset's, but for `code`, which is read as the dictionary that it is stored as.
-static READING_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-    let fields = TRADES_SCHEMA
-        .fields()
-        .iter()
-        .map(|field| match field.name().as_str() {
-            "code" => Arc::new(Field::new("code", dictionary.clone(), false)),
-            _ => Arc::clone(field),
-        });
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-});
-
-/// A trades file.
-pub(crate) struct Opened {
-    pub(crate) footer: Footer,
-    /// The rows of each row group.
-    pub(crate) groups: Vec<u64>,
-    /// The rows as they lie in it.
-    pub(crate) reader: ParquetRecordBatchReader,
-}
-
-/// Opens a trades file.
-pub(crate) fn open_trades(path: &Path) -> Result<Opened, StoreError> {
-    let file = File::open(path).map_err(at("opening", path))?;
-    let options = ArrowReaderOptions::new().with_schema(Arc::clone(&READING_SCHEMA));
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-        .map_err(undecodable(path))?
-        .with_batch_size(BATCH_ROWS);
-    let footer = Footer::read(builder.metadata().file_metadata())
-        .ok_or_else(|| not_ours(path, "it has no footer of ours"))?;
-    let groups = builder.metadata().row_groups().iter();
-    Ok(Opened {
-        footer,
-        groups: groups.map(|group| group.num_rows().cast_unsigned()).collect(),
-        reader: builder.build().map_err(undecodable(path))?,
-    })
-}
+use super::columns::Columns;
+use super::file::{BATCH_ROWS, Opened, not_ours, open, undecodable};
+use super::fingerprint::Fingerprint;
+use crate::catalog;
+use crate::dataset::{Dataset, Footer};
+use crate::error::StoreError;
+use crate::feed_name::FeedName;
+use crate::layout::DataDir;
 
 /// Reads files one after the other. Memory stays small: a batch, or a run of a sealed day.
 pub(crate) struct Arrivals {
+    dataset: Dataset,
     files: std::vec::IntoIter<PathBuf>,
     current: Option<Current>,
     /// Of the rows so far, as they were read.
@@ -69,6 +26,7 @@ pub(crate) struct Arrivals {
 }
 
 struct Current {
+    dataset: Dataset,
     path: PathBuf,
     footer: Footer,
     reader: ParquetRecordBatchReader,
@@ -83,8 +41,9 @@ struct Current {
 
 impl Arrivals {
     /// The files must be in order of their frames.
-    pub(crate) fn new(files: Vec<PathBuf>) -> Self {
+    pub(crate) fn new(dataset: Dataset, files: Vec<PathBuf>) -> Self {
         Self {
+            dataset,
             files: files.into_iter(),
             current: None,
             fingerprint: Fingerprint::default(),
@@ -92,13 +51,19 @@ impl Arrivals {
         }
     }
 
-    pub(crate) fn of(data: &DataDir, market: &Market, date: NaiveDate) -> Result<(Self, u64), StoreError> {
-        let files = files(data, Dataset::Trades, market, date)?;
+    /// The rows of a dataset, feed and date, and how many they are by the footers.
+    pub(crate) fn of(
+        data: &DataDir,
+        dataset: Dataset,
+        feed: &FeedName,
+        date: NaiveDate,
+    ) -> Result<(Self, u64), StoreError> {
+        let files = catalog::paths(data, dataset, feed, date)?;
         let mut rows = 0;
         for path in &files {
-            rows += crate::export::read_footer(path)?.rows;
+            rows += catalog::read_footer(path)?.rows_of(dataset);
         }
-        Ok((Self::new(files), rows))
+        Ok((Self::new(dataset, files), rows))
     }
 
     pub(crate) fn fingerprint(&self) -> Fingerprint {
@@ -112,7 +77,7 @@ impl Arrivals {
                 let Some(path) = self.files.next() else {
                     return Ok(None);
                 };
-                self.current = Some(Current::open(path)?);
+                self.current = Some(Current::open(self.dataset, path)?);
             }
             let Some(current) = &mut self.current else {
                 return Ok(None);
@@ -128,33 +93,32 @@ impl Arrivals {
 }
 
 impl Current {
-    fn open(path: PathBuf) -> Result<Self, StoreError> {
-        let Opened { footer, reader, .. } = open_trades(&path)?;
+    fn open(dataset: Dataset, path: PathBuf) -> Result<Self, StoreError> {
+        let Opened { footer, reader, .. } = open(dataset, &path, BATCH_ROWS)?;
         let runs = footer.day.as_ref().map(|day| {
             let mut runs = day.runs.clone();
             runs.reverse();
             runs
         });
         Ok(Self {
+            dataset,
             path,
             footer,
             reader,
             rows: 0,
             rest: None,
             runs,
-            run: Columns::default(),
+            run: Columns::of(dataset),
             order: Vec::new().into_iter(),
         })
     }
 
     fn check_rows(&self) -> Result<(), StoreError> {
-        if self.rows == self.footer.rows && self.rest.is_none() {
+        let rows = self.footer.rows_of(self.dataset);
+        if self.rows == rows && self.rest.is_none() {
             return Ok(());
         }
-        let what = format!(
-            "it has {} rows, and {} by its footer",
-            self.rows, self.footer.rows
-        );
+        let what = format!("it has {} rows, and {rows} by its footer", self.rows);
         Err(not_ours(&self.path, what))
     }
 

@@ -12,21 +12,24 @@ use parquet::basic::Encoding;
 use parquet::column::page::Page;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
-use super::{files, not_ours, undecodable};
+use super::file::{not_ours, undecodable};
+use crate::catalog;
 use crate::error::{StoreError, at};
-use crate::layout::{DataDir, Dataset, Market};
+use crate::feed_name::FeedName;
+use crate::layout::DataDir;
+use crate::service::TRADES;
 
 const CODE: &str = "code";
 
-/// The issue codes that a market's trades of a date have. Where the column is stored as a dictionary, which is what the
+/// The issue codes that a feed's trades of a date have. Where the column is stored as a dictionary, which is what the
 /// recorder does, the dictionaries are all that is read: a few kilobytes of each row group.
 ///
 /// # Errors
 /// [`StoreError`], when a file cannot be read, or is none of trades. A day that is sealed into one file while it is read
 /// makes a file vanish: ask again.
-pub fn codes(data: &DataDir, market: &Market, date: NaiveDate) -> Result<BTreeSet<String>, StoreError> {
+pub fn codes(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<BTreeSet<String>, StoreError> {
     let mut found = BTreeSet::new();
-    for path in files(data, Dataset::Trades, market, date)? {
+    for path in catalog::paths(data, &TRADES, feed, date)? {
         of_file(&path, &mut found)?;
     }
     Ok(found)
@@ -135,15 +138,15 @@ mod tests {
     fn codes_are_found_however_they_are_stored() {
         let folder = tempfile::tempdir().unwrap();
         let data = DataDir::new(folder.path());
-        let market: Market = "KOSPI".parse().unwrap();
-        assert!(codes(&data, &market, date()).unwrap().is_empty(), "no file");
-        let dir = data.partition(Dataset::Trades, date(), &market);
+        let feed: FeedName = "KOSPI".parse().unwrap();
+        assert!(codes(&data, &feed, date()).unwrap().is_empty(), "no file");
+        let dir = data.partition(&TRADES, date(), &feed);
         std::fs::create_dir_all(&dir).unwrap();
         let many: Vec<String> = (0..1000).map(|number| format!("{:06}", number % 300)).collect();
         write(&dir, 1, &many, true);
         write(&dir, 2, &["00088K".to_owned(), "000001".to_owned()], false);
         write(&dir, 3, &[], true);
-        let found = codes(&data, &market, date()).unwrap();
+        let found = codes(&data, &feed, date()).unwrap();
         let mut expected: BTreeSet<String> = many.into_iter().collect();
         expected.insert("00088K".to_owned());
         assert_eq!(found, expected);
@@ -153,7 +156,7 @@ mod tests {
             b"no parquet",
         )
         .unwrap();
-        let error = codes(&data, &market, date()).unwrap_err().to_string();
+        let error = codes(&data, &feed, date()).unwrap_err().to_string();
         assert!(error.contains("000000000004.parquet"), "{error}");
     }
 

@@ -1,225 +1,399 @@
-//! Rows of `trades` as plain columns, which can be put into another order.
+//! Rows of a dataset as plain columns, which can be put into another order.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, DictionaryArray, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray,
-    StringBuilder, TimestampMicrosecondArray, TimestampMillisecondBuilder,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, DictionaryArray, Int32Array, PrimitiveArray, RecordBatch,
+    StringArray, StringBuilder,
 };
-use arrow::datatypes::{Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType};
-use krx_protocol::Kind;
+use arrow::datatypes::{
+    Float64Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
+};
 
-use crate::export::{KINDS, TRADES_SCHEMA, ZONE};
+use crate::dataset::{ColumnType, Dataset, ZONE};
 
-/// Stands for a null `trade_ts`: no time of day gives it.
-const NO_TIME: i64 = i64::MIN;
-
-/// Rows of one market and date. A row takes some 55 bytes, and what its `extra` takes.
-#[derive(Debug, Default)]
+/// Rows of one feed and date. A row of `trades` takes some 60 bytes, and what its `extra` takes.
+#[derive(Debug)]
 pub(crate) struct Columns {
-    /// The distinct issue codes, by number; the numbers of the column's values.
-    codes: Vec<Box<str>>,
-    numbers: HashMap<Box<str>, u32>,
-    code: Vec<u32>,
-    trade_ts: Vec<i64>,
-    price: Vec<i64>,
-    volume: Vec<i64>,
-    kind: Vec<u8>,
-    trade_time: Vec<i32>,
-    recv_ts: Vec<i64>,
-    frame: Vec<i64>,
-    item: Vec<i16>,
-    session: Vec<i32>,
-    /// The rows that have one, rising.
-    extra: Vec<(u32, Box<str>)>,
-    extra_bytes: usize,
+    dataset: Dataset,
+    columns: Vec<Values>,
+    frame: usize,
+    item: usize,
+    rows: usize,
 }
 
-impl Columns {
-    /// Makes room once: columns that grow are in memory twice.
-    pub(crate) fn reserve(&mut self, rows: usize) {
-        self.code.reserve(rows);
-        self.trade_ts.reserve(rows);
-        self.price.reserve(rows);
-        self.volume.reserve(rows);
-        self.kind.reserve(rows);
-        self.trade_time.reserve(rows);
-        self.recv_ts.reserve(rows);
-        self.frame.reserve(rows);
-        self.item.reserve(rows);
-        self.session.reserve(rows);
+/// The values of one column.
+#[derive(Debug)]
+enum Values {
+    Int16(Numbers<Int16Type>),
+    Int32(Numbers<Int32Type>),
+    Int64(Numbers<Int64Type>),
+    Float64(Numbers<Float64Type>),
+    Millis(Numbers<TimestampMillisecondType>),
+    Micros(Numbers<TimestampMicrosecondType>),
+    /// Texts that repeat.
+    Repeated(Repeated),
+    /// Texts that do not, or that are null as a rule.
+    Single(Single),
+}
+
+impl Values {
+    /// `None` for a type that is not put into another order.
+    fn of(column_type: ColumnType, nullable: bool) -> Option<Self> {
+        Some(match column_type {
+            ColumnType::Int16 => Self::Int16(Numbers::default()),
+            ColumnType::Int32 => Self::Int32(Numbers::default()),
+            ColumnType::Int64 => Self::Int64(Numbers::default()),
+            ColumnType::Float64 => Self::Float64(Numbers::default()),
+            ColumnType::Millis => Self::Millis(Numbers::default()),
+            ColumnType::Micros => Self::Micros(Numbers::default()),
+            ColumnType::Word => Self::Repeated(Repeated::default()),
+            ColumnType::Text if nullable => Self::Single(Single::default()),
+            ColumnType::Text => Self::Repeated(Repeated::default()),
+            ColumnType::Bytes => return None,
+        })
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.codes.clear();
+    fn reserve(&mut self, rows: usize) {
+        match self {
+            Self::Int16(numbers) => numbers.values.reserve(rows),
+            Self::Int32(numbers) => numbers.values.reserve(rows),
+            Self::Int64(numbers) => numbers.values.reserve(rows),
+            Self::Float64(numbers) => numbers.values.reserve(rows),
+            Self::Millis(numbers) => numbers.values.reserve(rows),
+            Self::Micros(numbers) => numbers.values.reserve(rows),
+            Self::Repeated(texts) => texts.numbers.reserve(rows),
+            Self::Single(_) => {}
+        }
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Self::Int16(numbers) => numbers.clear(),
+            Self::Int32(numbers) => numbers.clear(),
+            Self::Int64(numbers) => numbers.clear(),
+            Self::Float64(numbers) => numbers.clear(),
+            Self::Millis(numbers) => numbers.clear(),
+            Self::Micros(numbers) => numbers.clear(),
+            Self::Repeated(texts) => texts.clear(),
+            Self::Single(texts) => *texts = Single::default(),
+        }
+    }
+
+    fn push(&mut self, column: &ArrayRef, before: usize) -> Option<()> {
+        match self {
+            Self::Int16(numbers) => numbers.push(column.as_primitive_opt()?),
+            Self::Int32(numbers) => numbers.push(column.as_primitive_opt()?),
+            Self::Int64(numbers) => numbers.push(column.as_primitive_opt()?),
+            Self::Float64(numbers) => numbers.push(column.as_primitive_opt()?),
+            Self::Millis(numbers) => numbers.push(column.as_primitive_opt()?),
+            Self::Micros(numbers) => numbers.push(column.as_primitive_opt()?),
+            Self::Repeated(texts) => return texts.push(column),
+            Self::Single(texts) => return texts.push(column.as_string_opt()?, before),
+        }
+        Some(())
+    }
+
+    fn take(&self, rows: &[u32], column_type: ColumnType) -> ArrayRef {
+        match self {
+            Self::Int16(numbers) => Arc::new(numbers.take(rows)),
+            Self::Int32(numbers) => Arc::new(numbers.take(rows)),
+            Self::Int64(numbers) => Arc::new(numbers.take(rows)),
+            Self::Float64(numbers) => Arc::new(numbers.take(rows)),
+            Self::Millis(numbers) => Arc::new(numbers.take(rows).with_timezone(ZONE)),
+            Self::Micros(numbers) => Arc::new(numbers.take(rows).with_timezone(ZONE)),
+            Self::Repeated(texts) => texts.take(rows, column_type == ColumnType::Word),
+            Self::Single(texts) => texts.take(rows),
+        }
+    }
+}
+
+/// Numbers, with the rows that have none.
+#[derive(Debug)]
+struct Numbers<T: ArrowPrimitiveType> {
+    values: Vec<T::Native>,
+    /// Whether each row has a value; empty as long as all have.
+    valid: Vec<bool>,
+}
+
+impl<T: ArrowPrimitiveType> Default for Numbers<T> {
+    fn default() -> Self {
+        Self {
+            values: Vec::new(),
+            valid: Vec::new(),
+        }
+    }
+}
+
+impl<T: ArrowPrimitiveType> Numbers<T> {
+    fn clear(&mut self) {
+        self.values.clear();
+        self.valid.clear();
+    }
+
+    fn push(&mut self, column: &PrimitiveArray<T>) {
+        if column.null_count() > 0 {
+            self.valid.resize(self.values.len(), true);
+            self.valid
+                .extend((0..column.len()).map(|row| column.is_valid(row)));
+        } else if !self.valid.is_empty() {
+            self.valid.resize(self.values.len() + column.len(), true);
+        }
+        self.values.extend_from_slice(column.values());
+    }
+
+    fn take(&self, rows: &[u32]) -> PrimitiveArray<T> {
+        let value = |row: &u32| self.values[*row as usize];
+        if self.valid.is_empty() {
+            return PrimitiveArray::from_iter_values(rows.iter().map(value));
+        }
+        rows.iter()
+            .map(|row| self.valid[*row as usize].then(|| value(row)))
+            .collect()
+    }
+}
+
+/// Stands for a null.
+const NO_TEXT: u32 = u32::MAX;
+
+/// Texts by number.
+#[derive(Debug, Default)]
+struct Repeated {
+    texts: Vec<Box<str>>,
+    known: HashMap<Box<str>, u32>,
+    /// Of each row.
+    numbers: Vec<u32>,
+}
+
+impl Repeated {
+    fn clear(&mut self) {
+        self.texts.clear();
+        self.known.clear();
         self.numbers.clear();
-        self.code.clear();
-        self.trade_ts.clear();
-        self.price.clear();
-        self.volume.clear();
-        self.kind.clear();
-        self.trade_time.clear();
-        self.recv_ts.clear();
-        self.frame.clear();
-        self.item.clear();
-        self.session.clear();
-        self.extra.clear();
-        self.extra_bytes = 0;
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.frame.len()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.frame.is_empty()
-    }
-
-    /// Of the last row.
-    pub(crate) fn last_frame(&self) -> Option<i64> {
-        self.frame.last().copied()
-    }
-
-    /// What the `extra` of all rows take.
-    pub(crate) fn extra_bytes(&self) -> usize {
-        self.extra_bytes
-    }
-
-    /// Adds the rows of a batch that was read by [`super::Arrivals`], or what is wrong with them.
-    pub(crate) fn push(&mut self, batch: &RecordBatch) -> Result<(), String> {
-        let before = self.len();
-        let [
-            code,
-            trade_ts,
-            price,
-            volume,
-            kind,
-            trade_time,
-            recv_ts,
-            frame,
-            item,
-            session,
-            extra,
-        ] = batch.columns()
-        else {
-            return Err("it has not the columns of trades".to_owned());
-        };
-        self.push_codes(code)?;
-        let trade_ts = trade_ts.as_primitive::<TimestampMillisecondType>();
-        if trade_ts.null_count() == 0 {
-            self.trade_ts.extend_from_slice(trade_ts.values());
-        } else {
-            let times = trade_ts.iter().map(|time| time.unwrap_or(NO_TIME));
-            self.trade_ts.extend(times);
-        }
-        self.price
-            .extend_from_slice(price.as_primitive::<Int64Type>().values());
-        self.volume
-            .extend_from_slice(volume.as_primitive::<Int64Type>().values());
-        self.push_kinds(kind)?;
-        self.trade_time
-            .extend_from_slice(trade_time.as_primitive::<Int32Type>().values());
-        self.recv_ts
-            .extend_from_slice(recv_ts.as_primitive::<TimestampMicrosecondType>().values());
-        self.frame
-            .extend_from_slice(frame.as_primitive::<Int64Type>().values());
-        self.item
-            .extend_from_slice(item.as_primitive::<Int16Type>().values());
-        self.session
-            .extend_from_slice(session.as_primitive::<Int32Type>().values());
-        let extra = extra.as_string::<i32>();
-        if extra.null_count() < extra.len() {
-            for row in (0..extra.len()).filter(|row| extra.is_valid(*row)) {
-                let number = u32::try_from(before + row).map_err(|_| "it has too many rows".to_owned())?;
-                self.extra_bytes += extra.value(row).len();
-                self.extra.push((number, extra.value(row).into()));
-            }
-        }
-        Ok(())
-    }
-
-    fn push_codes(&mut self, column: &ArrayRef) -> Result<(), String> {
-        if let Some(texts) = column.as_string_opt::<i32>() {
-            for row in 0..texts.len() {
-                let number = self.number_of(texts.value(row));
-                self.code.push(number);
-            }
-            return Ok(());
-        }
-        let column = column.as_dictionary::<Int32Type>();
-        let values = column.values().as_string::<i32>();
-        let numbers: Vec<u32> = (0..values.len())
-            .map(|index| self.number_of(values.value(index)))
-            .collect();
-        let number = |key: &i32| numbers.get(usize::try_from(*key).ok()?).copied();
-        for key in column.keys().values() {
-            self.code
-                .push(number(key).ok_or("its issue codes cannot be looked up")?);
-        }
-        Ok(())
-    }
-
-    fn number_of(&mut self, code: &str) -> u32 {
-        if let Some(number) = self.numbers.get(code) {
+    fn number_of(&mut self, text: &str) -> u32 {
+        if let Some(number) = self.known.get(text) {
             return *number;
         }
-        let number = u32::try_from(self.codes.len()).unwrap_or(u32::MAX);
-        self.codes.push(code.into());
-        self.numbers.insert(code.into(), number);
+        let number = u32::try_from(self.texts.len()).unwrap_or(NO_TEXT);
+        self.texts.push(text.into());
+        self.known.insert(text.into(), number);
         number
     }
 
-    fn push_kinds(&mut self, column: &ArrayRef) -> Result<(), String> {
-        let column = column.as_dictionary::<Int32Type>();
-        let values = column.values().as_string::<i32>();
-        let numbers: Vec<Option<u8>> = (0..values.len())
-            .map(|index| {
-                let known = Kind::ALL
-                    .iter()
-                    .position(|kind| kind.as_str() == values.value(index))?;
-                u8::try_from(known).ok()
-            })
-            .collect();
-        for key in column.keys().values() {
-            let number = usize::try_from(*key)
-                .ok()
-                .and_then(|key| numbers.get(key).copied());
-            let number = number.ok_or("its kinds cannot be looked up")?;
-            self.kind
-                .push(number.ok_or("it has a kind that this version does not know")?);
+    fn push(&mut self, column: &ArrayRef) -> Option<()> {
+        if let Some(texts) = column.as_string_opt::<i32>() {
+            for text in texts {
+                let number = text.map_or(NO_TEXT, |text| self.number_of(text));
+                self.numbers.push(number);
+            }
+            return Some(());
         }
-        Ok(())
+        let column = column.as_dictionary_opt::<Int32Type>()?;
+        let values = column.values().as_string_opt::<i32>()?;
+        let numbers: Vec<u32> = (0..values.len())
+            .map(|index| self.number_of(values.value(index)))
+            .collect();
+        if column.null_count() == 0 {
+            for key in column.keys().values() {
+                self.numbers.push(*numbers.get(usize::try_from(*key).ok()?)?);
+            }
+            return Some(());
+        }
+        for row in 0..column.len() {
+            let number = match column.key(row) {
+                Some(key) => *numbers.get(key)?,
+                None => NO_TEXT,
+            };
+            self.numbers.push(number);
+        }
+        Some(())
     }
 
-    /// The rows by issue code, and in the order that they have here within each.
-    pub(crate) fn by_code(&self) -> Vec<u32> {
-        let mut sorted: Vec<usize> = (0..self.codes.len()).collect();
-        sorted.sort_unstable_by(|a, b| self.codes[*a].cmp(&self.codes[*b]));
-        // Counted: where each code's rows begin.
-        let mut counts = vec![0_usize; self.codes.len()];
-        for number in &self.code {
-            counts[*number as usize] += 1;
+    fn text(&self, number: u32) -> Option<&str> {
+        self.texts.get(number as usize).map(AsRef::as_ref)
+    }
+
+    fn take(&self, rows: &[u32], as_dictionary: bool) -> ArrayRef {
+        let numbers = rows.iter().map(|row| self.numbers[*row as usize]);
+        if !as_dictionary {
+            return Arc::new(numbers.map(|number| self.text(number)).collect::<StringArray>());
         }
-        let (mut begins, mut begin) = (vec![0_usize; self.codes.len()], 0);
-        for number in sorted {
+        let keys: Int32Array = numbers.map(|number| i32::try_from(number).ok()).collect();
+        let words = StringArray::from_iter_values(&self.texts);
+        Arc::new(DictionaryArray::try_new(keys, Arc::new(words)).expect("a number is the place of a text"))
+    }
+
+    /// The rows by text, and in the order that they have here within each.
+    fn order(&self) -> Vec<u32> {
+        let mut sorted: Vec<usize> = (0..self.texts.len()).collect();
+        sorted.sort_unstable_by(|a, b| self.texts[*a].cmp(&self.texts[*b]));
+        // Counted: where each text's rows begin. Those without one come last.
+        let place = |number: u32| (number as usize).min(self.texts.len());
+        let mut counts = vec![0_usize; self.texts.len() + 1];
+        for number in &self.numbers {
+            counts[place(*number)] += 1;
+        }
+        let (mut begins, mut begin) = (vec![0_usize; counts.len()], 0);
+        for number in sorted.into_iter().chain([self.texts.len()]) {
             begins[number] = begin;
             begin += counts[number];
         }
-        let mut order = vec![0_u32; self.len()];
-        for (row, number) in self.code.iter().enumerate() {
-            let place = &mut begins[*number as usize];
+        let mut order = vec![0_u32; self.numbers.len()];
+        for (row, number) in self.numbers.iter().enumerate() {
+            let place = &mut begins[place(*number)];
             order[*place] = u32::try_from(row).unwrap_or(u32::MAX);
             *place += 1;
         }
         order
     }
+}
+
+/// The rows that have a text, rising.
+#[derive(Debug, Default)]
+struct Single {
+    texts: Vec<(u32, Box<str>)>,
+    bytes: usize,
+}
+
+impl Single {
+    fn push(&mut self, column: &StringArray, before: usize) -> Option<()> {
+        if column.null_count() == column.len() {
+            return Some(());
+        }
+        for row in (0..column.len()).filter(|row| column.is_valid(*row)) {
+            let number = u32::try_from(before + row).ok()?;
+            self.bytes += column.value(row).len();
+            self.texts.push((number, column.value(row).into()));
+        }
+        Some(())
+    }
+
+    fn take(&self, rows: &[u32]) -> ArrayRef {
+        if self.texts.is_empty() {
+            return Arc::new(StringArray::new_null(rows.len()));
+        }
+        let mut taken = StringBuilder::new();
+        for row in rows {
+            let found = self.texts.binary_search_by_key(row, |(row, _)| *row);
+            taken.append_option(found.ok().map(|index| &*self.texts[index].1));
+        }
+        Arc::new(taken.finish())
+    }
+}
+
+impl Columns {
+    /// Without rows.
+    ///
+    /// # Panics
+    /// When the dataset has a column that cannot be put into another order, or none of `frame` and `item`.
+    pub(crate) fn of(dataset: Dataset) -> Self {
+        let index_of = |name| {
+            dataset
+                .index_of(name)
+                .expect("rows of frames have frame and item")
+        };
+        let columns = dataset.columns.iter();
+        let values = columns.map(|column| Values::of(column.column_type, column.nullable));
+        Self {
+            frame: index_of("frame"),
+            item: index_of("item"),
+            dataset,
+            columns: values
+                .collect::<Option<_>>()
+                .expect("a dataset that is sealed has no bytes"),
+            rows: 0,
+        }
+    }
+
+    /// Makes room once: columns that grow are in memory twice.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.columns.iter_mut().for_each(|values| values.reserve(rows));
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.columns.iter_mut().for_each(Values::clear);
+        self.rows = 0;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    fn frames(&self) -> &[i64] {
+        match &self.columns[self.frame] {
+            Values::Int64(frames) => &frames.values,
+            _ => &[],
+        }
+    }
+
+    fn items(&self) -> &[i16] {
+        match &self.columns[self.item] {
+            Values::Int16(items) => &items.values,
+            _ => &[],
+        }
+    }
+
+    /// Of the last row.
+    pub(crate) fn last_frame(&self) -> Option<i64> {
+        self.frames().last().copied()
+    }
+
+    /// What texts that do not repeat take.
+    pub(crate) fn single_text_bytes(&self) -> usize {
+        let bytes = self.columns.iter().map(|values| match values {
+            Values::Single(texts) => texts.bytes,
+            _ => 0,
+        });
+        bytes.sum()
+    }
+
+    /// The columns of a batch whose texts [`Columns::single_text_bytes`] counts.
+    pub(crate) fn single_texts<'a>(
+        &'a self,
+        batch: &'a RecordBatch,
+    ) -> impl Iterator<Item = &'a StringArray> {
+        let columns = self.columns.iter().zip(batch.columns());
+        columns
+            .filter(|(values, _)| matches!(values, Values::Single(_)))
+            .filter_map(|(_, column)| column.as_string_opt::<i32>())
+    }
+
+    /// Adds the rows of a batch that was read by [`super::Arrivals`], or what is wrong with them.
+    pub(crate) fn push(&mut self, batch: &RecordBatch) -> Result<(), String> {
+        if batch.num_columns() != self.columns.len() {
+            return Err(format!("its columns are not those of {}", self.dataset.name));
+        }
+        for (place, (values, column)) in self.columns.iter_mut().zip(batch.columns()).enumerate() {
+            let name = self.dataset.columns[place].name;
+            values
+                .push(column, self.rows)
+                .ok_or_else(|| format!("its column {name} cannot be read"))?;
+        }
+        self.rows += batch.num_rows();
+        Ok(())
+    }
+
+    /// The rows by the values of a column of texts, and in the order that they have here within each.
+    pub(crate) fn by(&self, column: &str) -> Vec<u32> {
+        let values = self.dataset.index_of(column).map(|index| &self.columns[index]);
+        match values {
+            Some(Values::Repeated(texts)) => texts.order(),
+            _ => (0..u32::try_from(self.rows).unwrap_or(u32::MAX)).collect(),
+        }
+    }
 
     /// The rows in order of arrival.
     pub(crate) fn by_arrival(&self) -> Vec<u32> {
-        let rows = u32::try_from(self.len()).unwrap_or(u32::MAX);
-        let mut order: Vec<u32> = (0..rows).collect();
-        order.sort_unstable_by_key(|row| (self.frame[*row as usize], self.item[*row as usize]));
+        let (frames, items) = (self.frames(), self.items());
+        let mut order: Vec<u32> = (0..u32::try_from(self.rows).unwrap_or(u32::MAX)).collect();
+        order.sort_unstable_by_key(|row| (frames[*row as usize], items[*row as usize]));
         order
     }
 
@@ -228,45 +402,10 @@ impl Columns {
     /// # Panics
     /// When there is no such row.
     pub(crate) fn take(&self, rows: &[u32]) -> RecordBatch {
-        fn gather<T: Copy>(values: &[T], rows: &[u32]) -> Vec<T> {
-            rows.iter().map(|row| values[*row as usize]).collect()
-        }
-        let codes = rows
-            .iter()
-            .map(|row| &*self.codes[self.code[*row as usize] as usize]);
-        let mut times = TimestampMillisecondBuilder::with_capacity(rows.len());
-        for row in rows {
-            let time = self.trade_ts[*row as usize];
-            times.append_option((time != NO_TIME).then_some(time));
-        }
-        let kinds = rows.iter().map(|row| i32::from(self.kind[*row as usize]));
-        let kinds = DictionaryArray::try_new(Int32Array::from_iter_values(kinds), Arc::clone(&KINDS));
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from_iter_values(codes)),
-            Arc::new(times.finish().with_timezone(ZONE)),
-            Arc::new(Int64Array::from(gather(&self.price, rows))),
-            Arc::new(Int64Array::from(gather(&self.volume, rows))),
-            Arc::new(kinds.expect("a kind is an index into ALL")),
-            Arc::new(Int32Array::from(gather(&self.trade_time, rows))),
-            Arc::new(TimestampMicrosecondArray::from(gather(&self.recv_ts, rows)).with_timezone(ZONE)),
-            Arc::new(Int64Array::from(gather(&self.frame, rows))),
-            Arc::new(Int16Array::from(gather(&self.item, rows))),
-            Arc::new(Int32Array::from(gather(&self.session, rows))),
-            self.take_extra(rows),
-        ];
-        RecordBatch::try_new(Arc::clone(&TRADES_SCHEMA), columns)
+        let specs = self.dataset.columns.iter();
+        let columns = self.columns.iter().zip(specs);
+        let columns = columns.map(|(values, spec)| values.take(rows, spec.column_type));
+        RecordBatch::try_new(self.dataset.schema(), columns.collect())
             .expect("all columns have a value for each row")
-    }
-
-    fn take_extra(&self, rows: &[u32]) -> ArrayRef {
-        if self.extra.is_empty() {
-            return Arc::new(StringArray::new_null(rows.len()));
-        }
-        let mut extra = StringBuilder::new();
-        for row in rows {
-            let found = self.extra.binary_search_by_key(row, |(row, _)| *row);
-            extra.append_option(found.ok().map(|index| &*self.extra[index].1));
-        }
-        Arc::new(extra.finish())
     }
 }

@@ -1,17 +1,18 @@
 //! Quarantine, row by row.
 
-use std::fs::File;
 use std::path::PathBuf;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int16Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use chrono::NaiveDate;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
-use super::{files, not_ours, undecodable};
-use crate::error::{StoreError, at};
-use crate::export::quarantine_schema;
-use crate::layout::{DataDir, Dataset, Market};
+use super::file::{Opened, open, undecodable};
+use crate::catalog;
+use crate::dataset::QUARANTINE;
+use crate::error::StoreError;
+use crate::feed_name::FeedName;
+use crate::layout::DataDir;
 use crate::moment::Moment;
 
 /// A row holds up to a whole message: some at a time are enough.
@@ -36,7 +37,7 @@ pub struct QuarantineRow {
     pub raw: Vec<u8>,
 }
 
-/// The quarantine of one market and date, in order of arrival.
+/// The quarantine of one feed and date, in order of arrival.
 pub struct Quarantine {
     files: std::vec::IntoIter<PathBuf>,
     current: Option<(PathBuf, ParquetRecordBatchReader)>,
@@ -47,9 +48,9 @@ impl Quarantine {
     ///
     /// # Errors
     /// [`StoreError::Io`], when the partition cannot be listed.
-    pub fn open(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Self, StoreError> {
+    pub fn open(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Self, StoreError> {
         Ok(Self {
-            files: files(data, Dataset::Quarantine, market, date)?.into_iter(),
+            files: catalog::paths(data, &QUARANTINE, feed, date)?.into_iter(),
             current: None,
         })
     }
@@ -64,7 +65,7 @@ impl Quarantine {
                 let Some(path) = self.files.next() else {
                     return Ok(None);
                 };
-                let reader = open(&path)?;
+                let Opened { reader, .. } = open(&QUARANTINE, &path, BATCH_ROWS)?;
                 self.current = Some((path, reader));
             }
             let Some((path, reader)) = &mut self.current else {
@@ -83,27 +84,18 @@ impl Quarantine {
     }
 }
 
-fn open(path: &PathBuf) -> Result<ParquetRecordBatchReader, StoreError> {
-    let file = File::open(path).map_err(at("opening", path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file)
-        .map_err(undecodable(path))?
-        .with_batch_size(BATCH_ROWS);
-    if builder.schema().fields() != quarantine_schema().fields() {
-        return Err(not_ours(path, "its columns are not those of quarantine"));
-    }
-    builder.build().map_err(undecodable(path))
-}
-
+/// The columns by their types, which [`open`] has made sure of.
 fn rows(batch: &RecordBatch) -> Vec<QuarantineRow> {
-    let recv = batch.column(0).as_primitive::<TimestampMicrosecondType>();
-    let frame = batch.column(1).as_primitive::<Int64Type>();
-    let item = batch.column(2).as_primitive::<Int16Type>();
-    let session = batch.column(3).as_primitive::<Int32Type>();
+    let column = |name: &str| &batch.columns()[QUARANTINE.index_of(name).unwrap_or_default()];
+    let recv = column("recv_ts").as_primitive::<TimestampMicrosecondType>();
+    let frame = column("frame").as_primitive::<Int64Type>();
+    let item = column("item").as_primitive::<Int16Type>();
+    let session = column("session").as_primitive::<Int32Type>();
     let (reason, detail) = (
-        batch.column(4).as_string::<i32>(),
-        batch.column(5).as_string::<i32>(),
+        column("reason").as_string::<i32>(),
+        column("detail").as_string::<i32>(),
     );
-    let raw = batch.column(6).as_binary::<i32>();
+    let raw = column("raw").as_binary::<i32>();
     (0..batch.num_rows())
         .map(|row| QuarantineRow {
             recv: Moment(recv.value(row)),

@@ -1,15 +1,17 @@
 //! Trades, row by row.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, StringArray};
 use arrow::datatypes::{
     DataType, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
 };
 use chrono::NaiveDate;
 
-use super::Arrivals;
+use super::arrivals::Arrivals;
 use crate::error::StoreError;
-use crate::layout::{DataDir, Market};
+use crate::feed_name::FeedName;
+use crate::layout::DataDir;
 use crate::moment::Moment;
+use crate::service::TRADES;
 
 /// A row of `trades`; what each column means is in docs/reading-the-data.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +40,7 @@ pub struct TradeRow<'a> {
     pub extra: Option<&'a str>,
 }
 
-/// The trades of one market and date in order of arrival, whether they are in many files or in one.
+/// The trades of one feed and date in order of arrival, whether they are in many files or in one.
 pub struct Trades {
     arrivals: Arrivals,
     rows: u64,
@@ -49,8 +51,8 @@ impl Trades {
     ///
     /// # Errors
     /// [`StoreError`], when the partition cannot be listed, or a footer cannot be read.
-    pub fn open(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Self, StoreError> {
-        let (arrivals, rows) = Arrivals::of(data, market, date)?;
+    pub fn open(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Self, StoreError> {
+        let (arrivals, rows) = Arrivals::of(data, &TRADES, feed, date)?;
         Ok(Self { arrivals, rows })
     }
 
@@ -105,8 +107,8 @@ impl TradeBatch {
 
 /// Texts of a column, plain or by a dictionary.
 enum Texts<'a> {
-    Plain(&'a arrow::array::StringArray),
-    Keyed(&'a [i32], &'a arrow::array::StringArray),
+    Plain(&'a StringArray),
+    Keyed(&'a [i32], &'a StringArray),
 }
 
 impl<'a> Texts<'a> {
@@ -128,48 +130,52 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// The columns by their types, which `open_trades` has made sure of.
+/// The columns by their types, which [`super::open`] has made sure of.
 struct View<'a> {
     code: Texts<'a>,
+    trade_ts: &'a PrimitiveArray<TimestampMillisecondType>,
+    price: &'a PrimitiveArray<Int64Type>,
+    volume: &'a PrimitiveArray<Int64Type>,
     kind: Texts<'a>,
-    columns: &'a [ArrayRef],
+    trade_time: &'a PrimitiveArray<Int32Type>,
+    recv_ts: &'a PrimitiveArray<TimestampMicrosecondType>,
+    frame: &'a PrimitiveArray<Int64Type>,
+    item: &'a PrimitiveArray<Int16Type>,
+    session: &'a PrimitiveArray<Int32Type>,
+    extra: &'a StringArray,
 }
 
 impl<'a> View<'a> {
     fn of(batch: &'a RecordBatch) -> Self {
-        let columns = batch.columns();
+        let column = |name: &str| &batch.columns()[TRADES.index_of(name).unwrap_or_default()];
         Self {
-            code: Texts::of(&columns[0]),
-            kind: Texts::of(&columns[4]),
-            columns,
+            code: Texts::of(column("code")),
+            trade_ts: column("trade_ts").as_primitive(),
+            price: column("price").as_primitive(),
+            volume: column("volume").as_primitive(),
+            kind: Texts::of(column("kind")),
+            trade_time: column("trade_time").as_primitive(),
+            recv_ts: column("recv_ts").as_primitive(),
+            frame: column("frame").as_primitive(),
+            item: column("item").as_primitive(),
+            session: column("session").as_primitive(),
+            extra: column("extra").as_string(),
         }
     }
 
     fn row(&self, row: usize) -> TradeRow<'a> {
-        let times = self.columns[1].as_primitive::<TimestampMillisecondType>();
-        let extra = self.columns[10].as_string::<i32>();
         TradeRow {
             code: self.code.value(row),
-            trade_ts: times.is_valid(row).then(|| times.value(row)),
-            price: self.columns[2].as_primitive::<Int64Type>().value(row),
-            volume: self.columns[3].as_primitive::<Int64Type>().value(row),
+            trade_ts: self.trade_ts.is_valid(row).then(|| self.trade_ts.value(row)),
+            price: self.price.value(row),
+            volume: self.volume.value(row),
             kind: self.kind.value(row),
-            trade_time: self.columns[5].as_primitive::<Int32Type>().value(row),
-            recv: Moment(
-                self.columns[6]
-                    .as_primitive::<TimestampMicrosecondType>()
-                    .value(row),
-            ),
-            frame: self.columns[7]
-                .as_primitive::<Int64Type>()
-                .value(row)
-                .cast_unsigned(),
-            item: self.columns[8].as_primitive::<Int16Type>().value(row),
-            session: self.columns[9]
-                .as_primitive::<Int32Type>()
-                .value(row)
-                .cast_unsigned(),
-            extra: extra.is_valid(row).then(|| extra.value(row)),
+            trade_time: self.trade_time.value(row),
+            recv: Moment(self.recv_ts.value(row)),
+            frame: self.frame.value(row).cast_unsigned(),
+            item: self.item.value(row),
+            session: self.session.value(row).cast_unsigned(),
+            extra: self.extra.is_valid(row).then(|| self.extra.value(row)),
         }
     }
 }

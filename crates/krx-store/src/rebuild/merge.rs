@@ -7,15 +7,17 @@ use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 
-use super::{Lost, Rebuilt, is_day, overlap};
-use crate::checksums::{Checksums, Digest, List, Pending, digest, sealed_files};
+use super::report::{Lost, Rebuilt};
+use crate::catalog::{self, read_footer};
+use crate::checksums::{Checksums, Digest, List, Pending, digest};
 use crate::coverage::{self, Ledger};
+use crate::dataset::{COVERAGE, Dataset, Rows};
 use crate::error::{StoreError, at};
-use crate::export::read_footer;
-use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
+use crate::feed_name::FeedName;
+use crate::layout::{CommittedName, CommittedPath, DataDir};
 use crate::read::Arrivals;
 use crate::rights;
-use crate::verify;
+use crate::verify::{self, Kind};
 
 /// What a file in place is, against what the journal gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,17 +26,19 @@ enum Place {
     Sound,
     /// It is not there.
     Missing,
-    /// It is not what was sealed; why.
+    /// A newer recorder wrote it; this one cannot tell whether it is sound, and leaves it alone.
+    Newer,
+    /// It is not what was committed; why.
     Damaged(String),
 }
 
 /// Bringing together what is there and what was made again.
 pub(super) struct Merge<'a> {
     pub(super) data: &'a DataDir,
-    pub(super) market: &'a Market,
+    pub(super) feed: &'a FeedName,
     pub(super) date: NaiveDate,
     /// By path relative to the data directory: where the file that was made is.
-    pub(super) made: BTreeMap<String, (SealedPath, PathBuf)>,
+    pub(super) made: BTreeMap<String, (CommittedPath, PathBuf)>,
     pub(super) lacking: Vec<(u64, u64)>,
     pub(super) segments: u64,
     pub(super) list: List,
@@ -45,7 +49,7 @@ pub(super) struct Merge<'a> {
 impl Merge<'_> {
     pub(super) fn run(self) -> Result<Rebuilt, StoreError> {
         let mut rebuilt = Rebuilt {
-            market: self.market.clone(),
+            feed: self.feed.clone(),
             segments: self.segments,
             identical: 0,
             restored: Vec::new(),
@@ -58,7 +62,7 @@ impl Merge<'_> {
         let (mut lines, mut restored, mut removed) = (Vec::new(), Vec::new(), Vec::new());
         let mut wanted = self.wanted()?;
         // It is made of the others, when they are in place.
-        wanted.retain(|_, sealed| sealed.name.dataset != Dataset::Coverage);
+        wanted.retain(|_, sealed| sealed.name.dataset.rows == Rows::OfFrames);
         let mut places = BTreeMap::new();
         for (path, sealed) in &wanted {
             places.insert(path.clone(), self.place(sealed)?);
@@ -73,11 +77,13 @@ impl Merge<'_> {
             match (self.made.get(path), place) {
                 (Some((_, made)), Place::Sound | Place::Damaged(_))
                     if self.is_same(made, path)?
-                        || (*place == Place::Sound && has_same_rows(made, &self.data.path().join(path))) =>
+                        || (*place == Place::Sound
+                            && has_same_rows(sealed.name.dataset, made, &self.data.path().join(path))) =>
                 {
                     rebuilt.identical += 1;
                     self.put_right(sealed, line, &mut lines)?;
                 }
+                (_, Place::Newer) => rebuilt.unchecked += 1,
                 (_, Place::Sound) => {
                     if self.lacks(sealed).is_some() {
                         rebuilt.unchecked += 1;
@@ -104,9 +110,9 @@ impl Merge<'_> {
             }
         }
         // A recorder that is past the date may be behind with its export. What it still replaces must not get a line.
-        let files = sealed_files(self.data, self.market, self.date)?;
-        let pending = Pending::of(self.data, self.market, self.date, &files)?;
-        let is_due = |(sealed, _): &(SealedPath, Digest)| {
+        let files = catalog::committed(self.data, self.feed, self.date)?;
+        let pending = Pending::of(self.data, self.feed, self.date, &files)?;
+        let is_due = |(sealed, _): &(CommittedPath, Digest)| {
             self.list.digests.contains_key(&sealed.to_string()) || !pending.has(&sealed.name)
         };
         lines.retain(is_due);
@@ -122,10 +128,10 @@ impl Merge<'_> {
 
     /// Coverage is what the footers of the committed files say, and what the whole journal of the date says beside.
     fn coverage(&self, rebuilt: &mut Rebuilt, pending: Pending) -> Result<(), StoreError> {
-        let sealed = SealedPath {
+        let sealed = CommittedPath {
             date: self.date,
-            market: self.market.clone(),
-            name: SealedName::coverage(self.date),
+            feed: self.feed.clone(),
+            name: CommittedName::coverage(self.date),
         };
         let path = sealed.to_string();
         let line = self.list.digests.get(&path);
@@ -138,7 +144,7 @@ impl Merge<'_> {
             Some((_, made)) => coverage::read(made, self.date)?.map(|ledger| (made, ledger)),
             None => None,
         };
-        let found = coverage::restore(self.data, self.market, self.date)?;
+        let found = coverage::restore(self.data, self.feed, self.date)?;
         if found.on_disk && self.is_intact(&path, line, made.as_ref().map(|(made, _)| made.as_path()))? {
             match &made {
                 Some((_, made)) if made.intervals() == found.ledger.intervals() => rebuilt.identical += 1,
@@ -155,13 +161,13 @@ impl Merge<'_> {
             }
             return Ok(());
         }
-        let stored = coverage::load(self.data, self.market, self.date).unwrap_or_default();
+        let stored = coverage::load(self.data, self.feed, self.date).unwrap_or_default();
         let made = made.map(|(_, ledger)| ledger);
-        let files = coverage::Files::of(self.data, self.market, self.date)?;
+        let files = coverage::Files::of(self.data, self.feed, self.date)?;
         // A recorder at work may be about to commit what was made.
         let is_to_come = files.is_empty() && made.as_ref().is_some_and(|made| made.frames() > 0);
         let is_wanted = line.is_some() || made.is_some() || !files.is_empty();
-        if !is_wanted || is_to_come || self.data.expired(Dataset::Coverage, self.date).exists() {
+        if !is_wanted || is_to_come || self.data.expired(&COVERAGE, self.date).exists() {
             return Ok(());
         }
         if self.dry_run {
@@ -176,7 +182,7 @@ impl Merge<'_> {
         }
         rebuilt.restored.push(path);
         let ledger = files.ledger(self.date, made.or(stored).as_ref());
-        coverage::store(self.data, self.market, &ledger)?;
+        coverage::store(self.data, self.feed, &ledger)?;
         if line.is_none() && is_pending {
             return Ok(());
         }
@@ -192,19 +198,15 @@ impl Merge<'_> {
         made.map_or(Ok(false), |made| self.is_same(made, path))
     }
 
-    /// All files of the market and date: there, listed, or made. Quarantine comes before the trades of the same
+    /// All files of the feed and date: there, listed, or made. Quarantine comes before the trades of the same
     /// frames, which are the commit record of both.
-    fn wanted(&self) -> Result<BTreeMap<String, SealedPath>, StoreError> {
-        let mut wanted: BTreeMap<_, _> = sealed_files(self.data, self.market, self.date)?
+    fn wanted(&self) -> Result<BTreeMap<String, CommittedPath>, StoreError> {
+        let mut wanted: BTreeMap<_, _> = catalog::committed(self.data, self.feed, self.date)?
             .into_iter()
             .map(|sealed| (sealed.to_string(), sealed))
             .collect();
-        let listed = self
-            .list
-            .digests
-            .keys()
-            .filter_map(|path| SealedPath::parse(path));
-        let listed = listed.filter(|sealed| sealed.market == *self.market);
+        let listed = self.list.digests.keys().filter_map(|path| self.data.parse(path));
+        let listed = listed.filter(|sealed| sealed.feed == *self.feed);
         wanted.extend(listed.map(|sealed| (sealed.to_string(), sealed)));
         wanted.extend(
             self.made
@@ -214,12 +216,13 @@ impl Merge<'_> {
         Ok(wanted)
     }
 
-    fn place(&self, sealed: &SealedPath) -> Result<Place, StoreError> {
+    fn place(&self, sealed: &CommittedPath) -> Result<Place, StoreError> {
         let path = sealed.to_string();
         let expected = self.list.digests.get(&path).copied();
-        match verify::look(self.data.path(), sealed, expected) {
+        match verify::look_at_file(self.data, sealed, expected) {
             Ok(facts) => Ok(match facts.content {
                 Ok(_) => Place::Sound,
+                Err(fault) if fault.kind == Kind::Newer => Place::Newer,
                 Err(fault) => Place::Damaged(fault.detail),
             }),
             Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(Place::Missing),
@@ -251,9 +254,9 @@ impl Merge<'_> {
     /// Gives a sound file its line, if it has none or a wrong one.
     fn put_right(
         &self,
-        sealed: &SealedPath,
+        sealed: &CommittedPath,
         line: Option<&Digest>,
-        lines: &mut Vec<(SealedPath, Digest)>,
+        lines: &mut Vec<(CommittedPath, Digest)>,
     ) -> Result<(), StoreError> {
         let found = digest(&self.data.path().join(sealed.to_string()))?;
         if line != Some(&found) {
@@ -263,18 +266,16 @@ impl Merge<'_> {
     }
 
     /// Whether a file that was made may be put in place: none of its frames are in a sound file of another name.
-    fn fits(&self, sealed: &SealedPath, sound: &[&SealedPath]) -> bool {
+    fn fits(&self, sealed: &CommittedPath, sound: &[&CommittedPath]) -> bool {
         let name = sealed.name;
-        let beside = self
-            .list
-            .digests
-            .keys()
-            .filter_map(|path| SealedPath::parse(path));
-        let mut beside = beside.filter(|listed| listed.market == *self.market);
-        let is_other = |other: &SealedName| other.dataset == Dataset::Trades && !same_frames(other, &name);
-        // A sealed day leaves the quarantine of its frames as it was.
-        let is_apart = |other: &SealedName| name.dataset == Dataset::Quarantine && is_day(other);
-        let is_hit = |other: &SealedName| is_other(other) && overlap(other, &name) && !is_apart(other);
+        let beside = self.list.digests.keys().filter_map(|path| self.data.parse(path));
+        let mut beside = beside.filter(|listed| listed.feed == *self.feed);
+        let is_other =
+            |other: &CommittedName| self.data.is_primary(other.dataset) && !same_frames(other, &name);
+        // A sealed day leaves the files of other datasets as they were.
+        let is_apart =
+            |other: &CommittedName| name.dataset != other.dataset && (other.is_day() || name.is_day());
+        let is_hit = |other: &CommittedName| is_other(other) && other.overlaps(&name) && !is_apart(other);
         name.last_frame <= self.frame_max
             && !sound.iter().any(|other| is_hit(&other.name))
             && !beside.any(|other| is_hit(&other.name) && !self.is_bogus(&other, sound))
@@ -282,9 +283,9 @@ impl Merge<'_> {
 
     /// Whether a listed file that does not exist never did: the whole journal of the date is there, does not make it,
     /// and makes all that is there. The line itself is damaged then.
-    fn is_bogus(&self, sealed: &SealedPath, sound: &[&SealedPath]) -> bool {
+    fn is_bogus(&self, sealed: &CommittedPath, sound: &[&CommittedPath]) -> bool {
         let path = sealed.to_string();
-        let is_made = |sealed: &SealedPath| self.made.contains_key(&sealed.to_string());
+        let is_made = |sealed: &CommittedPath| self.made.contains_key(&sealed.to_string());
         self.lacking.is_empty()
             && !self.made.is_empty()
             && !is_made(sealed)
@@ -293,7 +294,7 @@ impl Merge<'_> {
     }
 
     /// The first frames of a file that the journal no longer has.
-    fn lacks(&self, sealed: &SealedPath) -> Option<(u64, u64)> {
+    fn lacks(&self, sealed: &CommittedPath) -> Option<(u64, u64)> {
         let name = sealed.name;
         let inside = |(first, last): &(u64, u64)| (name.first_frame.max(*first), name.last_frame.min(*last));
         self.lacking
@@ -302,9 +303,9 @@ impl Merge<'_> {
             .find(|(first, last)| first <= last)
     }
 
-    fn lost(&self, sealed: &SealedPath, place: &Place) -> Lost {
+    fn lost(&self, sealed: &CommittedPath, place: &Place) -> Lost {
         let what = match place {
-            Place::Sound | Place::Missing => "it does not exist".to_owned(),
+            Place::Sound | Place::Newer | Place::Missing => "it does not exist".to_owned(),
             Place::Damaged(detail) => detail.clone(),
         };
         let why = match self.lacks(sealed) {
@@ -322,11 +323,11 @@ impl Merge<'_> {
     }
 }
 
-/// Whether two trades files have the same rows of the same frames. Their slices of the ledger differ where one was made
+/// Whether two files have the same rows of the same frames. Their slices of the ledger differ where one was made
 /// from a part of the journal.
-fn has_same_rows(left: &Path, right: &Path) -> bool {
+fn has_same_rows(dataset: Dataset, left: &Path, right: &Path) -> bool {
     let facts = |path: &Path| {
-        let mut arrivals = Arrivals::new(vec![path.to_owned()]);
+        let mut arrivals = Arrivals::new(dataset, vec![path.to_owned()]);
         while arrivals.advance().ok()?.is_some() {}
         Some((read_footer(path).ok()?.of_sibling(), arrivals.fingerprint()))
     };
@@ -335,6 +336,6 @@ fn has_same_rows(left: &Path, right: &Path) -> bool {
 
 const COMPARED_BYTES: u64 = 256 << 10;
 
-fn same_frames(a: &SealedName, b: &SealedName) -> bool {
+fn same_frames(a: &CommittedName, b: &CommittedName) -> bool {
     (a.partition, a.first_frame, a.last_frame) == (b.partition, b.first_frame, b.last_frame)
 }

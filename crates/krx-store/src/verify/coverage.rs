@@ -2,58 +2,60 @@
 
 use std::collections::BTreeMap;
 
-use super::{Content, Day, Fault, Kind, Listed, Looker};
+use super::file::Content;
+use super::finding::{Fault, Kind};
+use super::listed::Listed;
+use super::look::{Day, Looker};
 use crate::coverage::{Interval, Ledger, Slice, State, load};
+use crate::dataset::{COVERAGE, Dataset, QUARANTINE};
 use crate::error::StoreError;
-use crate::layout::{Dataset, Market, SealedName, SealedPath};
+use crate::feed_name::FeedName;
+use crate::layout::{CommittedName, CommittedPath};
 
 impl Looker<'_> {
-    /// Compares the coverage of a market with its files. Where one of them cannot be read, that is found already.
+    /// Compares the coverage of a feed with its files. Where one of them cannot be read, that is found already.
     pub(super) fn coverage(
         &self,
-        market: &Market,
+        feed: &FeedName,
         listed: &Listed,
         contents: &BTreeMap<&str, Content>,
         day: &mut Day,
     ) {
-        if self.is_expired(Dataset::Trades) || self.is_expired(Dataset::Coverage) {
+        let service = listed.service_of(self.data, feed);
+        if self.is_expired(service.primary()) || self.is_expired(&COVERAGE) {
             return;
         }
-        let of = |dataset: Dataset| {
-            let files = listed.files.iter();
-            files.filter(move |(_, sealed)| sealed.market == *market && sealed.name.dataset == dataset)
-        };
-        let mut files: Vec<(&SealedPath, &Content)> = Vec::new();
-        for (path, sealed) in of(Dataset::Trades) {
+        let mut files: Vec<(&CommittedPath, &Content)> = Vec::new();
+        for (path, sealed) in listed.files_of(feed, service.primary()) {
             let Some(content) = contents.get(path.as_str()) else {
                 return;
             };
             files.push((sealed, content));
         }
         files.sort_by_key(|(sealed, _)| sealed.name.last_frame);
-        let path = SealedPath {
+        let path = CommittedPath {
             date: self.date,
-            market: market.clone(),
-            name: SealedName::coverage(self.date),
+            feed: feed.clone(),
+            name: CommittedName::coverage(self.date),
         };
         let name = path.to_string();
+        let partition =
+            |dataset: Dataset| format!("{dataset}/date={}/{}/", self.date, dataset.partition_name(feed));
+        let siblings = service.datasets.iter().copied().chain([&QUARANTINE]);
+        let siblings: Vec<Dataset> = siblings.filter(|other| *other != service.primary()).collect();
         // What is found of these files already says more than that coverage has other figures.
-        let partition = format!(
-            "trades/date={}/{}/",
-            self.date,
-            Dataset::Trades.partition_name(market)
-        );
+        let primary_dir = partition(service.primary());
         let is_told = day.findings.iter().any(|finding| {
             let is_lost = matches!(
                 finding.kind,
                 Kind::Missing | Kind::Digest | Kind::Footer | Kind::Decode | Kind::Unreadable
             );
-            finding.path == name || (is_lost && finding.path.starts_with(&partition))
+            finding.path == name || (is_lost && finding.path.starts_with(&primary_dir))
         });
         if is_told {
             return;
         }
-        let stored = match load(self.data, market, self.date) {
+        let stored = match load(self.data, feed, self.date) {
             Ok(stored) => stored,
             // It is listed as damaged, or is about to be replaced.
             Err(StoreError::ReadBack { what, .. }) => {
@@ -68,11 +70,11 @@ impl Looker<'_> {
         // A commit that was cut off between its files and coverage: the next start goes on with it.
         let is_pending = listed
             .segments
-            .get(market)
+            .get(feed)
             .is_some_and(|segments| !segments.raw.is_empty());
         let slices: Vec<Slice> = files
             .iter()
-            .filter_map(|(_, content)| content.footer.as_ref()?.slice.clone())
+            .filter_map(|(_, content)| Slice::of(content.footer.as_ref()?))
             .collect();
         let fault = match (&stored, Ledger::of_slices(self.date, &slices)) {
             (None, None) => None,
@@ -94,48 +96,45 @@ impl Looker<'_> {
         if let Some(detail) = fault {
             day.find(&name, self.date, Fault::new(Kind::Coverage, detail));
         }
-        let partition = format!(
-            "quarantine/date={}/{}/",
-            self.date,
-            Dataset::Quarantine.partition_name(market)
-        );
-        if !day
-            .findings
-            .iter()
-            .any(|finding| finding.path.starts_with(&partition))
-        {
-            self.sessions(&files, of(Dataset::Quarantine), contents, day);
+        let is_told = siblings.iter().any(|dataset| {
+            let dir = partition(dataset);
+            day.findings.iter().any(|finding| finding.path.starts_with(&dir))
+        });
+        // What retention has removed is missing in the sum.
+        if !is_told && !siblings.iter().any(|dataset| self.is_expired(dataset)) {
+            let siblings = siblings.iter().flat_map(|dataset| listed.files_of(feed, dataset));
+            self.sessions(&files, &siblings.collect::<Vec<_>>(), contents, day);
         }
     }
 
     /// Whether the rows of each session are as many as the footers' intervals say.
-    fn sessions<'a>(
+    fn sessions(
         &self,
-        files: &[(&SealedPath, &Content)],
-        quarantine: impl Iterator<Item = (&'a String, &'a SealedPath)>,
+        files: &[(&CommittedPath, &Content)],
+        siblings: &[(&String, &CommittedPath)],
         contents: &BTreeMap<&str, Content>,
         day: &mut Day,
     ) {
-        if self.is_expired(Dataset::Quarantine) {
-            return;
-        }
-        let quarantine: Vec<_> = quarantine.collect();
         for (sealed, content) in files {
             let Some(footer) = &content.footer else { continue };
             let mut found = content.sessions.clone();
-            for (path, other) in &quarantine {
-                let name = other.name;
-                if sealed.name.first_frame <= name.first_frame && name.last_frame <= sealed.name.last_frame {
-                    let Some(content) = contents.get(path.as_str()) else {
-                        return;
-                    };
-                    for (session, rows) in &content.sessions {
-                        *found.entry(*session).or_default() += rows;
-                    }
+            for (path, other) in siblings {
+                if !sealed.name.overlaps(&other.name) {
+                    continue;
+                }
+                // Of a sealed day it cannot be told which rows are of these frames.
+                if !sealed.name.contains(&other.name) {
+                    return;
+                }
+                let Some(content) = contents.get(path.as_str()) else {
+                    return;
+                };
+                for (session, rows) in &content.sessions {
+                    *found.entry(*session).or_default() += rows;
                 }
             }
             let (mut told, mut frames) = (BTreeMap::<u32, u64>::new(), 0);
-            for row in footer.slice.iter().flat_map(Slice::intervals) {
+            for row in Slice::of(footer).iter().flat_map(Slice::intervals) {
                 frames += row.frames;
                 if let Some(session) = row.session.filter(|_| row.rows > 0) {
                     *told.entry(session).or_default() += row.rows;

@@ -3,18 +3,19 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{Fault, Kind};
+use super::finding::{Fault, Kind};
 use crate::archive;
 use crate::error::StoreError;
+use crate::feed_name::FeedName;
 use crate::journal::{Scanned, SegmentReader};
-use crate::layout::{Market, SegmentName};
+use crate::layout::SegmentName;
 
 /// How a segment ends: that of a recorder at work may end in the middle of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Last {
     /// It has a segment behind it.
     No,
-    /// It is the market's newest, and its recorder is at rest.
+    /// It is the feed's newest, and its recorder is at rest.
     AtRest,
     /// It is being written.
     Written,
@@ -26,7 +27,7 @@ pub(super) enum Last {
 /// [`StoreError::Io`], when the disk does not give it back.
 pub(super) fn look(
     path: &Path,
-    market: &Market,
+    feed: &FeedName,
     name: SegmentName,
     last: Last,
 ) -> Result<Vec<Fault>, StoreError> {
@@ -46,8 +47,8 @@ pub(super) fn look(
         Err(error) => return Err(error),
     };
     let header = reader.header();
-    if (header.name, &header.market) != (name, market) {
-        let detail = format!("its header is of {} of {}", header.name, header.market);
+    if (header.name, &header.feed) != (name, feed) {
+        let detail = format!("its header is of {} of {}", header.name, header.feed);
         return Ok(vec![fault(detail)]);
     }
     let mut faults: Vec<_> = reader

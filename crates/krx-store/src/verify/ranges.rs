@@ -1,4 +1,6 @@
-//! Whether the frame ranges of a market's files on a date adjoin: pure.
+//! Whether the frame ranges of a feed's files on a date adjoin: pure.
+
+use crate::layout::CommittedName;
 
 /// Frames that no file has, or that two have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,22 @@ pub(super) fn held(ranges: &[(u64, u64)]) -> u64 {
         covered = covered.max(last);
     }
     frames
+}
+
+/// The files that belong together: by their indexes, those that have frames in common, directly or by others.
+pub(super) fn groups(names: &[CommittedName]) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..names.len()).collect();
+    order.sort_by_key(|index| names[*index].first_frame);
+    let (mut groups, mut last): (Vec<Vec<usize>>, _) = (Vec::new(), 0);
+    for index in order {
+        let name = names[index];
+        match groups.last_mut() {
+            Some(group) if name.first_frame <= last => group.push(index),
+            _ => groups.push(vec![index]),
+        }
+        last = last.max(name.last_frame);
+    }
+    groups
 }
 
 #[cfg(test)]

@@ -17,9 +17,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int16Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use krx_store::coverage::{Interval, Reason, State};
 use krx_store::journal::{Followed, Follower, RecordKind, What};
-use krx_store::{
-    DataDir, Entry, Event, ExportConfig, Exporter, JournalConfig, Market, Moment, Progress, Writer,
-};
+use krx_store::{DataDir, Entry, Event, ExportConfig, Exporter, FeedName, JournalConfig, Moment, Progress};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// 2026-11-20 09:00:00 in Korea.
@@ -34,7 +32,7 @@ pub(crate) const SMALL_SEGMENTS: JournalConfig = JournalConfig {
 /// Where a segment's records begin, bytes from its start.
 pub(crate) const HEADER: u64 = 4160;
 
-pub(crate) fn market() -> Market {
+pub(crate) fn feed() -> FeedName {
     "KOSPI".parse().unwrap()
 }
 
@@ -78,7 +76,7 @@ pub(crate) fn batch(records: usize, volume: usize) -> String {
 
 /// Appends the entries one by one and closes the journal.
 pub(crate) fn journal(dir: &Path, config: JournalConfig, entries: &[Entry<Vec<u8>>]) {
-    let mut writer = Writer::open(&DataDir::new(dir), &market(), config, Arc::default()).unwrap();
+    let mut writer = krx_store::open_writer(&DataDir::new(dir), &feed(), config, Arc::default()).unwrap();
     for entry in entries {
         writer.append(std::slice::from_ref(entry)).unwrap();
     }
@@ -87,7 +85,7 @@ pub(crate) fn journal(dir: &Path, config: JournalConfig, entries: &[Entry<Vec<u8
 
 pub(crate) fn export(dir: &Path, config: ExportConfig) -> Arc<Progress> {
     let progress = Arc::new(Progress::default());
-    Exporter::new(&DataDir::new(dir), &market(), config, None, Arc::clone(&progress))
+    Exporter::new(&DataDir::new(dir), &feed(), config, None, Arc::clone(&progress))
         .run()
         .unwrap();
     progress
@@ -95,7 +93,7 @@ pub(crate) fn export(dir: &Path, config: ExportConfig) -> Arc<Progress> {
 
 /// What a follower reads: frames as (date, session, frame, text), events as their words, damage as `damage`.
 pub(crate) fn follow(dir: &Path) -> Vec<String> {
-    let mut follower = Follower::new(DataDir::new(dir).journal(&market()), None);
+    let mut follower = Follower::new(DataDir::new(dir).journal(&feed()), None);
     let mut seen = Vec::new();
     loop {
         match follower.advance().unwrap() {
@@ -123,7 +121,7 @@ pub(crate) fn follow(dir: &Path) -> Vec<String> {
 }
 
 pub(crate) fn segments(dir: &Path) -> Vec<PathBuf> {
-    files(&DataDir::new(dir).journal(&market()), "journal")
+    files(&DataDir::new(dir).journal(&feed()), "journal")
 }
 
 /// Files below `dir` with this extension, sorted.

@@ -1,20 +1,19 @@
-//! The commit: a staged file is closed, synced, read back, and renamed into its dataset.
+//! A file on its way into a dataset: built in staging, closed, synced, read back, and renamed into its place.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::column::reader::ColumnReader;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
-use super::schema::Footer;
-use crate::day::hold_still;
+use crate::dataset::{Dataset, Footer};
 use crate::disk::{Disk, Output};
 use crate::error::{StoreError, at, parquet_at};
-use crate::layout::{DataDir, Dataset};
+use crate::layout::{CommittedPath, DataDir};
+use crate::lock::hold_still;
 use crate::rights;
 
 /// A Parquet file being built in staging.
@@ -53,12 +52,11 @@ impl StagedFile {
         disk: &Disk,
         path: PathBuf,
         dataset: Dataset,
-        schema: SchemaRef,
         properties: WriterProperties,
     ) -> Result<Self, StoreError> {
         let output = Output::create(disk, &path)?;
-        let writer =
-            ArrowWriter::try_new(output, schema, Some(properties)).map_err(parquet_at("beginning", &path))?;
+        let writer = ArrowWriter::try_new(output, dataset.schema(), Some(properties))
+            .map_err(parquet_at("beginning", &path))?;
         Ok(Self {
             writer,
             dataset,
@@ -99,31 +97,30 @@ impl StagedFile {
         Ok(self.left_over)
     }
 
-    /// Closes the file, and puts it into the dataset under `target` once it is on disk and reads back as `footer`
-    /// says, with `rows` rows. Its size in bytes.
-    pub(crate) fn seal(
+    /// Closes the file, and puts it into its place once it is on disk and reads back as `footer` says. Its size in bytes.
+    pub(crate) fn commit(
         self,
         data: &DataDir,
-        target: &Path,
+        place: &CommittedPath,
         footer: &Footer,
-        rows: u64,
     ) -> Result<u64, StoreError> {
-        let path = self.path.clone();
+        let (path, target) = (self.path.clone(), data.path().join(place.to_string()));
+        let rows = footer.rows_of(self.dataset);
         let left_over = self.close(footer)?;
         read_back(&path, footer, rows)?;
         let bytes = fs::metadata(&path)
             .map_err(at("reading the size of", &path))?
             .len();
         let disk = &left_over.disk;
-        let dir = target.parent().unwrap_or(Path::new("."));
+        let dir = target.parent().unwrap_or(data.path());
         data.create_dir(dir)?;
-        // A directory that was found may have been made a moment ago, by another market's thread or a process that was
+        // A directory that was found may have been made a moment ago, by another feed's thread or a process that was
         // killed: its name must be on disk before a file in it is believed.
         disk.sync_dirs(data.path(), dir)?;
         rights::as_born_in(&path, dir);
         // The partition may be about to be exchanged for a sealed one (crate::day).
         let _still = hold_still(data)?;
-        disk.rename(&path, target)?;
+        disk.rename(&path, &target)?;
         Ok(bytes)
     }
 }

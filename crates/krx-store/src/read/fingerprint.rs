@@ -2,7 +2,8 @@
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch};
 use arrow::datatypes::{
-    DataType, Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    DataType, Float64Type, Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType,
 };
 
 /// Compares what was read with what was written. A row that is lost, doubled or changed shows but once in 2^64 times:
@@ -26,7 +27,7 @@ impl Fingerprint {
     /// Adds rows. Texts count the same with and without a dictionary.
     ///
     /// # Panics
-    /// When a column has a type that `trades` has none of.
+    /// When a column has a type that no dataset has.
     pub fn add(&mut self, batch: &RecordBatch) {
         let mut hashes = vec![0_u64; batch.num_rows()];
         for column in batch.columns() {
@@ -96,7 +97,13 @@ fn mix_column(hashes: &mut [u64], column: &ArrayRef) {
                 *hash = mix(*hash, of_text(text));
             }
         }
-        other => panic!("a fingerprint of trades with a column of type {other}"),
+        DataType::Float64 => {
+            let column = column.as_primitive::<Float64Type>();
+            for (hash, value) in hashes.iter_mut().zip(column) {
+                *hash = mix(*hash, value.map_or(NULL, f64::to_bits));
+            }
+        }
+        other => panic!("a fingerprint of a dataset with a column of type {other}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A place in a market's frames, which one thread sets and others compare.
+//! A place in a feed's frames, which one thread sets and others compare.
 
 use std::sync::atomic::{
     AtomicU64,
@@ -13,17 +13,17 @@ const FRAME_MAX: u64 = (1 << FRAME_BITS) - 1;
 
 /// A date and the number of a frame on it; 0 before the first. Later places have larger words.
 #[derive(Debug, Default)]
-pub(super) struct Place(AtomicU64);
+pub(crate) struct Place(AtomicU64);
 
 impl Place {
-    pub(super) fn set(&self, date: NaiveDate, frame: u64) {
+    pub(crate) fn set(&self, date: NaiveDate, frame: u64) {
         let day = u64::try_from(date.num_days_from_ce()).unwrap_or(0);
         self.0.store(day << FRAME_BITS | frame.min(FRAME_MAX), Release);
     }
 
     /// The frames from `other` to here; when it is at an earlier date, those of this one, and the end of the other at
     /// least.
-    pub(super) fn ahead_of(&self, other: &Self) -> u64 {
+    pub(crate) fn ahead_of(&self, other: &Self) -> u64 {
         // This order: what is behind may catch up between the two, and must not seem to be in front.
         let theirs = other.0.load(Acquire);
         let ours = self.0.load(Acquire);

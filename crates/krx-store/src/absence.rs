@@ -2,13 +2,13 @@
 
 use chrono::{Days, NaiveDate};
 
-use super::file::store;
-use super::interval::Interval;
-use super::ledger::Ledger;
-use super::view::dates;
+use crate::catalog;
 use crate::checksums::Checksums;
+use crate::coverage::{Interval, Ledger, dates, store};
+use crate::dataset::{COVERAGE, Rows};
 use crate::error::StoreError;
-use crate::layout::{DataDir, Dataset, Market, SealedName, SealedPath};
+use crate::feed_name::FeedName;
+use crate::layout::{CommittedName, CommittedPath, DataDir};
 use crate::moment::Moment;
 use crate::retention;
 
@@ -34,7 +34,7 @@ pub struct Absent {
 /// [`StoreError::Io`], when the data directory cannot be listed.
 pub fn absent(
     data: &DataDir,
-    feed: &Market,
+    feed: &FeedName,
     last: NaiveDate,
     today: NaiveDate,
     hours_of: HoursOf<'_>,
@@ -54,25 +54,25 @@ pub fn absent(
     let mut next = first.checked_add_days(Days::new(1));
     while let Some(date) = next.filter(|date| *date <= last) {
         let is_known = known.binary_search(&date).is_ok();
-        let is_removed = || data.expired(Dataset::Coverage, date).exists();
+        let is_removed = || data.expired(&COVERAGE, date).exists();
         if !is_known && hours_of(date).is_some() && !is_removed() && !is_listed(data, feed, date)? {
             days.push(date);
         }
         next = date.checked_add_days(Days::new(1));
     }
-    let has_trades = |date: &NaiveDate| data.partition(Dataset::Trades, *date, feed).exists();
+    let has_files = |date: &NaiveDate| catalog::service_of(data, feed, *date).is_some();
     Ok(Absent {
-        on_record: known.into_iter().filter(|date| !has_trades(date)).collect(),
+        on_record: known.into_iter().filter(|date| !has_files(date)).collect(),
         believed: days.is_empty() || retention::believes(data, today)?,
         days,
     })
 }
 
 /// Whether there were trades of the day: its files were removed, and their list was not. `verify` calls them missing.
-fn is_listed(data: &DataDir, feed: &Market, date: NaiveDate) -> Result<bool, StoreError> {
+fn is_listed(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<bool, StoreError> {
     let list = Checksums::of(data, date).read()?;
-    let mut sealed = list.digests.keys().filter_map(|path| SealedPath::parse(path));
-    Ok(sealed.any(|sealed| sealed.market == *feed && sealed.name.dataset == Dataset::Trades))
+    let mut sealed = list.digests.keys().filter_map(|path| data.parse(path));
+    Ok(sealed.any(|sealed| sealed.feed == *feed && sealed.name.dataset.rows == Rows::OfFrames))
 }
 
 /// The intervals of a trading day on which nothing ran.
@@ -87,15 +87,15 @@ pub fn not_running(date: NaiveDate, hours: (Moment, Moment)) -> Vec<Interval> {
 /// [`StoreError`], when the disk refuses.
 pub fn record_absent(
     data: &DataDir,
-    feed: &Market,
+    feed: &FeedName,
     date: NaiveDate,
     hours: (Moment, Moment),
 ) -> Result<(), StoreError> {
     data.create_dir(&data.staging())?;
     store(data, feed, &Ledger::not_running(date, hours))?;
-    Checksums::of(data, date).record_files(&[SealedPath {
+    Checksums::of(data, date).record_files(&[CommittedPath {
         date,
-        market: feed.clone(),
-        name: SealedName::coverage(date),
+        feed: feed.clone(),
+        name: CommittedName::coverage(date),
     }])
 }

@@ -1,4 +1,4 @@
-//! One sealed file, read from its first byte to its last.
+//! One committed file, read from its first byte to its last.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -11,13 +11,13 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::FileMetaData;
 
-use super::{Fault, Kind};
+use super::finding::{Fault, Kind};
 use crate::checksums::{Digest, digest};
-use crate::coverage;
+use crate::coverage::{self, Slice};
+use crate::dataset::{Dataset, Footer, Rows, value_of};
 use crate::day::RunOrder;
 use crate::error::{StoreError, at};
-use crate::export::{Footer, quarantine_schema, trades_schema};
-use crate::layout::{Dataset, SealedPath};
+use crate::layout::{CommittedPath, DataDir};
 use crate::moment::Moment;
 
 /// Rows decoded at a time, so that memory stays small whatever the file's size.
@@ -49,14 +49,18 @@ pub(crate) struct Content {
 ///
 /// # Errors
 /// [`StoreError::Io`], when the disk does not give it back.
-pub(crate) fn look(root: &Path, sealed: &SealedPath, expected: Option<Digest>) -> Result<Facts, StoreError> {
-    let path = root.join(sealed.to_string());
+pub(crate) fn look(
+    data: &DataDir,
+    sealed: &CommittedPath,
+    expected: Option<Digest>,
+) -> Result<Facts, StoreError> {
+    let path = data.path().join(sealed.to_string());
     let bytes = std::fs::metadata(&path)
         .map_err(at("reading the size of", &path))?
         .len();
     let digest = digest(&path)?;
     // Coverage has no line as long as it is replaced. It has a checksum of its own.
-    let is_alone = expected.is_none() && sealed.name.dataset == Dataset::Coverage;
+    let is_alone = expected.is_none() && sealed.name.dataset.rows == Rows::OfTheDate;
     let content = match expected {
         Some(expected) if expected != digest => Err(Fault::new(
             Kind::Digest,
@@ -66,7 +70,7 @@ pub(crate) fn look(root: &Path, sealed: &SealedPath, expected: Option<Digest>) -
         )),
         // No input makes the recorder panic; the library that decodes has no such rule for damaged files.
         _ => catch_unwind(AssertUnwindSafe(|| {
-            let content = read(&path, sealed)?;
+            let content = read(&path, sealed, data.is_primary(sealed.name.dataset))?;
             if is_alone && !coverage::is_as_written(&path, sealed.date) {
                 let detail = "it does not fit the checksum in its footer".to_owned();
                 return Err(Fault::new(Kind::Digest, detail));
@@ -87,22 +91,18 @@ pub(crate) fn look(root: &Path, sealed: &SealedPath, expected: Option<Digest>) -
     })
 }
 
-fn read(path: &Path, sealed: &SealedPath) -> Result<Content, Fault> {
+fn read(path: &Path, sealed: &CommittedPath, is_primary: bool) -> Result<Content, Fault> {
     let undecodable = |error: &dyn std::fmt::Display| Fault::new(Kind::Decode, error.to_string());
     let file = File::open(path).map_err(|error| undecodable(&error))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file)
         .map_err(|error| Fault::new(Kind::Footer, format!("its footer cannot be read: {error}")))?
         .with_batch_size(BATCH_ROWS);
-    let footer = check_footer(builder.metadata().file_metadata(), sealed)?;
+    let footer = check_footer(builder.metadata().file_metadata(), sealed, is_primary)?;
     check_schema(sealed.name.dataset, builder.schema())?;
-    let stated = match sealed.name.dataset {
-        Dataset::Trades => footer.as_ref().map(|footer| footer.rows),
-        Dataset::Quarantine => footer.as_ref().map(|footer| footer.quarantined),
-        Dataset::Coverage => {
-            value(builder.metadata().file_metadata(), "rows").and_then(|rows| rows.parse().ok())
-        }
-    };
-    let stated = stated.ok_or_else(|| Fault::new(Kind::Footer, "its footer has no krx.rows".to_owned()))?;
+    let stated = value_of(builder.metadata().file_metadata(), "rows").and_then(|rows| rows.parse().ok());
+    let stated: u64 =
+        stated.ok_or_else(|| Fault::new(Kind::Footer, "its footer has no krx.rows".to_owned()))?;
+    let footer = footer.filter(|_| sealed.name.dataset.rows == Rows::OfFrames);
     let groups = builder.metadata().row_groups().iter();
     let groups: Vec<_> = groups.map(|group| group.num_rows().cast_unsigned()).collect();
     let reader = builder.build().map_err(|error| undecodable(&error))?;
@@ -111,7 +111,7 @@ fn read(path: &Path, sealed: &SealedPath) -> Result<Content, Fault> {
     let mut runs = footer
         .as_ref()
         .and_then(|footer| footer.day.as_ref())
-        .map(|day| RunOrder::new(day, &groups));
+        .map(|day| RunOrder::new(sealed.name.dataset, day, &groups));
     let disorder = |detail: String| Fault::new(Kind::Frames, detail);
     for batch in reader {
         let batch = batch.map_err(|error| undecodable(&error))?;
@@ -155,40 +155,46 @@ fn count_sessions(batch: &RecordBatch, sessions: &mut BTreeMap<u32, u64>) {
     }
 }
 
-fn value<'a>(metadata: &'a FileMetaData, key: &str) -> Option<&'a str> {
-    let pairs = metadata.key_value_metadata()?;
-    let key = format!("krx.{key}");
-    pairs.iter().find(|pair| pair.key == key)?.value.as_deref()
-}
-
-/// The footer, when it agrees with the file's name and directories. A coverage file's has its market and date only:
-/// it covers the whole day, and no frames of its own.
-fn check_footer(metadata: &FileMetaData, sealed: &SealedPath) -> Result<Option<Footer>, Fault> {
+/// The footer, when it agrees with the file's name and directories; of coverage with its feed and date only, since that
+/// covers the whole day, and no frames of its own.
+fn check_footer(
+    metadata: &FileMetaData,
+    file: &CommittedPath,
+    is_primary: bool,
+) -> Result<Option<Footer>, Fault> {
     let differs = |what: &str, says: &str, path: &str| {
         let detail = format!("its footer says {what} {says}, and its path {path}");
         Err(Fault::new(Kind::Footer, detail))
     };
-    let (market, date) = (sealed.market.to_string(), sealed.date.to_string());
-    for (key, path) in [("feed", &market), ("date", &date)] {
-        let says = value(metadata, key).unwrap_or("nothing");
+    let (feed, date) = (file.feed.to_string(), file.date.to_string());
+    for (key, path) in [("feed", &feed), ("date", &date)] {
+        let says = value_of(metadata, key).unwrap_or("nothing");
         if says != path {
             return differs(key, says, path);
         }
     }
-    if sealed.name.dataset == Dataset::Coverage {
-        return Ok(None);
-    }
+    let dataset = file.name.dataset;
     let footer = Footer::read(metadata).ok_or_else(|| {
         let detail = "its footer lacks a krx. value, or has one of another version of the recorder";
         Fault::new(Kind::Footer, detail.to_owned())
     })?;
+    if footer.is_newer_than(dataset) {
+        let detail = format!(
+            "a newer krx-recorder wrote it, with version {} of the columns of {dataset}; this one reads version {}",
+            footer.schema_version, dataset.schema_version
+        );
+        return Err(Fault::new(Kind::Newer, detail));
+    }
+    if dataset.rows == Rows::OfTheDate {
+        return Ok(Some(footer));
+    }
     let frames = |first: u64, last: u64| format!("{first} to {last}");
     let says = frames(footer.first_frame, footer.last_frame);
-    let path = frames(sealed.name.first_frame, sealed.name.last_frame);
+    let path = frames(file.name.first_frame, file.name.last_frame);
     if says != path {
         return differs("frames", &says, &path);
     }
-    if sealed.name.dataset == Dataset::Trades && footer.slice.is_none() {
+    if is_primary && Slice::of(&footer).is_none() {
         let detail = "its footer does not say when its frames were recorded, or not as this version does";
         return Err(Fault::new(Kind::Footer, detail.to_owned()));
     }
@@ -196,16 +202,11 @@ fn check_footer(metadata: &FileMetaData, sealed: &SealedPath) -> Result<Option<F
 }
 
 fn check_schema(dataset: Dataset, found: &SchemaRef) -> Result<(), Fault> {
-    let expected = match dataset {
-        Dataset::Trades => trades_schema(),
-        Dataset::Quarantine => quarantine_schema(),
-        // Its columns are not looked at here, but for those that tell of damage.
-        Dataset::Coverage => return Ok(()),
-    };
-    if found.fields() == expected.fields() {
+    // Those of coverage are not looked at here, but for those that tell of damage.
+    if dataset.rows == Rows::OfTheDate || found.fields() == dataset.schema().fields() {
         return Ok(());
     }
-    let detail = format!("its columns are not those of {}", dataset.as_str());
+    let detail = format!("its columns are not those of {dataset}");
     Err(Fault::new(Kind::Footer, detail))
 }
 
@@ -274,8 +275,8 @@ fn damage_in(batch: &RecordBatch) -> Vec<(Moment, Moment)> {
         .collect()
 }
 
-/// A record that is in a trades file and in the quarantine file of the same frames, if there is one.
-pub(super) fn double(root: &Path, trades: &SealedPath, quarantine: &SealedPath) -> Result<(), Fault> {
+/// A record that is in a primary file and in the quarantine file of the same frames, if there is one.
+pub(super) fn double(root: &Path, trades: &CommittedPath, quarantine: &CommittedPath) -> Result<(), Fault> {
     let (mut left, mut right) = (Places::open(root, trades)?, Places::open(root, quarantine)?);
     let (mut a, mut b) = (left.next()?, right.next()?);
     while let (Some(trade), Some(rejected)) = (a, b) {
@@ -294,8 +295,8 @@ pub(super) fn double(root: &Path, trades: &SealedPath, quarantine: &SealedPath) 
 /// Likewise for a sealed day and the quarantine files of its frames, whose places are held in memory.
 pub(super) fn double_in_day(
     root: &Path,
-    trades: &SealedPath,
-    quarantine: &[&SealedPath],
+    trades: &CommittedPath,
+    quarantine: &[&CommittedPath],
 ) -> Result<(), Fault> {
     let mut rejected = HashSet::new();
     for sealed in quarantine {
@@ -324,7 +325,7 @@ struct Places {
 }
 
 impl Places {
-    fn open(root: &Path, sealed: &SealedPath) -> Result<Self, Fault> {
+    fn open(root: &Path, sealed: &CommittedPath) -> Result<Self, Fault> {
         let fault = |error: &dyn std::fmt::Display| Fault::new(Kind::Decode, error.to_string());
         let file = File::open(root.join(sealed.to_string())).map_err(|error| fault(&error))?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| fault(&error))?;

@@ -1,0 +1,218 @@
+//! What a dataset is: everything else that is known of one comes from here.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{Schema, SchemaRef};
+use parquet::basic::{self, Compression, ZstdLevel};
+use parquet::file::properties::{
+    EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion,
+};
+use parquet::schema::types::ColumnPath;
+
+use super::column::{Column, Encoding};
+use crate::error::StoreError;
+use crate::feed_name::FeedName;
+
+/// Rows are encoded in batches of this many (and up to a frame more): small enough for a core's cache. It decides where
+/// pages end, and so a file's bytes.
+pub const BATCH_ROWS: usize = 8192;
+
+/// A dataset, by its description.
+pub type Dataset = &'static DatasetSpec;
+
+/// The one description of a dataset.
+#[derive(Debug)]
+pub struct DatasetSpec {
+    /// The directory's name, and the beginning of its files'.
+    pub name: &'static str,
+    /// What a row is: a sentence for readers.
+    pub summary: &'static str,
+    /// The key of the partitions within a date: what readers see as a column beside `date`.
+    pub partition_key: &'static str,
+    /// Raised by every change of the columns. A file with a higher one was written by a newer recorder.
+    pub schema_version: u32,
+    /// The columns, in their order.
+    pub columns: &'static [Column],
+    /// What its files hold.
+    pub rows: Rows,
+    /// The column whose values a sealed day is divided by, so that a question about one of them reads little; `None` for
+    /// a dataset that is not sealed.
+    pub sealed_by: Option<&'static str>,
+    schema: OnceLock<SchemaRef>,
+}
+
+/// What the files of a dataset hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// Rows of frames, in order of (`frame`, `item`), in a file for each segment.
+    OfFrames,
+    /// All that is known of a feed and date, in one file that is replaced as a whole.
+    OfTheDate,
+}
+
+impl PartialEq for DatasetSpec {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for DatasetSpec {}
+
+impl PartialOrd for DatasetSpec {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for DatasetSpec {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.name.cmp(other.name)
+    }
+}
+
+impl fmt::Display for DatasetSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl DatasetSpec {
+    /// A dataset of frames' rows, which is not sealed.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        partition_key: &'static str,
+        summary: &'static str,
+        columns: &'static [Column],
+    ) -> Self {
+        Self {
+            name,
+            summary,
+            partition_key,
+            schema_version: 1,
+            columns,
+            rows: Rows::OfFrames,
+            sealed_by: None,
+            schema: OnceLock::new(),
+        }
+    }
+
+    /// The same, sealed by a column.
+    #[must_use]
+    pub const fn sealed_by(mut self, column: &'static str) -> Self {
+        self.sealed_by = Some(column);
+        self
+    }
+
+    /// The same with one file a feed and date, which is replaced as a whole.
+    #[must_use]
+    pub const fn replaced_as_a_whole(mut self) -> Self {
+        self.rows = Rows::OfTheDate;
+        self
+    }
+
+    /// The name of a partition's directory within its date: `market=KOSPI`.
+    #[must_use]
+    pub fn partition_name(&self, feed: &FeedName) -> String {
+        format!("{}={feed}", self.partition_key)
+    }
+
+    /// Reads the name of a partition's directory back.
+    #[must_use]
+    pub fn parse_partition(&self, name: &str) -> Option<FeedName> {
+        let (key, value) = name.split_once('=')?;
+        (key == self.partition_key).then_some(())?;
+        value.parse().ok()
+    }
+
+    /// The error of a file of this dataset whose columns have a newer version.
+    pub(crate) fn newer(&self, path: &Path, version: u32) -> StoreError {
+        StoreError::NewerSchema {
+            path: path.to_owned(),
+            dataset: self.name,
+            version,
+            ours: self.schema_version,
+        }
+    }
+
+    /// The columns as Arrow has them.
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        let schema = self.schema.get_or_init(|| {
+            let fields: Vec<_> = self.columns.iter().map(Column::field).collect();
+            Arc::new(Schema::new(fields))
+        });
+        Arc::clone(schema)
+    }
+
+    /// The place of a column; `None` when there is no such column.
+    #[must_use]
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// Rows, put together from columns that are known by their names.
+    ///
+    /// # Panics
+    /// When a column is missing, or has another type, or another number of values than the rest: a decoder gives what the
+    /// spec names.
+    #[must_use]
+    pub fn batch(&self, columns: impl IntoIterator<Item = (&'static str, ArrayRef)>) -> RecordBatch {
+        let mut places: Vec<Option<ArrayRef>> = vec![None; self.columns.len()];
+        for (name, values) in columns {
+            let place = self.index_of(name);
+            let place = place.unwrap_or_else(|| panic!("{} has no column {name}", self.name));
+            places[place] = Some(values);
+        }
+        let missing =
+            |place: usize| panic!("column {} of {} is missing", self.columns[place].name, self.name);
+        let columns = places.into_iter().enumerate();
+        let columns = columns.map(|(place, values)| values.unwrap_or_else(|| missing(place)));
+        RecordBatch::try_new(self.schema(), columns.collect())
+            .unwrap_or_else(|error| panic!("rows of {}: {error}", self.name))
+    }
+
+    /// How files of up to `rows_max` rows are written, in one row group each, so that each dictionary is written once.
+    pub(crate) fn properties(&self, rows_max: u64) -> WriterProperties {
+        self.properties_builder(rows_max).build()
+    }
+
+    /// As [`DatasetSpec::properties`], to be added to.
+    pub(crate) fn properties_builder(&self, rows_max: u64) -> WriterPropertiesBuilder {
+        let mut builder = common_properties(rows_max);
+        for column in self.columns {
+            let encoding = match column.encoding {
+                Encoding::Dictionary => continue,
+                Encoding::Plain => basic::Encoding::PLAIN,
+                Encoding::Delta => basic::Encoding::DELTA_BINARY_PACKED,
+            };
+            builder = builder
+                .set_column_dictionary_enabled(ColumnPath::from(column.name), false)
+                .set_column_encoding(ColumnPath::from(column.name), encoding);
+        }
+        builder
+    }
+}
+
+fn common_properties(rows_max: u64) -> WriterPropertiesBuilder {
+    let level = ZstdLevel::try_new(1).expect("a level that zstd has");
+    WriterProperties::builder()
+        // fastparquet reads nulls and deltas of version-2 pages wrongly. With this version a dictionary that is given up
+        // goes on as PLAIN, too, which all readers know.
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_compression(Compression::ZSTD(level))
+        .set_dictionary_enabled(true)
+        // A day has some ten thousand distinct prices: the dictionary stays far below this, and must not be given up.
+        .set_dictionary_page_size_limit(8 << 20)
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_write_batch_size(8192)
+        // A segment ends with the frame that reaches `rows_max`, so it may have a frame's rows more.
+        .set_max_row_group_row_count(Some(
+            usize::try_from(rows_max)
+                .unwrap_or(usize::MAX)
+                .saturating_add(1 << 15),
+        ))
+}

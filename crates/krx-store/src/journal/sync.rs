@@ -1,0 +1,185 @@
+//! The sync thread: what was written gathers for a moment, and is synced. Now and then it looks whether the files that are
+//! being written still have their names.
+
+use std::fs::File;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing::{error, info};
+
+use super::config::JournalConfig;
+use super::files::Files;
+use super::spare::Spare;
+use super::syncs::Syncs;
+use super::tail::{State, Tail};
+use crate::error::StoreError;
+use crate::layout::SegmentName;
+
+/// How often the names are looked at. A look is a few calls that the kernel answers from memory.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often what lasts is logged.
+const ALARM_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A spare that could not be made is tried again this much later: on a full disk each try costs something.
+const SPARE_RETRY: Duration = Duration::from_secs(1);
+
+/// The sync thread: waits for something written, lets it gather for the sync interval, syncs it, and again. Now and
+/// then, also while nothing is written, it looks whether the files still have their names.
+pub(super) fn sync_until_closed(tail: &Tail, files_of: &Files, config: JournalConfig, syncs: &Syncs) {
+    let (disk, dir) = (files_of.data.disk(), &files_of.dir);
+    let mut watch = Watch::over(files_of);
+    let mut listed: Option<SegmentName> = None;
+    let mut spare_tried: Option<Instant> = None;
+    loop {
+        let idle = |state: &mut State| {
+            let nothing = state.written == state.synced || state.failure.is_some();
+            nothing && !state.ending
+        };
+        let (mut state, waited) = tail
+            .dirty
+            .wait_timeout_while(tail.lock(), watch.due_in(), idle)
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.ending {
+            return;
+        }
+        if waited.timed_out() {
+            drop(state);
+            watch.look(tail);
+            continue;
+        }
+        let gather = |state: &mut State| !state.ending && !state.urgent;
+        state = tail
+            .dirty
+            .wait_timeout_while(state, config.sync_interval, gather)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
+        state.urgent = false;
+        let (target, files, generation) = (state.written, state.unsynced.clone(), state.generation);
+        let wants_spare = state.spare.is_none();
+        drop(state);
+
+        let newest = files.last().map(|(name, _)| *name);
+        let begun = Instant::now();
+        let mut synced = sync_all(files_of, &files, newest != listed);
+        syncs.record(begun.elapsed());
+        listed = newest;
+        // A missing spare is no failure: the writer then makes its next segment itself, and says why it cannot.
+        let may_try = spare_tried.is_none_or(|tried| tried.elapsed() >= SPARE_RETRY);
+        let spare = (wants_spare && may_try).then(|| {
+            let spare = Spare::create(disk, dir, config.segment_bytes).ok();
+            spare_tried = spare.is_none().then(Instant::now);
+            spare
+        });
+
+        if let Some(spare) = spare.flatten() {
+            tail.lock().spare.get_or_insert(spare);
+        }
+        // Before a file is let go of it must be known to have its name.
+        let is_leaving = |(name, _): &(SegmentName, _)| target.is_some_and(|target| *name < target.segment);
+        let is_leaving = files.iter().any(is_leaving);
+        if synced.is_ok() && (is_leaving || watch.due_in().is_zero()) {
+            match watch.look(tail) {
+                Found::AllThere => {}
+                Found::PutBack => continue,
+                Found::Unknown(error) if is_leaving => synced = Err(error),
+                Found::Unknown(_) => {}
+            }
+        }
+
+        let mut state = tail.lock();
+        // Files were given up, or one was removed and put back as it was before this sync.
+        if state.generation != generation || state.failure.is_some() {
+            continue;
+        }
+        match synced {
+            Ok(()) => {
+                state.synced = target;
+                state
+                    .unsynced
+                    .retain(|(name, _)| target.is_none_or(|target| *name >= target.segment));
+            }
+            Err(error) => state.failure = Some(error),
+        }
+        tail.advanced.notify_all();
+    }
+}
+
+fn sync_all(files_of: &Files, files: &[(SegmentName, Arc<File>)], new_names: bool) -> Result<(), String> {
+    let disk = files_of.data.disk();
+    let sync = || {
+        for (name, file) in files {
+            disk.sync(file, &files_of.path(*name))?;
+        }
+        if new_names {
+            disk.sync_dir(&files_of.dir)
+        } else {
+            Ok(())
+        }
+    };
+    sync().map_err(|error: StoreError| error.to_string())
+}
+
+/// What a look has found.
+enum Found {
+    /// All have their names; or the data directory was moved, and they have them there.
+    AllThere,
+    /// One had been removed. What was on disk of it has its name again, and the writer is told to renew.
+    PutBack,
+    /// One may be gone, and could not be put back.
+    Unknown(String),
+}
+
+/// The sync thread's watch over the files.
+struct Watch<'a> {
+    files: &'a Files,
+    looked: Instant,
+    /// When something was last said about a state that lasts.
+    alarmed: Option<Instant>,
+}
+
+impl<'a> Watch<'a> {
+    fn over(files: &'a Files) -> Self {
+        Self {
+            files,
+            looked: Instant::now(),
+            alarmed: None,
+        }
+    }
+
+    /// How long until the next look.
+    fn due_in(&self) -> Duration {
+        LOOK_INTERVAL.saturating_sub(self.looked.elapsed())
+    }
+
+    /// Looks, and puts back what was removed.
+    fn look(&mut self, tail: &Tail) -> Found {
+        let looked = tail.look_after(self.files);
+        self.looked = Instant::now();
+        let (feed, data_dir) = (&self.files.feed, self.files.data.path().display());
+        let error = match looked {
+            Ok(put_back) => {
+                tail.look_after_spare();
+                if self.alarmed.take().is_some() {
+                    info!(%feed, %data_dir, "the journal's files are where they belong again");
+                }
+                return if put_back { Found::PutBack } else { Found::AllThere };
+            }
+            Err(error) => error,
+        };
+        let is_moved = matches!(error, StoreError::Moved { .. });
+        if self.alarmed.is_none_or(|at| at.elapsed() >= ALARM_INTERVAL) {
+            self.alarmed = Some(Instant::now());
+            if is_moved {
+                error!(%feed, %data_dir, "the data directory was moved or removed: what is received goes on into the file that is open, and nothing is exported; put the directory back where it was");
+            } else {
+                error!(%feed, %error, "the journal's files cannot be looked after, or one that was removed not be put back: see to the disk, and do not stop the recorder before");
+            }
+        }
+        if is_moved {
+            Found::AllThere
+        } else {
+            Found::Unknown(error.to_string())
+        }
+    }
+}

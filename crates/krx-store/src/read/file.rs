@@ -1,0 +1,81 @@
+//! A committed file, opened for its rows.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+
+use crate::dataset::{Dataset, Footer};
+use crate::error::{StoreError, at};
+
+/// Rows read at a time.
+pub(crate) const BATCH_ROWS: usize = 32_768;
+
+/// As the dataset's, but for the column that it is sealed by, which is read as the dictionary that it is stored as.
+fn reading_schema(dataset: Dataset) -> SchemaRef {
+    let fields = dataset.schema();
+    let fields = fields.fields().iter().map(|field| {
+        if Some(field.name().as_str()) != dataset.sealed_by {
+            return Arc::clone(field);
+        }
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        Arc::new(Field::new(field.name(), dictionary, field.is_nullable()))
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// A file of a dataset.
+pub(crate) struct Opened {
+    pub(crate) footer: Footer,
+    /// The rows of each row group.
+    pub(crate) groups: Vec<u64>,
+    /// The rows as they lie in it.
+    pub(crate) reader: ParquetRecordBatchReader,
+}
+
+/// Opens a file of a dataset, to be read so many rows at a time.
+pub(crate) fn open(dataset: Dataset, path: &Path, batch_rows: usize) -> Result<Opened, StoreError> {
+    let file = File::open(path).map_err(at("opening", path))?;
+    let plain = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(undecodable(path))?;
+    let footer = Footer::read(plain.metadata().file_metadata())
+        .ok_or_else(|| not_ours(path, "its footer does not say what it covers"))?;
+    // Before its columns are looked at: those of a newer recorder are not damage.
+    if footer.is_newer_than(dataset) {
+        return Err(dataset.newer(path, footer.schema_version));
+    }
+    let options = ArrowReaderOptions::new().with_schema(reading_schema(dataset));
+    let metadata =
+        ArrowReaderMetadata::try_new(Arc::clone(plain.metadata()), options).map_err(undecodable(path))?;
+    let groups = metadata.metadata().row_groups().iter();
+    let groups = groups.map(|group| group.num_rows().cast_unsigned()).collect();
+    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+        .with_batch_size(batch_rows)
+        .build()
+        .map_err(undecodable(path))?;
+    Ok(Opened {
+        footer,
+        groups,
+        reader,
+    })
+}
+
+/// What the Parquet library says of a file: it was sound when it was committed.
+pub(super) fn undecodable(path: &Path) -> impl FnOnce(parquet::errors::ParquetError) -> StoreError {
+    let path = path.to_owned();
+    move |error| StoreError::Unsound {
+        path,
+        what: error.to_string(),
+    }
+}
+
+/// A file that holds something else than a committed file does.
+pub(super) fn not_ours(path: &Path, what: impl Into<String>) -> StoreError {
+    StoreError::Unsound {
+        path: path.to_owned(),
+        what: what.into(),
+    }
+}

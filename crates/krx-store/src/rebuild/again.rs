@@ -1,0 +1,211 @@
+//! Exporting a date again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use chrono::NaiveDate;
+
+use super::access::Access;
+use super::merge::Merge;
+use super::report::Rebuilt;
+use super::segments::{kept_segments, restore_run, runs};
+use crate::catalog::{self, read_footer};
+use crate::checksums::{Checksums, List};
+use crate::dataset::Dataset;
+use crate::day::{Layout, Sealing, Watch};
+use crate::error::StoreError;
+use crate::export::{ExportConfig, Exporter};
+use crate::feed_name::FeedName;
+use crate::layout::{CommittedPath, DataDir};
+use crate::progress::Progress;
+use crate::service::FULL_MARKET;
+
+fn scratch(data: &DataDir) -> PathBuf {
+    data.staging().join("rebuild")
+}
+
+/// The feeds that have anything of a date.
+///
+/// # Errors
+/// [`StoreError::Io`], when a directory cannot be listed.
+pub fn feeds(data: &DataDir, date: NaiveDate) -> Result<BTreeSet<FeedName>, StoreError> {
+    let mut feeds = catalog::feeds(data, date)?;
+    for feed in catalog::journal_feeds(data)? {
+        if kept_segments(data, &feed)?.keys().any(|name| name.date == date) {
+            feeds.insert(feed);
+        }
+    }
+    let list = Checksums::of(data, date).read().unwrap_or_default();
+    feeds.extend(
+        list.digests
+            .keys()
+            .filter_map(|path| Some(data.parse(path)?.feed)),
+    );
+    Ok(feeds)
+}
+
+/// Exports a feed's date again and puts in place what is missing or damaged; with `dry_run` it only tells.
+///
+/// # Errors
+/// [`StoreError`], when the disk refuses, or an archived segment is damaged.
+pub fn rebuild(
+    data: &DataDir,
+    feed: &FeedName,
+    date: NaiveDate,
+    config: ExportConfig,
+    access: &Access,
+    dry_run: bool,
+) -> Result<Rebuilt, StoreError> {
+    let scratch = scratch(data).join(feed.as_str());
+    data.disk().remove_tree(&scratch)?;
+    let segments = kept_segments(data, feed)?;
+    let service = catalog::service_of(data, feed, date).unwrap_or(&FULL_MARKET);
+    let (mut made, mut lacking) = (BTreeMap::new(), Vec::new());
+    let mut next_frame = 1;
+    let runs = runs(segments.keys().copied(), date);
+    for (index, run) in runs.iter().enumerate() {
+        let dir = data.another(scratch.join(index.to_string()));
+        let last_frame = restore_run(data, feed, &segments, run, &dir)?;
+        let first_frame = run[0].first_frame;
+        let known = link_before(data, feed, date, first_frame, &dir)?;
+        if first_frame > next_frame {
+            lacking.push((next_frame, first_frame - 1));
+        }
+        next_frame = last_frame + 1;
+        // What is exported of the scratch journal is of no use any more.
+        let config = ExportConfig {
+            keep_days: 0,
+            ..config
+        };
+        Exporter::new(&dir, feed, config, None, Arc::new(Progress::default()))
+            .of_service(service)
+            .run()?;
+        for sealed in catalog::committed(&dir, feed, date)? {
+            if known.contains(&sealed) {
+                continue;
+            }
+            let path = dir.path().join(sealed.to_string());
+            made.insert(sealed.to_string(), (sealed, path));
+        }
+    }
+    let list = Checksums::of(data, date).read().unwrap_or_default();
+    let covered = last_covered(data, feed, date, &list)?;
+    if covered >= next_frame {
+        lacking.push((next_frame, covered));
+    }
+    let is_whole = runs.len() == 1 && lacking.is_empty();
+    for day in sealed_days(data, feed, date, &list, &made)? {
+        let dataset = day.name.dataset;
+        let is_inside = |file: &CommittedPath| file.name.dataset == dataset && file.name.overlaps(&day.name);
+        let inside: Vec<_> = made
+            .values()
+            .filter(|(file, _)| is_inside(file))
+            .cloned()
+            .collect();
+        made.retain(|_, (file, _)| !is_inside(file));
+        if is_whole && let Some(path) = seal_again(data, &scratch, &day, &inside)? {
+            made.insert(day.to_string(), (day, path));
+        }
+    }
+    let merge = Merge {
+        data,
+        feed,
+        date,
+        made,
+        lacking,
+        segments: segments.keys().filter(|name| name.date == date).count() as u64,
+        list,
+        // Behind its last file a recorder at work may be about to seal the same frames.
+        frame_max: access.lock.as_ref().map_or(covered, |_| u64::MAX),
+        dry_run,
+    };
+    let rebuilt = merge.run()?;
+    data.disk().remove_tree(&scratch)?;
+    Ok(rebuilt)
+}
+
+/// Puts the committed files of the frames before a run beside it, which the exporter then goes on behind: what their
+/// footers say of the hours, the rules and the session counts for the run, too. Those files.
+fn link_before(
+    data: &DataDir,
+    feed: &FeedName,
+    date: NaiveDate,
+    first_frame: u64,
+    scratch: &DataDir,
+) -> Result<Vec<CommittedPath>, StoreError> {
+    let mut linked = Vec::new();
+    for sealed in catalog::committed(data, feed, date)? {
+        let name = sealed.name;
+        let source = data.path().join(sealed.to_string());
+        let is_before = data.is_primary(name.dataset) && name.first_frame < first_frame && !name.is_day();
+        if !is_before || read_footer(&source).is_err() {
+            continue;
+        }
+        let target = scratch.path().join(sealed.to_string());
+        scratch
+            .disk()
+            .create_dir(target.parent().unwrap_or(Path::new(".")))?;
+        scratch.disk().link(&source, &target)?;
+        linked.push(sealed);
+    }
+    Ok(linked)
+}
+
+/// The sealed days that the date has, or had by its list, one a dataset; a file that the journal gives by that name is none.
+fn sealed_days(
+    data: &DataDir,
+    feed: &FeedName,
+    date: NaiveDate,
+    list: &List,
+    made: &BTreeMap<String, (CommittedPath, PathBuf)>,
+) -> Result<Vec<CommittedPath>, StoreError> {
+    let listed = list.digests.keys().filter_map(|path| data.parse(path));
+    let listed = listed.filter(|file| file.feed == *feed);
+    let files = catalog::committed(data, feed, date)?.into_iter().chain(listed);
+    let mut days: BTreeMap<Dataset, CommittedPath> = BTreeMap::new();
+    for file in files.filter(|file| file.name.dataset.sealed_by.is_some() && file.name.is_day()) {
+        let known = days.get(&file.name.dataset);
+        let is_longer = known.is_none_or(|known| known.name.last_frame < file.name.last_frame);
+        if is_longer && !made.contains_key(&file.to_string()) {
+            days.insert(file.name.dataset, file);
+        }
+    }
+    Ok(days.into_values().collect())
+}
+
+/// Seals what was exported again, as the day was; its file, if it is of the same frames.
+fn seal_again(
+    data: &DataDir,
+    scratch: &Path,
+    day: &CommittedPath,
+    inside: &[(CommittedPath, PathBuf)],
+) -> Result<Option<PathBuf>, StoreError> {
+    let dataset = day.name.dataset;
+    let dir = data.another(scratch.join(format!("day-{dataset}")));
+    for (file, path) in inside {
+        let target = dir.path().join(file.to_string());
+        dir.disk().create_dir(target.parent().unwrap_or(Path::new(".")))?;
+        dir.disk().name(path, &target)?;
+    }
+    dir.disk().create_dir(&dir.staging())?;
+    let sealing = Sealing::take(&dir, 0)?;
+    let watch = Watch {
+        rows: &|_| (),
+        stop: &AtomicBool::new(false),
+    };
+    crate::day::seal(&sealing, dataset, &day.feed, day.date, &Layout::default(), watch)?;
+    let path = dir.path().join(day.to_string());
+    Ok(path.exists().then_some(path))
+}
+
+/// The last frame of the feed's files of a date, those that are listed and gone included. By their names: the newest
+/// file may be the one that is damaged.
+fn last_covered(data: &DataDir, feed: &FeedName, date: NaiveDate, list: &List) -> Result<u64, StoreError> {
+    let listed = list.digests.keys().filter_map(|path| data.parse(path));
+    let listed = listed.filter(|sealed| sealed.feed == *feed);
+    let files = catalog::committed(data, feed, date)?.into_iter().chain(listed);
+    let primary = files.filter(|file| data.is_primary(file.name.dataset));
+    Ok(primary.map(|sealed| sealed.name.last_frame).max().unwrap_or(0))
+}

@@ -1,0 +1,92 @@
+//! What a service is, and what decodes its frames.
+
+use arrow::array::RecordBatch;
+use chrono::NaiveDate;
+use krx_protocol::Reason;
+
+use crate::dataset::Dataset;
+use crate::moment::Moment;
+
+/// A kind of conversation with the server.
+#[derive(Debug)]
+pub struct Service {
+    /// Its name in the configuration and in the journal.
+    pub name: &'static str,
+    /// Its datasets, in the order in which the files of a segment are committed. The last one is the primary dataset: it
+    /// has a file for each segment, which is the commit record of the others.
+    pub datasets: &'static [Dataset],
+    /// Makes a decoder of its frames.
+    pub decoder: fn() -> Box<dyn FrameDecoder>,
+}
+
+impl PartialEq for Service {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Service {}
+
+impl Service {
+    /// The dataset that has a file for each segment.
+    ///
+    /// # Panics
+    /// When the service has no dataset.
+    #[must_use]
+    pub fn primary(&self) -> Dataset {
+        self.datasets.last().expect("a service has a dataset")
+    }
+}
+
+/// Decodes the frames of a service into rows of its datasets.
+pub trait FrameDecoder: Send {
+    /// Decodes a frame. Its rows wait in the decoder; what cannot be read as a record goes to `rejects`.
+    fn decode(&mut self, facts: &FrameFacts, payload: &[u8], rejects: &mut dyn Rejects) -> FrameRows;
+
+    /// Rows that wait, of the dataset at this place among the service's.
+    fn waiting(&self, dataset: usize) -> usize;
+
+    /// Takes the rows that wait, in order of arrival.
+    fn take(&mut self, dataset: usize) -> RecordBatch;
+}
+
+/// What all rows of a frame share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameFacts {
+    /// When it was read.
+    pub recv: Moment,
+    /// Its number.
+    pub frame: i64,
+    /// The connection's number.
+    pub session: i32,
+    /// The trading date's midnight in Korea, ms since the Unix epoch.
+    pub midnight_ms: i64,
+}
+
+impl FrameFacts {
+    /// Of a frame of `date`.
+    #[must_use]
+    pub fn new(date: NaiveDate, recv: Moment, frame: u64, session: u32) -> Self {
+        Self {
+            recv,
+            frame: frame.cast_signed(),
+            session: i32::try_from(session).unwrap_or(i32::MAX),
+            midnight_ms: Moment::midnight(date).0 / 1000,
+        }
+    }
+}
+
+/// What a frame gave, beside what was rejected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrameRows {
+    /// Rows of all datasets.
+    pub rows: u64,
+    /// Whether it holds more records than the guide allows.
+    pub is_oversized: bool,
+}
+
+/// Takes what cannot be read as a record.
+pub trait Rejects {
+    /// One record (`item`), or the message or a piece of it (`None`). `raw` is as received.
+    fn reject(&mut self, item: Option<i16>, reason: Reason, detail: &str, raw: &[u8]);
+}

@@ -1,0 +1,60 @@
+//! What verifying tells.
+
+use chrono::NaiveDate;
+use serde::Serialize;
+
+use super::finding::{Finding, Kind};
+use crate::feed_name::FeedName;
+
+/// What a feed has on a date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedDay {
+    /// The date.
+    pub date: NaiveDate,
+    /// The feed.
+    pub feed: FeedName,
+    /// Committed files of all datasets.
+    pub files: u64,
+    /// Rows of all datasets but quarantine.
+    pub rows: u64,
+    /// Rows of quarantine.
+    pub quarantined: u64,
+    /// Frames that a committed file covers.
+    pub frames: u64,
+    /// Bytes of the files.
+    pub bytes: u64,
+    /// Journal segments, raw and archived.
+    pub segments: u64,
+}
+
+/// What was looked at, and what was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether there is no finding.
+    pub ok: bool,
+    /// The dates that were looked at.
+    pub dates: Vec<NaiveDate>,
+    /// Committed files.
+    pub files: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// Holes that the coverage dataset tells of: known, and no failure.
+    pub known: Vec<Finding>,
+    /// By date and feed.
+    #[serde(skip)]
+    pub days: Vec<FeedDay>,
+}
+
+impl Report {
+    /// Whether the disk did not give something back: the report is then not whole.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.findings
+            .iter()
+            .any(|finding| finding.kind == Kind::Unreadable)
+    }
+}
