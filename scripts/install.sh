@@ -38,7 +38,7 @@ put 644 deploy/calendar.example.toml "$documents/examples/calendar.toml"
 put 644 deploy/krx.sql "$documents/examples/krx.sql"
 put 644 deploy/prometheus/krx-recorder.rules.yml "$documents/examples/krx-recorder.rules.yml"
 put 644 deploy/grafana/krx-recorder.json "$documents/examples/grafana.json"
-for document in README.md README.ko.md CHANGELOG.md docs/{operating,reading-the-data,protocol}.md; do
+for document in README.md README.ko.md CHANGELOG.md docs/{getting-started,reference,runbook,reading-the-data,protocol}.md; do
     put 644 "$document" "$documents/${document##*/}"
 done
 put_once 640 deploy/krx-recorder.example.toml "$etc/krx-recorder/krx-recorder.toml"
@@ -49,5 +49,5 @@ Installed below $destination$prefix. As root, where systemd is:
 
   systemd-sysusers && systemd-tmpfiles --create krx-recorder.conf && systemctl daemon-reload
 
-What comes then is in $documents/operating.md, "Install".
+The next steps are in $documents/getting-started.md, "Install".
 EOT

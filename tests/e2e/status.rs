@@ -299,18 +299,18 @@ fn promtool_takes_the_alerts_and_each_fires_when_it_should() {
 #[test]
 fn each_alert_says_what_to_do() {
     let rules = fs::read_to_string(deploy().join("prometheus/krx-recorder.rules.yml")).unwrap();
-    let documents = fs::read_to_string(deploy().join("../docs/operating.md")).unwrap();
+    let runbook = fs::read_to_string(deploy().join("../docs/runbook.md")).unwrap();
     let alerts: Vec<&str> = rules
         .lines()
         .filter_map(|line| line.trim().strip_prefix("- alert: "))
         .collect();
     assert!(alerts.len() > 10);
     for alert in alerts {
-        let link = format!("runbook: docs/operating.md#{}\n", alert.to_lowercase());
+        let link = format!("runbook: docs/runbook.md#{}\n", alert.to_lowercase());
         assert!(rules.contains(&link), "{alert} has no link");
         assert!(
-            documents.contains(&format!("\n### {alert}\n")),
-            "{alert} is not in docs/operating.md"
+            runbook.contains(&format!("\n### {alert}\n")),
+            "{alert} is not in docs/runbook.md"
         );
     }
 }
