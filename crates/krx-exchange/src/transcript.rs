@@ -24,7 +24,7 @@ pub enum MessageKind {
     Heartbeat,
     /// An error in answer to what a client sent.
     Error,
-    /// Something of a [`Script`](crate::Script), which has a name for it.
+    /// Something that a script has sent, and has a name for.
     Scripted(&'static str),
 }
 
