@@ -8,20 +8,21 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 use krx_tests::tree::files_under;
 
 /// Each crate's dependencies inside the workspace.
-const INSIDE: [(&str, &[&str]); 5] = [
+const INSIDE: [(&str, &[&str]); 6] = [
     ("krx-protocol", &[]),
     ("krx-calendar", &[]),
     ("krx-store", &["krx-protocol"]),
-    ("krx-simulator", &["krx-calendar", "krx-protocol"]),
+    ("krx-exchange", &["krx-protocol"]),
+    ("krx-simulator", &["krx-calendar", "krx-exchange", "krx-protocol"]),
     (
         "krx-recorder",
-        &["krx-calendar", "krx-protocol", "krx-simulator", "krx-store"],
+        &["krx-calendar", "krx-exchange", "krx-protocol", "krx-store"],
     ),
 ];
 
 /// Who may use a crate, given by the beginning of its name.
 const OUTSIDE: [(&str, &[&str]); 5] = [
-    ("tokio", &["krx-recorder", "krx-simulator"]),
+    ("tokio", &["krx-exchange", "krx-recorder", "krx-simulator"]),
     ("axum", &["krx-recorder"]),
     ("arrow", &["krx-store"]),
     ("parquet", &["krx-store"]),

@@ -1,25 +1,26 @@
-//! The feed of one market to one key: a task that owns the place in the day, and one session after another.
+//! The full-market service's conversation: the feed of one market to one key.
+//!
+//! A feed is a task that owns its place in the day, and serves one session after another.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 use tokio::time::{sleep, sleep_until};
 
 use crate::admission::Admitted;
-use crate::config::{InitReply, SecondSession};
-use crate::control::{Refusal, Request, heartbeat, init_answer};
-use crate::cursor::{Cursor, Step};
+use crate::config::InitReply;
+use crate::control::{Refusal, Request, init_answer};
+use crate::cursor::{Cursor, DayTotals, Step};
+use crate::door::{Door, SessionEnd};
 use crate::event::Event;
-use crate::fault::{FaultKind, FaultScript};
-use crate::ledger::MessageKind;
 use crate::market::Market;
+use crate::pulse::Pulse;
+use crate::script::{Deed, Script};
 use crate::session::{Broken, Heard, Session};
-use crate::supply::TimedMessage;
+use crate::transcript::MessageKind;
 
 /// The data messages that may be sent before the client and the stop signal are looked at again: at full
 /// speed well under a millisecond.
@@ -28,15 +29,8 @@ const MESSAGES_UNTIL_LOOK: u32 = 32;
 /// How often a feed that nobody listens to passes over what has fallen due.
 const IDLE_STEP: Duration = Duration::from_millis(100);
 
-/// Connections of one feed that may be ending at a time; each takes a second at most.
-const FAREWELLS_MAX: usize = 64;
-
 /// A time further away than any wait.
 const FOREVER: Duration = Duration::from_secs(86_400);
-
-/// Close codes: "going away" and "policy violation".
-const CLOSE_AWAY: u16 = 1001;
-const CLOSE_POLICY: u16 = 1008;
 
 /// What all feeds of a market have in common.
 #[derive(Debug, Default)]
@@ -70,130 +64,16 @@ pub(crate) struct Feed {
     pub(crate) state: Arc<MarketState>,
     pub(crate) manners: Manners,
     pub(crate) cursor: Cursor,
-    pub(crate) faults: FaultScript,
-    /// What a fault may have sent again.
-    pub(crate) recent: Recent,
-    /// What the next session begins with, before the day goes on.
-    pub(crate) again: VecDeque<TimedMessage>,
+    pub(crate) script: Box<dyn Script>,
     pub(crate) door: Door,
     pub(crate) news: mpsc::Sender<Event>,
 }
 
-/// The data messages sent last, over all sessions.
-#[derive(Debug)]
-pub(crate) struct Recent {
-    messages: VecDeque<TimedMessage>,
-    messages_max: usize,
-}
-
-impl Recent {
-    /// Remembers up to `messages_max`.
-    pub(crate) fn new(messages_max: usize) -> Recent {
-        Recent {
-            messages: VecDeque::new(),
-            messages_max,
-        }
-    }
-
-    fn add(&mut self, message: &TimedMessage) {
-        if self.messages_max == 0 {
-            return;
-        }
-        if self.messages.len() == self.messages_max {
-            self.messages.pop_front();
-        }
-        self.messages.push_back(message.clone());
-    }
-
-    fn last(&self, messages: u32) -> VecDeque<TimedMessage> {
-        let before = self
-            .messages
-            .len()
-            .saturating_sub(usize::try_from(messages).unwrap_or(usize::MAX));
-        self.messages.iter().skip(before).cloned().collect()
-    }
-}
-
-/// Where newer sessions come in, and the signal to stop.
-pub(crate) struct Door {
-    pub(crate) arrivals: mpsc::Receiver<Admitted>,
-    pub(crate) stop: watch::Receiver<bool>,
-    pub(crate) second_session: SecondSession,
-    /// Connections that are being ended: nobody waits for those but the end of the feed.
-    pub(crate) farewells: JoinSet<Result<(), Broken>>,
-}
-
-/// What takes a session's place.
-enum Interruption {
-    Newer(Box<Admitted>),
-    Stop,
-    Ledger,
-}
-
-/// How a session ended.
-enum SessionEnd {
-    Left(String),
-    Fault(FaultKind),
-    Displaced(Box<Admitted>),
-    Stopped,
-}
-
-impl Door {
-    /// Waits for what takes a session's place; refuses newer sessions where that is the rule.
-    async fn interruption(&mut self) -> Interruption {
-        loop {
-            let admitted = tokio::select! {
-                _ = self.stop.wait_for(|stop| *stop) => return Interruption::Stop,
-                Some(ended) = self.farewells.join_next() => match ended {
-                    Ok(Err(Broken::Ledger)) | Err(_) => return Interruption::Ledger,
-                    Ok(Ok(()) | Err(Broken::Socket(_))) => continue,
-                },
-                admitted = self.arrivals.recv() => admitted,
-            };
-            match (admitted, self.second_session) {
-                (None, _) => return Interruption::Stop,
-                (Some(admitted), SecondSession::Displace) => {
-                    return Interruption::Newer(Box::new(admitted));
-                }
-                (Some(admitted), SecondSession::Refuse) => {
-                    self.bid_farewell(refuse(admitted));
-                }
-            }
-        }
-    }
-
-    /// Ends a connection in its own time; when too many do already, it is simply dropped.
-    fn bid_farewell(&mut self, farewell: impl Future<Output = Result<(), Broken>> + Send + 'static) {
-        if self.farewells.len() < FAREWELLS_MAX {
-            self.farewells.spawn(farewell);
-        }
-    }
-
-    /// Does `work` to its end, unless something takes the session's place first.
-    async fn unless_interrupted<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Interruption> {
-        tokio::select! {
-            biased;
-            done = work => Ok(done),
-            interruption = self.interruption() => Err(interruption),
-        }
-    }
-}
-
-async fn refuse(admitted: Admitted) -> Result<(), Broken> {
-    let Admitted {
-        mut session, init_id, ..
-    } = admitted;
-    let text = Refusal::SecondSession.text(Some(&init_id));
-    let sent = session.send(MessageKind::Error, 0, text).await;
-    session.close(CLOSE_POLICY, "second session").await;
-    sent
-}
-
 impl Feed {
-    /// Serves one session after another until told to stop. Fails only when the ledger does.
+    /// Serves one session after another until told to stop. Fails only when nobody takes notes any more.
     pub(crate) async fn run(mut self) -> Result<(), Broken> {
         let served = self.serve_all().await;
-        while self.door.farewells.join_next().await.is_some() {}
+        self.door.close().await;
         served
     }
 
@@ -210,7 +90,7 @@ impl Feed {
             match self.serve(admitted).await? {
                 SessionEnd::Displaced(admitted) => newer = Some(*admitted),
                 SessionEnd::Stopped => return Ok(()),
-                SessionEnd::Left(_) | SessionEnd::Fault(_) => {}
+                SessionEnd::Left(_) | SessionEnd::Scripted { .. } => {}
             }
         }
     }
@@ -227,14 +107,13 @@ impl Feed {
                 Step::Wait(None) | Step::Send(_) => FOREVER,
             };
             tokio::select! {
-                _ = self.door.stop.wait_for(|stop| *stop) => return None,
-                admitted = self.door.arrivals.recv() => return admitted,
+                admitted = self.door.arrival() => return admitted,
                 () = sleep(pause) => {}
             }
         }
     }
 
-    async fn tell_complete(&self, totals: crate::cursor::DayTotals) {
+    async fn tell_complete(&mut self, totals: DayTotals) {
         let event = Event::DayComplete {
             market: self.market,
             messages: totals.messages,
@@ -265,9 +144,9 @@ impl Feed {
         let end = match self.stream(&mut session, &init_answer(&init_id)).await {
             Ok(end) => end,
             Err(Broken::Socket(problem)) => SessionEnd::Left(problem),
-            Err(Broken::Ledger) => return Err(Broken::Ledger),
+            Err(Broken::Transcript) => return Err(Broken::Transcript),
         };
-        session.flush_ledger().await?;
+        session.flush_transcript().await?;
         let event = Event::SessionEnded {
             market: self.market,
             session: session.number,
@@ -277,12 +156,7 @@ impl Feed {
         };
         let farewell = end.farewell();
         self.door.bid_farewell(async move {
-            match farewell {
-                Farewell::None => drop(session),
-                Farewell::Close(code, reason) => session.close(code, reason).await,
-                Farewell::HangUp => session.hang_up().await,
-                Farewell::Reset => session.reset(),
-            }
+            session.end(farewell).await;
             Ok(())
         });
         let _ = self.news.send(event).await;
@@ -300,13 +174,13 @@ impl Feed {
         let mut pulse = Pulse::new(self.manners.heartbeat_interval);
         let mut until_look = MESSAGES_UNTIL_LOOK;
         loop {
-            let step = match self.again.pop_front() {
+            let step = match self.script.ahead() {
                 Some(message) => Step::Send(message),
                 None => self.cursor.step(Instant::now()),
             };
             let wait_until = match step {
                 Step::Send(message) => {
-                    self.recent.add(&message);
+                    self.script.sending(&message);
                     match self.door.unless_interrupted(session.send_data(message)).await {
                         Ok(sent) => sent?,
                         Err(interruption) => return interruption.end(),
@@ -314,7 +188,7 @@ impl Feed {
                     if let Some(text) = reply.take() {
                         session.send(MessageKind::Reply, 0, text).await?;
                     }
-                    if let Some(end) = self.faults_after(session).await? {
+                    if let Some(end) = self.deeds_after(session).await? {
                         return Ok(end);
                     }
                     until_look -= 1;
@@ -326,7 +200,7 @@ impl Feed {
                 Step::Wait(until) => Some(until.unwrap_or_else(|| Instant::now() + FOREVER)),
                 Step::DayComplete(totals) => {
                     session.flush().await?;
-                    session.flush_ledger().await?;
+                    session.flush_transcript().await?;
                     self.tell_complete(totals).await;
                     continue;
                 }
@@ -390,39 +264,27 @@ impl Feed {
         }
     }
 
-    /// Does what the script says now that another data message is sent.
-    async fn faults_after(&mut self, session: &mut Session) -> Result<Option<SessionEnd>, Broken> {
-        for kind in self.faults.due(session.data_messages) {
+    /// Does what the script has to be done now that another data message is sent.
+    async fn deeds_after(&mut self, session: &mut Session) -> Result<Option<SessionEnd>, Broken> {
+        for deed in self.script.sent(session.data_messages) {
             let work = async {
-                match kind {
-                    FaultKind::Garbage(garbage) => {
-                        let (text, records) = garbage.text();
-                        session.send(MessageKind::Garbage, records, text).await
-                    }
-                    FaultKind::Half => session.send_half().await,
-                    FaultKind::Stall(duration) => {
+                match &deed {
+                    Deed::Say { kind, records, text } => session.send(*kind, *records, text.clone()).await,
+                    Deed::Write { kind, text, bytes } => session.write(*kind, text, bytes).await,
+                    Deed::Pause(duration) => {
                         session.flush().await?;
-                        sleep(duration).await;
+                        sleep(*duration).await;
                         Ok(())
                     }
-                    FaultKind::Disconnect | FaultKind::Close(_) | FaultKind::Reset | FaultKind::Resend(_) => {
-                        session.flush().await
-                    }
+                    Deed::End { .. } => session.flush().await,
                 }
             };
             match self.door.unless_interrupted(work).await {
                 Ok(done) => done?,
                 Err(interruption) => return interruption.end().map(Some),
             }
-            match kind {
-                FaultKind::Garbage(_) | FaultKind::Stall(_) => {}
-                FaultKind::Resend(messages) => {
-                    self.again = self.recent.last(messages);
-                    return Ok(Some(SessionEnd::Fault(kind)));
-                }
-                FaultKind::Half | FaultKind::Disconnect | FaultKind::Close(_) | FaultKind::Reset => {
-                    return Ok(Some(SessionEnd::Fault(kind)));
-                }
+            if let Deed::End { farewell, reason } = deed {
+                return Ok(Some(SessionEnd::Scripted { farewell, reason }));
             }
         }
         Ok(None)
@@ -449,80 +311,5 @@ async fn answer(session: &mut Session, pulse: &mut Pulse, text: &str) -> Result<
                 .send(MessageKind::Error, 0, Refusal::Malformed.text(None))
                 .await
         }
-    }
-}
-
-impl Interruption {
-    fn end(self) -> Result<SessionEnd, Broken> {
-        match self {
-            Interruption::Newer(admitted) => Ok(SessionEnd::Displaced(admitted)),
-            Interruption::Stop => Ok(SessionEnd::Stopped),
-            Interruption::Ledger => Err(Broken::Ledger),
-        }
-    }
-}
-
-/// How a connection is ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Farewell {
-    None,
-    Close(u16, &'static str),
-    HangUp,
-    Reset,
-}
-
-impl SessionEnd {
-    fn farewell(&self) -> Farewell {
-        match self {
-            SessionEnd::Left(_) => Farewell::None,
-            SessionEnd::Displaced(_) => Farewell::Close(CLOSE_POLICY, "displaced by a newer session"),
-            SessionEnd::Stopped => Farewell::Close(CLOSE_AWAY, "the exchange stops"),
-            SessionEnd::Fault(FaultKind::Close(code)) => Farewell::Close(*code, "as scripted"),
-            SessionEnd::Fault(FaultKind::Reset) => Farewell::Reset,
-            SessionEnd::Fault(_) => Farewell::HangUp,
-        }
-    }
-
-    fn reason(&self) -> String {
-        match self {
-            SessionEnd::Left(reason) => reason.clone(),
-            SessionEnd::Fault(kind) => format!("fault {kind}"),
-            SessionEnd::Displaced(_) => "displaced".to_owned(),
-            SessionEnd::Stopped => "stopped".to_owned(),
-        }
-    }
-}
-
-/// The exchange's own heartbeats in a session.
-struct Pulse {
-    interval: Option<Duration>,
-    next: Option<Instant>,
-    sent: u64,
-    /// The last heartbeat that the client has not answered: an answer is not to be answered again.
-    unanswered: Option<String>,
-}
-
-impl Pulse {
-    fn new(interval: Option<Duration>) -> Pulse {
-        let next = interval.and_then(|interval| Instant::now().checked_add(interval));
-        Pulse {
-            interval,
-            next,
-            sent: 0,
-            unanswered: None,
-        }
-    }
-
-    fn due(&mut self, now: Instant) -> Option<String> {
-        self.next.filter(|&next| next <= now)?;
-        self.next = self.interval.and_then(|interval| now.checked_add(interval));
-        let text = heartbeat(self.sent);
-        self.sent += 1;
-        self.unanswered = Some(text.clone());
-        Some(text)
-    }
-
-    fn answered_by(&mut self, text: &str) -> bool {
-        self.unanswered.take_if(|unanswered| unanswered == text).is_some()
     }
 }

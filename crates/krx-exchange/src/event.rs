@@ -1,4 +1,4 @@
-//! What the simulator tells on standard output, for people or for programs.
+//! What an exchange tells on standard output, for people or for programs.
 
 use std::fmt;
 use std::io::{self, Write};

@@ -15,11 +15,11 @@ use tokio_tungstenite::tungstenite::http::header::{CONTENT_LENGTH, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
-use crate::config::RefuseAll;
+use crate::config::Admits;
 use crate::control::{Key, Refusal, Request};
-use crate::ledger::{LedgerHandle, MessageKind};
 use crate::market::Market;
-use crate::session::{Broken, Heard, Session};
+use crate::session::{Broken, CLOSE_POLICY, Farewell, Heard, Session};
+use crate::transcript::{MessageKind, Transcript};
 use crate::transport::Transport;
 
 /// How long TLS and the upgrade may take, and then again the first message.
@@ -34,16 +34,12 @@ const WRITE_BUFFER_BYTES_MAX: usize = 1024 * 1024;
 /// The longest message a client may send; requests are far shorter.
 const REQUEST_BYTES_MAX: usize = 64 * 1024;
 
-/// Close code "policy violation".
-const CLOSE_POLICY: u16 = 1008;
-
 /// Who is let in.
 pub(crate) struct Admission {
     pub(crate) markets: Vec<Market>,
-    pub(crate) keys: Vec<Key>,
-    pub(crate) refuse: Option<RefuseAll>,
+    pub(crate) admits: Admits,
     pub(crate) tls: Option<TlsAcceptor>,
-    pub(crate) ledger: Option<LedgerHandle>,
+    pub(crate) transcript: Option<Transcript>,
 }
 
 /// A client whose `init` was good.
@@ -61,15 +57,15 @@ impl Admission {
         let Ok(Some((market, socket))) = timeout(ADMISSION_MAX, self.upgrade(tcp)).await else {
             return Ok(None);
         };
-        let mut session = Session::new(market, socket, self.ledger.clone());
+        let mut session = Session::new(market, socket, self.transcript.clone());
         let refused = match timeout(ADMISSION_MAX, first_text(&mut session)).await {
             Err(_) => {
-                session.close(CLOSE_POLICY, "no init").await;
+                session.end(Farewell::Close(CLOSE_POLICY, "no init")).await;
                 return Ok(None);
             }
             Ok(None) => return Ok(None),
             Ok(Some(text)) => match Request::parse(&text) {
-                Request::Init { id, key } if self.accepts(&key) => {
+                Request::Init { id, key } if self.admits.accepts(&key) => {
                     return Ok(Some(Admitted {
                         session,
                         key,
@@ -82,8 +78,8 @@ impl Admission {
             },
         };
         match session.send(MessageKind::Error, 0, refused).await {
-            Err(Broken::Ledger) => return Err(Broken::Ledger),
-            Ok(()) | Err(Broken::Socket(_)) => session.close(CLOSE_POLICY, "refused").await,
+            Err(Broken::Transcript) => return Err(Broken::Transcript),
+            Ok(()) | Err(Broken::Socket(_)) => session.end(Farewell::Close(CLOSE_POLICY, "refused")).await,
         }
         Ok(None)
     }
@@ -111,10 +107,6 @@ impl Admission {
             .ok()?;
         Some((market?, socket))
     }
-
-    fn accepts(&self, key: &Key) -> bool {
-        self.refuse != Some(RefuseAll::Json) && (self.keys.is_empty() || self.keys.contains(key))
-    }
 }
 
 async fn first_text(session: &mut Session) -> Option<String> {
@@ -135,7 +127,7 @@ struct Route<'a> {
 
 impl Callback for Route<'_> {
     fn on_request(self, request: &Upgrade, response: Response) -> Result<Response, ErrorResponse> {
-        if self.admission.refuse == Some(RefuseAll::Http) {
+        if self.admission.admits == Admits::Nobody {
             return Err(http_error(
                 StatusCode::UNAUTHORIZED,
                 "Invalid authentication credentials",

@@ -1,35 +1,40 @@
-//! One connection that speaks WebSocket: sends texts, each entered in the ledger first.
+//! One connection that speaks WebSocket: sends texts, each entered in the transcript first.
 
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
-use tokio_tungstenite::tungstenite::protocol::frame::{FrameHeader, Utf8Bytes};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-use crate::ledger::{Entry, LedgerGone, LedgerHandle, MessageKind};
 use crate::market::Market;
-use crate::supply::TimedMessage;
+use crate::message::TimedMessage;
+use crate::transcript::{Entry, MessageKind, Transcript, TranscriptGone};
 use crate::transport::Transport;
 
 /// How long the end of a connection may take: enough for a client on the same machine that is alive.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
+/// Close code "going away".
+pub(crate) const CLOSE_AWAY: u16 = 1001;
+
+/// Close code "policy violation".
+pub(crate) const CLOSE_POLICY: u16 = 1008;
+
 /// Why nothing more can be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Broken {
-    /// The ledger cannot be written: the whole exchange must stop.
-    Ledger,
+    /// Nobody takes notes any more: the whole exchange must stop.
+    Transcript,
     /// The client is gone.
     Socket(String),
 }
 
-impl From<LedgerGone> for Broken {
-    fn from(_: LedgerGone) -> Broken {
-        Broken::Ledger
+impl From<TranscriptGone> for Broken {
+    fn from(_: TranscriptGone) -> Broken {
+        Broken::Transcript
     }
 }
 
@@ -43,6 +48,19 @@ pub(crate) enum Heard {
     Left(String),
 }
 
+/// How a connection is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Farewell {
+    /// The socket is dropped: the client has gone already.
+    None,
+    /// A close frame with this code and reason.
+    Close(u16, &'static str),
+    /// A FIN without a close frame.
+    HangUp,
+    /// A RST; what is under way may be lost.
+    Reset,
+}
+
 /// A connection, and what was sent on it.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -53,16 +71,15 @@ pub(crate) struct Session {
     pub(crate) data_messages: u64,
     pub(crate) data_records: u64,
     texts: u64,
-    last_data: Utf8Bytes,
     socket: WebSocketStream<Transport>,
-    ledger: Option<LedgerHandle>,
+    transcript: Option<Transcript>,
 }
 
 impl Session {
     pub(crate) fn new(
         market: Market,
         socket: WebSocketStream<Transport>,
-        ledger: Option<LedgerHandle>,
+        transcript: Option<Transcript>,
     ) -> Session {
         Session {
             market,
@@ -70,9 +87,8 @@ impl Session {
             data_messages: 0,
             data_records: 0,
             texts: 0,
-            last_data: Utf8Bytes::default(),
             socket,
-            ledger,
+            transcript,
         }
     }
 
@@ -80,7 +96,6 @@ impl Session {
     pub(crate) async fn send_data(&mut self, message: TimedMessage) -> Result<(), Broken> {
         self.data_messages += 1;
         self.data_records += u64::from(message.records);
-        self.last_data = message.text.clone();
         self.enter(MessageKind::Data, message.records, &message.text)
             .await?;
         self.feed(message.text).await
@@ -99,9 +114,26 @@ impl Session {
         self.flush().await
     }
 
+    /// Writes `bytes` as they are, behind everything before them; the transcript gets `text` for them.
+    pub(crate) async fn write(
+        &mut self,
+        kind: MessageKind,
+        text: &Utf8Bytes,
+        bytes: &[u8],
+    ) -> Result<(), Broken> {
+        self.enter(kind, 0, text).await?;
+        self.flush().await?;
+        let transport = self.socket.get_mut();
+        let written = async {
+            transport.write_all(bytes).await?;
+            transport.flush().await
+        };
+        written.await.map_err(|error| Broken::Socket(error.to_string()))
+    }
+
     async fn enter(&mut self, kind: MessageKind, records: u32, text: &Utf8Bytes) -> Result<(), Broken> {
         self.texts += 1;
-        if let Some(ledger) = &self.ledger {
+        if let Some(transcript) = &self.transcript {
             let entry = Entry {
                 market: self.market,
                 session: self.number,
@@ -110,7 +142,7 @@ impl Session {
                 records,
                 text: text.clone(),
             };
-            ledger.enter(entry).await?;
+            transcript.enter(entry).await?;
         }
         Ok(())
     }
@@ -144,16 +176,26 @@ impl Session {
         }
     }
 
-    /// Asks the ledger to write what it knows of this session.
-    pub(crate) async fn flush_ledger(&self) -> Result<(), Broken> {
-        if let Some(ledger) = &self.ledger {
-            ledger.flush().await?;
+    /// Asks for the transcript of this session to be written.
+    pub(crate) async fn flush_transcript(&self) -> Result<(), Broken> {
+        if let Some(transcript) = &self.transcript {
+            transcript.flush().await?;
         }
         Ok(())
     }
 
+    /// Ends the connection.
+    pub(crate) async fn end(self, farewell: Farewell) {
+        match farewell {
+            Farewell::None => drop(self),
+            Farewell::Close(code, reason) => self.close(code, reason).await,
+            Farewell::HangUp => self.hang_up().await,
+            Farewell::Reset => self.reset(),
+        }
+    }
+
     /// Ends the connection with a close frame. A client that does not answer is not waited for long.
-    pub(crate) async fn close(mut self, code: u16, reason: &'static str) {
+    async fn close(mut self, code: u16, reason: &'static str) {
         let frame = CloseFrame {
             code: CloseCode::from(code),
             reason: reason.into(),
@@ -168,7 +210,7 @@ impl Session {
     }
 
     /// Ends the connection with a FIN and no close frame.
-    pub(crate) async fn hang_up(mut self) {
+    async fn hang_up(mut self) {
         let goodbye = async {
             let transport = self.socket.get_mut();
             if transport.shutdown().await.is_ok() {
@@ -181,31 +223,8 @@ impl Session {
     }
 
     /// Ends the connection with a RST.
-    pub(crate) fn reset(self) {
+    fn reset(self) {
         // Where the system refuses, the connection still ends, only more politely.
         let _ = self.socket.get_ref().reset_on_drop();
-    }
-
-    /// Sends the first half of a frame that repeats the last data message: no receiver gets a message.
-    pub(crate) async fn send_half(&mut self) -> Result<(), Broken> {
-        let half = Utf8Bytes::from(&self.last_data.as_str()[..self.last_data.len() / 2]);
-        self.enter(MessageKind::Partial, 0, &half).await?;
-        self.flush().await?;
-        let header = FrameHeader {
-            opcode: OpCode::Data(Data::Text),
-            ..FrameHeader::default()
-        };
-        let mut bytes = Vec::new();
-        let whole_len = u64::try_from(self.last_data.len()).unwrap_or(u64::MAX);
-        header
-            .format(whole_len, &mut bytes)
-            .map_err(|error| Broken::Socket(error.to_string()))?;
-        bytes.extend_from_slice(half.as_bytes());
-        let transport = self.socket.get_mut();
-        let written = async {
-            transport.write_all(&bytes).await?;
-            transport.flush().await
-        };
-        written.await.map_err(|error| Broken::Socket(error.to_string()))
     }
 }
