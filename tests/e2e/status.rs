@@ -268,7 +268,7 @@ fn the_deployed_names_exist(metrics: &str) {
 /// Says why not, and is content, where there is no promtool.
 fn promtool(arguments: &[&str], input: &str) {
     if !has_tool("promtool") {
-        println!("skipped: promtool {arguments:?}: it is not installed (scripts/page-tools.sh)");
+        println!("skipped: promtool {arguments:?}: it is not installed (tests/tools/page-tools.sh)");
         return;
     }
     let mut command = Command::new("promtool");

@@ -94,7 +94,7 @@ fn i1_a_clock_that_is_set_costs_nothing_and_doubles_nothing() {
     let Some(library) = library() else {
         return tally.skip(
             "jumps of the clock",
-            "libfaketime is not installed (scripts/fault-tools.sh)",
+            "libfaketime is not installed (tests/tools/fault-tools.sh)",
         );
     };
     let (all, seed) = (number("KRX_JUMPS", JUMPS), number("KRX_SEED", 1) as u64);

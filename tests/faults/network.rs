@@ -118,7 +118,7 @@ fn i4_an_outage_of_the_network_ends_a_session_and_is_on_record() {
         if !has_tool(tool) {
             return tally.skip(
                 "outages",
-                format!("{tool} is not installed (scripts/fault-tools.sh)"),
+                format!("{tool} is not installed (tests/tools/fault-tools.sh)"),
             );
         }
     }

@@ -53,7 +53,7 @@ impl Strace {
         match command.stdout(Stdio::null()).stderr(Stdio::null()).status() {
             Ok(status) if status.success() => None,
             Ok(_) => Some("strace may not trace here (ptrace is not allowed)".to_owned()),
-            Err(_) => Some("strace is not installed (scripts/fault-tools.sh)".to_owned()),
+            Err(_) => Some("strace is not installed (tests/tools/fault-tools.sh)".to_owned()),
         }
     }
 

@@ -45,7 +45,7 @@ impl Kind {
         if !root {
             Some("it needs root".to_owned())
         } else if !has_tool(tool) {
-            Some(format!("{tool} is not installed (scripts/fault-tools.sh)"))
+            Some(format!("{tool} is not installed (tests/tools/fault-tools.sh)"))
         } else if !known
             .lines()
             .any(|line| line.split_whitespace().last() == Some(self.name()))

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# The recorder beside its peers: the same frames, one run, one table.   benches/peers/run.sh FRAMES [REPEAT]
+# The recorder beside its peers: the same frames, one run, one table.   tests/bench/peers/run.sh FRAMES [REPEAT]
 #
 # Each program has the machine to itself. The two socket benchmarks are fed by `krx-bench serve`, which has all
 # frames ready in memory. Results stay in target/bench: results.jsonl, and the table in results.md.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 
 frames=$1
 repeat=${2:-3}
 bench=$PWD/target/release/krx-bench
 python=$PWD/.venv/bin/python
-peers=$PWD/benches/peers
+peers=$PWD/tests/bench/peers
 out=$PWD/target/bench/out
 results=$PWD/target/bench/results.jsonl
 rm -rf "$out" "$results"

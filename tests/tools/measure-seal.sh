@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # How fast a day is sealed, and what memory that takes: a made-up day of both markets. `make build` comes first.
 #
-#   scripts/measure-seal.sh [RECORDS]      35,000,000 by default
+#   tests/tools/measure-seal.sh [RECORDS]      35,000,000 by default
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 records=${1:-35000000}
 dir=target/bench/seal
 rm -rf "$dir"

@@ -4,7 +4,7 @@
 # Licences, bans and sources always; known vulnerabilities when cargo-deny has a database of them on this machine,
 # which `cargo deny fetch` brings. What could not be checked is said, and is no failure.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 read -ra cargo <<<"${CARGO:-cargo}"
 "${cargo[@]}" deny --version >/dev/null 2>&1 || {
@@ -36,4 +36,4 @@ check() { # MANIFEST, a lint that is expected of it
         check --hide-inclusion-graph --allow "$2" "${checks[@]}"
 }
 check Cargo.toml license-exception-not-encountered
-check fuzz/Cargo.toml license-not-encountered
+check tests/fuzz/Cargo.toml license-not-encountered

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Layouts of a sealed day beside those that people would choose: the same records, one run, ratios.
 #
-#     benches/layout/run.sh [ROUNDS]       ROUNDS as in layouts.py; "orders" by default
+#     tests/bench/layout/run.sh [ROUNDS]       ROUNDS as in layouts.py; "orders" by default
 #
 # DAYS, RECORDS and RECORDS_LAST say how much: by default 20 trading days of a million records, the last of 12 million.
 # Everything is made below target/bench/layout; days that this build has made already are not made again. Results stay there:
 # results.json, and the table in results.md; encodings.md has what each encoding of a column takes, and which of the readers
-# that scripts/old-readers.sh has installed can read it.
+# that tests/tools/old-readers.sh has installed can read it.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 
 rounds=${1:-orders}
 days=${DAYS:-20}
@@ -24,7 +24,7 @@ say() {
 }
 
 # The days are of this build's writer, and what is laid out anew is as layouts.py has it.
-stamp=$(cat target/release/krx-bench benches/layout/layouts.py | sha256sum | cut -d ' ' -f 1)
+stamp=$(cat target/release/krx-bench tests/bench/layout/layouts.py | sha256sum | cut -d ' ' -f 1)
 if [[ ! -d $data || ! -f $data.stamp || $(<"$data.stamp") != "$stamp" ]]; then
     say "recording $days days"
     rm -rf "$data" "$data.partial" "$data-laid-out"
@@ -41,6 +41,6 @@ cp -r "$data" "$sealed"
 for date in "$sealed"/trades/date=*; do
     target/release/krx-recorder seal "${date##*=}" --data-dir "$sealed" >&2
 done
-.venv/bin/python benches/layout/measure.py "$data" --work "$data-laid-out" --rounds "$rounds" --repeat "$repeat" \
+.venv/bin/python tests/bench/layout/measure.py "$data" --work "$data-laid-out" --rounds "$rounds" --repeat "$repeat" \
     --sealed "krx-recorder seal=$sealed" --sealed "while recording=$data" --json "$out/results.json" | tee "$out/results.md"
-.venv/bin/python benches/layout/encodings.py "$data" --work "$out/encodings" | tee "$out/encodings.md"
+.venv/bin/python tests/bench/layout/encodings.py "$data" --work "$out/encodings" | tee "$out/encodings.md"

@@ -2,9 +2,9 @@
 # What a recorder costs: waiting for a session, at 2,000 records a second, and the same with its status page open.
 # Processor time as a part of one core, over SECONDS (30), and resident memory at the end. `make build` comes first.
 #
-#   scripts/measure-cost.sh [SECONDS]
+#   tests/tools/measure-cost.sh [SECONDS]
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 seconds=${1:-30}
 programs=target/release

@@ -1,5 +1,5 @@
 //! `krx-bench`: the recorder's stages over a frames file, each printing one JSON line as the peers in
-//! `benches/peers` do, the server that feeds both sides, and trading days to measure reading with.
+//! `tests/bench/peers` do, the server that feeds both sides, and trading days to measure reading with.
 
 mod days;
 mod serve;

@@ -5,7 +5,7 @@
 
 DATA is what `krx-bench days` wrote. Sizes are of KOSPI's last day, one column at a time, in the two orders in which the
 recorder writes. For the readers a file is made of each column, encoding and page version, and each environment that
-scripts/old-readers.sh has made reads all of them; what it finds is compared with what was written.
+tests/tools/old-readers.sh has made reads all of them; what it finds is compared with what was written.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 OLD = ROOT / "tests" / "readers" / "old"
 sys.path.insert(0, str(OLD))
 
@@ -122,7 +122,7 @@ def trouble(outcomes: dict[str, str], every: int) -> str:
 
 def report(found: Sizes, outcomes: dict[str, dict[str, str]], names: list[str]) -> str:
     """A Markdown table; the encoding that the recorder uses is bold."""
-    rows = [f"Read with: {', '.join(names) or 'nothing (scripts/old-readers.sh installs it)'}.", ""]
+    rows = [f"Read with: {', '.join(names) or 'nothing (tests/tools/old-readers.sh installs it)'}.", ""]
     rows += ["| column | encoding | arrival | sealed | version-1 pages | version-2 pages |", "|---|---|---:|---:|---|---|"]
     for name, encodings in ENCODINGS.items():
         for encoding in encodings:

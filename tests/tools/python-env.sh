@@ -5,10 +5,10 @@
 # checksum of the requirements and the interpreter's version, so a second call does nothing; PYTHON names another
 # interpreter than python3.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 python=${PYTHON:-python3}
-requirements=(tests/readers/requirements.txt benches/peers/requirements.txt)
+requirements=(tests/readers/requirements.txt tests/bench/peers/requirements.txt)
 stamp=.venv/.stamp
 
 "$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' || {
@@ -23,5 +23,5 @@ fi
 
 "$python" -m venv --clear .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: \
-    --requirement benches/peers/requirements.txt
+    --requirement tests/bench/peers/requirements.txt
 printf '%s\n' "$wanted" >"$stamp"

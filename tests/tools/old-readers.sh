@@ -2,12 +2,12 @@
 # Makes an environment below target/old-readers for each set of older readers (tests/readers/old/sets.txt), and lets all of
 # them read what is recorded.
 #
-#     scripts/old-readers.sh [all | ci | NAME …]      "all" by default; "ci" those that CI installs
+#     tests/tools/old-readers.sh [all | ci | NAME …]      "all" by default; "ci" those that CI installs
 #
 # Old wheels are for old Pythons: it takes python3.11, or what OLD_PYTHON names. An environment whose stamp has the same
 # packages and interpreter is not made again. Sets that need Java are skipped where there is none.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 sets=tests/readers/old/sets.txt
 out=target/old-readers
