@@ -1,5 +1,4 @@
 //! Which crate may use what: the rules of docs/ARCHITECTURE.md, as the manifests have them.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,5 +1,4 @@
 //! What the calendar command prints, for people and programs, and how it fails.
-#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::process::Stdio;

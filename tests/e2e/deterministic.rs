@@ -1,5 +1,4 @@
 //! The same journal gives the same files, byte for byte, however often the export of it was cut off.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -1,5 +1,4 @@
 //! How each failure ends: its exit code, and words that say what to do about it.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::net::TcpListener;

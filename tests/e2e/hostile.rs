@@ -2,7 +2,6 @@
 //!
 //! Each case has a recorder and a server of its own, and all cases of a test run at the same time. The server is
 //! hostile on the first connection and good on the second.
-#![allow(clippy::unwrap_used)]
 
 use std::fmt::Write as _;
 use std::fs;

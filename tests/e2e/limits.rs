@@ -1,6 +1,5 @@
 //! The limits of the process, `ulimit` of every kind: each of them ends a command with a sentence that names it, or not at
 //! all; never by a signal or with a panic.
-#![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, chown};

@@ -1,6 +1,5 @@
 //! Somebody removes or moves what a recorder has in use: it is told at once, and nothing received is lost by it, not even
 //! when the recorder is killed then.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

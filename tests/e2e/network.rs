@@ -1,6 +1,5 @@
 //! The networks that people have: intermediaries that answer in their own way, names with several addresses, resolvers that
 //! hang, proxies, and authorities of their own.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};

@@ -1,5 +1,4 @@
 //! The oracle is proved first: each way in which a recording can be wrong is done to a copy, and must be found.
-#![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

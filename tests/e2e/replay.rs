@@ -1,5 +1,4 @@
 //! A recorded day is served again, and whoever records that has the same day.
-#![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

@@ -1,6 +1,5 @@
 //! The report of a recorded day: its figures are those of the ledger, of the coverage and of what is on disk, and the
 //! page needs nobody to be read.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,4 @@
 //! Days made one file by the real program, whatever happens to it: the oracle finds each record once.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

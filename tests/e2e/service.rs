@@ -1,5 +1,4 @@
 //! The recorder as a service: what it tells the service manager, and what it reads again when it is asked to.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;

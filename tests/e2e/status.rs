@@ -1,5 +1,4 @@
 //! The status of a recorder at work: every form of it says what was sent, and what the ledger says.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,5 +1,4 @@
 //! What signals do: stop cleanly, also when asked twice, stop at once, seal now; and one recorder for each data directory.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;

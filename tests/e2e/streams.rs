@@ -1,6 +1,5 @@
 //! Standard output and standard error that take nothing: a pipe whose reader has gone, a disk that is full. Every command
 //! of every program ends as it would otherwise, or says that it could not print; none ends by a panic or a signal.
-#![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

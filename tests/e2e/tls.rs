@@ -1,5 +1,4 @@
 //! Over TLS: what a trusted server sends is recorded, and a server that nobody vouches for is not talked to.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,4 @@
 //! What is recorded can be proved to be what was recorded, and what is damaged can be had back.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

@@ -1,15 +1,15 @@
 //! Coverage and the committed files: it never says more than they hold, whatever is restored, damaged or set back.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::support::{
+    self, HEADER, NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, coverage, date, event,
+    export, frame, journal, market, quarantine, segments, trades,
+};
 use chrono::NaiveDate;
 use krx_store::coverage::{Interval, State, absent, record_absent, view};
 use krx_store::day::{Layout, Sealing, Watch, seal};
@@ -19,14 +19,6 @@ use krx_store::rebuild::{Access, rebuild};
 use krx_store::verify::{Kind, verify};
 use krx_store::{DataDir, DateRules, Entry, Event, Moment, Writer};
 use proptest::prelude::*;
-use support::{
-    HEADER, NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, coverage, event, export,
-    frame, journal, market, quarantine, segments, trades,
-};
-
-fn date() -> NaiveDate {
-    Moment(NINE).date()
-}
 
 fn start(at: i64) -> Entry<Vec<u8>> {
     event(at, Event::Start { version: "0".into() })

@@ -1,5 +1,4 @@
 //! Memory stays within its limits (I5), at the rate of a burst and at that of a quiet day.
-#![allow(clippy::unwrap_used)]
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -24,6 +23,7 @@ fn median(samples: &[u64]) -> u64 {
 }
 
 fn measure(rate: u64, seconds: usize) {
+    let _machine = crate::whole_machine();
     let folder = tempfile::tempdir().unwrap();
     let mut simulator = Simulator::start(folder.path(), &["--rate", &rate.to_string(), "--repeat"]).unwrap();
     // The limits of the example configuration, which decide how much is held before it is sealed.

@@ -1,33 +1,26 @@
 //! Coverage is held against the files: an interval that differs is found beside a journal too, and so is a file whose
 //! footer says of its sessions and frames what its rows do not.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::support::{
+    NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, date, event, export, files, frame, journal,
+    segments,
+};
 use arrow::array::{AsArray, Int32Array, RecordBatch};
 use arrow::datatypes::Int32Type;
 use krx_store::checksums::digest;
 use krx_store::journal::GapReason;
 use krx_store::layout::SealedPath;
 use krx_store::verify::{Kind, verify};
-use krx_store::{Checksums, DataDir, Event, Moment};
+use krx_store::{Checksums, DataDir, Event};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use support::{
-    NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, event, export, files, frame, journal, segments,
-};
-
-fn date() -> chrono::NaiveDate {
-    Moment(NINE).date()
-}
 
 /// Two files of a session each, the second of which begins so many seconds after nine.
 fn recorded(second_session: i64) -> tempfile::TempDir {

@@ -1,20 +1,14 @@
 //! Journals made by the real writer, and datasets read back by the Parquet crate's own reader.
 
-#![allow(
-    dead_code,
-    missing_docs,
-    clippy::unwrap_used,
-    reason = "each test file uses a part of it"
-)]
-
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int16Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use chrono::NaiveDate;
 use krx_store::coverage::{Interval, Reason, State};
 use krx_store::journal::{Followed, Follower, RecordKind, What};
 use krx_store::{
@@ -25,6 +19,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 /// 2026-11-20 09:00:00 in Korea.
 pub(crate) const NINE: i64 = 1_795_132_800_000_000;
 pub(crate) const SECOND: i64 = 1_000_000;
+pub(crate) const DAY: i64 = 24 * 3600 * SECOND;
 
 pub(crate) const SMALL_SEGMENTS: JournalConfig = JournalConfig {
     sync_interval: Duration::from_millis(1),
@@ -33,6 +28,28 @@ pub(crate) const SMALL_SEGMENTS: JournalConfig = JournalConfig {
 
 /// Where a segment's records begin, bytes from its start.
 pub(crate) const HEADER: u64 = 4160;
+
+/// In memory where that can be had: what matters is what the disk is asked for and what fails, not how long it takes.
+pub(crate) fn fast_dir() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
+/// Waits for a fact, and gives up when it has had far more time than it needs.
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "not within a minute: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The date of [`NINE`].
+pub(crate) fn date() -> NaiveDate {
+    Moment(NINE).date()
+}
 
 pub(crate) fn market() -> Market {
     "KOSPI".parse().unwrap()
@@ -142,6 +159,14 @@ pub(crate) fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// The names of the trades files, sorted.
+pub(crate) fn names(dir: &Path) -> Vec<String> {
+    files(&dir.join("trades"), "parquet")
+        .iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect()
 }
 
 /// All files of the datasets, by their path below `dir`, with their bytes.

@@ -1,10 +1,6 @@
 //! Lines are appended to the lists of checksums, at a cost that does not grow with them; and each list passes
 //! `sha256sum -c` at every instant, whatever the exporter is at.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
@@ -14,6 +10,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
+use crate::support::{
+    DAY, NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, date, event, export, fast_dir,
+    files, frame, journal, market,
+};
 use krx_store::checksums::{List, complete, missing};
 use krx_store::disk::{Disk, Gate, Op};
 use krx_store::journal::GapReason;
@@ -24,16 +24,6 @@ use krx_store::{
     Checksums, DataDir, DataDirLock, Entry, Event, Exporter, JournalConfig, Market, Moment, Writer,
 };
 use proptest::prelude::*;
-use support::{
-    NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, export, files, frame, journal,
-    market,
-};
-
-const DAY: i64 = 24 * 3600 * SECOND;
-
-fn date() -> chrono::NaiveDate {
-    Moment(NINE).date()
-}
 
 fn next_date() -> chrono::NaiveDate {
     Moment(NINE + DAY).date()
@@ -87,11 +77,6 @@ fn sha256sum(dir: &Path) -> Result<(), String> {
         .success()
         .then_some(())
         .ok_or_else(|| String::from_utf8_lossy(&said).into_owned())
-}
-
-/// In memory where that can be had: what matters here is what the disk is asked for, not how long it takes.
-fn fast_dir() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
 
 /// Sees every operation, and refuses those with these numbers, of those whose path has this in it.

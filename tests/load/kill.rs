@@ -1,6 +1,5 @@
 //! Recorders killed at any instant: no frame that was journaled is lost, none is recorded twice, and coverage never says
 //! more than the files.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -58,6 +57,7 @@ fn assert_i8(data_dir: &Path, market: &str) {
 fn i1_i8_killed_recorders_lose_nothing_that_was_journaled_and_double_nothing() {
     let (kills, seed) = (number("KRX_KILLS", KILLS), number("KRX_SEED", 1));
     let mut random = fastrand::Rng::with_seed(seed as u64);
+    let _machine = crate::whole_machine();
     let folder = tempfile::tempdir().unwrap();
     let mut simulator = Simulator::start(folder.path(), &["--rate", "100000", "--repeat"]).unwrap();
     // Small limits make rotation, sealing and removal happen all the time.

@@ -1,7 +1,6 @@
 //! An average day of twelve million trades over the real list of issues, as fast as it goes.
 //!
 //! Runs only where `$KRX_FULL_DAY` is 1 and the list lies beside the project.
-#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -25,6 +24,7 @@ fn i1_a_full_day_is_recorded_exactly() {
         println!("skipped: the list of issues is not there ({ISSUES}, from the project)");
         return;
     }
+    let _machine = crate::whole_machine();
     let folder = tempfile::tempdir().unwrap();
     let arguments = [
         "--speed",

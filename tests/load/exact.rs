@@ -1,5 +1,4 @@
 //! Millions of records through real sockets, each of them found once, with each of its values.
-#![allow(clippy::unwrap_used)]
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +6,7 @@ use krx_tests::{Mode, RecorderConfig, Simulator, compare};
 
 #[test]
 fn i1_two_million_records_of_both_markets_arrive_exactly() {
+    let _machine = crate::whole_machine();
     let folder = tempfile::tempdir().unwrap();
     let mut simulator =
         Simulator::start(folder.path(), &["--speed", "max", "--trades-per-day", "2500000"]).unwrap();
@@ -38,6 +38,7 @@ fn i1_two_million_records_of_both_markets_arrive_exactly() {
 
 #[test]
 fn i1_bad_messages_are_quarantined_once_and_cost_their_neighbours_nothing() {
+    let _machine = crate::whole_machine();
     let folder = tempfile::tempdir().unwrap();
     let arguments = [
         "--speed",

@@ -1,28 +1,19 @@
 //! A sealed day is put in place only when it is proved: made of what was recorded, read back as it was read, and on disk
 //! before anything that it replaces may go.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use chrono::NaiveDate;
+use crate::support::{
+    NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, date, event, export, files, frame, journal,
+    market, trades, tree,
+};
 use krx_store::day::{GRACE, Layout, Outcome, Sealing, Uptime, Watch, seal, settle};
 use krx_store::disk::{Disk, Gate, Op};
 use krx_store::{DataDir, Event, StoreError};
-use support::{
-    NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, event, export, files, frame, journal, market,
-    trades, tree,
-};
-
-fn date() -> NaiveDate {
-    NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()
-}
 
 /// Two files of a date. What is recorded with another `volume` of as many digits differs in nothing else, the footers
 /// included.

@@ -1,21 +1,19 @@
 //! What somebody removes or moves while it is recorded: segments, the journal's directory, `.krx`, the data directory.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::support::{
+    self, NINE, SECOND, batch, config, connected, event, follow, frame, market, segments, trades, until,
+};
 use krx_store::coverage::{Reason, view};
 use krx_store::journal::{Followed, Follower};
 use krx_store::{
     DataDir, DataDirLock, Entry, Event, ExportConfig, Exporter, JournalConfig, Moment, Progress, StoreError,
     Writer, archive,
 };
-use support::{NINE, SECOND, batch, config, connected, event, follow, frame, market, segments, trades};
 
 const LARGE: JournalConfig = JournalConfig {
     sync_interval: Duration::from_millis(1),
@@ -26,14 +24,6 @@ const SMALL: JournalConfig = JournalConfig {
     segment_bytes: 8192,
     ..LARGE
 };
-
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !condition() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "{what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
 
 fn open(dir: &Path, config: JournalConfig) -> Writer {
     Writer::open(&DataDir::new(dir), &market(), config, Arc::default()).unwrap()

@@ -1,9 +1,5 @@
 //! What a sealed day replaced: how long it stays, and that nothing takes it for anything else.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,21 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use chrono::NaiveDate;
+use crate::support::{
+    NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, date, event, export, files, frame,
+    journal, market, trades,
+};
 use krx_store::day::{GRACE, Layout, Outcome, Sealing, Uptime, Watch, is_due, make_room, seal, settle};
 use krx_store::disk::{Disk, Gate, Op};
 use krx_store::verify::verify;
 use krx_store::{DataDir, Event, StoreError};
-use support::{
-    NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, export, files, frame, journal,
-    market, trades,
-};
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-fn date() -> NaiveDate {
-    NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()
-}
 
 /// Two files more of the date, from this second of it on.
 fn record(dir: &Path, second: i64) {

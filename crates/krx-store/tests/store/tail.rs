@@ -1,32 +1,20 @@
 //! The end of the journal while it is written: what is called synced is on disk, and nobody reads further.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::support::{self, NINE, connected, follow, frame, market, until};
 use krx_store::disk::{Disk, Gate, Op};
 use krx_store::journal::{Followed, Follower, Position};
 use krx_store::{DataDir, Entry, JournalConfig, Tail, Writer};
-use support::{NINE, connected, follow, frame, market};
 
 /// Every record has a segment of its own.
 const TINY: JournalConfig = JournalConfig {
     sync_interval: Duration::from_millis(20),
     segment_bytes: 4096,
 };
-
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
 
 /// Sees every operation; can hold up the syncs of segments, and refuse one write to them.
 #[derive(Debug, Default)]

@@ -1,21 +1,15 @@
 //! The journal against a model, and against the damage that crashes and disks do to it.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use crate::support::{
+    self, DAY, HEADER, NINE, SECOND, SMALL_SEGMENTS, connected, event, export, files, follow, frame, journal,
+    market, names, segments, trades,
+};
 use krx_store::{DataDir, Event, Writer};
 use proptest::prelude::*;
-use support::{
-    HEADER, NINE, SECOND, SMALL_SEGMENTS, connected, event, export, files, follow, frame, journal, market,
-    segments, trades,
-};
-
-const DAY: i64 = 86_400 * SECOND;
 
 #[test]
 fn numbers_run_on_across_segments_and_restarts_and_begin_anew_with_the_date() {
@@ -177,13 +171,6 @@ fn a_segment_of_another_version_is_refused_and_left_as_it_is() {
         [path],
         "no segment is made beside it"
     );
-}
-
-fn names(dir: &std::path::Path) -> Vec<String> {
-    files(&dir.join("trades"), "parquet")
-        .iter()
-        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
-        .collect()
 }
 
 fn flip(path: &std::path::Path, byte: u64) {

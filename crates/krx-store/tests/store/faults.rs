@@ -1,10 +1,6 @@
 //! The journal and the exporter against a model, over a disk that fails at will: whatever fails and whenever the
 //! process is killed, what was acknowledged is recorded once, and the ledger accounts for it.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
@@ -12,12 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::{
+    self, NINE, SECOND, batch, config, connected, event, fast_dir, frame, market, trades, until,
+};
 use krx_store::coverage::{Reason, State, view};
 use krx_store::disk::{Disk, Gate, Op};
 use krx_store::journal::{Followed, Follower, RecordKind};
 use krx_store::{DataDir, Entry, Event, Exporter, JournalConfig, Moment, Writer};
 use proptest::prelude::*;
-use support::{NINE, SECOND, batch, config, connected, event, frame, market, trades};
 
 /// Fails the operations whose numbers are in the plan, each `lasts` times over.
 #[derive(Debug, Default)]
@@ -109,18 +107,6 @@ fn read(data: &DataDir) -> Vec<String> {
             Followed::SegmentEnd(_) => {}
             Followed::CaughtUp => return seen,
         }
-    }
-}
-
-/// Waits for a fact, and gives up when it has had far more time than it needs.
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let begun = std::time::Instant::now();
-    while !condition() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "not within a minute: {what}"
-        );
-        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -581,9 +567,4 @@ fn i1_i4_any_damage_to_the_last_records_costs_no_other_and_is_on_record() {
         }
     }
     println!("{tried} kinds of damage tried");
-}
-
-/// In memory where that can be had: what matters here is which operation fails, not how long a sync takes.
-fn fast_dir() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }

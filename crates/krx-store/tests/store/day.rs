@@ -1,9 +1,5 @@
 //! The sealed day: the same rows, in one file, whatever happens meanwhile.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -13,7 +9,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use chrono::NaiveDate;
+use crate::support::{
+    NINE, SECOND, SMALL_SEGMENTS, batches, config, connected, copy_tree, date, event, export, files, frame,
+    journal, market, names, trades, tree,
+};
 use krx_store::day::{GRACE, Layout, Outcome, Sealing, State, Uptime, Watch, seal, settle, state, unsealed};
 use krx_store::disk::{Disk, Gate, Op};
 use krx_store::export::{last_sealed, trades_schema};
@@ -23,10 +22,6 @@ use krx_store::verify::verify;
 use krx_store::{DataDir, Event, ExportConfig, Moment, Progress, StoreError, read};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
-use support::{
-    NINE, SECOND, SMALL_SEGMENTS, batches, config, connected, copy_tree, event, export, files, frame,
-    journal, market, trades, tree,
-};
 
 const SMALL: Layout = Layout {
     run_rows: 50,
@@ -35,10 +30,6 @@ const SMALL: Layout = Layout {
     zstd_level: 1,
     bloom_filter: false,
 };
-
-fn date() -> NaiveDate {
-    NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()
-}
 
 /// A message of so many records: all shapes that a row can have, and now and then a record that goes to quarantine.
 fn message(number: usize, records: usize) -> String {
@@ -109,11 +100,6 @@ fn arrived(dir: &Path) -> Vec<String> {
     }
     assert_eq!(rows.len() as u64, trades.rows());
     rows
-}
-
-fn names(dir: &Path) -> Vec<String> {
-    let name = |path: &std::path::PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
-    files(&dir.join("trades"), "parquet").iter().map(name).collect()
 }
 
 fn assert_sound(dir: &Path) {

@@ -1,23 +1,19 @@
 //! Verify: it finds what is wrong, all of it, and nothing else.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use crate::support::{
+    self, HEADER, NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, date, event, export,
+    files, frame, journal, market, segments,
+};
 use krx_store::checksums::digest;
 use krx_store::layout::SealedPath;
 use krx_store::rebuild::{Access, rebuild};
 use krx_store::verify::{Finding, Kind, Report, bytes_of, dates, foreign, verify};
-use krx_store::{Checksums, DataDir, DataDirLock, Event, ExportConfig, Moment};
-use support::{
-    HEADER, NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, export, files, frame,
-    journal, market, segments,
-};
+use krx_store::{Checksums, DataDir, DataDirLock, Event, ExportConfig};
 
 const COVERAGE: &str =
     "coverage/date=2026-11-20/feed=KOSPI/coverage-20261120T000000-000000000001-999999999999.parquet";
@@ -30,10 +26,6 @@ const THIRD: &str =
 const QUARANTINE: &str =
     "quarantine/date=2026-11-20/feed=KOSPI/quarantine-20261120T090100-000000000003-000000000004.parquet";
 const LIST: &str = ".krx/checksums/2026-11-20.sha256";
-
-fn date() -> chrono::NaiveDate {
-    Moment(NINE).date()
-}
 
 /// Three trades files, a quarantine file beside the second, a coverage file, and a journal of several segments.
 fn record(dir: &Path) {
@@ -162,7 +154,7 @@ fn a_flipped_bit_is_found_wherever_it_is() {
         .to_str()
         .unwrap()
         .to_owned();
-    // Some bits of zstd's frame header change nothing that is read (tests/archive.rs).
+    // Some bits of zstd's frame header change nothing that is read (archive.rs).
     for byte in 6..len {
         let bit = u32::try_from(byte % 8).unwrap();
         assert_flip_found(dir.path(), &archived, byte, bit, &[Kind::Archive]);

@@ -1,24 +1,18 @@
 //! The lists of checksums: complete, readable by `sha256sum -c`, and never in the way of recording.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use crate::support::{
+    NINE, SECOND, SMALL_SEGMENTS, batch, config, date, event, export, files, frame, journal, market,
+};
 use krx_store::checksums::{digest, missing, reopen, sealed_files};
 use krx_store::disk::{Disk, Gate, Op};
 use krx_store::layout::{Dataset, SealedName, SealedPath};
 use krx_store::{Checksums, DataDir, Event, Moment};
-use support::{NINE, SECOND, SMALL_SEGMENTS, batch, config, event, export, files, frame, journal, market};
-
-fn date() -> chrono::NaiveDate {
-    Moment(NINE).date()
-}
 
 /// Three trades files, and a quarantine file beside the second.
 fn record(dir: &Path) {

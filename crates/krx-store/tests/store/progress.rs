@@ -1,20 +1,16 @@
 //! What is shown of a market while it is exported: the same as its files and its ledger say, also after a restart.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::support::{
+    NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, files, frame, market, tree,
+};
 use krx_protocol::Reason;
 use krx_store::coverage::{State, view};
 use krx_store::journal::GapReason;
 use krx_store::progress::{Gaps, seed};
 use krx_store::{DataDir, Entry, Event, Exporter, Moment, Progress, Writer};
-use support::{
-    NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, files, frame, market, tree,
-};
 
 const MINUTE: i64 = 60 * SECOND;
 

@@ -1,26 +1,15 @@
 //! Rebuild: what is lost comes back byte for byte, and what is sound is left alone.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
 use std::fs;
 use std::path::Path;
 
-use chrono::NaiveDate;
+use crate::support::{
+    self, DAY, NINE, SECOND, SMALL_SEGMENTS, batch, config, copy_tree, date, event, export, files, frame,
+    journal, market, tree,
+};
 use krx_store::rebuild::{Access, Rebuilt, markets, rebuild};
 use krx_store::verify::{dates, verify};
-use krx_store::{DataDir, DataDirLock, Event, ExportConfig, Moment, StoreError, archive};
-use support::{
-    NINE, SECOND, SMALL_SEGMENTS, batch, config, copy_tree, event, export, files, frame, journal, market,
-    tree,
-};
-
-const DAY: i64 = 24 * 3600 * SECOND;
-
-fn date() -> NaiveDate {
-    Moment(NINE).date()
-}
+use krx_store::{DataDir, DataDirLock, Event, ExportConfig, StoreError, archive};
 
 fn keep() -> ExportConfig {
     ExportConfig {

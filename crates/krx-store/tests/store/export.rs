@@ -1,15 +1,15 @@
 //! The exporter: every record once, files that are a function of the journal, and segments that end where they should.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use crate::support::{
+    self, HEADER, NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, export, files,
+    frame, journal, market, names, quarantine, segments, trades, tree,
+};
 use krx_store::disk::{Disk, Gate, Op};
 use krx_store::export::Poison;
 use krx_store::journal::GapReason;
@@ -18,17 +18,6 @@ use krx_store::{DataDir, Entry, Event, ExportConfig, Exporter, StoreError, Write
 use parquet::basic::{Compression, Encoding, PageType};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use proptest::prelude::*;
-use support::{
-    HEADER, NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, event, export, files, frame,
-    journal, market, quarantine, segments, trades, tree,
-};
-
-fn names(dir: &std::path::Path) -> Vec<String> {
-    files(&dir.join("trades"), "parquet")
-        .iter()
-        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
-        .collect()
-}
 
 #[test]
 fn segments_end_with_interval_rows_and_events() {

@@ -1,19 +1,17 @@
 //! The archive of exported segments: what went in comes out, and not too early does anything go.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::support::{
+    self, NINE, SECOND, SMALL_SEGMENTS, batch, config, event, export, frame, journal, market, segments,
+};
 use chrono::Days;
 use krx_store::disk::{Disk, Gate, Op};
 use krx_store::journal::list_segments;
 use krx_store::{DataDir, Event, ExportConfig, Exporter, Moment, archive};
-use support::{NINE, SECOND, SMALL_SEGMENTS, batch, config, event, export, frame, journal, market, segments};
 
 fn record(dir: &Path) {
     let mut entries: Vec<_> = (0..20).map(|index| frame(NINE + index, &batch(8, 1))).collect();
