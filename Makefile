@@ -19,7 +19,8 @@ DESTDIR ?=
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-# Always the whole workspace: cargo builds the dependencies anew for each other choice of packages.
+# The whole workspace or what the demonstration needs, and nothing else: cargo builds a dependency anew for a choice of packages
+# that asks for other features of it. These two ask for the same; tests/harness/Cargo.toml says how.
 build: ## build the programs: target/release/krx-recorder, krx-simulator and what tests and measures them
 	$(CARGO) build --release --locked --workspace --bins
 
@@ -31,7 +32,8 @@ deb: build ## make the Debian package: target/debian
 	CARGO='$(CARGO)' deploy/deb-tools.sh
 	$(CARGO) deb --no-build --locked --strip --package krx-recorder
 
-demo: build ## record a simulated day of both markets and read it back
+demo: ## record a simulated day of both markets and read it back
+	$(CARGO) build --release --locked --package krx-recorder --package krx-simulator --package krx-demo --bins
 	target/release/krx-demo
 
 test: test-rust test-readers ## pass all tests
@@ -41,7 +43,7 @@ test-rust: build-sabotaged ## unit, property and end-to-end tests
 
 # The defects prove that the tests would find them. The sound program is built last, and so is the one that is left.
 build-sabotaged: ## build a recorder with defects for the tests: target/sabotaged/krx-recorder
-	$(CARGO) build --release --locked --workspace --bins --features krx-recorder/sabotage
+	$(CARGO) build --release --locked --workspace --bin krx-recorder --features krx-recorder/sabotage
 	mkdir -p target/sabotaged
 	cp target/release/krx-recorder target/sabotaged/krx-recorder
 	$(MAKE) build

@@ -14,17 +14,17 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
+use krx_harness::RecorderConfig;
+use krx_harness::process::{free_port, wait_until};
+use krx_harness::recorded::{Frame, Frames};
+use krx_harness::recorder::{KEY, status};
+use krx_harness::tree::files_under;
 use krx_store::DataDir;
 use krx_store::journal::{Followed, Follower, RecordKind};
-use krx_tests::RecorderConfig;
 use krx_tests::hostile::{
     Authority, BINARY, CONTINUES, ENDS, Flaw, HostileServer, PING, PONG, Peer, TEXT, TEXT_BEGINS, close,
     frame, gaps,
 };
-use krx_tests::process::{free_port, wait_until};
-use krx_tests::recorded::{Frame, Frames};
-use krx_tests::recorder::{KEY, status};
-use krx_tests::tree::files_under;
 
 const MARKET: &str = "KOSPI";
 

@@ -5,8 +5,8 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use krx_tests::process::wait_until;
-use krx_tests::{RecorderConfig, Simulator};
+use krx_harness::process::wait_until;
+use krx_harness::{RecorderConfig, Simulator};
 use rustix::process::Signal;
 
 const LIMIT: Duration = Duration::from_secs(20);

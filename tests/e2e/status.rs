@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use krx_tests::ledger::Ledger;
-use krx_tests::oracle::MARKETS;
-use krx_tests::process::{free_port, wait_until};
-use krx_tests::recorder::{get, status};
+use krx_harness::ledger::Ledger;
+use krx_harness::oracle::MARKETS;
+use krx_harness::process::{free_port, wait_until};
+use krx_harness::recorder::{get, status};
+use krx_harness::{Finished, Recorder, RecorderConfig, Simulator};
 use krx_tests::volume::has_tool;
-use krx_tests::{Finished, Recorder, RecorderConfig, Simulator};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -357,7 +357,7 @@ fn a_restart_in_the_middle_of_a_day_keeps_the_chart() {
 }
 
 fn sealed(config: &RecorderConfig, market: &str) -> usize {
-    let files = krx_tests::tree::files_under(&config.data_dir.join("trades")).unwrap();
+    let files = krx_harness::tree::files_under(&config.data_dir.join("trades")).unwrap();
     let of_market = files
         .iter()
         .filter(|path| path.to_string_lossy().contains(&format!("market={market}/")));

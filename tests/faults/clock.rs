@@ -7,8 +7,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use krx_tests::oracle::{MARKETS, compare_over_dates};
-use krx_tests::recorded::{Frames, korean_date};
+use krx_harness::oracle::{MARKETS, compare_over_dates};
+use krx_harness::recorded::{Frames, korean_date};
 use krx_tests::tally::{Extent, Tally};
 
 use crate::common::{Bench, CONNECT_MAX, look_at_logs, now_us, number, turn};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use krx_tests::{Mode, RecorderConfig, Simulator, compare};
+use krx_harness::{Mode, RecorderConfig, Simulator, compare};
 
 #[test]
 fn i1_two_million_records_of_both_markets_arrive_exactly() {

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use krx_tests::{Mode, RecorderConfig, Simulator, compare};
+use krx_harness::{Mode, RecorderConfig, Simulator, compare};
 
 const ISSUES: &str = "../shared/data/krx_issues_kis_mst_20260722.csv";
 const DAY_MAX: Duration = Duration::from_secs(1200);

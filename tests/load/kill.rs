@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use krx_harness::oracle::MARKETS;
+use krx_harness::tree::files_under;
+use krx_harness::{Mode, RecorderConfig, Simulator, compare, coverage};
 use krx_store::DataDir;
 use krx_store::journal::{Followed, Follower, RecordKind};
 use krx_store::layout::SealedName;
-use krx_tests::oracle::MARKETS;
-use krx_tests::tree::files_under;
-use krx_tests::{Mode, RecorderConfig, Simulator, compare, coverage};
 
 /// How many recorders are killed, unless `$KRX_KILLS` says otherwise.
 const KILLS: usize = 200;

@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use krx_tests::{RecorderConfig, Simulator};
+use krx_harness::{RecorderConfig, Simulator};
 
 const MEGABYTE: u64 = 1_000_000;
 

@@ -22,7 +22,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::process::{Finished, Program};
+use krx_harness::process::{Finished, Program};
 
 /// No test leaves a server waiting longer than this for a byte, or for room to send one.
 const WAIT_MAX: Duration = Duration::from_secs(30);

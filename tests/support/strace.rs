@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::process::Process;
+use krx_harness::process::Process;
 
 /// The calls with which the recorder changes the disk, in the names that any architecture may have for them.
 pub const DISK_CALLS: &str = "?open,openat,creat,?mkdir,mkdirat,?rename,renameat,renameat2,?unlink,unlinkat,write,\
