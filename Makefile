@@ -19,19 +19,21 @@ DESTDIR ?=
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-# Always the whole workspace: cargo builds the dependencies anew for each other choice of packages.
+# The whole workspace or what the demonstration needs, and nothing else: cargo builds a dependency anew for a choice of packages
+# that asks for other features of it. These two ask for the same; tests/harness/Cargo.toml says how.
 build: ## build the programs: target/release/krx-recorder, krx-simulator and what tests and measures them
 	$(CARGO) build --release --locked --workspace --bins
 
 # Not after `build`: that is for a user, and this as a rule for root.
 install: ## install what was built, with units and configuration: PREFIX (/usr/local), DESTDIR
-	PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' DESTDIR='$(DESTDIR)' scripts/install.sh
+	PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' DESTDIR='$(DESTDIR)' deploy/install.sh
 
 deb: build ## make the Debian package: target/debian
-	CARGO='$(CARGO)' scripts/deb-tools.sh
+	CARGO='$(CARGO)' deploy/deb-tools.sh
 	$(CARGO) deb --no-build --locked --strip --package krx-recorder
 
-demo: build ## record a simulated day of both markets and read it back
+demo: ## record a simulated day of both markets and read it back
+	$(CARGO) build --release --locked --package krx-recorder --package krx-simulator --package krx-demo --bins
 	target/release/krx-demo
 
 test: test-rust test-readers ## pass all tests
@@ -41,40 +43,40 @@ test-rust: build-sabotaged ## unit, property and end-to-end tests
 
 # The defects prove that the tests would find them. The sound program is built last, and so is the one that is left.
 build-sabotaged: ## build a recorder with defects for the tests: target/sabotaged/krx-recorder
-	$(CARGO) build --release --locked --workspace --bins --features krx-recorder/sabotage
+	$(CARGO) build --release --locked --workspace --bin krx-recorder --features krx-recorder/sabotage
 	mkdir -p target/sabotaged
 	cp target/release/krx-recorder target/sabotaged/krx-recorder
 	$(MAKE) build
 
-test-faults: build-sabotaged ## every fault of process, disk, clock and network (root, an hour; scripts/fault-tools.sh)
+test-faults: build-sabotaged ## every fault of process, disk, clock and network (root, an hour; tests/tools/fault-tools.sh)
 	KRX_FAULTS=full $(CARGO) test --release --locked --workspace --test faults -- --nocapture --test-threads=1
 
 test-systemd: deb ## real systemd and real cron install and run the package (root, two minutes)
 	python3 tests/systemd/run.py
 
-test-page: build ## open the status page and a report in Chromium; screenshots in target/page (scripts/page-tools.sh)
-	scripts/page-tools.sh
+test-page: build ## open the status page and a report in Chromium; screenshots in target/page (tests/tools/page-tools.sh)
+	tests/tools/page-tools.sh
 	npm ci --prefix tests/page --no-audit --no-fund --loglevel=error
 	node --test --test-concurrency=1 tests/page/page.test.mjs tests/page/report.test.mjs
 
 test-readers: build ## DuckDB, pandas, polars and pyarrow read what is recorded, also while it is
-	scripts/python-env.sh
-	.venv/bin/python -m pytest -q tests/readers benches/peers benches/layout --ignore tests/readers/old
+	tests/tools/python-env.sh
+	.venv/bin/python -m pytest -q tests/readers tests/bench/peers tests/bench/layout --ignore tests/readers/old
 
 test-old-readers: build ## readers of years ago read everything too: all, or OLD_READERS (Python 3.11; Spark where Java is; 2 GB)
-	scripts/python-env.sh
-	scripts/old-readers.sh $(OLD_READERS)
+	tests/tools/python-env.sh
+	tests/tools/old-readers.sh $(OLD_READERS)
 
 check: ## what CI runs before the tests: formatting, lints, documentation, dependencies, units
 	$(CARGO) fmt --all --check
-	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	$(CARGO) fmt --manifest-path tests/fuzz/Cargo.toml --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps --document-private-items
-	CARGO='$(CARGO)' scripts/check-dependencies.sh
-	scripts/check-units.sh
+	CARGO='$(CARGO)' tests/tools/check-dependencies.sh
+	deploy/check-units.sh
 
 fuzz: ## look for inputs that break a parser: a minute for each, or FUZZ_SECONDS, of all or FUZZ_TARGETS
-	scripts/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+	tests/tools/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 frames: $(FRAMES) ## write the frames file that the benchmarks read
 
@@ -87,9 +89,9 @@ bench: frames ## each stage by itself
 	KRX_FRAMES=$(abspath $(FRAMES)) $(CARGO) bench --locked --workspace --bench stages
 
 bench-peers: frames ## beside what people would use instead: the same frames, one run, ratios
-	scripts/python-env.sh
-	benches/peers/run.sh $(abspath $(FRAMES))
+	tests/tools/python-env.sh
+	tests/bench/peers/run.sh $(abspath $(FRAMES))
 
 bench-layout: build ## layouts of a sealed day beside those of pandas and pyarrow: size, and the time of five questions; encodings
-	scripts/python-env.sh
-	benches/layout/run.sh
+	tests/tools/python-env.sh
+	tests/bench/layout/run.sh

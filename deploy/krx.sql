@@ -1,4 +1,4 @@
--- DuckDB views over a data directory, which know when nothing was recorded: docs/reading-the-data.md. From within it:
+-- DuckDB views over a data directory that account for gaps: docs/reading-the-data.md. From inside the directory:
 --   duckdb -init /usr/share/doc/krx-recorder/examples/krx.sql
 -- `krx-recorder sql --data-dir DIR` prints the same with the directory's absolute path, for use from anywhere.
 
@@ -18,8 +18,8 @@ WHERE state = 'gap';
 
 -- A feed of a market has the market's name: joins are `coverage.feed = trades.market`.
 
--- As long as nothing was quarantined there is no such directory, and DuckDB refuses a pattern that finds nothing. So
--- coverage, which there always is, is read along and left out again: it has no `raw`.
+-- Until something is quarantined there is no such directory, and DuckDB rejects a pattern that matches nothing. So this
+-- also reads coverage, which always exists, and drops it again: it has no `raw`.
 CREATE OR REPLACE TEMP VIEW quarantine AS
 SELECT date, feed, recv_ts, frame, item, session, reason, detail, raw
 FROM (
@@ -35,16 +35,16 @@ CREATE OR REPLACE TEMP MACRO korean(day, clock) AS
 timezone('Asia/Seoul', day::DATE + clock::TIME);
 
 -- The stretches of each feed that were recorded between `from_time` and `to_time`, on the dates from `first_day` to
--- `last_day`. What is behind the last `to_ts` of a date is not known yet, and not in it.
+-- `last_day`. Whatever follows a date's last `to_ts` is not known yet, and not included.
 CREATE OR REPLACE TEMP MACRO live_stretches(first_day, last_day, from_time, to_time) AS TABLE
 SELECT date, feed, greatest(from_ts, korean(date, from_time)) AS begins, least(to_ts, korean(date, to_time)) AS ends
 FROM coverage
 WHERE date BETWEEN first_day::DATE AND last_day::DATE AND state = 'live'
   AND from_ts < korean(date, to_time) AND to_ts > korean(date, from_time);
 
--- The issues of a market's dates without a trade: those that traded on one of the five dates recorded before it. Only of
--- dates of which coverage has more than `idle`, and which were not recorded in whole from `from_time` to `to_time`: on
--- another date without a trade nothing was missed. `code` is NULL where no issue is known yet.
+-- The issues for a market's dates without a trade: those that traded on one of the five dates recorded before. Only for
+-- dates for which coverage has more than `idle`, and which were not fully recorded from `from_time` to `to_time`: on any
+-- other date without a trade nothing was missed. `code` is NULL where no issue is known yet.
 --
 -- The date in year 1 is never found. It keeps DuckDB from opening all files where there is nothing to look for.
 CREATE OR REPLACE TEMP MACRO issues_without_trades(first_day, last_day, from_time, to_time) AS TABLE
@@ -85,14 +85,14 @@ WITH partition AS (
 SELECT date, market, code
 FROM silent LEFT JOIN known USING (date, market);
 
--- Bars of a day: a row for every interval from `from_time` to `to_time` and each issue that traded on the day; or, where
--- not one trade was recorded, each that traded on the dates before.
+-- Bars of a day: a row for each interval from `from_time` to `to_time` and each issue that traded on the day; or, if no
+-- trade was recorded, each issue that traded on the dates before.
 --
 -- Not recorded to the last microsecond, or not known yet: `complete` is false and the values are NULL. Recorded, and
 -- nothing traded: `records` and `volume` are 0 and the prices NULL. Nothing is carried forward.
 --
--- What is made shortly before a gap may arrive in it: `delay` makes an interval complete only if it was recorded for
--- that much longer.
+-- Trades made shortly before a gap may arrive during it: with `delay` an interval is only complete if recording went on
+-- for that much longer.
 CREATE OR REPLACE TEMP MACRO bars(
     day, width := INTERVAL '1 minute', from_time := TIME '09:00', to_time := TIME '15:30', delay := INTERVAL '0 seconds'
 ) AS TABLE
@@ -137,9 +137,9 @@ SELECT day::DATE AS date, market, code, begins AS from_ts, ends AS to_ts,
 FROM joined;
 
 -- How much of each issue's market was recorded between `from_time` and `to_time`, on each date from `first_day` to
--- `last_day`: `gaps` counts the stretches that were not, `missing_s` their seconds, and `share` is what is left, from 0
--- to 1. `records`, `first_ts` and `last_ts` are of the issue's trades of the whole date. A date that was not recorded in
--- whole and has not one trade has the issues of the dates before, with 0 records.
+-- `last_day`: `gaps` counts the stretches that were not, `missing_s` is their length in seconds, and `share` is what is
+-- left, from 0 to 1. `records`, `first_ts` and `last_ts` describe the issue's trades of the whole date. A date that was
+-- not fully recorded and has no trade gets the issues of the dates before, with 0 records.
 CREATE OR REPLACE TEMP MACRO completeness(
     first_day, last_day := NULL, from_time := TIME '09:00', to_time := TIME '15:30'
 ) AS TABLE
@@ -169,10 +169,10 @@ LEFT JOIN recorded ON recorded.date = issue.date AND recorded.feed = issue.marke
 
 -- The records of a day that a server sent again after a reconnect: the longest run at the beginning of a session that
 -- repeats, record by record and in the same order, the end of the session before it. `code`, `trade_time`, `price` and
--- `volume` must be equal, and one record of the run must be a trade: signals have no clock time, and repeat by
--- themselves. `first_session`, `first_frame` and `first_item` name the record that came first.
+-- `volume` must be equal, and one record of the run must be a trade: signals have no clock time, and repeat anyway.
+-- `first_session`, `first_frame` and `first_item` name the record that came first.
 --
--- Looked at are 1,000 messages before a reconnect, at most 100,000 records, and 1,000 behind it.
+-- It examines 1,000 messages before a reconnect, at most 100,000 records, and 1,000 after it.
 CREATE OR REPLACE TEMP MACRO resent(day) AS TABLE
 WITH reconnect AS (
     SELECT market, session, begins, lag(session) OVER sessions AS session_before, lag(ends) OVER sessions AS ends_before

@@ -19,12 +19,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, FixedOffset, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
-use krx_tests::oracle::{MARKETS, Report};
-use krx_tests::output::{end, say, usage};
-use krx_tests::process::free_port;
-use krx_tests::recorded::{Frames, TradeRow};
-use krx_tests::recorder::status;
-use krx_tests::{Mode, Recorder, RecorderConfig, Simulator, compare};
+use krx_harness::oracle::{MARKETS, Report};
+use krx_harness::output::{end, say, usage};
+use krx_harness::process::free_port;
+use krx_harness::recorded::{Frames, TradeRow};
+use krx_harness::recorder::status;
+use krx_harness::{Mode, Recorder, RecorderConfig, Simulator, compare};
 
 /// The day runs from 08:30 to 20:00; at this pace that is 69 seconds.
 const SPEED: u64 = 600;

@@ -1,27 +1,28 @@
 //! Which crate may use what: the rules of docs/ARCHITECTURE.md, as the manifests have them.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::Command;
 
-use cargo_metadata::{DependencyKind, MetadataCommand};
-use krx_tests::tree::files_under;
+use krx_harness::tree::files_under;
+use serde_json::Value;
 
 /// Each crate's dependencies inside the workspace.
-const INSIDE: [(&str, &[&str]); 5] = [
+const INSIDE: [(&str, &[&str]); 6] = [
     ("krx-protocol", &[]),
     ("krx-calendar", &[]),
     ("krx-store", &["krx-protocol"]),
-    ("krx-simulator", &["krx-calendar", "krx-protocol"]),
+    ("krx-exchange", &["krx-protocol"]),
+    ("krx-simulator", &["krx-calendar", "krx-exchange", "krx-protocol"]),
     (
         "krx-recorder",
-        &["krx-calendar", "krx-protocol", "krx-simulator", "krx-store"],
+        &["krx-calendar", "krx-exchange", "krx-protocol", "krx-store"],
     ),
 ];
 
 /// Who may use a crate, given by the beginning of its name.
 const OUTSIDE: [(&str, &[&str]); 5] = [
-    ("tokio", &["krx-recorder", "krx-simulator"]),
+    ("tokio", &["krx-exchange", "krx-recorder", "krx-simulator"]),
     ("axum", &["krx-recorder"]),
     ("arrow", &["krx-store"]),
     ("parquet", &["krx-store"]),
@@ -34,25 +35,23 @@ fn root() -> &'static Path {
 
 /// The normal dependencies of the crates that are shipped; tests and benchmarks may use what they like.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
-    let mut command = MetadataCommand::new();
-    command
-        .manifest_path(root().join("Cargo.toml"))
-        .no_deps()
-        .other_options(vec!["--offline".to_owned()]);
-    let metadata = command.exec().unwrap();
-    let shipped = metadata
-        .packages
-        .into_iter()
-        .filter(|package| package.manifest_path.starts_with(root().join("crates")));
+    let told = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    let metadata: Value = serde_json::from_slice(&told.stdout).unwrap();
+    let shipped = metadata["packages"].as_array().unwrap().iter().filter(|package| {
+        let manifest = Path::new(package["manifest_path"].as_str().unwrap());
+        manifest.starts_with(root().join("crates"))
+    });
+    let name_of = |of: &Value| of["name"].as_str().unwrap().to_owned();
     let names = shipped.map(|package| {
-        let normal = package
-            .dependencies
-            .into_iter()
-            .filter(|dependency| dependency.kind == DependencyKind::Normal);
-        (
-            package.name.to_string(),
-            normal.map(|dependency| dependency.name).collect(),
-        )
+        // Those of tests and of build scripts have a kind.
+        let all = package["dependencies"].as_array().unwrap().iter();
+        let normal = all.filter(|dependency| dependency["kind"].is_null());
+        (name_of(package), normal.map(name_of).collect())
     });
     names.collect()
 }

@@ -1,11 +1,10 @@
 //! What the calendar command prints, for people and programs, and how it fails.
-#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use krx_tests::process::{Finished, Process, Program};
+use krx_harness::process::{Finished, Process, Program};
 use serde_json::Value;
 
 const COMMAND_MAX: Duration = Duration::from_secs(60);

@@ -1,5 +1,4 @@
 //! The same journal gives the same files, byte for byte, however often the export of it was cut off.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -8,11 +7,11 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
+use krx_harness::oracle::MARKETS;
+use krx_harness::tree::{copy_tree, files_under, tree};
+use krx_harness::{Mode, RecorderConfig, Simulator, compare};
 use krx_store::journal::list_segments;
 use krx_store::{DataDir, ExportConfig, Exporter, Market, Progress, archive};
-use krx_tests::oracle::MARKETS;
-use krx_tests::tree::{copy_tree, files_under, tree};
-use krx_tests::{Mode, RecorderConfig, Simulator, compare};
 
 const ROWS_MAX: u64 = 20_000;
 const CONNECT_MAX: Duration = Duration::from_secs(20);

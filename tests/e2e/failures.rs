@@ -1,15 +1,14 @@
 //! How each failure ends: its exit code, and words that say what to do about it.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use krx_tests::process::free_port;
-use krx_tests::recorder::{KEY, get};
-use krx_tests::tree::files_under;
-use krx_tests::{Finished, Mode, Program, RecorderConfig, Simulator, compare};
+use krx_harness::process::free_port;
+use krx_harness::recorder::{KEY, get};
+use krx_harness::tree::files_under;
+use krx_harness::{Finished, Mode, Program, RecorderConfig, Simulator, compare};
 
 const LIMIT: Duration = Duration::from_secs(20);
 

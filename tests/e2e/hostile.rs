@@ -2,7 +2,6 @@
 //!
 //! Each case has a recorder and a server of its own, and all cases of a test run at the same time. The server is
 //! hostile on the first connection and good on the second.
-#![allow(clippy::unwrap_used)]
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,17 +14,17 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
+use krx_harness::RecorderConfig;
+use krx_harness::process::{free_port, wait_until};
+use krx_harness::recorded::{Frame, Frames};
+use krx_harness::recorder::{KEY, status};
+use krx_harness::tree::files_under;
 use krx_store::DataDir;
 use krx_store::journal::{Followed, Follower, RecordKind};
-use krx_tests::RecorderConfig;
 use krx_tests::hostile::{
     Authority, BINARY, CONTINUES, ENDS, Flaw, HostileServer, PING, PONG, Peer, TEXT, TEXT_BEGINS, close,
     frame, gaps,
 };
-use krx_tests::process::{free_port, wait_until};
-use krx_tests::recorded::{Frame, Frames};
-use krx_tests::recorder::{KEY, status};
-use krx_tests::tree::files_under;
 
 const MARKET: &str = "KOSPI";
 

@@ -1,6 +1,5 @@
 //! The limits of the process, `ulimit` of every kind: each of them ends a command with a sentence that names it, or not at
 //! all; never by a signal or with a panic.
-#![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -8,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use krx_tests::process::wait_until;
-use krx_tests::{Finished, Mode, Process, Program, Recorder, RecorderConfig, Simulator, compare};
+use krx_harness::process::wait_until;
+use krx_harness::{Finished, Mode, Process, Program, Recorder, RecorderConfig, Simulator, compare};
 use rustix::process::Signal;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -278,7 +277,7 @@ fn the_other_commands_say_which_limit_it_is_too() {
         folder.path().join("views.sql"),
         config.data_dir.display().to_string(),
     );
-    let mut command = krx_tests::process::command_of("prlimit");
+    let mut command = krx_harness::process::command_of("prlimit");
     command.arg("--fsize=0").arg(Program::Recorder.path().unwrap());
     command.args(["sql", "--data-dir", &data]);
     command.stdout(File::create(&out).unwrap());

@@ -1,17 +1,16 @@
 //! Somebody removes or moves what a recorder has in use: it is told at once, and nothing received is lost by it, not even
 //! when the recorder is killed then.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use krx_harness::oracle::MARKETS;
+use krx_harness::process::{free_port, wait_until};
+use krx_harness::recorder::status;
+use krx_harness::tree::files_under;
+use krx_harness::{Mode, Recorder, RecorderConfig, Simulator, compare, coverage};
 use krx_store::DataDir;
-use krx_tests::oracle::MARKETS;
-use krx_tests::process::{free_port, wait_until};
-use krx_tests::recorder::status;
-use krx_tests::tree::files_under;
-use krx_tests::{Mode, Recorder, RecorderConfig, Simulator, compare, coverage};
 use rustix::process::Signal;
 
 const LIMIT: Duration = Duration::from_secs(60);

@@ -1,6 +1,5 @@
 //! The networks that people have: intermediaries that answer in their own way, names with several addresses, resolvers that
 //! hang, proxies, and authorities of their own.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -9,10 +8,10 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use krx_harness::tree::files_under;
+use krx_harness::{Mode, RecorderConfig, Simulator, compare};
 use krx_tests::hostile::{HostileServer, Peer, TEXT, frame};
 use krx_tests::proxy::Proxy;
-use krx_tests::tree::files_under;
-use krx_tests::{Mode, RecorderConfig, Simulator, compare};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
 
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -75,7 +74,7 @@ fn i1_each_legal_answer_opens_a_session() {
     recorder
         .wait_for_log("INFO connected ", ANSWERS.len(), WAIT_MAX)
         .unwrap();
-    krx_tests::process::wait_until(WAIT_MAX, "all six messages are exported", || {
+    krx_harness::process::wait_until(WAIT_MAX, "all six messages are exported", || {
         Ok(codes(&config.data_dir) == ANSWERS.len())
     })
     .unwrap();

@@ -1,25 +1,27 @@
 //! The oracle is proved first: each way in which a recording can be wrong is done to a copy, and must be found.
-#![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, DictionaryArray, Int16Array, Int32Array, Int64Array, RecordBatch,
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
+};
+use arrow_array::{
+    Array, ArrayRef, BinaryArray, DictionaryArray, Int16Array, Int32Array, Int64Array, RecordBatch,
     StringArray, TimestampMicrosecondArray, TimestampMillisecondArray, UInt32Array,
 };
-use arrow::compute::{concat_batches, take_record_batch};
-use arrow::datatypes::{
-    DataType, Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-};
+use arrow_schema::{DataType, TimeUnit};
+use arrow_select::concat::concat_batches;
+use arrow_select::take::take_record_batch;
+use krx_harness::ledger::Ledger;
+use krx_harness::oracle::{MARKETS, compare_over_dates};
+use krx_harness::tree::{copy_tree, files_under, partition};
+use krx_harness::{Mode, RecorderConfig, Simulator, compare};
 use krx_store::journal::What;
 use krx_store::{DataDir, Entry, Event, ExportConfig, Exporter, JournalConfig, Market, Moment, Writer};
-use krx_tests::ledger::Ledger;
-use krx_tests::oracle::{MARKETS, compare_over_dates};
-use krx_tests::tree::{copy_tree, files_under, partition};
-use krx_tests::{Mode, RecorderConfig, Simulator, compare};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;

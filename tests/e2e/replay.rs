@@ -1,5 +1,4 @@
 //! A recorded day is served again, and whoever records that has the same day.
-#![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -8,13 +7,13 @@ use std::sync::mpsc::channel;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use krx_harness::oracle::MARKETS;
+use krx_harness::recorded::{Frame, Frames};
+use krx_harness::{RecorderConfig, Simulator};
 use krx_store::DataDir;
 use krx_store::day::{Layout, Outcome, Sealing, Watch, seal};
 use krx_store::read::{Quarantine, QuarantineRow};
 use krx_tests::hostile::{BINARY, HostileServer, Peer, TEXT, frame};
-use krx_tests::oracle::MARKETS;
-use krx_tests::recorded::{Frame, Frames};
-use krx_tests::{RecorderConfig, Simulator};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const DAY_MS: i64 = 86_400_000;

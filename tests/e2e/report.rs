@@ -1,17 +1,16 @@
 //! The report of a recorded day: its figures are those of the ledger, of the coverage and of what is on disk, and the
 //! page needs nobody to be read.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use krx_tests::ledger::Ledger;
-use krx_tests::oracle::MARKETS;
-use krx_tests::process::{Finished, Program};
-use krx_tests::recorded::Frames;
-use krx_tests::{Mode, RecorderConfig, Simulator, compare};
+use krx_harness::ledger::Ledger;
+use krx_harness::oracle::MARKETS;
+use krx_harness::process::{Finished, Program};
+use krx_harness::recorded::Frames;
+use krx_harness::{Mode, RecorderConfig, Simulator, compare};
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(60);

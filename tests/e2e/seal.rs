@@ -1,5 +1,4 @@
 //! Days made one file by the real program, whatever happens to it: the oracle finds each record once.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,9 +6,9 @@ use std::process::{Command, Output};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use krx_tests::process::{Program, wait_until};
-use krx_tests::tree::{copy_tree, files_under};
-use krx_tests::{Mode, RecorderConfig, Simulator, compare};
+use krx_harness::process::{Program, wait_until};
+use krx_harness::tree::{copy_tree, files_under};
+use krx_harness::{Mode, RecorderConfig, Simulator, compare};
 use serde_json::Value;
 
 /// A recorded day of both markets with bad records in it, and a disconnect.

@@ -1,13 +1,12 @@
 //! The recorder as a service: what it tells the service manager, and what it reads again when it is asked to.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use krx_tests::process::wait_until;
-use krx_tests::{RecorderConfig, Simulator};
+use krx_harness::process::wait_until;
+use krx_harness::{RecorderConfig, Simulator};
 use rustix::process::Signal;
 
 const LIMIT: Duration = Duration::from_secs(20);

@@ -1,5 +1,4 @@
 //! The status of a recorder at work: every form of it says what was sent, and what the ledger says.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use krx_tests::ledger::Ledger;
-use krx_tests::oracle::MARKETS;
-use krx_tests::process::{free_port, wait_until};
-use krx_tests::recorder::{get, status};
+use krx_harness::ledger::Ledger;
+use krx_harness::oracle::MARKETS;
+use krx_harness::process::{free_port, wait_until};
+use krx_harness::recorder::{get, status};
+use krx_harness::{Finished, Recorder, RecorderConfig, Simulator};
 use krx_tests::volume::has_tool;
-use krx_tests::{Finished, Recorder, RecorderConfig, Simulator};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -268,7 +267,7 @@ fn the_deployed_names_exist(metrics: &str) {
 /// Says why not, and is content, where there is no promtool.
 fn promtool(arguments: &[&str], input: &str) {
     if !has_tool("promtool") {
-        println!("skipped: promtool {arguments:?}: it is not installed (scripts/page-tools.sh)");
+        println!("skipped: promtool {arguments:?}: it is not installed (tests/tools/page-tools.sh)");
         return;
     }
     let mut command = Command::new("promtool");
@@ -299,18 +298,18 @@ fn promtool_takes_the_alerts_and_each_fires_when_it_should() {
 #[test]
 fn each_alert_says_what_to_do() {
     let rules = fs::read_to_string(deploy().join("prometheus/krx-recorder.rules.yml")).unwrap();
-    let documents = fs::read_to_string(deploy().join("../docs/operating.md")).unwrap();
+    let runbook = fs::read_to_string(deploy().join("../docs/runbook.md")).unwrap();
     let alerts: Vec<&str> = rules
         .lines()
         .filter_map(|line| line.trim().strip_prefix("- alert: "))
         .collect();
     assert!(alerts.len() > 10);
     for alert in alerts {
-        let link = format!("runbook: docs/operating.md#{}\n", alert.to_lowercase());
+        let link = format!("runbook: docs/runbook.md#{}\n", alert.to_lowercase());
         assert!(rules.contains(&link), "{alert} has no link");
         assert!(
-            documents.contains(&format!("\n### {alert}\n")),
-            "{alert} is not in docs/operating.md"
+            runbook.contains(&format!("\n### {alert}\n")),
+            "{alert} is not in docs/runbook.md"
         );
     }
 }
@@ -358,7 +357,7 @@ fn a_restart_in_the_middle_of_a_day_keeps_the_chart() {
 }
 
 fn sealed(config: &RecorderConfig, market: &str) -> usize {
-    let files = krx_tests::tree::files_under(&config.data_dir.join("trades")).unwrap();
+    let files = krx_harness::tree::files_under(&config.data_dir.join("trades")).unwrap();
     let of_market = files
         .iter()
         .filter(|path| path.to_string_lossy().contains(&format!("market={market}/")));

@@ -1,5 +1,4 @@
 //! What signals do: stop cleanly, also when asked twice, stop at once, seal now; and one recorder for each data directory.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -7,12 +6,12 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use krx_harness::oracle::MARKETS;
+use krx_harness::process::wait_until;
+use krx_harness::tree::files_under;
+use krx_harness::{Mode, Recorder, RecorderConfig, Simulator, compare};
 use krx_store::DataDir;
 use krx_store::journal::{Followed, Follower};
-use krx_tests::oracle::MARKETS;
-use krx_tests::process::wait_until;
-use krx_tests::tree::files_under;
-use krx_tests::{Mode, Recorder, RecorderConfig, Simulator, compare};
 use rustix::process::Signal;
 
 const CONNECT_MAX: Duration = Duration::from_secs(20);

@@ -1,16 +1,15 @@
 //! Standard output and standard error that take nothing: a pipe whose reader has gone, a disk that is full. Every command
 //! of every program ends as it would otherwise, or says that it could not print; none ends by a panic or a signal.
-#![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use krx_harness::process::{command_of, free_port, text_of, wait_until};
+use krx_harness::recorder::status;
+use krx_harness::{Process, Program, RecorderConfig, Simulator};
 use krx_store::Moment;
-use krx_tests::process::{command_of, free_port, text_of, wait_until};
-use krx_tests::recorder::status;
-use krx_tests::{Process, Program, RecorderConfig, Simulator};
 use rustix::process::Signal;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -42,7 +41,7 @@ impl Case {
         let mut command = command_of(&self.program);
         command.args(&self.arguments).current_dir(&self.folder);
         if self.key {
-            command.env("KRX_API_KEY", krx_tests::recorder::KEY);
+            command.env("KRX_API_KEY", krx_harness::recorder::KEY);
         }
         command
     }

@@ -1,12 +1,11 @@
 //! Over TLS: what a trusted server sends is recorded, and a server that nobody vouches for is not talked to.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use krx_tests::tree::files_under;
-use krx_tests::{Mode, RecorderConfig, Simulator, compare};
+use krx_harness::tree::files_under;
+use krx_harness::{Mode, RecorderConfig, Simulator, compare};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 
 /// An authority of our own; its certificate is written to `folder`.

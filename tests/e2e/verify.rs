@@ -1,5 +1,4 @@
 //! What is recorded can be proved to be what was recorded, and what is damaged can be had back.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -12,15 +11,15 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use krx_calendar::Calendar;
+use krx_harness::process::{Finished, Program};
+use krx_harness::tree::{files_under, tree};
+use krx_harness::{Recorder, RecorderConfig, Simulator};
 use krx_store::journal::What;
 use krx_store::layout::Dataset;
 use krx_store::moment::midnight_ms;
 use krx_store::{
     DataDir, Entry, Event, ExportConfig, Exporter, JournalConfig, Moment, Retention, Writer, retention,
 };
-use krx_tests::process::{Finished, Program};
-use krx_tests::tree::{files_under, tree};
-use krx_tests::{Recorder, RecorderConfig, Simulator};
 use serde_json::Value;
 
 const CONNECT_MAX: Duration = Duration::from_secs(20);

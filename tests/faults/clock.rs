@@ -7,8 +7,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use krx_tests::oracle::{MARKETS, compare_over_dates};
-use krx_tests::recorded::{Frames, korean_date};
+use krx_harness::oracle::{MARKETS, compare_over_dates};
+use krx_harness::recorded::{Frames, korean_date};
 use krx_tests::tally::{Extent, Tally};
 
 use crate::common::{Bench, CONNECT_MAX, look_at_logs, now_us, number, turn};
@@ -94,7 +94,7 @@ fn i1_a_clock_that_is_set_costs_nothing_and_doubles_nothing() {
     let Some(library) = library() else {
         return tally.skip(
             "jumps of the clock",
-            "libfaketime is not installed (scripts/fault-tools.sh)",
+            "libfaketime is not installed (tests/tools/fault-tools.sh)",
         );
     };
     let (all, seed) = (number("KRX_JUMPS", JUMPS), number("KRX_SEED", 1) as u64);

@@ -7,14 +7,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
 use chrono::NaiveDate;
+use krx_harness::coverage::{self, Coverage};
+use krx_harness::oracle::Report;
+use krx_harness::process::text_of;
+use krx_harness::{RecorderConfig, Simulator};
 use krx_store::DataDir;
 use krx_store::journal::{Followed, Follower, RecordKind, SegmentReader};
-use krx_tests::coverage::{self, Coverage};
-use krx_tests::oracle::Report;
-use krx_tests::process::text_of;
 use krx_tests::strace::{Call, Log, Outcome};
 use krx_tests::tally::Tally;
-use krx_tests::{RecorderConfig, Simulator};
 
 pub(crate) const CONNECT_MAX: Duration = Duration::from_secs(20);
 

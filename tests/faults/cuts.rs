@@ -6,10 +6,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use krx_tests::oracle::Report;
+use krx_harness::oracle::Report;
+use krx_harness::{Mode, RecorderConfig, compare};
 use krx_tests::tally::{Extent, Tally};
 use krx_tests::volume::{Kind, PowerSwitch, Volume, has_tool};
-use krx_tests::{Mode, RecorderConfig, compare};
 
 use crate::common::{Bench, check_coverage, look_at_logs, number, recover, turn};
 

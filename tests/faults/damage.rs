@@ -9,10 +9,10 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use krx_harness::RecorderConfig;
+use krx_harness::recorded::Frames;
 use krx_store::DataDir;
 use krx_store::journal::{RecordKind, Scanned, SegmentReader, list_segments};
-use krx_tests::RecorderConfig;
-use krx_tests::recorded::Frames;
 use krx_tests::tally::{Extent, Tally};
 
 use crate::common::{Bench, CONNECT_MAX, KOSPI_ALONE, NOWHERE, look_at_logs, recover, turn};

@@ -8,11 +8,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use krx_harness::{Mode, Recorder, RecorderConfig, compare};
 use krx_tests::durability;
 use krx_tests::strace::{Call, Log, Strace};
 use krx_tests::tally::{Extent, Tally};
 use krx_tests::volume::{Kind, Volume};
-use krx_tests::{Mode, Recorder, RecorderConfig, compare};
 use rustix::process::Signal;
 
 use crate::common::{

@@ -4,11 +4,11 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use krx_tests::process::free_port;
-use krx_tests::recorder::status;
+use krx_harness::process::free_port;
+use krx_harness::recorder::status;
+use krx_harness::{Mode, RecorderConfig, compare};
 use krx_tests::tally::{Extent, Tally};
 use krx_tests::volume::{Kind, Volume, has_tool};
-use krx_tests::{Mode, RecorderConfig, compare};
 use serde_json::Value;
 
 use crate::common::{Bench, CONNECT_MAX, check_coverage, look_at_logs, turn};

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use chrono::NaiveDate;
+use krx_harness::process::wait_until;
+use krx_harness::tree::{copy_tree, tree};
+use krx_harness::{Mode, RecorderConfig, compare};
 use krx_tests::durability;
-use krx_tests::process::wait_until;
 use krx_tests::strace::{Call, Log, Strace};
 use krx_tests::tally::{Extent, Tally};
-use krx_tests::tree::{copy_tree, tree};
-use krx_tests::{Mode, RecorderConfig, compare};
 use rustix::process::Signal;
 
 use crate::common::{

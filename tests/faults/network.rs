@@ -4,10 +4,10 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use krx_tests::oracle::MARKETS;
+use krx_harness::oracle::MARKETS;
+use krx_harness::{Mode, compare};
 use krx_tests::tally::{Extent, Tally};
 use krx_tests::volume::{has_tool, run};
-use krx_tests::{Mode, compare};
 
 use crate::common::{Bench, CONNECT_MAX, check_coverage, look_at_logs, turn};
 
@@ -118,7 +118,7 @@ fn i4_an_outage_of_the_network_ends_a_session_and_is_on_record() {
         if !has_tool(tool) {
             return tally.skip(
                 "outages",
-                format!("{tool} is not installed (scripts/fault-tools.sh)"),
+                format!("{tool} is not installed (tests/tools/fault-tools.sh)"),
             );
         }
     }

@@ -4,8 +4,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use krx_harness::{Mode, compare};
 use krx_tests::tally::{Extent, Tally};
-use krx_tests::{Mode, compare};
 use rustix::process::Signal;
 
 use crate::common::{Bench, CONNECT_MAX, check_coverage, look_at_logs, number, turn};

@@ -6,12 +6,12 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use krx_harness::oracle::{MARKETS, POISON};
+use krx_harness::recorded::Frames;
+use krx_harness::{Mode, RecorderConfig, compare};
 use krx_tests::durability;
-use krx_tests::oracle::{MARKETS, POISON};
-use krx_tests::recorded::Frames;
 use krx_tests::strace::{Log, Strace};
 use krx_tests::tally::Tally;
-use krx_tests::{Mode, RecorderConfig, compare};
 
 use crate::common::{Bench, CONNECT_MAX, KOSPI_ALONE, turn};
 use crate::damage::flipped_bytes_are_no_rows;
@@ -170,8 +170,8 @@ fn i1_a_frame_that_the_exporter_cannot_digest_is_quarantined_and_costs_no_other(
         let mut recorder = bench.config.start()?;
         recorder.wait_for_log("market=KOSPI", 1, CONNECT_MAX)?;
         let kospi = bench.config.data_dir.join("quarantine");
-        krx_tests::process::wait_until(PATIENCE, "the poison is in quarantine", || {
-            Ok(recorder.process.ended()?.is_some() || !krx_tests::tree::files_under(&kospi)?.is_empty())
+        krx_harness::process::wait_until(PATIENCE, "the poison is in quarantine", || {
+            Ok(recorder.process.ended()?.is_some() || !krx_harness::tree::files_under(&kospi)?.is_empty())
         })
         .with_context(|| recorder.log_end())?;
         sleep(Duration::from_secs(1));

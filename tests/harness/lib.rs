@@ -1,4 +1,4 @@
-//! What the end-to-end tests and the demonstration share: the real programs as child processes, and the oracle.
+//! The real programs as child processes, and the oracle: what the demonstration needs, and all tests.
 //!
 //! ```text
 //!   krx-simulator ──ws──▶ krx-recorder ──▶ trades/, quarantine/
@@ -10,21 +10,15 @@
 //! on loopback, and every child is ended by its own process number.
 
 pub mod coverage;
-pub mod durability;
 pub mod expected;
-pub mod hostile;
 pub mod ledger;
 pub mod oracle;
 pub mod output;
 pub mod process;
-pub mod proxy;
 pub mod recorded;
 pub mod recorder;
 pub mod simulator;
-pub mod strace;
-pub mod tally;
 pub mod tree;
-pub mod volume;
 
 pub use oracle::{Mode, compare};
 pub use process::{Finished, Process, Program};

@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray,
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
 };
-use arrow::compute::{SortColumn, cast, concat_batches, lexsort_to_indices, take_record_batch};
-use arrow::datatypes::{
-    DataType, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
+use arrow_array::{
+    Array, ArrayRef, BinaryArray, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array,
 };
-use arrow::error::ArrowError;
+use arrow_schema::ArrowError;
+use arrow_schema::DataType;
+use arrow_select::concat::concat_batches;
+use arrow_select::take::{take, take_record_batch};
 use chrono::{DateTime, FixedOffset, NaiveDate};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -394,7 +397,7 @@ impl Rows {
         let reader: Box<dyn Iterator<Item = _>> = if footer.is_day {
             let rows: Vec<_> = reader.collect::<Result<_, _>>().with_context(context)?;
             let rows = concat_batches(&schema, &rows).with_context(context)?;
-            Box::new([in_order(&rows)].into_iter())
+            Box::new([Ok(in_order(&rows).with_context(context)?)].into_iter())
         } else {
             Box::new(reader)
         };
@@ -468,17 +471,21 @@ impl Rows {
 }
 
 /// All rows, by frame and item.
-fn in_order(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let columns = ["frame", "item"]
-        .iter()
-        .filter_map(|name| rows.column_by_name(name));
-    let columns: Vec<_> = columns
-        .map(|values| SortColumn {
-            values: Arc::clone(values),
-            options: None,
-        })
-        .collect();
-    take_record_batch(rows, &lexsort_to_indices(&columns, None)?)
+fn in_order(rows: &RecordBatch) -> Result<RecordBatch> {
+    let frame = rows
+        .column_by_name("frame")
+        .and_then(|column| column.as_primitive_opt::<Int64Type>())
+        .context("no column frame")?;
+    let item = rows
+        .column_by_name("item")
+        .and_then(|column| column.as_primitive_opt::<Int16Type>())
+        .context("no column item")?;
+    let mut order: Vec<u32> = (0..u32::try_from(rows.num_rows())?).collect();
+    order.sort_by_key(|row| {
+        let row = *row as usize;
+        (frame.value(row), item.is_valid(row).then(|| item.value(row)))
+    });
+    Ok(take_record_batch(rows, &UInt32Array::from(order))?)
 }
 
 impl Footer {
@@ -522,9 +529,15 @@ impl Batch {
             );
             Ok(column)
         };
-        // Strings may be read as dictionaries or views: that is the reader's affair.
+        // Strings may be read as dictionaries: that is the reader's affair.
         let text = |name: &str| -> Result<StringArray> {
-            Ok(cast(&column(name)?, &DataType::Utf8)?.as_string::<i32>().clone())
+            let mut column = column(name)?;
+            if let Some(dictionary) = column.as_any_dictionary_opt() {
+                column = take(dictionary.values(), dictionary.keys(), None)?;
+            }
+            let text = column.as_string_opt::<i32>();
+            text.cloned()
+                .with_context(|| format!("{name} is of type {}", column.data_type()))
         };
         let int64 = |name: &str| {
             Ok::<_, anyhow::Error>(typed(name, &DataType::Int64)?.as_primitive::<Int64Type>().clone())

@@ -50,7 +50,7 @@ def is_traceable() -> bool:
 
 
 pytestmark = pytest.mark.skipif(
-    not is_traceable(), reason="no strace, or no right to trace (scripts/fault-tools.sh installs it)"
+    not is_traceable(), reason="no strace, or no right to trace (tests/tools/fault-tools.sh installs it)"
 )
 
 

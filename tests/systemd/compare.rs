@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use krx_tests::output::{end, say, usage};
-use krx_tests::{Mode, RecorderConfig, compare, coverage};
+use krx_harness::output::{end, say, usage};
+use krx_harness::{Mode, RecorderConfig, compare, coverage};
 
 const HELP: &str = "\
 Usage: krx-compare LEDGER DATA_DIR

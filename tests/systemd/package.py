@@ -100,7 +100,7 @@ def installs_from_source(service: Service, facts: Facts) -> None:
     """After the package is gone: what `make install` installs, below /usr/local."""
     machine = service.machine
     environment = {**os.environ, "DESTDIR": str(machine.path("/")), "PREFIX": "/usr/local", "SYSCONFDIR": "/etc"}
-    done = subprocess.run(["scripts/install.sh"], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(["deploy/install.sh"], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     facts.that("make install installs below /usr/local", done.returncode == 0, done.stdout + done.stderr)
     machine.run("sh", "-c", "systemd-sysusers && systemd-tmpfiles --create krx-recorder.conf && systemctl daemon-reload")
     machine.write("/etc/krx-recorder/api-key", KEY + "\n", 0o600)

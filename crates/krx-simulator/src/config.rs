@@ -4,34 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::control::Key;
-use crate::cursor::Pace;
-use crate::event::EventFormat;
+use krx_exchange::{EventFormat, InitReply, Key, Market, Pace, SecondSession};
+
 use crate::fault::Fault;
-use crate::market::Market;
-use crate::supply::SuppliedDay;
 use crate::timetable::HalfSecond;
 use crate::universe::Universe;
-
-/// When the reply to a good `init` is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InitReply {
-    /// Before the first data message.
-    Answered,
-    /// Never.
-    Silent,
-    /// After the first data message.
-    Late,
-}
-
-/// What happens to a second session of the same market and key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SecondSession {
-    /// It takes the place of the first, which gets a close frame.
-    Displace,
-    /// It is refused with an error.
-    Refuse,
-}
 
 /// How every client is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,13 +48,11 @@ impl Default for DayConfig {
 pub struct Config {
     /// The day that is served.
     pub day: DayConfig,
-    /// A day that is served in place of that one.
-    pub supplied: Option<SuppliedDay>,
     /// The markets that are served; the other path is unknown then.
     pub markets: Vec<Market>,
-    /// How fast the day passes.
+    /// How fast the day passes. A rate is that of all markets together.
     pub pace: Pace,
-    /// Whether another day, of the next seed, follows at the end of each that is made up.
+    /// Whether another day, of the next seed, follows at the end of each.
     pub repeat: bool,
     /// Whether to stop when every market's day was sent and the clients have left.
     pub exit_at_end: bool,
@@ -105,7 +80,6 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             day: DayConfig::default(),
-            supplied: None,
             markets: Market::ALL.to_vec(),
             pace: Pace::Speed(1.0),
             repeat: false,

@@ -4,12 +4,14 @@
 //! half second cannot send, because an issue is sent at most once in it, it leaves to the next: on a very
 //! busy day every issue is sent in every half second, and the rush spreads out over the hours after it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+
+use krx_exchange::{Market, Packed, Packer, RecordHead, TimedMessage};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::dice::{Dice, high_half, low_half, scale};
 use crate::issue::Issue;
-use crate::market::Market;
-use crate::packing::{DayMessage, Packer, RecordHead};
 use crate::price::{PriceBand, PriceGrid, Won};
 use crate::sampler::Sampler;
 use crate::timetable::{AUCTION_STEPS, HalfSecond, SIGNAL_STEPS, Session, half_seconds};
@@ -98,6 +100,27 @@ const RARITIES: [(Signal, HalfSecond, HalfSecond, u32); 5] = [
     ),
 ];
 
+/// One data message of the day.
+#[derive(Debug, Clone)]
+pub struct DayMessage {
+    /// The simulated time at which it is sent: the end of the half second its trades are from.
+    pub at: HalfSecond,
+    /// How many records it holds, from 1 to 50.
+    pub records: u32,
+    /// The text of the message.
+    pub text: Utf8Bytes,
+}
+
+impl From<DayMessage> for TimedMessage {
+    fn from(message: DayMessage) -> TimedMessage {
+        TimedMessage {
+            at: message.at.into(),
+            records: message.records,
+            text: message.text,
+        }
+    }
+}
+
 /// Whether trading moves the price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Prices {
@@ -125,6 +148,8 @@ pub struct Day {
     sampler: Sampler,
     dice: Dice,
     packer: Packer,
+    /// Messages of the present half second, or what is left of those of the last one.
+    ready: VecDeque<DayMessage>,
     now: HalfSecond,
     /// Signals still to come, the next one last.
     rarities: Vec<(HalfSecond, Signal)>,
@@ -181,7 +206,8 @@ impl Day {
             sampler: Sampler::new(&weights),
             trading,
             dice,
-            packer: Packer::new(),
+            packer: Packer::default(),
+            ready: VecDeque::new(),
             now: HalfSecond::DAY_START,
             rarities,
             auction_len,
@@ -197,14 +223,15 @@ impl Day {
     /// The next message; `None` at the end of the day.
     pub fn next_message(&mut self) -> Option<DayMessage> {
         loop {
-            if let Some(message) = self.packer.pop() {
+            if let Some(message) = self.ready.pop_front() {
                 return Some(message);
             }
             if self.now >= HalfSecond::DAY_END {
                 return None;
             }
             self.half_second();
-            self.packer.close(self.now);
+            let rest = self.packer.close();
+            self.get_ready(rest);
             self.now = self.now.next();
         }
     }
@@ -344,8 +371,16 @@ impl Day {
     }
 
     fn send(&mut self, index: u32, price: Won, volume: u32, time: &str) {
-        self.packer
-            .push(&self.quotes[index as usize].head, price, volume, time, self.now);
+        let head = &self.quotes[index as usize].head;
+        let full = self.packer.push(head, price, volume, time);
+        self.get_ready(full);
+    }
+
+    fn get_ready(&mut self, packed: Option<Packed>) {
+        if let Some(Packed { records, text }) = packed {
+            let at = self.now.next();
+            self.ready.push_back(DayMessage { at, records, text });
+        }
     }
 
     fn trading_len(&self) -> u32 {
@@ -361,7 +396,7 @@ impl Quote {
             .round_down(issue.base_price)
             .clamp(band.lowest, band.highest);
         Quote {
-            head: RecordHead::new(&issue.code),
+            head: RecordHead::new(issue.code.as_str()),
             grid: issue.grid,
             band,
             price,

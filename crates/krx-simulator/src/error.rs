@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use krx_exchange::ExchangeError;
+
 /// Why a file of issues was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum IssuesError {
@@ -92,14 +94,9 @@ pub enum SimulatorError {
     /// The address is not on this machine's loopback interface.
     #[error("{0} is not a loopback address; the simulated exchange serves 127.0.0.1 or [::1] only")]
     NotLoopback(SocketAddr),
-    /// The address could not be listened on.
-    #[error("listening on {address}: {source}; choose another --listen address, or port 0 for any free port")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// The exchange could not serve.
+    #[error(transparent)]
+    Exchange(ExchangeError),
     /// A certificate or key could not be used.
     #[error("loading the TLS {what} from {}: {problem}; give PEM files that belong together", path.display())]
     Tls {
@@ -134,4 +131,13 @@ pub enum SimulatorError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl From<ExchangeError> for SimulatorError {
+    fn from(error: ExchangeError) -> SimulatorError {
+        match error {
+            ExchangeError::NotLoopback(address) => SimulatorError::NotLoopback(address),
+            error => SimulatorError::Exchange(error),
+        }
+    }
 }

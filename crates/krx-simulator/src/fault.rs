@@ -16,9 +16,8 @@ use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::Duration;
 
+use krx_exchange::Market;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-
-use crate::market::Market;
 
 /// The longest silence that can be scripted, in seconds: a day.
 const STALL_SECONDS_MAX: f64 = 86_400.0;
@@ -229,51 +228,6 @@ impl Garbage {
     }
 }
 
-/// The faults of one feed, and which of them have happened.
-#[derive(Debug, Clone)]
-pub(crate) struct FaultScript {
-    faults: Vec<(Fault, bool)>,
-}
-
-impl FaultScript {
-    /// The part of `faults` that concerns `market`.
-    pub(crate) fn new(faults: &[Fault], market: Market) -> FaultScript {
-        let concerns = |fault: &&Fault| fault.market.is_none_or(|only| only == market);
-        FaultScript {
-            faults: faults
-                .iter()
-                .filter(concerns)
-                .map(|fault| (fault.clone(), false))
-                .collect(),
-        }
-    }
-
-    /// The data messages that have to be remembered, since they may be sent again.
-    pub(crate) fn messages_kept(&self) -> usize {
-        let of = |(fault, _): &(Fault, bool)| match fault.kind {
-            FaultKind::Resend(messages) => usize::try_from(messages).unwrap_or(usize::MAX),
-            _ => 0,
-        };
-        self.faults.iter().map(of).max().unwrap_or(0)
-    }
-
-    /// What happens now that a session has been sent `data_messages`, in the order of the script.
-    pub(crate) fn due(&mut self, data_messages: u64) -> Vec<FaultKind> {
-        let mut due = Vec::new();
-        for (fault, happened) in &mut self.faults {
-            let now = match fault.when {
-                FaultTime::Once(number) => !*happened && data_messages == number.get(),
-                FaultTime::Every(number) => data_messages.is_multiple_of(number.get()),
-            };
-            if now {
-                *happened = true;
-                due.push(fault.kind);
-            }
-        }
-        due
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -347,35 +301,5 @@ mod tests {
             let error = text.parse::<Fault>().unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
         }
-    }
-
-    #[test]
-    fn a_script_fires_once_or_again_and_only_in_its_market() {
-        let faults = [
-            fault("reset@3"),
-            fault("half@every:2"),
-            fault("stall@3,market=KOSDAQ"),
-        ];
-        let mut script = FaultScript::new(&faults, Market::Kospi);
-        assert_eq!(script.due(1), []);
-        assert_eq!(script.due(2), [FaultKind::Half]);
-        assert_eq!(script.due(3), [FaultKind::Reset]);
-        assert_eq!(script.due(4), [FaultKind::Half]);
-        // A later session counts from 1 again.
-        assert_eq!(script.due(2), [FaultKind::Half]);
-        assert_eq!(script.due(3), []);
-    }
-
-    #[test]
-    fn as_many_messages_are_kept_as_may_be_sent_again() {
-        let kept = |texts: &[&str]| {
-            let faults: Vec<_> = texts.iter().map(|text| fault(text)).collect();
-            FaultScript::new(&faults, Market::Kospi).messages_kept()
-        };
-        assert_eq!(kept(&["reset@3"]), 0);
-        assert_eq!(
-            kept(&["resend@3:7", "resend@9", "resend@4:900,market=KOSDAQ"]),
-            20
-        );
     }
 }

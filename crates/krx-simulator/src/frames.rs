@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use krx_exchange::Market;
+
 use crate::config::DayConfig;
-use crate::day::Day;
+use crate::day::{Day, DayMessage};
 use crate::error::SimulatorError;
-use crate::market::Market;
-use crate::packing::DayMessage;
 
 /// What the file is written with at once: large enough that system calls do not count.
 const BUFFER_BYTES: usize = 1 << 20;

@@ -1,6 +1,7 @@
 //! One listed issue.
 
-use crate::market::Market;
+use krx_exchange::Market;
+
 use crate::price::{PriceGrid, Won};
 
 /// The longest code the feed carries, in characters (derivatives; stocks have at most 9).

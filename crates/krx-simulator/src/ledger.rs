@@ -17,95 +17,15 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use krx_exchange::{Entry, Note};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::error::SimulatorError;
-use crate::market::Market;
-
-/// Entries that wait for the ledger's thread: 16 MB of full messages. Past it, sending waits for the disk.
-const ENTRIES_MAX: usize = 4_096;
 
 /// What the thread writes at once: large enough that system calls do not count.
 const BUFFER_BYTES: usize = 1 << 20;
-
-/// What kind of text message was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum MessageKind {
-    Data,
-    Reply,
-    Heartbeat,
-    Error,
-    Garbage,
-    /// Half a message: no receiver ever gets it.
-    Partial,
-}
-
-impl MessageKind {
-    fn name(self) -> &'static str {
-        match self {
-            MessageKind::Data => "data",
-            MessageKind::Reply => "reply",
-            MessageKind::Heartbeat => "heartbeat",
-            MessageKind::Error => "error",
-            MessageKind::Garbage => "garbage",
-            MessageKind::Partial => "partial",
-        }
-    }
-}
-
-/// One text message that is about to be sent.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) market: Market,
-    pub(crate) session: u32,
-    pub(crate) number: u64,
-    pub(crate) kind: MessageKind,
-    pub(crate) records: u32,
-    pub(crate) text: Utf8Bytes,
-}
-
-enum Order {
-    Write { entry: Entry, sent_us: u128 },
-    Flush,
-}
-
-/// The ledger could not be written and its thread is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LedgerGone;
-
-/// Where entries are handed in.
-#[derive(Debug, Clone)]
-pub(crate) struct LedgerHandle(mpsc::Sender<Order>);
-
-impl LedgerHandle {
-    /// Hands in an entry, as sent now; waits while the ledger's thread is behind.
-    pub(crate) async fn enter(&self, entry: Entry) -> Result<(), LedgerGone> {
-        let sent_us = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_micros());
-        self.0
-            .send(Order::Write { entry, sent_us })
-            .await
-            .map_err(|_| LedgerGone)
-    }
-
-    /// Asks for everything handed in so far to be written to the file.
-    pub(crate) async fn flush(&self) -> Result<(), LedgerGone> {
-        self.0.send(Order::Flush).await.map_err(|_| LedgerGone)
-    }
-
-    /// Like [`flush`](Self::flush), but a ledger that is behind is left to it.
-    pub(crate) fn flush_soon(&self) -> Result<(), LedgerGone> {
-        match self.0.try_send(Order::Flush) {
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(LedgerGone),
-            Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => Ok(()),
-        }
-    }
-}
 
 /// The ledger and the thread that writes it.
 #[derive(Debug)]
@@ -115,28 +35,24 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Begins a ledger at `path`; one that was there is replaced.
-    pub(crate) fn create(path: &Path) -> Result<(Ledger, LedgerHandle), SimulatorError> {
+    /// Begins a ledger of `notes` at `path`; one that was there is replaced.
+    pub(crate) fn create(path: &Path, notes: mpsc::Receiver<Note>) -> Result<Ledger, SimulatorError> {
         let failed = |source| SimulatorError::Ledger {
             path: path.to_owned(),
             source,
         };
         let file = File::create(path).map_err(failed)?;
-        let (sender, receiver) = mpsc::channel(ENTRIES_MAX);
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())
-            .spawn(move || write(file, receiver))
+            .spawn(move || write(file, notes))
             .map_err(failed)?;
-        Ok((
-            Ledger {
-                path: path.to_owned(),
-                thread,
-            },
-            LedgerHandle(sender),
-        ))
+        Ok(Ledger {
+            path: path.to_owned(),
+            thread,
+        })
     }
 
-    /// Waits until everything is written; every handle must be gone, or it waits for them too.
+    /// Waits until everything is written; every clone of the transcript must be gone, or it waits for them too.
     pub(crate) async fn finish(self) -> Result<(), SimulatorError> {
         let path = self.path;
         let result = tokio::task::spawn_blocking(move || self.thread.join()).await;
@@ -150,13 +66,13 @@ impl Ledger {
     }
 }
 
-fn write(file: File, mut orders: mpsc::Receiver<Order>) -> io::Result<()> {
+fn write(file: File, mut notes: mpsc::Receiver<Note>) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
     let mut line = Vec::new();
-    while let Some(order) = orders.blocking_recv() {
-        match order {
-            Order::Flush => out.flush()?,
-            Order::Write { entry, sent_us } => {
+    while let Some(note) = notes.blocking_recv() {
+        match note {
+            Note::Flush => out.flush()?,
+            Note::Sent { entry, sent_us } => {
                 line.clear();
                 format_line(&entry, sent_us, &mut line)?;
                 out.write_all(&line)?;
@@ -192,6 +108,8 @@ fn format_line(entry: &Entry, sent_us: u128, line: &mut Vec<u8>) -> io::Result<(
 
 #[cfg(test)]
 mod tests {
+    use krx_exchange::{Market, MessageKind};
+
     use super::*;
 
     #[test]
@@ -200,7 +118,7 @@ mod tests {
             market: Market::Kospi,
             session: 1,
             number: 2,
-            kind: MessageKind::Garbage,
+            kind: MessageKind::Scripted("garbage"),
             records: 0,
             text: "abc\"".into(),
         };

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use krx_exchange::listen;
 use krx_simulator::{SimulatorError, serve, write_frames};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::options::Options;
@@ -75,9 +75,6 @@ fn run(options: &Options) -> Result<(), SimulatorError> {
         );
         return Ok(());
     }
-    if !options.listen.ip().is_loopback() {
-        return Err(SimulatorError::NotLoopback(options.listen));
-    }
     let system = |doing| move |source: io::Error| SimulatorError::System { doing, source };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
@@ -87,12 +84,7 @@ fn run(options: &Options) -> Result<(), SimulatorError> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(system("listening for SIGTERM"))?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listening for SIGINT"))?;
-        let listener = TcpListener::bind(options.listen)
-            .await
-            .map_err(|source| SimulatorError::Listen {
-                address: options.listen,
-                source,
-            })?;
+        let listener = listen(options.listen).await?;
         let shutdown = async {
             tokio::select! {
                 _ = terminate.recv() => {}

@@ -169,7 +169,6 @@ impl Options {
                 trades_per_day: self.trades_per_day,
                 start: self.start,
             },
-            supplied: None,
             markets,
             pace: self.rate.map_or(self.speed, Pace::Rate),
             repeat: self.repeat,

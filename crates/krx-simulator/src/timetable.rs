@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use krx_exchange::TimeOfDay;
+
 /// A time of the simulated day in half seconds since midnight, Korea Standard Time.
 ///
 /// Half a second is the feed's own step: within one an issue is sent at most once.
@@ -54,6 +56,12 @@ impl HalfSecond {
 /// The ASCII digit of a number from 0 to 9.
 fn digit(value: u32) -> u8 {
     b'0' + u8::try_from(value % 10).unwrap_or_default()
+}
+
+impl From<HalfSecond> for TimeOfDay {
+    fn from(time: HalfSecond) -> TimeOfDay {
+        TimeOfDay(u64::from(time.0) * 500_000)
+    }
 }
 
 impl fmt::Display for HalfSecond {
@@ -197,6 +205,13 @@ mod tests {
     fn digits_are_hours_minutes_seconds_and_hundredths() {
         assert_eq!(&HalfSecond::at(14, 34, 4).digits(0), b"14340400");
         assert_eq!(&HalfSecond::at(9, 5, 59).next().digits(49), b"09055999");
+    }
+
+    #[test]
+    fn a_half_second_begins_at_a_time_of_the_day() {
+        let time = HalfSecond::at(8, 30, 5).next();
+        assert_eq!(TimeOfDay::from(time), TimeOfDay(30_605_500_000));
+        assert_eq!(TimeOfDay::from(time).to_string(), time.to_string());
     }
 
     #[test]

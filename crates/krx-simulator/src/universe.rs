@@ -6,10 +6,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use krx_exchange::Market;
+
 use crate::dice::Dice;
 use crate::error::IssuesError;
 use crate::issue::{Issue, IssueCode};
-use crate::market::Market;
 use crate::price::{PriceGrid, Won};
 
 /// The most issues a file may list: some fifteen times what is listed, so that a wrong file is refused

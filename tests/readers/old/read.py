@@ -339,7 +339,7 @@ def main() -> int:
     outcomes = []
     for (name, dataset), (data, expected) in task["datasets"].items():
         outcomes += compare_dataset(f"{name} {dataset}", reader, data, dataset, expected)
-    # Files of one column, as benches/layout/encodings.py makes them.
+    # Files of one column, as tests/bench/layout/encodings.py makes them.
     for name, (data, column, expected) in task["columns"].items():
         read = COLUMNS[reader]
         outcomes.append(compare(name, lambda: values(read(data, "trades"), column), [(value,) for value in expected]))

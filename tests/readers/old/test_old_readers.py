@@ -175,7 +175,7 @@ EACH = [pytest.param(one, reader, id=f"{one.name}-{reader}") for one in sets() f
 @pytest.mark.parametrize(("of", "reader"), EACH)
 def test_an_older_reader_reads_everything(of: Set, reader: str, task: Path, tmp_path: Path) -> None:
     python = ENVIRONMENTS / of.name / "bin" / "python"
-    assert python.exists(), "scripts/old-readers.sh makes it"
+    assert python.exists(), "tests/tools/old-readers.sh makes it"
     command = [python, Path(read.__file__), reader, task]
     done = subprocess.run(command, capture_output=True, text=True, timeout=READ_S_MAX, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]

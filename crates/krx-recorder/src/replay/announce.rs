@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use chrono::NaiveDate;
 use indicatif::HumanCount;
-use krx_simulator::{Pace, TimeOfDay};
+use krx_exchange::{Pace, TimeOfDay};
 use serde_json::{Value, json};
 
 use super::{Options, Recording};

@@ -1,11 +1,11 @@
 //! `krx-recorder replay`: a recorded day, served as the exchange would.
 //!
 //! ```text
-//!   sealed files ─▶ Frames ─▶ MessageBuilder ─▶ Supplier ─▶ krx_simulator::serve ──ws──▶ whatever reads the feed
+//!   sealed files ─▶ Frames ─▶ MessageBuilder ─▶ Supplier ─▶ krx_exchange::serve ──ws──▶ whatever reads the feed
 //!                   (rows)    (text)             a thread for each feed
 //! ```
 //!
-//! The server is that of the simulated exchange: the protocol is spoken in one place.
+//! The server is that of the simulated exchange too: the protocol is spoken in one place.
 
 mod announce;
 mod frames;
@@ -18,11 +18,10 @@ use std::io;
 use std::path::Path;
 
 use chrono::NaiveDate;
-use krx_simulator::{Config, EventFormat, SimulatorError, SuppliedDay, TimeOfDay, serve, supply};
+use krx_exchange::{Admits, Config, Cursor, EventFormat, ExchangeError, TimeOfDay, listen, serve, supply};
 use krx_store::export::last_sealed;
 use krx_store::read::{self, Trades};
 use krx_store::{DataDir, Market, Moment, coverage};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 pub use options::Options;
@@ -36,7 +35,7 @@ use reader::Reader;
 #[derive(Clone, Debug)]
 struct Recording {
     market: Market,
-    feed: krx_simulator::Market,
+    feed: krx_exchange::Market,
     trades: u64,
     /// The last frame of the files that were sealed when the replay began.
     last_frame: u64,
@@ -54,7 +53,7 @@ struct Recording {
 pub async fn replay(data_dir: &Path, date: NaiveDate, options: &Options) -> Result<(), Failure> {
     let (mut requests, _signals) = signals::listen()?;
     if !options.listen.ip().is_loopback() {
-        return Err(simulator_failure(SimulatorError::NotLoopback(options.listen)));
+        return Err(exchange_failure(ExchangeError::NotLoopback(options.listen)));
     }
     let data = DataDir::new(data_dir);
     let mut recordings = Vec::new();
@@ -65,12 +64,7 @@ pub async fn replay(data_dir: &Path, date: NaiveDate, options: &Options) -> Resu
         return Err(nothing_recorded(&data, date)?);
     };
     let start = options.from.unwrap_or(first);
-    let listener = TcpListener::bind(options.listen).await.map_err(|source| {
-        simulator_failure(SimulatorError::Listen {
-            address: options.listen,
-            source,
-        })
-    })?;
+    let listener = listen(options.listen).await.map_err(exchange_failure)?;
     let address = listener.local_addr().map_err(|source| Failure::System {
         doing: "asking for the address that is listened on".into(),
         source,
@@ -81,31 +75,33 @@ pub async fn replay(data_dir: &Path, date: NaiveDate, options: &Options) -> Resu
     let (failed, mut failures) = mpsc::channel(1);
     let config = Config {
         markets: recordings.iter().map(|recording| recording.feed).collect(),
-        pace: options.speed,
+        admits: Admits::keys_if_any(options.key.clone()),
+        // What came to both markets at one time is sent at one time.
+        one_clock: true,
         exit_at_end: options.exit_at_end,
-        keys: options.key.clone(),
         events: if options.json {
             EventFormat::Json
         } else {
             EventFormat::Text
         },
-        supplied: Some(SuppliedDay::new(start, move |feed| {
-            let (supplier, supply) = supply();
-            if let Some(recording) = recordings.iter().find(|recording| recording.feed == feed) {
-                let reader = Reader {
-                    frames: Frames::new(&data, &recording.market, date, recording.last_frame),
-                    market: recording.market.clone(),
-                    date,
-                    start,
-                    trades: recording.trades,
-                };
-                let failed = failed.clone();
-                // The runtime waits for it at its end.
-                drop(tokio::task::spawn_blocking(move || reader.run(supplier, &failed)));
-            }
-            supply
-        })),
         ..Config::default()
+    };
+    let speed = options.speed;
+    let program = move |feed| {
+        let (supplier, supply) = supply();
+        if let Some(recording) = recordings.iter().find(|recording| recording.feed == feed) {
+            let reader = Reader {
+                frames: Frames::new(&data, &recording.market, date, recording.last_frame),
+                market: recording.market.clone(),
+                date,
+                start,
+                trades: recording.trades,
+            };
+            let failed = failed.clone();
+            // The runtime waits for it at its end.
+            drop(tokio::task::spawn_blocking(move || reader.run(supplier, &failed)));
+        }
+        Cursor::new(supply, start, speed)
     };
     let mut failure = None;
     let shutdown = async {
@@ -119,9 +115,9 @@ pub async fn replay(data_dir: &Path, date: NaiveDate, options: &Options) -> Resu
             }
         }
     };
-    serve(listener, config, shutdown)
+    serve(listener, config, program, shutdown)
         .await
-        .map_err(simulator_failure)?;
+        .map_err(exchange_failure)?;
     match failure {
         Some((error, _supplier)) => Err(error.into()),
         None => Ok(()),
@@ -133,7 +129,7 @@ fn markets(
     data: &DataDir,
     date: NaiveDate,
     options: &Options,
-) -> Result<Vec<(Market, krx_simulator::Market)>, Failure> {
+) -> Result<Vec<(Market, krx_exchange::Market)>, Failure> {
     let recorded = read::markets(data, date)?;
     if recorded.is_empty() {
         return Err(nothing_recorded(data, date)?);
@@ -149,7 +145,7 @@ fn markets(
     let wanted = if asked.is_empty() { recorded } else { asked };
     let mut feeds = Vec::new();
     for market in &wanted {
-        let Some(feed) = krx_simulator::Market::named(market.as_str()) else {
+        let Some(feed) = krx_exchange::Market::named(market.as_str()) else {
             let words = format!(
                 "{market} cannot be replayed: the server has the feeds of KOSPI and KOSDAQ only; of {date} there is {}: \
                  choose with --market",
@@ -171,7 +167,7 @@ fn look(
     data: &DataDir,
     date: NaiveDate,
     market: Market,
-    feed: krx_simulator::Market,
+    feed: krx_exchange::Market,
 ) -> Result<Recording, Failure> {
     let last_frame = last_sealed(data, &market, date)?.frame;
     let intervals = coverage::view(data, &market, date, Moment::now())?;
@@ -205,9 +201,9 @@ fn time_of_day(at: Moment, date: NaiveDate) -> TimeOfDay {
     TimeOfDay(u64::try_from(since_midnight).unwrap_or(0))
 }
 
-fn simulator_failure(error: SimulatorError) -> Failure {
+fn exchange_failure(error: ExchangeError) -> Failure {
     match error {
-        SimulatorError::NotLoopback(address) => Failure::Usage(format!(
+        ExchangeError::NotLoopback(address) => Failure::Usage(format!(
             "{address} is not a loopback address: a replay serves 127.0.0.1 or [::1] only"
         )),
         error => Failure::System {

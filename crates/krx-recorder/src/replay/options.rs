@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use chrono::{NaiveTime, Timelike};
 use clap::Args;
-use krx_simulator::{Key, Pace, TimeOfDay};
+use krx_exchange::{Key, Pace, TimeOfDay};
 use krx_store::Market;
 
 /// The options of `replay` beside date and data directory.

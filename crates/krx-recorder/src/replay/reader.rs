@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
 use indicatif::HumanCount;
-use krx_simulator::{NotWanted, Supplier, TimeOfDay, TimedMessage};
+use krx_exchange::{NotWanted, Supplier, TimeOfDay, TimedMessage};
 use krx_store::{Market, StoreError};
 use tokio::sync::mpsc;
 

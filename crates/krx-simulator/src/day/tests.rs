@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::packing::RECORDS_MAX;
+use krx_exchange::RECORDS_MAX;
 
 /// Enough for every session to be busy, few enough to be quick.
 const TRADES: u64 = 400_000;

@@ -103,12 +103,28 @@ impl ColumnType {
         }
     }
 
-    /// The type as documents name it.
+    /// The type in words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Word => "text, dictionary",
+            Self::Bytes => "binary",
+            Self::Int16 => "int16",
+            Self::Int32 => "int32",
+            Self::Int64 => "int64",
+            Self::Float64 => "float64",
+            Self::Millis => "timestamp, ms, Asia/Seoul",
+            Self::Micros => "timestamp, µs, Asia/Seoul",
+        }
+    }
+
+    /// The type as Arrow names it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Text => "utf8",
-            Self::Word => "utf8 (dictionary)",
+            Self::Word => "dictionary[int32, utf8]",
             Self::Bytes => "binary",
             Self::Int16 => "int16",
             Self::Int32 => "int32",

@@ -6,12 +6,14 @@
 
 mod column;
 mod common;
+mod document;
 mod footer;
 mod spec;
 
 pub(crate) use column::ZONE;
 pub use column::{Column, ColumnType, Encoding};
 pub use common::{COVERAGE, QUARANTINE};
+pub use document::{Document, DocumentColumn};
 pub(crate) use footer::value_of;
 pub use footer::{DayFooter, Footer};
 pub use spec::{BATCH_ROWS, Dataset, DatasetSpec, Rows};

@@ -1,0 +1,127 @@
+//! What an exchange tells on standard output, for people or for programs.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use crate::market::Market;
+
+/// How events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EventFormat {
+    /// A readable line each.
+    #[default]
+    Text,
+    /// A JSON object a line, with the member `event` first.
+    Json,
+    /// Not at all.
+    Silent,
+}
+
+/// Something worth telling.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Event {
+    /// Connections are accepted from now on.
+    Listening { url: String, port: u16 },
+    /// A client was initialised.
+    SessionStarted {
+        #[serde(serialize_with = "market_name")]
+        market: Market,
+        session: u32,
+    },
+    /// A session is over.
+    SessionEnded {
+        #[serde(serialize_with = "market_name")]
+        market: Market,
+        session: u32,
+        /// Data messages that were sent on it, and the records in them.
+        messages: u64,
+        records: u64,
+        reason: String,
+    },
+    /// A market's day is over.
+    DayComplete {
+        #[serde(serialize_with = "market_name")]
+        market: Market,
+        /// Data messages that were sent of it, and the records in them.
+        messages: u64,
+        records: u64,
+        /// Records that fell due while nobody listened.
+        missed: u64,
+    },
+}
+
+fn market_name<S: serde::Serializer>(market: &Market, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(market.name())
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Listening { url, .. } => write!(formatter, "listening on {url}"),
+            Event::SessionStarted { market, session } => {
+                write!(formatter, "{market}: session {session} started")
+            }
+            Event::SessionEnded {
+                market,
+                session,
+                messages,
+                records,
+                reason,
+            } => write!(
+                formatter,
+                "{market}: session {session} ended ({reason}) after {messages} messages, {records} records"
+            ),
+            Event::DayComplete {
+                market,
+                messages,
+                records,
+                missed,
+            } => write!(
+                formatter,
+                "{market}: the day is complete: {messages} messages, {records} records sent, {missed} missed"
+            ),
+        }
+    }
+}
+
+impl EventFormat {
+    /// Writes `event` to standard output at once. That nobody reads it any more is no reason to stop.
+    pub(crate) fn tell(self, event: &Event) {
+        let mut out = io::stdout().lock();
+        let _ = match self {
+            EventFormat::Silent => Ok(()),
+            EventFormat::Text => writeln!(out, "{event}"),
+            EventFormat::Json => match serde_json::to_string(event) {
+                Ok(line) => writeln!(out, "{line}"),
+                Err(error) => writeln!(out, "{{\"event\":\"unprintable\",\"error\":\"{error}\"}}"),
+            },
+        }
+        .and_then(|()| out.flush());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_events_begin_with_their_name() {
+        let event = Event::Listening {
+            url: "ws://127.0.0.1:9887".to_owned(),
+            port: 9887,
+        };
+        assert_eq!(
+            serde_json::to_string(&event).unwrap(),
+            r#"{"event":"listening","url":"ws://127.0.0.1:9887","port":9887}"#
+        );
+        let event = Event::SessionStarted {
+            market: Market::Kosdaq,
+            session: 2,
+        };
+        assert_eq!(
+            serde_json::to_string(&event).unwrap(),
+            r#"{"event":"session_started","market":"KOSDAQ","session":2}"#
+        );
+    }
+}

@@ -1,0 +1,315 @@
+//! The full-market service's conversation: the feed of one market to one key.
+//!
+//! A feed is a task that owns its place in the day, and serves one session after another.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, sleep_until};
+
+use crate::admission::Admitted;
+use crate::config::InitReply;
+use crate::control::{Refusal, Request, init_answer};
+use crate::cursor::{Cursor, DayTotals, Step};
+use crate::door::{Door, SessionEnd};
+use crate::event::Event;
+use crate::market::Market;
+use crate::pulse::Pulse;
+use crate::script::{Deed, Script};
+use crate::session::{Broken, Heard, Session};
+use crate::transcript::MessageKind;
+
+/// The data messages that may be sent before the client and the stop signal are looked at again: at full
+/// speed well under a millisecond.
+const MESSAGES_UNTIL_LOOK: u32 = 32;
+
+/// How often a feed that nobody listens to passes over what has fallen due.
+const IDLE_STEP: Duration = Duration::from_millis(100);
+
+/// A time further away than any wait.
+const FOREVER: Duration = Duration::from_secs(86_400);
+
+/// What all feeds of a market have in common.
+#[derive(Debug, Default)]
+pub(crate) struct MarketState {
+    /// The sessions so far.
+    sessions: AtomicU32,
+    /// When the first session began: the clock of the market's day starts then. Markets may have one clock in common.
+    opened: Arc<OnceLock<Instant>>,
+}
+
+impl MarketState {
+    /// Before the first session, with the clock of a day.
+    pub(crate) fn new(opened: Arc<OnceLock<Instant>>) -> MarketState {
+        MarketState {
+            sessions: AtomicU32::new(0),
+            opened,
+        }
+    }
+}
+
+/// How a feed treats its clients.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manners {
+    pub(crate) init_reply: InitReply,
+    pub(crate) heartbeat_interval: Option<Duration>,
+}
+
+/// The feed of one market to one key.
+pub(crate) struct Feed {
+    pub(crate) market: Market,
+    pub(crate) state: Arc<MarketState>,
+    pub(crate) manners: Manners,
+    pub(crate) cursor: Cursor,
+    pub(crate) script: Box<dyn Script>,
+    pub(crate) door: Door,
+    pub(crate) news: mpsc::Sender<Event>,
+}
+
+impl Feed {
+    /// Serves one session after another until told to stop. Fails only when nobody takes notes any more.
+    pub(crate) async fn run(mut self) -> Result<(), Broken> {
+        let served = self.serve_all().await;
+        self.door.close().await;
+        served
+    }
+
+    async fn serve_all(&mut self) -> Result<(), Broken> {
+        let mut newer = None;
+        loop {
+            let admitted = match newer.take() {
+                Some(admitted) => admitted,
+                None => match self.wait_for_client().await {
+                    Some(admitted) => admitted,
+                    None => return Ok(()),
+                },
+            };
+            match self.serve(admitted).await? {
+                SessionEnd::Displaced(admitted) => newer = Some(*admitted),
+                SessionEnd::Stopped => return Ok(()),
+                SessionEnd::Left(_) | SessionEnd::Scripted { .. } => {}
+            }
+        }
+    }
+
+    /// Waits for the next client; meanwhile the day may go on without anybody listening.
+    async fn wait_for_client(&mut self) -> Option<Admitted> {
+        loop {
+            let pause = match self.cursor.skip_missed(Instant::now()) {
+                Step::DayComplete(totals) => {
+                    self.tell_complete(totals).await;
+                    continue;
+                }
+                Step::Wait(Some(until)) => until.saturating_duration_since(Instant::now()).min(IDLE_STEP),
+                Step::Wait(None) | Step::Send(_) => FOREVER,
+            };
+            tokio::select! {
+                admitted = self.door.arrival() => return admitted,
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn tell_complete(&mut self, totals: DayTotals) {
+        let event = Event::DayComplete {
+            market: self.market,
+            messages: totals.messages,
+            records: totals.records,
+            missed: totals.missed,
+        };
+        // News are read until every feed has ended.
+        let _ = self.news.send(event).await;
+    }
+
+    /// Serves one session from its `init` to its end.
+    async fn serve(&mut self, admitted: Admitted) -> Result<SessionEnd, Broken> {
+        let Admitted {
+            mut session, init_id, ..
+        } = admitted;
+        let now = Instant::now();
+        session.number = self.state.sessions.fetch_add(1, Ordering::Relaxed) + 1;
+        self.cursor
+            .begin_session(*self.state.opened.get_or_init(|| now), now);
+        let _ = self
+            .news
+            .send(Event::SessionStarted {
+                market: self.market,
+                session: session.number,
+            })
+            .await;
+
+        let end = match self.stream(&mut session, &init_answer(&init_id)).await {
+            Ok(end) => end,
+            Err(Broken::Socket(problem)) => SessionEnd::Left(problem),
+            Err(Broken::Transcript) => return Err(Broken::Transcript),
+        };
+        session.flush_transcript().await?;
+        let event = Event::SessionEnded {
+            market: self.market,
+            session: session.number,
+            messages: session.data_messages,
+            records: session.data_records,
+            reason: end.reason(),
+        };
+        let farewell = end.farewell();
+        self.door.bid_farewell(async move {
+            session.end(farewell).await;
+            Ok(())
+        });
+        let _ = self.news.send(event).await;
+        Ok(end)
+    }
+
+    /// Sends the day, and hears what the client says, until the session ends.
+    async fn stream(&mut self, session: &mut Session, init_answer: &str) -> Result<SessionEnd, Broken> {
+        let mut reply = Some(init_answer).filter(|_| self.manners.init_reply != InitReply::Silent);
+        if self.manners.init_reply == InitReply::Answered
+            && let Some(text) = reply.take()
+        {
+            session.send(MessageKind::Reply, 0, text).await?;
+        }
+        let mut pulse = Pulse::new(self.manners.heartbeat_interval);
+        let mut until_look = MESSAGES_UNTIL_LOOK;
+        loop {
+            let step = match self.script.ahead() {
+                Some(message) => Step::Send(message),
+                None => self.cursor.step(Instant::now()),
+            };
+            let wait_until = match step {
+                Step::Send(message) => {
+                    self.script.sending(&message);
+                    match self.door.unless_interrupted(session.send_data(message)).await {
+                        Ok(sent) => sent?,
+                        Err(interruption) => return interruption.end(),
+                    }
+                    if let Some(text) = reply.take() {
+                        session.send(MessageKind::Reply, 0, text).await?;
+                    }
+                    if let Some(end) = self.deeds_after(session).await? {
+                        return Ok(end);
+                    }
+                    until_look -= 1;
+                    if until_look > 0 {
+                        continue;
+                    }
+                    None
+                }
+                Step::Wait(until) => Some(until.unwrap_or_else(|| Instant::now() + FOREVER)),
+                Step::DayComplete(totals) => {
+                    session.flush().await?;
+                    session.flush_transcript().await?;
+                    self.tell_complete(totals).await;
+                    continue;
+                }
+            };
+            until_look = MESSAGES_UNTIL_LOOK;
+            if let Some(end) = self.look_around(session, &mut pulse, wait_until).await? {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Sends what was gathered, then hears the client and the door: until `wait_until`, or without it only
+    /// for what is there already.
+    async fn look_around(
+        &mut self,
+        session: &mut Session,
+        pulse: &mut Pulse,
+        wait_until: Option<Instant>,
+    ) -> Result<Option<SessionEnd>, Broken> {
+        if let Some(text) = pulse.due(Instant::now()) {
+            match self
+                .door
+                .unless_interrupted(session.send(MessageKind::Heartbeat, 0, text))
+                .await
+            {
+                Ok(sent) => sent?,
+                Err(interruption) => return interruption.end().map(Some),
+            }
+        }
+        let heard = match wait_until {
+            None => match self.door.interruption().now_or_never() {
+                Some(interruption) => return interruption.end().map(Some),
+                None => session.hear().now_or_never(),
+            },
+            Some(until) => {
+                match self.door.unless_interrupted(session.flush()).await {
+                    Ok(flushed) => flushed?,
+                    Err(interruption) => return interruption.end().map(Some),
+                }
+                let until = pulse.next.map_or(until, |beat| until.min(beat));
+                tokio::select! {
+                    heard = session.hear() => Some(heard),
+                    interruption = self.door.interruption() => return interruption.end().map(Some),
+                    () = sleep_until(until.into()) => None,
+                }
+            }
+        };
+        match heard {
+            None | Some(Heard::Other) => Ok(None),
+            Some(Heard::Left(reason)) => Ok(Some(SessionEnd::Left(reason))),
+            Some(Heard::Text(text)) => {
+                match self
+                    .door
+                    .unless_interrupted(answer(session, pulse, text.as_str()))
+                    .await
+                {
+                    Ok(answered) => answered.map(|()| None),
+                    Err(interruption) => interruption.end().map(Some),
+                }
+            }
+        }
+    }
+
+    /// Does what the script has to be done now that another data message is sent.
+    async fn deeds_after(&mut self, session: &mut Session) -> Result<Option<SessionEnd>, Broken> {
+        for deed in self.script.sent(session.data_messages) {
+            let work = async {
+                match &deed {
+                    Deed::Say { kind, records, text } => session.send(*kind, *records, text.clone()).await,
+                    Deed::Write { kind, text, bytes } => session.write(*kind, text, bytes).await,
+                    Deed::Pause(duration) => {
+                        session.flush().await?;
+                        sleep(*duration).await;
+                        Ok(())
+                    }
+                    Deed::End { .. } => session.flush().await,
+                }
+            };
+            match self.door.unless_interrupted(work).await {
+                Ok(done) => done?,
+                Err(interruption) => return interruption.end().map(Some),
+            }
+            if let Deed::End { farewell, reason } = deed {
+                return Ok(Some(SessionEnd::Scripted { farewell, reason }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Answers a client's text message.
+async fn answer(session: &mut Session, pulse: &mut Pulse, text: &str) -> Result<(), Broken> {
+    match Request::parse(text) {
+        Request::Heartbeat if pulse.answered_by(text) => Ok(()),
+        Request::Heartbeat => session.send(MessageKind::Heartbeat, 0, text).await,
+        Request::Init { id, .. } => {
+            session
+                .send(MessageKind::Error, 0, Refusal::Malformed.text(Some(&id)))
+                .await
+        }
+        Request::Unknown { id } => {
+            session
+                .send(MessageKind::Error, 0, Refusal::Malformed.text(id.as_ref()))
+                .await
+        }
+        Request::Malformed => {
+            session
+                .send(MessageKind::Error, 0, Refusal::Malformed.text(None))
+                .await
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Accepts connections, hands initialised ones to their feeds, tells the news, and stops in order.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio_rustls::TlsAcceptor;
+
+use crate::admission::{Admission, Admitted};
+use crate::config::Config;
+use crate::control::Key;
+use crate::door::Door;
+use crate::error::ExchangeError;
+use crate::event::Event;
+use crate::full_market::{Feed, Manners, MarketState};
+use crate::market::Market;
+use crate::program::Program;
+use crate::session::{Broken, Farewell};
+
+/// Connections that may be on their way to `init` at a time; more wait in the kernel.
+const ADMISSIONS_MAX: usize = 64;
+
+/// Feeds that may exist: each holds a few megabytes. Keys beyond are turned away.
+const FEEDS_MAX: usize = 32;
+
+/// Initialised sessions that may wait for their feed; more are turned away.
+const ARRIVALS_MAX: usize = 8;
+
+/// News that may wait to be told.
+const NEWS_MAX: usize = 64;
+
+/// How often the transcript is to be written where others can read it.
+const TRANSCRIPT_FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long clients may stay when everything is sent and the exchange is to end.
+const LEAVE_MAX: Duration = Duration::from_secs(60);
+
+/// Close code "try again later": too many keys, or too many sessions of one key at once.
+const CLOSE_LATER: u16 = 1013;
+
+/// How long to wait when the system cannot accept a connection: it is out of something.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Listens on `address`, which must be on this machine's loopback interface.
+///
+/// # Errors
+///
+/// When it is not, or the system does not give the address.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, ExchangeError> {
+    if !address.ip().is_loopback() {
+        return Err(ExchangeError::NotLoopback(address));
+    }
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ExchangeError::Listen { address, source })
+}
+
+/// Serves `program` on `listener` until `shutdown` resolves, or the day is over if so configured.
+///
+/// # Errors
+///
+/// When the listener is not on loopback, or nobody takes notes of the transcript any more.
+pub async fn serve(
+    listener: TcpListener,
+    config: Config,
+    program: impl Program + 'static,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ExchangeError> {
+    let address = listener.local_addr().map_err(|source| ExchangeError::System {
+        doing: "asking for the address listened on",
+        source,
+    })?;
+    if !address.ip().is_loopback() {
+        return Err(ExchangeError::NotLoopback(address));
+    }
+    let scheme = if config.tls.is_some() { "wss" } else { "ws" };
+    config.events.tell(&Event::Listening {
+        url: format!("{scheme}://{address}"),
+        port: address.port(),
+    });
+
+    let mut exchange = Exchange::new(config, Box::new(program));
+    let served = exchange.run(&listener, shutdown).await;
+    drop(listener);
+    exchange.stop().await;
+    served
+}
+
+/// The one owner of everything that runs.
+struct Exchange {
+    config: Config,
+    program: Box<dyn Program>,
+    admission: Arc<Admission>,
+    admissions: JoinSet<Result<Option<Admitted>, Broken>>,
+    feeds: JoinSet<Result<(), Broken>>,
+    doors: HashMap<(Market, Key), mpsc::Sender<Admitted>>,
+    markets: HashMap<Market, Arc<MarketState>>,
+    stop: watch::Sender<bool>,
+    news_in: mpsc::Sender<Event>,
+    news: mpsc::Receiver<Event>,
+    ending: Ending,
+}
+
+/// Who is still to be waited for before the exchange ends by itself.
+#[derive(Debug, Default)]
+struct Ending {
+    sessions: u32,
+    complete: HashSet<Market>,
+    deadline: Option<Instant>,
+}
+
+impl Exchange {
+    fn new(config: Config, program: Box<dyn Program>) -> Exchange {
+        let admission = Admission {
+            markets: config.markets.clone(),
+            admits: config.admits.clone(),
+            tls: config.tls.clone().map(TlsAcceptor::from),
+            transcript: config.transcript.clone(),
+        };
+        let (news_in, news) = mpsc::channel(NEWS_MAX);
+        let common_clock = Arc::default();
+        let state = |market: &Market| {
+            let clock = if config.one_clock {
+                Arc::clone(&common_clock)
+            } else {
+                Arc::default()
+            };
+            (*market, Arc::new(MarketState::new(clock)))
+        };
+        let markets = config.markets.iter().map(state).collect();
+        Exchange {
+            config,
+            program,
+            admission: Arc::new(admission),
+            admissions: JoinSet::new(),
+            feeds: JoinSet::new(),
+            doors: HashMap::new(),
+            markets,
+            stop: watch::channel(false).0,
+            news_in,
+            news,
+            ending: Ending::default(),
+        }
+    }
+
+    async fn run(
+        &mut self,
+        listener: &TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ExchangeError> {
+        tokio::pin!(shutdown);
+        let mut flush = interval(TRANSCRIPT_FLUSH_INTERVAL);
+        flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let deadline = self.ending.deadline;
+            tokio::select! {
+                () = &mut shutdown => return Ok(()),
+                accepted = listener.accept(), if self.admissions.len() < ADMISSIONS_MAX => match accepted {
+                    Ok((tcp, _)) => { self.admissions.spawn(Arc::clone(&self.admission).admit(tcp)); }
+                    Err(_) => sleep(ACCEPT_PAUSE).await,
+                },
+                Some(admitted) = self.admissions.join_next() => match admitted {
+                    Ok(Ok(Some(admitted))) => self.introduce(admitted).await,
+                    Ok(Ok(None)) => {}
+                    Ok(Err(_)) | Err(_) => return Err(broken("admitting a client")),
+                },
+                Some(ended) = self.feeds.join_next() => match ended {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) | Err(_) => return Err(broken("serving a feed")),
+                },
+                Some(event) = self.news.recv() => {
+                    self.config.events.tell(&event);
+                    if self.ending.after(&event, &self.config) {
+                        return Ok(());
+                    }
+                }
+                _ = flush.tick() => {
+                    if self.config.transcript.as_ref().is_some_and(|transcript| transcript.flush_soon().is_err()) {
+                        return Err(broken("keeping the transcript"));
+                    }
+                }
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => return Ok(()),
+            }
+        }
+    }
+
+    /// Hands an initialised client to the feed of its market and key, which is started if need be.
+    async fn introduce(&mut self, admitted: Admitted) {
+        let market = admitted.session.market;
+        let place = (market, admitted.key.clone());
+        if !self.doors.contains_key(&place) && self.doors.len() < FEEDS_MAX {
+            let door = self.start_feed(market);
+            self.doors.insert(place.clone(), door);
+        }
+        let turned_away = match self.doors.get(&place) {
+            Some(door) => match door.try_send(admitted) {
+                Ok(()) => return,
+                Err(error) => error.into_inner(),
+            },
+            None => admitted,
+        };
+        let farewell = Farewell::Close(CLOSE_LATER, "too many sessions");
+        turned_away.session.end(farewell).await;
+    }
+
+    fn start_feed(&mut self, market: Market) -> mpsc::Sender<Admitted> {
+        let (door, arrivals) = mpsc::channel(ARRIVALS_MAX);
+        let feed = Feed {
+            market,
+            state: self.markets.get(&market).cloned().unwrap_or_default(),
+            manners: Manners {
+                init_reply: self.config.init_reply,
+                heartbeat_interval: self.config.heartbeat_interval,
+            },
+            cursor: self.program.day(market),
+            script: self.program.script(market),
+            door: Door::new(arrivals, self.stop.subscribe(), self.config.second_session),
+            news: self.news_in.clone(),
+        };
+        self.feeds.spawn(feed.run());
+        door
+    }
+
+    /// Ends every session in order; afterwards no clone of the transcript is left.
+    async fn stop(self) {
+        let Exchange {
+            config,
+            mut admissions,
+            mut feeds,
+            stop,
+            mut news,
+            ..
+        } = self;
+        admissions.shutdown().await;
+        stop.send_replace(true);
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = news.recv() => config.events.tell(&event),
+                ended = feeds.join_next() => if ended.is_none() { break },
+            }
+        }
+        while let Ok(event) = news.try_recv() {
+            config.events.tell(&event);
+        }
+    }
+}
+
+impl Ending {
+    /// Takes note of `event`; true when the exchange is to end now.
+    fn after(&mut self, event: &Event, config: &Config) -> bool {
+        match event {
+            Event::Listening { .. } => {}
+            Event::SessionStarted { .. } => self.sessions += 1,
+            Event::SessionEnded { .. } => self.sessions = self.sessions.saturating_sub(1),
+            Event::DayComplete { market, .. } => {
+                self.complete.insert(*market);
+            }
+        }
+        if !config.exit_at_end || self.complete.len() < config.markets.len() {
+            return false;
+        }
+        self.deadline.get_or_insert_with(|| Instant::now() + LEAVE_MAX);
+        self.sessions == 0
+    }
+}
+
+/// The error of a part that has ended although nothing told it to: as a rule because nobody takes notes.
+fn broken(doing: &'static str) -> ExchangeError {
+    ExchangeError::System {
+        doing,
+        source: io::Error::other("a part of the exchange ended early"),
+    }
+}

@@ -1,0 +1,162 @@
+//! Messages that a thread supplies.
+//!
+//! ```text
+//!   supplier's thread ──chunks──▶ Supply ──▶ cursor
+//! ```
+//!
+//! The supplier runs ahead of the feed by a few chunks only, whatever the day's length.
+
+use tokio::sync::mpsc;
+
+use crate::message::{Messages, Next, TimedMessage};
+
+/// The text at which a chunk is handed on: large enough that handing over does not count.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// The chunks that may wait for a feed: with the one at each end, about a megabyte and a half.
+const CHUNKS_MAX: usize = 4;
+
+/// The end at which a feed takes messages.
+#[derive(Debug)]
+pub struct Supply {
+    chunks: mpsc::Receiver<Vec<TimedMessage>>,
+    chunk: std::vec::IntoIter<TimedMessage>,
+}
+
+/// The end at which a supplier gives them. Dropped, it ends the day.
+#[derive(Debug)]
+pub struct Supplier {
+    chunks: mpsc::Sender<Vec<TimedMessage>>,
+    chunk: Vec<TimedMessage>,
+    bytes: usize,
+}
+
+/// The feed is gone: nothing more is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotWanted;
+
+/// Both ends of one feed's supply.
+#[must_use]
+pub fn supply() -> (Supplier, Supply) {
+    let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
+    let supplier = Supplier {
+        chunks: sender,
+        chunk: Vec::new(),
+        bytes: 0,
+    };
+    let supply = Supply {
+        chunks: receiver,
+        chunk: Vec::new().into_iter(),
+    };
+    (supplier, supply)
+}
+
+impl Supplier {
+    /// Gives the next message. Waits as long as the feed has enough: not to be called in a task.
+    ///
+    /// # Errors
+    ///
+    /// [`NotWanted`], when the feed has ended.
+    pub fn give(&mut self, message: TimedMessage) -> Result<(), NotWanted> {
+        self.bytes += message.text.len() + size_of::<TimedMessage>();
+        self.chunk.push(message);
+        if self.bytes < CHUNK_BYTES {
+            return Ok(());
+        }
+        self.hand_over()
+    }
+
+    /// Whether there is a feed that wants more.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        !self.chunks.is_closed()
+    }
+
+    /// Hands over what is left, and ends the day.
+    ///
+    /// # Errors
+    ///
+    /// [`NotWanted`], when the feed has ended.
+    pub fn finish(mut self) -> Result<(), NotWanted> {
+        self.hand_over()
+    }
+
+    fn hand_over(&mut self) -> Result<(), NotWanted> {
+        self.bytes = 0;
+        let chunk = std::mem::take(&mut self.chunk);
+        self.chunks.blocking_send(chunk).map_err(|_| NotWanted)
+    }
+}
+
+impl Messages for Supply {
+    fn next(&mut self) -> Next {
+        loop {
+            if let Some(message) = self.chunk.next() {
+                return Next::Message(message);
+            }
+            match self.chunks.try_recv() {
+                Ok(chunk) => self.chunk = chunk.into_iter(),
+                Err(mpsc::error::TryRecvError::Empty) => return Next::NotYet,
+                Err(mpsc::error::TryRecvError::Disconnected) => return Next::DayOver { another_after: None },
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::message::TimeOfDay;
+
+    fn message(nth: u64, len: usize) -> TimedMessage {
+        TimedMessage {
+            at: TimeOfDay(nth),
+            records: 1,
+            text: "x".repeat(len).into(),
+        }
+    }
+
+    #[test]
+    fn messages_come_out_in_order_and_the_end_is_told() {
+        let (mut supplier, mut supply) = supply();
+        assert!(matches!(supply.next(), Next::NotYet));
+        for nth in 0..5 {
+            supplier.give(message(nth, 10)).unwrap();
+        }
+        assert!(matches!(supply.next(), Next::NotYet), "a chunk is not full");
+        supplier.finish().unwrap();
+        for nth in 0..5 {
+            let Next::Message(message) = supply.next() else {
+                panic!("message {nth}")
+            };
+            assert_eq!(message.at, TimeOfDay(nth));
+        }
+        assert!(matches!(supply.next(), Next::DayOver { another_after: None }));
+    }
+
+    #[test]
+    fn a_supplier_runs_ahead_by_a_few_chunks_and_hears_that_nobody_wants_more() {
+        let (mut supplier, supply) = supply();
+        let (told, given) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            loop {
+                let result = supplier.give(message(0, CHUNK_BYTES));
+                if told.send(result).is_err() || result.is_err() {
+                    return;
+                }
+            }
+        });
+        for _ in 0..CHUNKS_MAX {
+            assert_eq!(given.recv_timeout(Duration::from_secs(10)), Ok(Ok(())));
+        }
+        assert!(
+            given.recv_timeout(Duration::from_millis(100)).is_err(),
+            "it waits for room"
+        );
+        drop(supply);
+        assert_eq!(given.recv_timeout(Duration::from_secs(10)), Ok(Err(NotWanted)));
+        thread.join().unwrap();
+    }
+}

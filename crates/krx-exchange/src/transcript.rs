@@ -1,0 +1,115 @@
+//! Everything that is sent, told to somebody before it is sent.
+//!
+//! The other end of the channel takes notes as it likes; as long as it is behind, sending waits. Once it is gone the
+//! exchange ends: it sends nothing that nobody takes note of.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::market::Market;
+
+/// Notes that wait to be taken: 16 MB of full messages. Past it, sending waits.
+const NOTES_MAX: usize = 4_096;
+
+/// What kind of text message was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageKind {
+    /// Data of the day.
+    Data,
+    /// The answer to a good `init`.
+    Reply,
+    /// A heartbeat of the exchange's own, or the answer to a client's.
+    Heartbeat,
+    /// An error in answer to what a client sent.
+    Error,
+    /// Something that a script has sent, and has a name for.
+    Scripted(&'static str),
+}
+
+impl MessageKind {
+    /// The kind in a word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            MessageKind::Data => "data",
+            MessageKind::Reply => "reply",
+            MessageKind::Heartbeat => "heartbeat",
+            MessageKind::Error => "error",
+            MessageKind::Scripted(name) => name,
+        }
+    }
+}
+
+/// One text message that is about to be sent.
+#[derive(Debug)]
+pub struct Entry {
+    /// The market in whose feed it is sent.
+    pub market: Market,
+    /// The session's number in its market, from 1; 0 for a connection that was refused before it became one.
+    pub session: u32,
+    /// The message's number among all text messages of the session, from 1.
+    pub number: u64,
+    /// What kind of message it is.
+    pub kind: MessageKind,
+    /// How many good records it holds.
+    pub records: u32,
+    /// The text of the message.
+    pub text: Utf8Bytes,
+}
+
+/// What the transcript says.
+#[derive(Debug)]
+pub enum Note {
+    /// A message is about to be sent.
+    Sent {
+        /// The message.
+        entry: Entry,
+        /// Unix time in microseconds.
+        sent_us: u128,
+    },
+    /// Everything noted so far is to be written where others can read it.
+    Flush,
+}
+
+/// The end at which the exchange hands in its notes.
+#[derive(Debug, Clone)]
+pub struct Transcript(mpsc::Sender<Note>);
+
+/// Nobody takes notes any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TranscriptGone;
+
+/// Both ends of a transcript. It is over when every clone of its first end is gone.
+#[must_use]
+pub fn transcript() -> (Transcript, mpsc::Receiver<Note>) {
+    let (sender, receiver) = mpsc::channel(NOTES_MAX);
+    (Transcript(sender), receiver)
+}
+
+impl Transcript {
+    /// Hands in a message, as sent now; waits while the other end is behind.
+    pub(crate) async fn enter(&self, entry: Entry) -> Result<(), TranscriptGone> {
+        let sent_us = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_micros());
+        self.0
+            .send(Note::Sent { entry, sent_us })
+            .await
+            .map_err(|_| TranscriptGone)
+    }
+
+    /// Asks for everything handed in so far to be written.
+    pub(crate) async fn flush(&self) -> Result<(), TranscriptGone> {
+        self.0.send(Note::Flush).await.map_err(|_| TranscriptGone)
+    }
+
+    /// Like [`flush`](Self::flush), but an end that is behind is left to it.
+    pub(crate) fn flush_soon(&self) -> Result<(), TranscriptGone> {
+        match self.0.try_send(Note::Flush) {
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(TranscriptGone),
+            Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => Ok(()),
+        }
+    }
+}

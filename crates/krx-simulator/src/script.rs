@@ -1,0 +1,245 @@
+//! The faults of one feed: which of them are due, and what they do to a session.
+
+use std::collections::VecDeque;
+
+use krx_exchange::{Deed, Farewell, Market, MessageKind, Script, TimedMessage};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+use crate::fault::{Fault, FaultKind, FaultTime};
+
+/// The ledger's words for what is sent in place of data, and for half a message, which no receiver ever gets.
+const GARBAGE: MessageKind = MessageKind::Scripted("garbage");
+const PARTIAL: MessageKind = MessageKind::Scripted("partial");
+
+/// The faults of one feed, and which of them have happened.
+#[derive(Debug)]
+pub(crate) struct FaultScript {
+    faults: Vec<(Fault, bool)>,
+    /// The data messages sent last, over all sessions, as far as a fault may need them.
+    recent: VecDeque<TimedMessage>,
+    recent_max: usize,
+    /// What the next session begins with.
+    again: VecDeque<TimedMessage>,
+}
+
+impl FaultScript {
+    /// The part of `faults` that concerns `market`.
+    pub(crate) fn new(faults: &[Fault], market: Market) -> FaultScript {
+        let concerns = |fault: &&Fault| fault.market.is_none_or(|only| only == market);
+        let faults: Vec<(Fault, bool)> = faults
+            .iter()
+            .filter(concerns)
+            .map(|fault| (fault.clone(), false))
+            .collect();
+        let kept = |(fault, _): &(Fault, bool)| match fault.kind {
+            FaultKind::Resend(messages) => usize::try_from(messages).unwrap_or(usize::MAX),
+            FaultKind::Half => 1,
+            _ => 0,
+        };
+        FaultScript {
+            recent_max: faults.iter().map(kept).max().unwrap_or(0),
+            faults,
+            recent: VecDeque::new(),
+            again: VecDeque::new(),
+        }
+    }
+
+    /// What happens now that a session has been sent `data_messages`, in the order of the script.
+    fn due(&mut self, data_messages: u64) -> Vec<FaultKind> {
+        let mut due = Vec::new();
+        for (fault, happened) in &mut self.faults {
+            let now = match fault.when {
+                FaultTime::Once(number) => !*happened && data_messages == number.get(),
+                FaultTime::Every(number) => data_messages.is_multiple_of(number.get()),
+            };
+            if now {
+                *happened = true;
+                due.push(fault.kind);
+            }
+        }
+        due
+    }
+
+    fn last(&self, messages: u32) -> VecDeque<TimedMessage> {
+        let before = self
+            .recent
+            .len()
+            .saturating_sub(usize::try_from(messages).unwrap_or(usize::MAX));
+        self.recent.iter().skip(before).cloned().collect()
+    }
+}
+
+impl Script for FaultScript {
+    fn ahead(&mut self) -> Option<TimedMessage> {
+        self.again.pop_front()
+    }
+
+    fn sending(&mut self, message: &TimedMessage) {
+        if self.recent_max == 0 {
+            return;
+        }
+        if self.recent.len() == self.recent_max {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(message.clone());
+    }
+
+    fn sent(&mut self, data_messages: u64) -> Vec<Deed> {
+        let mut deeds = Vec::new();
+        for kind in self.due(data_messages) {
+            let farewell = match kind {
+                FaultKind::Garbage(garbage) => {
+                    let (text, records) = garbage.text();
+                    deeds.push(Deed::Say {
+                        kind: GARBAGE,
+                        records,
+                        text: text.into(),
+                    });
+                    continue;
+                }
+                FaultKind::Stall(duration) => {
+                    deeds.push(Deed::Pause(duration));
+                    continue;
+                }
+                FaultKind::Half => {
+                    deeds.extend(self.recent.back().map(half));
+                    Farewell::HangUp
+                }
+                FaultKind::Resend(messages) => {
+                    self.again = self.last(messages);
+                    Farewell::HangUp
+                }
+                FaultKind::Disconnect => Farewell::HangUp,
+                FaultKind::Close(code) => Farewell::Close(code, "as scripted"),
+                FaultKind::Reset => Farewell::Reset,
+            };
+            let reason = format!("fault {kind}");
+            deeds.push(Deed::End { farewell, reason });
+            break;
+        }
+        deeds
+    }
+}
+
+/// The first half of a frame that repeats `message`: no receiver gets a message of it.
+fn half(message: &TimedMessage) -> Deed {
+    let whole = message.text.as_str();
+    let text = Utf8Bytes::from(&whole[..whole.len() / 2]);
+    let header = FrameHeader {
+        opcode: OpCode::Data(Data::Text),
+        ..FrameHeader::default()
+    };
+    let mut bytes = Vec::new();
+    // A vector takes all that is written to it.
+    let _ = header.format(u64::try_from(whole.len()).unwrap_or(u64::MAX), &mut bytes);
+    bytes.extend_from_slice(text.as_bytes());
+    Deed::Write {
+        kind: PARTIAL,
+        text,
+        bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use krx_exchange::TimeOfDay;
+
+    use super::*;
+
+    fn script(faults: &[&str]) -> FaultScript {
+        let faults: Vec<Fault> = faults.iter().map(|text| text.parse().unwrap()).collect();
+        FaultScript::new(&faults, Market::Kospi)
+    }
+
+    fn message(text: &str) -> TimedMessage {
+        TimedMessage {
+            at: TimeOfDay(0),
+            records: 1,
+            text: text.into(),
+        }
+    }
+
+    #[test]
+    fn a_script_fires_once_or_again_and_only_in_its_market() {
+        let mut script = script(&["reset@3", "half@every:2", "stall@3,market=KOSDAQ"]);
+        assert_eq!(script.due(1), []);
+        assert_eq!(script.due(2), [FaultKind::Half]);
+        assert_eq!(script.due(3), [FaultKind::Reset]);
+        assert_eq!(script.due(4), [FaultKind::Half]);
+        // A later session counts from 1 again.
+        assert_eq!(script.due(2), [FaultKind::Half]);
+        assert_eq!(script.due(3), []);
+    }
+
+    #[test]
+    fn as_many_messages_are_kept_as_may_be_needed() {
+        let kept = |faults: &[&str]| script(faults).recent_max;
+        assert_eq!(kept(&["reset@3"]), 0);
+        assert_eq!(kept(&["reset@3", "half@3"]), 1);
+        assert_eq!(
+            kept(&["resend@3:7", "resend@9", "resend@4:900,market=KOSDAQ"]),
+            20
+        );
+    }
+
+    #[test]
+    fn what_ends_the_session_is_the_last_of_its_deeds() {
+        let mut script = script(&["garbage@1", "stall@1:2", "close@1:1001", "reset@1"]);
+        let deeds = script.sent(1);
+        assert_eq!(
+            deeds[1..],
+            [
+                Deed::Pause(Duration::from_secs(2)),
+                Deed::End {
+                    farewell: Farewell::Close(1001, "as scripted"),
+                    reason: "fault close".to_owned()
+                }
+            ]
+        );
+        assert!(matches!(
+            deeds[0],
+            Deed::Say {
+                kind: GARBAGE,
+                records: 0,
+                ..
+            }
+        ));
+        assert_eq!(script.sent(1), [], "each of them has happened");
+    }
+
+    #[test]
+    fn what_is_sent_again_comes_ahead_of_the_day() {
+        let mut script = script(&["resend@3:2"]);
+        for text in ["1", "2", "3"] {
+            script.sending(&message(text));
+        }
+        assert_eq!(script.sent(2), []);
+        assert!(script.ahead().is_none());
+        assert!(matches!(
+            script.sent(3)[..],
+            [Deed::End {
+                farewell: Farewell::HangUp,
+                ..
+            }]
+        ));
+        let again: Vec<String> = std::iter::from_fn(|| script.ahead())
+            .map(|message| message.text.to_string())
+            .collect();
+        assert_eq!(again, ["2", "3"]);
+    }
+
+    #[test]
+    fn half_a_message_has_the_length_of_a_whole_one() {
+        let mut script = script(&["half@1"]);
+        script.sending(&message("[12345678]"));
+        let [Deed::Write { kind, text, bytes }, Deed::End { .. }] = &script.sent(1)[..] else {
+            panic!("half a message and the end")
+        };
+        assert_eq!((*kind, text.as_str()), (PARTIAL, "[1234"));
+        assert_eq!(bytes, b"\x81\x0a[1234");
+    }
+}

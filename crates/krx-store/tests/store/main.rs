@@ -1,0 +1,21 @@
+//! The store from outside, in one program: each one links arrow and parquet, which takes longer than its tests.
+#![allow(clippy::unwrap_used)]
+
+mod archive;
+mod checksums;
+mod checksums_appended;
+mod coverage;
+mod day;
+mod day_proved;
+mod export;
+mod faults;
+mod journal;
+mod progress;
+mod rebuild;
+mod removed;
+mod replaced;
+mod support;
+mod tail;
+mod toy;
+mod verify;
+mod verify_coverage;

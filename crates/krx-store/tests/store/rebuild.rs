@@ -1,0 +1,291 @@
+//! Rebuild: what is lost comes back byte for byte, and what is sound is left alone.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::{
+    self, DAY, NINE, SECOND, SMALL_SEGMENTS, batch, config, copy_tree, date, event, export, feed, files,
+    frame, journal, tree,
+};
+use krx_store::rebuild::{Access, Rebuilt, feeds, rebuild};
+use krx_store::verify::verify;
+use krx_store::{DataDir, DataDirLock, Event, ExportConfig, StoreError, archive};
+
+fn keep() -> ExportConfig {
+    ExportConfig {
+        keep_days: 36_500,
+        ..config(60, 1000)
+    }
+}
+
+/// A date of ten files, three of them with quarantine, whose last file the next date's first record ends.
+fn record(dir: &Path) {
+    let mut entries = Vec::new();
+    for minute in 0..10 {
+        for index in 0..20 {
+            let text = match (minute % 4, index) {
+                (0, 7) => "garbage".to_owned(),
+                _ => batch(6, index),
+            };
+            let index = i64::try_from(index).unwrap();
+            entries.push(frame(NINE + minute * 60 * SECOND + index, &text));
+        }
+    }
+    entries.push(frame(NINE + DAY, &batch(1, 1)));
+    entries.push(event(NINE + DAY + 1, Event::Stop));
+    journal(dir, SMALL_SEGMENTS, &entries);
+    export(dir, keep());
+}
+
+fn again(dir: &Path, dry_run: bool) -> Rebuilt {
+    let data = DataDir::new(dir);
+    let access = Access::take(&data, date()).unwrap();
+    rebuild(&data, &feed(), date(), keep(), &access, dry_run).unwrap()
+}
+
+fn is_sound(dir: &Path) -> bool {
+    let data = DataDir::new(dir);
+    verify(&data, &krx_store::catalog::all_dates(&data).unwrap(), &|_| {})
+        .unwrap()
+        .ok
+}
+
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 16;
+    fs::write(path, bytes).unwrap();
+}
+
+fn counts(rebuilt: &Rebuilt) -> (u64, usize, usize, u64, usize) {
+    let Rebuilt {
+        identical,
+        restored,
+        differing,
+        unchecked,
+        lost,
+        ..
+    } = rebuilt;
+    (
+        *identical,
+        restored.len(),
+        differing.len(),
+        *unchecked,
+        lost.len(),
+    )
+}
+
+#[test]
+fn what_is_damaged_or_gone_comes_back_and_nothing_else_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let whole = tree(dir.path());
+    let data = DataDir::new(dir.path());
+    assert!(krx_store::catalog::archived(&data, &feed()).unwrap().len() > 5);
+    assert_eq!(
+        feeds(&data, date()).unwrap().into_iter().collect::<Vec<_>>(),
+        [feed()]
+    );
+    assert_eq!(counts(&again(dir.path(), false)), (14, 0, 0, 0, 0));
+    let paths: Vec<_> = whole
+        .keys()
+        .filter(|path| path.to_string_lossy().contains("2026-11-20"))
+        .collect();
+    assert_eq!(paths.len(), 14);
+    let list = data.checksum_list(date());
+    let lines = fs::read(&list).unwrap();
+    for (index, path) in paths.iter().enumerate() {
+        let full = dir.path().join(path);
+        if index % 2 == 0 {
+            flip(&full);
+        } else {
+            fs::remove_file(&full).unwrap();
+        }
+        assert!(!is_sound(dir.path()));
+        assert_eq!(
+            counts(&again(dir.path(), true)),
+            (13, 1, 0, 0, 0),
+            "{}",
+            path.display()
+        );
+        assert!(!is_sound(dir.path()), "a dry run changes nothing");
+        let rebuilt = again(dir.path(), false);
+        assert_eq!(counts(&rebuilt), (13, 1, 0, 0, 0));
+        assert_eq!(rebuilt.restored, [path.to_str().unwrap()]);
+        assert_eq!(tree(dir.path()), whole);
+    }
+    // All of it, the list too.
+    for dataset in ["trades", "quarantine", "coverage"] {
+        fs::remove_dir_all(dir.path().join(dataset).join("date=2026-11-20")).unwrap();
+    }
+    fs::remove_file(&list).unwrap();
+    assert_eq!(counts(&again(dir.path(), false)), (0, 14, 0, 0, 0));
+    assert_eq!(tree(dir.path()), whole);
+    assert_eq!(fs::read(&list).unwrap(), lines);
+    assert!(is_sound(dir.path()));
+    assert_eq!(fs::read_dir(data.staging().join("rebuild")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_damaged_list_is_put_right() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let list = DataDir::new(dir.path()).checksum_list(date());
+    let lines = fs::read_to_string(&list).unwrap();
+    for damaged in [
+        // A wrong digest, a wrong name, a line that is none, and no list at all.
+        lines.replacen(&lines[..64], &"0".repeat(64), 1),
+        lines.replacen("-000000000020.parquet", "-000000000024.parquet", 1),
+        lines.replacen("trades/", "trodes/", 1),
+        String::new(),
+    ] {
+        assert_ne!(damaged, lines);
+        fs::write(&list, damaged).unwrap();
+        assert!(!is_sound(dir.path()));
+        let rebuilt = again(dir.path(), false);
+        assert_eq!(counts(&rebuilt), (14, 0, 0, 0, 0));
+        assert_eq!(fs::read_to_string(&list).unwrap(), lines);
+    }
+}
+
+#[test]
+fn sound_files_of_other_settings_are_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let whole = tree(dir.path());
+    let data = DataDir::new(dir.path());
+    let access = Access::take(&data, date()).unwrap();
+    let other = ExportConfig {
+        rotate_interval: std::time::Duration::from_secs(90),
+        ..keep()
+    };
+    let rebuilt = rebuild(&data, &feed(), date(), other, &access, false).unwrap();
+    // The last file would end where it ends with either setting.
+    assert_eq!(counts(&rebuilt), (2, 0, 12, 0, 0));
+    assert_eq!(tree(dir.path()), whole);
+    // And what is lost is not patched with a file that would overlap its neighbours.
+    fs::remove_file(files(&dir.path().join("trades/date=2026-11-20"), "parquet").remove(4)).unwrap();
+    let rebuilt = rebuild(&data, &feed(), date(), other, &access, false).unwrap();
+    assert_eq!(
+        (rebuilt.restored.len(), rebuilt.lost.len()),
+        (1, 1),
+        "coverage has a gap now: {rebuilt:?}"
+    );
+    assert!(
+        rebuilt.lost.iter().any(|lost| lost.detail.contains("--config")),
+        "{rebuilt:?}"
+    );
+}
+
+#[test]
+fn what_the_archive_lacks_is_said_and_not_guessed() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let data = DataDir::new(dir.path());
+    let names = krx_store::catalog::archived(&data, &feed()).unwrap();
+    let remove = |index: usize| fs::remove_file(archive::path(&data, &feed(), names[index])).unwrap();
+    let trades = files(&dir.path().join("trades/date=2026-11-20"), "parquet");
+    // The beginning is gone, and so are the first file, whose frames went with it, and the last, whose did not.
+    remove(0);
+    remove(1);
+    let (whole, rows_before) = (tree(dir.path()), support::trades(dir.path()));
+    fs::remove_file(&trades[0]).unwrap();
+    flip(&trades[9]);
+    let rebuilt = again(dir.path(), false);
+    assert_eq!(rebuilt.lacking, [(1, names[2].first_frame - 1)]);
+    let lost = trades[0].strip_prefix(dir.path()).unwrap().to_str().unwrap();
+    assert_eq!(
+        rebuilt
+            .lost
+            .iter()
+            .map(|lost| lost.path.as_str())
+            .collect::<Vec<_>>(),
+        [lost]
+    );
+    assert!(
+        rebuilt.lost[0].detail.contains("does not have frames 1 to "),
+        "{rebuilt:?}"
+    );
+    assert_eq!(
+        rebuilt.restored.len(),
+        2,
+        "the file, and coverage, which has a gap now: {rebuilt:?}"
+    );
+    let after = tree(dir.path());
+    assert_eq!(after.len(), whole.len() - 1);
+    // What was made from a part of the journal has the same rows; how its session began is lost.
+    let made_again =
+        |path: &std::path::Path| rebuilt.restored.iter().any(|restored| path.ends_with(restored));
+    assert!(
+        after
+            .iter()
+            .all(|(path, bytes)| whole[path] == *bytes || made_again(path))
+    );
+    let rows = |row: &(i64, i16, i32, i64, i64)| row.0 > 20;
+    let after_rows: Vec<_> = support::trades(dir.path()).into_iter().filter(rows).collect();
+    assert_eq!(
+        after_rows,
+        rows_before.into_iter().filter(rows).collect::<Vec<_>>()
+    );
+    // A gap in the middle: both sides of it are exported, and nothing across it.
+    remove(6);
+    let rebuilt = again(dir.path(), false);
+    assert_eq!(
+        rebuilt.lacking[1],
+        (names[6].first_frame, names[7].first_frame - 1)
+    );
+    assert_eq!((rebuilt.restored.len(), rebuilt.lost.len()), (0, 1));
+    assert!(rebuilt.identical > 3 && rebuilt.unchecked > 1, "{rebuilt:?}");
+    // Nothing at all.
+    fs::remove_dir_all(data.archive(&feed())).unwrap();
+    let rebuilt = again(dir.path(), false);
+    assert_eq!((rebuilt.segments, counts(&rebuilt)), (0, (0, 0, 0, 13, 1)));
+    assert_eq!(tree(dir.path()), after);
+}
+
+#[test]
+fn beside_a_recorder_only_dates_are_rebuilt_that_it_is_past() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let data = DataDir::new(dir.path());
+    let held = DataDirLock::take(&data).unwrap();
+    let next = date().succ_opt().unwrap();
+    assert!(matches!(
+        Access::take(&data, next),
+        Err(StoreError::Locked { .. })
+    ));
+    let access = Access::take(&data, date()).unwrap();
+    assert!(
+        matches!(
+            Access::take(&data, date()),
+            Err(StoreError::SealingElsewhere { .. })
+        ),
+        "one rebuild at a time"
+    );
+    let trades = files(&dir.path().join("trades/date=2026-11-20"), "parquet");
+    let whole = tree(dir.path());
+    flip(&trades[9]);
+    fs::remove_file(&trades[3]).unwrap();
+    let rebuilt = rebuild(&data, &feed(), date(), keep(), &access, false).unwrap();
+    assert_eq!(rebuilt.restored.len(), 2);
+    assert_eq!(tree(dir.path()), whole);
+    // Frames that no file has ever had may be about to be sealed by the recorder.
+    let fresh = tempfile::tempdir().unwrap();
+    copy_tree(
+        &dir.path().join(".krx/archive"),
+        &fresh.path().join(".krx/archive"),
+    );
+    let fresh_data = DataDir::new(fresh.path());
+    let fresh_lock = DataDirLock::take(&fresh_data).unwrap();
+    let access = Access::take(&fresh_data, date()).unwrap();
+    let rebuilt = rebuild(&fresh_data, &feed(), date(), keep(), &access, false).unwrap();
+    assert_eq!(counts(&rebuilt), (0, 0, 0, 0, 0));
+    drop((held, fresh_lock, access));
+    let access = Access::take(&fresh_data, date()).unwrap();
+    let rebuilt = rebuild(&fresh_data, &feed(), date(), keep(), &access, false).unwrap();
+    assert_eq!(
+        rebuilt.restored.len(),
+        13,
+        "without the next date's first record the last file has no end"
+    );
+}

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# The recorder beside its peers: the same frames, one run, one table.   tests/bench/peers/run.sh FRAMES [REPEAT]
+#
+# Each program has the machine to itself. The two socket benchmarks are fed by `krx-bench serve`, which has all
+# frames ready in memory. Results stay in target/bench: results.jsonl, and the table in results.md.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
+
+frames=$1
+repeat=${2:-3}
+bench=$PWD/target/release/krx-bench
+python=$PWD/.venv/bin/python
+peers=$PWD/tests/bench/peers
+out=$PWD/target/bench/out
+results=$PWD/target/bench/results.jsonl
+rm -rf "$out" "$results"
+mkdir -p "$out"
+cd "$out"
+
+measure() {
+    echo "measuring: ${*##*/}" >&2
+    "$@" | tee -a "$results" >/dev/null
+}
+
+measure "$bench" decode "$frames" --repeat "$repeat"
+measure "$bench" seal "$frames" --repeat "$repeat"
+for peer in json-pandas orjson-pyarrow orjson-pyarrow-plain msgspec-pyarrow duckdb polars; do
+    measure "$python" "$peers/peers.py" decode "$peer" --frames "$frames" --repeat "$repeat"
+    measure "$python" "$peers/peers.py" seal "$peer" --frames "$frames" --out "$out/$peer.parquet" --repeat "$repeat"
+done
+
+"$bench" serve "$frames" >"$out/url" &
+server=$!
+trap 'kill "$server" 2>/dev/null || true' EXIT
+for _ in $(seq 100); do
+    [[ -s $out/url ]] && break
+    sleep 0.1
+done
+url=$(<"$out/url")
+records=$("$bench" decode "$frames" | "$python" -c 'import json, sys; print(json.load(sys.stdin)["records"])')
+
+measure "$bench" journal "$url" "$frames" --repeat "$repeat"
+measure "$python" "$peers/peers.py" socket-journal --url "$url" --records "$records" --out "$out/journal" --repeat "$repeat"
+measure "$bench" record "$url" "$frames" --repeat "$repeat"
+measure "$python" "$peers/peers.py" socket --url "$url" --records "$records" --out "$out/record" --repeat "$repeat"
+measure "$python" "$peers/peers.py" socket --url "$url" --records "$records" --out "$out/plain" --repeat "$repeat" --plain
+
+rm -rf "$out"
+"$python" "$peers/report.py" <"$results" | tee "${results%.jsonl}.md"

@@ -1,0 +1,24 @@
+//! The real programs, end to end: what they record, print and say, and how they end.
+//!
+//! One program, since each one links arrow and parquet. All that is measured is a child process, so tests may run side by side.
+#![allow(clippy::unwrap_used)]
+
+mod architecture;
+mod bounds;
+mod calendar;
+mod deterministic;
+mod failures;
+mod hostile;
+mod limits;
+mod meddled;
+mod network;
+mod oracle;
+mod replay;
+mod report;
+mod seal;
+mod service;
+mod status;
+mod stops;
+mod streams;
+mod tls;
+mod verify;

@@ -1,0 +1,17 @@
+//! Recorders at the highest rates that a simulator reaches, and killed over and over.
+//!
+//! Each test has the machine to itself: it takes all of it, and its figures are of that one recorder.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+mod exact;
+mod full_day;
+mod kill;
+mod memory;
+
+/// Held by a test while it runs.
+fn whole_machine() -> MutexGuard<'static, ()> {
+    static MACHINE: Mutex<()> = Mutex::new(());
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
