@@ -8,14 +8,21 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 use krx_tests::tree::files_under;
 
 /// Each crate's dependencies inside the workspace.
-const INSIDE: [(&str, &[&str]); 5] = [
+const INSIDE: [(&str, &[&str]); 6] = [
     ("krx-protocol", &[]),
     ("krx-calendar", &[]),
     ("krx-store", &["krx-protocol"]),
     ("krx-simulator", &["krx-calendar", "krx-protocol"]),
+    ("krx-report", &["krx-calendar", "krx-store"]),
     (
         "krx-recorder",
-        &["krx-calendar", "krx-protocol", "krx-simulator", "krx-store"],
+        &[
+            "krx-calendar",
+            "krx-protocol",
+            "krx-report",
+            "krx-simulator",
+            "krx-store",
+        ],
     ),
 ];
 

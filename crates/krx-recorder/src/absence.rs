@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 use krx_calendar::Calendar;
 use krx_store::checksums;
 use krx_store::coverage::{Absent, absent, record_absent};
@@ -58,54 +58,5 @@ impl Absence {
             }
         }
         Ok(absent)
-    }
-
-    /// The trading days right before `date` on which nothing was recorded, of any feed, the earliest first; a month of
-    /// them at most. `recorded` are the dates with records.
-    #[must_use]
-    pub fn right_before(
-        calendar: &Calendar,
-        recorded: &std::collections::BTreeSet<NaiveDate>,
-        date: NaiveDate,
-    ) -> Vec<NaiveDate> {
-        const DAYS_MAX: u64 = 31;
-        let mut found = Vec::new();
-        for before in (1..=DAYS_MAX).map_while(|days| date.checked_sub_days(Days::new(days))) {
-            if recorded.contains(&before) {
-                found.reverse();
-                return found;
-            }
-            if calendar.day(before).is_trading() {
-                found.push(before);
-            }
-        }
-        // Nothing was recorded before: the recording begins here, or after so long a pause that a list says nothing.
-        Vec::new()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn the_trading_days_right_before_are_those_without_records() {
-        let date = |text: &str| text.parse::<NaiveDate>().unwrap();
-        let calendar = Calendar::with_overrides(Vec::new());
-        let before = |recorded: &[&str], day: &str| {
-            let recorded: BTreeSet<_> = recorded.iter().map(|day| date(day)).collect();
-            let days = Absence::right_before(&calendar, &recorded, date(day));
-            days.iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
-        // A Friday before; then a weekend and two trading days.
-        assert_eq!(
-            before(&["2026-11-20"], "2026-11-25"),
-            ["2026-11-23", "2026-11-24"]
-        );
-        assert_eq!(before(&["2026-11-20"], "2026-11-23"), Vec::<String>::new());
-        assert_eq!(before(&[], "2026-11-23"), Vec::<String>::new());
-        assert_eq!(before(&["2026-01-02"], "2026-11-23"), Vec::<String>::new());
     }
 }

@@ -1,12 +1,13 @@
 //! `krx-recorder coverage`: what of a date was and was not recorded.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 
-use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
+use chrono::NaiveDate;
+use krx_report::IntervalRow;
+use krx_report::time::korean;
 use krx_store::coverage::{self, Interval, State};
 use krx_store::{DataDir, DataDirLock, Market, Moment};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::absence::Absence;
 use crate::exit::Failure;
@@ -20,42 +21,6 @@ struct Row {
     feed: String,
     #[serde(flatten)]
     interval: IntervalRow,
-}
-
-/// An interval as JSON, with the names of the dataset's columns.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IntervalRow {
-    /// RFC 3339, in Korea.
-    pub from_ts: String,
-    /// Likewise.
-    pub to_ts: String,
-    /// `live`, `gap` or `idle`.
-    pub state: Cow<'static, str>,
-    /// Why it began.
-    pub reason: Cow<'static, str>,
-    /// The session, while live.
-    pub session: Option<u32>,
-    /// Frames received in it.
-    pub frames: u64,
-    /// Rows that these gave.
-    pub rows: u64,
-    /// In words.
-    pub detail: Option<String>,
-}
-
-impl From<&Interval> for IntervalRow {
-    fn from(interval: &Interval) -> Self {
-        Self {
-            from_ts: rfc3339(interval.from),
-            to_ts: rfc3339(interval.to),
-            state: interval.state.as_str().into(),
-            reason: interval.reason.as_str().into(),
-            session: interval.session,
-            frames: interval.frames,
-            rows: interval.rows,
-            detail: interval.detail.clone(),
-        }
-    }
 }
 
 /// Puts the trading days on record on which no recorder ran, and prints them.
@@ -237,17 +202,6 @@ fn print_table(
     )
 }
 
-pub(crate) fn korean(moment: Moment) -> DateTime<FixedOffset> {
-    let zone = FixedOffset::east_opt(9 * 3600).expect("nine hours are an offset");
-    DateTime::<Utc>::from_timestamp_micros(moment.0)
-        .unwrap_or_default()
-        .with_timezone(&zone)
-}
-
-pub(crate) fn rfc3339(moment: Moment) -> String {
-    korean(moment).to_rfc3339_opts(chrono::SecondsFormat::Micros, false)
-}
-
 /// A time of the day, with the day's end as 24:00.
 fn clock(date: NaiveDate, moment: Moment) -> String {
     if moment.date() > date {
@@ -275,7 +229,6 @@ mod tests {
         let date = NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
         let midnight = krx_store::moment::midnight_ms(date) * 1000;
         let nine = Moment(midnight + 9 * 3_600_000_000 + 1);
-        assert_eq!(rfc3339(nine), "2026-11-20T09:00:00.000001+09:00");
         assert_eq!(clock(date, nine), "09:00:00.000001");
         assert_eq!(clock(date, Moment(midnight + 86_400_000_000)), "24:00:00.000000");
         assert_eq!(

@@ -5,8 +5,6 @@
 use std::io::Write;
 use std::path::Path;
 
-use chrono::NaiveDate;
-
 use crate::exit::Failure;
 use crate::out;
 
@@ -32,19 +30,6 @@ pub fn print(data_dir: &Path) -> Result<(), Failure> {
         ))
     })?;
     out::print("printing the views", |out| out.write_all(views.as_bytes()))
-}
-
-/// The query of the macro `resent` for a date, to be run from the data directory without the views.
-#[must_use]
-pub fn resent(date: NaiveDate) -> String {
-    let (_, query) = VIEWS
-        .split_once("MACRO resent(day) AS TABLE\nWITH ")
-        .expect("the views have it");
-    let (query, _) = query.split_once(";\n").expect("it ends");
-    format!(
-        "WITH trades AS NOT MATERIALIZED (\n    FROM read_parquet('trades/**/*.parquet', hive_partitioning = true)\n), {};",
-        query.replace("day::DATE", &format!("DATE '{date}'"))
-    )
 }
 
 /// The views with paths below `data_dir`; `None` where DuckDB's patterns cannot express it.
@@ -81,9 +66,6 @@ mod tests {
             assert_eq!(found, [calls, calls], "{call}");
             assert_eq!(VIEWS.matches(call).count(), calls, "{call}");
         }
-        let query = resent(NaiveDate::from_ymd_opt(2026, 11, 20).unwrap());
-        assert!(!query.contains("day") && query.ends_with("nth + 1;"), "{query}");
-        assert_eq!(query.matches("DATE '2026-11-20'").count(), 3);
         assert_eq!(super::views("/data\\here"), None);
         assert!(super::views("/").unwrap().contains("read_parquet('/trades/**"));
     }

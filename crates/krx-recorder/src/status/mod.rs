@@ -18,6 +18,7 @@ mod snapshot;
 mod view;
 
 pub use health::Health;
+pub(crate) use page::CSS as STYLE;
 pub use server::{Server, bind};
 pub use snapshot::{
     FileSnapshot, GapsSnapshot, Kst, MarketSnapshot, ProblemSnapshot, RatesSnapshot, ScheduleSnapshot,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use chrono::{DateTime, NaiveDate};
+use krx_report::IntervalRow;
+use krx_report::time::rfc3339;
 use krx_store::Moment;
 use krx_store::progress::{Day, Gaps, SealedFile, SyncCounts};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -11,7 +13,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use super::rates::RatesSnapshot;
 use super::rates::Window;
 use super::view::{MarketView, View};
-use crate::coverage::{IntervalRow, rfc3339};
 use crate::schedule::{Hours, Schedule};
 
 /// An instant, as RFC 3339 in Korea.

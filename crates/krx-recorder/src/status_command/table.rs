@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use chrono::DateTime;
 use indicatif::{DecimalBytes, HumanCount};
+use krx_report::IntervalRow;
 use krx_store::Moment;
 
 use super::sparkline::{blocks, marks};
-use crate::coverage::{IntervalRow, length};
+use crate::coverage::length;
 use crate::status::{Kst, MarketSnapshot, Snapshot};
 use crate::words::clean;
 

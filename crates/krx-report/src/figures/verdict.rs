@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::facts::{ExchangeDay, MarketFacts};
+use super::exchange::ExchangeDay;
+use super::market::MarketFacts;
 use super::oddities::Oddity;
-use super::time::{count, length, percent, plural};
+use crate::time::{count, length, percent, plural};
 
 /// With less of the regular hours recorded a day is not complete "but for" some gaps: it is not complete.
 const SHARE_MIN: f64 = 0.99;
@@ -87,7 +88,12 @@ impl Level {
 
 /// Looks at the markets of a day.
 #[must_use]
-pub fn verdict(day: &ExchangeDay, markets: &[MarketFacts], oddities: &[Oddity], goes_on: bool) -> Verdict {
+pub(crate) fn verdict(
+    day: &ExchangeDay,
+    markets: &[MarketFacts],
+    oddities: &[Oddity],
+    goes_on: bool,
+) -> Verdict {
     let (complete, level, answer) = complete(day, markets);
     let mut worries: Vec<Worry> = markets
         .iter()
@@ -267,9 +273,9 @@ mod tests {
     use krx_store::Moment;
     use krx_store::coverage::{Interval, State};
 
-    use super::super::fold::Fold;
-    use super::super::recorded::tests::interval;
     use super::*;
+    use crate::figures::fold::Fold;
+    use crate::figures::recorded::tests::interval;
 
     const HOURS: (Moment, Moment) = (Moment(100_000_000_000), Moment(110_000_000_000));
 

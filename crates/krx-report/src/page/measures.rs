@@ -3,15 +3,15 @@
 use std::fmt::Write as _;
 
 use super::bars::{Bar, beside};
-use super::facts::DayFacts;
-use super::lag::LagBin;
 use super::svg::Escaped;
 use super::table::{Column, Table};
-use super::time::{count, length, percent, plural};
-use super::volume::{BINS, Verdict};
+use crate::figures::day::DayFacts;
+use crate::figures::lag::LagBin;
+use crate::figures::volume::{BINS, Verdict};
+use crate::time::{count, length, percent, plural};
 
 /// How late trades came.
-pub(super) fn lags(day: &DayFacts) -> String {
+pub(crate) fn lags(day: &DayFacts) -> String {
     let mut html = String::from(
         "<section id=\"lag\">\n<h2>Lag: from the trade to its receipt</h2>\n<p class=\"say\">recv_ts − trade_ts of the records \
          whose kind is trade. The exchange's clock and this machine's are two, and trdTm has hundredths of a second: a lag may \
@@ -120,7 +120,7 @@ fn edge(ms: i64) -> String {
 }
 
 /// What `trdVol` is.
-pub(super) fn volume(day: &DayFacts) -> String {
+pub(crate) fn volume(day: &DayFacts) -> String {
     let facts = &day.volume;
     let (answer, more) = match facts.verdict {
         Verdict::Traded => (

@@ -11,11 +11,11 @@ use super::issue::{Issue, Issues};
 use super::lag::Lags;
 use super::oddities::{EXAMPLES_MAX, Example, Found, Kind, is_beyond_limit};
 use super::resent::{Resent, SentAgain};
-use super::time;
+use crate::time;
 use krx_store::read::{QuarantineRow, TradeRow};
 
 /// Minutes of a date.
-pub const MINUTES: usize = 1440;
+pub(crate) const MINUTES: usize = 1440;
 
 const MINUTE_US: i64 = 60_000_000;
 /// Characters of a quarantined piece and of its detail that are shown.
@@ -145,14 +145,14 @@ impl Fold {
             let is_first = issue.signals_unknown == 1;
             let of = self.found.entry(Kind::UnknownSignal).or_default();
             of.add(is_first, || {
-                example(&self.market, row, format!("trdTm {}", row.trade_time))
+                Example::of_row(&self.market, row, format!("trdTm {}", row.trade_time))
             });
         }
         if let Some(extra) = row.extra {
             issue.records_extra += 1;
             let is_first = issue.records_extra == 1;
             let of = self.found.entry(Kind::ExtraFields).or_default();
-            of.add(is_first, || example(&self.market, row, cut_off(extra)));
+            of.add(is_first, || Example::of_row(&self.market, row, cut_off(extra)));
         }
     }
 
@@ -203,7 +203,7 @@ impl Fold {
         let examples = unseen.iter().take(EXAMPLES_MAX).map(|issue| Example {
             price: issue.prices.map(|prices| prices.first),
             frame: Some(issue.first_frame),
-            ..of_code(&self.market, &issue.code, time::plural(issue.records, "record"))
+            ..Example::of_issue(&self.market, &issue.code, time::plural(issue.records, "record"))
         });
         let unseen = Found {
             count,
@@ -217,7 +217,7 @@ impl Fold {
             count,
             issues: count,
             examples: examples
-                .map(|code| of_code(&self.market, code, String::new()))
+                .map(|code| Example::of_issue(&self.market, code, String::new()))
                 .collect(),
         };
         self.found.insert(Kind::NeverSeen, unseen);
@@ -258,7 +258,7 @@ impl Fold {
                 item: None,
                 trade_ts: None,
                 price: None,
-                ..example(&self.market, row, detail)
+                ..Example::of_row(&self.market, row, detail)
             });
         }
         self.trades_frame = Some((row.frame, row.recv));
@@ -274,7 +274,7 @@ fn trade_of_issue(market: &str, found: &mut BTreeMap<Kind, Found>, issue: &mut I
             let of = found.entry(Kind::TradeTimeBack).or_default();
             of.add(issue.trades_back == 1, || {
                 let before = time::clock(Moment(before.saturating_mul(1000)));
-                example(market, row, format!("the trade before it was at {before}"))
+                Example::of_row(market, row, format!("the trade before it was at {before}"))
             });
         }
         issue.last_trade_ms = Some(ms);
@@ -287,7 +287,7 @@ fn trade_of_issue(market: &str, found: &mut BTreeMap<Kind, Found>, issue: &mut I
             let of = found.entry(Kind::BeyondLimit).or_default();
             of.add(issue.trades_beyond == 1, || {
                 let change = (row.price as f64 / first as f64 - 1.0) * 100.0;
-                example(
+                Example::of_row(
                     market,
                     row,
                     format!(
@@ -297,33 +297,6 @@ fn trade_of_issue(market: &str, found: &mut BTreeMap<Kind, Found>, issue: &mut I
                 )
             });
         }
-    }
-}
-
-/// A row as a place to look at.
-pub(super) fn example(market: &str, row: &TradeRow<'_>, detail: String) -> Example {
-    Example {
-        market: market.to_owned(),
-        code: Some(row.code.to_owned()),
-        frame: Some(row.frame),
-        item: Some(row.item),
-        recv_ts: Some(row.recv),
-        trade_ts: row.trade_ts.map(|ms| Moment(ms.saturating_mul(1000))),
-        price: Some(row.price),
-        detail,
-    }
-}
-
-fn of_code(market: &str, code: &str, detail: String) -> Example {
-    Example {
-        market: market.to_owned(),
-        code: Some(code.to_owned()),
-        frame: None,
-        item: None,
-        recv_ts: None,
-        trade_ts: None,
-        price: None,
-        detail,
     }
 }
 

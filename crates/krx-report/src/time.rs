@@ -1,33 +1,47 @@
 //! Times and lengths as people read them, and as JSON has them. Pure.
 
+use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
 use krx_store::Moment;
 use serde::{Serialize, Serializer};
 
-use crate::coverage::{korean, rfc3339};
+/// An instant as the clocks of Korea show it.
+#[must_use]
+pub fn korean(moment: Moment) -> DateTime<FixedOffset> {
+    let zone = FixedOffset::east_opt(9 * 3600).expect("nine hours are an offset");
+    DateTime::<Utc>::from_timestamp_micros(moment.0)
+        .unwrap_or_default()
+        .with_timezone(&zone)
+}
+
+/// RFC 3339 in Korea, to the microsecond.
+#[must_use]
+pub fn rfc3339(moment: Moment) -> String {
+    korean(moment).to_rfc3339_opts(SecondsFormat::Micros, false)
+}
 
 /// RFC 3339 in Korea, or null.
-pub(super) fn as_rfc3339<S: Serializer>(moment: &Option<Moment>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn as_rfc3339<S: Serializer>(moment: &Option<Moment>, serializer: S) -> Result<S::Ok, S::Error> {
     moment.map(rfc3339).serialize(serializer)
 }
 
 /// A time of the day: `09:00:01.25`, to hundredths of a second.
-pub(super) fn clock(moment: Moment) -> String {
+pub(crate) fn clock(moment: Moment) -> String {
     let text = korean(moment).format("%H:%M:%S%.6f").to_string();
     text.get(..11).unwrap_or_default().to_owned()
 }
 
 /// A time of the day to the second.
-pub(super) fn second(moment: Moment) -> String {
+pub(crate) fn second(moment: Moment) -> String {
     korean(moment).format("%H:%M:%S").to_string()
 }
 
 /// A minute of the day: `09:05`; the day's end is 24:00.
-pub(super) fn minute(minute: usize) -> String {
+pub(crate) fn minute(minute: usize) -> String {
     format!("{:02}:{:02}", minute / 60, minute % 60)
 }
 
 /// `412 ms`, `7.5 s`, `2 min 5 s`, `1 h 3 min`, as the status page has them.
-pub(super) fn length(seconds: f64) -> String {
+pub(crate) fn length(seconds: f64) -> String {
     let sign = if seconds < 0.0 { "−" } else { "" };
     let seconds = seconds.abs();
     if seconds < 0.9995 {
@@ -46,18 +60,18 @@ pub(super) fn length(seconds: f64) -> String {
 }
 
 /// A number with its thousands apart.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
 
 /// A number with its noun.
-pub(super) fn plural(number: u64, noun: &str) -> String {
+pub(crate) fn plural(number: u64, noun: &str) -> String {
     let many = if number == 1 { "" } else { "s" };
     format!("{} {noun}{many}", count(number))
 }
 
 /// A share in percent: never 100 % of less than all, nor 0 % of more than nothing.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     let percent = share * 100.0;
     if percent <= 0.0 {
         "0 %".to_owned()
@@ -120,6 +134,7 @@ mod tests {
     fn times_are_those_of_korea() {
         let date = chrono::NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
         let nine = Moment(krx_store::moment::midnight_ms(date) * 1000 + 9 * 3_600_000_000 + 1_259_999);
+        assert_eq!(rfc3339(nine), "2026-11-20T09:00:01.259999+09:00");
         assert_eq!(
             (clock(nine), second(nine), minute(545)),
             ("09:00:01.25".into(), "09:00:01".into(), "09:05".into())

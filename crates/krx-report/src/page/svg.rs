@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write};
 
 /// A text in which nothing is markup: codes, details and words of a server are whatever a server sends.
-pub(super) struct Escaped<'a>(pub(super) &'a str);
+pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,7 +28,7 @@ impl Display for Escaped<'_> {
 
 /// Where a text stands by its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Anchor {
+pub(crate) enum Anchor {
     Start,
     Middle,
     End,
@@ -36,13 +36,13 @@ pub(super) enum Anchor {
 
 /// A chart under way; coordinates are in its own units.
 #[derive(Debug)]
-pub(super) struct Svg {
+pub(crate) struct Svg {
     text: String,
 }
 
 impl Svg {
     /// A chart that says in `label` what it shows. It is scaled to the width that there is.
-    pub(super) fn new(class: &str, width: f64, height: f64, label: &str) -> Self {
+    pub(crate) fn new(class: &str, width: f64, height: f64, label: &str) -> Self {
         let text = format!(
             "<svg class=\"{class}\" role=\"img\" viewBox=\"0 0 {} {}\" aria-label=\"{}\">",
             Number(width),
@@ -53,7 +53,7 @@ impl Svg {
     }
 
     /// A rectangle; `title` is shown where the pointer rests.
-    pub(super) fn rect(
+    pub(crate) fn rect(
         &mut self,
         class: &str,
         (x, y): (f64, f64),
@@ -71,7 +71,7 @@ impl Svg {
     }
 
     /// A line of the grid.
-    pub(super) fn line(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
+    pub(crate) fn line(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
         let (x1, y1, x2, y2) = (Number(x1), Number(y1), Number(x2), Number(y2));
         self.push(format_args!(
             "<line class=\"grid\" x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\"/>"
@@ -79,7 +79,7 @@ impl Svg {
     }
 
     /// A text.
-    pub(super) fn text(&mut self, (x, y): (f64, f64), anchor: Anchor, text: &str) {
+    pub(crate) fn text(&mut self, (x, y): (f64, f64), anchor: Anchor, text: &str) {
         let anchor = match anchor {
             Anchor::Start => "",
             Anchor::Middle => " text-anchor=\"middle\"",
@@ -94,12 +94,12 @@ impl Svg {
     }
 
     /// A path.
-    pub(super) fn path(&mut self, class: &str, path: &str) {
+    pub(crate) fn path(&mut self, class: &str, path: &str) {
         self.push(format_args!("<path class=\"{class}\" d=\"{}\"/>", Escaped(path)));
     }
 
     /// The whole.
-    pub(super) fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         self.text.push_str("</svg>");
         self.text
     }
@@ -111,7 +111,7 @@ impl Svg {
 }
 
 /// A coordinate, to a tenth.
-pub(super) struct Number(pub(super) f64);
+pub(crate) struct Number(pub(crate) f64);
 
 impl Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,7 +125,7 @@ impl Display for Number {
 }
 
 /// The first of 1, 2, 5, 10, 20, … that is not below a number: where an axis ends.
-pub(super) fn nice(number: f64) -> f64 {
+pub(crate) fn nice(number: f64) -> f64 {
     let power = 10_f64.powf(number.max(1.0).log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0];
     steps
@@ -136,7 +136,7 @@ pub(super) fn nice(number: f64) -> f64 {
 }
 
 /// A number on an axis: `950`, `12k`, `1.5M`.
-pub(super) fn short(number: f64) -> String {
+pub(crate) fn short(number: f64) -> String {
     if number >= 1e6 {
         format!("{}M", Number(number / 1e6))
     } else if number >= 1e4 {

@@ -5,7 +5,7 @@ use krx_store::coverage::{Interval, State};
 use serde::Serialize;
 
 /// From and to.
-pub type Span = (Moment, Moment);
+pub(crate) type Span = (Moment, Moment);
 
 /// Gaps: how many, and how long together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -77,7 +77,7 @@ impl Recorded {
 
 /// What of an interval lies in a span, µs.
 #[must_use]
-pub fn overlap(interval: &Interval, (from, to): Span) -> i64 {
+pub(crate) fn overlap(interval: &Interval, (from, to): Span) -> i64 {
     (interval.to.min(to).0 - interval.from.max(from).0).max(0)
 }
 

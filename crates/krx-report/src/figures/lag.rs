@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 /// Where one bar of the histogram ends and the next begins, ms: finer where lags are short.
-pub const EDGES_MS: [i64; 20] = [
+pub(crate) const EDGES_MS: [i64; 20] = [
     -3_600_000, -60_000, -10_000, -1_000, -100, -10, 0, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000,
     10_000, 60_000, 600_000, 3_600_000,
 ];

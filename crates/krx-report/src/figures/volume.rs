@@ -17,7 +17,7 @@ const FALLS_OFTEN: f64 = 0.25;
 const AGREEING: f64 = 0.9;
 
 /// The bars of the histogram: tenths, and "always" by itself.
-pub const BINS: usize = 11;
+pub(crate) const BINS: usize = 11;
 
 /// The volumes of an issue's trades, in order of arrival.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl IssueVolume {
 
 /// Looks at all issues of a market, or of all.
 #[must_use]
-pub fn judge<'a>(all: impl Iterator<Item = &'a IssueVolume>) -> VolumeFacts {
+pub(crate) fn judge<'a>(all: impl Iterator<Item = &'a IssueVolume>) -> VolumeFacts {
     // A volume that is the same all day neither rises nor falls, and says nothing.
     let telling: Vec<&IssueVolume> = all
         .filter(|issue| issue.rises + issue.falls >= CHANGES_MIN)

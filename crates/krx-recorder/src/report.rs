@@ -1,36 +1,4 @@
-//! `krx-recorder report`: a recorded date as one HTML file with charts, for whoever looks at it the next morning.
-//!
-//! ```text
-//!   trades, quarantine ─▶ fold (lag, volume, oddities, issue, resent) ─┐
-//!   coverage, calendar ─▶ recorded ────────────────────────────┴▶ facts ─▶ verdict ─┬▶ html (days, measures, findings) ─▶ file
-//!                                                                                   └▶ --json
-//! ```
-//!
-//! Only `gather` and this file touch anything outside; all else is pure.
-
-mod bars;
-mod days;
-pub mod facts;
-mod findings;
-pub mod fold;
-#[cfg(test)]
-mod fold_tests;
-mod gather;
-pub mod html;
-#[cfg(test)]
-mod html_tests;
-pub mod issue;
-pub mod lag;
-mod measures;
-pub mod oddities;
-pub mod recorded;
-pub mod resent;
-mod svg;
-mod table;
-mod time;
-mod timeline;
-pub mod verdict;
-pub mod volume;
+//! `krx-recorder report`: writes the page of a recorded date, or prints its figures as JSON.
 
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
@@ -39,12 +7,12 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 use indicatif::{ProgressBar, ProgressStyle};
 use krx_calendar::Calendar;
+use krx_report::{RecordedDay, Verdict, page};
 use krx_store::{DataDir, Moment};
 
 use crate::exit::Failure;
 use crate::out;
-use html::page;
-use verdict::Verdict;
+use crate::status;
 
 /// Looks at `date` and writes the page to `output`, or prints the figures as JSON.
 ///
@@ -59,14 +27,14 @@ pub fn report(
     json: bool,
 ) -> Result<(), Failure> {
     let data = DataDir::new(data_dir);
-    let markets = gather::markets_of(&data, date)?.map_err(|dates| Failure::NothingRecorded {
+    let day = RecordedDay::find(&data, date)?.map_err(|dates| Failure::NothingRecorded {
         data_dir: data_dir.to_owned(),
         date: Some(date),
         dates,
     })?;
-    let bar = progress_bar(|| gather::rows(&data, date, &markets))?;
-    let now = Moment::now();
-    let facts = gather::gather(&data, date, &markets, calendar, now, &|rows| bar.inc(rows));
+    let bar = progress_bar(|| day.rows())?;
+    let version = env!("CARGO_PKG_VERSION");
+    let facts = day.facts(calendar, version, Moment::now(), &|rows| bar.inc(rows));
     bar.finish_and_clear();
     let facts = facts?;
     let printing = "printing the report";
@@ -78,7 +46,7 @@ pub fn report(
     }
     let default = PathBuf::from(format!("krx-report-{date}.html"));
     let output = output.unwrap_or(&default);
-    let page = page(&facts);
+    let page = page(&facts, status::STYLE);
     if output == Path::new("-") {
         return out::print(printing, |out| out.write_all(page.as_bytes()));
     }
@@ -117,7 +85,7 @@ fn put(path: &Path, text: &str) -> io::Result<()> {
     }
 }
 
-/// Puts a file in place as a whole: whoever opens it sees the old one or the new one.
+/// Puts a file in place as a whole: a reader sees the old one or the new one.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let name = path
         .file_name()

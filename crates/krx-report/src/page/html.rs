@@ -8,31 +8,32 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-use super::facts::DayFacts;
 use super::svg::Escaped;
-use super::{days, findings, measures, time};
-use crate::coverage::korean;
+use super::{days, findings, measures};
+use crate::figures::day::DayFacts;
+use crate::time;
 
-/// The status page's style, so that both look alike, and what the report has beside it.
-const CSS: &str = concat!(include_str!("../status/page.css"), include_str!("page.css"));
+/// What the report has beside the recorder's own style.
+const CSS: &str = include_str!("page.css");
 
-/// The whole document.
+/// The whole document. `style` stands above its own, so that it looks like the recorder's other pages.
 #[must_use]
-pub fn page(day: &DayFacts) -> String {
+pub fn page(day: &DayFacts, style: &str) -> String {
+    let style = format!("{style}{CSS}");
     let verdict = &day.verdict;
     let title = format!("{} KRX {}: {}", verdict.level.mark(), day.date, verdict.words);
     let mut html = String::with_capacity(1 << 19);
     // Nothing may be fetched and nothing may run, whatever got into a text.
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{}'",
-        STANDARD.encode(Sha256::digest(CSS))
+        STANDARD.encode(Sha256::digest(&style))
     );
     let _ = write!(
         html,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n<style>{CSS}</style>\n</head>\n<body>\n",
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n<style>{style}</style>\n</head>\n<body>\n",
         Escaped(&title)
     );
     header(&mut html, day);
@@ -95,7 +96,7 @@ fn header(html: &mut String, day: &DayFacts) {
 }
 
 fn hour(moment: krx_store::Moment) -> String {
-    korean(moment).format("%H:%M").to_string()
+    time::korean(moment).format("%H:%M").to_string()
 }
 
 fn footer(html: &mut String, day: &DayFacts) {

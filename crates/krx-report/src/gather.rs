@@ -1,69 +1,95 @@
-//! Reads a date and folds it into its figures.
+//! Reads a date through the store and folds it into its figures.
 
 use std::collections::BTreeSet;
 use std::io;
 
-use chrono::{NaiveDate, NaiveTime, Timelike};
-use krx_calendar::{Calendar, SessionKind};
+use chrono::NaiveDate;
+use krx_calendar::Calendar;
 use krx_store::coverage::State;
-use krx_store::moment::midnight_ms;
 use krx_store::read::{self, Quarantine, QuarantineRow, Trades};
 use krx_store::{DataDir, Market, Moment, StoreError, coverage};
 
-use super::facts::{ComparedWith, DayFacts, ExchangeDay, MarketFacts};
-use super::fold::Fold;
-use super::oddities::{Found, Kind, together};
-use super::verdict::verdict;
-use super::volume::judge;
-use crate::absence::Absence;
+use crate::figures::day::{ComparedWith, DayFacts};
+use crate::figures::exchange::{ExchangeDay, at};
+use crate::figures::fold::Fold;
+use crate::figures::market::MarketFacts;
+use crate::figures::oddities::{Found, Kind, together};
+use crate::figures::verdict::verdict;
+use crate::figures::volume::judge;
 
 /// Earlier dates whose issues are looked at.
 const EARLIER_DATES_MAX: usize = 20;
 /// Looks at files that others may replace meanwhile.
 const LOOKS: usize = 3;
 
-/// Whether anything is known of a date; if not, the dates of which there is.
-pub(super) fn markets_of(
-    data: &DataDir,
+/// A date of which something is known.
+#[derive(Debug)]
+pub struct RecordedDay<'a> {
+    data: &'a DataDir,
     date: NaiveDate,
-) -> Result<Result<BTreeSet<Market>, Vec<NaiveDate>>, StoreError> {
-    let known = coverage::dates(data)?;
-    let mut markets = read::markets(data, date)?;
-    markets.extend(
-        known
-            .iter()
-            .filter(|(of, _)| *of == date)
-            .map(|(_, market)| market.clone()),
-    );
-    if !markets.is_empty() {
-        return Ok(Ok(markets));
+    markets: BTreeSet<Market>,
+}
+
+impl<'a> RecordedDay<'a> {
+    /// The date, if anything is known of it; if not, the dates of which something is.
+    ///
+    /// # Errors
+    /// [`StoreError`], when the data directory cannot be read.
+    pub fn find(data: &'a DataDir, date: NaiveDate) -> Result<Result<Self, Vec<NaiveDate>>, StoreError> {
+        let known = coverage::dates(data)?;
+        let mut markets = read::markets(data, date)?;
+        markets.extend(
+            known
+                .iter()
+                .filter(|(of, _)| *of == date)
+                .map(|(_, market)| market.clone()),
+        );
+        if !markets.is_empty() {
+            return Ok(Ok(Self { data, date, markets }));
+        }
+        let mut dates = read::dates(data)?;
+        dates.extend(known.iter().map(|(of, _)| *of));
+        Ok(Err(dates.into_iter().collect()))
     }
-    let mut dates = read::dates(data)?;
-    dates.extend(known.iter().map(|(of, _)| *of));
-    Ok(Err(dates.into_iter().collect()))
+
+    /// How many rows there are to read.
+    ///
+    /// # Errors
+    /// [`StoreError`], when they cannot be counted.
+    pub fn rows(&self) -> Result<u64, StoreError> {
+        again(|| {
+            let each = self
+                .markets
+                .iter()
+                .map(|market| Ok(Trades::open(self.data, market, self.date)?.rows()));
+            each.sum()
+        })
+    }
+
+    /// Reads it all. `version` is that of the program that asks; `progress` is told how many rows were read.
+    ///
+    /// # Errors
+    /// [`StoreError`], when the data directory cannot be read.
+    pub fn facts(
+        &self,
+        calendar: &Calendar,
+        version: &'static str,
+        now: Moment,
+        progress: &dyn Fn(u64),
+    ) -> Result<DayFacts, StoreError> {
+        gather(self, calendar, version, now, progress)
+    }
 }
 
-/// The rows that there are to be read.
-pub(super) fn rows(data: &DataDir, date: NaiveDate, markets: &BTreeSet<Market>) -> Result<u64, StoreError> {
-    again(|| {
-        let each = markets
-            .iter()
-            .map(|market| Ok(Trades::open(data, market, date)?.rows()));
-        each.sum()
-    })
-}
-
-/// The figures of a date. `progress` is told of rows that were read.
-pub(super) fn gather(
-    data: &DataDir,
-    date: NaiveDate,
-    markets: &BTreeSet<Market>,
+fn gather(
+    RecordedDay { data, date, markets }: &RecordedDay<'_>,
     calendar: &Calendar,
+    version: &'static str,
     now: Moment,
     progress: &dyn Fn(u64),
 ) -> Result<DayFacts, StoreError> {
-    let mut exchange = exchange_day(calendar, date);
-    exchange.unrecorded_before = Absence::right_before(calendar, &krx_store::read::dates(data)?, date);
+    let date = *date;
+    let exchange = ExchangeDay::of(calendar, &read::dates(data)?, date);
     let mut folds = Vec::new();
     for market in markets {
         // Rows that are sealed while the files are read must be in the ledger too.
@@ -107,7 +133,7 @@ pub(super) fn gather(
     Ok(DayFacts {
         date,
         made_at: Some(now),
-        version: env!("CARGO_PKG_VERSION"),
+        version,
         data_dir: std::path::absolute(data.path()).unwrap_or_else(|_| data.path().to_owned()),
         verdict: verdict(&exchange, &facts, &oddities, goes_on),
         goes_on,
@@ -218,23 +244,4 @@ fn again<T>(mut look: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreE
         }
     }
     look()
-}
-
-fn exchange_day(calendar: &Calendar, date: NaiveDate) -> ExchangeDay {
-    let day = calendar.day(date);
-    let sessions = day.sessions();
-    let regular = sessions
-        .iter()
-        .find(|session| session.kind == SessionKind::Regular);
-    ExchangeDay {
-        trading: day.is_trading(),
-        note: day.note.map(|note| note.into_owned()),
-        regular_from: regular.map(|session| at(date, session.from)),
-        regular_to: regular.map(|session| at(date, session.to)),
-        unrecorded_before: Vec::new(),
-    }
-}
-
-fn at(date: NaiveDate, time: NaiveTime) -> Moment {
-    Moment(midnight_ms(date) * 1000 + i64::from(time.num_seconds_from_midnight()) * 1_000_000)
 }

@@ -6,13 +6,14 @@ use krx_store::Moment;
 use krx_store::coverage::State;
 use krx_store::moment::midnight_ms;
 
-use super::facts::{DayFacts, MarketFacts};
-use super::fold::MINUTES;
-use super::recorded::overlap;
 use super::svg::Escaped;
 use super::table::{Cell, Column, Table};
-use super::time::{self, clock, count, length, percent};
 use super::timeline::{Size, Timeline};
+use crate::figures::day::DayFacts;
+use crate::figures::fold::MINUTES;
+use crate::figures::market::MarketFacts;
+use crate::figures::recorded::overlap;
+use crate::time::{self, clock, count, length, percent};
 
 /// Gaps of a market that are shown; a day that would not stay connected has thousands.
 const GAPS_MAX: usize = 200;
@@ -20,7 +21,7 @@ const GAPS_MAX: usize = 200;
 const STEP: usize = 30;
 
 /// The figures of each market.
-pub(super) fn glance(day: &DayFacts) -> String {
+pub(crate) fn glance(day: &DayFacts) -> String {
     let mut html = String::from("<section id=\"glance\">\n<h2>At a glance</h2>\n<div class=\"glance\">\n");
     for market in &day.markets {
         let recorded = &market.recorded;
@@ -92,7 +93,7 @@ pub(super) fn glance(day: &DayFacts) -> String {
 }
 
 /// The day of each market, and its gaps.
-pub(super) fn timelines(day: &DayFacts) -> String {
+pub(crate) fn timelines(day: &DayFacts) -> String {
     let mut html = String::new();
     let midnight = Moment(midnight_ms(day.date) * 1000);
     for market in &day.markets {

@@ -7,13 +7,15 @@ use krx_store::coverage::State;
 use krx_store::moment::midnight_ms;
 use krx_store::read::{QuarantineRow, TradeRow};
 
-use super::facts::{ComparedWith, DayFacts, ExchangeDay, MarketFacts};
-use super::fold::Fold;
 use super::html::page;
-use super::oddities::{Kind, together};
-use super::recorded::tests::interval;
-use super::verdict::verdict;
-use super::volume::judge;
+use crate::figures::day::{ComparedWith, DayFacts};
+use crate::figures::exchange::ExchangeDay;
+use crate::figures::fold::Fold;
+use crate::figures::market::MarketFacts;
+use crate::figures::oddities::{Kind, together};
+use crate::figures::recorded::tests::interval;
+use crate::figures::verdict::verdict;
+use crate::figures::volume::judge;
 
 const HOSTILE: &str =
     "</style></title><script>document.title='broken'</script><img src=x onerror=alert(1)>\"'&";
@@ -100,7 +102,7 @@ fn day() -> DayFacts {
 
 #[test]
 fn nothing_that_came_over_the_wire_becomes_markup() {
-    let html = page(&day());
+    let html = page(&day(), "");
     for forbidden in [
         "<script", "<img", "<link", " src=", " href=", " style=", "http://", "https://", "url(", "@import",
     ] {
@@ -130,7 +132,7 @@ fn nothing_that_came_over_the_wire_becomes_markup() {
 #[test]
 fn the_answer_comes_first_and_everything_has_its_figures() {
     let day = day();
-    let html = page(&day);
+    let html = page(&day, "");
     let place = |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} is missing"));
     let answer = place("▲ Complete: yes, but for 1 gap of together 9.0 s in the regular hours</h1>");
     let order = [

@@ -5,18 +5,18 @@ use std::fmt::Write as _;
 use krx_store::Moment;
 
 use super::bars::{Bar, bars, beside};
-use super::facts::DayFacts;
-use super::oddities::{Example, Kind, Oddity};
 use super::svg::Escaped;
 use super::table::{Cell, Column, Table};
-use super::time::{clock, count, plural};
 use super::timeline::Size;
+use crate::figures::day::DayFacts;
+use crate::figures::oddities::{Example, Kind, Oddity};
+use crate::time::{clock, count, plural};
 
 /// Sessions that are shown; a server that often breaks the connection makes thousands.
 const SESSIONS_MAX: usize = 50;
 
 /// What could not be read.
-pub(super) fn quarantine(day: &DayFacts) -> String {
+pub(crate) fn quarantine(day: &DayFacts) -> String {
     let mut html = String::from(
         "<section id=\"quarantine\">\n<h2>Quarantine</h2>\n<p class=\"say\">Pieces that could not be read as trades, kept as they \
          came. Each reason is explained in docs/reading-the-data.md.</p>\n",
@@ -86,7 +86,7 @@ pub(super) fn quarantine(day: &DayFacts) -> String {
 }
 
 /// The busiest issues.
-pub(super) fn top_issues(day: &DayFacts) -> String {
+pub(crate) fn top_issues(day: &DayFacts) -> String {
     let mut html = String::from("<section id=\"issues\">\n<h2>Issues with the most records</h2>\n");
     for market in &day.markets {
         let _ = writeln!(html, "<h3>{}</h3>", Escaped(&market.market));
@@ -114,7 +114,7 @@ pub(super) fn top_issues(day: &DayFacts) -> String {
             &columns,
         );
         for issue in &market.top_issues {
-            let price = |of: fn(&super::issue::Prices) -> i64| {
+            let price = |of: fn(&crate::figures::issue::Prices) -> i64| {
                 let price = issue.prices.as_ref().map(of);
                 Cell::from(price.map_or_else(|| "–".to_owned(), |price| count(price.unsigned_abs())))
             };
@@ -138,7 +138,7 @@ pub(super) fn top_issues(day: &DayFacts) -> String {
 }
 
 /// What is odd, what is not, and what could not be looked for.
-pub(super) fn oddities(day: &DayFacts) -> String {
+pub(crate) fn oddities(day: &DayFacts) -> String {
     let mut html = String::from("<section id=\"oddities\">\n<h2>Oddities</h2>\n");
     let compared = &day.issues_compared_with;
     for odd in day.oddities.iter().filter(|odd| odd.count > 0) {

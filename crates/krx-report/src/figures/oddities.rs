@@ -2,13 +2,16 @@
 
 use chrono::NaiveDate;
 use krx_store::Moment;
+use krx_store::read::TradeRow;
 use serde::Serialize;
 
-use super::time;
-use crate::sql;
+use crate::time;
 
 /// Examples of each oddity, over all markets.
-pub const EXAMPLES_MAX: usize = 10;
+pub(crate) const EXAMPLES_MAX: usize = 10;
+
+/// The views for DuckDB, of which one finds records that were sent again.
+const VIEWS: &str = include_str!("../../../../deploy/krx.sql");
 
 /// KRX lets no price leave the previous close by more than 30 %.
 const LIMIT_PERCENT: i128 = 30;
@@ -56,6 +59,36 @@ pub struct Example {
     pub price: Option<i64>,
     /// What it stands against, in words.
     pub detail: String,
+}
+
+impl Example {
+    /// A row as a place to look at.
+    pub(crate) fn of_row(market: &str, row: &TradeRow<'_>, detail: String) -> Self {
+        Self {
+            market: market.to_owned(),
+            code: Some(row.code.to_owned()),
+            frame: Some(row.frame),
+            item: Some(row.item),
+            recv_ts: Some(row.recv),
+            trade_ts: row.trade_ts.map(|ms| Moment(ms.saturating_mul(1000))),
+            price: Some(row.price),
+            detail,
+        }
+    }
+
+    /// An issue, wherever it is.
+    pub(crate) fn of_issue(market: &str, code: &str, detail: String) -> Self {
+        Self {
+            market: market.to_owned(),
+            code: Some(code.to_owned()),
+            frame: None,
+            item: None,
+            recv_ts: None,
+            trade_ts: None,
+            price: None,
+            detail,
+        }
+    }
 }
 
 /// What was found of one kind.
@@ -176,7 +209,7 @@ impl Kind {
                  FROM (SELECT DISTINCT market, frame, recv_ts\n    FROM {TRADES}\n    WHERE {of_day}))\n\
                  WHERE recv_ts < frame_before ORDER BY market, frame;"
             ),
-            Self::SentAgain => sql::resent(date),
+            Self::SentAgain => resent_sql(date),
             Self::BeyondLimit => format!(
                 "SELECT * FROM (\n  SELECT market, code, frame, item, recv_ts, trade_ts, price,\n    \
                  first_value(price) OVER (PARTITION BY market, code ORDER BY frame, item) AS first_price\n  \
@@ -213,9 +246,21 @@ impl Kind {
     }
 }
 
+/// The query of the macro `resent` for a date, to be run from the data directory without the views.
+fn resent_sql(date: NaiveDate) -> String {
+    let (_, query) = VIEWS
+        .split_once("MACRO resent(day) AS TABLE\nWITH ")
+        .expect("the views have it");
+    let (query, _) = query.split_once(";\n").expect("it ends");
+    format!(
+        "WITH trades AS NOT MATERIALIZED (\n    FROM read_parquet('trades/**/*.parquet', hive_partitioning = true)\n), {};",
+        query.replace("day::DATE", &format!("DATE '{date}'"))
+    )
+}
+
 /// Whether a price is further from the first one than the daily limit lets it be.
 #[must_use]
-pub fn is_beyond_limit(price: i64, first: i64) -> bool {
+pub(crate) fn is_beyond_limit(price: i64, first: i64) -> bool {
     (i128::from(price) - i128::from(first)).abs() * 100 > i128::from(first) * LIMIT_PERCENT
 }
 
@@ -243,7 +288,7 @@ impl Found {
 
 /// The markets' findings of a kind as one.
 #[must_use]
-pub fn together<'a>(
+pub(crate) fn together<'a>(
     kind: Kind,
     sql: Option<String>,
     of_markets: impl Iterator<Item = &'a Found> + Clone,
@@ -271,6 +316,13 @@ pub fn together<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_query_for_records_sent_again_is_that_of_the_views() {
+        let query = resent_sql(NaiveDate::from_ymd_opt(2026, 11, 20).unwrap());
+        assert!(!query.contains("day") && query.ends_with("nth + 1;"), "{query}");
+        assert_eq!(query.matches("DATE '2026-11-20'").count(), 3);
+    }
 
     #[test]
     fn the_limit_is_thirty_percent_of_the_first_price() {

@@ -5,15 +5,15 @@ use super::timeline::Size;
 
 /// A bar.
 #[derive(Clone, Debug)]
-pub(super) struct Bar {
-    pub(super) name: String,
-    pub(super) value: f64,
+pub(crate) struct Bar {
+    pub(crate) name: String,
+    pub(crate) value: f64,
     /// What stands at its end.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// What the pointer shows.
-    pub(super) title: String,
+    pub(crate) title: String,
     /// Whether it is of another kind than the others.
-    pub(super) is_other: bool,
+    pub(crate) is_other: bool,
 }
 
 const ROW: f64 = 19.0;
@@ -24,7 +24,7 @@ const LETTER: f64 = 7.6;
 const RIGHT: f64 = 12.0;
 
 /// Draws them. `unit` is that of the values.
-pub(super) fn bars(all: &[Bar], label: &str, unit: &str, size: Size) -> String {
+pub(crate) fn bars(all: &[Bar], label: &str, unit: &str, size: Size) -> String {
     let letters =
         |of: fn(&Bar) -> &str| all.iter().map(|bar| of(bar).chars().count()).max().unwrap_or(0) as f64;
     // The unit stands above the names, and before the axis' first number.
@@ -59,7 +59,7 @@ pub(super) fn bars(all: &[Bar], label: &str, unit: &str, size: Size) -> String {
 }
 
 /// A chart of bars, and its table.
-pub(super) fn beside(all: &[Bar], label: &str, unit: &str, table: &str) -> String {
+pub(crate) fn beside(all: &[Bar], label: &str, unit: &str, table: &str) -> String {
     format!(
         "<div class=\"beside\">\n<figure>{}{}</figure>\n{table}</div>\n",
         bars(all, label, unit, Size::Half),

@@ -6,14 +6,14 @@ use super::svg::Escaped;
 
 /// A cell: text, and more of it below.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Cell {
+pub(crate) struct Cell {
     text: String,
     more: Option<String>,
 }
 
 impl Cell {
     /// Text with more of it below.
-    pub(super) fn with(text: impl Into<String>, more: impl Into<String>) -> Self {
+    pub(crate) fn with(text: impl Into<String>, more: impl Into<String>) -> Self {
         Self {
             text: text.into(),
             more: Some(more.into()).filter(|more| !more.is_empty()),
@@ -31,7 +31,7 @@ impl<T: Into<String>> From<T> for Cell {
 }
 
 /// A table under way.
-pub(super) struct Table {
+pub(crate) struct Table {
     html: String,
     columns: Vec<Column>,
     rows: usize,
@@ -39,7 +39,7 @@ pub(super) struct Table {
 
 /// How a column's cells stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Column {
+pub(crate) enum Column {
     /// Text, in one line.
     Text(&'static str),
     /// A number.
@@ -65,7 +65,7 @@ impl Column {
 }
 
 impl Table {
-    pub(super) fn new(caption: &str, columns: &[Column]) -> Self {
+    pub(crate) fn new(caption: &str, columns: &[Column]) -> Self {
         let mut html = format!(
             "<div class=\"table\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table><caption>{0}</caption><thead><tr>",
             Escaped(caption)
@@ -86,7 +86,7 @@ impl Table {
         }
     }
 
-    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
         self.rows += 1;
         self.html.push_str("<tr>");
         for (cell, column) in cells.into_iter().zip(&self.columns) {
@@ -100,7 +100,7 @@ impl Table {
     }
 
     /// A line over all columns.
-    pub(super) fn note(&mut self, text: &str) {
+    pub(crate) fn note(&mut self, text: &str) {
         let _ = writeln!(
             self.html,
             "<tr><td class=\"none\" colspan=\"{}\">{}</td></tr>",
@@ -111,7 +111,7 @@ impl Table {
     }
 
     /// The whole; `none` stands where there is no row.
-    pub(super) fn finish(mut self, none: &str) -> String {
+    pub(crate) fn finish(mut self, none: &str) -> String {
         if self.rows == 0 {
             self.note(none);
         }

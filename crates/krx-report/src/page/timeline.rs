@@ -5,40 +5,40 @@ use std::fmt::Write as _;
 use krx_store::Moment;
 use krx_store::coverage::{Interval, State};
 
-use super::fold::MINUTES;
 use super::svg::{Anchor, Number, Svg, nice, short};
-use super::time::{self, count, length, plural};
+use crate::figures::fold::MINUTES;
+use crate::time::{self, count, length, plural};
 
 /// A market's day. Minutes are counted from midnight in Korea.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Timeline<'a> {
-    pub(super) market: &'a str,
-    pub(super) midnight: Moment,
-    pub(super) records: &'a [u64],
-    pub(super) messages: &'a [u64],
-    pub(super) ledger: &'a [Interval],
+pub(crate) struct Timeline<'a> {
+    pub(crate) market: &'a str,
+    pub(crate) midnight: Moment,
+    pub(crate) records: &'a [u64],
+    pub(crate) messages: &'a [u64],
+    pub(crate) ledger: &'a [Interval],
     /// The regular hours.
-    pub(super) regular: Option<(Moment, Moment)>,
+    pub(crate) regular: Option<(Moment, Moment)>,
 }
 
 /// For a wide screen and for paper, for half of one with a table beside it, or for a phone: a chart is scaled to its place,
 /// and its letters with it, so it is there twice and the page shows the one that fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Size {
+pub(crate) enum Size {
     Wide,
     Half,
     Narrow,
 }
 
 impl Size {
-    pub(super) fn class(self) -> &'static str {
+    pub(crate) fn class(self) -> &'static str {
         match self {
             Self::Wide | Self::Half => "chart wide",
             Self::Narrow => "chart narrow",
         }
     }
 
-    pub(super) fn width(self) -> f64 {
+    pub(crate) fn width(self) -> f64 {
         match self {
             Self::Wide => 920.0,
             Self::Half => 520.0,
@@ -155,7 +155,7 @@ impl Timeline<'_> {
     }
 
     /// Draws it.
-    pub(super) fn draw(&self, size: Size) -> String {
+    pub(crate) fn draw(&self, size: Size) -> String {
         let (from, to) = self.span();
         let plot = size.width() - LEFT - RIGHT;
         let x = |minute: f64| LEFT + (minute - from as f64) / (to - from) as f64 * plot;
@@ -353,8 +353,8 @@ fn panel(
 
 #[cfg(test)]
 mod tests {
-    use super::super::recorded::tests::interval;
     use super::*;
+    use crate::figures::recorded::tests::interval;
 
     fn minutes(of: &[(usize, u64)]) -> Vec<u64> {
         let mut all = vec![0; MINUTES];

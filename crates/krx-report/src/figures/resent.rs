@@ -11,9 +11,8 @@ use std::collections::{BTreeSet, VecDeque};
 use krx_store::read::TradeRow;
 use serde::Serialize;
 
-use super::fold::example;
 use super::oddities::{EXAMPLES_MAX, Example, Found};
-use super::time;
+use crate::time;
 
 /// Messages that are looked at on both sides of a reconnect.
 const MESSAGES_MAX: u64 = 1_000;
@@ -35,7 +34,7 @@ pub struct SentAgain {
 
 /// A market's sessions so far.
 #[derive(Clone, Debug, Default)]
-pub struct Resent {
+pub(crate) struct Resent {
     session: Option<u32>,
     /// The last records of the session.
     ending: VecDeque<Record>,
@@ -72,7 +71,7 @@ struct Record {
 
 impl Resent {
     /// The next row of a market, in order of arrival.
-    pub fn row(&mut self, market: &str, row: &TradeRow<'_>) {
+    pub(crate) fn row(&mut self, market: &str, row: &TradeRow<'_>) {
         let record = Record::of(row);
         if let Some(before) = self.session.replace(row.session).filter(|of| *of != row.session) {
             self.conclude();
@@ -92,7 +91,7 @@ impl Resent {
     }
 
     /// All rows have come: what was found, by session, and all of it as an oddity.
-    pub fn finish(&mut self) -> (Vec<SentAgain>, Found) {
+    pub(crate) fn finish(&mut self) -> (Vec<SentAgain>, Found) {
         self.conclude();
         let found = Found {
             count: self.sessions.iter().map(|session| session.records).sum(),
@@ -151,7 +150,7 @@ impl Comparison {
             longest: 0,
             session: row.session,
             session_before,
-            example: example(market, row, String::new()),
+            example: Example::of_row(market, row, String::new()),
         })
     }
 

@@ -1,84 +1,22 @@
-//! The day's figures: what `--json` prints and what the page is made of.
-//!
-//! Names in JSON are those of the fields here. A name, once published, keeps its meaning; others may join them.
+//! A market's part of the day: its rows and its ledger as figures. Pure.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use chrono::NaiveDate;
 use krx_store::Moment;
 use krx_store::coverage::Interval;
 use serde::Serialize;
 
-use super::fold::{Fold, Quarantined};
+use super::fold::{Fold, Minute, Quarantined};
 use super::issue::TopIssue;
 use super::lag::LagFacts;
-use super::oddities::Oddity;
 use super::recorded::{Recorded, Span};
 use super::resent::SentAgain;
-use super::time;
-use super::verdict::Verdict;
 use super::volume::{VolumeFacts, judge};
-use crate::coverage::IntervalRow;
+use crate::interval::IntervalRow;
+use crate::time;
 
 /// Issues that are shown of each market.
 const TOP_ISSUES: usize = 10;
-
-/// A date.
-#[derive(Clone, Debug, Serialize)]
-pub struct DayFacts {
-    /// The date, in Korea.
-    pub date: NaiveDate,
-    /// When the report was made.
-    #[serde(serialize_with = "time::as_rfc3339")]
-    pub made_at: Option<Moment>,
-    /// By which version.
-    pub version: &'static str,
-    /// Of which data.
-    pub data_dir: PathBuf,
-    /// Whether it is complete.
-    pub verdict: Verdict,
-    /// Whether the day still goes on: all figures are as far as it is sealed.
-    pub goes_on: bool,
-    /// KRX's day.
-    pub exchange: ExchangeDay,
-    /// Each market's part.
-    pub markets: Vec<MarketFacts>,
-    /// The meaning of `trdVol`, over the issues of all markets.
-    pub volume: VolumeFacts,
-    /// What is odd, of each kind, whether or not there is any.
-    pub oddities: Vec<Oddity>,
-    /// The earlier dates that this date's issues were held against.
-    pub issues_compared_with: ComparedWith,
-}
-
-/// What the calendar says of the date.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ExchangeDay {
-    /// Whether KRX traded.
-    pub trading: bool,
-    /// Why not, or what was special.
-    pub note: Option<String>,
-    /// The regular session.
-    #[serde(serialize_with = "time::as_rfc3339")]
-    pub regular_from: Option<Moment>,
-    /// Likewise.
-    #[serde(serialize_with = "time::as_rfc3339")]
-    pub regular_to: Option<Moment>,
-    /// The trading days right before it on which nothing was recorded.
-    pub unrecorded_before: Vec<NaiveDate>,
-}
-
-/// Dates whose issues were looked at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct ComparedWith {
-    /// How many.
-    pub dates: usize,
-    /// The first.
-    pub from: Option<NaiveDate>,
-    /// The last.
-    pub to: Option<NaiveDate>,
-}
 
 /// A market's part of the day.
 #[derive(Clone, Debug, Serialize)]
@@ -130,14 +68,6 @@ pub struct MarketFacts {
     pub ledger: Vec<Interval>,
 }
 
-impl ExchangeDay {
-    /// The regular hours.
-    #[must_use]
-    pub fn regular(&self) -> Option<Span> {
-        self.regular_from.zip(self.regular_to)
-    }
-}
-
 impl MarketFacts {
     /// The figures of a market whose rows are all folded. Regular hours count up to `until`.
     #[must_use]
@@ -151,7 +81,7 @@ impl MarketFacts {
         let quarantined = fold.quarantine.values().map(|of| of.count).sum::<u64>();
         let in_ledger: u64 = ledger.iter().map(|interval| interval.rows).sum();
         let signed = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
-        let by_minute = |of: fn(&super::fold::Minute) -> u64| fold.minutes.iter().map(of).collect();
+        let by_minute = |of: fn(&Minute) -> u64| fold.minutes.iter().map(of).collect();
         Self {
             market: market.to_owned(),
             records: fold.records,
