@@ -142,6 +142,69 @@ fn no_folders_of_a_crate_need_each_other() {
     );
 }
 
+/// What ties two files of a crate of these files, given as names and contents, in a circle.
+fn circles_of(files: &[(&str, &str)]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let ties = Modules::read(&folder.path().join("lib.rs")).ties_of_files(folder.path());
+    cycles(&ties).iter().map(|round| words(round)).collect()
+}
+
+#[test]
+fn a_circle_is_found_however_it_is_written() {
+    let root = ("lib.rs", "mod a;\nmod b;");
+    let back = ("b.rs", "pub struct B;\npub fn b() { crate::a::a() }");
+    for names_b in [
+        "use crate::b::B;\npub fn a() {}",
+        "use super::b::{self, B as Other};\npub fn a() {}",
+        "pub fn a() -> crate::b::B { todo!() }",
+        "use crate::b;\npub fn a() { let _ = b::B; }",
+        "use crate::b::*;\npub fn a(_: B) {}",
+        "pub fn a() { println!(\"{}\", super::b::b()) }",
+        "use crate::b;\n#[derive(Serialize)]\nstruct A { #[serde(with = \"b::b\")] a: u8 }\npub fn a() {}",
+        "pub fn a() { fn inner() { use crate::b::B; } }",
+    ] {
+        let found = circles_of(&[root, ("a.rs", names_b), back]);
+        let [circle] = found.as_slice() else {
+            panic!("{names_b}: {found:?}")
+        };
+        assert!(
+            circle.contains("a.rs needs b.rs\n") && circle.contains("b.rs needs a.rs\n"),
+            "{circle}"
+        );
+        assert!(circle.contains("b.rs:2: crate::a::a"), "the place: {circle}");
+    }
+}
+
+#[test]
+fn modules_that_only_hand_names_on_make_no_circle_and_tests_count_for_nothing() {
+    let root = ("lib.rs", "mod house;\nmod b;\npub use house::Door;");
+    let facade = (
+        "house/mod.rs",
+        "mod door;\nmod wall;\npub use door::Door;\npub use wall::*;",
+    );
+    let door = (
+        "house/door.rs",
+        "use super::Wall;\npub struct Door(Wall);\n#[cfg(test)]\nmod tests { use crate::b::B; }",
+    );
+    let wall = ("house/wall.rs", "pub struct Wall;");
+    let b = (
+        "b.rs",
+        "use crate::Door;\npub struct B(Door, crate::house::Wall);",
+    );
+    assert_eq!(circles_of(&[root, facade, door, wall, b]), Vec::<String>::new());
+    let wall = ("house/wall.rs", "use super::super::b::B;\npub struct Wall(B);");
+    let found = circles_of(&[root, facade, door, wall, b]);
+    let [circle] = found.as_slice() else {
+        panic!("{found:?}")
+    };
+    assert!(circle.contains("b.rs needs house/wall.rs\n"), "{circle}");
+}
+
 /// A path of somebody's machine works nowhere else.
 #[test]
 fn no_source_names_a_path_of_one_machine() {
