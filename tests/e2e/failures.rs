@@ -299,7 +299,7 @@ fn an_export_that_fails_is_told_once_and_when_it_works_again() {
     let folder = tempfile::tempdir().unwrap();
     let mut simulator = Simulator::start(folder.path(), &["--rate", "5000"]).unwrap();
     let config = RecorderConfig {
-        more: "[log]\nfilter = \"krx_recorder::exporting=debug,info\"\n".to_owned(),
+        more: "[log]\nfilter = \"krx_recorder::pipeline::exporting=debug,info\"\n".to_owned(),
         ..RecorderConfig::new(folder.path(), &simulator.url)
     };
     let mut recorder = config.start().unwrap();

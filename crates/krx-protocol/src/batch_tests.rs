@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::record::Trade;
 
 #[derive(Debug, Default, PartialEq, Eq, Clone)]
 struct Seen {

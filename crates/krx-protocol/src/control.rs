@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use crate::salvage::without_leading_zeros;
+use crate::scan::without_leading_zeros;
 
 /// What an object message is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(krx_recorder::limits::on_a_stack(krx_recorder::cli::main) as u8)
+    ExitCode::from(krx_recorder::process::on_a_stack(krx_recorder::main) as u8)
 }

@@ -9,15 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use krx_bench::Frames;
-use krx_recorder::config::{Config, Overrides};
-use krx_recorder::connect::{Connector, ProxyVariables};
-use krx_recorder::feed::{Feed, FeedStatus};
-use krx_recorder::journaling::Journaling;
-use krx_recorder::key::{ApiKey, KeySources};
-use krx_recorder::logging::Filter;
-use krx_recorder::queue::queue;
-use krx_recorder::signals::Request;
-use krx_recorder::{reload, run};
+use krx_recorder::config::{ApiKey, Config, KeySources, Overrides};
+use krx_recorder::feed::{Connector, Feed, FeedStatus, ProxyVariables, queue};
+use krx_recorder::pipeline::Journaling;
+use krx_recorder::process::{Filter, Request};
+use krx_recorder::service::{self, run};
 use krx_store::{DataDir, Progress, Writer};
 use tokio::sync::{mpsc, watch};
 
@@ -68,7 +64,7 @@ pub(crate) fn journal(url: &str, frames: &Frames, dir: &Path) -> Result<u64> {
         writer,
         entries,
         stopping: stopping.clone(),
-        beats: Arc::default(),
+        activity: Arc::default(),
     };
     let thread = std::thread::spawn(move || journaling.run());
     let connector = Connector::new(&feed, &config.connection, &ProxyVariables::default())?;
@@ -114,12 +110,12 @@ pub(crate) fn record(url: &str, frames: &Frames, dir: &Path) -> Result<u64> {
         requests.send(Request::Stop)
     });
     let again = config.clone();
-    let source = reload::Source {
+    let source = service::Source {
         load: Box::new(move || Ok(again.clone())),
         filter: Filter::default(),
         until_close: false,
     };
-    runtime()?.block_on(run::run(config, key()?, false, source, received))?;
+    runtime()?.block_on(run(config, key()?, false, source, received))?;
     let _ = watcher.join();
     sealed_bytes(&dir.join("trades"))
 }

@@ -11,19 +11,25 @@ use krx_store::{ExportConfig, JournalConfig, Market, Retention};
 use tokio_tungstenite::tungstenite::http::Uri;
 use toml::Spanned;
 
-use crate::absence::Absence;
-use crate::connect::{self, ProxySetting, has_odd_port};
-use crate::logging::{self, LogConfig, Target};
-use crate::schedule::{Daily, Schedule};
+use crate::hours::absence::Absence;
+use crate::hours::schedule::{Daily, Schedule};
 
+pub(crate) mod ca_file;
 pub(crate) mod calendar_file;
 mod document;
 mod file;
-mod problem;
+pub(crate) mod key;
+pub(crate) mod log;
+pub(crate) mod problem;
+pub(crate) mod proxy;
+
+pub use key::{ApiKey, KeySources};
+pub use problem::ConfigError;
 
 use file::{Connection, Feed, File, Journal, Log, Rotate, ScheduleTable, parse};
-pub use problem::{ConfigError, Problem, WrongFile};
+use log::{LogConfig, Target, check_filter};
 use problem::{Problems, check_path};
+use proxy::{ProxySetting, has_odd_port};
 
 /// A configuration that was checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,11 +129,11 @@ impl Config {
 fn look_into_files(connection: &Connection, problems: &mut Problems) {
     type Look = fn(&Path) -> Result<(), String>;
     let files: [(_, _, Look); 2] = [
-        ("ca_file", &connection.ca_file, connect::check_ca_file),
+        ("ca_file", &connection.ca_file, ca_file::check),
         (
             "proxy_credentials_file",
             &connection.proxy_credentials_file,
-            connect::check_credentials_file,
+            proxy::check_credentials_file,
         ),
     ];
     for (key, written, look) in files {
@@ -691,7 +697,7 @@ fn check_retention(table: &file::Retention, problems: &mut Problems) -> Option<R
 
 fn check_log(table: Log, problems: &mut Problems) -> Option<LogConfig> {
     let filter = match &table.filter {
-        Some(filter) => logging::check_filter(filter).map_err(|error| {
+        Some(filter) => check_filter(filter).map_err(|error| {
             let problem =
                 format!("{filter:?} is no filter such as \"info\" or \"krx_store=debug,info\": {error}");
             ConfigError::invalid("log.filter", problem)

@@ -8,9 +8,9 @@ use krx_store::progress::{SyncCounts, Syncs};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 
-use super::process::Usage;
 use super::snapshot::{MarketSnapshot, Snapshot, seconds};
-use crate::standing::FeedState;
+use super::usage::Usage;
+use crate::feed::feed_status::FeedState;
 
 /// The type of the text format.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -2,7 +2,7 @@
 //! programs, a word for supervisors.
 //!
 //! ```text
-//!   Progress, FeedStatus, DiskStatus ──▶ View::snapshot ──▶ Snapshot ──▶ status.json, metrics, health
+//!   Progress, FeedStatus, DiskStatus ──▶ View ──▶ Snapshot ──▶ status.json, metrics, health
 //!                                          (thread `status`: nothing here touches the disk, and no feed waits for it)
 //! ```
 
@@ -10,17 +10,14 @@ mod health;
 mod host;
 mod metrics;
 mod page;
-mod process;
-mod rates;
 mod router;
 mod server;
 mod snapshot;
+mod usage;
 mod view;
+mod window;
 
-pub use health::Health;
-pub use server::{Server, bind};
-pub use snapshot::{
-    FileSnapshot, GapsSnapshot, Kst, MarketSnapshot, ProblemSnapshot, RatesSnapshot, ScheduleSnapshot,
-    Snapshot,
-};
-pub use view::{MarketView, View};
+pub(crate) use page::CSS as STYLE;
+pub(crate) use server::{Server, bind};
+pub(crate) use snapshot::{Kst, MarketSnapshot, Snapshot};
+pub(crate) use view::View;

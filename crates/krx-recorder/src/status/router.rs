@@ -12,7 +12,8 @@ use axum::routing::get;
 
 use super::health::Health;
 use super::page::Page;
-use super::process::Usage;
+use super::snapshot::Snapshot;
+use super::usage::Usage;
 use super::view::View;
 use super::{host, metrics};
 
@@ -30,18 +31,18 @@ pub(super) fn router(view: Arc<View>) -> Router {
 }
 
 async fn healthz(State(view): State<Arc<View>>) -> Response {
-    let (code, line) = Health::of(&view.snapshot()).answer();
+    let (code, line) = Health::of(&Snapshot::of(&view)).answer();
     let code = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (code, line).into_response()
 }
 
 async fn metrics_text(State(view): State<Arc<View>>) -> Response {
-    let text = metrics::text(&view.snapshot(), &Usage::now());
+    let text = metrics::text(&Snapshot::of(&view), &Usage::now());
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }
 
 async fn status_json(State(view): State<Arc<View>>) -> Response {
-    match serde_json::to_vec(&view.snapshot()) {
+    match serde_json::to_vec(&Snapshot::of(&view)) {
         Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }

@@ -43,8 +43,7 @@ const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A status port at work.
 #[derive(Debug)]
-pub struct Server {
-    address: SocketAddr,
+pub(crate) struct Server {
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -53,7 +52,7 @@ pub struct Server {
 ///
 /// # Errors
 /// [`io::Error`], when it is in use.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
@@ -62,11 +61,14 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 impl Server {
     /// Answers for `view` at `address` from now on; while the port is in use, as soon as it is free. `None` when its thread
     /// cannot be started, which the log says.
-    pub fn start(address: SocketAddr, view: View) -> Option<Self> {
-        let (stop, stopped) = oneshot::channel();
+    pub(crate) fn start(address: SocketAddr, view: View) -> Option<Self> {
         // Bind before the recorder reports that it is ready: clients may connect from then on.
         let listener = taken(address, bind(address), true);
-        let local = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        Self::begin(address, listener, view)
+    }
+
+    fn begin(address: SocketAddr, listener: Option<TcpListener>, view: View) -> Option<Self> {
+        let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("status".into()).spawn(move || {
             // Nothing but the status ends with it.
             if let Err(error) = run(address, listener, view, stopped) {
@@ -74,11 +76,7 @@ impl Server {
             }
         });
         match thread {
-            Ok(thread) => Some(Self {
-                address: local.unwrap_or(address),
-                stop,
-                thread,
-            }),
+            Ok(thread) => Some(Self { stop, thread }),
             Err(error) => {
                 error!(%error, "the status is not served: its thread cannot be started");
                 None
@@ -86,14 +84,8 @@ impl Server {
         }
     }
 
-    /// The address it listens on, or is trying to; a port of 0 is replaced by the one the system chose.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Answers no more.
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         // It has ended by itself when nobody listens.
         let _ = self.stop.send(());
         if self.thread.join().is_err() {

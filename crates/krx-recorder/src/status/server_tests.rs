@@ -9,18 +9,19 @@ use krx_store::{Moment, Progress};
 use tokio::sync::watch;
 
 use super::*;
-use crate::disk_watch::DiskStatus;
-use crate::queue::queue;
-use crate::schedule::Schedule;
-use crate::standing::{FeedState, FeedStatus};
-use crate::status::{MarketView, Snapshot};
-use crate::vitals::Vigil;
+use crate::feed::feed_status::{FeedState, FeedStatus};
+use crate::feed::queue::queue;
+use crate::hours::schedule::Schedule;
+use crate::pipeline::market_view::MarketView;
+use crate::status::Snapshot;
+use crate::watch::disk_watch::DiskStatus;
+use crate::watch::liveness::LivenessReport;
 
 struct Port {
     address: SocketAddr,
     server: Option<Server>,
     market: MarketView,
-    vigil: watch::Sender<Vigil>,
+    liveness: watch::Sender<LivenessReport>,
 }
 
 impl Drop for Port {
@@ -37,7 +38,7 @@ fn port() -> Port {
         status: Arc::new(FeedStatus::default()),
         queue: queue().0.gauge(),
     };
-    let vigil = watch::Sender::new(Vigil::begin());
+    let liveness = watch::Sender::new(LivenessReport::begin());
     let disk = Arc::new(DiskStatus::default());
     disk.free_bytes.store(7, Relaxed);
     let view = View::new(
@@ -45,15 +46,17 @@ fn port() -> Port {
         watch::Sender::new(Schedule::Always).subscribe(),
         disk,
         8,
-        vigil.subscribe(),
+        liveness.subscribe(),
         vec![market.clone()],
     );
-    let server = Server::start("127.0.0.1:0".parse().unwrap(), view).unwrap();
+    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Server::begin(address, Some(listener), view).unwrap();
     Port {
-        address: server.address(),
+        address,
         server: Some(server),
         market,
-        vigil,
+        liveness,
     }
 }
 
@@ -252,7 +255,7 @@ fn whoever_is_not_looked_after_is_not_well() {
     let port = port();
     assert_eq!(status_of(&port.get("/healthz")), 200);
     let long_ago = Instant::now() - Duration::from_secs(60);
-    port.vigil.send_modify(|vigil| vigil.at = long_ago);
+    port.liveness.send_modify(|liveness| liveness.at = long_ago);
     let answer = port.get("/healthz");
     assert_eq!(status_of(&answer), 503);
     assert!(

@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use chrono::{DateTime, NaiveDate};
+use krx_report::IntervalRow;
+use krx_report::time::rfc3339;
 use krx_store::Moment;
 use krx_store::progress::{Day, Gaps, SealedFile, SyncCounts};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use super::rates::RatesSnapshot;
-use super::rates::Window;
-use super::view::{MarketView, View};
-use crate::coverage::{IntervalRow, rfc3339};
-use crate::schedule::{Hours, Schedule};
+use super::view::View;
+pub(super) use super::window::RatesSnapshot;
+use super::window::Window;
+use crate::hours::schedule::{Hours, Schedule};
+use crate::pipeline::market_view::MarketView;
 
 /// An instant, as RFC 3339 in Korea.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Kst(pub Moment);
+pub(crate) struct Kst(pub Moment);
 
 impl Serialize for Kst {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -34,7 +36,7 @@ impl<'de> Deserialize<'de> for Kst {
 
 /// A recorder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// Its version.
     pub version: String,
     /// Its process.
@@ -63,7 +65,7 @@ pub struct Snapshot {
 
 /// What the schedule says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScheduleSnapshot {
+pub(crate) struct ScheduleSnapshot {
     /// Whether a session is to be open now.
     pub session_expected: bool,
     /// Whether a market that sends no data now must be taken for stalled: in continuous trading, by the calendar.
@@ -76,7 +78,7 @@ pub struct ScheduleSnapshot {
 
 /// A market.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MarketSnapshot {
+pub(crate) struct MarketSnapshot {
     /// The market.
     pub market: String,
     /// The server's name.
@@ -150,7 +152,7 @@ pub struct MarketSnapshot {
 
 /// What only the metrics show.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Hidden {
+pub(crate) struct Hidden {
     /// How long syncs of the journal took.
     pub syncs: Option<SyncCounts>,
     /// Gaps of this run.
@@ -159,7 +161,7 @@ pub struct Hidden {
 
 /// What went wrong last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProblemSnapshot {
+pub(crate) struct ProblemSnapshot {
     /// When, µs since the Unix epoch.
     pub at_us: i64,
     /// The same.
@@ -172,7 +174,7 @@ pub struct ProblemSnapshot {
 
 /// Gaps of a date.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct GapsSnapshot {
+pub(crate) struct GapsSnapshot {
     /// How many.
     pub count: u64,
     /// How long together.
@@ -181,7 +183,7 @@ pub struct GapsSnapshot {
 
 /// A sealed trades file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileSnapshot {
+pub(crate) struct FileSnapshot {
     /// Its date.
     pub date: NaiveDate,
     /// Its name.
@@ -197,8 +199,10 @@ pub struct FileSnapshot {
 }
 
 impl Snapshot {
-    pub(super) fn take(view: &View, windows: &[Window], now: Moment) -> Self {
-        let markets = view.markets.iter().zip(windows);
+    /// What `view` shows at this instant.
+    pub(super) fn of(view: &View) -> Self {
+        let (windows, now) = (view.windows(), Moment::now());
+        let markets = view.markets.iter().zip(windows.iter());
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -206,7 +210,7 @@ impl Snapshot {
             now: Kst(now),
             now_us: now.0,
             date: now.date(),
-            complaint: view.vigil.borrow().complaint(std::time::Instant::now()),
+            complaint: view.liveness.borrow().complaint(std::time::Instant::now()),
             schedule: ScheduleSnapshot::of(&view.schedule.borrow(), now),
             disk_free_bytes: view.disk.free_bytes.load(Relaxed),
             disk_low: view.disk.low.load(Relaxed),
@@ -221,7 +225,7 @@ impl Snapshot {
 impl ScheduleSnapshot {
     /// What `schedule` says of `now`.
     #[must_use]
-    pub fn of(schedule: &Schedule, now: Moment) -> Self {
+    pub(crate) fn of(schedule: &Schedule, now: Moment) -> Self {
         let (opens, closes) = match schedule.at(now) {
             Hours::ClosedUntil(opening) => (Some(opening), None),
             Hours::Open if *schedule == Schedule::Always => (None, None),

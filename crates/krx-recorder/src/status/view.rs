@@ -1,36 +1,19 @@
 //! Where the figures come from.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use krx_store::{Market, Moment, Progress};
+use krx_store::Moment;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::rates::Window;
-use super::snapshot::Snapshot;
-use crate::disk_watch::DiskStatus;
-use crate::queue::QueueGauge;
-use crate::schedule::Schedule;
-use crate::standing::FeedStatus;
-use crate::vitals::Vigil;
-
-/// One market, as others may see it.
-#[derive(Clone, Debug)]
-pub struct MarketView {
-    /// The market.
-    pub market: Market,
-    /// The server's name.
-    pub host: String,
-    /// Its counters.
-    pub progress: Arc<Progress>,
-    /// Its feed.
-    pub status: Arc<FeedStatus>,
-    /// Its queue.
-    pub queue: QueueGauge,
-}
+use super::window::Window;
+use crate::hours::schedule::Schedule;
+use crate::pipeline::market_view::MarketView;
+use crate::watch::disk_watch::DiskStatus;
+use crate::watch::liveness::LivenessReport;
 
 /// All that is shown.
-pub struct View {
+pub(crate) struct View {
     /// When the process started.
     pub started: Moment,
     /// When a session is to be open.
@@ -40,7 +23,7 @@ pub struct View {
     /// Below this the disk is low, bytes.
     pub warn_free_bytes: u64,
     /// Whether all parts do what they are there for.
-    pub vigil: watch::Receiver<Vigil>,
+    pub liveness: watch::Receiver<LivenessReport>,
     /// The markets.
     pub markets: Vec<MarketView>,
     /// What came in the last minute, a market each.
@@ -50,12 +33,12 @@ pub struct View {
 impl View {
     /// A view of these markets; nothing is known yet of the last minute.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         started: Moment,
         schedule: watch::Receiver<Schedule>,
         disk: Arc<DiskStatus>,
         warn_free_bytes: u64,
-        vigil: watch::Receiver<Vigil>,
+        liveness: watch::Receiver<LivenessReport>,
         markets: Vec<MarketView>,
     ) -> Self {
         let windows = markets.iter().map(|_| Window::default()).collect();
@@ -64,7 +47,7 @@ impl View {
             schedule,
             disk,
             warn_free_bytes,
-            vigil,
+            liveness,
             markets,
             windows: Mutex::new(windows),
         }
@@ -72,16 +55,13 @@ impl View {
 
     /// Notes where the counters stand. To be called once a second.
     pub(super) fn sample(&self) {
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        for (window, market) in windows.iter_mut().zip(&self.markets) {
+        for (window, market) in self.windows().iter_mut().zip(&self.markets) {
             window.sample(Instant::now(), &market.progress);
         }
     }
 
-    /// All of it as of now.
-    #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        Snapshot::take(self, &windows, Moment::now())
+    /// What came in the last minute, a market each.
+    pub(super) fn windows(&self) -> MutexGuard<'_, Vec<Window>> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,0 +1,46 @@
+//! simd-json, with buffers that are kept from one frame to the next.
+
+use simd_json::{Buffers, INPUT_PADDING, Node, Tape};
+
+/// simd-json with its buffers. The input is copied since it is unescaped in place.
+pub(crate) struct Parser {
+    scratch: Vec<u8>,
+    buffers: Buffers,
+    tape: Tape<'static>,
+}
+
+impl Parser {
+    pub(crate) fn new() -> Self {
+        Self {
+            scratch: Vec::new(),
+            buffers: Buffers::default(),
+            tape: Tape::null(),
+        }
+    }
+
+    /// Parses `text` and lends the tape to `read`.
+    pub(crate) fn parse<T>(
+        &mut self,
+        text: &[u8],
+        read: impl FnOnce(&[Node<'_>]) -> T,
+    ) -> Result<T, simd_json::Error> {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(text);
+        self.scratch.resize(text.len() + INPUT_PADDING, b' ');
+        let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
+        let parsed = simd_json::fill_tape_padded(&mut self.scratch, text.len(), &mut self.buffers, &mut tape);
+        let value = parsed.map(|()| read(&tape.0));
+        self.tape = tape.reset();
+        value
+    }
+}
+
+/// How many nodes the first value of `tape` has, itself included.
+#[inline]
+pub(crate) fn node_count(tape: &[Node<'_>]) -> usize {
+    match tape.first() {
+        Some(Node::Object { count, .. } | Node::Array { count, .. }) => count + 1,
+        Some(_) => 1,
+        None => 0,
+    }
+}

@@ -1,0 +1,253 @@
+//! `krx-recorder check`: what would go wrong, found out before the open.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use krx_protocol::{Control, Refusal};
+use krx_store::journal::GapReason;
+use krx_store::{DataDir, DataDirLock, Moment, StoreError, format, reach};
+use serde::Serialize;
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use crate::commands::calendar;
+use crate::config::key::{self, ApiKey};
+use crate::config::{Config, FeedConfig};
+use crate::feed::connect::{ConnectFailure, Connector, ProxyVariables, Route};
+use crate::hours::schedule::{Hours, kst};
+use crate::process::exit::Failure;
+use crate::process::limits;
+use crate::status;
+
+/// How long an answer to `init` is waited for. A server that says nothing has accepted it, as far as is known.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
+
+/// Space that a full day needs, with room to spare: the journal of a record day is about 2.5 GB, its files 0.2 GB.
+const FREE_BYTES_WANTED: u64 = 10_000_000_000;
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+pub(super) struct Finding {
+    /// What.
+    pub name: String,
+    /// Whether it is as it should be.
+    pub good: bool,
+    /// What was found, and what to do when it is not good.
+    pub detail: String,
+}
+
+impl Finding {
+    /// What a failure says.
+    #[must_use]
+    pub(super) fn bad(name: &str, failure: &Failure) -> Self {
+        Self {
+            name: name.to_owned(),
+            good: false,
+            detail: failure.to_string(),
+        }
+    }
+}
+
+/// Looks at everything that a recording needs. Gives what was found, and the first failure.
+pub(super) async fn check(config: &Config, key: Result<ApiKey, Failure>) -> (Vec<Finding>, Option<Failure>) {
+    let mut findings = Vec::new();
+    let mut failures = Vec::new();
+    let mut note = |name: &str, result: Result<String, Failure>| {
+        findings.push(match &result {
+            Ok(detail) => Finding {
+                name: name.to_owned(),
+                good: true,
+                detail: detail.clone(),
+            },
+            Err(failure) => Finding::bad(name, failure),
+        });
+        failures.extend(result.err());
+    };
+    note("config", Ok(format!("{} feeds", config.feeds.len())));
+    let limits = limits::enough_to_record(config.feeds.len(), config.journal.segment_bytes);
+    note("limits", limits.map(|()| "enough to record with".to_owned()));
+    note("clock", clock(config));
+    note("calendar", Ok(calendar(config)));
+    let disk = disk(&config.data_dir);
+    let recording = matches!(disk, Err(Failure::Store(StoreError::Locked { .. })));
+    note("disk", disk);
+    if let Some(address) = config.status_listen {
+        note("status", status(address, recording));
+    }
+    let read = |secret: Option<&Path>| match secret.and_then(key::exposed) {
+        Some(words) => format!("read; but {words}"),
+        None => "read".to_owned(),
+    };
+    if let Some(file) = &config.connection.proxy_credentials_file {
+        note("proxy password", Ok(read(Some(file))));
+    }
+    match key {
+        Err(failure) => note("key", Err(failure)),
+        // A second session with the same key may end the first: a recorder at work is left alone.
+        Ok(_) if recording => note(
+            "endpoints",
+            Ok("not tried: a recorder is at work with this key".to_owned()),
+        ),
+        Ok(key) => {
+            note("key", Ok(read(config.api_key_file.as_deref())));
+            for feed in &config.feeds {
+                note(
+                    &format!("endpoint {}", feed.market),
+                    endpoint(config, feed, &key).await,
+                );
+            }
+        }
+    }
+    (findings, failures.into_iter().next())
+}
+
+fn clock(config: &Config) -> Result<String, Failure> {
+    let now = Moment::now();
+    let date = now.date();
+    if date < BUILT_IN {
+        return Err(Failure::Unavailable(format!(
+            "the clock says {date}, which is long past: set the clock"
+        )));
+    }
+    let seconds = now.micros_of_day() / 1_000_000;
+    let time = format!(
+        "{date} {:02}:{:02}:{:02} KST",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    );
+    Ok(match config.schedule.at(now) {
+        Hours::Open => format!("{time}: recording hours"),
+        Hours::ClosedUntil(opening) => format!("{time}: closed until {} KST", kst(opening)),
+    })
+}
+
+fn calendar(config: &Config) -> String {
+    let words = calendar::check_words(&config.calendar, Moment::now().date());
+    match &config.calendar_file {
+        Some(path) => format!("{words}; days of {} stand above it", path.display()),
+        None => words,
+    }
+}
+
+/// No clock that is right says an earlier date.
+const BUILT_IN: chrono::NaiveDate = chrono::NaiveDate::from_ymd_opt(2026, 1, 1).expect("a date");
+
+fn disk(data_dir: &Path) -> Result<String, Failure> {
+    let data = DataDir::new(data_dir);
+    format::check(&data)?;
+    let _lock = DataDirLock::take(&data)?;
+    reach::check(&data)?;
+    let stat = rustix::fs::statvfs(data_dir).map_err(|error| Failure::System {
+        doing: format!("asking for the free space of {}", data_dir.display()),
+        source: error.into(),
+    })?;
+    let free = stat.f_bavail * stat.f_frsize;
+    let text = format!(
+        "{} is writable, {:.1} GB free",
+        data_dir.display(),
+        free as f64 / 1e9
+    );
+    Ok(if free < FREE_BYTES_WANTED {
+        format!("{text}: less than the 10 GB that a record day wants")
+    } else {
+        text
+    })
+}
+
+fn status(address: SocketAddr, recording: bool) -> Result<String, Failure> {
+    if recording {
+        return Ok(format!("{address} is not tried: a recorder is at work"));
+    }
+    match status::bind(address) {
+        Ok(_) => Ok(format!("{address} is free")),
+        Err(source) => Err(Failure::System {
+            doing: format!(
+                "listening on status.listen = {address} (a recorder would record all the same, and try again; end what \
+                 listens there, or choose another address)"
+            ),
+            source,
+        }),
+    }
+}
+
+async fn endpoint(config: &Config, feed: &FeedConfig, key: &ApiKey) -> Result<String, Failure> {
+    let market = feed.market.to_string();
+    let init = key.init_request(&config.member_name);
+    let connector = Connector::new(feed, &config.connection, &ProxyVariables::of_process())?;
+    let way = match connector.route() {
+        Route::Direct {
+            passed_over: Some(why),
+        } => format!(" (without a proxy: {why})"),
+        Route::Direct { passed_over: None } => String::new(),
+        through @ Route::Through(_) => format!(" ({through})"),
+    };
+    let mut connected = connector.connect(&init).await;
+    // As a recorder does: after an address that takes connections and opens no session, the others have their turn. What
+    // a service answers in words is its answer.
+    let is_answer = |failure: &ConnectFailure| {
+        let reason = failure.reason;
+        matches!(
+            reason,
+            GapReason::Refused | GapReason::Throttled | GapReason::Unavailable
+        )
+    };
+    if connected.as_ref().is_err_and(|failure| !is_answer(failure)) && connector.has_other_addresses() {
+        connected = connector.connect(&init).await;
+    }
+    let mut connection = connected.map_err(|failure| match failure.reason {
+        GapReason::Refused => Failure::KeyRefused {
+            market: market.clone(),
+            words: failure.detail,
+        },
+        GapReason::Throttled | GapReason::Unavailable => Failure::Unavailable(format!(
+            "{}{way} takes no connection for now: {}; try again later",
+            feed.url, failure.detail
+        )),
+        GapReason::Unreachable if matches!(connector.route(), Route::Through(_)) => {
+            Failure::Unavailable(format!("{} cannot be reached: {}", feed.url, failure.detail))
+        }
+        GapReason::Unreachable => Failure::Unavailable(format!(
+            "{}{way} cannot be reached: {}; check koscom.base_url and the network",
+            feed.url, failure.detail
+        )),
+        _ => Failure::Unavailable(format!("{}{way} opens no session: {}", feed.url, failure.detail)),
+    })?;
+    let answer = tokio::time::timeout(ANSWER_WAIT, answer(&mut connection)).await;
+    let _ = tokio::time::timeout(ANSWER_WAIT, connection.close(None)).await;
+    match answer {
+        Ok(Some(Ok(Message::Text(text)))) => match Control::classify(text.as_bytes()) {
+            Some(Control::Error(error)) if error.refusal() == Refusal::Key => Err(Failure::KeyRefused {
+                market,
+                words: init.plain(&format!("error {}: {}", error.code, error.message)),
+            }),
+            Some(Control::Error(error)) => Err(Failure::Unavailable(format!(
+                "{} answers with {}",
+                feed.url,
+                init.plain(&format!("error {}: {}", error.code, error.message))
+            ))),
+            _ => Ok(format!("{}{way} answers", feed.url)),
+        },
+        Ok(Some(Ok(Message::Close(_)) | Err(_)) | None) => Err(Failure::Unavailable(format!(
+            "{}{way} closes the connection after init",
+            feed.url
+        ))),
+        Ok(Some(Ok(_))) | Err(_) => Ok(format!(
+            "{}{way} accepts the connection, and says nothing yet",
+            feed.url
+        )),
+    }
+}
+
+/// The first message that is no ping or pong: those say nothing of the key.
+async fn answer(
+    messages: &mut (impl Stream<Item = tungstenite::Result<Message>> + Unpin),
+) -> Option<tungstenite::Result<Message>> {
+    loop {
+        match messages.next().await {
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            other => return other,
+        }
+    }
+}

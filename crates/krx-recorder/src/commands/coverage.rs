@@ -1,0 +1,243 @@
+//! `krx-recorder coverage`: what of a date was and was not recorded.
+
+use std::io::{self, Write};
+
+use chrono::NaiveDate;
+use krx_report::IntervalRow;
+use krx_report::time::korean;
+use krx_store::coverage::{self, Interval, State};
+use krx_store::{DataDir, DataDirLock, Market, Moment};
+use serde::Serialize;
+
+use crate::hours::absence::Absence;
+use crate::process::exit::Failure;
+use crate::process::out;
+
+/// A row of the output: the columns of the dataset, with its date and feed.
+#[derive(Debug, Serialize)]
+struct Row {
+    date: NaiveDate,
+    feed: String,
+    #[serde(flatten)]
+    interval: IntervalRow,
+}
+
+/// Puts the trading days on record on which no recorder ran, and prints them.
+///
+/// # Errors
+/// [`Failure`], when a recorder is at work, which has done that at its start; or when the disk refuses.
+pub(super) fn complete(
+    data: &DataDir,
+    absence: &Absence,
+    feeds: &[Market],
+    json: bool,
+) -> Result<(), Failure> {
+    // A directory that is not there must not be made by a slip of the pen.
+    if !data.path().is_dir() {
+        return Err(Failure::NothingRecorded {
+            data_dir: data.path().to_owned(),
+            date: None,
+            dates: Vec::new(),
+        });
+    }
+    let _lock = DataDirLock::take(data)?;
+    let last = absence.schedule.last_over(Moment::now()).unwrap_or_default();
+    let (mut written, mut doubtful) = (Vec::new(), 0);
+    for feed in feeds {
+        let absent = absence.record(data, feed, last)?;
+        if !absent.believed {
+            doubtful += absent.days.len();
+            continue;
+        }
+        written.extend(absent.days.into_iter().map(|date| Absent {
+            date,
+            feed: feed.to_string(),
+        }));
+    }
+    out::print(PRINTING, |out| {
+        if json {
+            serde_json::to_writer_pretty(&mut *out, &written)?;
+            writeln!(out)
+        } else if doubtful > 0 {
+            writeln!(
+                out,
+                "{doubtful} trading days are not accounted for, and not put on record: the clock is believed once five dates of \
+                 the last 31 days are recorded"
+            )
+        } else if written.is_empty() {
+            writeln!(out, "every trading day up to {last} is accounted for")
+        } else {
+            written
+                .iter()
+                .try_for_each(|day| writeln!(out, "{} {}: no recorder ran", day.feed, day.date))
+        }
+    })
+}
+
+const PRINTING: &str = "printing the coverage";
+
+/// A day that was put on record.
+#[derive(Debug, Serialize)]
+struct Absent {
+    date: NaiveDate,
+    feed: String,
+}
+
+/// The ledgers of `date`: of the feeds that something is known of, and of those for which it is a trading day on which
+/// nothing ran.
+fn ledgers_of(
+    data: &DataDir,
+    absence: &Absence,
+    feeds: &[Market],
+    known: &[(NaiveDate, Market)],
+    date: NaiveDate,
+) -> Result<Vec<(Market, Vec<Interval>)>, Failure> {
+    let now = Moment::now();
+    let mut found = Vec::new();
+    for (_, feed) in known.iter().filter(|(known, _)| *known == date) {
+        found.push((feed.clone(), coverage::view(data, feed, date, now)?));
+    }
+    let last = absence.schedule.last_over(now).unwrap_or_default();
+    for feed in feeds {
+        if let Some(hours) = absence.hours(date)
+            && let absent = absence.days(data, feed, last)?
+            && absent.days.contains(&date)
+            && (absent.believed || known.last().is_some_and(|(newest, _)| *newest > date))
+        {
+            found.push((feed.clone(), coverage::not_running(date, hours)));
+        }
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(found)
+}
+
+/// Prints the ledger of `date`, or of the last date that something is known of.
+///
+/// # Errors
+/// [`Failure`], when nothing is known of the date, or the data directory cannot be read.
+pub(super) fn print(
+    data: &DataDir,
+    absence: &Absence,
+    feeds: &[Market],
+    date: Option<NaiveDate>,
+    json: bool,
+) -> Result<(), Failure> {
+    let known = coverage::dates(data)?;
+    let asked = date.or_else(|| known.last().map(|(date, _)| *date));
+    let ledgers = match asked {
+        Some(date) => ledgers_of(data, absence, feeds, &known, date)?,
+        None => Vec::new(),
+    };
+    let Some(date) = asked.filter(|_| !ledgers.is_empty()) else {
+        return Err(Failure::NothingRecorded {
+            data_dir: data.path().to_owned(),
+            date,
+            dates: known.iter().map(|(date, _)| *date).collect(),
+        });
+    };
+    out::print(PRINTING, |out| {
+        if json {
+            return print_json(out, date, &ledgers);
+        }
+        ledgers
+            .iter()
+            .try_for_each(|(market, intervals)| print_table(out, date, market, intervals))
+    })
+}
+
+fn print_json(out: &mut impl Write, date: NaiveDate, ledgers: &[(Market, Vec<Interval>)]) -> io::Result<()> {
+    let rows: Vec<Row> = ledgers
+        .iter()
+        .flat_map(|(feed, intervals)| intervals.iter().map(move |interval| (feed, interval)))
+        .map(|(feed, interval)| Row {
+            date,
+            feed: feed.to_string(),
+            interval: interval.into(),
+        })
+        .collect();
+    serde_json::to_writer_pretty(&mut *out, &rows)?;
+    writeln!(out)
+}
+
+fn print_table(
+    out: &mut impl Write,
+    date: NaiveDate,
+    market: &Market,
+    intervals: &[Interval],
+) -> io::Result<()> {
+    writeln!(out, "{market} {date} (KST)")?;
+    writeln!(
+        out,
+        "  {:<15} {:<15} {:>11}  {:<5} {:<14} {:>7} {:>10} {:>12}  detail",
+        "from", "to", "length", "state", "reason", "session", "frames", "rows"
+    )?;
+    for interval in intervals {
+        let session = interval
+            .session
+            .map_or_else(String::new, |session| session.to_string());
+        writeln!(
+            out,
+            "  {:<15} {:<15} {:>11}  {:<5} {:<14} {session:>7} {:>10} {:>12}  {}",
+            clock(date, interval.from),
+            clock(date, interval.to),
+            length(interval.to.0 - interval.from.0),
+            interval.state.as_str(),
+            interval.reason.as_str(),
+            interval.frames,
+            interval.rows,
+            interval.detail.as_deref().unwrap_or_default(),
+        )?;
+    }
+    let total = |state| {
+        let of_state = intervals.iter().filter(move |interval| interval.state == state);
+        let (count, us) = of_state.fold((0, 0), |(count, us), interval| {
+            (count + 1, us + interval.to.0 - interval.from.0)
+        });
+        (count, length(us))
+    };
+    let ((live, live_length), (gaps, gap_length)) = (total(State::Live), total(State::Gap));
+    let (stretches, many) = (
+        if live == 1 { "stretch" } else { "stretches" },
+        if gaps == 1 { "" } else { "s" },
+    );
+    writeln!(
+        out,
+        "  recorded for {live_length} in {live} {stretches}; {gaps} gap{many}, {gap_length} in all\n"
+    )
+}
+
+/// A time of the day, with the day's end as 24:00.
+fn clock(date: NaiveDate, moment: Moment) -> String {
+    if moment.date() > date {
+        "24:00:00.000000".to_owned()
+    } else {
+        korean(moment).format("%H:%M:%S%.6f").to_string()
+    }
+}
+
+pub(crate) fn length(us: i64) -> String {
+    let (ms, seconds) = (us / 1000, us / 1_000_000);
+    if seconds < 60 {
+        format!("{}.{:03} s", seconds, ms % 1000)
+    } else {
+        format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_korea_and_the_day_ends_at_24() {
+        let date = NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
+        let midnight = krx_store::moment::midnight_ms(date) * 1000;
+        let nine = Moment(midnight + 9 * 3_600_000_000 + 1);
+        assert_eq!(clock(date, nine), "09:00:00.000001");
+        assert_eq!(clock(date, Moment(midnight + 86_400_000_000)), "24:00:00.000000");
+        assert_eq!(
+            [length(1_234_567), length(59_999_999), length(3_661_000_000)],
+            ["1.234 s", "59.999 s", "1:01:01"]
+        );
+    }
+}

@@ -1,0 +1,175 @@
+//! `krx-recorder rebuild`: a date exported again from what is kept of its journal.
+
+use std::io::{self, Write};
+
+use chrono::NaiveDate;
+use krx_store::rebuild::{Access, Rebuilt, markets, rebuild as make_again};
+use krx_store::{DataDir, Market};
+use serde::Serialize;
+
+use crate::config::DataConfig;
+use crate::process::exit::Failure;
+use crate::process::out;
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Report {
+    ok: bool,
+    date: NaiveDate,
+    dry_run: bool,
+    markets: Vec<Rebuilt>,
+}
+
+/// Rebuilds a date, of one market or of all, and prints what was done.
+///
+/// # Errors
+/// [`Failure::Data`] when something could not be restored, [`Failure::Store`] when the data directory is locked or
+/// the disk refuses.
+pub(super) fn rebuild(
+    config: &DataConfig,
+    date: NaiveDate,
+    market: Option<Market>,
+    dry_run: bool,
+    json: bool,
+) -> Result<(), Failure> {
+    let data = DataDir::new(&config.data_dir);
+    // Before the lock, which would make a directory that is mistyped.
+    std::fs::read_dir(data.path()).map_err(|source| Failure::System {
+        doing: format!("reading the data directory {}", data.path().display()),
+        source,
+    })?;
+    let access = Access::take(&data, date)?;
+    let wanted: Vec<_> = match market {
+        Some(market) => vec![market],
+        None => markets(&data, date)?.into_iter().collect(),
+    };
+    let mut report = Report {
+        ok: true,
+        date,
+        dry_run,
+        markets: Vec::new(),
+    };
+    for market in &wanted {
+        let rebuilt = make_again(&data, market, date, config.export, &access, dry_run)?;
+        report.ok &= rebuilt.lost.is_empty();
+        report.markets.push(rebuilt);
+    }
+    out::print("printing what was rebuilt", |out| {
+        if !json {
+            return print(out, &report);
+        }
+        let text = serde_json::to_string(&report).map_err(io::Error::other)?;
+        writeln!(out, "{text}")
+    })?;
+    match report
+        .markets
+        .iter()
+        .map(|market| market.lost.len())
+        .sum::<usize>()
+    {
+        0 => Ok(()),
+        count => Err(Failure::Data(format!(
+            "{count} files of {date} could not be restored; restore them from a backup"
+        ))),
+    }
+}
+
+fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    let done = if report.dry_run {
+        "to be restored"
+    } else {
+        "restored"
+    };
+    if report.markets.is_empty() {
+        writeln!(out, "{}: nothing is recorded", report.date)?;
+    }
+    for market in &report.markets {
+        let Rebuilt {
+            identical,
+            restored,
+            differing,
+            ..
+        } = market;
+        writeln!(
+            out,
+            "{} {}: {identical} files byte-identical, {} {done}, {} differ but are sound{}",
+            report.date,
+            market.market,
+            restored.len(),
+            differing.len(),
+            if differing.is_empty() {
+                ""
+            } else {
+                " (as another version of the recorder, or other settings, made them)"
+            },
+        )?;
+        if market.unchecked > 0 {
+            writeln!(
+                out,
+                "  {} sound files are older than the archive",
+                market.unchecked
+            )?;
+        }
+        if market.lines > 0 {
+            writeln!(out, "  {} lines of the list of checksums put right", market.lines)?;
+        }
+        for (first, last) in &market.lacking {
+            if market.segments == 0 {
+                writeln!(out, "  the archive has nothing of this date")?;
+            } else if *first == 1 {
+                writeln!(out, "  the archive begins at frame {}", last + 1)?;
+            } else {
+                writeln!(out, "  the archive lacks frames {first} to {last}")?;
+            }
+        }
+        for path in restored {
+            writeln!(out, "  {done}: {path}")?;
+        }
+        for lost in &market.lost {
+            writeln!(out, "  NOT RESTORED: {}: {}", lost.path, lost.detail)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use krx_store::rebuild::Lost;
+
+    use super::*;
+
+    #[test]
+    fn it_says_what_is_lost_and_why() {
+        let report = Report {
+            ok: false,
+            date: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(),
+            dry_run: false,
+            markets: vec![Rebuilt {
+                market: "KOSPI".parse().unwrap(),
+                segments: 7,
+                identical: 3,
+                restored: vec!["trades/a".into()],
+                differing: Vec::new(),
+                unchecked: 1,
+                lost: vec![Lost {
+                    path: "trades/b".into(),
+                    detail: "gone".into(),
+                }],
+                lacking: vec![(1, 4711), (5000, 5001)],
+                lines: 0,
+            }],
+        };
+        let mut out = Vec::new();
+        print(&mut out, &report).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        for words in [
+            "2026-11-20 KOSPI: 3 files byte-identical, 1 restored, 0 differ but are sound\n",
+            "begins at frame 4712\n",
+            "lacks frames 5000 to 5001\n",
+            "restored: trades/a\n",
+            "NOT RESTORED: trades/b: gone\n",
+        ] {
+            assert!(out.contains(words), "{words:?} in\n{out}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What a replay says before it begins.
+
+use std::net::SocketAddr;
+
+use chrono::NaiveDate;
+use indicatif::HumanCount;
+use krx_exchange::{Pace, TimeOfDay};
+use serde_json::{Value, json};
+
+use super::options::Options;
+use super::recording::Recording;
+use crate::process::out;
+
+/// Says what is served and how to read it: on standard output, what is not served on standard error.
+pub(super) fn begin(
+    date: NaiveDate,
+    recordings: &[Recording],
+    address: SocketAddr,
+    start: TimeOfDay,
+    options: &Options,
+) {
+    let text = if options.json {
+        format!("{}\n", event(date, recordings, address, start, options.speed))
+    } else {
+        words(date, recordings, address, start, options.speed)
+    };
+    // That nobody reads it is no reason not to serve.
+    out::mention(text.trim_end());
+    for recording in recordings.iter().filter(|recording| recording.unsealed > 0) {
+        out::tell(format_args!(
+            "{}: {} frames of {date} are received and not sealed yet: they are not served, nor is what comes from now on",
+            recording.market,
+            HumanCount(recording.unsealed)
+        ));
+    }
+}
+
+fn url(recording: &Recording, address: SocketAddr) -> String {
+    format!("ws://{address}{}", recording.feed.path())
+}
+
+fn speed(pace: Pace) -> String {
+    match pace {
+        Pace::Max => "as fast as it is read".to_owned(),
+        Pace::Speed(speed) => format!("at speed {speed}, beginning with the first session"),
+        Pace::Rate(rate) => format!("at {rate} records a second"),
+    }
+}
+
+fn words(
+    date: NaiveDate,
+    recordings: &[Recording],
+    address: SocketAddr,
+    start: TimeOfDay,
+    pace: Pace,
+) -> String {
+    let mut text = format!("replaying {date} from {start} KST, {}\n", speed(pace));
+    for recording in recordings {
+        text += &format!(
+            "  {:<8} {}  {} trades in {} frames\n",
+            recording.market.as_str(),
+            url(recording, address),
+            HumanCount(recording.trades),
+            HumanCount(recording.last_frame)
+        );
+    }
+    text += &format!(
+        "read it with another recorder, into another data directory:\n  \
+         KRX_API_KEY=any krx-recorder run --base-url ws://{address} --data-dir DIR --member-name replay --always\n"
+    );
+    text
+}
+
+fn event(
+    date: NaiveDate,
+    recordings: &[Recording],
+    address: SocketAddr,
+    start: TimeOfDay,
+    pace: Pace,
+) -> Value {
+    let markets: Vec<_> = recordings
+        .iter()
+        .map(|recording| {
+            json!({
+                "market": recording.market.as_str(),
+                "url": url(recording, address),
+                "trades": recording.trades,
+                "frames": recording.last_frame,
+                "frames_not_sealed": recording.unsealed,
+            })
+        })
+        .collect();
+    let speed = match pace {
+        Pace::Speed(speed) => json!(speed),
+        _ => json!("max"),
+    };
+    json!({"event": "replaying", "date": date, "from": start.to_string(), "speed": speed, "markets": markets})
+}

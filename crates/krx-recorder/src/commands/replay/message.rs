@@ -1,0 +1,289 @@
+//! A recorded frame as a message again: rows of trades and quarantine in, one text out. Pure.
+//!
+//! | rows | text |
+//! |---|---|
+//! | trades | an object of four strings in the guide's order, then the members of `extra` as they were sent |
+//! | quarantined records | `raw`, at their place in the array |
+//! | `truncated` as a record | the array is not closed behind it |
+//! | `truncated` without a record or bytes | the array is not closed |
+//! | `trailing_bytes` | `raw` behind the closed array |
+//! | `too_many_records` | `raw`, which has the end of the array too |
+//! | any other message as a whole | `raw` and nothing else |
+//!
+//! Which spaces, which order of keys, and whether numbers or strings came is not recorded: it makes no difference to
+//! what is read. What stood in quarantine is decoded again, to tell where it does make one.
+
+use std::fmt::Write as _;
+
+use krx_protocol::{BatchSink, Control, Decoder, IssueCode, Reason, Trade};
+
+/// Room for a full message of ordinary records without growing.
+const TEXT_CAPACITY: usize = 4096;
+
+/// What a row of trades has that came over the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Record<'a> {
+    /// `isuSrtCd`.
+    pub code: &'a str,
+    /// `trdPrc`.
+    pub price: i64,
+    /// `trdVol`.
+    pub volume: i64,
+    /// The digits of `trdTm`.
+    pub trade_time: i32,
+    /// A JSON object of the other members.
+    pub extra: Option<&'a str>,
+}
+
+/// A frame as it can be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    /// The text.
+    pub text: String,
+    /// Elements of its array; 0 when it is none.
+    pub records: u32,
+    /// Whether it reads as the rows that it was made of.
+    pub exact: bool,
+    /// Records that are no text, and left out.
+    pub left_out: u32,
+}
+
+/// Why a frame is not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Withheld {
+    /// It is an error of the server's: it would end, or upset, a session that is in order.
+    ServerError,
+    /// It is no UTF-8, and so no text message.
+    NotText,
+}
+
+/// Puts one frame after the other together.
+pub(crate) struct MessageBuilder {
+    text: String,
+    records: u32,
+    left_out: u32,
+    whole: Option<(Vec<u8>, bool)>,
+    trailing: Option<String>,
+    closed: bool,
+    /// The rows of a frame with quarantine, to compare them with what the text reads as.
+    rows: Option<Rows>,
+    decoder: Decoder,
+}
+
+/// Rows as they are recorded, of one frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Rows(Vec<Row>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Row {
+    Trade {
+        item: i16,
+        code: String,
+        price: i64,
+        volume: i64,
+        trade_time: i32,
+        extra: Option<String>,
+    },
+    Rejected {
+        item: Option<i16>,
+        reason: String,
+        raw: Vec<u8>,
+    },
+}
+
+impl Rows {
+    fn trade(&mut self, item: i16, record: &Record<'_>) {
+        self.0.push(Row::Trade {
+            item,
+            code: record.code.to_owned(),
+            price: record.price,
+            volume: record.volume,
+            trade_time: record.trade_time,
+            extra: record.extra.map(str::to_owned),
+        });
+    }
+
+    fn rejected(&mut self, item: Option<i16>, reason: &str, raw: &[u8]) {
+        self.0.push(Row::Rejected {
+            item,
+            reason: reason.to_owned(),
+            raw: raw.to_owned(),
+        });
+    }
+}
+
+impl BatchSink for Rows {
+    fn trade(&mut self, item: i16, trade: &Trade<'_>) {
+        self.trade(item, &Record::from(trade));
+    }
+
+    fn reject(&mut self, item: Option<i16>, reason: Reason, _detail: &str, raw: &[u8]) {
+        self.rejected(item, reason.as_str(), raw);
+    }
+}
+
+impl<'a> From<&Trade<'a>> for Record<'a> {
+    fn from(trade: &Trade<'a>) -> Self {
+        Self {
+            code: trade.code.as_str(),
+            price: trade.price,
+            volume: trade.volume,
+            trade_time: trade.time.digits(),
+            extra: trade.extra,
+        }
+    }
+}
+
+impl Default for MessageBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MessageBuilder {
+    /// A builder with a first frame begun, of trades only.
+    #[must_use]
+    pub(crate) fn new() -> Self {
+        let mut builder = Self {
+            text: String::new(),
+            records: 0,
+            left_out: 0,
+            whole: None,
+            trailing: None,
+            closed: true,
+            rows: None,
+            decoder: Decoder::new(),
+        };
+        builder.begin(false);
+        builder
+    }
+
+    /// Begins a frame. With rows of quarantine in it (`checked`), it is decoded again when it is finished.
+    pub(crate) fn begin(&mut self, checked: bool) {
+        self.text = String::with_capacity(TEXT_CAPACITY);
+        self.text.push('[');
+        (self.records, self.left_out) = (0, 0);
+        (self.whole, self.trailing, self.closed) = (None, None, true);
+        self.rows = checked.then(Rows::default);
+    }
+
+    /// Adds a row of trades. Rows come in the order of `item`.
+    pub(crate) fn trade(&mut self, item: i16, record: &Record<'_>) {
+        if let Some(rows) = &mut self.rows {
+            rows.trade(item, record);
+        }
+        self.separate();
+        write_record(&mut self.text, record);
+    }
+
+    /// Adds a row of quarantine. Those without `item` come last.
+    pub(crate) fn rejected(&mut self, item: Option<i16>, reason: &str, raw: &[u8]) {
+        if let Some(rows) = &mut self.rows {
+            rows.rejected(item, reason, raw);
+        }
+        let is = |one: Reason| reason == one.as_str();
+        if item.is_none() && is(Reason::Truncated) && raw.is_empty() {
+            self.closed = false;
+            return;
+        }
+        let of_array = item.is_some() || is(Reason::TrailingBytes) || is(Reason::TooManyRecords);
+        if !of_array {
+            self.whole = Some((raw.to_owned(), is(Reason::ServerError)));
+            return;
+        }
+        let Ok(text) = std::str::from_utf8(raw) else {
+            self.left_out += 1;
+            return;
+        };
+        if item.is_none() && is(Reason::TrailingBytes) {
+            self.trailing = Some(text.to_owned());
+            return;
+        }
+        self.separate();
+        self.text.push_str(text);
+        // What is cut off ends the message; what was too much has the array's end.
+        self.closed &= item.is_some() && !is(Reason::Truncated);
+    }
+
+    /// The message.
+    ///
+    /// # Errors
+    /// [`Withheld`], when it is not to be sent.
+    pub(crate) fn finish(&mut self) -> Result<Message, Withheld> {
+        if let Some((raw, server_error)) = self.whole.take() {
+            if server_error || is_server_error(&raw) {
+                return Err(Withheld::ServerError);
+            }
+            self.text = String::from_utf8(raw).map_err(|_| Withheld::NotText)?;
+            self.records = 0;
+        } else {
+            if self.closed {
+                self.text.push(']');
+            }
+            if let Some(trailing) = self.trailing.take() {
+                self.text.push_str(&trailing);
+            }
+        }
+        let text = std::mem::take(&mut self.text);
+        let exact = self.rows.take().is_none_or(|rows| {
+            let mut read = Rows::default();
+            self.decoder.decode(text.as_bytes(), &mut read);
+            read == rows
+        });
+        Ok(Message {
+            text,
+            records: self.records,
+            exact,
+            left_out: self.left_out,
+        })
+    }
+
+    fn separate(&mut self) {
+        if self.records > 0 {
+            self.text.push(',');
+        }
+        self.records += 1;
+    }
+}
+
+/// Whether a recorder would take it for an error, whatever it was recorded as.
+fn is_server_error(raw: &[u8]) -> bool {
+    let text = raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(raw);
+    matches!(Control::classify(text.trim_ascii()), Some(Control::Error(_)))
+}
+
+fn write_record(text: &mut String, record: &Record<'_>) {
+    text.push_str("{\"isuSrtCd\":");
+    match IssueCode::new(record.code) {
+        Ok(code) => {
+            let _ = write!(text, "\"{code}\"");
+        }
+        // No recorder has written such a row; whoever did shall not break its neighbours.
+        Err(_) => {
+            let _ = write!(text, "{}", serde_json::Value::from(record.code));
+        }
+    }
+    // Writing to a string does not fail.
+    let _ = write!(
+        text,
+        ",\"trdPrc\":\"{}\",\"trdVol\":\"{}\"",
+        record.price, record.volume
+    );
+    let _ = match record.trade_time {
+        0 => write!(text, ",\"trdTm\":\"0\""),
+        digits => write!(text, ",\"trdTm\":\"{digits:08}\""),
+    };
+    let members = record
+        .extra
+        .and_then(|object| object.strip_prefix('{')?.strip_suffix('}'))
+        .filter(|members| !members.is_empty());
+    if let Some(members) = members {
+        text.push(',');
+        text.push_str(members);
+    }
+    text.push('}');
+}
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;

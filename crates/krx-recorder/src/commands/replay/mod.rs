@@ -1,0 +1,174 @@
+//! `krx-recorder replay`: a recorded day, served as the exchange would.
+//!
+//! ```text
+//!   sealed files ─▶ Frames ─▶ MessageBuilder ─▶ Supplier ─▶ krx_exchange::serve ──ws──▶ whatever reads the feed
+//!                   (rows)    (text)             a thread for each feed
+//! ```
+//!
+//! The server is that of the simulated exchange too: the protocol is spoken in one place.
+
+mod announce;
+mod frames;
+pub(super) mod message;
+mod options;
+mod reader;
+mod recording;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+
+use chrono::NaiveDate;
+use krx_exchange::{Admits, Config, Cursor, EventFormat, ExchangeError, listen, serve, supply};
+use krx_store::read;
+use krx_store::{DataDir, Market};
+use tokio::sync::mpsc;
+
+pub(super) use options::Options;
+
+use crate::process::exit::Failure;
+use crate::process::signals::{self, Request};
+use frames::Frames;
+use reader::Reader;
+use recording::look;
+
+/// Serves what is sealed of `date` until it is told to stop, or to the end of the day with `--exit-at-end`.
+///
+/// # Errors
+/// [`Failure`]: nothing is recorded of the date, a market is not known, the address cannot be listened on, or a file
+/// cannot be read.
+pub(super) async fn replay(data_dir: &Path, date: NaiveDate, options: &Options) -> Result<(), Failure> {
+    let (mut requests, _signals) = signals::listen()?;
+    if !options.listen.ip().is_loopback() {
+        return Err(exchange_failure(ExchangeError::NotLoopback(options.listen)));
+    }
+    let data = DataDir::new(data_dir);
+    let mut recordings = Vec::new();
+    for (market, feed) in markets(&data, date, options)? {
+        recordings.push(look(&data, date, market, feed)?);
+    }
+    let Some(first) = recordings.iter().filter_map(|recording| recording.begins).min() else {
+        return Err(nothing_recorded(&data, date)?);
+    };
+    let start = options.from.unwrap_or(first);
+    let listener = listen(options.listen).await.map_err(exchange_failure)?;
+    let address = listener.local_addr().map_err(|source| Failure::System {
+        doing: "asking for the address that is listened on".into(),
+        source,
+    })?;
+    announce::begin(date, &recordings, address, start, options);
+
+    // Whoever cannot read on leaves the supply open until the server has ended: the day is not complete.
+    let (failed, mut failures) = mpsc::channel(1);
+    let config = Config {
+        markets: recordings.iter().map(|recording| recording.feed).collect(),
+        admits: Admits::keys_if_any(options.key.clone()),
+        // What came to both markets at one time is sent at one time.
+        one_clock: true,
+        exit_at_end: options.exit_at_end,
+        events: if options.json {
+            EventFormat::Json
+        } else {
+            EventFormat::Text
+        },
+        ..Config::default()
+    };
+    let speed = options.speed;
+    let program = move |feed| {
+        let (supplier, supply) = supply();
+        if let Some(recording) = recordings.iter().find(|recording| recording.feed == feed) {
+            let reader = Reader {
+                frames: Frames::new(&data, &recording.market, date, recording.last_frame),
+                market: recording.market.clone(),
+                date,
+                start,
+                trades: recording.trades,
+            };
+            let failed = failed.clone();
+            // The runtime waits for it at its end.
+            drop(tokio::task::spawn_blocking(move || reader.run(supplier, &failed)));
+        }
+        Cursor::new(supply, start, speed)
+    };
+    let mut failure = None;
+    let shutdown = async {
+        loop {
+            tokio::select! {
+                request = requests.recv() => match request {
+                    Some(Request::Stop | Request::OutOfTime) | None => return,
+                    Some(Request::SealNow | Request::Reload) => {}
+                },
+                Some(reading) = failures.recv() => { failure = Some(reading); return },
+            }
+        }
+    };
+    serve(listener, config, program, shutdown)
+        .await
+        .map_err(exchange_failure)?;
+    match failure {
+        Some((error, _supplier)) => Err(error.into()),
+        None => Ok(()),
+    }
+}
+
+/// The markets to be served, each with its feed.
+fn markets(
+    data: &DataDir,
+    date: NaiveDate,
+    options: &Options,
+) -> Result<Vec<(Market, krx_exchange::Market)>, Failure> {
+    let recorded = read::markets(data, date)?;
+    if recorded.is_empty() {
+        return Err(nothing_recorded(data, date)?);
+    }
+    let asked: BTreeSet<Market> = options.market.iter().cloned().collect();
+    if let Some(missing) = asked.iter().find(|market| !recorded.contains(market)) {
+        let words = format!(
+            "{missing} is not recorded on {date}; choose another --market: there is {}",
+            list(&recorded)
+        );
+        return Err(Failure::Usage(words));
+    }
+    let wanted = if asked.is_empty() { recorded } else { asked };
+    let mut feeds = Vec::new();
+    for market in &wanted {
+        let Some(feed) = krx_exchange::Market::named(market.as_str()) else {
+            let words = format!(
+                "{market} cannot be replayed: the server has the feeds of KOSPI and KOSDAQ only; of {date} there is {}: \
+                 choose with --market",
+                list(&wanted)
+            );
+            return Err(Failure::Usage(words));
+        };
+        feeds.push((market.clone(), feed));
+    }
+    Ok(feeds)
+}
+
+fn list(markets: &BTreeSet<Market>) -> String {
+    let names: Vec<_> = markets.iter().map(Market::as_str).collect();
+    names.join(", ")
+}
+
+fn nothing_recorded(data: &DataDir, date: NaiveDate) -> Result<Failure, Failure> {
+    Ok(Failure::NothingRecorded {
+        data_dir: data.path().to_owned(),
+        date: Some(date),
+        dates: read::dates(data)?
+            .into_iter()
+            .filter(|known| *known != date)
+            .collect(),
+    })
+}
+
+fn exchange_failure(error: ExchangeError) -> Failure {
+    match error {
+        ExchangeError::NotLoopback(address) => Failure::Usage(format!(
+            "{address} is not a loopback address: a replay serves 127.0.0.1 or [::1] only"
+        )),
+        error => Failure::System {
+            doing: "serving the replay".into(),
+            source: io::Error::other(error),
+        },
+    }
+}

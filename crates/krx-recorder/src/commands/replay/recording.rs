@@ -1,0 +1,52 @@
+//! What there is of a market to be served.
+
+use chrono::NaiveDate;
+use krx_exchange::TimeOfDay;
+use krx_store::export::last_sealed;
+use krx_store::read::Trades;
+use krx_store::{DataDir, Market, Moment, coverage};
+
+use super::frames::Frames;
+use crate::process::exit::Failure;
+
+/// What is served of a market.
+#[derive(Clone, Debug)]
+pub(super) struct Recording {
+    pub(super) market: Market,
+    pub(super) feed: krx_exchange::Market,
+    pub(super) trades: u64,
+    /// The last frame of the files that were sealed when the replay began.
+    pub(super) last_frame: u64,
+    /// Frames that are received and in no sealed file.
+    pub(super) unsealed: u64,
+    /// When the first frame with rows was received.
+    pub(super) begins: Option<TimeOfDay>,
+}
+
+/// Looks at what is sealed of a market.
+pub(super) fn look(
+    data: &DataDir,
+    date: NaiveDate,
+    market: Market,
+    feed: krx_exchange::Market,
+) -> Result<Recording, Failure> {
+    let last_frame = last_sealed(data, &market, date)?.frame;
+    let intervals = coverage::view(data, &market, date, Moment::now())?;
+    let received: u64 = intervals.iter().map(|interval| interval.frames).sum();
+    let begins = Frames::new(data, &market, date, last_frame).begins()?;
+    Ok(Recording {
+        trades: Trades::open(data, &market, date)?.rows(),
+        last_frame,
+        unsealed: received.saturating_sub(last_frame),
+        begins: begins.map(|at| time_of_day(at, date)),
+        market,
+        feed,
+    })
+}
+
+/// The time of day on `date`. What a clock that was set back made earlier than the date is midnight's.
+pub(super) fn time_of_day(at: Moment, date: NaiveDate) -> TimeOfDay {
+    let since_midnight =
+        at.0.saturating_sub(krx_store::moment::midnight_ms(date).saturating_mul(1000));
+    TimeOfDay(u64::try_from(since_midnight).unwrap_or(0))
+}

@@ -1,0 +1,246 @@
+//! `krx-recorder seal`: each market's day as one file.
+
+use std::collections::BTreeSet;
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use chrono::NaiveDate;
+use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
+use krx_store::day::{Layout, Outcome, Sealing, State, Watch, seal as seal_day, state, unsealed};
+use krx_store::{DataDir, Market, Moment, read};
+use serde::Serialize;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::config::DataConfig;
+use crate::process::exit::Failure;
+use crate::process::out;
+
+/// What `--json` prints.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    ok: bool,
+    interrupted: bool,
+    days: Vec<Day>,
+}
+
+/// A market's day.
+#[derive(Debug, Serialize)]
+struct Day {
+    date: NaiveDate,
+    market: Market,
+    /// `sealed`, `already_sealed`, `nothing` or `failed`.
+    outcome: &'static str,
+    /// Relative to the data directory's `trades`; of a day that was sealed, as the rest.
+    file: Option<String>,
+    rows: u64,
+    files_before: usize,
+    bytes_before: u64,
+    bytes: u64,
+    seconds: f64,
+    error: Option<String>,
+}
+
+/// Seals a date, or all before today that are not sealed, and prints what was done. A day that cannot be sealed costs
+/// the others nothing.
+///
+/// # Errors
+/// The first day's failure; [`Failure::Interrupted`] on SIGINT and SIGTERM; [`Failure::NothingRecorded`] when there is
+/// nothing of the date.
+pub(super) fn seal(
+    config: &DataConfig,
+    date: Option<NaiveDate>,
+    market: Option<Market>,
+    json: bool,
+) -> Result<(), Failure> {
+    let data = DataDir::new(&config.data_dir);
+    // Before the lock, which would make a directory that is mistyped.
+    let owner = std::fs::metadata(data.path()).map_err(|source| Failure::System {
+        doing: format!(
+            "reading the data directory {}; is it the right --data-dir?",
+            data.path().display()
+        ),
+        source,
+    })?;
+    // A partition that root has made is none that the recorder can add files to.
+    if rustix::process::geteuid().is_root() && owner.uid() != 0 {
+        let (path, user) = (data.path().display(), owner.uid());
+        return Err(Failure::Usage(format!(
+            "{path} belongs to the user with the id {user}; seal as that user: sudo -u '#{user}' krx-recorder seal …"
+        )));
+    }
+    let wanted = wanted(&data, date, market.as_ref())?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|source| Failure::System {
+            doing: "setting the signal handlers".into(),
+            source,
+        })?;
+    }
+    let low_bytes = config.warn_free_bytes.max(config.export.reserve_bytes);
+    let sealing = Sealing::take(&data, config.export.reserve_bytes)?.with_low_bytes(low_bytes);
+    let mut report = Report::default();
+    let mut failure = None;
+    for (date, market) in wanted {
+        match one(&sealing, &data, &market, date, &stop) {
+            Ok(Some(day)) => report.days.push(day),
+            Ok(None) => {
+                report.interrupted = true;
+                break;
+            }
+            Err(error) => {
+                report
+                    .days
+                    .push(Day::without_file(date, market, Err(error.to_string())));
+                // The first one decides the exit code, and is told at the end.
+                failure = failure.or(Some(Failure::from(error)));
+            }
+        }
+    }
+    let finished = sealing.finish();
+    report.ok = failure.is_none() && !report.interrupted;
+    out::print("printing what was sealed", |out| print(out, &report, json))?;
+    match failure {
+        Some(failure) => Err(failure),
+        None if report.interrupted => Err(Failure::Interrupted(
+            "interrupted: the day at hand is as it was; the same command goes on with it".to_owned(),
+        )),
+        None => Ok(finished?),
+    }
+}
+
+/// The days to look at.
+fn wanted(
+    data: &DataDir,
+    date: Option<NaiveDate>,
+    market: Option<&Market>,
+) -> Result<Vec<(NaiveDate, Market)>, Failure> {
+    let is_wanted = |found: &Market| market.is_none_or(|market| market == found);
+    let mut wanted = match date {
+        Some(date) => {
+            let markets: BTreeSet<_> = read::markets(data, date)?;
+            if markets.is_empty() {
+                return Err(nothing(data, Some(date))?);
+            }
+            if let Some(market) = market.filter(|market| !markets.contains(market)) {
+                let known: Vec<_> = markets.iter().map(Market::as_str).collect();
+                let words = format!(
+                    "nothing of {market} is recorded of {date}; there is {}",
+                    known.join(", ")
+                );
+                return Err(Failure::Usage(words));
+            }
+            markets.into_iter().map(|market| (date, market)).collect()
+        }
+        None if read::dates(data)?.is_empty() => return Err(nothing(data, None)?),
+        None => match Moment::now().date().pred_opt() {
+            Some(yesterday) => unsealed(data, yesterday, u64::MAX)?,
+            None => Vec::new(),
+        },
+    };
+    wanted.retain(|(_, found)| is_wanted(found));
+    Ok(wanted)
+}
+
+fn nothing(data: &DataDir, date: Option<NaiveDate>) -> Result<Failure, Failure> {
+    Ok(Failure::NothingRecorded {
+        data_dir: data.path().to_owned(),
+        date,
+        dates: read::dates(data)?.into_iter().collect(),
+    })
+}
+
+/// Seals a day behind a bar on a terminal; `None` when it was asked to stop.
+fn one(
+    sealing: &Sealing,
+    data: &DataDir,
+    market: &Market,
+    date: NaiveDate,
+    stop: &AtomicBool,
+) -> Result<Option<Day>, krx_store::StoreError> {
+    let bar = bar(data, market, date);
+    let begin = Instant::now();
+    let watch = Watch {
+        rows: &|rows| bar.inc(rows),
+        stop,
+    };
+    let outcome = seal_day(sealing, market, date, &Layout::default(), watch);
+    bar.finish_and_clear();
+    Ok(match outcome? {
+        Outcome::Stopped => None,
+        Outcome::Sealed(sealed) => Some(Day {
+            outcome: "sealed",
+            file: Some(format!("date={date}/market={market}/{}", sealed.name)),
+            rows: sealed.rows,
+            files_before: sealed.files,
+            bytes_before: sealed.bytes_before,
+            bytes: sealed.bytes,
+            seconds: begin.elapsed().as_secs_f64(),
+            ..Day::without_file(date, market.clone(), Ok("sealed"))
+        }),
+        Outcome::AlreadySealed => Some(Day::without_file(date, market.clone(), Ok("already_sealed"))),
+        Outcome::Nothing => Some(Day::without_file(date, market.clone(), Ok("nothing"))),
+    })
+}
+
+/// Each row is written once, and checked once.
+fn bar(data: &DataDir, market: &Market, date: NaiveDate) -> ProgressBar {
+    let rows = match state(data, market, date) {
+        Ok(State::Files { rows, .. }) if io::stderr().is_terminal() => rows,
+        _ => return ProgressBar::hidden(),
+    };
+    let style = "{prefix} {bar:40} {percent}% {eta}";
+    let bar = ProgressBar::new(2 * rows).with_prefix(format!("{date} {market}"));
+    bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+impl Day {
+    fn without_file(date: NaiveDate, market: Market, outcome: Result<&'static str, String>) -> Self {
+        Self {
+            date,
+            market,
+            outcome: outcome.as_ref().map_or("failed", |outcome| outcome),
+            file: None,
+            rows: 0,
+            files_before: 0,
+            bytes_before: 0,
+            bytes: 0,
+            seconds: 0.0,
+            error: outcome.err(),
+        }
+    }
+
+    fn line(&self) -> String {
+        let what = match (self.outcome, &self.error) {
+            (_, Some(error)) => format!("NOT SEALED: {error}"),
+            ("sealed", _) => format!(
+                "{} rows, {} of {} files before, {} now, {:.1} s",
+                HumanCount(self.rows),
+                DecimalBytes(self.bytes_before),
+                self.files_before,
+                DecimalBytes(self.bytes),
+                self.seconds
+            ),
+            ("already_sealed", _) => "sealed already".to_owned(),
+            _ => "no trades".to_owned(),
+        };
+        format!("{} {:<8} {what}", self.date, self.market.as_str())
+    }
+}
+
+fn print(out: &mut impl Write, report: &Report, json: bool) -> io::Result<()> {
+    if json {
+        let text = serde_json::to_string(report).map_err(io::Error::other)?;
+        return writeln!(out, "{text}");
+    }
+    if report.days.is_empty() && !report.interrupted {
+        writeln!(out, "nothing to seal: every date before today is")?;
+    }
+    report
+        .days
+        .iter()
+        .try_for_each(|day| writeln!(out, "{}", day.line()))
+}

@@ -1,0 +1,32 @@
+//! `krx-recorder status`: asks the recorder at work, and prints what it says.
+
+mod ask;
+mod sparkline;
+mod table;
+
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+
+use crate::process::exit::Failure;
+use crate::process::out;
+use crate::status::Snapshot;
+
+/// Asks at `address`, and prints the answer: for a person, or as it is with `json`.
+///
+/// # Errors
+/// [`Failure::Unavailable`], when nobody answers there, or not as a recorder does.
+pub(super) async fn print(address: SocketAddr, json: bool) -> Result<(), Failure> {
+    let answer = ask::ask(address).await?;
+    let text = if json {
+        String::from_utf8_lossy(&answer).into_owned() + "\n"
+    } else {
+        let snapshot: Snapshot = serde_json::from_slice(&answer).map_err(|error| {
+            Failure::Unavailable(format!(
+                "what answers at {address} is no recorder of this version ({error}); look at it with --json"
+            ))
+        })?;
+        let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        table::table(&snapshot, colours)
+    };
+    out::print("printing the status", |out| out.write_all(text.as_bytes()))
+}

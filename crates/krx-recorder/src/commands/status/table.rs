@@ -1,0 +1,335 @@
+//! The snapshot in a terminal. Pure.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use chrono::DateTime;
+use indicatif::{DecimalBytes, HumanCount};
+use krx_report::IntervalRow;
+use krx_store::Moment;
+
+use super::sparkline::{blocks, marks};
+use crate::commands::coverage::length;
+use crate::sanitize::clean;
+use crate::status::{Kst, MarketSnapshot, Snapshot};
+
+/// What fits beside two times of day into a terminal of 80 columns.
+const COLUMNS: usize = 60;
+
+/// Gaps that are listed, the newest; `krx-recorder coverage` has them all.
+const GAPS_SHOWN: usize = 8;
+
+/// Files that are listed, the newest.
+const FILES_SHOWN: usize = 4;
+
+/// With less free the disk is full: what the journal's smallest file needs.
+const FULL_BYTES: u64 = 256 << 10;
+
+const MINUTE_US: i64 = 60_000_000;
+
+/// The terminal's colours, by what they mean.
+#[derive(Clone, Copy)]
+enum Tone {
+    Good = 32,
+    Look = 33,
+    Act = 31,
+    Soft = 2,
+    Strong = 1,
+}
+
+struct Pen {
+    text: String,
+    colours: bool,
+}
+
+impl Pen {
+    /// The words in a tone. What a server has said may hold anything: a terminal must not take it for commands.
+    fn tone(&self, tone: Tone, words: &str) -> String {
+        let words = clean(words);
+        if self.colours {
+            format!("\x1b[{}m{words}\x1b[0m", tone as u8)
+        } else {
+            words
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+
+    fn entry(&mut self, name: &str, words: &str) {
+        let name = self.tone(Tone::Soft, &format!("{name:<13}"));
+        self.line(&format!("  {name}{words}"));
+    }
+}
+
+/// All of it.
+pub(super) fn table(snapshot: &Snapshot, colours: bool) -> String {
+    let mut pen = Pen {
+        text: String::new(),
+        colours,
+    };
+    head(&mut pen, snapshot);
+    for market in &snapshot.markets {
+        market_lines(&mut pen, snapshot, market);
+    }
+    pen.text
+}
+
+fn head(pen: &mut Pen, snapshot: &Snapshot) {
+    let up = length(snapshot.now.0.0 - snapshot.started_at.0.0);
+    let name = pen.tone(Tone::Strong, &format!("krx-recorder {}", snapshot.version));
+    let now = format!("{} {} KST", snapshot.date, clock(snapshot.now));
+    pen.line(&format!("{name}, process {}, up for {up}; {now}", snapshot.pid));
+    let schedule = &snapshot.schedule;
+    let session = match (schedule.session_expected, schedule.opens_at, schedule.closes_at) {
+        (true, _, Some(closes)) => format!("a session is expected until {}", short(snapshot, closes)),
+        (true, _, None) => "a session is expected at all times".to_owned(),
+        (false, Some(opens), _) => format!("closed; the next session opens {}", short(snapshot, opens)),
+        (false, None, _) => "closed".to_owned(),
+    };
+    let disk = format!(
+        "{} of disk free, warns below {}",
+        DecimalBytes(snapshot.disk_free_bytes),
+        DecimalBytes(snapshot.disk_warn_free_bytes)
+    );
+    if snapshot.disk_low && snapshot.disk_free_bytes < FULL_BYTES {
+        pen.line(&pen.tone(Tone::Act, &format!("THE DISK IS FULL, make room: {disk}")));
+        pen.line(&session);
+    } else if snapshot.disk_low {
+        let disk = pen.tone(Tone::Act, &format!("LOW: {disk}"));
+        pen.line(&format!("{session}; {disk}"));
+    } else {
+        pen.line(&format!("{session}; {disk}"));
+    }
+    if let Some(complaint) = &snapshot.complaint {
+        let words = pen.tone(Tone::Act, &format!("a part of it does not work: {complaint}"));
+        pen.line(&words);
+    }
+}
+
+fn market_lines(pen: &mut Pen, snapshot: &Snapshot, market: &MarketSnapshot) {
+    pen.line("");
+    let expected = snapshot.schedule.session_expected;
+    let tone = match market.state.as_str() {
+        "live" => Tone::Good,
+        "waiting" if !expected => Tone::Soft,
+        "connecting" => Tone::Look,
+        _ => Tone::Act,
+    };
+    let since = market
+        .state_since
+        .map_or_else(String::new, |at| format!(" since {}", short(snapshot, at)));
+    let name = pen.tone(Tone::Strong, &format!("{:<8}", market.market));
+    let state = pen.tone(tone, &format!("{}{since}", market.state));
+    pen.line(&format!("{name} {state}"));
+    let last = market.seconds_since_last_frame.map_or_else(
+        || "none yet".to_owned(),
+        |seconds| format!("the last {} ago", length(us(seconds))),
+    );
+    let frames = format!("{} today, {last}", HumanCount(market.date_frames));
+    pen.entry("messages", &frames);
+    let rates = market.rates;
+    let records = format!(
+        "{} today; {:.0} records/s and {}/s in the last minute",
+        HumanCount(market.date_records),
+        rates.records_per_s,
+        DecimalBytes(whole(rates.bytes_per_s))
+    );
+    pen.entry("records", &records);
+    chart(pen, snapshot, market);
+    let lag = match market.frames_behind {
+        0 => "none".to_owned(),
+        behind => pen.tone(
+            Tone::Look,
+            &format!(
+                "{}, {} messages behind",
+                length(us(market.lag_seconds)),
+                HumanCount(behind)
+            ),
+        ),
+    };
+    pen.entry("export lag", &lag);
+    trouble(pen, market);
+    gaps(pen, market);
+    files(pen, snapshot, market);
+    if let Some(problem) = &market.last_problem {
+        let words = clean(&format!("{}: {}", problem.reason, problem.detail));
+        pen.entry(
+            "last problem",
+            &format!("{}, {words}", short(snapshot, problem.at)),
+        );
+    }
+}
+
+/// What is there only when something is wrong.
+fn trouble(pen: &mut Pen, market: &MarketSnapshot) {
+    if !market.quarantined_by_reason.is_empty() {
+        let reasons: Vec<_> = market
+            .quarantined_by_reason
+            .iter()
+            .map(|(reason, count)| format!("{reason} {}", HumanCount(*count)))
+            .collect();
+        pen.entry("quarantined", &clean(&reasons.join(", ")));
+    }
+    let counts = [
+        (
+            "stretches of journal that could not be read",
+            market.journal_damage,
+        ),
+        ("times that the disk refused the journal", market.journal_renewals),
+        (
+            "messages that the exporter could not digest",
+            market.poison_frames,
+        ),
+    ];
+    for (what, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+        let words = pen.tone(Tone::Act, &format!("{count} {what}"));
+        pen.entry("journal", &words);
+    }
+    // A message or two are under way now and then.
+    if market.queue_bytes > 1 << 20 {
+        let words = format!("{} wait for the disk", DecimalBytes(market.queue_bytes));
+        let words = pen.tone(Tone::Act, &words);
+        pen.entry("queue", &words);
+    }
+}
+
+/// The day so far, from the first hour with anything in it; below, where there are gaps.
+fn chart(pen: &mut Pen, snapshot: &Snapshot, market: &MarketSnapshot) {
+    let gaps: Vec<Range<usize>> = market
+        .intervals
+        .iter()
+        .filter(|interval| interval.state == "gap")
+        .filter_map(|interval| minutes_of(snapshot, interval))
+        .collect();
+    let records = market.minutes.iter().position(|records| *records > 0);
+    let first = records.into_iter().chain(gaps.iter().map(|gap| gap.start)).min();
+    let Some(first) = first.map(|minute| minute / 60 * 60) else {
+        return;
+    };
+    let busy = market.minutes.iter().rposition(|records| *records > 0);
+    let last = busy.into_iter().chain(gaps.iter().map(|gap| gap.end - 1)).max();
+    let to = (last.unwrap_or(first) + 1).clamp(first + 1, market.minutes.len());
+    let minutes = &market.minutes[first..to];
+    let name = |minute: usize| format!("{:02}:{:02}", minute / 60, minute % 60);
+    let line = blocks(minutes, COLUMNS);
+    pen.line(&format!("  {} {line} {}", name(first), name(to)));
+    if !gaps.is_empty() {
+        let gaps: Vec<_> = gaps
+            .iter()
+            .map(|gap| gap.start - first..gap.end - first)
+            .collect();
+        let marks = marks(&gaps, minutes.len(), COLUMNS);
+        let marks = pen.tone(Tone::Act, &marks);
+        pen.line(&format!("   gaps {marks}"));
+    }
+}
+
+/// The minutes of the date that an interval touches.
+fn minutes_of(snapshot: &Snapshot, interval: &IntervalRow) -> Option<Range<usize>> {
+    let midnight = krx_store::moment::midnight_ms(snapshot.date) * 1000;
+    let minute = |at: Moment| {
+        usize::try_from((at.0 - midnight).max(0) / MINUTE_US)
+            .unwrap_or(0)
+            .min(1439)
+    };
+    Some(minute(moment(&interval.from_ts)?)..minute(moment(&interval.to_ts)?) + 1)
+}
+
+fn gaps(pen: &mut Pen, market: &MarketSnapshot) {
+    if market.gaps.count == 0 {
+        pen.entry("gaps", "none today");
+        return;
+    }
+    let sum = format!(
+        "{} today, {} together",
+        market.gaps.count,
+        length(us(market.gaps.seconds))
+    );
+    pen.entry("gaps", &sum);
+    let gaps = market
+        .intervals
+        .iter()
+        .rev()
+        .filter(|interval| interval.state == "gap");
+    let width = gaps
+        .clone()
+        .take(GAPS_SHOWN)
+        .map(|gap| gap.reason.len())
+        .max()
+        .unwrap_or(0);
+    for gap in gaps.take(GAPS_SHOWN) {
+        let (Some(from), Some(to)) = (moment(&gap.from_ts), moment(&gap.to_ts)) else {
+            continue;
+        };
+        let reason = pen.tone(Tone::Look, &format!("{:<width$}", gap.reason));
+        let detail = pen.tone(Tone::Soft, gap.detail.as_deref().unwrap_or_default());
+        let (at, length) = (clock(Kst(from)), length(to.0 - from.0));
+        pen.line(&format!("    {at} {length:>10}  {reason}  {detail}"));
+    }
+    let more = market.gaps.count.saturating_sub(GAPS_SHOWN as u64);
+    if more > 0 {
+        pen.line(&format!("    {more} more: krx-recorder coverage shows them"));
+    }
+}
+
+fn files(pen: &mut Pen, snapshot: &Snapshot, market: &MarketSnapshot) {
+    if market.files.is_empty() {
+        pen.entry("files", "none sealed today");
+        return;
+    }
+    for (index, file) in market.files.iter().take(FILES_SHOWN).enumerate() {
+        let words = format!(
+            "{} {:>9} rows {:>10}  {}",
+            short(snapshot, file.sealed_at),
+            HumanCount(file.rows).to_string(),
+            DecimalBytes(file.bytes).to_string(),
+            clean(&file.name)
+        );
+        pen.entry(if index == 0 { "last files" } else { "" }, &words);
+    }
+}
+
+fn moment(text: &str) -> Option<Moment> {
+    let time = DateTime::parse_from_rfc3339(text).ok()?;
+    Some(Moment(time.timestamp_micros()))
+}
+
+/// The time of day.
+fn clock(at: Kst) -> String {
+    let seconds = at.0.micros_of_day() / 1_000_000;
+    format!(
+        "{:02}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
+}
+
+/// The time of day, with the date if it is not today's.
+fn short(snapshot: &Snapshot, at: Kst) -> String {
+    let mut text = String::new();
+    if at.0.date() != snapshot.date {
+        let _ = write!(text, "{} ", at.0.date().format("%a %Y-%m-%d"));
+    }
+    text + &clock(at)
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a figure to be read, and bounded by what a float holds"
+)]
+fn us(seconds: f64) -> i64 {
+    (seconds * 1e6) as i64
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "likewise")]
+fn whole(number: f64) -> u64 {
+    number as u64
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

@@ -1,0 +1,209 @@
+//! `krx-recorder verify`: is what was recorded still what it was?
+
+use std::collections::BTreeSet;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+
+use chrono::NaiveDate;
+use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
+use krx_store::verify::{Finding, Kind, MarketDay, Report, bytes_of, dates, foreign, verify as look};
+use krx_store::{DataDir, Market, Moment};
+
+use crate::hours::absence::Absence;
+use crate::process::exit::Failure;
+use crate::process::out;
+
+/// Reads a date again, or all of them, and prints what is found.
+///
+/// # Errors
+/// [`Failure::Data`] when something is wrong, [`Failure::System`] when something could not be read.
+pub(super) fn verify(
+    data_dir: &Path,
+    absence: &Absence,
+    feeds: &[Market],
+    date: Option<NaiveDate>,
+    json: bool,
+) -> Result<(), Failure> {
+    let data = DataDir::new(data_dir);
+    let mut dates = dates(&data)?;
+    if let Some(date) = date {
+        dates.retain(|recorded| *recorded == date);
+    }
+    let mut report = with_progress(&data, &dates)?;
+    if date.is_none() {
+        report.findings.extend(foreign(&data)?);
+    }
+    let yesterday = Moment::now().date().pred_opt().unwrap_or_default();
+    for feed in feeds {
+        let absent = absence.days(&data, feed, yesterday)?;
+        let days = absent.days.into_iter().filter(|_| absent.believed);
+        let asked = days.filter(|day| date.is_none_or(|date| date == *day));
+        report.findings.extend(asked.map(|day| unaccounted(feed, day)));
+    }
+    report.ok = report.findings.is_empty();
+    out::print("printing the findings", |out| {
+        if !json {
+            return print(out, &report, date);
+        }
+        let text = serde_json::to_string(&report).map_err(io::Error::other)?;
+        writeln!(out, "{text}")
+    })?;
+    outcome(&report, data_dir)
+}
+
+/// A trading day of which nothing says why there is nothing.
+fn unaccounted(feed: &Market, date: NaiveDate) -> Finding {
+    Finding {
+        path: format!("coverage/date={date}/feed={feed}"),
+        kind: Kind::Unaccounted,
+        detail: "nothing is known of this trading day, so no recorder ran".to_owned(),
+        date: Some(date),
+    }
+}
+
+fn outcome(report: &Report, data_dir: &Path) -> Result<(), Failure> {
+    let dir = data_dir.display();
+    if report.is_partial() {
+        return Err(Failure::System {
+            doing: format!("verifying {dir}: not all could be read; look at the disk, then verify again"),
+            source: io::Error::other("see the findings of kind unreadable"),
+        });
+    }
+    match report.findings.len() {
+        0 => Ok(()),
+        1 => Err(Failure::Data(format!("1 finding in {dir}"))),
+        count => Err(Failure::Data(format!("{count} findings in {dir}"))),
+    }
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn with_progress(data: &DataDir, dates: &BTreeSet<NaiveDate>) -> Result<Report, Failure> {
+    if !io::stderr().is_terminal() {
+        return Ok(look(data, dates, &|_| {})?);
+    }
+    let style = "{bar:40} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}";
+    let bar = ProgressBar::new(bytes_of(data, dates)?);
+    bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let report = look(data, dates, &|bytes| bar.inc(bytes));
+    bar.finish_and_clear();
+    Ok(report?)
+}
+
+fn print(out: &mut impl Write, report: &Report, date: Option<NaiveDate>) -> io::Result<()> {
+    for day in &report.days {
+        writeln!(out, "{}", line(day, &report.findings))?;
+    }
+    if report.dates.is_empty() {
+        match date {
+            Some(date) => writeln!(out, "{date}: nothing is recorded")?,
+            None => writeln!(out, "nothing is recorded")?,
+        }
+    }
+    for finding in &report.known {
+        writeln!(out, "known: {finding}")?;
+    }
+    for finding in &report.findings {
+        writeln!(out, "\n{finding}\n    {}", advice(finding))?;
+    }
+    Ok(())
+}
+
+/// A line for a date and market.
+fn line(day: &MarketDay, findings: &[Finding]) -> String {
+    // Trades are partitioned by market, all else by feed.
+    let partitions = ["market", "feed"].map(|key| format!("/date={}/{key}={}/", day.date, day.market));
+    let journal = format!("/{}/", day.market);
+    let is_ours = |finding: &&Finding| {
+        let of_journal = finding.path.starts_with(".krx/") && finding.path.contains(&journal);
+        let of_dataset = partitions
+            .iter()
+            .any(|partition| finding.path.contains(partition));
+        finding.date == Some(day.date) && (of_journal || of_dataset)
+    };
+    let found = match findings.iter().filter(is_ours).count() {
+        0 => "sound".to_owned(),
+        1 => "1 FINDING".to_owned(),
+        count => format!("{count} FINDINGS"),
+    };
+    format!(
+        "{} {:<8} {:>5} files {:>10} frames {:>12} trades {:>6} quarantined {:>10} {:>4} segments  {found}",
+        day.date,
+        day.market.as_str(),
+        day.files,
+        HumanCount(day.frames).to_string(),
+        HumanCount(day.trades).to_string(),
+        HumanCount(day.quarantined).to_string(),
+        DecimalBytes(day.bytes).to_string(),
+        day.segments,
+    )
+}
+
+/// What to do.
+fn advice(finding: &Finding) -> String {
+    let date = finding.date.map(|date| date.to_string()).unwrap_or_default();
+    match finding.kind {
+        Kind::Foreign => "move it out of the data directory".to_owned(),
+        Kind::Journal => {
+            "keep the file; what is exported of it is not touched by this, and what follows the damage is exported too"
+                .to_owned()
+        }
+        Kind::Archive => "it serves only to rebuild sealed files: as long as they are sound, nothing is lost".to_owned(),
+        Kind::Unaccounted => "krx-recorder coverage --complete, or the next start, puts that on record".to_owned(),
+        Kind::Unreadable => "look at the disk and at the permissions, then verify again".to_owned(),
+        _ => format!("krx-recorder rebuild {date}, or restore it from a backup"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(path: &str, kind: Kind) -> Finding {
+        Finding {
+            path: path.to_owned(),
+            kind,
+            detail: "…".to_owned(),
+            date: NaiveDate::from_ymd_opt(2026, 11, 20),
+        }
+    }
+
+    #[test]
+    fn each_market_has_its_own_findings() {
+        let day = |market: &str| MarketDay {
+            date: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(),
+            market: market.parse().unwrap(),
+            files: 3,
+            trades: 1_234_567,
+            quarantined: 0,
+            frames: 4711,
+            bytes: 5_000_000,
+            segments: 1,
+        };
+        let findings = [
+            finding("trades/date=2026-11-20/market=KOSPI/x.parquet", Kind::Digest),
+            finding("coverage/date=2026-11-20/feed=KOSPI/x.parquet", Kind::Digest),
+            finding(".krx/journal/KOSPI/x.journal", Kind::Journal),
+            finding(".krx/checksums/2026-11-20.sha256", Kind::List),
+        ];
+        let kospi = line(&day("KOSPI"), &findings);
+        assert!(
+            kospi.ends_with("3 FINDINGS") && kospi.contains("1,234,567"),
+            "{kospi}"
+        );
+        assert!(line(&day("KOSDAQ"), &findings).ends_with("sound"));
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_no_verdict() {
+        let report = |kinds: &[Kind]| Report {
+            findings: kinds.iter().map(|kind| finding("x", *kind)).collect(),
+            ..Report::default()
+        };
+        let exit = |kinds: &[Kind]| {
+            outcome(&report(kinds), Path::new("data")).map_err(|failure| failure.exit() as u8)
+        };
+        assert_eq!(exit(&[]), Ok(()));
+        assert_eq!(exit(&[Kind::Digest]), Err(65));
+        assert_eq!(exit(&[Kind::Digest, Kind::Unreadable]), Err(74));
+    }
+}

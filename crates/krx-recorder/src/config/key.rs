@@ -1,0 +1,270 @@
+//! The API key: read once, sent in `init`, and never shown.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::problem::ConfigError;
+use crate::sanitize::{clean, shorten};
+
+mod mask;
+
+pub(crate) use mask::mask;
+
+/// Long enough for any token that a gateway gives out.
+const KEY_BYTES_MAX: usize = 4096;
+
+/// A secret; its `Debug` says nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(…)")
+    }
+}
+
+/// Where a key may come from, in this order.
+#[derive(Clone, Debug, Default)]
+pub struct KeySources {
+    /// `koscom.api_key_file`.
+    pub file: Option<PathBuf>,
+    /// `$KRX_API_KEY`.
+    pub environment: Option<String>,
+    /// `$CREDENTIALS_DIRECTORY`, which systemd sets for `LoadCredential=`.
+    pub credentials: Option<PathBuf>,
+}
+
+impl KeySources {
+    /// The sources of this process.
+    #[must_use]
+    pub fn of_process(file: Option<PathBuf>) -> Self {
+        Self {
+            file,
+            environment: std::env::var("KRX_API_KEY").ok(),
+            credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+        }
+    }
+}
+
+/// What to tell of a file with a secret in it, if every user can read it.
+#[must_use]
+pub(crate) fn exposed(secret: &Path) -> Option<String> {
+    let mode = fs::metadata(secret).ok()?.permissions().mode();
+    (mode & 0o004 != 0).then(|| {
+        format!(
+            "{} can be read by every user of this machine (mode {:03o}): chmod 640, or 600",
+            secret.display(),
+            mode & 0o777
+        )
+    })
+}
+
+impl ApiKey {
+    /// Reads the key from the first source that is set.
+    ///
+    /// # Errors
+    /// [`ConfigError`], when no source is set, or the one that is has no key.
+    pub fn read(sources: &KeySources) -> Result<Self, ConfigError> {
+        if let Some(file) = &sources.file {
+            return Self::from_file(file, "koscom.api_key_file");
+        }
+        if let Some(text) = &sources.environment {
+            return Self::parse(text, "$KRX_API_KEY");
+        }
+        match sources.credentials.as_ref().map(|dir| dir.join("api-key")) {
+            Some(file) if file.exists() => Self::from_file(&file, "the systemd credential api-key"),
+            _ => Err(ConfigError::invalid(
+                "koscom.api_key_file",
+                "no API key: name a file in koscom.api_key_file, set $KRX_API_KEY, or load the systemd credential api-key",
+            )),
+        }
+    }
+
+    fn from_file(path: &Path, source: &str) -> Result<Self, ConfigError> {
+        let unreadable =
+            |error: String| ConfigError::invalid(source, format!("reading {}: {error}", path.display()));
+        let metadata = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+        // A pipe would be waited for, and a device read without end.
+        if !metadata.is_file() {
+            return Err(unreadable("it is not a file".to_owned()));
+        }
+        let bytes = fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            unreadable(format!(
+                "byte {} is not text in UTF-8; write the key anew",
+                at + 1
+            ))
+        })?;
+        Self::parse(&text, source)
+    }
+
+    /// A key is one word of visible ASCII characters; white space around it and a byte order mark before it are not part
+    /// of it.
+    fn parse(text: &str, source: &str) -> Result<Self, ConfigError> {
+        const BYTE_ORDER_MARK: char = '\u{feff}';
+        let invalid = |problem: String| ConfigError::invalid(source, problem);
+        let unmarked = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        let key = unmarked.trim();
+        if key.is_empty() {
+            return Err(invalid("the API key is empty".to_owned()));
+        }
+        // Positions are those of an editor that shows the whole text.
+        let before = text.chars().count() - unmarked.trim_start().chars().count();
+        if let Some((at, odd)) = key.chars().enumerate().find(|(_, c)| !c.is_ascii_graphic()) {
+            let what = if odd.is_ascii() {
+                format!("{odd:?}")
+            } else {
+                format!("U+{:04X}", u32::from(odd))
+            };
+            return Err(invalid(format!(
+                "character {} of the API key is {what}, which no key has: a key is one word of visible ASCII characters",
+                before + at + 1
+            )));
+        }
+        if key.len() > KEY_BYTES_MAX {
+            return Err(invalid(format!(
+                "the API key has {} characters, and none has more than {KEY_BYTES_MAX}",
+                key.len()
+            )));
+        }
+        Ok(Self(key.to_owned()))
+    }
+
+    /// The `init` request with this key in it: as secret as the key.
+    #[must_use]
+    pub fn init_request(&self, member_name: &str) -> InitRequest {
+        InitRequest {
+            text: krx_protocol::init(&self.0, member_name),
+            key: self.clone(),
+        }
+    }
+}
+
+/// The text of an `init` request; its `Debug` says nothing.
+#[derive(Clone)]
+pub struct InitRequest {
+    text: String,
+    key: ApiKey,
+}
+
+impl InitRequest {
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What a server says, made fit for logs, ledger and status: short, on one line, and without the key, which a
+    /// server may well repeat when it refuses it (I7).
+    #[must_use]
+    pub fn plain(&self, words: &str) -> String {
+        shorten(&mask(&clean(words), &self.key.0, "(the key)"))
+    }
+}
+
+impl fmt::Debug for InitRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InitRequest(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_source_that_is_set_counts_and_i7_nothing_shows_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("api-key");
+        fs::write(&file, "from-file\n").unwrap();
+        let mut sources = KeySources {
+            file: Some(file),
+            environment: Some("from-environment".into()),
+            credentials: Some(dir.path().into()),
+        };
+        assert_eq!(ApiKey::read(&sources).unwrap(), ApiKey("from-file".into()));
+        sources.file = None;
+        let key = ApiKey::read(&sources).unwrap();
+        assert_eq!(key, ApiKey("from-environment".into()));
+        assert!(!format!("{key:?} {:?}", key.init_request("x")).contains("from"));
+        sources.environment = None;
+        assert_eq!(ApiKey::read(&sources).unwrap(), ApiKey("from-file".into()));
+        sources.credentials = None;
+        assert!(
+            ApiKey::read(&sources)
+                .unwrap_err()
+                .to_string()
+                .contains("no API key")
+        );
+        sources.environment = Some("two words".into());
+        assert!(
+            !ApiKey::read(&sources)
+                .unwrap_err()
+                .to_string()
+                .contains("two words")
+        );
+    }
+
+    #[test]
+    fn i7_what_no_key_has_is_named_by_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("api-key");
+        let sources = KeySources {
+            file: Some(file.clone()),
+            ..KeySources::default()
+        };
+        let read = |bytes: &[u8]| {
+            fs::write(&file, bytes).unwrap();
+            ApiKey::read(&sources).map_err(|error| error.to_string())
+        };
+        for good in ["k3y", "\u{feff}k3y\n", "\u{feff} k3y \r\n\n", "\tk3y"] {
+            assert_eq!(read(good.as_bytes()), Ok(ApiKey("k3y".into())), "{good:?}");
+        }
+        for (bad, expected) in [
+            ("k3y\u{200b}\n", "character 4 of the API key is U+200B"),
+            ("\u{feff}k\u{a0}3y", "character 3 of the API key is U+00A0"),
+            ("\u{feff}\u{feff}k3y", "character 2 of the API key is U+FEFF"),
+            (" k3y\0", "character 5 of the API key is '\\0'"),
+            ("k3 y", "character 3 of the API key is ' '"),
+            ("k3\ny", "character 3 of the API key is '\\n'"),
+            ("k3\u{ff59}", "character 3 of the API key is U+FF59"),
+            ("\u{feff}\n", "the API key is empty"),
+            ("", "the API key is empty"),
+            (&"k".repeat(5000), "has 5000 characters"),
+        ] {
+            let error = read(bad.as_bytes()).unwrap_err();
+            assert!(
+                error.contains(expected) && !error.contains("k3"),
+                "{bad:?}: {error}"
+            );
+        }
+        let pipe = KeySources {
+            file: Some("/dev/zero".into()),
+            ..KeySources::default()
+        };
+        assert!(
+            ApiKey::read(&pipe)
+                .unwrap_err()
+                .to_string()
+                .contains("it is not a file")
+        );
+        let error = read(b"k3y\xff").unwrap_err();
+        assert!(error.contains("byte 4 is not text in UTF-8"), "{error}");
+        // As editors of another system write it.
+        let utf16: Vec<u8> = "\u{feff}k3y".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(read(&utf16).is_err());
+    }
+
+    #[test]
+    fn i7_a_file_that_everybody_can_read_is_told_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("api-key");
+        fs::write(&file, "k3y").unwrap();
+        for (mode, is_exposed) in [(0o600, false), (0o640, false), (0o644, true), (0o604, true)] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(exposed(&file).is_some(), is_exposed, "{mode:o}");
+        }
+        assert_eq!(exposed(&dir.path().join("none")), None);
+    }
+}

@@ -1,0 +1,74 @@
+//! `[log]`: where the log goes, and what is logged.
+
+use tracing_subscriber::EnvFilter;
+
+/// Where the log goes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// To the journal where standard error goes there too, as under systemd; to standard error otherwise.
+    #[default]
+    Auto,
+    /// To standard error.
+    Stderr,
+    /// To the journal.
+    Journald,
+}
+
+/// What to log, and where to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Where to.
+    pub target: Target,
+    /// What, where `$KRX_LOG` does not say it; checked.
+    pub filter: Option<String>,
+}
+
+/// Whether this is a filter that can be read, and names what there is: a word that is no level would be taken for a part
+/// of the program, and silence all others.
+///
+/// # Errors
+/// Why not, in words.
+pub(crate) fn check_filter(text: &str) -> Result<(), String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+    for directive in text.split(',').map(str::trim) {
+        let target = directive.split(['=', '[']).next().unwrap_or_default();
+        let is_level = LEVELS.iter().any(|level| directive.eq_ignore_ascii_case(level));
+        let is_part = target.starts_with("krx_") && !target.contains('-');
+        if !is_level && !is_part {
+            return Err(format!(
+                "{directive:?} is neither a level ({}) nor a part of the program such as krx_store=debug",
+                LEVELS.join(", ")
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_would_silence_everything_is_refused() {
+        for good in [
+            "info",
+            "WARN",
+            "krx_store=debug,info",
+            "krx_recorder::feed=trace",
+            "off",
+        ] {
+            assert_eq!(check_filter(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "inof",
+            "",
+            "krx-store=debug",
+            "info,nonsense",
+            "krx_store=loud",
+            "tokio=debug",
+        ] {
+            assert!(check_filter(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Where a feed stands, as others see it.
+
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use krx_store::Moment;
+use krx_store::journal::GapReason;
+use serde::Serialize;
+
+/// Where a feed stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FeedState {
+    /// The schedule wants no connection now.
+    Waiting,
+    /// No session, but one is being sought.
+    Connecting,
+    /// A session is open.
+    Live,
+    /// The feed has ended.
+    Ended,
+    /// The server refuses the key; it is tried again, slowly.
+    Refused,
+}
+
+impl FeedState {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Waiting,
+        Self::Connecting,
+        Self::Live,
+        Self::Ended,
+        Self::Refused,
+    ];
+
+    /// The word in status and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Connecting => "connecting",
+            Self::Live => "live",
+            Self::Ended => "ended",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What went wrong last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// When, µs since the Unix epoch.
+    pub at_us: i64,
+    /// The word of the ledger.
+    pub reason: &'static str,
+    /// In words; bounded, as all that comes from a server.
+    pub detail: String,
+}
+
+/// What others see of a feed. The feed alone writes to it.
+#[derive(Debug, Default)]
+pub struct FeedStatus {
+    state: AtomicU8,
+    /// Since when it stands there, µs since the Unix epoch; 0 before the feed has begun.
+    pub since_us: AtomicI64,
+    /// Frames read from the server since the start, and their bytes.
+    pub frames: AtomicU64,
+    /// See `frames`.
+    pub bytes: AtomicU64,
+    /// When the last frame was read, µs since the Unix epoch; 0 before the first.
+    pub last_frame_us: AtomicI64,
+    /// Sessions opened since the start.
+    pub sessions: AtomicU32,
+    signs_of_life: AtomicU64,
+    problem: Mutex<Option<Problem>>,
+}
+
+impl FeedStatus {
+    /// Where the feed stands.
+    #[must_use]
+    pub fn state(&self) -> FeedState {
+        FeedState::ALL[usize::from(self.state.load(Relaxed)).min(FeedState::ALL.len() - 1)]
+    }
+
+    pub(crate) fn set(&self, state: FeedState) {
+        let before = self.state.swap(state as u8, Relaxed);
+        if before != state as u8 || self.since_us.load(Relaxed) == 0 {
+            self.since_us.store(Moment::now().0, Relaxed);
+        }
+    }
+
+    /// A frame was read at `at`.
+    pub(crate) fn read(&self, at: Moment, bytes: usize) {
+        self.last_frame_us.store(at.0, Relaxed);
+        self.frames.fetch_add(1, Relaxed);
+        self.bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// How often the feed has shown that it is alive: every 30 s at least, as long as nothing holds it up.
+    #[must_use]
+    pub fn signs_of_life(&self) -> u64 {
+        self.signs_of_life.load(Relaxed)
+    }
+
+    pub(crate) fn note_life(&self) {
+        self.signs_of_life.fetch_add(1, Relaxed);
+    }
+
+    /// What ended the last session or attempt that did not end as it should; stays when all is well again.
+    #[must_use]
+    pub fn last_problem(&self) -> Option<Problem> {
+        self.problem
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn note(&self, reason: GapReason, detail: &str) {
+        let problem = Problem {
+            at_us: Moment::now().0,
+            reason: reason.as_str(),
+            detail: detail.to_owned(),
+        };
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_is_told_as_it_was_set() {
+        let status = FeedStatus::default();
+        assert_eq!(status.state(), FeedState::Waiting);
+        let mut words = std::collections::BTreeSet::new();
+        for state in FeedState::ALL {
+            status.set(state);
+            assert_eq!(status.state(), state);
+            words.insert(state.as_str());
+        }
+        assert_eq!(words.len(), FeedState::ALL.len());
+    }
+
+    #[test]
+    fn the_last_problem_stays_until_the_next() {
+        let status = FeedStatus::default();
+        assert_eq!(status.last_problem(), None);
+        status.note(GapReason::Throttled, "HTTP 429");
+        status.note(GapReason::ServerClosed, "close code 4001");
+        let problem = status.last_problem().unwrap();
+        assert_eq!(
+            (problem.reason, problem.detail.as_str()),
+            ("server_closed", "close code 4001")
+        );
+    }
+}

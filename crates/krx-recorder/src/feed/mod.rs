@@ -1,0 +1,29 @@
+//! A feed: one market's connection to the server, from the socket to the queue.
+//!
+//! ```text
+//!   session_loop ──▶ session ──▶ connect             backoff, silence, pace, wire: what it asks before it waits
+//!   hours, rests     one after   proxy, TLS,
+//!                    the other   WebSocket
+//!                       └───────▶ queue ──▶ pipeline
+//! ```
+
+pub(crate) mod session_loop;
+
+pub(crate) mod session;
+
+pub(crate) mod connect;
+
+mod pace;
+mod silence;
+mod wire;
+
+pub(crate) mod backoff;
+
+pub(crate) mod feed_status;
+
+pub(crate) mod queue;
+
+pub use connect::{Connector, ProxyVariables};
+pub use feed_status::FeedStatus;
+pub use queue::queue;
+pub use session::Feed;

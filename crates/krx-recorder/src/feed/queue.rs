@@ -1,0 +1,408 @@
+//! The one buffer between a socket and the journal: bounded in bytes, and empty as long as the disk keeps up.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use krx_store::journal::What;
+use krx_store::{Entry, Event, Moment};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_tungstenite::tungstenite::Bytes;
+use tracing::warn;
+
+use crate::watch::pause::{self, Clocks};
+
+/// At the design load of 0.6 MB/s and market this holds more than a minute; a disk that hangs for half of one costs
+/// nothing.
+const BYTES_MAX: usize = 64 << 20;
+
+/// What the longest message takes that a configuration can allow.
+const MESSAGE_ROOM: usize = (8 << 20) + ENTRY_BYTES;
+
+/// A wait for room that is worth a line in the ledger.
+const WAIT_MIN: Duration = Duration::from_millis(500);
+
+/// What an entry takes beside its payload, so that a flood of empty messages is bounded too.
+const ENTRY_BYTES: usize = 128;
+const ENTRY_BYTES_U32: u32 = 128;
+
+/// A frame or an event on its way to the journal.
+pub(crate) type QueuedEntry = Entry<Bytes>;
+
+/// The end that a feed writes to.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    sender: mpsc::UnboundedSender<QueuedEntry>,
+    room: Arc<Semaphore>,
+    bytes_max: usize,
+    /// The clocks when something was last put in, or could have been.
+    clocks: Arc<Mutex<Clocks>>,
+}
+
+/// The end that the journal's thread reads from.
+#[derive(Debug)]
+pub struct QueueReader {
+    receiver: mpsc::UnboundedReceiver<QueuedEntry>,
+    room: Arc<Semaphore>,
+}
+
+/// Tells how full a queue is, without keeping it open.
+#[derive(Clone, Debug)]
+pub struct QueueGauge {
+    room: Arc<Semaphore>,
+    bytes_max: usize,
+}
+
+impl QueueGauge {
+    /// Bytes of what waits for the journal, or is being written to it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes_max.saturating_sub(self.room.available_permits())
+    }
+}
+
+/// The journal's thread has ended: nothing can be received any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the journal has stopped")]
+pub struct JournalStopped;
+
+/// A new queue of 64 MiB.
+#[must_use]
+pub fn queue() -> (Queue, QueueReader) {
+    bounded(BYTES_MAX)
+}
+
+pub(crate) fn bounded(bytes_max: usize) -> (Queue, QueueReader) {
+    // The channel itself is bounded by the room that every entry must have taken before it is sent.
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let room = Arc::new(Semaphore::new(bytes_max));
+    (
+        Queue {
+            sender,
+            room: Arc::clone(&room),
+            bytes_max,
+            clocks: Arc::new(Mutex::new(Clocks::now())),
+        },
+        QueueReader { receiver, room },
+    )
+}
+
+fn entry_bytes(entry: &QueuedEntry) -> usize {
+    ENTRY_BYTES
+        + match &entry.what {
+            What::Frame(payload) => payload.len(),
+            What::Event(_) => 0,
+        }
+}
+
+impl Queue {
+    /// What tells how full it is.
+    #[must_use]
+    pub fn gauge(&self) -> QueueGauge {
+        QueueGauge {
+            room: Arc::clone(&self.room),
+            bytes_max: self.bytes_max,
+        }
+    }
+
+    /// Puts in a frame; waits while the buffer is full, and only then. A wait that lasts is put on record behind the
+    /// frame: nothing could be read meanwhile.
+    ///
+    /// # Errors
+    /// [`JournalStopped`].
+    pub async fn frame(&self, at: Moment, payload: Bytes) -> Result<(), JournalStopped> {
+        self.look_at_the_clocks();
+        let asked = Instant::now();
+        self.put(Entry {
+            at,
+            what: What::Frame(payload),
+        })
+        .await?;
+        let waited = asked.elapsed();
+        if waited < WAIT_MIN {
+            return Ok(());
+        }
+        warn!(
+            seconds = waited.as_secs_f64(),
+            "the disk did not keep up, and nothing could be read from the server"
+        );
+        self.read_clocks();
+        self.event(Event::DiskWait { since_us: at.0 }).await
+    }
+
+    /// Says that the recorder runs, and puts on record when it did not since the last time: before any frame that is
+    /// read behind the pause.
+    pub fn look_at_the_clocks(&self) {
+        let (before, now) = self.read_clocks();
+        if let Some(event) = pause::between(before, now) {
+            if let Event::ClockStep { by_us } = event {
+                let seconds = by_us.unsigned_abs() as f64 / 1e6;
+                let direction = if by_us < 0 { "back" } else { "forward" };
+                warn!(seconds, "the wall clock was set {direction}");
+            } else {
+                let seconds = now.uptime.saturating_sub(before.uptime).as_secs_f64();
+                warn!(
+                    seconds,
+                    "the recorder did not run: it was stopped, or the machine was suspended"
+                );
+            }
+            let at = now.wall;
+            let entry = Entry {
+                at,
+                what: What::Event(event),
+            };
+            // It must come before what follows, so it cannot wait; where there is no room, `disk` is on record anyway.
+            if let Ok(room) = self.room.try_acquire_many(ENTRY_BYTES_U32) {
+                room.forget();
+                let _ = self.sender.send(entry);
+            }
+        }
+    }
+
+    fn read_clocks(&self) -> (Clocks, Clocks) {
+        let now = Clocks::now();
+        let mut clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);
+        (std::mem::replace(&mut *clocks, now), now)
+    }
+
+    /// Puts in an event.
+    ///
+    /// # Errors
+    /// [`JournalStopped`].
+    pub async fn event(&self, event: Event) -> Result<(), JournalStopped> {
+        self.put(Entry {
+            at: Moment::now(),
+            what: What::Event(event),
+        })
+        .await
+    }
+
+    /// Puts in an event without waiting: in front of a hanging disk it is left for a task of its own.
+    pub fn event_when_there_is_room(&self, event: Event) {
+        let queue = self.clone();
+        tokio::spawn(async move { queue.event(event).await });
+    }
+
+    /// Whether something waits for the journal.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.room.available_permits() < self.bytes_max
+    }
+
+    /// Whether there may be no room for the next message.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.room.available_permits() < MESSAGE_ROOM
+    }
+
+    async fn put(&self, entry: QueuedEntry) -> Result<(), JournalStopped> {
+        let bytes = u32::try_from(entry_bytes(&entry)).unwrap_or(u32::MAX);
+        self.room
+            .acquire_many(bytes)
+            .await
+            .map_err(|_| JournalStopped)?
+            .forget();
+        self.sender.send(entry).map_err(|_| JournalStopped)
+    }
+}
+
+impl QueueReader {
+    /// Waits for entries, and moves up to `max` of them into `batch`; `false` when all feeds have ended.
+    pub fn take(&mut self, batch: &mut Vec<QueuedEntry>, max: usize) -> bool {
+        self.receiver.blocking_recv_many(batch, max) > 0
+    }
+
+    /// Entries that wait to be taken.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.receiver.len()
+    }
+
+    /// Gives back the room of entries that are in the journal now.
+    pub fn journaled(&self, batch: &[QueuedEntry]) {
+        self.room.add_permits(batch.iter().map(entry_bytes).sum());
+    }
+}
+
+impl Drop for QueueReader {
+    fn drop(&mut self) {
+        // A feed that waits for room must not wait for ever.
+        self.room.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn i5_a_full_queue_makes_the_feed_wait_and_loses_nothing() {
+        let (queue, mut reader) = bounded(3 * (ENTRY_BYTES + 10));
+        let frame = |byte: u8| Bytes::from(vec![byte; 10]);
+        for byte in 0..3 {
+            queue.frame(Moment(byte.into()), frame(byte)).await.unwrap();
+        }
+        let gauge = queue.gauge();
+        assert_eq!(gauge.bytes(), 3 * (ENTRY_BYTES + 10));
+        let fourth = queue.frame(Moment(3), frame(3));
+        tokio::pin!(fourth);
+        let wait = std::time::Duration::from_millis(20);
+        assert!(
+            tokio::time::timeout(wait, &mut fourth).await.is_err(),
+            "there is no room for a fourth"
+        );
+        let (reader, batch) = tokio::task::spawn_blocking(move || {
+            let mut batch = Vec::new();
+            assert!(reader.take(&mut batch, 2));
+            reader.journaled(&batch);
+            (reader, batch)
+        })
+        .await
+        .unwrap();
+        assert_eq!(batch.iter().map(|entry| entry.at.0).collect::<Vec<_>>(), [0, 1]);
+        fourth.await.unwrap();
+        assert_eq!(gauge.bytes(), 2 * (ENTRY_BYTES + 10));
+        drop(reader);
+        assert_eq!(queue.frame(Moment(4), frame(4)).await, Err(JournalStopped));
+    }
+
+    /// All that waits, without giving its room back.
+    fn taken(reader: &mut QueueReader) -> Vec<QueuedEntry> {
+        let mut batch = Vec::new();
+        while let Ok(entry) = reader.receiver.try_recv() {
+            batch.push(entry);
+        }
+        batch
+    }
+
+    fn frame_of(bytes: usize) -> Bytes {
+        Bytes::from(vec![0; bytes])
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_was_set_and_a_pause_are_told_in_seconds_and_put_on_record() {
+        let (queue, mut reader) = bounded(10 * ENTRY_BYTES);
+        let hour = Duration::from_secs(3600);
+        let mut told = |before: Clocks| {
+            *queue.clocks.lock().unwrap() = before;
+            let line = crate::process::logging::logged(|| queue.look_at_the_clocks());
+            (line, taken(&mut reader).pop().map(|entry| entry.what))
+        };
+        let now = Clocks::now();
+        let wall = |by_us: i64| Moment(now.wall.0 + by_us);
+        let hour_us = 3_600_000_000;
+        for (before_us, words) in [
+            (-hour_us, "the wall clock was set forward seconds=36"),
+            (hour_us, "the wall clock was set back seconds=3"),
+        ] {
+            // However long it is until the next look, it is no pause.
+            let before = Clocks {
+                uptime: now.uptime + hour,
+                wall: wall(before_us),
+            };
+            let (line, on_record) = told(before);
+            assert!(line.contains(words), "{line}");
+            let Some(What::Event(Event::ClockStep { by_us })) = on_record else {
+                panic!("{on_record:?}")
+            };
+            assert!((by_us + before_us).abs() < 60_000_000, "{by_us}");
+        }
+        let before = Clocks {
+            uptime: now.uptime.saturating_sub(hour),
+            wall: wall(-hour_us),
+        };
+        let (line, on_record) = told(before);
+        assert!(line.contains("the recorder did not run"), "{line}");
+        let paused = What::Event(Event::Paused {
+            since_us: before.wall.0,
+        });
+        assert_eq!(on_record, Some(paused));
+    }
+
+    #[tokio::test]
+    async fn a_feed_that_waits_for_room_is_told_that_the_journal_has_stopped() {
+        let (queue, reader) = bounded(ENTRY_BYTES + 10);
+        queue.frame(Moment(0), frame_of(10)).await.unwrap();
+        let waiting = tokio::spawn(async move { queue.frame(Moment(1), frame_of(1)).await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "there is no room");
+        drop(reader);
+        let told = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+        assert_eq!(told.expect("it waits for ever").unwrap(), Err(JournalStopped));
+    }
+
+    /// As if nothing had been put in for ten seconds.
+    fn was_paused(queue: &Queue) -> Moment {
+        let mut clocks = queue.clocks.lock().unwrap();
+        let ten = Duration::from_secs(10);
+        *clocks = Clocks {
+            uptime: clocks.uptime.checked_sub(ten).unwrap(),
+            wall: Moment(clocks.wall.0 - 10_000_000),
+        };
+        clocks.wall
+    }
+
+    #[tokio::test]
+    async fn a_pause_stands_before_the_frame_that_is_read_behind_it_and_all_room_is_given_back() {
+        let (queue, mut reader) = bounded(1 << 20);
+        let gauge = queue.gauge();
+        let since_us = was_paused(&queue).0;
+        queue.frame(Moment(7), frame_of(100)).await.unwrap();
+        queue.event(Event::TimeMark).await.unwrap();
+        queue.frame(Moment(8), frame_of(0)).await.unwrap();
+        assert_eq!(gauge.bytes(), 4 * ENTRY_BYTES + 100);
+        assert!(queue.is_waiting());
+        let batch = taken(&mut reader);
+        let what: Vec<_> = batch.iter().map(|entry| entry.what.clone()).collect();
+        assert_eq!(
+            what,
+            [
+                What::Event(Event::Paused { since_us }),
+                What::Frame(frame_of(100)),
+                What::Event(Event::TimeMark),
+                What::Frame(frame_of(0)),
+            ]
+        );
+        reader.journaled(&batch[..2]);
+        assert_eq!(gauge.bytes(), 2 * ENTRY_BYTES);
+        reader.journaled(&batch[2..]);
+        assert_eq!((gauge.bytes(), queue.is_waiting()), (0, false));
+        assert_eq!(queue.room.available_permits(), 1 << 20, "no more than there was");
+    }
+
+    #[tokio::test]
+    async fn a_wait_for_room_is_on_record_behind_its_frame_and_is_no_pause() {
+        let (queue, mut reader) = bounded(8 * ENTRY_BYTES);
+        queue.frame(Moment(1), frame_of(7 * ENTRY_BYTES)).await.unwrap();
+        let waiting = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.frame(Moment(5), frame_of(1)).await }
+        });
+        // A longer wait changes nothing.
+        tokio::time::sleep(WAIT_MIN + Duration::from_millis(100)).await;
+        was_paused(&queue);
+        let first = taken(&mut reader);
+        assert_eq!(first.len(), 1);
+        reader.journaled(&first);
+        waiting.await.unwrap().unwrap();
+        queue.frame(Moment(6), frame_of(1)).await.unwrap();
+        let what: Vec<_> = taken(&mut reader).into_iter().map(|entry| entry.what).collect();
+        assert_eq!(
+            what,
+            [
+                What::Frame(frame_of(1)),
+                What::Event(Event::DiskWait { since_us: 5 }),
+                What::Frame(frame_of(1)),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn it_is_full_when_the_longest_message_may_not_fit() {
+        let (queue, _reader) = bounded(MESSAGE_ROOM + ENTRY_BYTES);
+        assert!(!queue.is_full());
+        queue.event(Event::TimeMark).await.unwrap();
+        assert!(!queue.is_full());
+        queue.event(Event::TimeMark).await.unwrap();
+        assert!(queue.is_full());
+    }
+}

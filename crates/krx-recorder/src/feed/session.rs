@@ -1,0 +1,415 @@
+//! One market's feed: connect, read, stamp, queue; and again, for as long as the schedule wants it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::{FutureExt, SinkExt, Stream, StreamExt};
+use krx_protocol::{Control, Refusal};
+use krx_store::journal::GapReason;
+use krx_store::{Event, Moment};
+use tokio::sync::watch;
+use tokio::task::consume_budget;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::{self, Bytes, Message};
+use tracing::{info, warn};
+
+use crate::config::key::InitRequest;
+use crate::config::{ConnectionConfig, FeedConfig};
+use crate::feed::backoff::{Asked, Backoff};
+use crate::feed::connect::{Connection, Connector};
+use crate::feed::feed_status::{FeedState, FeedStatus};
+use crate::feed::pace::{ControlPace, LinePace};
+use crate::feed::queue::{JournalStopped, Queue};
+use crate::feed::session_loop::{End, Ended, FeedEnd, SessionLoop, Sessions, WallClock, stopped};
+use crate::feed::silence::{Pings, Silence};
+use crate::hours::schedule::{Hours, Schedule};
+
+/// How long a closing connection is waited for.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// How often silence and the schedule are looked at.
+const WATCH_INTERVAL: Duration = Duration::from_millis(250);
+
+/// What a feed works with.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    /// Market and URL.
+    pub config: FeedConfig,
+    /// Time limits.
+    pub connection: ConnectionConfig,
+    /// When to be connected.
+    pub schedule: watch::Receiver<Schedule>,
+    /// Whether to end when the schedule closes, instead of waiting for the next opening.
+    pub until_close: bool,
+    /// What opens sessions.
+    pub connector: Arc<Connector>,
+    /// The first message of each session.
+    pub init: InitRequest,
+    /// Where frames and events go.
+    pub queue: Queue,
+    /// What others see.
+    pub status: Arc<FeedStatus>,
+    /// Whether any feed's key was ever accepted in this process.
+    pub accepted: Arc<AtomicBool>,
+}
+
+impl Feed {
+    /// Runs the feed until `stop` says so, or the hours are over.
+    pub async fn run(mut self, stop: watch::Receiver<bool>) -> FeedEnd {
+        let sessions = SessionLoop {
+            clock: WallClock,
+            schedule: self.schedule.clone(),
+            until_close: self.until_close,
+            backoff: Backoff::new(self.connection.backoff_initial, self.connection.backoff_max),
+            accepted: Arc::clone(&self.accepted),
+            stop,
+        };
+        let end = sessions.run(&mut self).await;
+        self.status.set(FeedState::Ended);
+        end.unwrap_or(FeedEnd::JournalStopped)
+    }
+
+    /// Reads until the session ends; why it did, and whether it brought any data.
+    async fn read(
+        &self,
+        connection: &mut Connection,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(End, bool), JournalStopped> {
+        let mut reader = Reader {
+            market: self.config.market.as_str(),
+            init: &self.init,
+            queue: &self.queue,
+            status: &self.status,
+            accepted: &self.accepted,
+            data: false,
+            error_lines: LinePace::default(),
+        };
+        let begun = Instant::now();
+        let mut silence = Silence::new(self.connection.stall_timeout, begun);
+        let (mut pings, mut controls) = (Pings::default(), ControlPace::new(begun));
+        let (mut unflushed, mut paused_until) = (false, None);
+        let heartbeat_interval = self.connection.heartbeat_interval;
+        let mut watchdog = interval_at(begun + WATCH_INTERVAL, WATCH_INTERVAL);
+        let mut heartbeat = interval_at(begun + heartbeat_interval, heartbeat_interval);
+        watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let end = loop {
+            // Every branch may be dropped half-way when another is ready, so each waits for one thing only, and a
+            // message that was read is queued behind the select: there it cannot be lost, however long the queue is
+            // full. Messages come last: a socket that is never empty must not keep a stop waiting.
+            let mut messages = Flushing {
+                connection,
+                unflushed: &mut unflushed,
+            };
+            let (at, message) = tokio::select! {
+                biased;
+                () = stopped(stop) => break End::stop(),
+                _ = heartbeat.tick() => {
+                    buffer_heartbeat(connection, pings.next_payload());
+                    unflushed = true;
+                    continue;
+                }
+                _ = watchdog.tick() => match self.look_at_the_clock(&mut silence, connection) {
+                    None => continue,
+                    Some(end) => break end,
+                },
+                message = next_message(&mut messages, paused_until, Moment::now) => message,
+            };
+            paused_until = None;
+            let read = reader.take(at, message).await?;
+            let now = Instant::now();
+            note_life(&mut silence, &mut pings, &read, now);
+            match read {
+                Read::Data | Read::Other => {}
+                Read::Control(_) => {
+                    paused_until = controls.take(now);
+                    // What lies in the buffer costs tokio's budget nothing, and would be taken in one go.
+                    consume_budget().await;
+                }
+                Read::End(end) => break end,
+            }
+        };
+        Ok((end, reader.data))
+    }
+
+    /// Why the session must end now, if it must: the hours are over, or the server has been silent for too long.
+    fn look_at_the_clock(&self, silence: &mut Silence, connection: &Connection) -> Option<End> {
+        self.status.note_life();
+        let now = Moment::now();
+        let schedule = self.schedule.borrow();
+        if schedule.at(now) != Hours::Open {
+            return Some(End::new(GapReason::Shutdown, "the day's hours are over"));
+        }
+        let open_since = connection.get_ref().message_open_since();
+        let stall = silence.look(Instant::now(), schedule.expects_data(now), open_since)?;
+        let words = stall.words(self.connection.stall_timeout);
+        Some(End::new(GapReason::Stalled, words))
+    }
+}
+
+impl Sessions for Feed {
+    async fn session(&mut self, stop: &mut watch::Receiver<bool>) -> Result<Ended, JournalStopped> {
+        let market = self.config.market.as_str();
+        let connecting = self.connector.connect(&self.init);
+        let connected = tokio::select! {
+            connected = connecting => connected,
+            () = stopped(stop) => return Ok(Ended { end: End::stop(), data_for: None }),
+        };
+        let mut connection = match connected {
+            Ok(connection) => connection,
+            Err(failure) => {
+                let end = End {
+                    reason: failure.reason,
+                    detail: failure.detail,
+                    asked: failure.asked,
+                };
+                warn!(%market, url = %self.config.url, reason = end.reason.as_str(), detail = end.detail, "not connected");
+                self.status.note(end.reason, &end.detail);
+                let event = Event::ConnectFailed {
+                    reason: end.reason,
+                    detail: end.detail.clone(),
+                };
+                self.queue.event(event).await?;
+                return Ok(Ended { end, data_for: None });
+            }
+        };
+        let event = Event::Connected {
+            url: self.config.url.to_string(),
+        };
+        self.queue.event(event).await?;
+        self.status.sessions.fetch_add(1, Relaxed);
+        self.status.set(FeedState::Live);
+        info!(%market, url = %self.config.url, "connected");
+
+        let begun = Instant::now();
+        let (end, data) = self.read(&mut connection, stop).await?;
+        let data_for = data.then(|| begun.elapsed());
+        match end.reason {
+            GapReason::Shutdown => info!(%market, "disconnected"),
+            reason => {
+                warn!(
+                    %market,
+                    reason = reason.as_str(),
+                    detail = end.detail,
+                    "disconnected"
+                );
+                self.status.note(reason, &end.detail);
+            }
+        }
+        let event = Event::Disconnected {
+            reason: end.reason,
+            detail: end.detail.clone(),
+        };
+        self.queue.event(event).await?;
+        say_goodbye(&mut connection, end.reason).await;
+        Ok(Ended { end, data_for })
+    }
+
+    async fn hours_over(&mut self) -> Result<(), JournalStopped> {
+        self.queue.event(Event::SessionEnd).await
+    }
+
+    fn status(&self) -> &FeedStatus {
+        &self.status
+    }
+
+    fn market(&self) -> &str {
+        self.config.market.as_str()
+    }
+}
+
+/// Puts Koscom's heartbeat and WebSocket's into the send buffer: a server need not answer the first, but must the
+/// second. Nothing waits here. A server that does not read gets none while its buffers are full, so gives no answer;
+/// but as long as data come, that is no reason to stop reading them. What is broken, the reading side finds out, after
+/// all that came before.
+fn buffer_heartbeat(connection: &mut Connection, ping: [u8; 8]) {
+    let heartbeat = Message::text(krx_protocol::heartbeat());
+    for message in [heartbeat, Message::Ping(Bytes::copy_from_slice(&ping))] {
+        let _ = connection.feed(message).now_or_never();
+    }
+}
+
+/// Lets the server know that the session is over; it is not waited for, since it has nothing more that we would take.
+async fn say_goodbye(connection: &mut Connection, reason: GapReason) {
+    let goodbye = async {
+        match reason {
+            // The answer to its close frame lies ready.
+            GapReason::ServerClosed => connection.flush().await,
+            GapReason::Reset => Ok(()),
+            _ => connection.close(None).await,
+        }
+    };
+    let _ = timeout(GOODBYE, goodbye).await;
+}
+
+/// A connection that writes out what is in its send buffer while it reads.
+struct Flushing<'a> {
+    connection: &'a mut Connection,
+    unflushed: &'a mut bool,
+}
+
+impl Stream for Flushing<'_> {
+    type Item = tungstenite::Result<Message>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if *self.unflushed && self.connection.poll_flush_unpin(cx).is_ready() {
+            *self.unflushed = false;
+        }
+        self.connection.poll_next_unpin(cx)
+    }
+}
+
+/// What reading gave.
+#[derive(Debug, PartialEq, Eq)]
+enum Read {
+    /// Data, as far as the first byte tells.
+    Data,
+    /// Another message.
+    Other,
+    /// A control frame; a pong's payload.
+    Control(Option<Bytes>),
+    /// The session is over.
+    End(End),
+}
+
+/// Notes what was read at `now` as the sign of life that it is.
+fn note_life(silence: &mut Silence, pings: &mut Pings, read: &Read, now: Instant) {
+    match read {
+        Read::Data => silence.data(now),
+        Read::Other => silence.heard(now),
+        Read::Control(Some(pong)) if pings.answered_by(pong) => silence.heard(now),
+        Read::Control(_) | Read::End(_) => {}
+    }
+}
+
+/// Waits for a message, after a pause if there is to be one, and stamps it before anything else is done with it. May
+/// be dropped while it waits: nothing is lost then.
+async fn next_message(
+    messages: &mut (impl Stream<Item = tungstenite::Result<Message>> + Unpin),
+    paused_until: Option<Instant>,
+    clock: impl Fn() -> Moment,
+) -> (Moment, Option<tungstenite::Result<Message>>) {
+    if let Some(resume) = paused_until {
+        sleep_until(resume).await;
+    }
+    let message = messages.next().await;
+    (clock(), message)
+}
+
+struct Reader<'a> {
+    market: &'a str,
+    init: &'a InitRequest,
+    queue: &'a Queue,
+    status: &'a FeedStatus,
+    accepted: &'a AtomicBool,
+    data: bool,
+    error_lines: LinePace,
+}
+
+impl Reader<'_> {
+    /// Queues a message that was read at `at`, and tells what it was.
+    async fn take(
+        &mut self,
+        at: Moment,
+        message: Option<tungstenite::Result<Message>>,
+    ) -> Result<Read, JournalStopped> {
+        let payload: Bytes = match message {
+            Some(Ok(Message::Text(text))) => text.into(),
+            Some(Ok(Message::Binary(bytes))) => bytes,
+            Some(Ok(Message::Close(frame))) => {
+                let detail = match frame {
+                    None => "no close code".to_owned(),
+                    Some(frame) if frame.reason.is_empty() => format!("close code {}", frame.code),
+                    Some(frame) => format!("close code {}: {}", frame.code, frame.reason),
+                };
+                return Ok(self.end(GapReason::ServerClosed, &detail));
+            }
+            Some(Ok(Message::Pong(payload))) => return Ok(Read::Control(Some(payload))),
+            Some(Ok(Message::Ping(_) | Message::Frame(_))) => return Ok(Read::Control(None)),
+            Some(Err(error)) => return Ok(self.end(reason_of(&error), &error.to_string())),
+            None => return Ok(self.end(GapReason::Reset, "the connection ended")),
+        };
+        // A copy: the payload is a slice of the read buffer, and would keep all of it, however small it is itself.
+        self.queue.frame(at, Bytes::copy_from_slice(&payload)).await?;
+        self.status.read(at, payload.len());
+        Ok(self.look_at(&payload))
+    }
+
+    fn end(&self, reason: GapReason, detail: &str) -> Read {
+        Read::End(End::new(reason, self.init.plain(detail)))
+    }
+
+    /// Tells data from the few messages that concern the connection; those are objects, and data are arrays.
+    fn look_at(&mut self, payload: &[u8]) -> Read {
+        const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+        let text = payload
+            .strip_prefix(BYTE_ORDER_MARK)
+            .unwrap_or(payload)
+            .trim_ascii_start();
+        match text.first() {
+            None => return Read::Other,
+            Some(b'{') => {}
+            Some(_) => return self.accept(),
+        }
+        match Control::classify(text) {
+            Some(Control::Error(error)) => {
+                let words = || {
+                    self.init
+                        .plain(&format!("error {}: {}", error.code, error.message))
+                };
+                let (reason, asked) = match error.refusal() {
+                    Refusal::Key => (GapReason::Refused, Asked::OtherKey),
+                    Refusal::Reconnect => (GapReason::Reconnect, Asked::Reconnect),
+                    Refusal::Nothing => {
+                        if let Some(kept_back) = self.error_lines.line(Instant::now()) {
+                            let detail = words();
+                            warn!(
+                                market = %self.market,
+                                detail, kept_back, "the server reports an error"
+                            );
+                        }
+                        return Read::Other;
+                    }
+                };
+                Read::End(End {
+                    reason,
+                    detail: words(),
+                    asked,
+                })
+            }
+            // Of the per-issue service, but data all the same.
+            Some(Control::Push) => self.accept(),
+            Some(Control::Reply) => {
+                self.accepted.store(true, Relaxed);
+                Read::Other
+            }
+            Some(Control::Heartbeat | Control::Unknown) | None => Read::Other,
+        }
+    }
+
+    fn accept(&mut self) -> Read {
+        self.data = true;
+        self.accepted.store(true, Relaxed);
+        Read::Data
+    }
+}
+
+fn reason_of(error: &tungstenite::Error) -> GapReason {
+    use tungstenite::error::{Error, ProtocolError};
+    match error {
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => GapReason::Reset,
+        Error::Capacity(_) | Error::Utf8(_) | Error::Protocol(_) => GapReason::Protocol,
+        _ => GapReason::Reset,
+    }
+}
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "session_sockets_tests.rs"]
+mod sockets_tests;

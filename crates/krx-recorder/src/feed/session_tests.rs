@@ -1,0 +1,311 @@
+//! Tests of what a feed does with each message, without a socket.
+
+use std::cell::Cell;
+
+use futures_util::stream;
+use krx_store::journal::What;
+
+use super::*;
+use crate::config::proxy::ProxySetting;
+use crate::feed::connect::ProxyVariables;
+use crate::feed::queue::queue;
+use crate::feed::silence::Stall;
+
+fn init() -> InitRequest {
+    let sources = crate::config::key::KeySources {
+        environment: Some("kyz-9".into()),
+        ..Default::default()
+    };
+    let key = crate::config::key::ApiKey::read(&sources).unwrap();
+    key.init_request("x")
+}
+
+fn reader<'a>(
+    init: &'a InitRequest,
+    queue: &'a Queue,
+    status: &'a FeedStatus,
+    accepted: &'a AtomicBool,
+) -> Reader<'a> {
+    Reader {
+        market: "KOSPI",
+        init,
+        queue,
+        status,
+        accepted,
+        data: false,
+        error_lines: LinePace::default(),
+    }
+}
+
+#[tokio::test]
+async fn a_frame_is_stamped_when_it_is_read_before_any_other_work_on_it() {
+    let (queue, mut entries) = queue();
+    let (status, accepted) = (FeedStatus::default(), AtomicBool::new(false));
+    // The clock is the count of steps: reading is step 1, stamping must be step 2, and all other work comes later.
+    let step = Cell::new(0);
+    let tick = || {
+        step.set(step.get() + 1);
+        step.get()
+    };
+    let mut messages = Box::pin(stream::poll_fn(|_| {
+        tick();
+        std::task::Poll::Ready(Some(Ok(Message::text("[]"))))
+    }));
+    let (at, message) = next_message(&mut messages, None, || Moment(tick())).await;
+    let init = init();
+    let read = reader(&init, &queue, &status, &accepted)
+        .take(at, message)
+        .await
+        .unwrap();
+    assert_eq!((read, step.get()), (Read::Data, 2));
+    let batch = tokio::task::spawn_blocking(move || {
+        let mut batch = Vec::new();
+        entries.take(&mut batch, 10);
+        batch
+    })
+    .await
+    .unwrap();
+    assert_eq!(
+        (batch[0].at, &batch[0].what),
+        (Moment(2), &What::Frame(Bytes::from_static(b"[]")))
+    );
+    assert_eq!(status.last_frame_us.load(Relaxed), 2);
+}
+
+#[tokio::test]
+async fn each_message_is_told_from_the_others() {
+    let ((queue, _entries), init) = (queue(), init());
+    let end = |reason, detail: &str, asked| {
+        Read::End(End {
+            reason,
+            detail: detail.to_owned(),
+            asked,
+        })
+    };
+    let closed = |detail| end(GapReason::ServerClosed, detail, Asked::Nothing);
+    let close = |code: u16, reason: &str| {
+        Message::Close(Some(tungstenite::protocol::CloseFrame {
+            code: code.into(),
+            reason: reason.into(),
+        }))
+    };
+    let cases = [
+        (Message::text("[]"), Read::Data, true),
+        (Message::binary("[]"), Read::Data, true),
+        (Message::text("garbage"), Read::Data, true),
+        (
+            Message::text(r#"{"jsonrpc":"2.0","id":1,"result":{"message":"ok"}}"#),
+            Read::Other,
+            true,
+        ),
+        (Message::text(krx_protocol::heartbeat()), Read::Other, false),
+        (
+            Message::text(r#"{"error":{"code":47,"message":"x"}}"#),
+            Read::Other,
+            false,
+        ),
+        (
+            Message::text(r#"{"jsonrpc":"2.0","method":"push","params":{"preset":"tick"}}"#),
+            Read::Data,
+            true,
+        ),
+        (Message::text(r#"{"hello":1}"#), Read::Other, false),
+        (Message::text(" \n"), Read::Other, false),
+        (
+            Message::text(r#"{"error":{"code":10070,"message":"고객 정보가 일치하지 않습니다"}}"#),
+            end(
+                GapReason::Refused,
+                "error 10070: 고객 정보가 일치하지 않습니다",
+                Asked::OtherKey,
+            ),
+            false,
+        ),
+        (
+            Message::text(r#"{"error":{"code":13004,"message":"잠시 후 재접속"}}"#),
+            end(
+                GapReason::Reconnect,
+                "error 13004: 잠시 후 재접속",
+                Asked::Reconnect,
+            ),
+            false,
+        ),
+        // What a server says is cut, is one line, and never repeats the key (I7).
+        (
+            Message::text(r#"{"error":{"code":13001,"message":"no\r\nINFO key ky\u0000z-9"}}"#),
+            end(
+                GapReason::Refused,
+                "error 13001: noINFO key (the key)",
+                Asked::OtherKey,
+            ),
+            false,
+        ),
+        (
+            close(4001, &"x".repeat(120)),
+            closed(&format!("close code 4001: {}", "x".repeat(120))),
+            false,
+        ),
+        (close(1001, ""), closed("close code 1001"), false),
+        (
+            close(4002, "a\r\nb\u{1b}[0m"),
+            closed("close code 4002: ab[0m"),
+            false,
+        ),
+        (Message::Close(None), closed("no close code"), false),
+        (Message::Ping(Bytes::new()), Read::Control(None), false),
+        (
+            Message::Pong(Bytes::from_static(b"1")),
+            Read::Control(Some(Bytes::from_static(b"1"))),
+            false,
+        ),
+    ];
+    for (message, expected, accepts) in cases {
+        let (status, accepted) = (FeedStatus::default(), AtomicBool::new(false));
+        let read = reader(&init, &queue, &status, &accepted)
+            .take(Moment::now(), Some(Ok(message)))
+            .await
+            .unwrap();
+        assert_eq!((read, accepted.load(Relaxed)), (expected, accepts));
+    }
+}
+
+#[test]
+fn only_data_end_a_silence_of_data_and_only_answers_to_our_pings_are_heard() {
+    let (begun, limit) = (Instant::now(), Duration::from_secs(30));
+    let mut pings = Pings::default();
+    let asked = Bytes::copy_from_slice(&pings.next_payload());
+    let never_asked = Bytes::from_static(b"12345678");
+    let control = Read::Control;
+    // What is read again and again, and how a minute of it shows while data are due, and at other times.
+    let (silent, no_data) = (Some(Stall::NothingCame), Some(Stall::NoData));
+    let cases = [
+        (Read::Data, None, None),
+        (Read::Other, no_data, None),
+        (control(None), silent, silent),
+        (control(Some(never_asked)), silent, silent),
+        (Read::End(End::stop()), silent, silent),
+    ];
+    for (read, due, at_other_times) in cases {
+        for (expects_data, expected) in [(true, due), (false, at_other_times)] {
+            let mut silence = Silence::new(limit, begun);
+            let stall = (0..60_u32).find_map(|second| {
+                let now = begun + second * Duration::from_secs(1);
+                note_life(&mut silence, &mut pings, &read, now);
+                silence.look(now, expects_data, None)
+            });
+            assert_eq!(stall, expected, "{read:?}");
+        }
+    }
+    // One answer to each ping, half a minute of patience for each.
+    let mut silence = Silence::new(limit, begun);
+    let told = (0..90_u32).find(|second| {
+        let now = begun + *second * Duration::from_secs(1);
+        if *second >= 20 {
+            note_life(&mut silence, &mut pings, &control(Some(asked.clone())), now);
+        }
+        silence.look(now, false, None).is_some()
+    });
+    assert_eq!(told, Some(52));
+}
+
+#[test]
+fn errors_of_the_connection_and_of_the_protocol_are_told_apart() {
+    use tungstenite::error::{CapacityError, Error, ProtocolError};
+    let too_long = CapacityError::MessageTooLong { size: 2, max_size: 1 };
+    for (error, expected) in [
+        (Error::Capacity(too_long), GapReason::Protocol),
+        (Error::Utf8("x".to_owned()), GapReason::Protocol),
+        (
+            Error::Protocol(ProtocolError::InvalidOpcode(3)),
+            GapReason::Protocol,
+        ),
+        (
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake),
+            GapReason::Reset,
+        ),
+        (
+            Error::Io(std::io::ErrorKind::ConnectionReset.into()),
+            GapReason::Reset,
+        ),
+        (Error::ConnectionClosed, GapReason::Reset),
+    ] {
+        assert_eq!(reason_of(&error), expected, "{error}");
+    }
+}
+
+/// A disk that hangs: the queue is full for longer than every timer's interval, again and again, and yet each message
+/// that was read arrives, in order (I1). The server feels the backpressure, and nothing else happens.
+#[tokio::test]
+async fn i1_a_full_queue_costs_no_message_whatever_timers_fire_meanwhile() {
+    const MESSAGES: usize = 60;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut server = tokio_tungstenite::accept_async(stream).await.unwrap();
+        server.next().await.unwrap().unwrap();
+        for index in 0..MESSAGES {
+            server.send(Message::text(format!("[{index}]"))).await.unwrap();
+        }
+        while server.next().await.is_some_and(|message| message.is_ok()) {}
+    });
+    let (queue, mut entries) = crate::feed::queue::bounded(1000);
+    let second = Duration::from_secs(1);
+    let connection = ConnectionConfig {
+        proxy: ProxySetting::None,
+        proxy_credentials_file: None,
+        ca_file: None,
+        connect_timeout: second,
+        heartbeat_interval: Duration::from_millis(20),
+        stall_timeout: 30 * second,
+        backoff_initial: second,
+        backoff_max: second,
+        message_bytes_max: 1 << 20,
+    };
+    let config = FeedConfig {
+        market: "KOSPI".parse().unwrap(),
+        url: url.parse().unwrap(),
+    };
+    let connector = Connector::new(&config, &connection, &ProxyVariables::default()).unwrap();
+    let feed = Feed {
+        config,
+        connector: Arc::new(connector),
+        connection,
+        schedule: watch::channel(Schedule::Always).1,
+        until_close: false,
+        init: init(),
+        queue,
+        status: Arc::default(),
+        accepted: Arc::default(),
+    };
+    let (stop, stopping) = watch::channel(false);
+    let running = tokio::spawn(feed.run(stopping));
+    // Slower than the watchdog's 250 ms, with room for seven messages at a time.
+    let texts = tokio::task::spawn_blocking(move || {
+        let (mut texts, mut batch) = (Vec::new(), Vec::new());
+        while texts.len() < MESSAGES && entries.take(&mut batch, 8) {
+            std::thread::sleep(Duration::from_millis(300));
+            entries.journaled(&batch);
+            texts.extend(batch.drain(..).filter_map(|entry| match entry.what {
+                What::Frame(payload) => Some(String::from_utf8(payload.to_vec()).unwrap()),
+                What::Event(_) => None,
+            }));
+        }
+        (texts, entries)
+    });
+    let (texts, _entries) = timeout(30 * second, texts)
+        .await
+        .expect("no message is missing")
+        .unwrap();
+    assert_eq!(
+        texts,
+        (0..MESSAGES)
+            .map(|index| format!("[{index}]"))
+            .collect::<Vec<_>>()
+    );
+    stop.send_replace(true);
+    assert_eq!(
+        timeout(5 * second, running).await.unwrap().unwrap(),
+        FeedEnd::Stopped
+    );
+    server.abort();
+}

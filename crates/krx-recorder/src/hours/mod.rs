@@ -1,0 +1,5 @@
+//! When data is expected: a feed's hours, and trading days on which no recorder ran.
+
+pub(crate) mod schedule;
+
+pub(crate) mod absence;

@@ -1,0 +1,205 @@
+//! The exporter's thread. Whatever happens to it, the feed and the journal go on (invariant I6).
+
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use krx_store::export::Poison;
+use krx_store::progress::seed;
+use krx_store::{DataDir, ExportConfig, Exporter, Market, Moment, Progress, StoreError, Tail};
+use tracing::{debug, error, info, warn};
+
+use crate::hours::absence::Absence;
+use crate::process::exit::Failure;
+use crate::watch::liveness::Activity;
+
+/// How long the disk is given to come to its senses before the export is tried again.
+const RETRY_WAIT: Duration = Duration::from_secs(5);
+
+/// After so many failures in a row to read the journal, the disk will not read it any more.
+const UNREADABLE_AFTER: u32 = 12;
+
+/// How often a failure that lasts is logged.
+const REPEAT_INTERVAL: Duration = Duration::from_secs(600);
+
+/// How often what is left is tried when nothing more will come: an error that passes must not end in a bad exit code.
+const LAST_TRIES: u32 = 3;
+
+/// Exports until the journal is closed and all of it is sealed. A failure is logged, and the export started again
+/// behind the last sealed file.
+///
+/// # Errors
+/// The last failure, when it happened after the journal was closed: what is not exported stays in the journal.
+pub(super) fn run(
+    data: &DataDir,
+    market: &Market,
+    config: ExportConfig,
+    tail: &Arc<Tail>,
+    progress: &Arc<Progress>,
+    activity: &Activity,
+    absence: &Absence,
+) -> Result<(), Failure> {
+    // On this thread, since only it may wait for the disk, and writes coverage of this feed.
+    let yesterday = Moment::now().date().pred_opt().unwrap_or_default();
+    if let Err(error) = absence.record(data, market, yesterday) {
+        error!(%market, %error, "trading days on which no recorder ran are not on record; the next start tries again");
+    }
+    // Before the first exporter adds to it.
+    if let Err(error) = seed(progress, data, market, Moment::now().date()) {
+        warn!(%market, %error, "the status shows the date from this start on only");
+    }
+    let poison = Arc::new(Poison::default());
+    let (mut unreadable, mut last_tries) = (0, 0);
+    let mut outage = Outage::default();
+    loop {
+        Activity::count(&activity.export);
+        let tail_of = Some(Arc::clone(tail));
+        let mut exporter =
+            Exporter::new(data, market, config, tail_of, Arc::clone(progress)).with_poison(&poison);
+        if outage.has_begun() {
+            exporter = exporter.again();
+        }
+        if unreadable >= UNREADABLE_AFTER {
+            exporter = exporter.past_unreadable();
+        }
+        let failure: Failure = match catch_unwind(AssertUnwindSafe(|| exporter.run())) {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => {
+                unreadable = if is_unreadable_journal(&error) {
+                    unreadable + 1
+                } else {
+                    0
+                };
+                error.into()
+            }
+            // The frame is known by now, and is passed over when it does it again.
+            Err(_) if poison.panicked() => {
+                error!(market = %market, "the exporter panicked over a frame; it goes on behind the last sealed file");
+                continue;
+            }
+            Err(_) => Failure::Bug(format!("the exporter of {market} panicked")),
+        };
+        if tail.is_closed() {
+            last_tries += 1;
+            if last_tries >= LAST_TRIES {
+                return Err(failure);
+            }
+            error!(market = %market, error = %failure, "export failed; it is tried again before the recorder ends");
+            continue;
+        }
+        let sealed = progress.files_sealed.load(Relaxed);
+        activity.export_failing.store(sealed + 1, Relaxed);
+        if outage.is_worth_a_line(Failed::of(&failure, sealed), Instant::now()) {
+            let retry_seconds = RETRY_WAIT.as_secs();
+            error!(market = %market, error = %failure, retry_seconds, "export failed; recording goes on");
+        } else {
+            debug!(market = %market, error = %failure, "export failed again");
+        }
+        // A stop must not wait for it.
+        tail.wait_closed(RETRY_WAIT);
+    }
+}
+
+/// Says that the export works again, once it has sealed a file behind a failure.
+pub(super) fn look(market: &Market, progress: &Progress, activity: &Activity) {
+    let failing = activity.export_failing.load(Relaxed);
+    if failing > 0 && progress.files_sealed.load(Relaxed) >= failing {
+        activity.export_failing.store(0, Relaxed);
+        info!(market = %market, "the export works again");
+    }
+}
+
+/// A failure, as far as two of them are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Failed {
+    /// The error of the operating system, if it is one.
+    errno: Option<i32>,
+    /// Files that were sealed before: a file between two failures makes the second a new one.
+    sealed: u64,
+}
+
+impl Failed {
+    fn of(failure: &Failure, sealed: u64) -> Self {
+        let mut cause: Option<&dyn Error> = Some(failure);
+        let mut errno = None;
+        while let Some(error) = cause {
+            errno = errno.or(error
+                .downcast_ref::<std::io::Error>()
+                .and_then(std::io::Error::raw_os_error));
+            cause = error.source();
+        }
+        Self { errno, sealed }
+    }
+}
+
+/// Failures in a row, and when the log was last told of them.
+#[derive(Debug, Default)]
+struct Outage {
+    told: Option<(Failed, Instant)>,
+}
+
+impl Outage {
+    fn has_begun(&self) -> bool {
+        self.told.is_some()
+    }
+
+    /// The first of them is, and another one than before; the same one only now and then.
+    fn is_worth_a_line(&mut self, failed: Failed, now: Instant) -> bool {
+        if let Some((told, at)) = self.told
+            && told == failed
+            && now.duration_since(at) < REPEAT_INTERVAL
+        {
+            return false;
+        }
+        self.told = Some((failed, now));
+        true
+    }
+}
+
+fn is_unreadable_journal(error: &StoreError) -> bool {
+    const EIO: i32 = 5;
+    matches!(error, StoreError::Io { doing, source, .. }
+        if *doing == "reading the journal segment" && source.raw_os_error() == Some(EIO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_once_and_then_now_and_then() {
+        let start = Instant::now();
+        let full = Failed {
+            errno: Some(28),
+            sealed: 7,
+        };
+        let mut outage = Outage::default();
+        let mut told = |seconds, failed| outage.is_worth_a_line(failed, start + Duration::from_secs(seconds));
+        let lines = (0..=1200)
+            .step_by(5)
+            .filter(|seconds| told(*seconds, full))
+            .count();
+        assert_eq!(lines, 3, "at once, and every ten minutes");
+        let sealed = Failed { sealed: 8, ..full };
+        assert!(told(1205, sealed), "it worked in between");
+        assert!(!told(1210, sealed));
+        let io = Failed {
+            errno: Some(5),
+            sealed: 8,
+        };
+        assert!(told(1215, io), "it is another failure");
+    }
+
+    #[test]
+    fn the_error_of_the_system_is_found_below_what_is_said_of_it() {
+        let failure = Failure::from(StoreError::Io {
+            doing: "creating",
+            path: "/x".into(),
+            source: std::io::Error::from_raw_os_error(28),
+        });
+        assert_eq!(Failed::of(&failure, 1).errno, Some(28));
+        assert_eq!(Failed::of(&Failure::Bug(String::new()), 1).errno, None);
+    }
+}

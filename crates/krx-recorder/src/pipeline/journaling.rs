@@ -1,0 +1,94 @@
+//! The journal's thread: takes what the feed has queued, and appends it. A disk that refuses does not end it: it tries
+//! again until the disk takes everything, and the queue, and behind it the server, wait meanwhile.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use krx_store::{Market, StoreError, Writer};
+use tokio::sync::watch;
+use tracing::{error, info};
+
+use crate::feed::queue::QueueReader;
+use crate::watch::liveness::Activity;
+
+/// At most this many entries are one write: about a megabyte of full messages.
+const ENTRIES_MAX: usize = 256;
+
+/// How long the disk is given to come to its senses, at first and at most.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// A disk that refuses for this long after a request to stop will not take the rest.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
+
+/// How often a failure that lasts is logged.
+const ALARM_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The journal's thread of one market.
+pub struct Journaling {
+    /// The market.
+    pub market: Market,
+    /// Its journal.
+    pub writer: Writer,
+    /// Where entries come from.
+    pub entries: QueueReader,
+    /// Whether the recorder is to stop.
+    pub stopping: watch::Receiver<bool>,
+    /// Signs of life.
+    pub activity: Arc<Activity>,
+}
+
+impl Journaling {
+    /// Journals until all feeds have let go of the queue, then closes the journal.
+    ///
+    /// # Errors
+    /// [`StoreError::Lost`], when the disk still refuses a while after the request to stop. Feeds then find the queue
+    /// closed.
+    pub fn run(mut self) -> Result<(), StoreError> {
+        let mut batch = Vec::with_capacity(ENTRIES_MAX);
+        while self.entries.take(&mut batch, ENTRIES_MAX) {
+            self.until_taken(batch.len(), |writer| writer.append(&batch))?;
+            self.entries.journaled(&batch);
+            batch.clear();
+        }
+        self.until_taken(0, Writer::finish)?;
+        self.writer.close()
+    }
+
+    fn until_taken(
+        &mut self,
+        entries: usize,
+        mut put: impl FnMut(&mut Writer) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let (mut wait, mut stop_seen) = (RETRY_FIRST, None);
+        let (mut first, mut alarmed) = (None, None::<Instant>);
+        loop {
+            Activity::count(&self.activity.journal);
+            let Err(error) = put(&mut self.writer) else {
+                if let Some(first) = first {
+                    let seconds = Instant::elapsed(&first).as_secs_f64();
+                    info!(market = %self.market, seconds, "the disk takes the journal again; nothing of it was lost");
+                }
+                return Ok(());
+            };
+            first.get_or_insert_with(Instant::now);
+            if alarmed.is_none_or(|at| at.elapsed() >= ALARM_INTERVAL) {
+                error!(market = %self.market, %error, "the journal cannot be written; what is received waits in memory: see to the disk");
+                alarmed = Some(Instant::now());
+            }
+            if *self.stopping.borrow() {
+                let since = *stop_seen.get_or_insert_with(Instant::now);
+                if since.elapsed() >= GIVE_UP_AFTER {
+                    return Err(StoreError::Lost {
+                        market: self.market.to_string(),
+                        entries: entries + self.entries.waiting(),
+                        unsynced_bytes: self.writer.unsynced_bytes(),
+                        last: Box::new(error),
+                    });
+                }
+            }
+            std::thread::sleep(wait);
+            wait = (wait * 2).min(RETRY_MAX);
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! One market's pipeline: its threads, and what stands between them.
+//!
+//! ```text
+//!   queue ──▶ journaling ──▶ .krx/journal ──▶ exporting ──▶ datasets
+//!             a thread                        a thread
+//! ```
+
+mod journaling;
+
+mod exporting;
+
+mod time_marks;
+
+pub(crate) mod rates;
+
+pub(crate) mod market_view;
+
+pub use journaling::Journaling;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use krx_store::journal::RulesOf;
+use krx_store::{DataDir, Event, Market, Moment, Progress, StoreError, Tail, Writer};
+use tokio::sync::watch;
+use tracing::error;
+
+use crate::config::key::ApiKey;
+use crate::config::{Config, FeedConfig};
+use crate::feed::connect::Connector;
+use crate::feed::feed_status::{FeedState, FeedStatus};
+use crate::feed::queue::{Queue, queue};
+use crate::feed::session::Feed;
+use crate::hours::absence::Absence;
+use crate::hours::schedule::Schedule;
+use crate::process::exit::Failure;
+use crate::watch::liveness::{Activity, Liveness, Sign, Stuck};
+use market_view::MarketView;
+use rates::Rates;
+use time_marks::mark_due;
+
+/// One market's pipeline.
+pub(crate) struct Pipeline {
+    pub(crate) view: MarketView,
+    pub(crate) queue: Queue,
+    tail: Arc<Tail>,
+    journal: JoinHandle<Result<(), StoreError>>,
+    export: JoinHandle<Result<(), Failure>>,
+    last_mark: Moment,
+    activity: Arc<Activity>,
+    liveness: Liveness,
+}
+
+impl Pipeline {
+    /// Starts the threads; the feed is the caller's to run.
+    pub(crate) fn start(
+        config: &Config,
+        data: &DataDir,
+        feed: &FeedConfig,
+        rules: RulesOf,
+        stopping: &watch::Receiver<bool>,
+        started: Moment,
+    ) -> Result<Self, Failure> {
+        let market = feed.market.clone();
+        let progress = Arc::new(Progress::since(started));
+        let activity = Arc::new(Activity::default());
+        let writer = Writer::open(data, &market, config.journal, Arc::clone(&progress))?.with_rules(rules);
+        let tail = writer.tail();
+        let absence = Absence {
+            calendar: Arc::clone(&config.calendar),
+            schedule: config.schedule.clone(),
+        };
+        let (queue, entries) = queue();
+        let journaling = Journaling {
+            market: market.clone(),
+            writer,
+            entries,
+            stopping: stopping.clone(),
+            activity: Arc::clone(&activity),
+        };
+        let journal = thread(format!("journal-{market}"), move || journaling.run())?;
+        let export = thread(format!("export-{market}"), {
+            let (data, market, progress, config) =
+                (data.clone(), market.clone(), Arc::clone(&progress), config.export);
+            let (tail, activity) = (Arc::clone(&tail), Arc::clone(&activity));
+            move || exporting::run(&data, &market, config, &tail, &progress, &activity, &absence)
+        })?;
+        let liveness = Liveness::new(market.clone(), config.connection.connect_timeout, Instant::now());
+        let view = MarketView {
+            market,
+            host: feed.url.host().unwrap_or_default().to_owned(),
+            progress,
+            status: Arc::new(FeedStatus::default()),
+            queue: queue.gauge(),
+        };
+        Ok(Self {
+            view,
+            queue,
+            tail,
+            journal,
+            export,
+            last_mark: Moment(0),
+            activity,
+            liveness,
+        })
+    }
+
+    pub(crate) fn feed(
+        &self,
+        config: &Config,
+        connector: Connector,
+        key: &ApiKey,
+        schedule: watch::Receiver<Schedule>,
+        until_close: bool,
+        accepted: &Arc<AtomicBool>,
+    ) -> Feed {
+        Feed {
+            config: connector.feed().clone(),
+            connection: config.connection.clone(),
+            connector: Arc::new(connector),
+            schedule,
+            until_close,
+            init: key.init_request(&config.member_name),
+            queue: self.queue.clone(),
+            status: Arc::clone(&self.view.status),
+            accepted: Arc::clone(accepted),
+        }
+    }
+
+    pub(crate) fn rates(&self) -> Rates {
+        Rates::new(
+            self.view.market.clone(),
+            Arc::clone(&self.view.progress),
+            Arc::clone(&self.view.status),
+        )
+    }
+
+    /// What is looked after once a second.
+    pub(crate) fn second(&mut self, interval_us: i64) {
+        self.queue.look_at_the_clocks();
+        exporting::look(&self.view.market, &self.view.progress, &self.activity);
+        // Whoever writes next finds that a sync has failed; when nothing is received, that is this mark.
+        if self.tail.failure().is_some() {
+            self.queue.event_when_there_is_room(Event::TimeMark);
+        }
+        let last_frame = Moment(self.view.status.last_frame_us.load(Relaxed));
+        let now = Moment::now();
+        if mark_due(last_frame, self.last_mark, now, interval_us) {
+            self.last_mark = now;
+            self.queue.event_when_there_is_room(Event::TimeMark);
+        }
+    }
+
+    /// Whether a session is open or sought.
+    pub(crate) fn is_on(&self) -> bool {
+        !matches!(self.view.status.state(), FeedState::Waiting | FeedState::Ended)
+    }
+
+    /// The first part that is stuck by a fault of its own.
+    pub(crate) fn stuck(&mut self) -> Option<Stuck> {
+        let stuck = self.liveness.look(self.signs(), Instant::now())?;
+        (!stuck.is_the_disks_fault()).then_some(stuck)
+    }
+
+    /// In the order of [`crate::watch::liveness::Part`].
+    fn signs(&self) -> [Sign; 4] {
+        let (progress, activity) = (&self.view.progress, &self.activity);
+        let synced = self
+            .tail
+            .synced()
+            .map_or((0, 0), |synced| (synced.segment.number.into(), synced.offset));
+        [
+            // A feed whose queue is full waits for the journal.
+            Sign {
+                busy: self.view.status.state() != FeedState::Ended && !self.queue.is_full(),
+                done: (self.view.status.signs_of_life(), 0),
+            },
+            Sign {
+                busy: self.queue.is_waiting(),
+                done: (
+                    activity.journal.load(Relaxed),
+                    progress.frames_journaled.load(Relaxed),
+                ),
+            },
+            // After a sync that failed it is for the journal to go on.
+            Sign {
+                busy: self.tail.is_unsynced() && self.tail.failure().is_none(),
+                done: synced,
+            },
+            Sign {
+                busy: progress.frames_behind() > 0,
+                done: (
+                    activity.export.load(Relaxed),
+                    progress.records_decoded.load(Relaxed),
+                ),
+            },
+        ]
+    }
+
+    /// Lets go of all but the threads: they end when they have done what is left.
+    pub(crate) fn into_threads(self) -> Threads {
+        Threads {
+            market: self.view.market,
+            journal: self.journal,
+            export: self.export,
+        }
+    }
+
+    /// What moves for as long as something is still being journaled, synced or exported.
+    pub(crate) fn watch_ending(&self) -> Ending {
+        Ending {
+            progress: Arc::clone(&self.view.progress),
+            activity: Arc::clone(&self.activity),
+        }
+    }
+}
+
+/// The threads of one market.
+pub(crate) struct Threads {
+    market: Market,
+    journal: JoinHandle<Result<(), StoreError>>,
+    export: JoinHandle<Result<(), Failure>>,
+}
+
+impl Threads {
+    /// Waits for them; the failure that comes first.
+    pub(crate) fn join(self) -> Result<(), Failure> {
+        let market = self.market;
+        let journal = self.journal.join().map_or_else(
+            |_| Err(Failure::Bug(format!("the journal thread of {market} panicked"))),
+            |ended| ended.map_err(Failure::from),
+        );
+        let export = self
+            .export
+            .join()
+            .unwrap_or_else(|_| Err(Failure::Bug(format!("the export thread of {market} panicked"))));
+        let mut result = Ok(());
+        for failure in [journal.err(), export.err()].into_iter().flatten() {
+            error!(market = %market, error = %failure, "the end was not a good one; what is in the journal is exported by the next start");
+            result = result.and(Err(failure));
+        }
+        result
+    }
+}
+
+/// A pipeline that comes to its end.
+pub(crate) struct Ending {
+    progress: Arc<Progress>,
+    activity: Arc<Activity>,
+}
+
+impl Ending {
+    /// Grows with everything that is done.
+    pub(crate) fn done(&self) -> u64 {
+        let counters = [
+            &self.progress.frames_journaled,
+            &self.progress.records_decoded,
+            &self.progress.files_sealed,
+            &self.progress.bytes_sealed,
+            &self.activity.journal,
+            &self.activity.export,
+        ];
+        counters
+            .iter()
+            .fold(0, |sum, counter| sum.wrapping_add(counter.load(Relaxed)))
+    }
+}
+
+fn thread<T: Send + 'static>(
+    name: String,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Failure> {
+    let doing = format!("starting the thread {name}");
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(run)
+        .map_err(|source| Failure::System { doing, source })
+}

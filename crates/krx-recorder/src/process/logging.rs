@@ -1,0 +1,143 @@
+//! The log: to standard error, as text or JSON, or to the systemd journal with its fields; and its filter, which can be
+//! replaced while the recorder runs.
+
+use std::io::{self, IsTerminal};
+use std::os::linux::fs::MetadataExt as _;
+
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+
+use crate::config::log::{LogConfig, Target, check_filter};
+use crate::process::journald::Journald;
+use crate::process::out;
+
+/// Lines that wait for whoever reads standard error; what comes beyond them is lost.
+const LINES_MAX: usize = 4096;
+
+/// Replaces the filter of the log; the default is that of no log.
+#[derive(Clone, Debug, Default)]
+pub struct Filter(Option<reload::Handle<EnvFilter, Registry>>);
+
+impl Filter {
+    /// Logs by the filter of this configuration from now on. `$KRX_LOG` stands above it.
+    pub fn set(&self, config: &LogConfig) {
+        if let Some(handle) = &self.0 {
+            // Fails only when there is no log any more.
+            let _ = handle.reload(filter(config));
+        }
+    }
+}
+
+/// A log that was begun.
+#[derive(Debug)]
+pub(crate) struct Log {
+    /// Its filter.
+    pub filter: Filter,
+    /// Writes the last lines when it is dropped.
+    pub writer: Option<WorkerGuard>,
+}
+
+/// Begins the log of a recorder. `json`: one object a line to standard error, wherever the log would go otherwise.
+///
+/// Whoever logs never waits for whoever reads: a journal or a pipe that takes nothing must not stop a recording.
+pub(crate) fn start(config: &LogConfig, json: bool) -> Log {
+    let (filter, handle) = reload::Layer::new(filter(config));
+    let to_journal = match config.target {
+        Target::Journald => true,
+        Target::Stderr => false,
+        Target::Auto => stderr_is_the_journal(),
+    };
+    let journald = (to_journal && !json)
+        .then(|| {
+            Journald::connect().map_err(|error| {
+                out::tell(format_args!(
+                    "krx-recorder: the systemd journal takes no log ({error}); logging to standard error"
+                ));
+            })
+        })
+        .and_then(Result::ok);
+    let (layer, writer) = match journald {
+        Some(journald) => (journald.boxed(), None),
+        None => {
+            let (writer, guard) = NonBlockingBuilder::default()
+                .lossy(true)
+                .buffered_lines_limit(LINES_MAX)
+                .finish(io::stderr());
+            let text = fmt::layer()
+                .with_writer(writer)
+                .with_target(false)
+                .log_internal_errors(false);
+            let layer = if json {
+                text.json().flatten_event(true).boxed()
+            } else {
+                text.with_ansi(io::stderr().is_terminal()).boxed()
+            };
+            (layer, Some(guard))
+        }
+    };
+    Registry::default().with(filter).with(layer).init();
+    Log {
+        filter: Filter(Some(handle)),
+        writer,
+    }
+}
+
+/// Begins the log of a command that prints something else: warnings, to standard error.
+pub(crate) fn warnings() {
+    let filter = EnvFilter::new(wanted(None).unwrap_or_else(|| "warn".to_owned()));
+    let text = fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        // It would be told to standard error, which took nothing, and with a panic.
+        .log_internal_errors(false);
+    Registry::default().with(filter).with(text).init();
+}
+
+/// `$KRX_LOG`, if it is set and can be read, or what is asked for otherwise.
+fn wanted(otherwise: Option<&str>) -> Option<String> {
+    match std::env::var("KRX_LOG").ok().filter(|text| !text.is_empty()) {
+        None => otherwise.map(str::to_owned),
+        Some(text) => match check_filter(&text) {
+            Ok(()) => Some(text),
+            Err(error) => {
+                out::tell(format_args!(
+                    "krx-recorder: $KRX_LOG = {text:?} is passed over: {error}"
+                ));
+                otherwise.map(str::to_owned)
+            }
+        },
+    }
+}
+
+fn filter(config: &LogConfig) -> EnvFilter {
+    EnvFilter::new(wanted(config.filter.as_deref()).unwrap_or_else(|| "info".to_owned()))
+}
+
+/// systemd says to which stream it has connected a service's standard error: `$JOURNAL_STREAM` is `device:inode`
+/// (systemd.exec(5)). A child that redirects it has the variable too, so the stream itself is looked at.
+fn stderr_is_the_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    std::fs::metadata("/proc/self/fd/2")
+        .is_ok_and(|stderr| stream == format!("{}:{}", stderr.st_dev(), stderr.st_ino()))
+}
+
+/// What is logged meanwhile, as text.
+#[cfg(test)]
+pub(crate) fn logged(what: impl FnOnce()) -> String {
+    use std::io::{Read, Seek};
+    let file = std::sync::Arc::new(tempfile::tempfile().unwrap());
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(std::sync::Arc::clone(&file))
+        .finish();
+    tracing::subscriber::with_default(subscriber, what);
+    let (mut file, mut text) = (&*file, String::new());
+    file.rewind().unwrap();
+    file.read_to_string(&mut text).unwrap();
+    text
+}

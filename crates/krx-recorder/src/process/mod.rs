@@ -1,0 +1,14 @@
+//! The process: how it ends, what it prints and logs, its limits and its signals.
+
+pub(crate) mod exit;
+pub(crate) mod out;
+
+pub(crate) mod limits;
+pub(crate) mod signals;
+
+mod journald;
+pub(crate) mod logging;
+
+pub use limits::on_a_stack;
+pub use logging::Filter;
+pub use signals::Request;

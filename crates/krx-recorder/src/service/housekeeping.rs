@@ -1,0 +1,443 @@
+//! What is done beside recording, on a thread of its own: making days that are over one file each, once an hour
+//! removing dates that are older than retention says, and every few minutes what sealed days replaced an hour ago.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use chrono::NaiveDate;
+use krx_store::day::{self, Layout, Outcome, Sealing, Uptime, Watch};
+use krx_store::disk::free_bytes;
+use krx_store::retention::{self, Retention};
+use krx_store::{DataDir, Moment, StoreError};
+use tracing::{error, warn};
+
+/// How often; a date is over once a day, and a failure should not wait for the next.
+const INTERVAL: Duration = Duration::from_secs(3600);
+
+/// How often it is looked for what sealed days replaced, and while the disk is nearly full.
+const REPLACED_INTERVAL: Duration = Duration::from_secs(120);
+const REPLACED_INTERVAL_LOW: Duration = Duration::from_secs(15);
+
+/// A start is busy enough.
+const AFTER_START: Duration = Duration::from_secs(60);
+
+/// How far back dates are looked at; older ones are for `krx-recorder seal`.
+const SEALED_BACK_DAYS: u64 = 31;
+
+/// What there is to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Duties {
+    /// The data directory.
+    pub data: DataDir,
+    /// For how long to keep what is recorded.
+    pub retention: Retention,
+    /// Whether days are sealed.
+    pub seals: bool,
+    /// Bytes of the disk that are the journal's alone.
+    pub reserve_bytes: u64,
+    /// With less free, what sealed days replaced goes before its hour is over.
+    pub low_bytes: u64,
+    /// When the recorder was started: what was replaced before goes.
+    pub started: Uptime,
+}
+
+/// Looks after one data directory.
+#[derive(Debug)]
+pub(crate) struct Housekeeping {
+    duties: Duties,
+    /// Nothing is done before.
+    begins: Instant,
+    next: Instant,
+    /// When it was last looked for what was replaced.
+    cleared: Option<Instant>,
+    /// The last date that was looked at for sealing.
+    sealed_to: Option<NaiveDate>,
+    /// Whether the last try to remove what was replaced failed.
+    uncleared: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+    progress: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Housekeeping {
+    /// Does nothing before the recorder has run for a minute.
+    #[must_use]
+    pub(crate) fn new(duties: Duties, now: Instant) -> Self {
+        Self {
+            duties,
+            begins: now + AFTER_START,
+            next: now + AFTER_START,
+            cleared: None,
+            sealed_to: None,
+            uncleared: Arc::default(),
+            stop: Arc::default(),
+            progress: Arc::default(),
+            thread: None,
+        }
+    }
+
+    /// Begins, when it is time to: every hour, and when another date is over. `over` is the last date that nothing
+    /// more is expected of; `None` while anything of it may still be exported. What was replaced is looked for more
+    /// often, the more when less than `low_bytes` are free.
+    pub(crate) fn look(&mut self, now: Instant, over: Option<NaiveDate>, free_bytes: u64) {
+        let at_work = self.thread.as_ref().is_some_and(|thread| !thread.is_finished());
+        let is_new = self.duties.seals && over.is_some() && over != self.sealed_to;
+        let is_due = now >= self.next || (is_new && now >= self.begins);
+        let interval = match free_bytes < self.duties.low_bytes {
+            true => REPLACED_INTERVAL_LOW,
+            false => REPLACED_INTERVAL,
+        };
+        let clears = now >= self.begins && self.cleared.is_none_or(|at| now >= at + interval);
+        if at_work || !(is_due || clears) {
+            return;
+        }
+        self.cleared = Some(now);
+        if is_due {
+            self.next = now + INTERVAL;
+            self.sealed_to = over.or(self.sealed_to);
+        }
+        self.begin(over, is_due);
+    }
+
+    fn begin(&mut self, over: Option<NaiveDate>, is_due: bool) {
+        let (duties, stop, progress) = (
+            self.duties.clone(),
+            Arc::clone(&self.stop),
+            Arc::clone(&self.progress),
+        );
+        let uncleared = Arc::clone(&self.uncleared);
+        let thread = std::thread::Builder::new().name("housekeeping".into());
+        let started = thread.spawn(move || {
+            match clear_replaced(&duties, Uptime::now()) {
+                Ok(()) => uncleared.store(false, Relaxed),
+                // It is tried every few seconds while the disk is nearly full: once is enough to say.
+                Err(error) if !uncleared.swap(true, Relaxed) => {
+                    warn!(%error, "what sealed days replaced cannot be removed; it is tried again every two minutes");
+                }
+                Err(_) => {}
+            }
+            if !is_due {
+                return;
+            }
+            if let Some(over) = over.filter(|_| duties.seals) {
+                seal_up_to(&duties, over, &stop, &progress);
+            }
+            if duties.retention != Retention::default()
+                && let Err(error) = retention::expire(&duties.data, duties.retention, Moment::now().date())
+            {
+                error!(%error, "old dates cannot be removed; it is tried again in an hour");
+            }
+        });
+        match started {
+            Ok(thread) => self.thread = Some(thread),
+            Err(error) => {
+                error!(%error, "the housekeeping thread cannot be started; it is tried again in an hour");
+            }
+        }
+    }
+
+    /// Stops soon what is being done, and lets go of it.
+    #[must_use]
+    pub(crate) fn leave(self) -> Leaving {
+        Leaving {
+            duties: self.duties,
+            stop: self.stop,
+            progress: self.progress,
+            thread: self.thread,
+        }
+    }
+}
+
+/// The end of a recorder: what is being done is stopped, or the day that is over is sealed first.
+#[derive(Debug)]
+pub(crate) struct Leaving {
+    duties: Duties,
+    stop: Arc<AtomicBool>,
+    progress: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Leaving {
+    /// Ends the sealing soon when it is set.
+    #[must_use]
+    pub(crate) fn stop(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+
+    /// Grows while a day is sealed.
+    #[must_use]
+    pub(crate) fn progress(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Waits for what is being done, which is asked to stop unless there is a date that is `over` and to be sealed.
+    pub(crate) fn end(self, over: Option<NaiveDate>) {
+        if over.is_none() {
+            self.stop.store(true, Relaxed);
+        }
+        if let Some(thread) = self.thread {
+            let _ = thread.join();
+        }
+        if let Some(over) = over.filter(|_| self.duties.seals) {
+            seal_up_to(&self.duties, over, &self.stop, &self.progress);
+        }
+    }
+}
+
+/// Seals what is not sealed of the dates up to `last`. A day that cannot be sealed stays as it is, which readers do not
+/// mind: it is tried again in an hour.
+fn seal_up_to(duties: &Duties, last: NaiveDate, stop: &AtomicBool, progress: &AtomicU64) {
+    let sealed = || -> Result<(), StoreError> {
+        let unsealed = day::unsealed(&duties.data, last, SEALED_BACK_DAYS)?;
+        if unsealed.is_empty() {
+            return Ok(());
+        }
+        let sealing = Sealing::take(&duties.data, duties.reserve_bytes)?.with_low_bytes(duties.low_bytes);
+        for (date, market) in unsealed {
+            let watch = Watch {
+                rows: &|rows| {
+                    progress.fetch_add(rows, Relaxed);
+                },
+                stop,
+            };
+            match day::seal(&sealing, &market, date, &Layout::default(), watch) {
+                Ok(Outcome::Stopped) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    error!(%market, %date, %error, "the day stays in several files; it is tried again in an hour");
+                }
+            }
+        }
+        sealing.finish()
+    };
+    if let Err(error) = sealed() {
+        error!(%error, "days that are over cannot be sealed; it is tried again in an hour");
+    }
+}
+
+/// Removes what sealed days replaced, when its time has come or space is short.
+fn clear_replaced(duties: &Duties, now: Uptime) -> Result<(), StoreError> {
+    let data = &duties.data;
+    let is_enough = || Ok(free_bytes(data.path())? >= duties.low_bytes);
+    let (started, is_short) = (Some(duties.started), !is_enough()?);
+    if !day::is_due(data, now, started, is_short)? {
+        return Ok(());
+    }
+    let sealing = match Sealing::take(data, duties.reserve_bytes) {
+        // It clears up itself.
+        Err(StoreError::SealingElsewhere { .. }) => return Ok(()),
+        taken => taken?,
+    };
+    day::settle(&sealing, now, started)?;
+    if is_short {
+        day::make_room(&sealing, &is_enough)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use krx_store::day::{State, state};
+    use krx_store::journal::What;
+    use krx_store::moment::midnight_ms;
+    use krx_store::{Entry, Event, ExportConfig, Exporter, JournalConfig, Market, Writer};
+
+    use super::*;
+
+    fn market() -> Market {
+        "KOSPI".parse().unwrap()
+    }
+
+    /// Two files of a date.
+    fn record(dir: &Path, date: NaiveDate) -> DataDir {
+        let data = DataDir::new(dir);
+        let config = JournalConfig {
+            sync_interval: Duration::from_millis(1),
+            segment_bytes: 1 << 20,
+        };
+        let at = Moment(midnight_ms(date) * 1000 + 9 * 3_600_000_000);
+        let record = r#"[{"isuSrtCd":"005930","trdPrc":"71000","trdVol":"1","trdTm":"9000001"}]"#;
+        let entry = |what| Entry { at, what };
+        let frame = || entry(What::Frame(record.as_bytes().to_vec()));
+        let connected = Event::Connected {
+            url: "ws://127.0.0.1/".into(),
+        };
+        let entries = [
+            entry(What::Event(connected)),
+            frame(),
+            entry(What::Event(Event::SealNow)),
+            frame(),
+            entry(What::Event(Event::Stop)),
+        ];
+        let mut writer = Writer::open(&data, &market(), config, Arc::default()).unwrap();
+        writer.append(&entries).unwrap();
+        writer.close().unwrap();
+        let config = ExportConfig {
+            rotate_interval: Duration::from_secs(60),
+            rows_max: 1000,
+            keep_days: 0,
+            reserve_bytes: 0,
+        };
+        Exporter::new(&data, &market(), config, None, Arc::default())
+            .run()
+            .unwrap();
+        data
+    }
+
+    fn date(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    /// Waits for what was begun, if anything.
+    fn wait(housekeeping: &mut Housekeeping) {
+        if let Some(thread) = housekeeping.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+
+    fn duties(data: &DataDir, seals: bool) -> Duties {
+        Duties {
+            data: data.clone(),
+            retention: Retention::default(),
+            seals,
+            reserve_bytes: 0,
+            low_bytes: 0,
+            started: Uptime::now(),
+        }
+    }
+
+    #[test]
+    fn a_date_is_sealed_when_it_is_over_and_what_was_left_a_minute_after_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = record(dir.path(), date("2026-11-19"));
+        let is_sealed = |day: &str| state(&data, &market(), date(day)).unwrap() == State::Sealed;
+        let start = Instant::now();
+        let mut housekeeping = Housekeeping::new(duties(&data, true), start);
+        housekeeping.look(
+            start + Duration::from_secs(59),
+            Some(date("2026-11-19")),
+            u64::MAX,
+        );
+        assert!(housekeeping.thread.is_none(), "a start is busy enough");
+        housekeeping.look(
+            start + Duration::from_secs(60),
+            Some(date("2026-11-19")),
+            u64::MAX,
+        );
+        wait(&mut housekeeping);
+        assert!(is_sealed("2026-11-19"));
+
+        record(dir.path(), date("2026-11-20"));
+        for over in [Some(date("2026-11-19")), None] {
+            housekeeping.look(start + Duration::from_secs(120), over, u64::MAX);
+            assert!(housekeeping.thread.is_none(), "it is not over, or not exported");
+        }
+        housekeeping.look(
+            start + Duration::from_secs(180),
+            Some(date("2026-11-20")),
+            u64::MAX,
+        );
+        wait(&mut housekeeping);
+        assert!(is_sealed("2026-11-20"));
+        housekeeping.look(
+            start + Duration::from_secs(181),
+            Some(date("2026-11-20")),
+            u64::MAX,
+        );
+        assert!(housekeeping.thread.is_none(), "not before an hour is over");
+    }
+
+    #[test]
+    fn a_first_look_in_a_busy_moment_does_not_put_sealing_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = record(dir.path(), date("2026-11-20"));
+        let start = Instant::now();
+        let mut housekeeping = Housekeeping::new(duties(&data, true), start);
+        housekeeping.look(start + Duration::from_secs(60), None, u64::MAX);
+        wait(&mut housekeeping);
+        housekeeping.look(
+            start + Duration::from_secs(61),
+            Some(date("2026-11-20")),
+            u64::MAX,
+        );
+        wait(&mut housekeeping);
+        assert_eq!(
+            state(&data, &market(), date("2026-11-20")).unwrap(),
+            State::Sealed
+        );
+    }
+
+    #[test]
+    fn the_end_seals_the_day_only_where_that_is_wanted() {
+        for (seals, over, sealed) in [
+            (true, Some("2026-11-20"), true),
+            (true, None, false),
+            (false, Some("2026-11-20"), false),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let data = record(dir.path(), date("2026-11-20"));
+            let leaving = Housekeeping::new(duties(&data, seals), Instant::now()).leave();
+            let progress = leaving.progress();
+            leaving.end(over.map(date));
+            let found = state(&data, &market(), date("2026-11-20")).unwrap();
+            assert_eq!(found == State::Sealed, sealed, "{seals} {over:?}: {found:?}");
+            assert_eq!(progress.load(Relaxed) > 0, sealed);
+        }
+    }
+
+    /// Sealed files of before that are still there.
+    fn replaced(data: &DataDir) -> usize {
+        let dir = data.sealing().join("2026-11-20-KOSPI");
+        let names = std::fs::read_dir(dir).map_or(0, Iterator::count);
+        names.saturating_sub(1)
+    }
+
+    #[test]
+    fn what_a_sealed_day_replaced_stays_until_space_is_short_or_a_recorder_starts() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = record(dir.path(), date("2026-11-20"));
+        let start = Instant::now();
+        let mut housekeeping = Housekeeping::new(duties(&data, true), start);
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let over = Some(date("2026-11-20"));
+        housekeeping.look(after(60), over, u64::MAX);
+        wait(&mut housekeeping);
+        housekeeping.look(after(60 + 120), over, u64::MAX);
+        wait(&mut housekeeping);
+        assert_eq!(replaced(&data), 2, "its hour is not over");
+
+        housekeeping.duties.low_bytes = u64::MAX;
+        housekeeping.look(after(60 + 120 + 14), over, 1);
+        assert!(housekeeping.thread.is_none(), "just looked at");
+        housekeeping.look(after(60 + 120 + 15), over, 1);
+        wait(&mut housekeeping);
+        assert_eq!(replaced(&data), 0, "space is short");
+
+        let dir = tempfile::tempdir().unwrap();
+        let data = record(dir.path(), date("2026-11-20"));
+        let leaving = Housekeeping::new(duties(&data, true), Instant::now()).leave();
+        leaving.end(over);
+        assert_eq!(replaced(&data), 2, "the end of a recorder does not wait for it");
+        let mut duties = duties(&data, true);
+        duties.started = Uptime::now().later(Duration::from_secs(1));
+        let mut housekeeping = Housekeeping::new(duties, start);
+        housekeeping.look(after(60), None, u64::MAX);
+        wait(&mut housekeeping);
+        assert_eq!(replaced(&data), 0, "the next one has started");
+    }
+
+    #[test]
+    fn a_request_to_stop_ends_the_sealing() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = record(dir.path(), date("2026-11-20"));
+        let leaving = Housekeeping::new(duties(&data, true), Instant::now()).leave();
+        leaving.stop().store(true, Relaxed);
+        leaving.end(Some(date("2026-11-20")));
+        let found = state(&data, &market(), date("2026-11-20")).unwrap();
+        assert_eq!(found, State::Files { files: 2, rows: 2 });
+    }
+}

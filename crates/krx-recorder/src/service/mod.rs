@@ -1,0 +1,13 @@
+//! The recorder as a service: `run` wires feeds and pipelines, serves requests and the clock, and ends in order.
+
+pub(crate) mod run;
+
+pub(crate) mod reload;
+
+pub(crate) mod housekeeping;
+
+pub(crate) mod notify;
+mod summary;
+
+pub use reload::Source;
+pub use run::run;

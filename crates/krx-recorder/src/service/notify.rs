@@ -1,0 +1,116 @@
+//! What the service manager is told (sd_notify(3)). Without one, nothing is.
+//!
+//! ```text
+//!   a datagram to $NOTIFY_SOCKET, a path or @ and an abstract name:   READY=1\nSTATUS=…\n
+//! ```
+//!
+//! Nothing here ever waits: a service manager that hangs must not stop a recording. What it does not take is dropped,
+//! and what must not be lost is said again.
+
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use tracing::debug;
+
+/// Whether the service manager has yet to be told that the recorder is ready.
+static READY_IS_DUE: AtomicBool = AtomicBool::new(false);
+
+/// Whether anybody listens.
+#[must_use]
+pub(crate) fn is_heard() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
+/// The recorder records, or waits for the hours in which it will.
+pub(crate) fn ready() {
+    READY_IS_DUE.store(!tell("READY=1"), Relaxed);
+}
+
+/// The configuration is being read again; [`ready`] follows.
+pub(crate) fn reloading() {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let micros = time.tv_sec * 1_000_000 + time.tv_nsec / 1000;
+    tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
+}
+
+/// No more is received; what was is being sealed.
+pub(crate) fn stopping() {
+    tell("STOPPING=1");
+}
+
+/// It is alive, as far as it can tell.
+pub(crate) fn alive() {
+    if READY_IS_DUE.load(Relaxed) {
+        ready();
+    }
+    tell("WATCHDOG=1");
+}
+
+/// It needs this much longer to start or to stop.
+pub(crate) fn needs(time: Duration) {
+    tell(&format!("EXTEND_TIMEOUT_USEC={}", time.as_micros()));
+}
+
+/// One line for a person.
+pub(crate) fn status(line: &str) {
+    tell(&format!("STATUS={line}"));
+}
+
+/// Whether it was taken, or nobody listens.
+fn tell(state: &str) -> bool {
+    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else {
+        return true;
+    };
+    let sent = address(socket.as_bytes()).and_then(|address| send(&address, state));
+    if let Err(error) = &sent {
+        debug!(%error, state, "the service manager could not be told");
+    }
+    sent.is_ok()
+}
+
+fn address(name: &[u8]) -> io::Result<SocketAddr> {
+    match name.strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(name)),
+    }
+}
+
+fn send(address: &SocketAddr, state: &str) -> io::Result<()> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.send_to_addr(state.as_bytes(), address).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_does_not_listen_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let address = address(path.as_os_str().as_bytes()).unwrap();
+        let taken = (0..100_000)
+            .take_while(|_| send(&address, "WATCHDOG=1").is_ok())
+            .count();
+        assert!((1..100_000).contains(&taken), "{taken} were taken");
+        let mut buffer = [0; 64];
+        let length = manager.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], b"WATCHDOG=1");
+        assert!(send(&address, "READY=1").is_ok(), "there is room again");
+    }
+
+    #[test]
+    fn an_abstract_name_is_an_address_too() {
+        let name = format!("krx-recorder-test-{}", std::process::id());
+        let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        send(&address(format!("@{name}").as_bytes()).unwrap(), "READY=1").unwrap();
+        let mut buffer = [0; 64];
+        assert_eq!(manager.recv(&mut buffer).unwrap(), 7);
+    }
+}

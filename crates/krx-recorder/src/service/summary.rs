@@ -1,0 +1,108 @@
+//! The recorder in one line, for `systemctl status`.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use krx_store::Moment;
+use tokio::sync::watch;
+
+use crate::feed::feed_status::FeedState;
+use crate::hours::schedule::kst;
+use crate::hours::schedule::{Hours, Schedule};
+use crate::pipeline::market_view::MarketView;
+use crate::watch::disk_watch::DiskStatus;
+
+/// Writes the line, with rates since the last one.
+pub(super) struct Summary {
+    markets: Vec<(MarketView, u64)>,
+    disk: Arc<DiskStatus>,
+    schedule: watch::Receiver<Schedule>,
+    told: Moment,
+}
+
+impl Summary {
+    /// Counters that are at zero.
+    #[must_use]
+    pub(super) fn new(
+        markets: &[MarketView],
+        disk: Arc<DiskStatus>,
+        schedule: watch::Receiver<Schedule>,
+    ) -> Self {
+        Self {
+            markets: markets.iter().map(|view| (view.clone(), 0)).collect(),
+            disk,
+            schedule,
+            told: Moment::now(),
+        }
+    }
+
+    /// `KOSPI live, 812 messages/s, 24 files; KOSDAQ …; 123.4 GB free`
+    pub(super) fn line(&mut self, now: Moment) -> String {
+        let mut line = String::new();
+        if let Hours::ClosedUntil(opening) = self.schedule.borrow().at(now) {
+            let _ = write!(line, "waiting until {} KST; ", kst(opening));
+        }
+        // The clock may have been set.
+        let elapsed = (now.0 - self.told.0).max(1);
+        self.told = now;
+        for (view, before) in &mut self.markets {
+            let (progress, state) = (&view.progress, view.status.state());
+            let frames = progress.frames_journaled.load(Relaxed);
+            let per_second = i64::try_from(frames - *before)
+                .unwrap_or(i64::MAX)
+                .saturating_mul(1_000_000)
+                / elapsed;
+            *before = frames;
+            let _ = write!(line, "{} {}", view.market, state.as_str());
+            if state == FeedState::Live {
+                let _ = write!(line, ", {per_second} messages/s");
+            }
+            let behind = progress.frames_behind();
+            if behind > 0 {
+                let _ = write!(line, ", {behind} to export");
+            }
+            let _ = write!(line, ", {} files; ", progress.files_sealed.load(Relaxed));
+        }
+        let free = self.disk.free_bytes.load(Relaxed);
+        let _ = write!(
+            line,
+            "{}.{} GB free",
+            free / 1_000_000_000,
+            free / 100_000_000 % 10
+        );
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hours::schedule::tests::{daily, kst as at};
+
+    #[test]
+    fn it_says_what_matters_and_how_fast() {
+        let view = MarketView {
+            market: "KOSPI".parse().unwrap(),
+            host: String::new(),
+            queue: crate::feed::queue::queue().0.gauge(),
+            progress: Arc::default(),
+            status: Arc::default(),
+        };
+        let disk: Arc<DiskStatus> = Arc::default();
+        disk.free_bytes.store(123_450_000_000, Relaxed);
+        let (_keep, schedule) = watch::channel(daily(vec![]));
+        let mut summary = Summary::new(std::slice::from_ref(&view), disk, schedule);
+        assert_eq!(
+            summary.line(at("2026-11-21 10:00:00")),
+            "waiting until 2026-11-23 08:20 KST; KOSPI waiting, 0 files; 123.4 GB free"
+        );
+        view.status.set(FeedState::Live);
+        view.progress.frames_journaled.store(8120, Relaxed);
+        summary.told = at("2026-11-23 10:00:00");
+        assert_eq!(
+            summary.line(at("2026-11-23 10:00:10")),
+            "KOSPI live, 812 messages/s, 0 files; 123.4 GB free"
+        );
+    }
+}

@@ -1,0 +1,311 @@
+//! Whether the recorder does what it is there for: each feed looks after itself, what is queued reaches the journal,
+//! what is written is synced, what is synced is exported. The service manager's watchdog hangs on it. Pure: time and
+//! counters are arguments; only the state of a thread is asked of the system.
+//!
+//! A disk that refuses or hangs is no reason to be killed. What was received and waits in memory would be lost, and the
+//! next process would find the same disk. So trying again counts as a sign of life, and a thread that waits inside
+//! the kernel is not taken for stuck. What is left is a thread that waits for something that will never happen: a bug.
+
+use std::fmt;
+use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use krx_store::Market;
+
+/// How long a part may have something to do and do nothing. A feed shows a sign of life every 30 seconds; nothing else takes this long
+/// but by the disk's fault.
+const STUCK_AFTER: Duration = Duration::from_secs(120);
+
+/// Looks are a second apart. After more than this nobody ran, and nobody can be blamed.
+const LOOK_MAX: Duration = Duration::from_secs(10);
+
+/// What the threads of one market have done, each counted by the thread itself.
+#[derive(Debug, Default)]
+pub struct Activity {
+    /// Batches that the journal took or refused.
+    pub journal: AtomicU64,
+    /// Exporters that were started.
+    pub export: AtomicU64,
+    /// While the export fails, one more than the files that were sealed before it did; 0 while it does not.
+    pub export_failing: AtomicU64,
+}
+
+impl Activity {
+    pub(crate) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Relaxed);
+    }
+}
+
+/// A part of one market's pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Connects and reads.
+    Feed,
+    /// Takes what is queued.
+    Journal,
+    /// Syncs what is written.
+    Sync,
+    /// Exports what is synced.
+    Export,
+}
+
+impl Part {
+    const ALL: [Self; 4] = [Self::Feed, Self::Journal, Self::Sync, Self::Export];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Feed => "feed",
+            Self::Journal => "journal",
+            Self::Sync => "sync",
+            Self::Export => "export",
+        }
+    }
+}
+
+/// What is seen of a part: whether it has something to do, and what changes when it does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sign {
+    /// Whether there is something to do.
+    pub busy: bool,
+    /// Differs from what it was, when something was done.
+    pub done: (u64, u64),
+}
+
+/// A part that does nothing though it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stuck {
+    /// Whose.
+    pub market: Market,
+    /// Which.
+    pub part: Part,
+    /// For how long, as far as was seen.
+    pub since: Duration,
+}
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (market, part, seconds) = (&self.market, self.part.as_str(), self.since.as_secs());
+        write!(f, "the {part} of {market} has done nothing for {seconds} s")
+    }
+}
+
+/// What was found when all parts were last looked at, for whoever shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct LivenessReport {
+    /// When that was.
+    pub at: Instant,
+    /// The first part that was stuck.
+    pub stuck: Option<Stuck>,
+}
+
+impl LivenessReport {
+    /// Before the first look.
+    #[must_use]
+    pub(crate) fn begin() -> Self {
+        Self::now(None)
+    }
+
+    /// As of now.
+    #[must_use]
+    pub(crate) fn now(stuck: Option<Stuck>) -> Self {
+        Self {
+            at: Instant::now(),
+            stuck,
+        }
+    }
+
+    /// What is wrong at `now`, in words.
+    #[must_use]
+    pub(crate) fn complaint(&self, now: Instant) -> Option<String> {
+        let since = now.saturating_duration_since(self.at);
+        if since > LOOK_MAX {
+            let seconds = since.as_secs();
+            return Some(format!("nobody has looked after the recorder for {seconds} s"));
+        }
+        self.stuck.as_ref().map(Stuck::to_string)
+    }
+}
+
+/// The parts of one market, as they were last seen to move.
+#[derive(Debug)]
+pub(crate) struct Liveness {
+    market: Market,
+    seen: [(Sign, Instant); 4],
+    limits: [Duration; 4],
+    looked: Instant,
+}
+
+impl Liveness {
+    /// Has seen nothing yet. `connect_timeout` is how long the feed may try to connect without a sign of life.
+    #[must_use]
+    pub(crate) fn new(market: Market, connect_timeout: Duration, now: Instant) -> Self {
+        let nothing = Sign {
+            busy: false,
+            done: (0, 0),
+        };
+        Self {
+            market,
+            seen: [(nothing, now); 4],
+            limits: [
+                STUCK_AFTER + connect_timeout,
+                STUCK_AFTER,
+                STUCK_AFTER,
+                STUCK_AFTER,
+            ],
+            looked: now,
+        }
+    }
+
+    /// Looks at all parts, in the order of [`Part`]; the first that is stuck.
+    pub(crate) fn look(&mut self, signs: [Sign; 4], now: Instant) -> Option<Stuck> {
+        let mut stuck = None;
+        let paused = now.saturating_duration_since(self.looked) > LOOK_MAX;
+        self.looked = now;
+        for (index, sign) in signs.into_iter().enumerate() {
+            let (seen, moved) = &mut self.seen[index];
+            if paused || !sign.busy || sign.done != seen.done {
+                *moved = now;
+            }
+            *seen = sign;
+            let since = now.saturating_duration_since(*moved);
+            if since > self.limits[index] {
+                stuck = stuck.or(Some(Stuck {
+                    market: self.market.clone(),
+                    part: Part::ALL[index],
+                    since,
+                }));
+            }
+        }
+        stuck
+    }
+}
+
+impl Stuck {
+    /// Whether the part's thread waits inside the kernel, for the disk as a rule, where no signal ends it.
+    #[must_use]
+    pub(crate) fn is_the_disks_fault(&self) -> bool {
+        let name = format!("{}-{}", self.part.as_str(), self.market);
+        // A thread's name is cut off by the system.
+        let name: String = name.chars().take(15).collect();
+        let Ok(tasks) = fs::read_dir("/proc/self/task") else {
+            return false;
+        };
+        tasks.flatten().any(|task| {
+            let is_it =
+                fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name);
+            is_it && fs::read_to_string(task.path().join("stat")).is_ok_and(|stat| is_uninterruptible(&stat))
+        })
+    }
+}
+
+/// Whether a line of `/proc/…/stat` (proc_pid_stat(5)) tells of a thread in state D.
+fn is_uninterruptible(stat: &str) -> bool {
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with('D'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn liveness(now: Instant) -> Liveness {
+        Liveness::new("KOSPI".parse().unwrap(), 10 * SECOND, now)
+    }
+
+    fn signs(part: usize, sign: Sign) -> [Sign; 4] {
+        let idle = Sign {
+            busy: false,
+            done: (0, 0),
+        };
+        let mut signs = [idle; 4];
+        signs[part] = sign;
+        signs
+    }
+
+    #[test]
+    fn a_part_that_has_work_and_does_none_is_stuck() {
+        let start = Instant::now();
+        for part in 0..4 {
+            let sign = Sign {
+                busy: true,
+                done: (0, 7),
+            };
+            let mut liveness = liveness(start);
+            let told = (0..300).find_map(|second| liveness.look(signs(part, sign), start + second * SECOND));
+            let told = told.unwrap();
+            assert_eq!(told.part, Part::ALL[part]);
+            let limit = if part == 0 { 131 } else { 121 };
+            assert_eq!(told.since, limit * SECOND, "{told}");
+        }
+    }
+
+    #[test]
+    fn who_has_nothing_to_do_or_does_something_is_well() {
+        let start = Instant::now();
+        let (mut idle, mut working) = (liveness(start), liveness(start));
+        for second in 0..1000_u32 {
+            let now = start + second * SECOND;
+            let sign = |busy, done| Sign {
+                busy,
+                done: (1, done),
+            };
+            assert_eq!(idle.look(signs(3, sign(false, 7)), now), None);
+            assert_eq!(
+                working.look(signs(3, sign(true, u64::from(second / 100))), now),
+                None
+            );
+        }
+    }
+
+    #[test]
+    fn a_pause_of_the_whole_machine_is_nobodys_fault() {
+        let start = Instant::now();
+        let sign = Sign {
+            busy: true,
+            done: (0, 7),
+        };
+        let mut liveness = liveness(start);
+        assert_eq!(liveness.look(signs(2, sign), start), None);
+        assert_eq!(liveness.look(signs(2, sign), start + 3600 * SECOND), None);
+        assert_eq!(liveness.look(signs(2, sign), start + 3601 * SECOND), None);
+    }
+
+    #[test]
+    fn whoever_does_not_look_has_nothing_good_to_say() {
+        let liveness = LivenessReport::begin();
+        assert_eq!(liveness.complaint(liveness.at + LOOK_MAX), None);
+        assert!(
+            liveness
+                .complaint(liveness.at + LOOK_MAX + SECOND)
+                .unwrap()
+                .contains("11 s")
+        );
+        let stuck = Stuck {
+            market: "KOSPI".parse().unwrap(),
+            part: Part::Export,
+            since: 121 * SECOND,
+        };
+        let liveness = LivenessReport::now(Some(stuck));
+        assert_eq!(
+            liveness.complaint(liveness.at).unwrap(),
+            "the export of KOSPI has done nothing for 121 s"
+        );
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_the_disk_is_told_from_one_that_waits() {
+        assert!(is_uninterruptible("7 (sync-KOSPI) D 1 2 3"));
+        assert!(!is_uninterruptible("7 (a) D) S 1 2 3"));
+        assert!(!is_uninterruptible("7 (sync-KOSPI) S 1 2 3"));
+        assert!(!is_uninterruptible(""));
+        let stuck = Stuck {
+            market: "NOBODY".parse().unwrap(),
+            part: Part::Sync,
+            since: SECOND,
+        };
+        assert!(!stuck.is_the_disks_fault());
+    }
+}

@@ -1,0 +1,75 @@
+//! Notices when the recorder itself did not run: stopped by a signal, or suspended with its machine. Pure: the clocks
+//! are arguments.
+
+use std::time::Duration;
+
+use krx_store::{Event, Moment};
+
+/// A recorder that runs looks at the clocks every second. With more between two looks it did not run: this is far more
+/// than a busy machine delays one.
+const PAUSE_MIN: Duration = Duration::from_secs(3);
+
+/// The wall clock is disciplined in small steps; more than this is a clock that was set.
+const STEP_MIN_US: i64 = 1_000_000;
+
+/// One reading of both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Clocks {
+    /// Since the machine started, the time in which it was suspended included.
+    pub uptime: Duration,
+    /// The wall clock.
+    pub wall: Moment,
+}
+
+impl Clocks {
+    /// Both clocks, now.
+    #[must_use]
+    pub(crate) fn now() -> Self {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+        Self {
+            uptime: Duration::new(seconds, nanos),
+            wall: Moment::now(),
+        }
+    }
+}
+
+/// What is to be journaled between two readings.
+#[must_use]
+pub(crate) fn between(before: Clocks, now: Clocks) -> Option<Event> {
+    let passed = now.uptime.saturating_sub(before.uptime);
+    if passed >= PAUSE_MIN {
+        return Some(Event::Paused {
+            since_us: before.wall.0,
+        });
+    }
+    let by_us = now.wall.0 - before.wall.0 - i64::try_from(passed.as_micros()).unwrap_or(i64::MAX);
+    (by_us.abs() >= STEP_MIN_US).then_some(Event::ClockStep { by_us })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_and_a_clock_that_was_set_are_told_apart() {
+        let clocks = |uptime_ms, wall_ms: i64| Clocks {
+            uptime: Duration::from_millis(uptime_ms),
+            wall: Moment(wall_ms * 1000),
+        };
+        let before = clocks(5000, 1_000_000);
+        let paused = Some(Event::Paused {
+            since_us: 1_000_000_000,
+        });
+        assert_eq!(between(before, clocks(6000, 1_001_000)), None);
+        assert_eq!(between(before, clocks(7999, 1_002_900)), None);
+        assert_eq!(between(before, clocks(8000, 1_003_000)), paused);
+        // Suspended, and the clock set on top of it: the pause is what matters.
+        assert_eq!(between(before, clocks(60_000, 500_000)), paused);
+        for by_us in [3_600_000_000, -3_600_000_000] {
+            let after = clocks(6000, 1_001_000 + by_us / 1000);
+            assert_eq!(between(before, after), Some(Event::ClockStep { by_us }));
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! Whether the day is complete, in a sentence, and what a person should look at. Pure.
+
+use serde::Serialize;
+
+use super::exchange::ExchangeDay;
+use super::market::MarketFacts;
+use super::oddities::Oddity;
+use crate::time::{count, length, percent, plural};
+
+/// With less of the regular hours recorded a day is not complete "but for" some gaps: it is not complete.
+const SHARE_MIN: f64 = 0.99;
+
+/// How a thing is to be taken, as on the status page; worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Data is missing.
+    Act,
+    /// Have a look.
+    Look,
+    /// Good to know.
+    None,
+    /// All is well.
+    Good,
+}
+
+/// Whether all of the regular hours was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Complete {
+    /// All of it.
+    Yes,
+    /// At least 99 % in each market.
+    YesBut,
+    /// Less.
+    No,
+    /// KRX was closed, or its session has not begun.
+    NoSession,
+    /// A market has no ledger.
+    Unknown,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// In a word.
+    pub complete: Complete,
+    /// How it is to be taken.
+    pub level: Level,
+    /// In a sentence.
+    pub words: String,
+    /// What to look at beside it, worst first.
+    pub worries: Vec<Worry>,
+}
+
+/// Something to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Worry {
+    /// How it is to be taken.
+    pub level: Level,
+    /// In a sentence.
+    pub words: String,
+}
+
+impl Level {
+    /// Its name in HTML.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Look => "look",
+            Self::Act => "act",
+            Self::None => "none",
+        }
+    }
+
+    /// Its sign.
+    #[must_use]
+    pub fn mark(self) -> &'static str {
+        match self {
+            Self::Good => "●",
+            Self::Look => "▲",
+            Self::Act => "■",
+            Self::None => "○",
+        }
+    }
+}
+
+/// Looks at the markets of a day.
+#[must_use]
+pub(crate) fn verdict(
+    day: &ExchangeDay,
+    markets: &[MarketFacts],
+    oddities: &[Oddity],
+    goes_on: bool,
+) -> Verdict {
+    let (complete, level, answer) = complete(day, markets);
+    let mut worries: Vec<Worry> = markets
+        .iter()
+        .flat_map(|market| of_market(market, goes_on))
+        .collect();
+    worries.extend(
+        oddities
+            .iter()
+            .filter(|odd| odd.count > 0 && odd.kind.is_worry())
+            .map(|odd| Worry {
+                level: Level::Look,
+                words: format!("{}: {}.", odd.kind.title(), plural(odd.count, odd.kind.noun())),
+            }),
+    );
+    if let Some(first) = day.unrecorded_before.first() {
+        let words = match day.unrecorded_before.len() {
+            1 => format!("The trading day before, {first}, was not recorded."),
+            count => format!("The {count} trading days before, from {first} on, were not recorded."),
+        };
+        worries.push(Worry {
+            level: Level::Act,
+            words,
+        });
+    }
+    worries.sort_by_key(|worry| worry.level);
+    let words = if goes_on {
+        format!("The day still goes on. So far: {answer}")
+    } else {
+        answer
+    };
+    Verdict {
+        complete,
+        level,
+        words,
+        worries,
+    }
+}
+
+fn complete(day: &ExchangeDay, markets: &[MarketFacts]) -> (Complete, Level, String) {
+    if !day.trading {
+        let note = day
+            .note
+            .as_deref()
+            .map_or_else(String::new, |note| format!(" ({note})"));
+        let words = format!("KRX was closed on this date{note}; below is what came nevertheless");
+        return (Complete::NoSession, Level::None, words);
+    }
+    let unknown: Vec<&str> = names(markets, |market| !market.recorded.known);
+    if !unknown.is_empty() || markets.is_empty() {
+        let words = format!(
+            "Complete: not known; nothing says when {} was recorded",
+            unknown.join(" and ")
+        );
+        return (Complete::Unknown, Level::Act, words);
+    }
+    let shares: Vec<f64> = markets
+        .iter()
+        .filter_map(|market| market.recorded.regular_recorded_share)
+        .collect();
+    if shares.is_empty() {
+        let words = "the regular session has not begun".to_owned();
+        return (Complete::NoSession, Level::None, words);
+    }
+    let (mut gaps, mut seconds) = (0, 0.0);
+    for market in markets {
+        gaps += market.recorded.gaps_in_regular_hours.count;
+        seconds += market.recorded.gaps_in_regular_hours.seconds;
+    }
+    let least = shares.iter().copied().fold(1.0, f64::min);
+    if least < SHARE_MIN {
+        let parts = markets.iter().map(|market| {
+            let share = market.recorded.regular_recorded_share.unwrap_or(0.0);
+            format!("{} has {}", market.market, percent(share))
+        });
+        let words = format!(
+            "Complete: no; of the regular hours {}",
+            parts.collect::<Vec<_>>().join(", ")
+        );
+        (Complete::No, Level::Act, words)
+    } else if gaps > 0 || least < 1.0 {
+        let what = if gaps > 0 {
+            format!(
+                "{} of together {} in the regular hours",
+                plural(gaps, "gap"),
+                length(seconds)
+            )
+        } else {
+            "a part of the regular hours in which nothing was expected".to_owned()
+        };
+        (
+            Complete::YesBut,
+            Level::Look,
+            format!("Complete: yes, but for {what}"),
+        )
+    } else {
+        let words = "Complete: yes, all of the regular hours is recorded".to_owned();
+        (Complete::Yes, Level::Good, words)
+    }
+}
+
+fn names(markets: &[MarketFacts], of: impl Fn(&MarketFacts) -> bool) -> Vec<&str> {
+    let chosen = markets.iter().filter(|market| of(market));
+    chosen.map(|market| market.market.as_str()).collect()
+}
+
+fn of_market(market: &MarketFacts, goes_on: bool) -> Vec<Worry> {
+    let name = &market.market;
+    let mut found = Vec::new();
+    let mut add = |level, words| found.push(Worry { level, words });
+    let recorded = &market.recorded;
+    let within = recorded.gaps_in_regular_hours;
+    if within.count > 0 {
+        let words = format!(
+            "{name}: {} of together {} in the regular hours, {} of them recorded.",
+            plural(within.count, "gap"),
+            length(within.seconds),
+            percent(recorded.regular_recorded_share.unwrap_or(0.0)),
+        );
+        let level = if recorded
+            .regular_recorded_share
+            .is_some_and(|share| share < SHARE_MIN)
+        {
+            Level::Act
+        } else {
+            Level::Look
+        };
+        add(level, words);
+    }
+    if recorded.idle_in_regular_hours_seconds > 0.0 {
+        let words = format!(
+            "{name}: for {} of the regular hours nothing was recorded and nothing was expected. Look at schedule in the \
+             configuration, and at when the recorder was started.",
+            length(recorded.idle_in_regular_hours_seconds)
+        );
+        add(Level::Act, words);
+    }
+    if market.rows_not_sealed > 0 {
+        let rows = plural(market.rows_not_sealed.unsigned_abs(), "record");
+        if goes_on {
+            add(
+                Level::None,
+                format!("{name}: {rows} that came last are not sealed yet, and not in this report."),
+            );
+        } else {
+            add(
+                Level::Look,
+                format!(
+                    "{name}: {rows} of the ledger are in no sealed file: the export is not done, or see krx-recorder verify."
+                ),
+            );
+        }
+    } else if market.rows_not_sealed < 0 && recorded.known && !goes_on {
+        let rows = plural(market.rows_not_sealed.unsigned_abs(), "record");
+        add(
+            Level::Look,
+            format!("{name}: {rows} more in sealed files than in the ledger; see krx-recorder verify."),
+        );
+    }
+    if market.quarantined > 0 {
+        let reasons: Vec<_> = market
+            .quarantine
+            .iter()
+            .map(|(reason, of)| format!("{reason} {}", count(of.count)))
+            .collect();
+        let words = format!(
+            "{name}: {} in quarantine: {}.",
+            plural(market.quarantined, "piece"),
+            reasons.join(", ")
+        );
+        add(Level::Look, words);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use krx_store::Moment;
+    use krx_store::coverage::{Interval, State};
+
+    use super::*;
+    use crate::figures::fold::Fold;
+    use crate::figures::recorded::tests::interval;
+
+    const HOURS: (Moment, Moment) = (Moment(100_000_000_000), Moment(110_000_000_000));
+
+    fn day(trading: bool) -> ExchangeDay {
+        ExchangeDay {
+            trading,
+            note: (!trading).then(|| "Saturday".to_owned()),
+            regular_from: trading.then_some(HOURS.0),
+            regular_to: trading.then_some(HOURS.1),
+            unrecorded_before: Vec::new(),
+        }
+    }
+
+    fn market(name: &str, ledger: Vec<Interval>) -> MarketFacts {
+        let date = chrono::NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
+        let mut market = MarketFacts::new(name, &Fold::new(name, date), ledger, Some(HOURS), HOURS.1);
+        market.rows_not_sealed = 0;
+        market
+    }
+
+    /// Recorded but for gaps of these lengths in the regular hours, and one before them.
+    fn with_gaps(name: &str, gaps: &[i64]) -> MarketFacts {
+        let mut ledger = vec![
+            interval(99_000, 99_500, State::Gap, "start"),
+            interval(99_500, 101_000, State::Live, "connected"),
+        ];
+        let mut at = 101_000;
+        for gap in gaps {
+            ledger.push(interval(at, at + gap, State::Gap, "reset"));
+            ledger.push(interval(at + gap, at + 2000, State::Live, "connected"));
+            at += 2000;
+        }
+        ledger.push(interval(at, 120_000, State::Live, "connected"));
+        market(name, ledger)
+    }
+
+    fn of(markets: &[MarketFacts]) -> Verdict {
+        verdict(&day(true), markets, &[], false)
+    }
+
+    #[test]
+    fn the_first_sentence_is_the_answer() {
+        let whole = of(&[with_gaps("KOSPI", &[]), with_gaps("KOSDAQ", &[])]);
+        assert_eq!((whole.complete, whole.level), (Complete::Yes, Level::Good));
+        assert_eq!(whole.worries, []);
+
+        let but = of(&[with_gaps("KOSPI", &[4, 3]), with_gaps("KOSDAQ", &[5])]);
+        assert_eq!((but.complete, but.level), (Complete::YesBut, Level::Look));
+        assert_eq!(
+            but.words,
+            "Complete: yes, but for 3 gaps of together 12 s in the regular hours"
+        );
+        assert_eq!(but.worries.len(), 2);
+
+        let no = of(&[with_gaps("KOSPI", &[4]), with_gaps("KOSDAQ", &[1800])]);
+        assert_eq!((no.complete, no.level), (Complete::No, Level::Act));
+        assert_eq!(
+            no.words,
+            "Complete: no; of the regular hours KOSPI has 99.96 %, KOSDAQ has 82.0 %"
+        );
+        assert_eq!(no.worries[0].level, Level::Act, "worst first");
+
+        let closed = verdict(&day(false), &[with_gaps("KOSPI", &[4])], &[], false);
+        assert_eq!(closed.complete, Complete::NoSession);
+        assert!(closed.words.contains("Saturday"));
+
+        let unknown = of(&[with_gaps("KOSPI", &[]), market("KOSDAQ", vec![])]);
+        assert_eq!((unknown.complete, unknown.level), (Complete::Unknown, Level::Act));
+        assert!(unknown.words.ends_with("when KOSDAQ was recorded"));
+    }
+
+    #[test]
+    fn idle_in_the_regular_hours_is_no_gap_and_yet_missing() {
+        let late = market(
+            "KOSPI",
+            vec![
+                interval(0, 105_000, State::Idle, "start"),
+                interval(105_000, 120_000, State::Live, "connected"),
+            ],
+        );
+        let found = of(&[late]);
+        assert_eq!(found.complete, Complete::No);
+        assert!(
+            found.worries[0]
+                .words
+                .contains("for 1 h 23 min of the regular hours"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_not_sealed_is_no_worry_while_the_day_goes_on() {
+        let mut some = with_gaps("KOSPI", &[]);
+        some.rows_not_sealed = 12;
+        let on = verdict(&day(true), std::slice::from_ref(&some), &[], true);
+        assert!(
+            on.words
+                .starts_with("The day still goes on. So far: Complete: yes"),
+            "{}",
+            on.words
+        );
+        assert_eq!(on.worries[0].level, Level::None);
+        assert_eq!(of(&[some]).worries[0].level, Level::Look);
+    }
+}

@@ -1,0 +1,209 @@
+//! The sections of the page with what was measured over all trades: lag and the meaning of volume. Pure.
+
+use std::fmt::Write as _;
+
+use super::bars::{Bar, beside};
+use super::svg::Escaped;
+use super::table::{Column, Table};
+use crate::figures::day::DayFacts;
+use crate::figures::lag::LagBin;
+use crate::figures::volume::{BINS, Verdict};
+use crate::time::{count, length, percent, plural};
+
+/// How late trades came.
+pub(crate) fn lags(day: &DayFacts) -> String {
+    let mut html = String::from(
+        "<section id=\"lag\">\n<h2>Lag: from the trade to its receipt</h2>\n<p class=\"say\">recv_ts − trade_ts of the records \
+         whose kind is trade. The exchange's clock and this machine's are two, and trdTm has hundredths of a second: a lag may \
+         be below zero (bars of another colour), and is up to 10 ms too long. Koscom gathers an issue's changes for half a second. Bars get wider \
+         towards the ends; percentiles are right to 1.6 %.</p>\n",
+    );
+    for market in &day.markets {
+        let lag = &market.lag;
+        let _ = writeln!(html, "<h3>{}</h3>", Escaped(&market.market));
+        if lag.trades == 0 {
+            html.push_str("<p class=\"none\">No trades.</p>\n");
+            continue;
+        }
+        let ms = |value: Option<f64>| value.map_or_else(String::new, |ms| length(ms / 1000.0));
+        html.push_str("<dl class=\"figures\">");
+        for (term, text) in [
+            ("Half are at most", ms(lag.p50_ms)),
+            ("95 of 100", ms(lag.p95_ms)),
+            ("99 of 100", ms(lag.p99_ms)),
+            ("Longest", ms(lag.max_ms)),
+            ("Shortest", ms(lag.min_ms)),
+            ("Below zero", percent(lag.below_zero_share.unwrap_or(0.0))),
+        ] {
+            let _ = write!(
+                html,
+                "<div><dt>{term}</dt><dd><span class=\"big\">{}</span></dd></div>",
+                Escaped(&text)
+            );
+        }
+        html.push_str("</dl>\n");
+        let shown = without_ends(&lag.bins);
+        let share = |bin: &LagBin| bin.trades as f64 / lag.trades as f64;
+        let all: Vec<Bar> = shown
+            .iter()
+            .map(|bin| Bar {
+                name: bin_name(bin),
+                value: share(bin) * 100.0,
+                text: if bin.trades == 0 {
+                    String::new()
+                } else {
+                    percent(share(bin))
+                },
+                title: format!(
+                    "{}: {}, {}",
+                    bin_name(bin),
+                    plural(bin.trades, "trade"),
+                    percent(share(bin))
+                ),
+                is_other: bin.to_ms.is_some_and(|to| to <= 0),
+            })
+            .collect();
+        let mut table = Table::new(
+            &format!("Lags of {}", market.market),
+            &[
+                Column::Text("lag"),
+                Column::Number("trades"),
+                Column::Number("share"),
+            ],
+        );
+        for bin in shown {
+            table.row([
+                bin_name(bin).into(),
+                count(bin.trades).into(),
+                percent(share(bin)).into(),
+            ]);
+        }
+        let label = format!(
+            "Lags of {}: half are at most {}, 99 of 100 at most {}. The table has all bars.",
+            market.market,
+            ms(lag.p50_ms),
+            ms(lag.p99_ms)
+        );
+        html.push_str(&beside(&all, &label, "% of trades", &table.finish("none")));
+    }
+    html.push_str("</section>\n");
+    html
+}
+
+/// Without the empty bars at both ends.
+fn without_ends(bins: &[LagBin]) -> &[LagBin] {
+    let some = |bin: &LagBin| bin.trades > 0;
+    let (Some(first), Some(last)) = (bins.iter().position(some), bins.iter().rposition(some)) else {
+        return &[];
+    };
+    &bins[first..=last]
+}
+
+fn bin_name(bin: &LagBin) -> String {
+    match (bin.from_ms, bin.to_ms) {
+        (Some(from), Some(to)) => format!("{} to {}", edge(from), edge(to)),
+        (Some(from), None) => format!("over {}", edge(from)),
+        (None, Some(to)) => format!("below {}", edge(to)),
+        (None, None) => "all".to_owned(),
+    }
+}
+
+fn edge(ms: i64) -> String {
+    let sign = if ms < 0 { "−" } else { "" };
+    match ms.unsigned_abs() {
+        0 => "0".to_owned(),
+        ms @ ..1_000 => format!("{sign}{ms} ms"),
+        ms @ ..60_000 => format!("{sign}{} s", ms / 1_000),
+        ms @ ..3_600_000 => format!("{sign}{} min", ms / 60_000),
+        ms => format!("{sign}{} h", ms / 3_600_000),
+    }
+}
+
+/// What `trdVol` is.
+pub(crate) fn volume(day: &DayFacts) -> String {
+    let facts = &day.volume;
+    let (answer, more) = match facts.verdict {
+        Verdict::Traded => (
+            "On this day trdVol is the traded quantity.",
+            "Sums of volume have a meaning, though conflation leaves trades out.",
+        ),
+        Verdict::Cumulative => (
+            "On this day trdVol is cumulative.",
+            "Never add it up: the difference between two records is what was traded between them.",
+        ),
+        Verdict::Unclear => (
+            "This day does not tell what trdVol is.",
+            "The issues below disagree, or are too few: fewer than 5 whose volume changed 20 times.",
+        ),
+    };
+    let mut html = format!(
+        "<section id=\"volume\" data-verdict=\"{}\">\n<h2>Traded or cumulative volume?</h2>\n<p class=\"answer\">{answer}</p>\n\
+         <p class=\"say\">{more} Koscom's guide says both of trdVol. A cumulative volume never falls within an issue's day; a \
+         traded one falls about as often as it rises. Each issue whose volume changed 20 times or more from one trade to the \
+         next is looked at, in order of arrival.</p>\n",
+        facts.verdict.as_str()
+    );
+    let columns = [
+        Column::Text("market"),
+        Column::Text("verdict"),
+        Column::Number("issues"),
+        Column::Number("that fall often"),
+        Column::Number("that never fall"),
+        Column::Number("last is largest"),
+        Column::Number("not falling"),
+        Column::Number("last by sum"),
+    ];
+    let mut table = Table::new("Over the issues", &columns);
+    let markets = day
+        .markets
+        .iter()
+        .map(|market| (market.market.as_str(), &market.volume));
+    for (name, facts) in markets.chain([("all", facts)]) {
+        let share = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), percent);
+        table.row([
+            name.into(),
+            facts.verdict.as_str().into(),
+            count(facts.issues).into(),
+            count(facts.issues_falling).into(),
+            count(facts.issues_never_falling).into(),
+            count(facts.issues_last_is_largest).into(),
+            share(facts.not_falling_share_median).into(),
+            share(facts.last_to_sum_median).into(),
+        ]);
+    }
+    html.push_str(&table.finish("none"));
+    html.push_str(
+        "<p class=\"say\">“not falling” is the share of steps from one trade to the next in which the volume does not fall, in \
+         the issue in the middle; “last by sum” is the last trade's volume by the sum of all, likewise.</p>\n",
+    );
+    let name = |bin: usize| match bin {
+        0 => "0 to 10 %".to_owned(),
+        bin if bin == BINS - 1 => "100 %".to_owned(),
+        bin => format!("{} to {} %", bin * 10, bin * 10 + 10),
+    };
+    let bins = facts.issues_by_not_falling_share;
+    let all: Vec<Bar> = (0..BINS)
+        .map(|bin| Bar {
+            name: name(bin),
+            value: bins[bin] as f64,
+            text: count(bins[bin]),
+            title: format!("{}: {}", name(bin), plural(bins[bin], "issue")),
+            is_other: bin == BINS - 1,
+        })
+        .collect();
+    let mut table = Table::new(
+        "Issues by the share of steps in which volume does not fall",
+        &[Column::Text("share"), Column::Number("issues")],
+    );
+    for (bin, issues) in bins.iter().enumerate() {
+        table.row([name(bin).into(), count(*issues).into()]);
+    }
+    html.push_str(&beside(
+        &all,
+        "Issues by the share of steps in which volume does not fall. The table has all bars.",
+        "issues",
+        &table.finish("none"),
+    ));
+    html.push_str("</section>\n");
+    html
+}

@@ -1,0 +1,13 @@
+//! The figures as one HTML document: `html` the whole, `days`, `measures` and `findings` its sections, `timeline` and `bars`
+//! its charts, `svg` and `table` what these are drawn with. All pure.
+
+mod bars;
+mod days;
+mod findings;
+pub(crate) mod html;
+#[cfg(test)]
+mod html_tests;
+mod measures;
+mod svg;
+mod table;
+mod timeline;
