@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!              tokio, one thread                      a thread a market         a thread a market
-//!   Koscom ──▶ feed ──▶ feed::queue (64 MiB) ──▶ pipeline::journaling ──▶ pipeline::exporting ──▶ sealed files
+//!   Koscom ──▶ feed ──▶ feed::queue (64 MiB) ──▶ pipeline::journaling ──▶ pipeline::exporting ──▶ files
 //!     ws       stamps each frame and event          krx_store::Writer         krx_store::Exporter
 //! ```
 //!

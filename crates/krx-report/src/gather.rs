@@ -92,7 +92,7 @@ fn gather(
     let exchange = ExchangeDay::of(calendar, &read::dates(data)?, date);
     let mut folds = Vec::new();
     for market in markets {
-        // Rows that are sealed while the files are read must be in the ledger too.
+        // Rows that are committed while the files are read must be in the ledger too.
         let fold = again(|| fold(data, market, date, progress))?;
         folds.push((market, fold, coverage::view(data, market, date, now)?));
     }

@@ -191,7 +191,7 @@ impl<C: Clock> SessionLoop<C> {
     }
 }
 
-/// Waits for the stop; for ever when whoever could ask for it is gone.
+/// Waits for the stop; for ever when nobody is left who could ask for it.
 pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         std::future::pending::<()>().await;

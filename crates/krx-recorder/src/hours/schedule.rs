@@ -96,7 +96,7 @@ impl Schedule {
     #[must_use]
     pub fn expects_data(&self, now: Moment) -> bool {
         match self {
-            // Whoever records at all times has a source of its own hours.
+            // A recorder that runs at all times has a source with hours of its own.
             Self::Always => false,
             Self::Calendar(daily) => daily
                 .calendar
@@ -209,7 +209,7 @@ pub(crate) mod tests {
         for (now, expected) in cases {
             assert_eq!(daily(vec![]).at(kst(now)), expected, "{now}");
             assert_eq!(Schedule::Always.at(kst(now)), Hours::Open);
-            // Before the opening the day is not over: whoever starts early waits for it.
+            // Before the opening the day is not over: an early start waits for it.
             let later = match expected {
                 Hours::ClosedUntil(opening) if !now.starts_with(&opening.date().to_string()) => Some(opening),
                 _ => None,

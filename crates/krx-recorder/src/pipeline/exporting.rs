@@ -27,8 +27,8 @@ const REPEAT_INTERVAL: Duration = Duration::from_secs(600);
 /// How often what is left is tried when nothing more will come: an error that passes must not end in a bad exit code.
 const LAST_TRIES: u32 = 3;
 
-/// Exports until the journal is closed and all of it is sealed. A failure is logged, and the export started again
-/// behind the last sealed file.
+/// Exports until the journal is closed and all of it is committed. A failure is logged, and the export started again
+/// behind the last committed file.
 ///
 /// # Errors
 /// The last failure, when it happened after the journal was closed: what is not exported stays in the journal.
@@ -89,9 +89,9 @@ pub(super) fn run(
             error!(market = %market, error = %failure, "export failed; it is tried again before the recorder ends");
             continue;
         }
-        let sealed = progress.files_sealed.load(Relaxed);
-        activity.export_failing.store(sealed + 1, Relaxed);
-        if outage.is_worth_a_line(Failed::of(&failure, sealed), Instant::now()) {
+        let committed = progress.files_sealed.load(Relaxed);
+        activity.export_failing.store(committed + 1, Relaxed);
+        if outage.is_worth_a_line(Failed::of(&failure, committed), Instant::now()) {
             let retry_seconds = RETRY_WAIT.as_secs();
             error!(market = %market, error = %failure, retry_seconds, "export failed; recording goes on");
         } else {
@@ -102,7 +102,7 @@ pub(super) fn run(
     }
 }
 
-/// Says that the export works again, once it has sealed a file behind a failure.
+/// Says that the export works again, once it has committed a file behind a failure.
 pub(super) fn look(market: &Market, progress: &Progress, activity: &Activity) {
     let failing = activity.export_failing.load(Relaxed);
     if failing > 0 && progress.files_sealed.load(Relaxed) >= failing {
@@ -116,12 +116,12 @@ pub(super) fn look(market: &Market, progress: &Progress, activity: &Activity) {
 struct Failed {
     /// The error of the operating system, if it is one.
     errno: Option<i32>,
-    /// Files that were sealed before: a file between two failures makes the second a new one.
-    sealed: u64,
+    /// Files that were committed before: a file between two failures makes the second a new one.
+    committed: u64,
 }
 
 impl Failed {
-    fn of(failure: &Failure, sealed: u64) -> Self {
+    fn of(failure: &Failure, committed: u64) -> Self {
         let mut cause: Option<&dyn Error> = Some(failure);
         let mut errno = None;
         while let Some(error) = cause {
@@ -130,7 +130,7 @@ impl Failed {
                 .and_then(std::io::Error::raw_os_error));
             cause = error.source();
         }
-        Self { errno, sealed }
+        Self { errno, committed }
     }
 }
 
@@ -173,7 +173,7 @@ mod tests {
         let start = Instant::now();
         let full = Failed {
             errno: Some(28),
-            sealed: 7,
+            committed: 7,
         };
         let mut outage = Outage::default();
         let mut told = |seconds, failed| outage.is_worth_a_line(failed, start + Duration::from_secs(seconds));
@@ -182,12 +182,12 @@ mod tests {
             .filter(|seconds| told(*seconds, full))
             .count();
         assert_eq!(lines, 3, "at once, and every ten minutes");
-        let sealed = Failed { sealed: 8, ..full };
-        assert!(told(1205, sealed), "it worked in between");
-        assert!(!told(1210, sealed));
+        let committed = Failed { committed: 8, ..full };
+        assert!(told(1205, committed), "it worked in between");
+        assert!(!told(1210, committed));
         let io = Failed {
             errno: Some(5),
-            sealed: 8,
+            committed: 8,
         };
         assert!(told(1215, io), "it is another failure");
     }

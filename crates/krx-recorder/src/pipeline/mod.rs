@@ -141,7 +141,7 @@ impl Pipeline {
     pub(crate) fn second(&mut self, interval_us: i64) {
         self.queue.look_at_the_clocks();
         exporting::look(&self.view.market, &self.view.progress, &self.activity);
-        // Whoever writes next finds that a sync has failed; when nothing is received, that is this mark.
+        // The next write finds out that a sync has failed; when nothing is received, that write is this mark.
         if self.tail.failure().is_some() {
             self.queue.event_when_there_is_room(Event::TimeMark);
         }

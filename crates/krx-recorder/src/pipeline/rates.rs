@@ -1,4 +1,4 @@
-//! Once a minute, a line a market: what came, what was sealed, and how far behind the export is.
+//! Once a minute, a line a market: what came, what was committed, and how far behind the export is.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

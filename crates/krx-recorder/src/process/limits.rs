@@ -34,7 +34,7 @@ const FILES_OF_FEED: u64 = 32;
 const MEMORY: u64 = 256 << 20;
 const MEMORY_OF_FEED: u64 = 192 << 20;
 
-/// What reading sealed files takes.
+/// What reading committed files takes.
 const MEMORY_TO_READ: u64 = 256 << 20;
 
 /// Address space that is reserved beside it: glibc takes 64 MiB for each of a dozen threads.
@@ -160,7 +160,7 @@ pub(crate) fn enough_to_record(feeds: usize, segment_bytes: u64) -> Result<(), F
     })
 }
 
-/// Whether they allow to read sealed files.
+/// Whether they are enough to read committed files.
 ///
 /// # Errors
 /// [`Failure::Limit`], with each that does not.

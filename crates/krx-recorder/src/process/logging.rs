@@ -13,7 +13,7 @@ use crate::config::log::{LogConfig, Target, check_filter};
 use crate::process::journald::Journald;
 use crate::process::out;
 
-/// Lines that wait for whoever reads standard error; what comes beyond them is lost.
+/// Lines that wait until standard error is read; what comes beyond them is lost.
 const LINES_MAX: usize = 4096;
 
 /// Replaces the filter of the log; the default is that of no log.
@@ -41,7 +41,7 @@ pub(crate) struct Log {
 
 /// Begins the log of a recorder. `json`: one object a line to standard error, wherever the log would go otherwise.
 ///
-/// Whoever logs never waits for whoever reads: a journal or a pipe that takes nothing must not stop a recording.
+/// Logging never waits for the log's reader: a journal or a pipe that takes nothing must not stop a recording.
 pub(crate) fn start(config: &LogConfig, json: bool) -> Log {
     let (filter, handle) = reload::Layer::new(filter(config));
     let to_journal = match config.target {

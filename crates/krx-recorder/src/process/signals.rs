@@ -17,8 +17,8 @@ const SAME_REQUEST: Duration = Duration::from_secs(2);
 pub enum Request {
     /// SIGTERM or SIGINT: stop reading, export to the end, exit.
     Stop,
-    /// SIGUSR1: seal the current segments now.
-    SealNow,
+    /// SIGUSR1: commit the current segments now.
+    CommitNow,
     /// SIGHUP: read schedule, calendar and log filter again.
     Reload,
     /// SIGXCPU: the processor time is nearly used up; stop while there is some left.
@@ -74,7 +74,7 @@ pub(crate) fn listen() -> Result<(mpsc::UnboundedReceiver<Request>, Handle), Fai
             let mut stops = Stops::default();
             for signal in signals.forever() {
                 let request = match signal {
-                    SIGUSR1 => Request::SealNow,
+                    SIGUSR1 => Request::CommitNow,
                     // Also when a terminal goes away: that must not end a recording.
                     SIGHUP => Request::Reload,
                     // Again each second.

@@ -37,7 +37,7 @@ pub(crate) fn reloading() {
     tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
 }
 
-/// No more is received; what was is being sealed.
+/// No more is received; what was is being committed.
 pub(crate) fn stopping() {
     tell("STOPPING=1");
 }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_does_not_listen_is_not_waited_for() {
+    fn a_manager_that_does_not_listen_is_not_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();

@@ -33,7 +33,7 @@ use crate::watch::liveness::LivenessReport;
 /// How often the service manager is told what is going on, in words.
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
-/// For how long a date must be over before it is sealed: its last files are, by then.
+/// For how long a date must be over before it is sealed: by then its last files are committed.
 const SETTLED_AFTER_US: i64 = 60_000_000;
 
 /// An exporter that lags by more than this may still have frames of a date that is over.
@@ -143,7 +143,7 @@ pub async fn run(
     };
     let end = recording.until_all_feeds_have_ended().await;
     notify::stopping();
-    // Whoever records one session has no later time to seal it in; an operator who stops the recorder wants it to end.
+    // A recorder of one session has no later time to seal its day; an operator who stops the recorder wants it to end.
     let now = Moment::now();
     let over = (until_close && !*recording.stop.borrow())
         .then(|| recording.schedule.borrow().last_over(now))
@@ -259,7 +259,7 @@ impl Recording {
                 );
                 self.stop.send_replace(true);
             }
-            Request::SealNow => self.journal(&Event::SealNow),
+            Request::CommitNow => self.journal(&Event::SealNow),
             Request::Reload => {
                 notify::reloading();
                 if let Some(hours) = self.reload.again() {
@@ -296,7 +296,7 @@ impl Recording {
     }
 }
 
-/// Ends each market's journal, and waits until all of it is sealed.
+/// Ends each market's journal, and waits until all of it is committed.
 async fn drain(
     pipelines: Vec<Pipeline>,
     housekeeping: Leaving,
@@ -334,7 +334,7 @@ async fn drain(
                 liveness.send_replace(LivenessReport::now(None));
                 let sealed = progress.load(Relaxed);
                 let now = endings.iter().fold(sealed, |sum, ending| sum.wrapping_add(ending.done()));
-                // Whoever gets on gets the time that it takes.
+                // As long as something is done, it gets the time that it takes.
                 if done.replace(now) != Some(now) {
                     notify::needs(MORE_TIME);
                     notify::alive();

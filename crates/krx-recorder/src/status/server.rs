@@ -150,7 +150,7 @@ fn run(
         tokio::select! {
             ended = answer => ended,
             () = sample(&view) => Ok(()),
-            // Whoever started it is gone, if not by a word of his.
+            // Also when the sender is dropped: the recorder is gone.
             _ = stopped => Ok(()),
         }
     })
@@ -177,7 +177,7 @@ async fn serve(listener: &tokio::net::TcpListener, router: Router) {
             }
         };
         connections.retain(|connection| !connection.is_finished());
-        // Whoever hangs must not keep others from being answered, and who does not is done long before.
+        // A client that hangs must not keep others waiting; one that does not is done long before.
         if connections.len() >= CONNECTIONS_MAX
             && let Some(oldest) = connections.pop_front()
         {

@@ -117,13 +117,13 @@ pub(crate) struct MarketSnapshot {
     pub quarantined_by_reason: BTreeMap<String, u64>,
     /// What came in the last minute.
     pub rates: RatesSnapshot,
-    /// Rows in trades files that this run has sealed.
+    /// Rows in trades files that this run has committed.
     pub rows_sealed: u64,
-    /// Rows in quarantine files that it has sealed.
+    /// Rows in quarantine files that it has committed.
     pub quarantined_sealed: u64,
-    /// Trades files that it has sealed.
+    /// Trades files that it has committed.
     pub files_sealed: u64,
-    /// Bytes of all files that it has sealed.
+    /// Bytes of all files that it has committed.
     pub bytes_sealed: u64,
     /// Messages of more than 50 records.
     pub oversized_batches: u64,
@@ -143,7 +143,7 @@ pub(crate) struct MarketSnapshot {
     pub intervals: Vec<IntervalRow>,
     /// Records received in each of the date's 1,440 minutes.
     pub minutes: Vec<u32>,
-    /// The trades files that were sealed last, newest first.
+    /// The trades files that were committed last, newest first.
     pub files: Vec<FileSnapshot>,
     /// What only the metrics show.
     #[serde(skip)]
@@ -181,7 +181,7 @@ pub(crate) struct GapsSnapshot {
     pub seconds: f64,
 }
 
-/// A sealed trades file.
+/// A committed trades file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FileSnapshot {
     /// Its date.
@@ -192,9 +192,9 @@ pub(crate) struct FileSnapshot {
     pub rows: u64,
     /// Rows in the quarantine file of the same name.
     pub quarantined: u64,
-    /// Bytes, with those of that file if this run has sealed it.
+    /// Bytes, with those of that file if this run has committed it.
     pub bytes: u64,
-    /// When it was sealed.
+    /// When it was committed.
     pub sealed_at: Kst,
 }
 

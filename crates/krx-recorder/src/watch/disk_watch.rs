@@ -15,7 +15,7 @@ const REPEAT_INTERVAL: Duration = Duration::from_secs(600);
 /// How often it is said that the filesystem does not answer.
 const UNKNOWN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What was last seen, for whoever shows it.
+/// What was last seen, to be shown.
 #[derive(Debug, Default)]
 pub(crate) struct DiskStatus {
     /// Bytes free for the recorder.

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use krx_store::Market;
 
-/// How long a part may have something to do and do nothing. A feed shows a sign of life every 30 seconds; nothing else takes this long
-/// but by the disk's fault.
+/// How long a part may have work and do none. A feed shows a sign of life every 30 seconds; nothing else takes this long
+/// unless the disk is at fault.
 const STUCK_AFTER: Duration = Duration::from_secs(120);
 
 /// Looks are a second apart. After more than this nobody ran, and nobody can be blamed.
@@ -27,7 +27,7 @@ pub struct Activity {
     pub journal: AtomicU64,
     /// Exporters that were started.
     pub export: AtomicU64,
-    /// While the export fails, one more than the files that were sealed before it did; 0 while it does not.
+    /// While the export fails, one more than the files that were committed before it did; 0 while it does not.
     pub export_failing: AtomicU64,
 }
 
@@ -90,7 +90,7 @@ impl fmt::Display for Stuck {
     }
 }
 
-/// What was found when all parts were last looked at, for whoever shows it.
+/// What was found when all parts were last looked at, to be shown.
 #[derive(Clone, Debug)]
 pub(crate) struct LivenessReport {
     /// When that was.
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_does_not_look_has_nothing_good_to_say() {
+    fn without_a_look_nothing_is_said_to_be_well() {
         let liveness = LivenessReport::begin();
         assert_eq!(liveness.complaint(liveness.at + LOOK_MAX), None);
         assert!(

@@ -29,7 +29,7 @@ pub struct DayFacts {
     pub data_dir: PathBuf,
     /// Whether it is complete.
     pub verdict: Verdict,
-    /// Whether the day still goes on: all figures are as far as it is sealed.
+    /// Whether the day still goes on: all figures are of what is committed.
     pub goes_on: bool,
     /// KRX's day.
     pub exchange: ExchangeDay,

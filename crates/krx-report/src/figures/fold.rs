@@ -47,7 +47,7 @@ pub struct Quarantined {
     pub item: Option<i16>,
     /// Its detail, cut off where it is long.
     pub detail: Option<String>,
-    /// Its bytes as text, likewise.
+    /// Its bytes as text, cut off where they are long.
     pub raw: Option<String>,
     /// Bytes of it.
     pub raw_bytes: u64,
@@ -66,9 +66,9 @@ pub struct Fold {
     pub kinds: BTreeMap<String, u64>,
     /// Messages that gave rows.
     pub messages: u64,
-    /// The first and the last row's `recv_ts`, in order of arrival.
+    /// `recv_ts` of the row that arrived first.
     pub first: Option<Moment>,
-    /// Likewise.
+    /// `recv_ts` of the row that arrived last.
     pub last: Option<Moment>,
     /// By issue.
     pub issues: Issues,

@@ -39,9 +39,9 @@ pub struct LagFacts {
     pub min_ms: Option<f64>,
     /// Half of them are at most this, ms; right to 1.6 %.
     pub p50_ms: Option<f64>,
-    /// 95 of 100 are, ms; likewise.
+    /// 95 of 100 are at most this, ms; as exact.
     pub p95_ms: Option<f64>,
-    /// 99 of 100 are, ms; likewise.
+    /// 99 of 100 are at most this, ms; as exact.
     pub p99_ms: Option<f64>,
     /// The most, ms.
     pub max_ms: Option<f64>,

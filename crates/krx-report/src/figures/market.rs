@@ -45,7 +45,7 @@ pub struct MarketFacts {
     pub quarantine: BTreeMap<String, Quarantined>,
     /// How much of the day was recorded.
     pub recorded: Recorded,
-    /// Rows that the ledger has and sealed files do not have; below zero, the other way round.
+    /// Rows that the ledger has and committed files do not have; below zero, the other way round.
     pub rows_not_sealed: i64,
     /// `recv_ts` − `trade_ts` of its trades.
     pub lag: LagFacts,
@@ -57,7 +57,7 @@ pub struct MarketFacts {
     pub records_of_other_issues: u64,
     /// Rows of `trades` by the minute of `recv_ts`, 1,440 of them.
     pub records_by_minute: Vec<u64>,
-    /// Messages that gave rows, likewise.
+    /// Messages that gave rows, by the minute.
     pub messages_by_minute: Vec<u64>,
     /// Sessions that begin with records of the session before them.
     pub sent_again: Vec<SentAgain>,

@@ -47,7 +47,7 @@ pub struct Example {
     pub code: Option<String>,
     /// The frame, if it is of one.
     pub frame: Option<u64>,
-    /// The record's place in it, likewise.
+    /// The record's place in it, if it is one record's.
     pub item: Option<i16>,
     /// When it was received.
     #[serde(serialize_with = "time::as_rfc3339")]

@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_sealed_is_no_worry_while_the_day_goes_on() {
+    fn what_is_not_committed_is_no_worry_while_the_day_goes_on() {
         let mut some = with_gaps("KOSPI", &[]);
         some.rows_not_sealed = 12;
         let on = verdict(&day(true), std::slice::from_ref(&some), &[], true);

@@ -26,11 +26,11 @@ pub(super) fn begin(
     };
     // That nobody reads it is no reason not to serve.
     out::mention(text.trim_end());
-    for recording in recordings.iter().filter(|recording| recording.unsealed > 0) {
+    for recording in recordings.iter().filter(|recording| recording.uncommitted > 0) {
         out::tell(format_args!(
             "{}: {} frames of {date} are received and not sealed yet: they are not served, nor is what comes from now on",
             recording.market,
-            HumanCount(recording.unsealed)
+            HumanCount(recording.uncommitted)
         ));
     }
 }
@@ -86,7 +86,7 @@ fn event(
                 "url": url(recording, address),
                 "trades": recording.trades,
                 "frames": recording.last_frame,
-                "frames_not_sealed": recording.unsealed,
+                "frames_not_sealed": recording.uncommitted,
             })
         })
         .collect();

@@ -258,7 +258,7 @@ fn write_record(text: &mut String, record: &Record<'_>) {
         Ok(code) => {
             let _ = write!(text, "\"{code}\"");
         }
-        // No recorder has written such a row; whoever did shall not break its neighbours.
+        // No recorder has written such a row; one that stands there all the same must not break its neighbours.
         Err(_) => {
             let _ = write!(text, "{}", serde_json::Value::from(record.code));
         }

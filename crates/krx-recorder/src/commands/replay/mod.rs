@@ -1,7 +1,7 @@
 //! `krx-recorder replay`: a recorded day, served as the exchange would.
 //!
 //! ```text
-//!   sealed files ─▶ Frames ─▶ MessageBuilder ─▶ Supplier ─▶ krx_exchange::serve ──ws──▶ whatever reads the feed
+//!   files ─▶ Frames ─▶ MessageBuilder ─▶ Supplier ─▶ krx_exchange::serve ──ws──▶ whatever reads the feed
 //!                   (rows)    (text)             a thread for each feed
 //! ```
 //!
@@ -32,7 +32,7 @@ use frames::Frames;
 use reader::Reader;
 use recording::look;
 
-/// Serves what is sealed of `date` until it is told to stop, or to the end of the day with `--exit-at-end`.
+/// Serves what is committed of `date` until it is told to stop, or to the end of the day with `--exit-at-end`.
 ///
 /// # Errors
 /// [`Failure`]: nothing is recorded of the date, a market is not known, the address cannot be listened on, or a file
@@ -58,7 +58,7 @@ pub(super) async fn replay(data_dir: &Path, date: NaiveDate, options: &Options) 
     })?;
     announce::begin(date, &recordings, address, start, options);
 
-    // Whoever cannot read on leaves the supply open until the server has ended: the day is not complete.
+    // A reader that cannot go on leaves the supply open until the server has ended: the day is not complete.
     let (failed, mut failures) = mpsc::channel(1);
     let config = Config {
         markets: recordings.iter().map(|recording| recording.feed).collect(),
@@ -96,7 +96,7 @@ pub(super) async fn replay(data_dir: &Path, date: NaiveDate, options: &Options) 
             tokio::select! {
                 request = requests.recv() => match request {
                     Some(Request::Stop | Request::OutOfTime) | None => return,
-                    Some(Request::SealNow | Request::Reload) => {}
+                    Some(Request::CommitNow | Request::Reload) => {}
                 },
                 Some(reading) = failures.recv() => { failure = Some(reading); return },
             }

@@ -15,15 +15,15 @@ pub(super) struct Recording {
     pub(super) market: Market,
     pub(super) feed: krx_exchange::Market,
     pub(super) trades: u64,
-    /// The last frame of the files that were sealed when the replay began.
+    /// The last frame of the files that were committed when the replay began.
     pub(super) last_frame: u64,
-    /// Frames that are received and in no sealed file.
-    pub(super) unsealed: u64,
+    /// Frames that are received and in no committed file.
+    pub(super) uncommitted: u64,
     /// When the first frame with rows was received.
     pub(super) begins: Option<TimeOfDay>,
 }
 
-/// Looks at what is sealed of a market.
+/// Looks at what is committed of a market.
 pub(super) fn look(
     data: &DataDir,
     date: NaiveDate,
@@ -37,7 +37,7 @@ pub(super) fn look(
     Ok(Recording {
         trades: Trades::open(data, &market, date)?.rows(),
         last_frame,
-        unsealed: received.saturating_sub(last_frame),
+        uncommitted: received.saturating_sub(last_frame),
         begins: begins.map(|at| time_of_day(at, date)),
         market,
         feed,
