@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use krx_bench::{Frames, decode, journal, seal};
+use krx_bench::{Frames, commit, decode, journal};
 
 fn stages(criterion: &mut Criterion) {
     let Some(path) = std::env::var_os("KRX_FRAMES").map(PathBuf::from) else {
@@ -24,7 +24,7 @@ fn stages(criterion: &mut Criterion) {
     group.bench_function("seal", |bencher| {
         bencher.iter_batched(
             dir,
-            |dir| (seal(&frames, dir.path()).expect("sealed"), dir),
+            |dir| (commit(&frames, dir.path()).expect("committed"), dir),
             BatchSize::PerIteration,
         );
     });

@@ -168,8 +168,8 @@ fn so_far(port: u16) -> Option<String> {
     Some(format!(
         "{:>6} frames received, {:>7} rows sealed in {:>3} files",
         sum("frames_journaled")?,
-        sum("rows_sealed")?,
-        sum("files_sealed")?
+        sum("rows_committed")?,
+        sum("files_committed")?
     ))
 }
 

@@ -10,8 +10,7 @@ use std::time::Duration;
 use krx_harness::oracle::MARKETS;
 use krx_harness::tree::{copy_tree, files_under, tree};
 use krx_harness::{Mode, RecorderConfig, Simulator, compare};
-use krx_store::journal::list_segments;
-use krx_store::{DataDir, ExportConfig, Exporter, Market, Progress, archive};
+use krx_store::{DataDir, ExportConfig, Exporter, FeedName, Progress, archive};
 
 const ROWS_MAX: u64 = 20_000;
 const CONNECT_MAX: Duration = Duration::from_secs(20);
@@ -68,8 +67,8 @@ fn record(folder: &Path) -> PathBuf {
 fn restore_journal(data: &Path) {
     let data = DataDir::new(data);
     for market in MARKETS {
-        let market: Market = market.parse().unwrap();
-        for name in archive::list(&data, &market).unwrap() {
+        let market: FeedName = market.parse().unwrap();
+        for name in krx_store::catalog::archived(&data, &market).unwrap() {
             archive::restore(
                 &data,
                 &market,
@@ -88,7 +87,7 @@ fn journal_of(data: &Path) -> PathBuf {
 fn export(data: &Path) {
     let data = DataDir::new(data);
     for market in MARKETS {
-        let market: Market = market.parse().unwrap();
+        let market: FeedName = market.parse().unwrap();
         Exporter::new(&data, &market, EXPORT, None, Arc::new(Progress::default()))
             .run()
             .unwrap();
@@ -118,7 +117,7 @@ fn assert_same(what: &str, found: &Trees, expected: &Trees) {
 fn copy_beginning(from: &Path, to: &Path, market: &str, segments: usize, permille: u64) {
     let (from, to) = (journal_of(from).join(market), journal_of(to).join(market));
     fs::create_dir_all(&to).unwrap();
-    let names = list_segments(&from).unwrap();
+    let names = krx_store::catalog::segments(&from).unwrap();
     for (index, name) in names.iter().take(segments + 1).enumerate() {
         let target = to.join(name.to_string());
         fs::copy(from.join(name.to_string()), &target).unwrap();
@@ -170,7 +169,9 @@ fn grown_step_by_step(folder: &Path, recorded: &Path, expected: &Trees) {
     let grown = folder.join("grown");
     let mut random = fastrand::Rng::with_seed(7);
     for market in MARKETS {
-        let segments = list_segments(&journal_of(recorded).join(market)).unwrap().len();
+        let segments = krx_store::catalog::segments(&journal_of(recorded).join(market))
+            .unwrap()
+            .len();
         for whole in 0..segments {
             let mut shares: Vec<u64> = (0..3).map(|_| random.u64(0..1000)).chain([1000]).collect();
             shares.sort_unstable();

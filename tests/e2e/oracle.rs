@@ -21,7 +21,7 @@ use krx_harness::oracle::{MARKETS, compare_over_dates};
 use krx_harness::tree::{copy_tree, files_under, partition};
 use krx_harness::{Mode, RecorderConfig, Simulator, compare};
 use krx_store::journal::What;
-use krx_store::{DataDir, Entry, Event, ExportConfig, Exporter, JournalConfig, Market, Moment, Writer};
+use krx_store::{DataDir, Entry, Event, ExportConfig, Exporter, FeedName, JournalConfig, Moment};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
@@ -478,8 +478,8 @@ fn record_across_midnight(ledger: &Path, data: &Path, texts_before: usize) {
             sync_interval: Duration::from_millis(1),
             segment_bytes: 4 << 20,
         };
-        let market: Market = market.parse().unwrap();
-        let mut writer = Writer::open(&data, &market, config, Arc::default()).unwrap();
+        let market: FeedName = market.parse().unwrap();
+        let mut writer = krx_store::open_writer(&data, &market, config, Arc::default()).unwrap();
         let mut at = midnight - 1000 * i64::try_from(texts_before).unwrap();
         let mut session = 0;
         while let Some(sent) = ledger.pop().unwrap() {

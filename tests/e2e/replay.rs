@@ -295,6 +295,7 @@ fn the_pace_is_the_recorded_one_and_a_day_sealed_meanwhile_goes_on() {
                 };
                 let outcome = seal(
                     &sealing,
+                    &krx_store::service::TRADES,
                     &market.parse().unwrap(),
                     date.parse().unwrap(),
                     &Layout::default(),
@@ -403,7 +404,7 @@ fn what_is_not_sealed_yet_is_told() {
         said(folder.path())
     );
     // What is sealed after the start is not served either.
-    let last_sealed = MARKETS.map(|market| {
+    let last_committed = MARKETS.map(|market| {
         let names = std::fs::read_dir(first.data_dir.join(format!("trades/date={date}/market={market}")));
         let names = names
             .unwrap()
@@ -415,9 +416,9 @@ fn what_is_not_sealed_yet_is_told() {
     let second = record(folder.path(), "second", &mut replay);
     simulator.stop().unwrap();
     recorder.stop().unwrap();
-    for (market, last_sealed) in MARKETS.into_iter().zip(last_sealed) {
+    for (market, last_committed) in MARKETS.into_iter().zip(last_committed) {
         let (original, again) = (frames(&first.data_dir, market), frames(&second.data_dir, market));
-        assert!(original[again.len() - 1].number <= last_sealed);
+        assert!(original[again.len() - 1].number <= last_committed);
         assert_same(&original[..again.len()], &again);
     }
 }

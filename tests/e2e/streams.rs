@@ -195,7 +195,7 @@ fn a_recorder_and_a_replay_at_work_do_not_mind_either() {
                 let markets = status["markets"].as_array().unwrap();
                 markets
                     .iter()
-                    .all(|market| market["state"] == "live" && market["files_sealed"].as_u64() > Some(0))
+                    .all(|market| market["state"] == "live" && market["files_committed"].as_u64() > Some(0))
             }))
         })
         .unwrap();

@@ -14,12 +14,10 @@ use krx_calendar::Calendar;
 use krx_harness::process::{Finished, Program};
 use krx_harness::tree::{files_under, tree};
 use krx_harness::{Recorder, RecorderConfig, Simulator};
+use krx_store::dataset::{DatasetSpec, QUARANTINE};
 use krx_store::journal::What;
-use krx_store::layout::Dataset;
-use krx_store::moment::midnight_ms;
-use krx_store::{
-    DataDir, Entry, Event, ExportConfig, Exporter, JournalConfig, Moment, Retention, Writer, retention,
-};
+use krx_store::service::TRADES;
+use krx_store::{DataDir, Entry, Event, ExportConfig, Exporter, JournalConfig, Moment, Retention, retention};
 use serde_json::Value;
 
 const CONNECT_MAX: Duration = Duration::from_secs(20);
@@ -260,31 +258,32 @@ fn what_retention_removes_is_missing_nowhere() {
     // Recording went on: without some dates of late the clock would not be believed.
     let partition = |days| {
         data.partition(
-            Dataset::Trades,
+            &TRADES,
             today - chrono::Days::new(days),
             &"KOSPI".parse().unwrap(),
         )
     };
     (1..6).for_each(|days| fs::create_dir_all(partition(days)).unwrap());
     let expire = |trades_days, quarantine_days| {
-        let retention = Retention {
-            trades_days,
-            quarantine_days,
-            coverage_days: None,
-        };
-        let expired = retention::expire(&data, retention, today).unwrap();
+        let mut retention = Retention::default();
+        for (dataset, days) in [(&TRADES, trades_days), (&QUARANTINE, quarantine_days)] {
+            if let Some(days) = days {
+                retention = retention.keeping(dataset, days);
+            }
+        }
+        let expired = retention::expire(&data, &retention, today).unwrap();
         expired.iter().map(|expired| expired.dataset).collect::<Vec<_>>()
     };
     assert_eq!(
         expire(Some(100), Some(100)),
-        [],
+        [] as [&DatasetSpec; 0],
         "the newest date still has its journal"
     );
     // Days later the recorder has removed it.
     fs::remove_dir_all(data.journals()).unwrap();
-    for removed in [Dataset::Quarantine, Dataset::Trades] {
+    for removed in [&QUARANTINE, &TRADES] {
         let days = |dataset| (dataset == removed).then_some(100);
-        let datasets = expire(days(Dataset::Trades), days(Dataset::Quarantine));
+        let datasets = expire(days(&TRADES), days(&QUARANTINE));
         assert!(!datasets.is_empty() && datasets.iter().all(|dataset| *dataset == removed));
         let (code, report) = verify(&config);
         assert_eq!(
@@ -301,7 +300,7 @@ fn what_retention_removes_is_missing_nowhere() {
 /// Writes a date of one market as a recorder leaves it: a session of two messages, exported.
 fn record_date(data: &DataDir, date: NaiveDate) {
     let market = "KOSPI".parse().unwrap();
-    let at = |seconds: i64| Moment(midnight_ms(date) * 1000 + (9 * 3600 + seconds) * 1_000_000);
+    let at = |seconds: i64| Moment(Moment::midnight(date).0 + (9 * 3600 + seconds) * 1_000_000);
     let text = r#"[{"isuSrtCd":"005930","trdPrc":"71000","trdVol":"5","trdTm":"9000001"}]"#;
     let entry = |seconds, what| Entry {
         at: at(seconds),
@@ -319,7 +318,7 @@ fn record_date(data: &DataDir, date: NaiveDate) {
         sync_interval: Duration::from_millis(1),
         segment_bytes: 1 << 20,
     };
-    let mut writer = Writer::open(data, &market, config, Arc::default()).unwrap();
+    let mut writer = krx_store::open_writer(data, &market, config, Arc::default()).unwrap();
     writer.append(&entries).unwrap();
     writer.close().unwrap();
     let config = ExportConfig {
@@ -354,7 +353,10 @@ fn i9_a_trading_day_on_which_nothing_ran_is_said_everywhere() {
         record_date(&data, *date);
     }
     let partition = format!("coverage/date={missing}/feed=KOSPI");
-    let file = format!("{partition}/{}", krx_store::layout::SealedName::coverage(missing));
+    let file = format!(
+        "{partition}/{}",
+        krx_store::layout::CommittedName::coverage(missing)
+    );
     let (code, report) = verify(&config);
     assert_eq!(
         (code, findings(&report)),

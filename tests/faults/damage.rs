@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use krx_harness::RecorderConfig;
 use krx_harness::recorded::Frames;
 use krx_store::DataDir;
-use krx_store::journal::{RecordKind, Scanned, SegmentReader, list_segments};
+use krx_store::journal::{RecordKind, Scanned, SegmentReader};
 use krx_tests::tally::{Extent, Tally};
 
 use crate::common::{Bench, CONNECT_MAX, KOSPI_ALONE, NOWHERE, look_at_logs, recover, turn};
@@ -27,7 +27,7 @@ struct Record {
 fn records(data_dir: &Path) -> Result<Vec<Record>> {
     let dir = DataDir::new(data_dir).journal(&"KOSPI".parse()?);
     let mut records = Vec::new();
-    for name in list_segments(&dir)? {
+    for name in krx_store::catalog::segments(&dir)? {
         let segment = dir.join(name.to_string());
         let mut reader = SegmentReader::open(&segment)?;
         let limit = reader.file_bytes()?;

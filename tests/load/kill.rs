@@ -11,7 +11,6 @@ use krx_harness::tree::files_under;
 use krx_harness::{Mode, RecorderConfig, Simulator, compare, coverage};
 use krx_store::DataDir;
 use krx_store::journal::{Followed, Follower, RecordKind};
-use krx_store::layout::SealedName;
 
 /// How many recorders are killed, unless `$KRX_KILLS` says otherwise.
 const KILLS: usize = 200;
@@ -34,8 +33,13 @@ fn assert_i8(data_dir: &Path, market: &str) {
             let claim = coverage::claim(data_dir, market, name.date).unwrap();
             let dir = data_dir.join(format!("trades/date={}/market={market}", name.date));
             let files = files_under(&dir).unwrap_or_default();
-            let last =
-                |path: &PathBuf| SealedName::parse(path.file_name()?.to_str()?).map(|name| name.last_frame);
+            let last = |path: &PathBuf| {
+                krx_store::layout::CommittedName::parse(
+                    &krx_store::service::TRADES,
+                    path.file_name()?.to_str()?,
+                )
+                .map(|name| name.last_frame)
+            };
             (claim, files.iter().filter_map(last).max().unwrap_or(0))
         });
         assert!(

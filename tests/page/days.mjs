@@ -47,13 +47,13 @@ function market(name, now, scale, changes, more) {
     frames_received: sum("frames"), bytes_received: 1, queue_bytes: 0, frames_journaled: sum("frames"), bytes_journaled: 1, frames_behind: 0,
     lag_seconds: 0, records: sum("rows"), quarantined_by_reason: {},
     rates: { seconds: 60, frames_per_s: 130.2, bytes_per_s: 98432, records_per_s: minutes[Math.floor(now / 60) - 1] / 60, sync_seconds: 0.0021 },
-    rows_sealed: 1, quarantined_sealed: 0, files_sealed: 40, bytes_sealed: 1, oversized_batches: 0, journal_damage: 0, journal_renewals: 0, poison_frames: 0,
+    rows_committed: 1, quarantined_committed: 0, files_committed: 40, bytes_committed: 1, oversized_batches: 0, journal_damage: 0, journal_renewals: 0, poison_frames: 0,
     date_frames: sum("frames"), date_records: sum("rows"),
     gaps: { count: gaps.length, seconds: gaps.reduce((total, gap) => total + seconds(gap), 0) }, intervals, minutes,
     files: Array.from({ length: 8 }, (_, index) => {
       const end = Math.floor(now / 300) * 300 - index * 300;
       const first = String(140000 - index * 2100).padStart(12, "0"), lastFrame = String(142099 - index * 2100).padStart(12, "0");
-      return { date: DATE, name: `trades-20261120T${at(end - 300).slice(11, 19).replaceAll(":", "")}-${first}-${lastFrame}.parquet`, rows: 23012 + index * 77, quarantined: 0, bytes: 98213 + index * 311, sealed_at: at(end + 0.2) };
+      return { date: DATE, name: `trades-20261120T${at(end - 300).slice(11, 19).replaceAll(":", "")}-${first}-${lastFrame}.parquet`, rows: 23012 + index * 77, quarantined: 0, bytes: 98213 + index * 311, committed_at: at(end + 0.2) };
     }),
     ...more,
   };

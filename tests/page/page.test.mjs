@@ -87,7 +87,7 @@ test("its figures are the ledger's while it records, and it asks nobody else", a
     await page.waitForTimeout(4500);
     const pages = Object.fromEntries(await Promise.all(["KOSPI", "KOSDAQ"].map(async (name) => [name, await shown(page, name)])));
     const status = await recorder.status();
-    const frames = (of) => of.markets.map((market) => `${market.frames_journaled} ${market.files_sealed}`).join();
+    const frames = (of) => of.markets.map((market) => `${market.frames_journaled} ${market.files_committed}`).join();
     return frames(before) === frames(status) && status.markets.every((market) => market.frames_behind === 0) && { before, status, coverage, pages };
   });
   await shoot(page, "recording");

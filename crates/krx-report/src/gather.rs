@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use krx_calendar::Calendar;
 use krx_store::coverage::State;
 use krx_store::read::{self, Quarantine, QuarantineRow, Trades};
-use krx_store::{DataDir, Market, Moment, StoreError, coverage};
+use krx_store::{DataDir, FeedName, Moment, StoreError, coverage};
 
 use crate::figures::day::{ComparedWith, DayFacts};
 use crate::figures::exchange::{ExchangeDay, at};
@@ -27,7 +27,7 @@ const LOOKS: usize = 3;
 pub struct RecordedDay<'a> {
     data: &'a DataDir,
     date: NaiveDate,
-    markets: BTreeSet<Market>,
+    markets: BTreeSet<FeedName>,
 }
 
 impl<'a> RecordedDay<'a> {
@@ -37,7 +37,7 @@ impl<'a> RecordedDay<'a> {
     /// [`StoreError`], when the data directory cannot be read.
     pub fn find(data: &'a DataDir, date: NaiveDate) -> Result<Result<Self, Vec<NaiveDate>>, StoreError> {
         let known = coverage::dates(data)?;
-        let mut markets = read::markets(data, date)?;
+        let mut markets = krx_store::catalog::feeds(data, date)?;
         markets.extend(
             known
                 .iter()
@@ -47,7 +47,7 @@ impl<'a> RecordedDay<'a> {
         if !markets.is_empty() {
             return Ok(Ok(Self { data, date, markets }));
         }
-        let mut dates = read::dates(data)?;
+        let mut dates = krx_store::catalog::recorded_dates(data)?;
         dates.extend(known.iter().map(|(of, _)| *of));
         Ok(Err(dates.into_iter().collect()))
     }
@@ -89,7 +89,7 @@ fn gather(
     progress: &dyn Fn(u64),
 ) -> Result<DayFacts, StoreError> {
     let date = *date;
-    let exchange = ExchangeDay::of(calendar, &read::dates(data)?, date);
+    let exchange = ExchangeDay::of(calendar, &krx_store::catalog::recorded_dates(data)?, date);
     let mut folds = Vec::new();
     for market in markets {
         // Rows that are committed while the files are read must be in the ledger too.
@@ -152,7 +152,7 @@ fn gather(
 /// All rows of a market, those of both datasets in order of arrival.
 fn fold(
     data: &DataDir,
-    market: &Market,
+    market: &FeedName,
     date: NaiveDate,
     progress: &dyn Fn(u64),
 ) -> Result<Fold, StoreError> {
@@ -183,7 +183,7 @@ struct Pieces {
 }
 
 impl Pieces {
-    fn open(data: &DataDir, market: &Market, date: NaiveDate) -> Result<Self, StoreError> {
+    fn open(data: &DataDir, market: &FeedName, date: NaiveDate) -> Result<Self, StoreError> {
         Ok(Self {
             reader: Quarantine::open(data, market, date)?,
             batch: Vec::new().into_iter().peekable(),
@@ -207,9 +207,9 @@ impl Pieces {
 fn compare_issues<T>(
     data: &DataDir,
     date: NaiveDate,
-    folds: &mut [(&Market, Fold, T)],
+    folds: &mut [(&FeedName, Fold, T)],
 ) -> Result<ComparedWith, StoreError> {
-    let dates = read::dates(data)?;
+    let dates = krx_store::catalog::recorded_dates(data)?;
     let earlier: Vec<NaiveDate> = dates
         .range(..date)
         .rev()

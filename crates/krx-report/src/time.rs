@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn times_are_those_of_korea() {
         let date = chrono::NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
-        let nine = Moment(krx_store::moment::midnight_ms(date) * 1000 + 9 * 3_600_000_000 + 1_259_999);
+        let nine = Moment(Moment::midnight(date).0 + 9 * 3_600_000_000 + 1_259_999);
         assert_eq!(rfc3339(nine), "2026-11-20T09:00:01.259999+09:00");
         assert_eq!(
             (clock(nine), second(nine), minute(545)),

@@ -7,9 +7,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use krx_protocol::{BatchSink, Decoder, Reason, Trade};
-use krx_store::export::{OpenSegment, Sealed, TradeColumns};
+use krx_store::dataset::BATCH_ROWS;
+use krx_store::export::{Committed, OpenSegment};
 use krx_store::journal::{JournalConfig, RecordHead, RecordKind, What};
-use krx_store::{DataDir, Entry, Market, Moment, Tally, Writer};
+use krx_store::service::{FULL_MARKET, FrameFacts, Rejects};
+use krx_store::{DataDir, Entry, FeedName, Moment, Tally};
 
 /// Messages in memory.
 #[derive(Debug)]
@@ -93,14 +95,9 @@ impl BatchSink for Count {
     fn reject(&mut self, _: Option<i16>, _: Reason, _: &str, _: &[u8]) {}
 }
 
-struct Columns(TradeColumns);
+struct Ignored;
 
-impl BatchSink for Columns {
-    #[inline]
-    fn trade(&mut self, item: i16, trade: &Trade<'_>) {
-        self.0.push(item, 0, trade);
-    }
-
+impl Rejects for Ignored {
     fn reject(&mut self, _: Option<i16>, _: Reason, _: &str, _: &[u8]) {}
 }
 
@@ -111,28 +108,28 @@ fn heads() -> impl Iterator<Item = (u64, Moment)> {
 /// Stage 1: frames in memory to Arrow columns, in batches as the exporter makes them. Gives the rows.
 #[must_use]
 pub fn decode(frames: &Frames) -> u64 {
-    let (mut decoder, mut sink, mut rows) = (Decoder::new(), Columns(TradeColumns::default()), 0);
+    let (mut decoder, mut rows) = ((FULL_MARKET.decoder)(), 0);
     for (frame, (number, at)) in frames.iter().zip(heads()) {
-        decoder.decode(frame, &mut sink);
-        sink.0.end_frame(at, number.cast_signed(), 1);
-        if sink.0.rows() >= 8192 {
-            rows += black_box(sink.0.take()).num_rows() as u64;
+        let facts = FrameFacts::new(START.date(), at, number, 1);
+        decoder.decode(&facts, frame, &mut Ignored);
+        if decoder.waiting(0) >= BATCH_ROWS {
+            rows += black_box(decoder.take(0)).num_rows() as u64;
         }
     }
-    rows + black_box(sink.0.take()).num_rows() as u64
+    rows + black_box(decoder.take(0)).num_rows() as u64
 }
 
-/// Stage 2: frames in memory to sealed Parquet segments of a million rows, on one thread: decode, encode, compress,
+/// Stage 2: frames in memory to committed Parquet files of a million rows, on one thread: decode, encode, compress,
 /// sync, read back, rename.
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn seal(frames: &Frames, dir: &Path) -> Result<Vec<Sealed>> {
+pub fn commit(frames: &Frames, dir: &Path) -> Result<Vec<Committed>> {
     const ROWS_MAX: u64 = 1_000_000;
     let (data, market) = (DataDir::new(dir), market()?);
-    let (mut decoder, mut tally) = (Decoder::new(), Tally::default());
+    let (mut decoder, mut tally) = ((FULL_MARKET.decoder)(), Tally::default());
     let mut open: Option<OpenSegment> = None;
-    let mut sealed = Vec::new();
+    let mut committed = Vec::new();
     for (payload, (frame, at)) in frames.iter().zip(heads()) {
         let head = RecordHead {
             kind: RecordKind::Frame,
@@ -146,19 +143,24 @@ pub fn seal(frames: &Frames, dir: &Path) -> Result<Vec<Sealed>> {
             None => open.insert(OpenSegment::begin(
                 &data,
                 &market,
+                &FULL_MARKET,
                 START.date(),
                 START,
                 ROWS_MAX,
                 &head,
             )?),
         };
-        segment.add(Some(&mut decoder), &head, payload, &mut tally)?;
-        if segment.rows() >= ROWS_MAX {
-            sealed.extend(open.take().map(|open| open.seal(None)).transpose()?);
+        segment.add(&mut *decoder, false, &head, payload, &mut tally)?;
+        if segment.rows() >= ROWS_MAX
+            && let Some(full) = open.take()
+        {
+            committed.push(full.commit(&mut *decoder, None)?);
         }
     }
-    sealed.extend(open.take().map(|open| open.seal(None)).transpose()?);
-    Ok(sealed)
+    if let Some(last) = open {
+        committed.push(last.commit(&mut *decoder, None)?);
+    }
+    Ok(committed)
 }
 
 /// Frames in memory to the journal, one write a batch of 64 frames, until the last is synced.
@@ -171,7 +173,8 @@ pub fn journal(frames: &Frames, dir: &Path) -> Result<()> {
         segment_bytes: 64 << 20,
     };
     std::fs::create_dir_all(dir)?;
-    let mut writer = Writer::open(&DataDir::new(dir), &market()?, config, std::sync::Arc::default())?;
+    let mut writer =
+        krx_store::open_writer(&DataDir::new(dir), &market()?, config, std::sync::Arc::default())?;
     let entries: Vec<_> = frames
         .iter()
         .zip(heads())
@@ -186,6 +189,6 @@ pub fn journal(frames: &Frames, dir: &Path) -> Result<()> {
     Ok(writer.close()?)
 }
 
-fn market() -> Result<Market> {
+fn market() -> Result<FeedName> {
     Ok("KOSPI".parse()?)
 }

@@ -19,9 +19,8 @@ use clap::Args;
 use krx_calendar::Calendar;
 use krx_simulator::{Day, DayMessage, HalfSecond, Universe};
 use krx_store::journal::{GapReason, What};
-use krx_store::moment::midnight_ms;
 use krx_store::{
-    DataDir, DateRules, Entry, Event, ExportConfig, Exporter, JournalConfig, Market, Moment, Writer,
+    DataDir, DateRules, Entry, Event, ExportConfig, Exporter, FeedName, JournalConfig, Moment, Writer,
 };
 use serde_json::json;
 
@@ -174,7 +173,7 @@ fn market_days(
 }
 
 /// Journals and exports one day of one market; gives the records that were received.
-fn market_day(options: &Options, market: &Market, date: NaiveDate, mut day: Day) -> Result<u64> {
+fn market_day(options: &Options, market: &FeedName, date: NaiveDate, mut day: Day) -> Result<u64> {
     let data = DataDir::new(&options.data_dir);
     let mut journaled = Journaled::begin(&data, market, date, options)?;
     let mut pace = Pace::new(date);
@@ -212,7 +211,7 @@ struct Journaled {
 }
 
 impl Journaled {
-    fn begin(data: &DataDir, market: &Market, date: NaiveDate, options: &Options) -> Result<Self> {
+    fn begin(data: &DataDir, market: &FeedName, date: NaiveDate, options: &Options) -> Result<Self> {
         let config = JournalConfig {
             sync_interval: Duration::from_millis(50),
             segment_bytes: 64 << 20,
@@ -229,7 +228,7 @@ impl Journaled {
             create(&path)
         };
         let mut journaled = Self {
-            writer: Writer::open(data, market, config, Arc::default())?.with_rules(Box::new(rules)),
+            writer: krx_store::open_writer(data, market, config, Arc::default())?.with_rules(Box::new(rules)),
             batch: Vec::with_capacity(BATCH),
             date,
             gaps: options.gap.iter().filter(of_day).rev().cloned().collect(),
@@ -352,7 +351,7 @@ impl Pace {
 }
 
 fn at(date: NaiveDate, micros_of_day: i64) -> Moment {
-    Moment(midnight_ms(date) * 1000 + micros_of_day)
+    Moment(Moment::midnight(date).0 + micros_of_day)
 }
 
 fn create(path: &Path) -> Result<BufWriter<File>> {

@@ -68,7 +68,7 @@ fn main() -> Result<()> {
             Ok(0)
         }),
         Command::Seal { frames } => best(&cli, "krx seal", frames, |frames, dir| {
-            Ok(krx_bench::seal(frames, dir)?
+            Ok(krx_bench::commit(frames, dir)?
                 .iter()
                 .map(|sealed| sealed.bytes)
                 .sum())

@@ -14,7 +14,7 @@ use krx_recorder::feed::{Connector, Feed, FeedStatus, ProxyVariables, queue};
 use krx_recorder::pipeline::Journaling;
 use krx_recorder::process::{Filter, Request};
 use krx_recorder::service::{self, run};
-use krx_store::{DataDir, Progress, Writer};
+use krx_store::{DataDir, Progress};
 use tokio::sync::{mpsc, watch};
 
 /// How often progress is looked at.
@@ -51,16 +51,16 @@ pub(crate) fn journal(url: &str, frames: &Frames, dir: &Path) -> Result<u64> {
     let feed = config.feeds[0].clone();
     let progress = Arc::new(Progress::default());
     std::fs::create_dir_all(dir)?;
-    let writer = Writer::open(
+    let writer = krx_store::open_writer(
         &DataDir::new(dir),
-        &feed.market,
+        &feed.name,
         config.journal,
-        Arc::clone(&progress),
+        Arc::clone(&progress.journal),
     )?;
     let (queue, entries) = queue();
     let (stop, stopping) = watch::channel(false);
     let journaling = Journaling {
-        market: feed.market.clone(),
+        feed: feed.name.clone(),
         writer,
         entries,
         stopping: stopping.clone(),
@@ -82,7 +82,7 @@ pub(crate) fn journal(url: &str, frames: &Frames, dir: &Path) -> Result<u64> {
     let wanted = frames.len() as u64;
     runtime()?.block_on(async {
         let journaled = async {
-            while progress.frames_journaled.load(Relaxed) < wanted {
+            while progress.journal.frames.load(Relaxed) < wanted {
                 tokio::time::sleep(LOOK).await;
             }
             stop.send_replace(true);
@@ -93,7 +93,7 @@ pub(crate) fn journal(url: &str, frames: &Frames, dir: &Path) -> Result<u64> {
         Ok(closed) => closed?,
         Err(_) => bail!("the journal's thread panicked"),
     }
-    Ok(progress.bytes_journaled.load(Relaxed))
+    Ok(progress.journal.bytes.load(Relaxed))
 }
 
 /// Until all frames are in sealed files, and the recorder has ended.

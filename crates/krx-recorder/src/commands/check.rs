@@ -93,7 +93,7 @@ pub(super) async fn check(config: &Config, key: Result<ApiKey, Failure>) -> (Vec
             note("key", Ok(read(config.api_key_file.as_deref())));
             for feed in &config.feeds {
                 note(
-                    &format!("endpoint {}", feed.market),
+                    &format!("endpoint {}", feed.name),
                     endpoint(config, feed, &key).await,
                 );
             }
@@ -173,7 +173,7 @@ fn status(address: SocketAddr, recording: bool) -> Result<String, Failure> {
 }
 
 async fn endpoint(config: &Config, feed: &FeedConfig, key: &ApiKey) -> Result<String, Failure> {
-    let market = feed.market.to_string();
+    let name = feed.name.to_string();
     let init = key.init_request(&config.member_name);
     let connector = Connector::new(feed, &config.connection, &ProxyVariables::of_process())?;
     let way = match connector.route() {
@@ -198,7 +198,7 @@ async fn endpoint(config: &Config, feed: &FeedConfig, key: &ApiKey) -> Result<St
     }
     let mut connection = connected.map_err(|failure| match failure.reason {
         GapReason::Refused => Failure::KeyRefused {
-            market: market.clone(),
+            feed: name.clone(),
             words: failure.detail,
         },
         GapReason::Throttled | GapReason::Unavailable => Failure::Unavailable(format!(
@@ -219,7 +219,7 @@ async fn endpoint(config: &Config, feed: &FeedConfig, key: &ApiKey) -> Result<St
     match answer {
         Ok(Some(Ok(Message::Text(text)))) => match Control::classify(text.as_bytes()) {
             Some(Control::Error(error)) if error.refusal() == Refusal::Key => Err(Failure::KeyRefused {
-                market,
+                feed: name,
                 words: init.plain(&format!("error {}: {}", error.code, error.message)),
             }),
             Some(Control::Error(error)) => Err(Failure::Unavailable(format!(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use krx_store::{DataDir, Market, Moment, format};
+use krx_store::{DataDir, FeedName, Moment, format};
 use tracing::warn;
 
 use super::calendar::{self, Period};
@@ -105,7 +105,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Make each market's day one file, which answers questions about one issue several times faster. The recorder
+    /// Make each feed's day one file, which answers questions about one issue several times faster. The recorder
     /// does so by itself after the close (seal.after_close). Also beside a recorder at work; interrupted, it leaves each
     /// day as it was or sealed, and goes on when it is called again.
     Seal {
@@ -113,9 +113,9 @@ enum Command {
         date: Option<NaiveDate>,
         #[command(flatten)]
         source: DataSource,
-        /// This market only.
+        /// This feed only.
         #[arg(long, value_name = "MARKET")]
-        market: Option<Market>,
+        feed: Option<FeedName>,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
@@ -145,9 +145,9 @@ enum Command {
         date: NaiveDate,
         #[command(flatten)]
         source: DataSource,
-        /// This market only.
+        /// This feed only.
         #[arg(long, value_name = "MARKET")]
-        market: Option<Market>,
+        feed: Option<FeedName>,
         /// Only tell what would be done.
         #[arg(long)]
         dry_run: bool,
@@ -271,13 +271,13 @@ pub fn main() -> Exit {
         Command::Seal {
             date,
             source,
-            market,
+            feed,
             json,
         } => {
             logging::warnings();
             source
                 .load()
-                .and_then(|config| seal::seal(&config, date, market, json))
+                .and_then(|config| seal::seal(&config, date, feed, json))
         }
         Command::Sql { source } => {
             logging::warnings();
@@ -298,14 +298,14 @@ pub fn main() -> Exit {
         Command::Rebuild {
             date,
             source,
-            market,
+            feed,
             dry_run,
             json,
         } => {
             logging::warnings();
             source
                 .load()
-                .and_then(|config| rebuild::rebuild(&config, date, market, dry_run, json))
+                .and_then(|config| rebuild::rebuild(&config, date, feed, dry_run, json))
         }
         Command::Replay {
             date,

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use krx_report::IntervalRow;
 use krx_report::time::korean;
 use krx_store::coverage::{self, Interval, State};
-use krx_store::{DataDir, DataDirLock, Market, Moment};
+use krx_store::{DataDir, DataDirLock, FeedName, Moment};
 use serde::Serialize;
 
 use crate::hours::absence::Absence;
@@ -29,7 +29,7 @@ struct Row {
 pub(super) fn complete(
     data: &DataDir,
     absence: &Absence,
-    feeds: &[Market],
+    feeds: &[FeedName],
     json: bool,
 ) -> Result<(), Failure> {
     // A directory that is not there must not be made by a slip of the pen.
@@ -88,10 +88,10 @@ struct Absent {
 fn ledgers_of(
     data: &DataDir,
     absence: &Absence,
-    feeds: &[Market],
-    known: &[(NaiveDate, Market)],
+    feeds: &[FeedName],
+    known: &[(NaiveDate, FeedName)],
     date: NaiveDate,
-) -> Result<Vec<(Market, Vec<Interval>)>, Failure> {
+) -> Result<Vec<(FeedName, Vec<Interval>)>, Failure> {
     let now = Moment::now();
     let mut found = Vec::new();
     for (_, feed) in known.iter().filter(|(known, _)| *known == date) {
@@ -104,7 +104,7 @@ fn ledgers_of(
             && absent.days.contains(&date)
             && (absent.believed || known.last().is_some_and(|(newest, _)| *newest > date))
         {
-            found.push((feed.clone(), coverage::not_running(date, hours)));
+            found.push((feed.clone(), krx_store::absence::not_running(date, hours)));
         }
     }
     found.sort_by(|a, b| a.0.cmp(&b.0));
@@ -118,7 +118,7 @@ fn ledgers_of(
 pub(super) fn print(
     data: &DataDir,
     absence: &Absence,
-    feeds: &[Market],
+    feeds: &[FeedName],
     date: Option<NaiveDate>,
     json: bool,
 ) -> Result<(), Failure> {
@@ -141,11 +141,15 @@ pub(super) fn print(
         }
         ledgers
             .iter()
-            .try_for_each(|(market, intervals)| print_table(out, date, market, intervals))
+            .try_for_each(|(feed, intervals)| print_table(out, date, feed, intervals))
     })
 }
 
-fn print_json(out: &mut impl Write, date: NaiveDate, ledgers: &[(Market, Vec<Interval>)]) -> io::Result<()> {
+fn print_json(
+    out: &mut impl Write,
+    date: NaiveDate,
+    ledgers: &[(FeedName, Vec<Interval>)],
+) -> io::Result<()> {
     let rows: Vec<Row> = ledgers
         .iter()
         .flat_map(|(feed, intervals)| intervals.iter().map(move |interval| (feed, interval)))
@@ -162,10 +166,10 @@ fn print_json(out: &mut impl Write, date: NaiveDate, ledgers: &[(Market, Vec<Int
 fn print_table(
     out: &mut impl Write,
     date: NaiveDate,
-    market: &Market,
+    feed: &FeedName,
     intervals: &[Interval],
 ) -> io::Result<()> {
-    writeln!(out, "{market} {date} (KST)")?;
+    writeln!(out, "{feed} {date} (KST)")?;
     writeln!(
         out,
         "  {:<15} {:<15} {:>11}  {:<5} {:<14} {:>7} {:>10} {:>12}  detail",
@@ -231,7 +235,7 @@ mod tests {
     #[test]
     fn times_are_those_of_korea_and_the_day_ends_at_24() {
         let date = NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
-        let midnight = krx_store::moment::midnight_ms(date) * 1000;
+        let midnight = Moment::midnight(date).0;
         let nine = Moment(midnight + 9 * 3_600_000_000 + 1);
         assert_eq!(clock(date, nine), "09:00:00.000001");
         assert_eq!(clock(date, Moment(midnight + 86_400_000_000)), "24:00:00.000000");

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use chrono::NaiveDate;
-use krx_store::rebuild::{Access, Rebuilt, markets, rebuild as make_again};
-use krx_store::{DataDir, Market};
+use krx_store::rebuild::{Access, Rebuilt, feeds, rebuild as make_again};
+use krx_store::{DataDir, FeedName};
 use serde::Serialize;
 
 use crate::config::DataConfig;
@@ -17,10 +17,10 @@ struct Report {
     ok: bool,
     date: NaiveDate,
     dry_run: bool,
-    markets: Vec<Rebuilt>,
+    feeds: Vec<Rebuilt>,
 }
 
-/// Rebuilds a date, of one market or of all, and prints what was done.
+/// Rebuilds a date, of one feed or of all, and prints what was done.
 ///
 /// # Errors
 /// [`Failure::Data`] when something could not be restored, [`Failure::Store`] when the data directory is locked or
@@ -28,7 +28,7 @@ struct Report {
 pub(super) fn rebuild(
     config: &DataConfig,
     date: NaiveDate,
-    market: Option<Market>,
+    feed: Option<FeedName>,
     dry_run: bool,
     json: bool,
 ) -> Result<(), Failure> {
@@ -39,20 +39,20 @@ pub(super) fn rebuild(
         source,
     })?;
     let access = Access::take(&data, date)?;
-    let wanted: Vec<_> = match market {
-        Some(market) => vec![market],
-        None => markets(&data, date)?.into_iter().collect(),
+    let wanted: Vec<_> = match feed {
+        Some(feed) => vec![feed],
+        None => feeds(&data, date)?.into_iter().collect(),
     };
     let mut report = Report {
         ok: true,
         date,
         dry_run,
-        markets: Vec::new(),
+        feeds: Vec::new(),
     };
-    for market in &wanted {
-        let rebuilt = make_again(&data, market, date, config.export, &access, dry_run)?;
+    for feed in &wanted {
+        let rebuilt = make_again(&data, feed, date, config.export, &access, dry_run)?;
         report.ok &= rebuilt.lost.is_empty();
-        report.markets.push(rebuilt);
+        report.feeds.push(rebuilt);
     }
     out::print("printing what was rebuilt", |out| {
         if !json {
@@ -61,12 +61,7 @@ pub(super) fn rebuild(
         let text = serde_json::to_string(&report).map_err(io::Error::other)?;
         writeln!(out, "{text}")
     })?;
-    match report
-        .markets
-        .iter()
-        .map(|market| market.lost.len())
-        .sum::<usize>()
-    {
+    match report.feeds.iter().map(|feed| feed.lost.len()).sum::<usize>() {
         0 => Ok(()),
         count => Err(Failure::Data(format!(
             "{count} files of {date} could not be restored; restore them from a backup"
@@ -80,21 +75,21 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
     } else {
         "restored"
     };
-    if report.markets.is_empty() {
+    if report.feeds.is_empty() {
         writeln!(out, "{}: nothing is recorded", report.date)?;
     }
-    for market in &report.markets {
+    for feed in &report.feeds {
         let Rebuilt {
             identical,
             restored,
             differing,
             ..
-        } = market;
+        } = feed;
         writeln!(
             out,
             "{} {}: {identical} files byte-identical, {} {done}, {} differ but are sound{}",
             report.date,
-            market.market,
+            feed.feed,
             restored.len(),
             differing.len(),
             if differing.is_empty() {
@@ -103,18 +98,14 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
                 " (as another version of the recorder, or other settings, made them)"
             },
         )?;
-        if market.unchecked > 0 {
-            writeln!(
-                out,
-                "  {} sound files are older than the archive",
-                market.unchecked
-            )?;
+        if feed.unchecked > 0 {
+            writeln!(out, "  {} sound files are older than the archive", feed.unchecked)?;
         }
-        if market.lines > 0 {
-            writeln!(out, "  {} lines of the list of checksums put right", market.lines)?;
+        if feed.lines > 0 {
+            writeln!(out, "  {} lines of the list of checksums put right", feed.lines)?;
         }
-        for (first, last) in &market.lacking {
-            if market.segments == 0 {
+        for (first, last) in &feed.lacking {
+            if feed.segments == 0 {
                 writeln!(out, "  the archive has nothing of this date")?;
             } else if *first == 1 {
                 writeln!(out, "  the archive begins at frame {}", last + 1)?;
@@ -125,7 +116,7 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
         for path in restored {
             writeln!(out, "  {done}: {path}")?;
         }
-        for lost in &market.lost {
+        for lost in &feed.lost {
             writeln!(out, "  NOT RESTORED: {}: {}", lost.path, lost.detail)?;
         }
     }
@@ -144,8 +135,8 @@ mod tests {
             ok: false,
             date: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(),
             dry_run: false,
-            markets: vec![Rebuilt {
-                market: "KOSPI".parse().unwrap(),
+            feeds: vec![Rebuilt {
+                feed: "KOSPI".parse().unwrap(),
                 segments: 7,
                 identical: 3,
                 restored: vec!["trades/a".into()],

@@ -1,4 +1,4 @@
-//! `krx-recorder seal`: each market's day as one file.
+//! `krx-recorder seal`: each feed's day as one file.
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
@@ -9,8 +9,9 @@ use std::time::Instant;
 
 use chrono::NaiveDate;
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
+use krx_store::dataset::Dataset;
 use krx_store::day::{Layout, Outcome, Sealing, State, Watch, seal as seal_day, state, unsealed};
-use krx_store::{DataDir, Market, Moment, read};
+use krx_store::{DataDir, FeedName, Moment, catalog};
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -26,11 +27,11 @@ struct Report {
     days: Vec<Day>,
 }
 
-/// A market's day.
+/// A feed's day.
 #[derive(Debug, Serialize)]
 struct Day {
     date: NaiveDate,
-    market: Market,
+    feed: FeedName,
     /// `sealed`, `already_sealed`, `nothing` or `failed`.
     outcome: &'static str,
     /// Relative to the data directory's `trades`; of a day that was sealed, as the rest.
@@ -52,7 +53,7 @@ struct Day {
 pub(super) fn seal(
     config: &DataConfig,
     date: Option<NaiveDate>,
-    market: Option<Market>,
+    feed: Option<FeedName>,
     json: bool,
 ) -> Result<(), Failure> {
     let data = DataDir::new(&config.data_dir);
@@ -71,7 +72,7 @@ pub(super) fn seal(
             "{path} belongs to the user with the id {user}; seal as that user: sudo -u '#{user}' krx-recorder seal …"
         )));
     }
-    let wanted = wanted(&data, date, market.as_ref())?;
+    let wanted = wanted(&data, date, feed.as_ref())?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|source| Failure::System {
@@ -83,8 +84,8 @@ pub(super) fn seal(
     let sealing = Sealing::take(&data, config.export.reserve_bytes)?.with_low_bytes(low_bytes);
     let mut report = Report::default();
     let mut failure = None;
-    for (date, market) in wanted {
-        match one(&sealing, &data, &market, date, &stop) {
+    for (date, dataset, feed) in wanted {
+        match one(&sealing, &data, dataset, &feed, date, &stop) {
             Ok(Some(day)) => report.days.push(day),
             Ok(None) => {
                 report.interrupted = true;
@@ -93,7 +94,7 @@ pub(super) fn seal(
             Err(error) => {
                 report
                     .days
-                    .push(Day::without_file(date, market, Err(error.to_string())));
+                    .push(Day::without_file(date, feed, Err(error.to_string())));
                 // The first one decides the exit code, and is told at the end.
                 failure = failure.or(Some(Failure::from(error)));
             }
@@ -115,32 +116,39 @@ pub(super) fn seal(
 fn wanted(
     data: &DataDir,
     date: Option<NaiveDate>,
-    market: Option<&Market>,
-) -> Result<Vec<(NaiveDate, Market)>, Failure> {
-    let is_wanted = |found: &Market| market.is_none_or(|market| market == found);
+    feed: Option<&FeedName>,
+) -> Result<Vec<(NaiveDate, Dataset, FeedName)>, Failure> {
+    let is_wanted = |found: &FeedName| feed.is_none_or(|feed| feed == found);
     let mut wanted = match date {
         Some(date) => {
-            let markets: BTreeSet<_> = read::markets(data, date)?;
-            if markets.is_empty() {
+            let feeds: BTreeSet<_> = catalog::feeds(data, date)?;
+            if feeds.is_empty() {
                 return Err(nothing(data, Some(date))?);
             }
-            if let Some(market) = market.filter(|market| !markets.contains(market)) {
-                let known: Vec<_> = markets.iter().map(Market::as_str).collect();
+            if let Some(feed) = feed.filter(|feed| !feeds.contains(feed)) {
+                let known: Vec<_> = feeds.iter().map(FeedName::as_str).collect();
                 let words = format!(
-                    "nothing of {market} is recorded of {date}; there is {}",
+                    "nothing of {feed} is recorded of {date}; there is {}",
                     known.join(", ")
                 );
                 return Err(Failure::Usage(words));
             }
-            markets.into_iter().map(|market| (date, market)).collect()
+            let mut wanted = Vec::new();
+            for dataset in data.datasets() {
+                if dataset.sealed_by.is_some() {
+                    let feeds = catalog::feeds_in(data, dataset, date)?;
+                    wanted.extend(feeds.into_iter().map(|feed| (date, dataset, feed)));
+                }
+            }
+            wanted
         }
-        None if read::dates(data)?.is_empty() => return Err(nothing(data, None)?),
+        None if catalog::recorded_dates(data)?.is_empty() => return Err(nothing(data, None)?),
         None => match Moment::now().date().pred_opt() {
             Some(yesterday) => unsealed(data, yesterday, u64::MAX)?,
             None => Vec::new(),
         },
     };
-    wanted.retain(|(_, found)| is_wanted(found));
+    wanted.retain(|(.., found)| is_wanted(found));
     Ok(wanted)
 }
 
@@ -148,7 +156,7 @@ fn nothing(data: &DataDir, date: Option<NaiveDate>) -> Result<Failure, Failure> 
     Ok(Failure::NothingRecorded {
         data_dir: data.path().to_owned(),
         date,
-        dates: read::dates(data)?.into_iter().collect(),
+        dates: catalog::recorded_dates(data)?.into_iter().collect(),
     })
 }
 
@@ -156,52 +164,57 @@ fn nothing(data: &DataDir, date: Option<NaiveDate>) -> Result<Failure, Failure> 
 fn one(
     sealing: &Sealing,
     data: &DataDir,
-    market: &Market,
+    dataset: Dataset,
+    feed: &FeedName,
     date: NaiveDate,
     stop: &AtomicBool,
 ) -> Result<Option<Day>, krx_store::StoreError> {
-    let bar = bar(data, market, date);
+    let bar = bar(data, dataset, feed, date);
     let begin = Instant::now();
     let watch = Watch {
         rows: &|rows| bar.inc(rows),
         stop,
     };
-    let outcome = seal_day(sealing, market, date, &Layout::default(), watch);
+    let outcome = seal_day(sealing, dataset, feed, date, &Layout::default(), watch);
     bar.finish_and_clear();
     Ok(match outcome? {
         Outcome::Stopped => None,
         Outcome::Sealed(sealed) => Some(Day {
             outcome: "sealed",
-            file: Some(format!("date={date}/market={market}/{}", sealed.name)),
+            file: Some(format!(
+                "date={date}/{}/{}",
+                dataset.partition_name(feed),
+                sealed.name
+            )),
             rows: sealed.rows,
             files_before: sealed.files,
             bytes_before: sealed.bytes_before,
             bytes: sealed.bytes,
             seconds: begin.elapsed().as_secs_f64(),
-            ..Day::without_file(date, market.clone(), Ok("sealed"))
+            ..Day::without_file(date, feed.clone(), Ok("sealed"))
         }),
-        Outcome::AlreadySealed => Some(Day::without_file(date, market.clone(), Ok("already_sealed"))),
-        Outcome::Nothing => Some(Day::without_file(date, market.clone(), Ok("nothing"))),
+        Outcome::AlreadySealed => Some(Day::without_file(date, feed.clone(), Ok("already_sealed"))),
+        Outcome::Nothing => Some(Day::without_file(date, feed.clone(), Ok("nothing"))),
     })
 }
 
 /// Each row is written once, and checked once.
-fn bar(data: &DataDir, market: &Market, date: NaiveDate) -> ProgressBar {
-    let rows = match state(data, market, date) {
+fn bar(data: &DataDir, dataset: Dataset, feed: &FeedName, date: NaiveDate) -> ProgressBar {
+    let rows = match state(data, dataset, feed, date) {
         Ok(State::Files { rows, .. }) if io::stderr().is_terminal() => rows,
         _ => return ProgressBar::hidden(),
     };
     let style = "{prefix} {bar:40} {percent}% {eta}";
-    let bar = ProgressBar::new(2 * rows).with_prefix(format!("{date} {market}"));
+    let bar = ProgressBar::new(2 * rows).with_prefix(format!("{date} {feed}"));
     bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }
 
 impl Day {
-    fn without_file(date: NaiveDate, market: Market, outcome: Result<&'static str, String>) -> Self {
+    fn without_file(date: NaiveDate, feed: FeedName, outcome: Result<&'static str, String>) -> Self {
         Self {
             date,
-            market,
+            feed,
             outcome: outcome.as_ref().map_or("failed", |outcome| outcome),
             file: None,
             rows: 0,
@@ -227,7 +240,7 @@ impl Day {
             ("already_sealed", _) => "sealed already".to_owned(),
             _ => "no trades".to_owned(),
         };
-        format!("{} {:<8} {what}", self.date, self.market.as_str())
+        format!("{} {:<8} {what}", self.date, self.feed.as_str())
     }
 }
 

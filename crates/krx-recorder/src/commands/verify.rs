@@ -6,8 +6,8 @@ use std::path::Path;
 
 use chrono::NaiveDate;
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
-use krx_store::verify::{Finding, Kind, MarketDay, Report, bytes_of, dates, foreign, verify as look};
-use krx_store::{DataDir, Market, Moment};
+use krx_store::verify::{FeedDay, Finding, Kind, Report, bytes_of, foreign, verify as look};
+use krx_store::{DataDir, FeedName, Moment};
 
 use crate::hours::absence::Absence;
 use crate::process::exit::Failure;
@@ -20,12 +20,12 @@ use crate::process::out;
 pub(super) fn verify(
     data_dir: &Path,
     absence: &Absence,
-    feeds: &[Market],
+    feeds: &[FeedName],
     date: Option<NaiveDate>,
     json: bool,
 ) -> Result<(), Failure> {
     let data = DataDir::new(data_dir);
-    let mut dates = dates(&data)?;
+    let mut dates = krx_store::catalog::all_dates(&data)?;
     if let Some(date) = date {
         dates.retain(|recorded| *recorded == date);
     }
@@ -52,7 +52,7 @@ pub(super) fn verify(
 }
 
 /// A trading day of which nothing says why there is nothing.
-fn unaccounted(feed: &Market, date: NaiveDate) -> Finding {
+fn unaccounted(feed: &FeedName, date: NaiveDate) -> Finding {
     Finding {
         path: format!("coverage/date={date}/feed={feed}"),
         kind: Kind::Unaccounted,
@@ -108,11 +108,11 @@ fn print(out: &mut impl Write, report: &Report, date: Option<NaiveDate>) -> io::
     Ok(())
 }
 
-/// A line for a date and market.
-fn line(day: &MarketDay, findings: &[Finding]) -> String {
-    // Trades are partitioned by market, all else by feed.
-    let partitions = ["market", "feed"].map(|key| format!("/date={}/{key}={}/", day.date, day.market));
-    let journal = format!("/{}/", day.market);
+/// A line for a date and feed.
+fn line(day: &FeedDay, findings: &[Finding]) -> String {
+    // Trades are partitioned by feed, all else by feed.
+    let partitions = ["market", "feed"].map(|key| format!("/date={}/{key}={}/", day.date, day.feed));
+    let journal = format!("/{}/", day.feed);
     let is_ours = |finding: &&Finding| {
         let of_journal = finding.path.starts_with(".krx/") && finding.path.contains(&journal);
         let of_dataset = partitions
@@ -128,10 +128,10 @@ fn line(day: &MarketDay, findings: &[Finding]) -> String {
     format!(
         "{} {:<8} {:>5} files {:>10} frames {:>12} trades {:>6} quarantined {:>10} {:>4} segments  {found}",
         day.date,
-        day.market.as_str(),
+        day.feed.as_str(),
         day.files,
         HumanCount(day.frames).to_string(),
-        HumanCount(day.trades).to_string(),
+        HumanCount(day.rows).to_string(),
         HumanCount(day.quarantined).to_string(),
         DecimalBytes(day.bytes).to_string(),
         day.segments,
@@ -169,11 +169,11 @@ mod tests {
 
     #[test]
     fn each_market_has_its_own_findings() {
-        let day = |market: &str| MarketDay {
+        let day = |feed: &str| FeedDay {
             date: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(),
-            market: market.parse().unwrap(),
+            feed: feed.parse().unwrap(),
             files: 3,
-            trades: 1_234_567,
+            rows: 1_234_567,
             quarantined: 0,
             frames: 4711,
             bytes: 5_000_000,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use krx_store::dataset::{COVERAGE, Dataset, QUARANTINE};
+use krx_store::service::TRADES;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -108,6 +110,17 @@ pub(super) struct Retention {
     pub(super) trades_days: Option<u32>,
     pub(super) quarantine_days: Option<u32>,
     pub(super) coverage_days: Option<u32>,
+}
+
+impl Retention {
+    /// What it says of each dataset.
+    pub(super) fn days(&self) -> [(Dataset, Option<u32>); 3] {
+        [
+            (&TRADES, self.trades_days),
+            (&QUARANTINE, self.quarantine_days),
+            (&COVERAGE, self.coverage_days),
+        ]
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::NaiveTime;
 use krx_calendar::Calendar;
-use krx_store::{ExportConfig, JournalConfig, Market, Retention};
+use krx_store::{ExportConfig, FeedName, JournalConfig, Retention};
 use tokio_tungstenite::tungstenite::http::Uri;
 use toml::Spanned;
 
@@ -66,11 +66,11 @@ pub struct Config {
     pub log: LogConfig,
 }
 
-/// One market's feed.
+/// One feed's feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedConfig {
-    /// The market.
-    pub market: Market,
+    /// Its name.
+    pub name: FeedName,
     /// The service's URL.
     pub url: Uri,
 }
@@ -158,7 +158,7 @@ pub fn load_calendar(path: Option<&Path>) -> Result<Calendar, ConfigError> {
 ///
 /// # Errors
 /// [`ConfigError`], with all that is wrong.
-pub fn load_absence(path: Option<&Path>) -> Result<(Absence, Vec<Market>), ConfigError> {
+pub fn load_absence(path: Option<&Path>) -> Result<(Absence, Vec<FeedName>), ConfigError> {
     let (file, mut problems) = read(path)?;
     let calendar = take_calendar(&file, &mut problems).unwrap_or_default();
     let calendar = Arc::new(calendar);
@@ -167,14 +167,14 @@ pub fn load_absence(path: Option<&Path>) -> Result<(Absence, Vec<Market>), Confi
     } else {
         file.feed
     };
-    let mut markets = Vec::new();
+    let mut names = Vec::new();
     for feed in feeds {
         let name = problems.needed(&feed.span(), "feed", "market", feed.get_ref().market.clone());
-        markets.extend(name.and_then(|name| check_market(&name, &mut problems)));
+        names.extend(name.and_then(|name| check_name(&name, &mut problems)));
     }
     let schedule = check_schedule(&file.schedule, &calendar, &mut problems);
     let absence = schedule.map(|schedule| Absence { schedule, calendar });
-    problems.finish(absence.map(|absence| (absence, markets)))
+    problems.finish(absence.map(|absence| (absence, names)))
 }
 
 fn take_calendar(file: &File, problems: &mut Problems) -> Option<Calendar> {
@@ -355,7 +355,7 @@ fn check_data_dir(given: Option<&Path>, written: Option<&Path>) -> Result<PathBu
     if let Some(partition) = partition {
         let problem = format!(
             "{path:?} lies in the folder `{partition}`, which DuckDB and others would take for a partition of the data, so \
-             that they read wrong dates or markets: choose a directory that is in no folder named date=…, market=… or feed=…"
+             that they read wrong dates or feeds: choose a directory that is in no folder named date=…, market=… or feed=…"
         );
         return Err(ConfigError::invalid(key, problem));
     }
@@ -372,7 +372,7 @@ fn check_member_name(given: Option<&str>, written: Option<&str>) -> Result<Strin
     Ok(name.to_owned())
 }
 
-/// Koscom's two full-market services.
+/// Koscom's two full-feed services.
 fn default_feeds() -> Vec<Spanned<Feed>> {
     let default = |text: &str| Some(Spanned::new(0..0, text.to_owned()));
     let feed = |market, path| {
@@ -437,11 +437,11 @@ fn check_base_url(
     Ok(base_url.trim_end_matches('/').to_owned())
 }
 
-fn check_market(market: &Spanned<String>, problems: &mut Problems) -> Option<Market> {
-    match market.get_ref().parse() {
-        Ok(market) => Some(market),
+fn check_name(feed: &Spanned<String>, problems: &mut Problems) -> Option<FeedName> {
+    match feed.get_ref().parse() {
+        Ok(feed) => Some(feed),
         Err(error) => {
-            problems.note(&market.span(), format!("feed.market: {error}"));
+            problems.note(&feed.span(), format!("feed.market: {error}"));
             None
         }
     }
@@ -458,13 +458,13 @@ fn check_feeds(
     for table in feeds {
         let (span, Feed { market, path }) = (table.span(), table.into_inner());
         let name = problems.needed(&span, "feed", "market", market);
-        let market = name.as_ref().and_then(|name| check_market(name, problems));
-        let is_double = market.as_ref().is_some_and(|market| seen.contains(market));
+        let feed = name.as_ref().and_then(|name| check_name(name, problems));
+        let is_double = feed.as_ref().is_some_and(|feed| seen.contains(feed));
         if let Some(name) = name.filter(|_| is_double) {
             let words = format!("feed.market: {} stands twice", name.get_ref());
             problems.note(&name.span(), words);
         }
-        seen.extend(market.clone());
+        seen.extend(feed.clone());
         let Some(path) = problems.needed(&span, "feed", "path", path) else {
             continue;
         };
@@ -474,8 +474,8 @@ fn check_feeds(
             continue;
         }
         let url = format!("{}{path}", base_url.unwrap_or("wss://localhost"));
-        match (url.parse(), market) {
-            (Ok(url), Some(market)) if !is_double => checked.push(FeedConfig { market, url }),
+        match (url.parse(), feed) {
+            (Ok(url), Some(feed)) if !is_double => checked.push(FeedConfig { name: feed, url }),
             (Ok(_), _) => {}
             (Err(error), _) => problems.note(&at, format!("feed.path: {url:?}: {error}")),
         }
@@ -673,26 +673,20 @@ fn check_rotate(table: &Rotate, journal: &Journal, problems: &mut Problems) -> O
 }
 
 fn check_retention(table: &file::Retention, problems: &mut Problems) -> Option<Retention> {
-    let mut days = |key: &str, days: Option<u32>| {
-        let checked = match days {
-            Some(days) if !(1..=KEEP_DAYS_MAX).contains(&days) => {
-                let problem = format!(
-                    "{days} must lie between 1 and {KEEP_DAYS_MAX}; leave it out to keep all for ever"
-                );
-                Err(ConfigError::invalid(key, problem))
-            }
-            days => Ok(days),
-        };
-        problems.take(checked)
-    };
-    let trades_days = days("retention.trades_days", table.trades_days);
-    let quarantine_days = days("retention.quarantine_days", table.quarantine_days);
-    let coverage_days = days("retention.coverage_days", table.coverage_days);
-    Some(Retention {
-        trades_days: trades_days?,
-        quarantine_days: quarantine_days?,
-        coverage_days: coverage_days?,
-    })
+    let (mut retention, mut good) = (Retention::default(), true);
+    for (dataset, days) in table.days() {
+        let Some(days) = days else { continue };
+        if (1..=KEEP_DAYS_MAX).contains(&days) {
+            retention = retention.keeping(dataset, days);
+            continue;
+        }
+        let problem =
+            format!("{days} must lie between 1 and {KEEP_DAYS_MAX}; leave it out to keep all for ever");
+        let key = format!("retention.{dataset}_days");
+        problems.take::<()>(Err(ConfigError::invalid(&key, problem)));
+        good = false;
+    }
+    good.then_some(retention)
 }
 
 fn check_log(table: Log, problems: &mut Problems) -> Option<LogConfig> {

@@ -1,4 +1,4 @@
-//! A feed: one market's connection to the server, from the socket to the queue.
+//! A feed: one feed's connection to the server, from the socket to the queue.
 //!
 //! ```text
 //!   session_loop ──▶ session ──▶ connect             backoff, silence, pace, wire: what it asks before it waits

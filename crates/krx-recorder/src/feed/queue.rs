@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::watch::pause::{self, Clocks};
 
-/// At the design load of 0.6 MB/s and market this holds more than a minute; a disk that hangs for half of one costs
+/// At the design load of 0.6 MB/s and feed this holds more than a minute; a disk that hangs for half of one costs
 /// nothing.
 const BYTES_MAX: usize = 64 << 20;
 

@@ -1,4 +1,4 @@
-//! One market's feed: connect, read, stamp, queue; and again, for as long as the schedule wants it.
+//! One feed's feed: connect, read, stamp, queue; and again, for as long as the schedule wants it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 /// What a feed works with.
 #[derive(Clone, Debug)]
 pub struct Feed {
-    /// Market and URL.
+    /// FeedName and URL.
     pub config: FeedConfig,
     /// Time limits.
     pub connection: ConnectionConfig,
@@ -79,7 +79,7 @@ impl Feed {
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(End, bool), JournalStopped> {
         let mut reader = Reader {
-            market: self.config.market.as_str(),
+            feed: self.config.name.as_str(),
             init: &self.init,
             queue: &self.queue,
             status: &self.status,
@@ -152,7 +152,7 @@ impl Feed {
 
 impl Sessions for Feed {
     async fn session(&mut self, stop: &mut watch::Receiver<bool>) -> Result<Ended, JournalStopped> {
-        let market = self.config.market.as_str();
+        let feed = self.config.name.as_str();
         let connecting = self.connector.connect(&self.init);
         let connected = tokio::select! {
             connected = connecting => connected,
@@ -166,7 +166,7 @@ impl Sessions for Feed {
                     detail: failure.detail,
                     asked: failure.asked,
                 };
-                warn!(%market, url = %self.config.url, reason = end.reason.as_str(), detail = end.detail, "not connected");
+                warn!(%feed, url = %self.config.url, reason = end.reason.as_str(), detail = end.detail, "not connected");
                 self.status.note(end.reason, &end.detail);
                 let event = Event::ConnectFailed {
                     reason: end.reason,
@@ -182,16 +182,16 @@ impl Sessions for Feed {
         self.queue.event(event).await?;
         self.status.sessions.fetch_add(1, Relaxed);
         self.status.set(FeedState::Live);
-        info!(%market, url = %self.config.url, "connected");
+        info!(%feed, url = %self.config.url, "connected");
 
         let begun = Instant::now();
         let (end, data) = self.read(&mut connection, stop).await?;
         let data_for = data.then(|| begun.elapsed());
         match end.reason {
-            GapReason::Shutdown => info!(%market, "disconnected"),
+            GapReason::Shutdown => info!(%feed, "disconnected"),
             reason => {
                 warn!(
-                    %market,
+                    %feed,
                     reason = reason.as_str(),
                     detail = end.detail,
                     "disconnected"
@@ -216,8 +216,8 @@ impl Sessions for Feed {
         &self.status
     }
 
-    fn market(&self) -> &str {
-        self.config.market.as_str()
+    fn feed(&self) -> &str {
+        self.config.name.as_str()
     }
 }
 
@@ -300,7 +300,7 @@ async fn next_message(
 }
 
 struct Reader<'a> {
-    market: &'a str,
+    feed: &'a str,
     init: &'a InitRequest,
     queue: &'a Queue,
     status: &'a FeedStatus,
@@ -367,7 +367,7 @@ impl Reader<'_> {
                         if let Some(kept_back) = self.error_lines.line(Instant::now()) {
                             let detail = words();
                             warn!(
-                                market = %self.market,
+                                feed = %self.feed,
                                 detail, kept_back, "the server reports an error"
                             );
                         }

@@ -47,7 +47,7 @@ pub(crate) trait Sessions {
     fn status(&self) -> &FeedStatus;
 
     /// For the log.
-    fn market(&self) -> &str;
+    fn feed(&self) -> &str;
 }
 
 /// Why a feed ended.
@@ -154,7 +154,7 @@ impl<C: Clock> SessionLoop<C> {
                 Asked::Nothing | Asked::Reconnect | Asked::Patience(_) => FeedState::Connecting,
             };
             feed.status().set(between);
-            debug!(market = %feed.market(), ?wait, asked = ?end.asked, "connecting again after a wait");
+            debug!(feed = %feed.feed(), ?wait, asked = ?end.asked, "connecting again after a wait");
             if self.rest(wait, feed.status()).await {
                 return Ok(FeedEnd::Stopped);
             }

@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicI64;
 
 use chrono::{Datelike, NaiveDate};
 use krx_calendar::Calendar;
-use krx_store::moment::midnight_ms;
 
 use super::*;
 use crate::hours::schedule::tests::{daily, kst};
@@ -89,7 +88,7 @@ impl Sessions for Exchange {
         &self.status
     }
 
-    fn market(&self) -> &str {
+    fn feed(&self) -> &str {
         "KOSPI"
     }
 }
@@ -181,7 +180,7 @@ async fn in_a_year_each_session_is_opened_and_closed_once_and_none_on_a_closed_d
         assert!((240..250).contains(&trading.len()), "{} days", trading.len());
         for (from, to) in &exchange.sessions {
             assert_eq!(from.date(), to.date());
-            // The examination is an hour later, and the after-market perhaps too.
+            // The examination is an hour later, and the after-feed perhaps too.
             let examination = to.date() == NaiveDate::from_ymd_opt(2026, 11, 19).unwrap()
                 || to.date() == NaiveDate::from_ymd_opt(2027, 11, 18).unwrap();
             let close = if examination { 21 } else { 20 };
@@ -345,5 +344,5 @@ async fn another_schedule_counts_at_once() {
     let exchange = simulation.end().await;
     assert_eq!(exchange.sessions.len(), 2);
     assert_eq!(exchange.hours_over.len(), 1);
-    assert!(midnight_ms(exchange.hours_over[0].date()) > 0);
+    assert!(Moment::midnight(exchange.hours_over[0].date()) > Moment(0));
 }

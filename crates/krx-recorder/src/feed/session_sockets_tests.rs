@@ -63,7 +63,7 @@ fn feed(url: &str, queue: Queue) -> (Feed, watch::Sender<Schedule>) {
         message_bytes_max: 1 << 20,
     };
     let config = FeedConfig {
-        market: "KOSPI".parse().unwrap(),
+        name: "KOSPI".parse().unwrap(),
         url: url.parse().unwrap(),
     };
     let connector = Connector::new(&config, &connection, &ProxyVariables::default()).unwrap();

@@ -27,7 +27,7 @@ fn reader<'a>(
     accepted: &'a AtomicBool,
 ) -> Reader<'a> {
     Reader {
-        market: "KOSPI",
+        feed: "KOSPI",
         init,
         queue,
         status,
@@ -262,7 +262,7 @@ async fn i1_a_full_queue_costs_no_message_whatever_timers_fire_meanwhile() {
         message_bytes_max: 1 << 20,
     };
     let config = FeedConfig {
-        market: "KOSPI".parse().unwrap(),
+        name: "KOSPI".parse().unwrap(),
         url: url.parse().unwrap(),
     };
     let connector = Connector::new(&config, &connection, &ProxyVariables::default()).unwrap();

@@ -1,6 +1,6 @@
 //! When a session must be taken for dead though nobody closed it. Pure: the time is an argument.
 //!
-//! What counts as a sign of life is decided here. While the market trades, data alone. At all other times, and with
+//! What counts as a sign of life is decided here. While the feed trades, data alone. At all other times, and with
 //! `schedule.mode = "always"`, any message, and a pong that answers one of our own pings. A server's pings count for
 //! nothing, and nor do pongs that nobody asked for: both can come for ever from something that has long lost its
 //! feed, and every living peer must answer a ping (RFC 6455, 5.5.2).

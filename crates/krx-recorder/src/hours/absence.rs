@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use krx_calendar::Calendar;
+use krx_store::absence::{Absent, absent, record_absent};
 use krx_store::checksums;
-use krx_store::coverage::{Absent, absent, record_absent};
-use krx_store::{DataDir, Market, Moment, StoreError};
+use krx_store::{DataDir, FeedName, Moment, StoreError};
 use tracing::warn;
 
 use crate::hours::schedule::Schedule;
@@ -33,7 +33,7 @@ impl Absence {
     ///
     /// # Errors
     /// [`StoreError::Io`], when the data directory cannot be listed.
-    pub fn days(&self, data: &DataDir, feed: &Market, last: NaiveDate) -> Result<Absent, StoreError> {
+    pub fn days(&self, data: &DataDir, feed: &FeedName, last: NaiveDate) -> Result<Absent, StoreError> {
         absent(data, feed, last, Moment::now().date(), &|date| self.hours(date))
     }
 
@@ -41,7 +41,7 @@ impl Absence {
     ///
     /// # Errors
     /// [`StoreError`], when the disk refuses.
-    pub fn record(&self, data: &DataDir, feed: &Market, last: NaiveDate) -> Result<Absent, StoreError> {
+    pub fn record(&self, data: &DataDir, feed: &FeedName, last: NaiveDate) -> Result<Absent, StoreError> {
         let absent = self.days(data, feed, last)?;
         for date in &absent.on_record {
             checksums::complete(data, feed, *date)?;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use chrono::{NaiveDate, NaiveTime, Timelike};
 use krx_calendar::{Calendar, normal_hours};
 use krx_store::Moment;
-use krx_store::moment::midnight_ms;
 
 /// When a feed is wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,7 +90,7 @@ impl Schedule {
         }
     }
 
-    /// Whether a market that sends no data at `now` must be taken for stalled: in continuous trading a market of
+    /// Whether a feed that sends no data at `now` must be taken for stalled: in continuous trading a feed of
     /// hundreds of issues is never silent for long.
     #[must_use]
     pub fn expects_data(&self, now: Moment) -> bool {
@@ -154,7 +153,7 @@ fn time_of_day(now: Moment) -> NaiveTime {
 }
 
 fn midnight(date: NaiveDate) -> Moment {
-    Moment(midnight_ms(date) * 1000)
+    Moment::midnight(date)
 }
 
 #[cfg(test)]

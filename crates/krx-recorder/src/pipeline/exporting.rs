@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use krx_store::export::Poison;
 use krx_store::progress::seed;
-use krx_store::{DataDir, ExportConfig, Exporter, Market, Moment, Progress, StoreError, Tail};
+use krx_store::{DataDir, ExportConfig, Exporter, FeedName, Moment, Progress, StoreError, Tail};
 use tracing::{debug, error, info, warn};
 
 use crate::hours::absence::Absence;
@@ -34,7 +34,7 @@ const LAST_TRIES: u32 = 3;
 /// The last failure, when it happened after the journal was closed: what is not exported stays in the journal.
 pub(super) fn run(
     data: &DataDir,
-    market: &Market,
+    feed: &FeedName,
     config: ExportConfig,
     tail: &Arc<Tail>,
     progress: &Arc<Progress>,
@@ -43,12 +43,12 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     // On this thread, since only it may wait for the disk, and writes coverage of this feed.
     let yesterday = Moment::now().date().pred_opt().unwrap_or_default();
-    if let Err(error) = absence.record(data, market, yesterday) {
-        error!(%market, %error, "trading days on which no recorder ran are not on record; the next start tries again");
+    if let Err(error) = absence.record(data, feed, yesterday) {
+        error!(%feed, %error, "trading days on which no recorder ran are not on record; the next start tries again");
     }
     // Before the first exporter adds to it.
-    if let Err(error) = seed(progress, data, market, Moment::now().date()) {
-        warn!(%market, %error, "the status shows the date from this start on only");
+    if let Err(error) = seed(progress, data, feed, Moment::now().date()) {
+        warn!(%feed, %error, "the status shows the date from this start on only");
     }
     let poison = Arc::new(Poison::default());
     let (mut unreadable, mut last_tries) = (0, 0);
@@ -57,7 +57,7 @@ pub(super) fn run(
         Activity::count(&activity.export);
         let tail_of = Some(Arc::clone(tail));
         let mut exporter =
-            Exporter::new(data, market, config, tail_of, Arc::clone(progress)).with_poison(&poison);
+            Exporter::new(data, feed, config, tail_of, Arc::clone(progress)).with_poison(&poison);
         if outage.has_begun() {
             exporter = exporter.again();
         }
@@ -76,26 +76,26 @@ pub(super) fn run(
             }
             // The frame is known by now, and is passed over when it does it again.
             Err(_) if poison.panicked() => {
-                error!(market = %market, "the exporter panicked over a frame; it goes on behind the last sealed file");
+                error!(feed = %feed, "the exporter panicked over a frame; it goes on behind the last sealed file");
                 continue;
             }
-            Err(_) => Failure::Bug(format!("the exporter of {market} panicked")),
+            Err(_) => Failure::Bug(format!("the exporter of {feed} panicked")),
         };
         if tail.is_closed() {
             last_tries += 1;
             if last_tries >= LAST_TRIES {
                 return Err(failure);
             }
-            error!(market = %market, error = %failure, "export failed; it is tried again before the recorder ends");
+            error!(feed = %feed, error = %failure, "export failed; it is tried again before the recorder ends");
             continue;
         }
-        let committed = progress.files_sealed.load(Relaxed);
+        let committed = progress.files_committed.load(Relaxed);
         activity.export_failing.store(committed + 1, Relaxed);
         if outage.is_worth_a_line(Failed::of(&failure, committed), Instant::now()) {
             let retry_seconds = RETRY_WAIT.as_secs();
-            error!(market = %market, error = %failure, retry_seconds, "export failed; recording goes on");
+            error!(feed = %feed, error = %failure, retry_seconds, "export failed; recording goes on");
         } else {
-            debug!(market = %market, error = %failure, "export failed again");
+            debug!(feed = %feed, error = %failure, "export failed again");
         }
         // A stop must not wait for it.
         tail.wait_closed(RETRY_WAIT);
@@ -103,11 +103,11 @@ pub(super) fn run(
 }
 
 /// Says that the export works again, once it has committed a file behind a failure.
-pub(super) fn look(market: &Market, progress: &Progress, activity: &Activity) {
+pub(super) fn look(feed: &FeedName, progress: &Progress, activity: &Activity) {
     let failing = activity.export_failing.load(Relaxed);
-    if failing > 0 && progress.files_sealed.load(Relaxed) >= failing {
+    if failing > 0 && progress.files_committed.load(Relaxed) >= failing {
         activity.export_failing.store(0, Relaxed);
-        info!(market = %market, "the export works again");
+        info!(feed = %feed, "the export works again");
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use krx_store::{Market, StoreError, Writer};
+use krx_store::{FeedName, StoreError, Writer};
 use tokio::sync::watch;
 use tracing::{error, info};
 
@@ -24,10 +24,10 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 /// How often a failure that lasts is logged.
 const ALARM_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The journal's thread of one market.
+/// The journal's thread of one feed.
 pub struct Journaling {
-    /// The market.
-    pub market: Market,
+    /// The feed.
+    pub feed: FeedName,
     /// Its journal.
     pub writer: Writer,
     /// Where entries come from.
@@ -67,20 +67,20 @@ impl Journaling {
             let Err(error) = put(&mut self.writer) else {
                 if let Some(first) = first {
                     let seconds = Instant::elapsed(&first).as_secs_f64();
-                    info!(market = %self.market, seconds, "the disk takes the journal again; nothing of it was lost");
+                    info!(feed = %self.feed, seconds, "the disk takes the journal again; nothing of it was lost");
                 }
                 return Ok(());
             };
             first.get_or_insert_with(Instant::now);
             if alarmed.is_none_or(|at| at.elapsed() >= ALARM_INTERVAL) {
-                error!(market = %self.market, %error, "the journal cannot be written; what is received waits in memory: see to the disk");
+                error!(feed = %self.feed, %error, "the journal cannot be written; what is received waits in memory: see to the disk");
                 alarmed = Some(Instant::now());
             }
             if *self.stopping.borrow() {
                 let since = *stop_seen.get_or_insert_with(Instant::now);
                 if since.elapsed() >= GIVE_UP_AFTER {
                     return Err(StoreError::Lost {
-                        market: self.market.to_string(),
+                        feed: self.feed.to_string(),
                         entries: entries + self.entries.waiting(),
                         unsynced_bytes: self.writer.unsynced_bytes(),
                         last: Box::new(error),

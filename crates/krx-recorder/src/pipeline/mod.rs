@@ -1,4 +1,4 @@
-//! One market's pipeline: its threads, and what stands between them.
+//! One feed's pipeline: its threads, and what stands between them.
 //!
 //! ```text
 //!   queue ──▶ journaling ──▶ .krx/journal ──▶ exporting ──▶ datasets
@@ -13,7 +13,7 @@ mod time_marks;
 
 pub(crate) mod rates;
 
-pub(crate) mod market_view;
+pub(crate) mod feed_view;
 
 pub use journaling::Journaling;
 
@@ -23,7 +23,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use krx_store::journal::RulesOf;
-use krx_store::{DataDir, Event, Market, Moment, Progress, StoreError, Tail, Writer};
+use krx_store::{DataDir, Event, FeedName, Moment, Progress, StoreError, Tail, open_writer};
 use tokio::sync::watch;
 use tracing::error;
 
@@ -37,13 +37,13 @@ use crate::hours::absence::Absence;
 use crate::hours::schedule::Schedule;
 use crate::process::exit::Failure;
 use crate::watch::liveness::{Activity, Liveness, Sign, Stuck};
-use market_view::MarketView;
+use feed_view::FeedView;
 use rates::Rates;
 use time_marks::mark_due;
 
-/// One market's pipeline.
+/// One feed's pipeline.
 pub(crate) struct Pipeline {
-    pub(crate) view: MarketView,
+    pub(crate) view: FeedView,
     pub(crate) queue: Queue,
     tail: Arc<Tail>,
     journal: JoinHandle<Result<(), StoreError>>,
@@ -58,15 +58,16 @@ impl Pipeline {
     pub(crate) fn start(
         config: &Config,
         data: &DataDir,
-        feed: &FeedConfig,
+        configured: &FeedConfig,
         rules: RulesOf,
         stopping: &watch::Receiver<bool>,
         started: Moment,
     ) -> Result<Self, Failure> {
-        let market = feed.market.clone();
+        let feed = configured.name.clone();
         let progress = Arc::new(Progress::since(started));
         let activity = Arc::new(Activity::default());
-        let writer = Writer::open(data, &market, config.journal, Arc::clone(&progress))?.with_rules(rules);
+        let writer =
+            open_writer(data, &feed, config.journal, Arc::clone(&progress.journal))?.with_rules(rules);
         let tail = writer.tail();
         let absence = Absence {
             calendar: Arc::clone(&config.calendar),
@@ -74,23 +75,23 @@ impl Pipeline {
         };
         let (queue, entries) = queue();
         let journaling = Journaling {
-            market: market.clone(),
+            feed: feed.clone(),
             writer,
             entries,
             stopping: stopping.clone(),
             activity: Arc::clone(&activity),
         };
-        let journal = thread(format!("journal-{market}"), move || journaling.run())?;
-        let export = thread(format!("export-{market}"), {
-            let (data, market, progress, config) =
-                (data.clone(), market.clone(), Arc::clone(&progress), config.export);
+        let journal = thread(format!("journal-{feed}"), move || journaling.run())?;
+        let export = thread(format!("export-{feed}"), {
+            let (data, feed, progress, config) =
+                (data.clone(), feed.clone(), Arc::clone(&progress), config.export);
             let (tail, activity) = (Arc::clone(&tail), Arc::clone(&activity));
-            move || exporting::run(&data, &market, config, &tail, &progress, &activity, &absence)
+            move || exporting::run(&data, &feed, config, &tail, &progress, &activity, &absence)
         })?;
-        let liveness = Liveness::new(market.clone(), config.connection.connect_timeout, Instant::now());
-        let view = MarketView {
-            market,
-            host: feed.url.host().unwrap_or_default().to_owned(),
+        let liveness = Liveness::new(feed.clone(), config.connection.connect_timeout, Instant::now());
+        let view = FeedView {
+            feed,
+            host: configured.url.host().unwrap_or_default().to_owned(),
             progress,
             status: Arc::new(FeedStatus::default()),
             queue: queue.gauge(),
@@ -131,7 +132,7 @@ impl Pipeline {
 
     pub(crate) fn rates(&self) -> Rates {
         Rates::new(
-            self.view.market.clone(),
+            self.view.feed.clone(),
             Arc::clone(&self.view.progress),
             Arc::clone(&self.view.status),
         )
@@ -140,7 +141,7 @@ impl Pipeline {
     /// What is looked after once a second.
     pub(crate) fn second(&mut self, interval_us: i64) {
         self.queue.look_at_the_clocks();
-        exporting::look(&self.view.market, &self.view.progress, &self.activity);
+        exporting::look(&self.view.feed, &self.view.progress, &self.activity);
         // The next write finds out that a sync has failed; when nothing is received, that write is this mark.
         if self.tail.failure().is_some() {
             self.queue.event_when_there_is_room(Event::TimeMark);
@@ -181,7 +182,7 @@ impl Pipeline {
                 busy: self.queue.is_waiting(),
                 done: (
                     activity.journal.load(Relaxed),
-                    progress.frames_journaled.load(Relaxed),
+                    progress.journal.frames.load(Relaxed),
                 ),
             },
             // After a sync that failed it is for the journal to go on.
@@ -202,7 +203,7 @@ impl Pipeline {
     /// Lets go of all but the threads: they end when they have done what is left.
     pub(crate) fn into_threads(self) -> Threads {
         Threads {
-            market: self.view.market,
+            feed: self.view.feed,
             journal: self.journal,
             export: self.export,
         }
@@ -217,9 +218,9 @@ impl Pipeline {
     }
 }
 
-/// The threads of one market.
+/// The threads of one feed.
 pub(crate) struct Threads {
-    market: Market,
+    feed: FeedName,
     journal: JoinHandle<Result<(), StoreError>>,
     export: JoinHandle<Result<(), Failure>>,
 }
@@ -227,18 +228,18 @@ pub(crate) struct Threads {
 impl Threads {
     /// Waits for them; the failure that comes first.
     pub(crate) fn join(self) -> Result<(), Failure> {
-        let market = self.market;
+        let feed = self.feed;
         let journal = self.journal.join().map_or_else(
-            |_| Err(Failure::Bug(format!("the journal thread of {market} panicked"))),
+            |_| Err(Failure::Bug(format!("the journal thread of {feed} panicked"))),
             |ended| ended.map_err(Failure::from),
         );
         let export = self
             .export
             .join()
-            .unwrap_or_else(|_| Err(Failure::Bug(format!("the export thread of {market} panicked"))));
+            .unwrap_or_else(|_| Err(Failure::Bug(format!("the export thread of {feed} panicked"))));
         let mut result = Ok(());
         for failure in [journal.err(), export.err()].into_iter().flatten() {
-            error!(market = %market, error = %failure, "the end was not a good one; what is in the journal is exported by the next start");
+            error!(feed = %feed, error = %failure, "the end was not a good one; what is in the journal is exported by the next start");
             result = result.and(Err(failure));
         }
         result
@@ -255,10 +256,10 @@ impl Ending {
     /// Grows with everything that is done.
     pub(crate) fn done(&self) -> u64 {
         let counters = [
-            &self.progress.frames_journaled,
+            &self.progress.journal.frames,
             &self.progress.records_decoded,
-            &self.progress.files_sealed,
-            &self.progress.bytes_sealed,
+            &self.progress.files_committed,
+            &self.progress.bytes_committed,
             &self.activity.journal,
             &self.activity.export,
         ];

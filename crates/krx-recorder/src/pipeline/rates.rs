@@ -1,10 +1,10 @@
-//! Once a minute, a line a market: what came, what was committed, and how far behind the export is.
+//! Once a minute, a line a feed: what came, what was committed, and how far behind the export is.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use krx_store::{Market, Moment, Progress};
+use krx_store::{FeedName, Moment, Progress};
 use tracing::info;
 
 use crate::feed::feed_status::{FeedState, FeedStatus};
@@ -12,10 +12,10 @@ use crate::feed::feed_status::{FeedState, FeedStatus};
 /// How often rates are logged.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(60);
 
-/// A market's counters, and where they stood at the last line.
+/// A feed's counters, and where they stood at the last line.
 #[derive(Debug)]
 pub(crate) struct Rates {
-    market: Market,
+    feed: FeedName,
     progress: Arc<Progress>,
     status: Arc<FeedStatus>,
     frames: u64,
@@ -26,9 +26,9 @@ pub(crate) struct Rates {
 impl Rates {
     /// Counters that are at zero.
     #[must_use]
-    pub(crate) fn new(market: Market, progress: Arc<Progress>, status: Arc<FeedStatus>) -> Self {
+    pub(crate) fn new(feed: FeedName, progress: Arc<Progress>, status: Arc<FeedStatus>) -> Self {
         Self {
-            market,
+            feed,
             progress,
             status,
             frames: 0,
@@ -42,10 +42,10 @@ impl Rates {
     pub(crate) fn log(&mut self) {
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
         let (frames, bytes) = (
-            load(&self.progress.frames_journaled),
-            load(&self.progress.bytes_journaled),
+            load(&self.progress.journal.frames),
+            load(&self.progress.journal.bytes),
         );
-        let rows = load(&self.progress.rows_sealed);
+        let rows = load(&self.progress.rows_committed);
         let state = self.status.state();
         let is_idle = matches!(state, FeedState::Waiting | FeedState::Ended)
             && (frames, rows) == (self.frames, self.rows)
@@ -57,14 +57,14 @@ impl Rates {
         let silent_s = (last > 0).then(|| (Moment::now().0 - last) / 1_000_000);
         let seconds = INTERVAL.as_secs();
         info!(
-            market = %self.market,
+            feed = %self.feed,
             state = state.as_str(),
             frames_per_s = (frames - self.frames) / seconds,
             bytes_per_s = (bytes - self.bytes) / seconds,
-            rows_sealed = rows - self.rows,
+            rows_committed = rows - self.rows,
             frames,
             frames_behind = self.progress.frames_behind(),
-            quarantined = load(&self.progress.quarantined_sealed),
+            quarantined = load(&self.progress.quarantined_committed),
             silent_s,
             "rates"
         );
@@ -80,11 +80,11 @@ mod tests {
     #[test]
     fn a_closed_market_without_news_is_not_worth_a_line() {
         let (progress, status) = (Arc::new(Progress::default()), Arc::new(FeedStatus::default()));
-        let market = "KOSPI".parse().unwrap();
-        let mut rates = Rates::new(market, Arc::clone(&progress), Arc::clone(&status));
+        let feed = "KOSPI".parse().unwrap();
+        let mut rates = Rates::new(feed, Arc::clone(&progress), Arc::clone(&status));
         status.set(FeedState::Waiting);
         assert_eq!(logged(|| rates.log()), "");
-        progress.frames_journaled.store(120, Relaxed);
+        progress.journal.frames.store(120, Relaxed);
         let line = logged(|| rates.log());
         assert!(
             line.contains("rates market=KOSPI") && line.contains("frames_per_s=2 "),

@@ -1,4 +1,4 @@
-//! Time marks: when a market falls silent, the journal is told that time goes on, so that its last rows are committed
+//! Time marks: when a feed falls silent, the journal is told that time goes on, so that its last rows are committed
 //! without waiting for the next frame.
 
 use krx_store::Moment;

@@ -58,11 +58,11 @@ pub enum Failure {
     Limit(String),
     /// The key was refused, and never accepted.
     #[error(
-        "the server refuses the API key for {market}: {words}; check the key and the member name with Koscom, then start again"
+        "the server refuses the API key for {feed}: {words}; check the key and the member name with Koscom, then start again"
     )]
     KeyRefused {
-        /// The market whose service refused it.
-        market: String,
+        /// The feed whose service refused it.
+        feed: String,
         /// The server's words.
         words: String,
     },
@@ -104,7 +104,7 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::NothingRecorded { .. } => Exit::Usage,
-            Self::Config(_) | Self::Store(StoreError::MarketName(_) | StoreError::Apart { .. }) => {
+            Self::Config(_) | Self::Store(StoreError::BadFeedName(_) | StoreError::Apart { .. }) => {
                 Exit::Config
             }
             Self::Store(

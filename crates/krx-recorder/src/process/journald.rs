@@ -162,7 +162,7 @@ mod tests {
         let subscriber = tracing_subscriber::registry().with(Journald::on(ours).unwrap());
         tracing::subscriber::with_default(subscriber, || {
             tracing::warn!(
-                market = "KOSPI",
+                feed = "KOSPI",
                 frames = 7,
                 detail = "two\nlines, 두 줄",
                 "not connected"

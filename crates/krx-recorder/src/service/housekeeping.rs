@@ -125,7 +125,7 @@ impl Housekeeping {
                 seal_up_to(&duties, over, &stop, &progress);
             }
             if duties.retention != Retention::default()
-                && let Err(error) = retention::expire(&duties.data, duties.retention, Moment::now().date())
+                && let Err(error) = retention::expire(&duties.data, &duties.retention, Moment::now().date())
             {
                 error!(%error, "old dates cannot be removed; it is tried again in an hour");
             }
@@ -195,18 +195,18 @@ fn seal_up_to(duties: &Duties, last: NaiveDate, stop: &AtomicBool, progress: &At
             return Ok(());
         }
         let sealing = Sealing::take(&duties.data, duties.reserve_bytes)?.with_low_bytes(duties.low_bytes);
-        for (date, market) in unsealed {
+        for (date, dataset, feed) in unsealed {
             let watch = Watch {
                 rows: &|rows| {
                     progress.fetch_add(rows, Relaxed);
                 },
                 stop,
             };
-            match day::seal(&sealing, &market, date, &Layout::default(), watch) {
+            match day::seal(&sealing, dataset, &feed, date, &Layout::default(), watch) {
                 Ok(Outcome::Stopped) => break,
                 Ok(_) => {}
                 Err(error) => {
-                    error!(%market, %date, %error, "the day stays in several files; it is tried again in an hour");
+                    error!(%feed, %date, %error, "the day stays in several files; it is tried again in an hour");
                 }
             }
         }
@@ -243,12 +243,12 @@ mod tests {
 
     use krx_store::day::{State, state};
     use krx_store::journal::What;
-    use krx_store::moment::midnight_ms;
-    use krx_store::{Entry, Event, ExportConfig, Exporter, JournalConfig, Market, Writer};
+    use krx_store::service::TRADES;
+    use krx_store::{Entry, Event, ExportConfig, Exporter, FeedName, JournalConfig};
 
     use super::*;
 
-    fn market() -> Market {
+    fn feed() -> FeedName {
         "KOSPI".parse().unwrap()
     }
 
@@ -259,7 +259,7 @@ mod tests {
             sync_interval: Duration::from_millis(1),
             segment_bytes: 1 << 20,
         };
-        let at = Moment(midnight_ms(date) * 1000 + 9 * 3_600_000_000);
+        let at = Moment(Moment::midnight(date).0 + 9 * 3_600_000_000);
         let record = r#"[{"isuSrtCd":"005930","trdPrc":"71000","trdVol":"1","trdTm":"9000001"}]"#;
         let entry = |what| Entry { at, what };
         let frame = || entry(What::Frame(record.as_bytes().to_vec()));
@@ -269,11 +269,11 @@ mod tests {
         let entries = [
             entry(What::Event(connected)),
             frame(),
-            entry(What::Event(Event::SealNow)),
+            entry(What::Event(Event::CommitNow)),
             frame(),
             entry(What::Event(Event::Stop)),
         ];
-        let mut writer = Writer::open(&data, &market(), config, Arc::default()).unwrap();
+        let mut writer = krx_store::open_writer(&data, &feed(), config, Arc::default()).unwrap();
         writer.append(&entries).unwrap();
         writer.close().unwrap();
         let config = ExportConfig {
@@ -282,7 +282,7 @@ mod tests {
             keep_days: 0,
             reserve_bytes: 0,
         };
-        Exporter::new(&data, &market(), config, None, Arc::default())
+        Exporter::new(&data, &feed(), config, None, Arc::default())
             .run()
             .unwrap();
         data
@@ -314,7 +314,7 @@ mod tests {
     fn a_date_is_sealed_when_it_is_over_and_what_was_left_a_minute_after_the_start() {
         let dir = tempfile::tempdir().unwrap();
         let data = record(dir.path(), date("2026-11-19"));
-        let is_sealed = |day: &str| state(&data, &market(), date(day)).unwrap() == State::Sealed;
+        let is_sealed = |day: &str| state(&data, &TRADES, &feed(), date(day)).unwrap() == State::Sealed;
         let start = Instant::now();
         let mut housekeeping = Housekeeping::new(duties(&data, true), start);
         housekeeping.look(
@@ -366,7 +366,7 @@ mod tests {
         );
         wait(&mut housekeeping);
         assert_eq!(
-            state(&data, &market(), date("2026-11-20")).unwrap(),
+            state(&data, &TRADES, &feed(), date("2026-11-20")).unwrap(),
             State::Sealed
         );
     }
@@ -383,7 +383,7 @@ mod tests {
             let leaving = Housekeeping::new(duties(&data, seals), Instant::now()).leave();
             let progress = leaving.progress();
             leaving.end(over.map(date));
-            let found = state(&data, &market(), date("2026-11-20")).unwrap();
+            let found = state(&data, &TRADES, &feed(), date("2026-11-20")).unwrap();
             assert_eq!(found == State::Sealed, sealed, "{seals} {over:?}: {found:?}");
             assert_eq!(progress.load(Relaxed) > 0, sealed);
         }
@@ -391,7 +391,7 @@ mod tests {
 
     /// Sealed files of before that are still there.
     fn replaced(data: &DataDir) -> usize {
-        let dir = data.sealing().join("2026-11-20-KOSPI");
+        let dir = data.sealing().join("2026-11-20-trades-KOSPI");
         let names = std::fs::read_dir(dir).map_or(0, Iterator::count);
         names.saturating_sub(1)
     }
@@ -437,7 +437,7 @@ mod tests {
         let leaving = Housekeeping::new(duties(&data, true), Instant::now()).leave();
         leaving.stop().store(true, Relaxed);
         leaving.end(Some(date("2026-11-20")));
-        let found = state(&data, &market(), date("2026-11-20")).unwrap();
+        let found = state(&data, &TRADES, &feed(), date("2026-11-20")).unwrap();
         assert_eq!(found, State::Files { files: 2, rows: 2 });
     }
 }

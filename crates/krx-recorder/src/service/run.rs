@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
 use krx_store::day::Uptime;
-use krx_store::{DataDir, DataDirLock, Event, Market, Moment, format, reach};
+use krx_store::{DataDir, DataDirLock, Event, FeedName, Moment, format, reach};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -67,7 +67,7 @@ pub async fn run(
         .iter()
         .map(|feed| Connector::new(feed, &config.connection, &variables));
     let connectors = connectors.collect::<Result<Vec<_>, _>>()?;
-    info!(version = env!("CARGO_PKG_VERSION"), data_dir = %config.data_dir.display(), markets = config.feeds.len(), "recording");
+    info!(version = env!("CARGO_PKG_VERSION"), data_dir = %config.data_dir.display(), feeds = config.feeds.len(), "recording");
 
     let reload = Reload::new(source, &config);
     let (stop, stopping) = watch::channel(false);
@@ -89,7 +89,7 @@ pub async fn run(
         };
         // A queue that is closed already tells of it when the journal's thread is joined.
         let _ = pipeline.queue.event(start).await;
-        let feed = pipeline.feed(
+        let session_loop = pipeline.feed(
             &config,
             connector,
             &key,
@@ -97,8 +97,8 @@ pub async fn run(
             until_close,
             &accepted,
         );
-        let (market, stopping) = (feed.config.market.clone(), stopping.clone());
-        feeds.spawn(async move { (market, feed.run(stopping).await) });
+        let (name, stopping) = (session_loop.config.name.clone(), stopping.clone());
+        feeds.spawn(async move { (name, session_loop.run(stopping).await) });
         pipelines.push(pipeline);
     }
     let views: Vec<_> = pipelines.iter().map(|pipeline| pipeline.view.clone()).collect();
@@ -178,7 +178,7 @@ pub async fn run(
 /// A recorder at work.
 struct Recording {
     pipelines: Vec<Pipeline>,
-    feeds: JoinSet<(Market, FeedEnd)>,
+    feeds: JoinSet<(FeedName, FeedEnd)>,
     requests: mpsc::UnboundedReceiver<Request>,
     reload: Reload,
     disk: DiskWatch,
@@ -207,12 +207,12 @@ impl Recording {
                 ended = self.feeds.join_next() => match ended {
                     None => return result,
                     Some(Ok((_, FeedEnd::Stopped | FeedEnd::Closed))) => {}
-                    Some(Ok((market, FeedEnd::Refused(words)))) => {
-                        result = Err(Failure::KeyRefused { market: market.to_string(), words });
+                    Some(Ok((feed, FeedEnd::Refused(words)))) => {
+                        result = Err(Failure::KeyRefused { feed: feed.to_string(), words });
                         self.stop.send_replace(true);
                     }
-                    Some(Ok((market, FeedEnd::JournalStopped))) => {
-                        error!(market = %market, "the journal has stopped; so does the recorder");
+                    Some(Ok((feed, FeedEnd::JournalStopped))) => {
+                        error!(feed = %feed, "the journal has stopped; so does the recorder");
                         self.stop.send_replace(true);
                     }
                     Some(Err(error)) => {
@@ -259,7 +259,7 @@ impl Recording {
                 );
                 self.stop.send_replace(true);
             }
-            Request::CommitNow => self.journal(&Event::SealNow),
+            Request::CommitNow => self.journal(&Event::CommitNow),
             Request::Reload => {
                 notify::reloading();
                 if let Some(hours) = self.reload.again() {
@@ -296,7 +296,7 @@ impl Recording {
     }
 }
 
-/// Ends each market's journal, and waits until all of it is committed.
+/// Ends each feed's journal, and waits until all of it is committed.
 async fn drain(
     pipelines: Vec<Pipeline>,
     housekeeping: Leaving,

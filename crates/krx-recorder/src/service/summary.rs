@@ -10,12 +10,12 @@ use tokio::sync::watch;
 use crate::feed::feed_status::FeedState;
 use crate::hours::schedule::kst;
 use crate::hours::schedule::{Hours, Schedule};
-use crate::pipeline::market_view::MarketView;
+use crate::pipeline::feed_view::FeedView;
 use crate::watch::disk_watch::DiskStatus;
 
 /// Writes the line, with rates since the last one.
 pub(super) struct Summary {
-    markets: Vec<(MarketView, u64)>,
+    feeds: Vec<(FeedView, u64)>,
     disk: Arc<DiskStatus>,
     schedule: watch::Receiver<Schedule>,
     told: Moment,
@@ -25,12 +25,12 @@ impl Summary {
     /// Counters that are at zero.
     #[must_use]
     pub(super) fn new(
-        markets: &[MarketView],
+        feeds: &[FeedView],
         disk: Arc<DiskStatus>,
         schedule: watch::Receiver<Schedule>,
     ) -> Self {
         Self {
-            markets: markets.iter().map(|view| (view.clone(), 0)).collect(),
+            feeds: feeds.iter().map(|view| (view.clone(), 0)).collect(),
             disk,
             schedule,
             told: Moment::now(),
@@ -46,15 +46,15 @@ impl Summary {
         // The clock may have been set.
         let elapsed = (now.0 - self.told.0).max(1);
         self.told = now;
-        for (view, before) in &mut self.markets {
+        for (view, before) in &mut self.feeds {
             let (progress, state) = (&view.progress, view.status.state());
-            let frames = progress.frames_journaled.load(Relaxed);
+            let frames = progress.journal.frames.load(Relaxed);
             let per_second = i64::try_from(frames - *before)
                 .unwrap_or(i64::MAX)
                 .saturating_mul(1_000_000)
                 / elapsed;
             *before = frames;
-            let _ = write!(line, "{} {}", view.market, state.as_str());
+            let _ = write!(line, "{} {}", view.feed, state.as_str());
             if state == FeedState::Live {
                 let _ = write!(line, ", {per_second} messages/s");
             }
@@ -62,7 +62,7 @@ impl Summary {
             if behind > 0 {
                 let _ = write!(line, ", {behind} to export");
             }
-            let _ = write!(line, ", {} files; ", progress.files_sealed.load(Relaxed));
+            let _ = write!(line, ", {} files; ", progress.files_committed.load(Relaxed));
         }
         let free = self.disk.free_bytes.load(Relaxed);
         let _ = write!(
@@ -82,8 +82,8 @@ mod tests {
 
     #[test]
     fn it_says_what_matters_and_how_fast() {
-        let view = MarketView {
-            market: "KOSPI".parse().unwrap(),
+        let view = FeedView {
+            feed: "KOSPI".parse().unwrap(),
             host: String::new(),
             queue: crate::feed::queue::queue().0.gauge(),
             progress: Arc::default(),
@@ -98,7 +98,7 @@ mod tests {
             "waiting until 2026-11-23 08:20 KST; KOSPI waiting, 0 files; 123.4 GB free"
         );
         view.status.set(FeedState::Live);
-        view.progress.frames_journaled.store(8120, Relaxed);
+        view.progress.journal.frames.store(8120, Relaxed);
         summary.told = at("2026-11-23 10:00:00");
         assert_eq!(
             summary.line(at("2026-11-23 10:00:10")),

@@ -4,11 +4,11 @@
 
 use krx_protocol::Reason as QuarantineReason;
 use krx_store::coverage;
-use krx_store::progress::{SyncCounts, Syncs};
+use krx_store::journal::{SyncCounts, Syncs};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 
-use super::snapshot::{MarketSnapshot, Snapshot, seconds};
+use super::snapshot::{FeedSnapshot, Snapshot, seconds};
 use super::usage::Usage;
 use crate::feed::feed_status::FeedState;
 
@@ -19,7 +19,7 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 pub(super) fn text(snapshot: &Snapshot, usage: &Usage) -> String {
     let mut text = Vec::new();
     let families = families(snapshot, usage);
-    // It fails for a family without a metric, and there is at least one market; or when the writer does, as a vector
+    // It fails for a family without a metric, and there is at least one feed; or when the writer does, as a vector
     // never does.
     if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
         tracing::error!(%error, "the metrics cannot be written");
@@ -29,10 +29,10 @@ pub(super) fn text(snapshot: &Snapshot, usage: &Usage) -> String {
 
 fn families(snapshot: &Snapshot, usage: &Usage) -> Vec<MetricFamily> {
     let mut families = recorder(snapshot);
-    families.extend(feed(&snapshot.markets));
-    families.extend(journal(&snapshot.markets));
-    families.extend(export(&snapshot.markets));
-    families.extend(gaps(&snapshot.markets));
+    families.extend(feed(&snapshot.feeds));
+    families.extend(journal(&snapshot.feeds));
+    families.extend(export(&snapshot.feeds));
+    families.extend(gaps(&snapshot.feeds));
     families.extend(process(snapshot, usage));
     families
 }
@@ -52,12 +52,12 @@ fn recorder(snapshot: &Snapshot) -> Vec<MetricFamily> {
         ),
         one_gauge(
             "krx_session_expected",
-            "Whether a session of each market is to be open now, by the schedule.",
+            "Whether a session of each feed is to be open now, by the schedule.",
             flag(snapshot.schedule.session_expected),
         ),
         one_gauge(
             "krx_data_expected",
-            "Whether trading is continuous now, by the calendar, so that each market must send data.",
+            "Whether trading is continuous now, by the calendar, so that each feed must send data.",
             flag(snapshot.schedule.data_expected),
         ),
         one_gauge(
@@ -78,11 +78,11 @@ fn recorder(snapshot: &Snapshot) -> Vec<MetricFamily> {
     ]
 }
 
-fn feed(markets: &[MarketSnapshot]) -> Vec<MetricFamily> {
-    let states = markets.iter().flat_map(|market| {
+fn feed(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
+    let states = feeds.iter().flat_map(|feed| {
         FeedState::ALL.into_iter().map(|state| {
-            let labels = vec![label("market", &market.market), label("state", state.as_str())];
-            gauge(labels, flag(market.state == state.as_str()))
+            let labels = vec![label("feed", &feed.feed), label("state", state.as_str())];
+            gauge(labels, flag(feed.state == state.as_str()))
         })
     });
     vec![
@@ -91,77 +91,77 @@ fn feed(markets: &[MarketSnapshot]) -> Vec<MetricFamily> {
             "1 for the state that the feed is in, 0 for all others.",
             states.collect(),
         ),
-        counters("krx_feed_sessions_total", "Sessions opened.", markets, |market| {
-            f64::from(market.sessions)
+        counters("krx_feed_sessions_total", "Sessions opened.", feeds, |feed| {
+            f64::from(feed.sessions)
         }),
         counters(
             "krx_feed_frames_total",
             "Messages read from the server.",
-            markets,
-            |market| market.frames_received as f64,
+            feeds,
+            |feed| feed.frames_received as f64,
         ),
         counters(
             "krx_feed_received_bytes_total",
             "Bytes of messages read from the server.",
-            markets,
-            |market| market.bytes_received as f64,
+            feeds,
+            |feed| feed.bytes_received as f64,
         ),
-        market_gauges(
+        feed_gauges(
             "krx_feed_last_frame_timestamp_seconds",
             "When the last message was read, heartbeats included; 0 before the first.",
-            markets,
-            |market| seconds(market.last_frame_us),
+            feeds,
+            |feed| seconds(feed.last_frame_us),
         ),
-        market_gauges(
+        feed_gauges(
             "krx_feed_seconds_since_last_frame",
             "How long ago that was; NaN before the first.",
-            markets,
-            |market| market.seconds_since_last_frame.unwrap_or(f64::NAN),
+            feeds,
+            |feed| feed.seconds_since_last_frame.unwrap_or(f64::NAN),
         ),
-        market_gauges(
+        feed_gauges(
             "krx_feed_queue_bytes",
             "Bytes between socket and journal; about 0 unless the disk does not keep up.",
-            markets,
-            |market| market.queue_bytes as f64,
+            feeds,
+            |feed| feed.queue_bytes as f64,
         ),
     ]
 }
 
-fn journal(markets: &[MarketSnapshot]) -> Vec<MetricFamily> {
+fn journal(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
     vec![
         counters(
             "krx_journal_frames_total",
             "Messages written to the journal.",
-            markets,
-            |market| market.frames_journaled as f64,
+            feeds,
+            |feed| feed.frames_journaled as f64,
         ),
         counters(
             "krx_journal_bytes_total",
             "Bytes of messages written to the journal.",
-            markets,
-            |market| market.bytes_journaled as f64,
+            feeds,
+            |feed| feed.bytes_journaled as f64,
         ),
-        syncs(markets),
+        syncs(feeds),
         counters(
             "krx_journal_renewals_total",
             "Times that the disk refused a write or a sync, or a segment was removed, and the journal went on in a new one.",
-            markets,
-            |market| market.journal_renewals as f64,
+            feeds,
+            |feed| feed.journal_renewals as f64,
         ),
         counters(
             "krx_journal_damage_total",
             "Stretches of the journal that could not be read.",
-            markets,
-            |market| market.journal_damage as f64,
+            feeds,
+            |feed| feed.journal_damage as f64,
         ),
     ]
 }
 
-fn export(markets: &[MarketSnapshot]) -> Vec<MetricFamily> {
-    let reasons = markets.iter().flat_map(|market| {
+fn export(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
+    let reasons = feeds.iter().flat_map(|feed| {
         QuarantineReason::ALL.into_iter().map(|reason| {
-            let count = market.quarantined_by_reason.get(reason.as_str());
-            let labels = vec![label("market", &market.market), label("reason", reason.as_str())];
+            let count = feed.quarantined_by_reason.get(reason.as_str());
+            let labels = vec![label("feed", &feed.feed), label("reason", reason.as_str())];
             counter(labels, count.copied().unwrap_or(0) as f64)
         })
     });
@@ -169,8 +169,8 @@ fn export(markets: &[MarketSnapshot]) -> Vec<MetricFamily> {
         counters(
             "krx_records_total",
             "Records decoded, with those in quarantine; also of messages that an earlier run left in the journal.",
-            markets,
-            |market| market.records as f64,
+            feeds,
+            |feed| feed.records as f64,
         ),
         family(
             "krx_quarantined_total",
@@ -181,53 +181,53 @@ fn export(markets: &[MarketSnapshot]) -> Vec<MetricFamily> {
         counters(
             "krx_oversized_batches_total",
             "Messages of more records than Koscom's guide allows.",
-            markets,
-            |market| market.oversized_batches as f64,
+            feeds,
+            |feed| feed.oversized_batches as f64,
         ),
-        market_gauges(
+        feed_gauges(
             "krx_export_frames_behind",
             "Messages in the journal that are not decoded yet.",
-            markets,
-            |market| market.frames_behind as f64,
+            feeds,
+            |feed| feed.frames_behind as f64,
         ),
-        market_gauges(
+        feed_gauges(
             "krx_export_lag_seconds",
             "For how long the oldest of these has waited; 0 when there is none.",
-            markets,
-            |market| market.lag_seconds,
+            feeds,
+            |feed| feed.lag_seconds,
         ),
         counters(
-            "krx_files_sealed_total",
+            "krx_files_committed_total",
             "Trades files sealed.",
-            markets,
-            |market| market.files_sealed as f64,
+            feeds,
+            |feed| feed.files_committed as f64,
         ),
         counters(
-            "krx_sealed_rows_total",
+            "krx_committed_rows_total",
             "Rows of sealed trades files.",
-            markets,
-            |market| market.rows_sealed as f64,
+            feeds,
+            |feed| feed.rows_committed as f64,
         ),
         counters(
-            "krx_sealed_bytes_total",
+            "krx_committed_bytes_total",
             "Bytes of sealed files.",
-            markets,
-            |market| market.bytes_sealed as f64,
+            feeds,
+            |feed| feed.bytes_committed as f64,
         ),
     ]
 }
 
-fn gaps(markets: &[MarketSnapshot]) -> Vec<MetricFamily> {
+fn gaps(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
     let by_reason = |value: fn(krx_store::progress::GapSum) -> f64| {
-        let of_market = move |market: &MarketSnapshot| {
-            let gaps = market.hidden.gaps.0.clone();
-            let name = market.market.clone();
+        let of_market = move |feed: &FeedSnapshot| {
+            let gaps = feed.hidden.gaps.0.clone();
+            let name = feed.feed.clone();
             coverage::Reason::of_gaps().map(move |reason| {
-                let labels = vec![label("market", &name), label("reason", reason.as_str())];
+                let labels = vec![label("feed", &name), label("reason", reason.as_str())];
                 counter(labels, value(gaps.get(&reason).copied().unwrap_or_default()))
             })
         };
-        markets.iter().flat_map(of_market).collect::<Vec<_>>()
+        feeds.iter().flat_map(of_market).collect::<Vec<_>>()
     };
     vec![
         family(
@@ -243,17 +243,17 @@ fn gaps(markets: &[MarketSnapshot]) -> Vec<MetricFamily> {
             MetricType::COUNTER,
             by_reason(|sum| seconds(sum.us)),
         ),
-        market_gauges(
+        feed_gauges(
             "krx_date_gaps",
             "Gaps of the current date in Korea, by its ledger.",
-            markets,
-            |market| market.gaps.count as f64,
+            feeds,
+            |feed| feed.gaps.count as f64,
         ),
-        market_gauges(
+        feed_gauges(
             "krx_date_gap_seconds",
             "How long these were together.",
-            markets,
-            |market| market.gaps.seconds,
+            feeds,
+            |feed| feed.gaps.seconds,
         ),
     ]
 }
@@ -296,17 +296,17 @@ fn process(snapshot: &Snapshot, usage: &Usage) -> Vec<MetricFamily> {
     ]
 }
 
-fn syncs(markets: &[MarketSnapshot]) -> MetricFamily {
-    let of_market = |market: &MarketSnapshot| {
-        let mut metric = Metric::from_label(vec![label("market", &market.market)]);
-        metric.set_histogram(market.hidden.syncs.as_ref().map(histogram).unwrap_or_default());
+fn syncs(feeds: &[FeedSnapshot]) -> MetricFamily {
+    let of_market = |feed: &FeedSnapshot| {
+        let mut metric = Metric::from_label(vec![label("feed", &feed.feed)]);
+        metric.set_histogram(feed.hidden.syncs.as_ref().map(histogram).unwrap_or_default());
         metric
     };
     family(
         "krx_journal_sync_duration_seconds",
         "How long fdatasync of the journal took, failed ones included.",
         MetricType::HISTOGRAM,
-        markets.iter().map(of_market).collect(),
+        feeds.iter().map(of_market).collect(),
     )
 }
 
@@ -368,27 +368,22 @@ fn one_gauge(name: &str, help: &str, value: f64) -> MetricFamily {
     gauges(name, help, vec![gauge(Vec::new(), value)])
 }
 
-fn market_gauges(
+fn feed_gauges(
     name: &str,
     help: &str,
-    markets: &[MarketSnapshot],
-    value: fn(&MarketSnapshot) -> f64,
+    feeds: &[FeedSnapshot],
+    value: fn(&FeedSnapshot) -> f64,
 ) -> MetricFamily {
-    let metric = |market: &MarketSnapshot| gauge(vec![label("market", &market.market)], value(market));
-    gauges(name, help, markets.iter().map(metric).collect())
+    let metric = |feed: &FeedSnapshot| gauge(vec![label("feed", &feed.feed)], value(feed));
+    gauges(name, help, feeds.iter().map(metric).collect())
 }
 
-fn counters(
-    name: &str,
-    help: &str,
-    markets: &[MarketSnapshot],
-    value: fn(&MarketSnapshot) -> f64,
-) -> MetricFamily {
-    let metric = |market: &MarketSnapshot| counter(vec![label("market", &market.market)], value(market));
+fn counters(name: &str, help: &str, feeds: &[FeedSnapshot], value: fn(&FeedSnapshot) -> f64) -> MetricFamily {
+    let metric = |feed: &FeedSnapshot| counter(vec![label("feed", &feed.feed)], value(feed));
     family(
         name,
         help,
         MetricType::COUNTER,
-        markets.iter().map(metric).collect(),
+        feeds.iter().map(metric).collect(),
     )
 }

@@ -19,5 +19,5 @@ mod window;
 
 pub(crate) use page::CSS as STYLE;
 pub(crate) use server::{Server, bind};
-pub(crate) use snapshot::{Kst, MarketSnapshot, Snapshot};
+pub(crate) use snapshot::{FeedSnapshot, Kst, Snapshot};
 pub(crate) use view::View;

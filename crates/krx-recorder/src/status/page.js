@@ -195,7 +195,7 @@
     fill($(".gaps", section), rows, "none");
     fill($(".files", section), market.files.map((file) => {
       const [, , first, last] = file.name.replace(".parquet", "").split("-");
-      return [dayAndTime(file.sealed_at, status.date), `${count(first)} to ${count(last)}`, count(file.rows), bytes(file.bytes)];
+      return [dayAndTime(file.committed_at, status.date), `${count(first)} to ${count(last)}`, count(file.rows), bytes(file.bytes)];
     }), "none sealed today");
     draw(section, status, market);
   }

@@ -12,7 +12,7 @@ use super::*;
 use crate::feed::feed_status::{FeedState, FeedStatus};
 use crate::feed::queue::queue;
 use crate::hours::schedule::Schedule;
-use crate::pipeline::market_view::MarketView;
+use crate::pipeline::feed_view::FeedView;
 use crate::status::Snapshot;
 use crate::watch::disk_watch::DiskStatus;
 use crate::watch::liveness::LivenessReport;
@@ -20,7 +20,7 @@ use crate::watch::liveness::LivenessReport;
 struct Port {
     address: SocketAddr,
     server: Option<Server>,
-    market: MarketView,
+    feed: FeedView,
     liveness: watch::Sender<LivenessReport>,
 }
 
@@ -31,8 +31,8 @@ impl Drop for Port {
 }
 
 fn port() -> Port {
-    let market = MarketView {
-        market: "KOSPI".parse().unwrap(),
+    let feed = FeedView {
+        feed: "KOSPI".parse().unwrap(),
         host: "koscom.example".to_owned(),
         progress: Arc::new(Progress::since(Moment::now())),
         status: Arc::new(FeedStatus::default()),
@@ -47,7 +47,7 @@ fn port() -> Port {
         disk,
         8,
         liveness.subscribe(),
-        vec![market.clone()],
+        vec![feed.clone()],
     );
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
@@ -55,7 +55,7 @@ fn port() -> Port {
     Port {
         address,
         server: Some(server),
-        market,
+        feed,
         liveness,
     }
 }
@@ -91,23 +91,19 @@ fn body_of(answer: &str) -> &str {
 #[test]
 fn each_form_says_the_same() {
     let port = port();
-    port.market.status.set(FeedState::Live);
-    port.market.status.read(Moment::now(), 100);
-    port.market.progress.frames_journaled.store(3, Relaxed);
+    port.feed.status.set(FeedState::Live);
+    port.feed.status.read(Moment::now(), 100);
+    port.feed.progress.journal.frames.store(3, Relaxed);
     assert_eq!(body_of(&port.get("/healthz")), "ok\n");
     let json = port.get("/status.json");
     let snapshot: Snapshot = serde_json::from_str(body_of(&json)).unwrap();
-    let market = &snapshot.markets[0];
+    let feed = &snapshot.feeds[0];
     assert_eq!(
-        (
-            market.state.as_str(),
-            market.frames_received,
-            market.bytes_received
-        ),
+        (feed.state.as_str(), feed.frames_received, feed.bytes_received),
         ("live", 1, 100)
     );
-    assert_eq!((market.frames_journaled, snapshot.disk_free_bytes), (3, 7));
-    assert_eq!(market.minutes.len(), 1440);
+    assert_eq!((feed.frames_journaled, snapshot.disk_free_bytes), (3, 7));
+    assert_eq!(feed.minutes.len(), 1440);
     assert!(snapshot.schedule.session_expected && snapshot.schedule.closes_at.is_none());
     assert_eq!(snapshot.now.0.0, snapshot.now_us);
 

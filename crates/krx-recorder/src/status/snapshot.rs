@@ -7,14 +7,15 @@ use chrono::{DateTime, NaiveDate};
 use krx_report::IntervalRow;
 use krx_report::time::rfc3339;
 use krx_store::Moment;
-use krx_store::progress::{Day, Gaps, SealedFile, SyncCounts};
+use krx_store::journal::SyncCounts;
+use krx_store::progress::{CommittedFile, Day, Gaps};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::view::View;
 pub(super) use super::window::RatesSnapshot;
 use super::window::Window;
 use crate::hours::schedule::{Hours, Schedule};
-use crate::pipeline::market_view::MarketView;
+use crate::pipeline::feed_view::FeedView;
 
 /// An instant, as RFC 3339 in Korea.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,8 +60,8 @@ pub(crate) struct Snapshot {
     pub disk_low: bool,
     /// `disk.warn_free_bytes`.
     pub disk_warn_free_bytes: u64,
-    /// The markets.
-    pub markets: Vec<MarketSnapshot>,
+    /// The feeds.
+    pub feeds: Vec<FeedSnapshot>,
 }
 
 /// What the schedule says.
@@ -68,7 +69,7 @@ pub(crate) struct Snapshot {
 pub(crate) struct ScheduleSnapshot {
     /// Whether a session is to be open now.
     pub session_expected: bool,
-    /// Whether a market that sends no data now must be taken for stalled: in continuous trading, by the calendar.
+    /// Whether a feed that sends no data now must be taken for stalled: in continuous trading, by the calendar.
     pub data_expected: bool,
     /// When the next one is to be opened; `null` while one is expected.
     pub opens_at: Option<Kst>,
@@ -76,11 +77,11 @@ pub(crate) struct ScheduleSnapshot {
     pub closes_at: Option<Kst>,
 }
 
-/// A market.
+/// A feed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct MarketSnapshot {
-    /// The market.
-    pub market: String,
+pub(crate) struct FeedSnapshot {
+    /// The feed.
+    pub feed: String,
     /// The server's name.
     pub host: String,
     /// Where its feed stands.
@@ -118,13 +119,13 @@ pub(crate) struct MarketSnapshot {
     /// What came in the last minute.
     pub rates: RatesSnapshot,
     /// Rows in trades files that this run has committed.
-    pub rows_sealed: u64,
+    pub rows_committed: u64,
     /// Rows in quarantine files that it has committed.
-    pub quarantined_sealed: u64,
+    pub quarantined_committed: u64,
     /// Trades files that it has committed.
-    pub files_sealed: u64,
+    pub files_committed: u64,
     /// Bytes of all files that it has committed.
-    pub bytes_sealed: u64,
+    pub bytes_committed: u64,
     /// Messages of more than 50 records.
     pub oversized_batches: u64,
     /// Stretches of journal that could not be read.
@@ -195,14 +196,14 @@ pub(crate) struct FileSnapshot {
     /// Bytes, with those of that file if this run has committed it.
     pub bytes: u64,
     /// When it was committed.
-    pub sealed_at: Kst,
+    pub committed_at: Kst,
 }
 
 impl Snapshot {
     /// What `view` shows at this instant.
     pub(super) fn of(view: &View) -> Self {
         let (windows, now) = (view.windows(), Moment::now());
-        let markets = view.markets.iter().zip(windows.iter());
+        let feeds = view.feeds.iter().zip(windows.iter());
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -215,8 +216,8 @@ impl Snapshot {
             disk_free_bytes: view.disk.free_bytes.load(Relaxed),
             disk_low: view.disk.low.load(Relaxed),
             disk_warn_free_bytes: view.warn_free_bytes,
-            markets: markets
-                .map(|(market, window)| MarketSnapshot::take(market, window, now))
+            feeds: feeds
+                .map(|(feed, window)| FeedSnapshot::take(feed, window, now))
                 .collect(),
         }
     }
@@ -240,8 +241,8 @@ impl ScheduleSnapshot {
     }
 }
 
-impl MarketSnapshot {
-    fn take(view: &MarketView, window: &Window, now: Moment) -> Self {
+impl FeedSnapshot {
+    fn take(view: &FeedView, window: &Window, now: Moment) -> Self {
         let (progress, status) = (&view.progress, &view.status);
         let instant = |us: i64| (us > 0).then_some(Kst(Moment(us)));
         let last_frame_us = status.last_frame_us.load(Relaxed);
@@ -256,7 +257,7 @@ impl MarketSnapshot {
         let gaps = Gaps::of(&intervals, Moment(i64::MIN)).total();
         let quarantined = progress.quarantined().filter(|(_, count)| *count > 0);
         Self {
-            market: view.market.to_string(),
+            feed: view.feed.to_string(),
             host: view.host.clone(),
             state: status.state().as_str().to_owned(),
             state_since: instant(status.since_us.load(Relaxed)),
@@ -273,8 +274,8 @@ impl MarketSnapshot {
             frames_received: status.frames.load(Relaxed),
             bytes_received: status.bytes.load(Relaxed),
             queue_bytes: view.queue.bytes() as u64,
-            frames_journaled: progress.frames_journaled.load(Relaxed),
-            bytes_journaled: progress.bytes_journaled.load(Relaxed),
+            frames_journaled: progress.journal.frames.load(Relaxed),
+            bytes_journaled: progress.journal.bytes.load(Relaxed),
             frames_behind,
             lag_seconds: seconds(lag_us),
             records: progress.records_decoded.load(Relaxed),
@@ -282,13 +283,13 @@ impl MarketSnapshot {
                 .map(|(reason, count)| (reason.as_str().to_owned(), count))
                 .collect(),
             rates: window.rates(),
-            rows_sealed: progress.rows_sealed.load(Relaxed),
-            quarantined_sealed: progress.quarantined_sealed.load(Relaxed),
-            files_sealed: progress.files_sealed.load(Relaxed),
-            bytes_sealed: progress.bytes_sealed.load(Relaxed),
+            rows_committed: progress.rows_committed.load(Relaxed),
+            quarantined_committed: progress.quarantined_committed.load(Relaxed),
+            files_committed: progress.files_committed.load(Relaxed),
+            bytes_committed: progress.bytes_committed.load(Relaxed),
             oversized_batches: progress.oversized_batches.load(Relaxed),
             journal_damage: progress.journal_damage.load(Relaxed),
-            journal_renewals: progress.journal_renewals.load(Relaxed),
+            journal_renewals: progress.journal.renewals.load(Relaxed),
             poison_frames: progress.poison_frames.load(Relaxed),
             date_frames: intervals.iter().map(|interval| interval.frames).sum(),
             date_records: intervals.iter().map(|interval| interval.rows).sum(),
@@ -300,22 +301,22 @@ impl MarketSnapshot {
             minutes: minutes.to_vec(),
             files: files.iter().map(FileSnapshot::from).collect(),
             hidden: Hidden {
-                syncs: Some(progress.syncs.counts()),
+                syncs: Some(progress.journal.syncs.counts()),
                 gaps: progress.gaps(now),
             },
         }
     }
 }
 
-impl From<&SealedFile> for FileSnapshot {
-    fn from(file: &SealedFile) -> Self {
+impl From<&CommittedFile> for FileSnapshot {
+    fn from(file: &CommittedFile) -> Self {
         Self {
             date: file.date,
             name: file.name.to_string(),
             rows: file.rows,
             quarantined: file.quarantined,
             bytes: file.bytes,
-            sealed_at: Kst(file.at),
+            committed_at: Kst(file.at),
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::window::Window;
 use crate::hours::schedule::Schedule;
-use crate::pipeline::market_view::MarketView;
+use crate::pipeline::feed_view::FeedView;
 use crate::watch::disk_watch::DiskStatus;
 use crate::watch::liveness::LivenessReport;
 
@@ -24,14 +24,14 @@ pub(crate) struct View {
     pub warn_free_bytes: u64,
     /// Whether all parts do what they are there for.
     pub liveness: watch::Receiver<LivenessReport>,
-    /// The markets.
-    pub markets: Vec<MarketView>,
-    /// What came in the last minute, a market each.
+    /// The feeds.
+    pub feeds: Vec<FeedView>,
+    /// What came in the last minute, a feed each.
     windows: Mutex<Vec<Window>>,
 }
 
 impl View {
-    /// A view of these markets; nothing is known yet of the last minute.
+    /// A view of these feeds; nothing is known yet of the last minute.
     #[must_use]
     pub(crate) fn new(
         started: Moment,
@@ -39,28 +39,28 @@ impl View {
         disk: Arc<DiskStatus>,
         warn_free_bytes: u64,
         liveness: watch::Receiver<LivenessReport>,
-        markets: Vec<MarketView>,
+        feeds: Vec<FeedView>,
     ) -> Self {
-        let windows = markets.iter().map(|_| Window::default()).collect();
+        let windows = feeds.iter().map(|_| Window::default()).collect();
         Self {
             started,
             schedule,
             disk,
             warn_free_bytes,
             liveness,
-            markets,
+            feeds,
             windows: Mutex::new(windows),
         }
     }
 
     /// Notes where the counters stand. To be called once a second.
     pub(super) fn sample(&self) {
-        for (window, market) in self.windows().iter_mut().zip(&self.markets) {
-            window.sample(Instant::now(), &market.progress);
+        for (window, feed) in self.windows().iter_mut().zip(&self.feeds) {
+            window.sample(Instant::now(), &feed.progress);
         }
     }
 
-    /// What came in the last minute, a market each.
+    /// What came in the last minute, a feed each.
     pub(super) fn windows(&self) -> MutexGuard<'_, Vec<Window>> {
         self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// How far back it goes: one sample a second, and the one before.
 const SAMPLES_MAX: usize = 61;
 
-/// Where a market's counters stood, second by second.
+/// Where a feed's counters stood, second by second.
 #[derive(Debug, Default)]
 pub(super) struct Window {
     samples: VecDeque<Sample>,
@@ -44,12 +44,12 @@ pub(crate) struct RatesSnapshot {
 
 impl Window {
     pub(super) fn sample(&mut self, at: Instant, progress: &Progress) {
-        let syncs = progress.syncs.counts();
+        let syncs = progress.journal.syncs.counts();
         self.samples.truncate(SAMPLES_MAX - 1);
         self.samples.push_front(Sample {
             at,
-            frames: progress.frames_journaled.load(Relaxed),
-            bytes: progress.bytes_journaled.load(Relaxed),
+            frames: progress.journal.frames.load(Relaxed),
+            bytes: progress.journal.bytes.load(Relaxed),
             records: progress.records_decoded.load(Relaxed),
             syncs: syncs.count,
             sync_time: syncs.sum,
@@ -89,8 +89,8 @@ mod tests {
         for second in 0..200 {
             // A hundred frames a second for a while, and then half of it.
             let more = if second < 100 { 100 } else { 50 };
-            progress.frames_journaled.fetch_add(more, Relaxed);
-            progress.bytes_journaled.fetch_add(more * 10, Relaxed);
+            progress.journal.frames.fetch_add(more, Relaxed);
+            progress.journal.bytes.fetch_add(more * 10, Relaxed);
             window.sample(start + Duration::from_secs(second), &progress);
             if second == 50 {
                 let rates = window.rates();

@@ -11,7 +11,7 @@ use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use krx_store::Market;
+use krx_store::FeedName;
 
 /// How long a part may have work and do none. A feed shows a sign of life every 30 seconds; nothing else takes this long
 /// unless the disk is at fault.
@@ -20,7 +20,7 @@ const STUCK_AFTER: Duration = Duration::from_secs(120);
 /// Looks are a second apart. After more than this nobody ran, and nobody can be blamed.
 const LOOK_MAX: Duration = Duration::from_secs(10);
 
-/// What the threads of one market have done, each counted by the thread itself.
+/// What the threads of one feed have done, each counted by the thread itself.
 #[derive(Debug, Default)]
 pub struct Activity {
     /// Batches that the journal took or refused.
@@ -37,7 +37,7 @@ impl Activity {
     }
 }
 
-/// A part of one market's pipeline.
+/// A part of one feed's pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     /// Connects and reads.
@@ -76,7 +76,7 @@ pub(crate) struct Sign {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stuck {
     /// Whose.
-    pub market: Market,
+    pub feed: FeedName,
     /// Which.
     pub part: Part,
     /// For how long, as far as was seen.
@@ -85,8 +85,8 @@ pub(crate) struct Stuck {
 
 impl fmt::Display for Stuck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (market, part, seconds) = (&self.market, self.part.as_str(), self.since.as_secs());
-        write!(f, "the {part} of {market} has done nothing for {seconds} s")
+        let (feed, part, seconds) = (&self.feed, self.part.as_str(), self.since.as_secs());
+        write!(f, "the {part} of {feed} has done nothing for {seconds} s")
     }
 }
 
@@ -127,10 +127,10 @@ impl LivenessReport {
     }
 }
 
-/// The parts of one market, as they were last seen to move.
+/// The parts of one feed, as they were last seen to move.
 #[derive(Debug)]
 pub(crate) struct Liveness {
-    market: Market,
+    feed: FeedName,
     seen: [(Sign, Instant); 4],
     limits: [Duration; 4],
     looked: Instant,
@@ -139,13 +139,13 @@ pub(crate) struct Liveness {
 impl Liveness {
     /// Has seen nothing yet. `connect_timeout` is how long the feed may try to connect without a sign of life.
     #[must_use]
-    pub(crate) fn new(market: Market, connect_timeout: Duration, now: Instant) -> Self {
+    pub(crate) fn new(feed: FeedName, connect_timeout: Duration, now: Instant) -> Self {
         let nothing = Sign {
             busy: false,
             done: (0, 0),
         };
         Self {
-            market,
+            feed,
             seen: [(nothing, now); 4],
             limits: [
                 STUCK_AFTER + connect_timeout,
@@ -171,7 +171,7 @@ impl Liveness {
             let since = now.saturating_duration_since(*moved);
             if since > self.limits[index] {
                 stuck = stuck.or(Some(Stuck {
-                    market: self.market.clone(),
+                    feed: self.feed.clone(),
                     part: Part::ALL[index],
                     since,
                 }));
@@ -185,7 +185,7 @@ impl Stuck {
     /// Whether the part's thread waits inside the kernel, for the disk as a rule, where no signal ends it.
     #[must_use]
     pub(crate) fn is_the_disks_fault(&self) -> bool {
-        let name = format!("{}-{}", self.part.as_str(), self.market);
+        let name = format!("{}-{}", self.part.as_str(), self.feed);
         // A thread's name is cut off by the system.
         let name: String = name.chars().take(15).collect();
         let Ok(tasks) = fs::read_dir("/proc/self/task") else {
@@ -284,7 +284,7 @@ mod tests {
                 .contains("11 s")
         );
         let stuck = Stuck {
-            market: "KOSPI".parse().unwrap(),
+            feed: "KOSPI".parse().unwrap(),
             part: Part::Export,
             since: 121 * SECOND,
         };
@@ -302,7 +302,7 @@ mod tests {
         assert!(!is_uninterruptible("7 (sync-KOSPI) S 1 2 3"));
         assert!(!is_uninterruptible(""));
         let stuck = Stuck {
-            market: "NOBODY".parse().unwrap(),
+            feed: "NOBODY".parse().unwrap(),
             part: Part::Sync,
             since: SECOND,
         };

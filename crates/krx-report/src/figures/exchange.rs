@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use chrono::{Days, NaiveDate, NaiveTime, Timelike};
 use krx_calendar::{Calendar, SessionKind};
 use krx_store::Moment;
-use krx_store::moment::midnight_ms;
 use serde::Serialize;
 
 use super::recorded::Span;
@@ -56,7 +55,7 @@ impl ExchangeDay {
 /// The instant at which it is `time` in Korea.
 #[must_use]
 pub(crate) fn at(date: NaiveDate, time: NaiveTime) -> Moment {
-    Moment(midnight_ms(date) * 1000 + i64::from(time.num_seconds_from_midnight()) * 1_000_000)
+    Moment(Moment::midnight(date).0 + i64::from(time.num_seconds_from_midnight()) * 1_000_000)
 }
 
 /// The trading days right before `date` on which no feed was recorded, the earliest first; a month of them at most.

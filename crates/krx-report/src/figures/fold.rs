@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 use krx_store::Moment;
-use krx_store::moment::midnight_ms;
 
 use super::issue::{Issue, Issues};
 use super::lag::Lags;
@@ -94,7 +93,7 @@ impl Fold {
     pub fn new(market: &str, date: NaiveDate) -> Self {
         Self {
             market: market.to_owned(),
-            midnight_us: midnight_ms(date) * 1000,
+            midnight_us: Moment::midnight(date).0,
             minutes: vec![Minute::default(); MINUTES],
             records: 0,
             kinds: BTreeMap::new(),

@@ -2,7 +2,6 @@ use std::collections::BTreeSet;
 
 use chrono::NaiveDate;
 use krx_store::Moment;
-use krx_store::moment::midnight_ms;
 
 use super::fold::Fold;
 use super::oddities::Kind;
@@ -16,7 +15,7 @@ fn date() -> NaiveDate {
 
 /// Milliseconds after midnight as an instant.
 fn at(ms: i64) -> i64 {
-    midnight_ms(date()) + ms
+    Moment::midnight(date()).0 / 1000 + ms
 }
 
 /// A trade at 09:00 and so many milliseconds that came 100 ms later.

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use krx_store::Moment;
 use krx_store::coverage::State;
-use krx_store::moment::midnight_ms;
 
 use super::svg::Escaped;
 use super::table::{Cell, Column, Table};
@@ -95,7 +94,7 @@ pub(crate) fn glance(day: &DayFacts) -> String {
 /// The day of each market, and its gaps.
 pub(crate) fn timelines(day: &DayFacts) -> String {
     let mut html = String::new();
-    let midnight = Moment(midnight_ms(day.date) * 1000);
+    let midnight = Moment::midnight(day.date);
     for market in &day.markets {
         let timeline = Timeline {
             market: &market.market,

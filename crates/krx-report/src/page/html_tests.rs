@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use krx_store::Moment;
 use krx_store::coverage::State;
-use krx_store::moment::midnight_ms;
 use krx_store::read::{QuarantineRow, TradeRow};
 
 use super::html::page;
@@ -23,7 +22,7 @@ const HOSTILE: &str =
 /// A day in which every text that can come over the wire is hostile.
 fn day() -> DayFacts {
     let date = NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
-    let second = midnight_ms(date) / 1000;
+    let second = Moment::midnight(date).0 / 1_000_000;
     let mut fold = Fold::new("KOSPI", date);
     for frame in 1..200_u64 {
         let at = second + 9 * 3600 + i64::try_from(frame).unwrap() * 60;

@@ -13,7 +13,6 @@ use super::report::Rebuilt;
 use super::segments::{kept_segments, restore_run, runs};
 use crate::catalog::{self, read_footer};
 use crate::checksums::{Checksums, List};
-use crate::dataset::Dataset;
 use crate::day::{Layout, Sealing, Watch};
 use crate::error::StoreError;
 use crate::export::{ExportConfig, Exporter};
@@ -164,12 +163,12 @@ fn sealed_days(
     let listed = list.digests.keys().filter_map(|path| data.parse(path));
     let listed = listed.filter(|file| file.feed == *feed);
     let files = catalog::committed(data, feed, date)?.into_iter().chain(listed);
-    let mut days: BTreeMap<Dataset, CommittedPath> = BTreeMap::new();
+    let mut days: BTreeMap<&str, CommittedPath> = BTreeMap::new();
     for file in files.filter(|file| file.name.dataset.sealed_by.is_some() && file.name.is_day()) {
-        let known = days.get(&file.name.dataset);
+        let known = days.get(file.name.dataset.name);
         let is_longer = known.is_none_or(|known| known.name.last_frame < file.name.last_frame);
         if is_longer && !made.contains_key(&file.to_string()) {
-            days.insert(file.name.dataset, file);
+            days.insert(file.name.dataset.name, file);
         }
     }
     Ok(days.into_values().collect())

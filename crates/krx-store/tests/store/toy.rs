@@ -58,7 +58,7 @@ impl Toy {
 
 impl FrameDecoder for Toy {
     fn decode(&mut self, facts: &FrameFacts, payload: &[u8], rejects: &mut dyn Rejects) -> FrameRows {
-        self.1.push((payload.len() as i64, *facts));
+        self.1.push((i64::try_from(payload.len()).unwrap(), *facts));
         let decoded = self.0.decode(facts, payload, rejects);
         FrameRows {
             rows: decoded.rows + 1,

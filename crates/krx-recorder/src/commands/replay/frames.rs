@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 
 use chrono::NaiveDate;
 use krx_store::read::{Quarantine, QuarantineRow, TradeBatch, Trades};
-use krx_store::{DataDir, Market, Moment, StoreError};
+use krx_store::{DataDir, FeedName, Moment, StoreError};
 
 use super::message::{Message, MessageBuilder, Record, Withheld};
 
@@ -32,7 +32,7 @@ pub(super) struct Frames {
 
 impl Frames {
     /// The frames of a market and date up to `last`. Nothing is opened yet.
-    pub(super) fn new(data: &DataDir, market: &Market, date: NaiveDate, last: u64) -> Self {
+    pub(super) fn new(data: &DataDir, market: &FeedName, date: NaiveDate, last: u64) -> Self {
         let day = Day {
             data: data.clone(),
             market: market.clone(),
@@ -116,7 +116,7 @@ impl Frames {
 #[derive(Clone)]
 struct Day {
     data: DataDir,
-    market: Market,
+    market: FeedName,
     date: NaiveDate,
 }
 

@@ -20,8 +20,7 @@ use std::path::Path;
 
 use chrono::NaiveDate;
 use krx_exchange::{Admits, Config, Cursor, EventFormat, ExchangeError, listen, serve, supply};
-use krx_store::read;
-use krx_store::{DataDir, Market};
+use krx_store::{DataDir, FeedName};
 use tokio::sync::mpsc;
 
 pub(super) use options::Options;
@@ -116,12 +115,12 @@ fn markets(
     data: &DataDir,
     date: NaiveDate,
     options: &Options,
-) -> Result<Vec<(Market, krx_exchange::Market)>, Failure> {
-    let recorded = read::markets(data, date)?;
+) -> Result<Vec<(FeedName, krx_exchange::Market)>, Failure> {
+    let recorded = krx_store::catalog::feeds(data, date)?;
     if recorded.is_empty() {
         return Err(nothing_recorded(data, date)?);
     }
-    let asked: BTreeSet<Market> = options.market.iter().cloned().collect();
+    let asked: BTreeSet<FeedName> = options.market.iter().cloned().collect();
     if let Some(missing) = asked.iter().find(|market| !recorded.contains(market)) {
         let words = format!(
             "{missing} is not recorded on {date}; choose another --market: there is {}",
@@ -145,8 +144,8 @@ fn markets(
     Ok(feeds)
 }
 
-fn list(markets: &BTreeSet<Market>) -> String {
-    let names: Vec<_> = markets.iter().map(Market::as_str).collect();
+fn list(markets: &BTreeSet<FeedName>) -> String {
+    let names: Vec<_> = markets.iter().map(FeedName::as_str).collect();
     names.join(", ")
 }
 
@@ -154,7 +153,7 @@ fn nothing_recorded(data: &DataDir, date: NaiveDate) -> Result<Failure, Failure>
     Ok(Failure::NothingRecorded {
         data_dir: data.path().to_owned(),
         date: Some(date),
-        dates: read::dates(data)?
+        dates: krx_store::catalog::recorded_dates(data)?
             .into_iter()
             .filter(|known| *known != date)
             .collect(),

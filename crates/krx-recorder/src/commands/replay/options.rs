@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use chrono::{NaiveTime, Timelike};
 use clap::Args;
 use krx_exchange::{Key, Pace, TimeOfDay};
-use krx_store::Market;
+use krx_store::FeedName;
 
 /// The options of `replay` beside date and data directory.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// This market only, repeatable; without it all that are recorded.
     #[arg(long, value_name = "MARKET")]
-    pub market: Vec<Market>,
+    pub market: Vec<FeedName>,
     /// Loopback address to listen on; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9887")]
     pub listen: SocketAddr,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDate;
 use indicatif::HumanCount;
 use krx_exchange::{NotWanted, Supplier, TimeOfDay, TimedMessage};
-use krx_store::{Market, StoreError};
+use krx_store::{FeedName, StoreError};
 use tokio::sync::mpsc;
 
 use super::frames::Frames;
@@ -19,7 +19,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 pub(super) struct Reader {
     pub(super) frames: Frames,
-    pub(super) market: Market,
+    pub(super) market: FeedName,
     pub(super) date: NaiveDate,
     /// Frames that were received earlier are passed over.
     pub(super) start: TimeOfDay,
@@ -119,7 +119,7 @@ impl Tally {
     }
 
     /// Says what was not as it came, if anything.
-    fn tell(&self, market: &Market) {
+    fn tell(&self, market: &FeedName) {
         let counts = [
             (self.server_errors, "errors of the server, not sent"),
             (self.not_text, "messages that are no UTF-8, not sent"),

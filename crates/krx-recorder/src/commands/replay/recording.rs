@@ -2,9 +2,9 @@
 
 use chrono::NaiveDate;
 use krx_exchange::TimeOfDay;
-use krx_store::export::last_sealed;
 use krx_store::read::Trades;
-use krx_store::{DataDir, Market, Moment, coverage};
+use krx_store::resume::last_committed;
+use krx_store::{DataDir, FeedName, Moment, coverage};
 
 use super::frames::Frames;
 use crate::process::exit::Failure;
@@ -12,7 +12,7 @@ use crate::process::exit::Failure;
 /// What is served of a market.
 #[derive(Clone, Debug)]
 pub(super) struct Recording {
-    pub(super) market: Market,
+    pub(super) market: FeedName,
     pub(super) feed: krx_exchange::Market,
     pub(super) trades: u64,
     /// The last frame of the files that were committed when the replay began.
@@ -27,10 +27,10 @@ pub(super) struct Recording {
 pub(super) fn look(
     data: &DataDir,
     date: NaiveDate,
-    market: Market,
+    market: FeedName,
     feed: krx_exchange::Market,
 ) -> Result<Recording, Failure> {
-    let last_frame = last_sealed(data, &market, date)?.frame;
+    let last_frame = last_committed(data, &market, date)?.frame;
     let intervals = coverage::view(data, &market, date, Moment::now())?;
     let received: u64 = intervals.iter().map(|interval| interval.frames).sum();
     let begins = Frames::new(data, &market, date, last_frame).begins()?;
@@ -46,7 +46,6 @@ pub(super) fn look(
 
 /// The time of day on `date`. What a clock that was set back made earlier than the date is midnight's.
 pub(super) fn time_of_day(at: Moment, date: NaiveDate) -> TimeOfDay {
-    let since_midnight =
-        at.0.saturating_sub(krx_store::moment::midnight_ms(date).saturating_mul(1000));
+    let since_midnight = at.0.saturating_sub(Moment::midnight(date).0);
     TimeOfDay(u64::try_from(since_midnight).unwrap_or(0))
 }

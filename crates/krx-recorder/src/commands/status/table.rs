@@ -11,7 +11,7 @@ use krx_store::Moment;
 use super::sparkline::{blocks, marks};
 use crate::commands::coverage::length;
 use crate::sanitize::clean;
-use crate::status::{Kst, MarketSnapshot, Snapshot};
+use crate::status::{FeedSnapshot, Kst, Snapshot};
 
 /// What fits beside two times of day into a terminal of 80 columns.
 const COLUMNS: usize = 60;
@@ -71,8 +71,8 @@ pub(super) fn table(snapshot: &Snapshot, colours: bool) -> String {
         colours,
     };
     head(&mut pen, snapshot);
-    for market in &snapshot.markets {
-        market_lines(&mut pen, snapshot, market);
+    for feed in &snapshot.feeds {
+        market_lines(&mut pen, snapshot, feed);
     }
     pen.text
 }
@@ -109,52 +109,52 @@ fn head(pen: &mut Pen, snapshot: &Snapshot) {
     }
 }
 
-fn market_lines(pen: &mut Pen, snapshot: &Snapshot, market: &MarketSnapshot) {
+fn market_lines(pen: &mut Pen, snapshot: &Snapshot, feed: &FeedSnapshot) {
     pen.line("");
     let expected = snapshot.schedule.session_expected;
-    let tone = match market.state.as_str() {
+    let tone = match feed.state.as_str() {
         "live" => Tone::Good,
         "waiting" if !expected => Tone::Soft,
         "connecting" => Tone::Look,
         _ => Tone::Act,
     };
-    let since = market
+    let since = feed
         .state_since
         .map_or_else(String::new, |at| format!(" since {}", short(snapshot, at)));
-    let name = pen.tone(Tone::Strong, &format!("{:<8}", market.market));
-    let state = pen.tone(tone, &format!("{}{since}", market.state));
+    let name = pen.tone(Tone::Strong, &format!("{:<8}", feed.feed));
+    let state = pen.tone(tone, &format!("{}{since}", feed.state));
     pen.line(&format!("{name} {state}"));
-    let last = market.seconds_since_last_frame.map_or_else(
+    let last = feed.seconds_since_last_frame.map_or_else(
         || "none yet".to_owned(),
         |seconds| format!("the last {} ago", length(us(seconds))),
     );
-    let frames = format!("{} today, {last}", HumanCount(market.date_frames));
+    let frames = format!("{} today, {last}", HumanCount(feed.date_frames));
     pen.entry("messages", &frames);
-    let rates = market.rates;
+    let rates = feed.rates;
     let records = format!(
         "{} today; {:.0} records/s and {}/s in the last minute",
-        HumanCount(market.date_records),
+        HumanCount(feed.date_records),
         rates.records_per_s,
         DecimalBytes(whole(rates.bytes_per_s))
     );
     pen.entry("records", &records);
-    chart(pen, snapshot, market);
-    let lag = match market.frames_behind {
+    chart(pen, snapshot, feed);
+    let lag = match feed.frames_behind {
         0 => "none".to_owned(),
         behind => pen.tone(
             Tone::Look,
             &format!(
                 "{}, {} messages behind",
-                length(us(market.lag_seconds)),
+                length(us(feed.lag_seconds)),
                 HumanCount(behind)
             ),
         ),
     };
     pen.entry("export lag", &lag);
-    trouble(pen, market);
-    gaps(pen, market);
-    files(pen, snapshot, market);
-    if let Some(problem) = &market.last_problem {
+    trouble(pen, feed);
+    gaps(pen, feed);
+    files(pen, snapshot, feed);
+    if let Some(problem) = &feed.last_problem {
         let words = clean(&format!("{}: {}", problem.reason, problem.detail));
         pen.entry(
             "last problem",
@@ -164,9 +164,9 @@ fn market_lines(pen: &mut Pen, snapshot: &Snapshot, market: &MarketSnapshot) {
 }
 
 /// What is there only when something is wrong.
-fn trouble(pen: &mut Pen, market: &MarketSnapshot) {
-    if !market.quarantined_by_reason.is_empty() {
-        let reasons: Vec<_> = market
+fn trouble(pen: &mut Pen, feed: &FeedSnapshot) {
+    if !feed.quarantined_by_reason.is_empty() {
+        let reasons: Vec<_> = feed
             .quarantined_by_reason
             .iter()
             .map(|(reason, count)| format!("{reason} {}", HumanCount(*count)))
@@ -174,45 +174,39 @@ fn trouble(pen: &mut Pen, market: &MarketSnapshot) {
         pen.entry("quarantined", &clean(&reasons.join(", ")));
     }
     let counts = [
-        (
-            "stretches of journal that could not be read",
-            market.journal_damage,
-        ),
-        ("times that the disk refused the journal", market.journal_renewals),
-        (
-            "messages that the exporter could not digest",
-            market.poison_frames,
-        ),
+        ("stretches of journal that could not be read", feed.journal_damage),
+        ("times that the disk refused the journal", feed.journal_renewals),
+        ("messages that the exporter could not digest", feed.poison_frames),
     ];
     for (what, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
         let words = pen.tone(Tone::Act, &format!("{count} {what}"));
         pen.entry("journal", &words);
     }
     // A message or two are under way now and then.
-    if market.queue_bytes > 1 << 20 {
-        let words = format!("{} wait for the disk", DecimalBytes(market.queue_bytes));
+    if feed.queue_bytes > 1 << 20 {
+        let words = format!("{} wait for the disk", DecimalBytes(feed.queue_bytes));
         let words = pen.tone(Tone::Act, &words);
         pen.entry("queue", &words);
     }
 }
 
 /// The day so far, from the first hour with anything in it; below, where there are gaps.
-fn chart(pen: &mut Pen, snapshot: &Snapshot, market: &MarketSnapshot) {
-    let gaps: Vec<Range<usize>> = market
+fn chart(pen: &mut Pen, snapshot: &Snapshot, feed: &FeedSnapshot) {
+    let gaps: Vec<Range<usize>> = feed
         .intervals
         .iter()
         .filter(|interval| interval.state == "gap")
         .filter_map(|interval| minutes_of(snapshot, interval))
         .collect();
-    let records = market.minutes.iter().position(|records| *records > 0);
+    let records = feed.minutes.iter().position(|records| *records > 0);
     let first = records.into_iter().chain(gaps.iter().map(|gap| gap.start)).min();
     let Some(first) = first.map(|minute| minute / 60 * 60) else {
         return;
     };
-    let busy = market.minutes.iter().rposition(|records| *records > 0);
+    let busy = feed.minutes.iter().rposition(|records| *records > 0);
     let last = busy.into_iter().chain(gaps.iter().map(|gap| gap.end - 1)).max();
-    let to = (last.unwrap_or(first) + 1).clamp(first + 1, market.minutes.len());
-    let minutes = &market.minutes[first..to];
+    let to = (last.unwrap_or(first) + 1).clamp(first + 1, feed.minutes.len());
+    let minutes = &feed.minutes[first..to];
     let name = |minute: usize| format!("{:02}:{:02}", minute / 60, minute % 60);
     let line = blocks(minutes, COLUMNS);
     pen.line(&format!("  {} {line} {}", name(first), name(to)));
@@ -229,7 +223,7 @@ fn chart(pen: &mut Pen, snapshot: &Snapshot, market: &MarketSnapshot) {
 
 /// The minutes of the date that an interval touches.
 fn minutes_of(snapshot: &Snapshot, interval: &IntervalRow) -> Option<Range<usize>> {
-    let midnight = krx_store::moment::midnight_ms(snapshot.date) * 1000;
+    let midnight = Moment::midnight(snapshot.date).0;
     let minute = |at: Moment| {
         usize::try_from((at.0 - midnight).max(0) / MINUTE_US)
             .unwrap_or(0)
@@ -238,18 +232,18 @@ fn minutes_of(snapshot: &Snapshot, interval: &IntervalRow) -> Option<Range<usize
     Some(minute(moment(&interval.from_ts)?)..minute(moment(&interval.to_ts)?) + 1)
 }
 
-fn gaps(pen: &mut Pen, market: &MarketSnapshot) {
-    if market.gaps.count == 0 {
+fn gaps(pen: &mut Pen, feed: &FeedSnapshot) {
+    if feed.gaps.count == 0 {
         pen.entry("gaps", "none today");
         return;
     }
     let sum = format!(
         "{} today, {} together",
-        market.gaps.count,
-        length(us(market.gaps.seconds))
+        feed.gaps.count,
+        length(us(feed.gaps.seconds))
     );
     pen.entry("gaps", &sum);
-    let gaps = market
+    let gaps = feed
         .intervals
         .iter()
         .rev()
@@ -269,21 +263,21 @@ fn gaps(pen: &mut Pen, market: &MarketSnapshot) {
         let (at, length) = (clock(Kst(from)), length(to.0 - from.0));
         pen.line(&format!("    {at} {length:>10}  {reason}  {detail}"));
     }
-    let more = market.gaps.count.saturating_sub(GAPS_SHOWN as u64);
+    let more = feed.gaps.count.saturating_sub(GAPS_SHOWN as u64);
     if more > 0 {
         pen.line(&format!("    {more} more: krx-recorder coverage shows them"));
     }
 }
 
-fn files(pen: &mut Pen, snapshot: &Snapshot, market: &MarketSnapshot) {
-    if market.files.is_empty() {
+fn files(pen: &mut Pen, snapshot: &Snapshot, feed: &FeedSnapshot) {
+    if feed.files.is_empty() {
         pen.entry("files", "none sealed today");
         return;
     }
-    for (index, file) in market.files.iter().take(FILES_SHOWN).enumerate() {
+    for (index, file) in feed.files.iter().take(FILES_SHOWN).enumerate() {
         let words = format!(
             "{} {:>9} rows {:>10}  {}",
-            short(snapshot, file.sealed_at),
+            short(snapshot, file.committed_at),
             HumanCount(file.rows).to_string(),
             DecimalBytes(file.bytes).to_string(),
             clean(&file.name)

@@ -8,8 +8,8 @@ const EXAMPLE: &str = r#"{
   "now": "2026-11-20T10:00:30.000000+09:00", "now_us": 0, "date": "2026-11-20",
   "schedule": {"session_expected": true, "data_expected": true, "opens_at": null, "closes_at": "2026-11-20T20:10:00.000000+09:00"},
   "disk_free_bytes": 412000000000, "disk_low": false, "disk_warn_free_bytes": 10000000000,
-  "markets": [{
-    "market": "KOSPI", "host": "koscom.example", "state": "live",
+  "feeds": [{
+    "feed": "KOSPI", "host": "koscom.example", "state": "live",
     "state_since": "2026-11-20T09:41:08.000000+09:00", "sessions": 2, "last_frame_us": 1,
     "last_frame_at": "2026-11-20T10:00:29.600000+09:00", "seconds_since_last_frame": 0.4,
     "last_problem": {"at_us": 1, "at": "2026-11-19T09:41:07.000000+09:00", "reason": "reset",
@@ -18,21 +18,21 @@ const EXAMPLE: &str = r#"{
     "frames_behind": 1234, "lag_seconds": 41.5, "records": 5, "quarantined_by_reason": {"sign": 2, "fraction": 1},
     "rates": {"seconds": 60.0, "frames_per_s": 1.0, "bytes_per_s": 98432.0, "records_per_s": 258.4,
       "sync_seconds": null},
-    "rows_sealed": 1, "quarantined_sealed": 0, "files_sealed": 1, "bytes_sealed": 1, "oversized_batches": 0,
+    "rows_committed": 1, "quarantined_committed": 0, "files_committed": 1, "bytes_committed": 1, "oversized_batches": 0,
     "journal_damage": 0, "journal_renewals": 3, "poison_frames": 0, "date_frames": 531984, "date_records": 5851816,
     "gaps": {"count": 9, "seconds": 61.2},
     "intervals": [], "minutes": [],
     "files": [{"date": "2026-11-20", "name": "trades-20261120T095500-000000000001-000000000009.parquet",
-      "rows": 23012, "quarantined": 0, "bytes": 98213, "sealed_at": "2026-11-20T10:00:00.200000+09:00"}]
+      "rows": 23012, "quarantined": 0, "bytes": 98213, "committed_at": "2026-11-20T10:00:00.200000+09:00"}]
   }]
 }"#;
 
 fn snapshot() -> Snapshot {
     let mut snapshot: Snapshot = serde_json::from_str(EXAMPLE).unwrap();
-    let market = &mut snapshot.markets[0];
-    market.minutes = vec![0; 1440];
+    let feed = &mut snapshot.feeds[0];
+    feed.minutes = vec![0; 1440];
     for (minute, records) in [(500, 10), (540, 800), (541, 400), (600, 100)] {
-        market.minutes[minute] = records;
+        feed.minutes[minute] = records;
     }
     let rows = [
         ("00:00:00", "08:20:00", "idle", "not_running", None),
@@ -48,7 +48,7 @@ fn snapshot() -> Snapshot {
         ("09:41:08", "10:00:30", "live", "connected", None),
     ];
     let time = |time: &str| format!("2026-11-20T{time}.000000+09:00");
-    market.intervals = rows
+    feed.intervals = rows
         .into_iter()
         .map(|(from, to, state, reason, detail)| IntervalRow {
             from_ts: time(from),
@@ -118,11 +118,11 @@ fn a_day_on_which_nothing_is_known_yet() {
     snapshot.schedule.session_expected = false;
     snapshot.schedule.closes_at = None;
     snapshot.schedule.opens_at = Some(Kst(Moment(snapshot.now.0.0 + 3 * 86_400_000_000)));
-    let market = &mut snapshot.markets[0];
-    market.state = "waiting".to_owned();
-    (market.intervals, market.files, market.gaps.count) = (Vec::new(), Vec::new(), 0);
-    market.minutes = vec![0; 1440];
-    market.seconds_since_last_frame = None;
+    let feed = &mut snapshot.feeds[0];
+    feed.state = "waiting".to_owned();
+    (feed.intervals, feed.files, feed.gaps.count) = (Vec::new(), Vec::new(), 0);
+    feed.minutes = vec![0; 1440];
+    feed.seconds_since_last_frame = None;
     snapshot.complaint = Some("the journal thread of KOSPI has done nothing for 61 s".to_owned());
     let text = table(&snapshot, false);
     assert!(

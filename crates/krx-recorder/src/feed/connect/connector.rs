@@ -93,13 +93,13 @@ impl Connector {
 
     /// Says once which way it takes, if that is not the straight one or a proxy is passed over.
     pub fn log_route(&self) {
-        let FeedConfig { market, url } = &self.feed;
+        let FeedConfig { name: feed, url } = &self.feed;
         match &self.route {
-            Route::Through(proxy) => info!(%market, %url, %proxy, "connecting through a proxy"),
+            Route::Through(proxy) => info!(%feed, %url, %proxy, "connecting through a proxy"),
             Route::Direct {
                 passed_over: Some(why),
             } => {
-                warn!(%market, %url, why, "connecting without the proxy that is set");
+                warn!(%feed, %url, why, "connecting without the proxy that is set");
             }
             Route::Direct { passed_over: None } => {}
         }

@@ -1,17 +1,17 @@
-//! One market as others see it: what is shown of it, and looked after.
+//! One feed as others see it: what is shown of it, and looked after.
 
 use std::sync::Arc;
 
-use krx_store::{Market, Progress};
+use krx_store::{FeedName, Progress};
 
 use crate::feed::feed_status::FeedStatus;
 use crate::feed::queue::QueueGauge;
 
-/// One market, as others may see it.
+/// One feed, as others may see it.
 #[derive(Clone, Debug)]
-pub(crate) struct MarketView {
-    /// The market.
-    pub market: Market,
+pub(crate) struct FeedView {
+    /// The feed.
+    pub feed: FeedName,
     /// The server's name.
     pub host: String,
     /// Its counters.
