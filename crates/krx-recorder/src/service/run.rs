@@ -272,7 +272,7 @@ impl Recording {
 
     fn journal(&self, event: &Event) {
         for pipeline in &self.pipelines {
-            pipeline.queue.event_when_there_is_room(event.clone());
+            pipeline.journal(event.clone());
         }
     }
 
@@ -309,8 +309,7 @@ async fn drain(
     let mut joined = tokio::task::spawn_blocking({
         let mut threads = Vec::new();
         for pipeline in pipelines {
-            let _ = pipeline.queue.event(Event::Stop).await;
-            threads.push(pipeline.into_threads());
+            threads.push(pipeline.stop().await);
         }
         move || {
             if over.is_none() {
