@@ -146,7 +146,10 @@ fn a_dataset_on_another_disk_is_78_at_the_start_and_for_check() {
     fs::create_dir(&config.data_dir).unwrap();
     std::os::unix::fs::symlink(other.path(), config.data_dir.join("trades")).unwrap();
     for command in ["run", "check"] {
-        let words = ["trades takes no files from", "mount the whole data directory"];
+        let words = [
+            "trades does not accept files from",
+            "mount the whole data directory",
+        ];
         assert_fails(&config.run_to_end(command, &[], LIMIT).unwrap(), 78, &words);
     }
 }

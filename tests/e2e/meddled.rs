@@ -226,7 +226,7 @@ fn i1_a_data_directory_that_is_moved_away_and_back_has_all_of_it() {
     fs::rename(&away, &here).unwrap();
     scene
         .recorder
-        .wait_for_log("the journal's files are where they belong again", 2, LIMIT)
+        .wait_for_log("the journal's files are back where they belong", 2, LIMIT)
         .unwrap();
     let sealed = scene.recorder.log().unwrap().matches(" sealed ").count();
     scene

@@ -374,7 +374,7 @@ fn i9_a_trading_day_on_which_nothing_ran_is_said_everywhere() {
     let report: Value = serde_json::from_str(&report.stdout).unwrap();
     let worries = report["verdict"]["worries"].to_string();
     assert!(
-        worries.contains(&format!("The trading day before, {missing}, was not recorded.")),
+        worries.contains(&format!("The previous trading day, {missing}, was not recorded.")),
         "{worries}"
     );
     // The next recorder puts it on record.

@@ -1,4 +1,4 @@
-//! The calendar: table, rules and overrides in one.
+//! The calendar: table, rules and overrides combined.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,25 +10,25 @@ use crate::hours::{FIRST_SESSION_OPEN, Hours, normal_hours};
 use crate::table::{TABLE_FIRST, TABLE_LAST};
 use crate::{rules, table};
 
-/// What an operator knows better: a temporary holiday, changed hours. It stands above all else.
+/// What an operator knows better: a temporary holiday, changed hours. It takes precedence over everything else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
     /// The date.
     pub date: NaiveDate,
-    /// The regular session; none when KRX is closed.
+    /// The regular session; `None` when KRX is closed.
     pub hours: Option<Hours>,
     /// Why.
     pub note: Option<String>,
 }
 
-/// The KRX calendar. The default is the built-in one without overrides.
+/// The KRX calendar. By default it is the built-in one without overrides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Calendar {
     overrides: BTreeMap<NaiveDate, Override>,
 }
 
 impl Calendar {
-    /// The built-in calendar below `overrides`. The last of several for one date counts.
+    /// The built-in calendar with `overrides` on top. If a date has several, the last one counts.
     #[must_use]
     pub fn with_overrides(overrides: impl IntoIterator<Item = Override>) -> Self {
         Self {
@@ -36,7 +36,7 @@ impl Calendar {
         }
     }
 
-    /// What is known of a date.
+    /// What is known about a date.
     #[must_use]
     pub fn day(&self, date: NaiveDate) -> Day {
         if let Some(known) = self.overrides.get(&date) {
@@ -85,7 +85,7 @@ impl Calendar {
             .unwrap_or(NaiveDate::MAX)
     }
 
-    /// Whether a trading day is its year's first. What was done before the table begins is not known.
+    /// Whether a trading day is its year's first. What happened before the table begins is not known.
     fn is_first_session(&self, date: NaiveDate) -> bool {
         date >= TABLE_FIRST
             && date.with_ordinal(1).is_some_and(|new_year| {
@@ -97,7 +97,7 @@ impl Calendar {
     }
 }
 
-/// Why KRX is closed, by table and rules.
+/// Why KRX is closed, according to table and rules.
 fn closed(date: NaiveDate) -> Option<Cow<'static, str>> {
     match date.weekday() {
         Weekday::Sat => Some(Cow::Borrowed("Saturday")),
@@ -108,7 +108,7 @@ fn closed(date: NaiveDate) -> Option<Cow<'static, str>> {
     }
 }
 
-/// A day without an override. Within the table it is the table that says so, whatever it would be elsewhere.
+/// A day without an override. Within the table, the table decides, whatever the rules would say.
 fn built_in(date: NaiveDate, hours: Option<Hours>, note: Option<Cow<'static, str>>, elsewhere: Basis) -> Day {
     let basis = if table::contains(date) {
         Basis::Table
@@ -187,7 +187,7 @@ mod tests {
                 "2028-10-05",
                 "closed Substitute holiday for Chuseok (by rule) [rule]",
             ),
-            // Of an election nothing is known until it is announced.
+            // Nothing is known about an election until it is announced.
             ("2028-04-12", "09:00-15:30 - [rule]"),
             // Chuseok of 2051 is not known.
             ("2051-09-19", "09:00-15:30 - [assumed]"),

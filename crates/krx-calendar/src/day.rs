@@ -1,4 +1,4 @@
-//! What is known of a date.
+//! What is known about a date.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::session::{CLOSING_AUCTION_MINUTES, Session, sessions};
 pub struct Day {
     /// The date, in Korea.
     pub date: NaiveDate,
-    /// The regular session; none when KRX is closed.
+    /// The regular session; `None` when KRX is closed.
     pub hours: Option<Hours>,
     /// Why it is closed, or what is special about it.
     pub note: Option<Cow<'static, str>>,
@@ -23,13 +23,13 @@ pub struct Day {
 /// How it is known whether KRX trades on a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {
-    /// It stands in the built-in table.
+    /// It is in the built-in table.
     Table,
     /// It follows from a rule: the holiday law as it was when this was built, and KRX's customs.
     Rule,
     /// The operator says so.
     Override,
-    /// Nothing is known of this weekday. It is taken for a trading day, for recording nothing is the worse mistake.
+    /// Nothing is known about this weekday. It counts as a trading day, since recording nothing is the worse mistake.
     Assumed,
 }
 
@@ -53,8 +53,8 @@ impl Day {
         self.hours.is_some()
     }
 
-    /// The sessions in the order in which they begin; the closing auction lies within the regular one. Empty when KRX
-    /// is closed.
+    /// The sessions in the order in which they begin; the closing auction lies within the regular session. Empty when
+    /// KRX is closed.
     #[must_use]
     pub fn sessions(&self) -> Vec<Session> {
         self.hours
@@ -62,7 +62,7 @@ impl Day {
     }
 
     /// Whether `time` (KST) lies in continuous trading, when a market of hundreds of issues is never silent for long:
-    /// from the opening to ten minutes before the close, when the closing auction begins.
+    /// from the opening until ten minutes before the close, when the closing auction begins.
     #[must_use]
     pub fn trades_continuously(&self, time: NaiveTime) -> bool {
         self.hours

@@ -55,7 +55,7 @@ impl Holiday {
     }
 }
 
-/// The holiday itself, or the weekday that is given for one that fell on a weekend or on another holiday.
+/// The holiday itself, or the weekday given for one that fell on a weekend or on another holiday.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Closing {
     Day(Holiday),

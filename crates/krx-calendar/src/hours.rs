@@ -14,7 +14,7 @@ pub struct Hours {
 /// From this date the close is 15:30; it was 15:00 before.
 const LATER_CLOSE_FIRST: NaiveDate = NaiveDate::from_ymd_opt(2016, 8, 1).expect("a date");
 
-/// The hours of a day that is not special: 09:00 to 15:30, and to 15:00 before 2016-08-01.
+/// The hours of an ordinary day: 09:00 to 15:30, or to 15:00 before 2016-08-01.
 #[must_use]
 pub fn normal_hours(date: NaiveDate) -> Hours {
     let close = if date < LATER_CLOSE_FIRST {
@@ -31,7 +31,7 @@ pub fn normal_hours(date: NaiveDate) -> Hours {
 /// The opening of the first session of a year; it closes as usual.
 pub(crate) const FIRST_SESSION_OPEN: NaiveTime = at(10, 0);
 
-/// `hour:minute`, of literals only.
+/// `hour:minute`, for literals only.
 pub(crate) const fn at(hour: u32, minute: u32) -> NaiveTime {
     NaiveTime::from_hms_opt(hour, minute, 0).expect("a time of day")
 }

@@ -4,11 +4,11 @@
 //!   overrides ──▶ table (2015 to 2027) ──▶ rules (after 2027) ──▶ a weekday is open
 //! ```
 //!
-//! [`Calendar::day`] gives what the first of these says of a date, and [`Day::basis`] which it was.
+//! [`Calendar::day`] gives the answer of the first of these that has one, and [`Day::basis`] says which it was.
 //!
-//! A date that is wrongly taken for open costs a connection to a silent server; one wrongly taken for closed costs
-//! a day that nobody can ever get again. So whatever is not known to be closed is open. All times are Korea Standard
-//! Time, and the time is always an argument.
+//! A date wrongly taken for open costs a connection to a silent server; one wrongly taken for closed costs a day that
+//! nobody can ever get back. So whatever is not known to be closed is open. All times are Korea Standard Time, and the
+//! time is always an argument.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod calendar;

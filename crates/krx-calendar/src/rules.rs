@@ -1,16 +1,16 @@
 //! The years after the table: what the holiday law and KRX's customs say, as they stood in 2026.
 //!
-//! By the law (관공서의 공휴일에 관한 규정) a holiday is given on the next free weekday when it falls on a Saturday, a
-//! Sunday or another holiday; Seollal and Chuseok not for a Saturday, and New Year's Day and Memorial Day never. The
-//! dates that follow were the same in two independent implementations. Not among them: elections and temporary
-//! holidays, which are announced, and laws that are yet to be made.
+//! By law (관공서의 공휴일에 관한 규정) a holiday that falls on a Saturday, a Sunday or another holiday is also given on the next
+//! free weekday; but not Seollal and Chuseok for a Saturday, and New Year's Day and Memorial Day never. Two independent
+//! implementations gave the dates below. They do not include elections and temporary holidays, which are announced, or
+//! laws yet to be made.
 
 use chrono::{Datelike, NaiveDate, Weekday};
 
 use crate::holiday::Closing;
 use crate::holiday::Holiday::{self, Buddha, Chuseok, Seollal};
 
-/// The holidays of the solar calendar, as `MMDD`. Constitution Day and Labour Day are public holidays since 2026.
+/// The holidays of the solar calendar, as `MMDD`. Constitution Day and Labour Day have been public holidays since 2026.
 const FIXED: [(u32, Holiday); 10] = [
     (101, Holiday::NewYear),
     (301, Holiday::MarchFirst),
@@ -24,9 +24,9 @@ const FIXED: [(u32, Holiday); 10] = [
     (1225, Holiday::Christmas),
 ];
 
-/// Seollal, Buddha's Birthday and Chuseok, as `MMDD`: the middle day of three for the first and the last. Two tables
-/// of the Korean lunar calendar and a calculation of the new moons agree on each. The years before 2028 are there for
-/// the tests, which hold the rules against the table.
+/// Seollal, Buddha's Birthday and Chuseok, as `MMDD`: the middle day of three for the first and the last. Two tables of
+/// the Korean lunar calendar and a calculation of the new moons agree on each. The years before 2028 are for the tests,
+/// which compare the rules with the table.
 const LUNAR: [(i32, u32, u32, u32); 25] = [
     (2026, 217, 524, 925),
     (2027, 207, 513, 915),
@@ -55,7 +55,7 @@ const LUNAR: [(i32, u32, u32, u32); 25] = [
     (2050, 123, 528, 930),
 ];
 
-/// Whether the rules know all holidays of the date's year. Later, only those of the solar calendar.
+/// Whether the rules know all holidays of the date's year. Later on, they know only those of the solar calendar.
 pub(crate) fn know(date: NaiveDate) -> bool {
     lunar(date.year()).is_some()
 }
@@ -69,7 +69,7 @@ pub(crate) fn closing(date: NaiveDate) -> Option<Closing> {
     if is_last_weekday_of_year(date) {
         return Some(Closing::Day(Holiday::YearEnd));
     }
-    // Where the lunar holidays are not known, the next free weekday is not either.
+    // Where the lunar holidays are not known, the next free weekday is not known either.
     if !know(date) {
         return None;
     }
@@ -79,11 +79,11 @@ pub(crate) fn closing(date: NaiveDate) -> Option<Closing> {
         .map(|(_, holiday)| Closing::Substitute(holiday))
 }
 
-/// The known holidays of a year by date, with those on weekends.
+/// The known holidays of a year by date, including those on weekends.
 fn holidays(year: i32) -> Vec<(NaiveDate, Holiday)> {
     let on = |mmdd: u32| NaiveDate::from_ymd_opt(year, mmdd / 100, mmdd % 100);
     let mut holidays = Vec::new();
-    // First, for a festival on a fixed holiday gives the date its name.
+    // First, because a festival on a fixed holiday gives the date its name.
     if let Some((seollal, buddha, chuseok)) = lunar(year) {
         holidays.extend(on(buddha).map(|date| (date, Buddha)));
         for (middle, holiday) in [(on(seollal), Seollal), (on(chuseok), Chuseok)] {
@@ -107,7 +107,7 @@ fn lunar(year: i32) -> Option<(u32, u32, u32)> {
         .map(|(_, seollal, buddha, chuseok)| (*seollal, *buddha, *chuseok))
 }
 
-/// The weekdays that are given for holidays lost to a weekend or to another holiday: one for each date lost.
+/// The weekdays given for holidays lost to a weekend or to another holiday: one for each date lost.
 fn substitutes(holidays: &[(NaiveDate, Holiday)]) -> Vec<(NaiveDate, Holiday)> {
     let mut given: Vec<(NaiveDate, Holiday)> = Vec::new();
     for same_date in holidays.chunk_by(|(a, _), (b, _)| a == b) {
@@ -207,8 +207,8 @@ mod tests {
         );
     }
 
-    /// Trading days and substitute holidays of each year, as a second implementation of the same law gives them
-    /// (elections left out).
+    /// Trading days and substitute holidays of each year, according to a second implementation of the same law (without
+    /// elections).
     const SECOND_OPINION: &[(i32, usize, &[u32])] = &[
         (2028, 243, &[1005]),
         (2029, 244, &[507, 521, 924]),
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn lunar_dates_are_whole_lunar_months_apart() {
-        // A month has 29.53 days on average, and half a year of them is off by up to two; a leap month may lie between
+        // A month has 29.53 days on average, and half a year's worth is off by up to two; a leap month may lie between
         // any two dates.
         let months_apart = |from: NaiveDate, to: NaiveDate, days: i64, months: &[i64]| {
             let apart = ((to - from).num_days() - days) as f64;

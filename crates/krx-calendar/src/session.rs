@@ -1,4 +1,4 @@
-//! A day's sessions: what is traded how, from when to when.
+//! A day's sessions: how trading works, from when to when.
 
 use chrono::{NaiveDate, NaiveTime};
 
@@ -7,7 +7,7 @@ use crate::hours::{Hours, at, earlier, later};
 /// A part of the trading day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Which.
+    /// The kind.
     pub kind: SessionKind,
     /// Its beginning, KST.
     pub from: NaiveTime,
@@ -15,7 +15,7 @@ pub struct Session {
     pub to: NaiveTime,
 }
 
-/// How a session trades.
+/// How trading works in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionKind {
     /// Orders are collected for the opening.
@@ -26,7 +26,7 @@ pub enum SessionKind {
     ClosingAuction,
     /// Off-hours, at the closing price.
     ClosingPrice,
-    /// Off-hours, until the after-market took its place.
+    /// Off-hours, at a single price, until the after-market replaced it.
     SinglePrice,
     /// The KRX after-market.
     AfterMarket,
@@ -49,17 +49,17 @@ impl SessionKind {
 
 const PRE_OPEN_MINUTES: i64 = 30;
 pub(crate) const CLOSING_AUCTION_MINUTES: i64 = 10;
-/// After the close: the session at the closing price begins, and ends.
+/// After the close: when the session at the closing price begins and ends.
 const CLOSING_PRICE_MINUTES: (i64, i64) = (10, 30);
 
-/// From this date the after-market takes the place of the single-price session.
+/// From this date the after-market replaces the single-price session.
 const AFTER_MARKET_FIRST: NaiveDate = NaiveDate::from_ymd_opt(2026, 9, 14).expect("a date");
 const AFTER_MARKET_END: NaiveTime = at(20, 0);
 const SINGLE_PRICE_END: NaiveTime = at(18, 0);
 
 /// The sessions of a trading day in the order in which they begin (docs/protocol.md, "Market hours"). They move with
-/// the opening and the close of the regular session; only the end of the last one stands. Whether that is so for the
-/// after-market of a CSAT day, KRX has not said: 17:00 to 20:00 is what follows from the days before it.
+/// the opening and the close of the regular session; only the end of the last one is fixed. KRX has not said whether
+/// that applies to the after-market of a CSAT day: 17:00 to 20:00 follows from the days before it.
 pub(crate) fn sessions(date: NaiveDate, hours: Hours) -> Vec<Session> {
     let Hours { open, close } = hours;
     let (closing_price, evening) = (
@@ -83,7 +83,7 @@ pub(crate) fn sessions(date: NaiveDate, hours: Hours) -> Vec<Session> {
         last,
     ]
     .into_iter()
-    // Hours of an override may leave no room for one.
+    // The hours of an override may leave no room for one.
     .filter(|(_, from, to)| from < to)
     .map(|(kind, from, to)| Session { kind, from, to })
     .collect()

@@ -1,14 +1,14 @@
 //! The dates of 2015 to 2027, as facts.
 //!
-//! Where they are from:
+//! The sources:
 //!
 //! * **2015-01-01 to 2026-03-20**: which dates traded is checked against actual trading data, the days on which KRX's
-//!   indices have a value. Such data tell nothing of hours: those of special days are as KRX announced them.
+//!   indices have a value. That says nothing about hours: those of special days are as KRX announced them.
 //! * **2026-03-21 to 2026-12-31**: the public holidays in force; 2026-06-03 and 2026-07-17 by KRX's notice of
 //!   2026-05-20. The date of the CSAT (수능, 2026-11-19) is the education ministry's and its hours are from a KRX
 //!   notice; what the after-market does on it is not known.
-//! * **2027**: derived from the law. KRX had announced nothing when this was written. The date of its CSAT is what is
-//!   expected, and confirmed by nobody.
+//! * **2027**: derived from the law. KRX had announced nothing when this was written. The date of its CSAT is the
+//!   expected one; nobody has confirmed it.
 
 use chrono::{Datelike, NaiveDate};
 
@@ -24,12 +24,12 @@ use crate::hours::{Hours, at};
 pub const TABLE_FIRST: NaiveDate = NaiveDate::from_ymd_opt(2015, 1, 1).expect("a date");
 /// The last date of the built-in table; rules say what comes after.
 pub const TABLE_LAST: NaiveDate = NaiveDate::from_ymd_opt(2027, 12, 31).expect("a date");
-/// The last date that published law and KRX's notices spoke of when the table was written; what the table says of
-/// later ones is derived.
+/// The last date covered by published law and KRX's notices when the table was written; what the table says about later
+/// ones is derived.
 pub const ANNOUNCED_LAST: NaiveDate = NaiveDate::from_ymd_opt(2026, 12, 31).expect("a date");
 
-/// Every weekday of the table's years on which KRX is closed, as `YYYYMMDD`, by the reason. A holiday on a weekend is
-/// not among them.
+/// Every weekday of the table's years on which KRX is closed, as `YYYYMMDD`, by reason. Holidays on a weekend are not
+/// included.
 const CLOSED: &[(Closing, &[u32])] = &[
     (
         Day(NewYear),
@@ -145,8 +145,8 @@ const CLOSED: &[(Closing, &[u32])] = &[
     (Substitute(Christmas), &[20271227]),
 ];
 
-/// The days of the university entrance exam, on which traffic must be light: KRX opens and closes an hour late. In
-/// 2017 an earthquake put it off by a week when the later hours of the first date had been announced; they were kept.
+/// The days of the university entrance exam, on which traffic must be light: KRX opens and closes an hour late. In 2017
+/// an earthquake delayed it by a week after the later hours had been announced for the first date; they were kept.
 const CSAT: &[u32] = &[
     20151112, 20161117, 20171116, 20171123, 20181115, 20191114, 20201203, 20211118, 20221117, 20231116,
     20241114, 20251113, 20261119, 20271118,
@@ -165,7 +165,7 @@ pub(crate) fn closing(date: NaiveDate) -> Option<Closing> {
         .map(|(closing, _)| *closing)
 }
 
-/// The hours of a special day and what it is. The first session of a year is not among them: it is a rule.
+/// The hours of a special day, and what it is. The first session of a year is not included: it is a rule.
 pub(crate) fn special_hours(date: NaiveDate) -> Option<(Hours, &'static str)> {
     if !CSAT.contains(&digits(date)) {
         return None;
@@ -189,7 +189,7 @@ pub(crate) fn special_hours(date: NaiveDate) -> Option<(Hours, &'static str)> {
     ))
 }
 
-/// `YYYYMMDD`; 0 for a year that has no four digits.
+/// `YYYYMMDD`; 0 for a year that does not have four digits.
 fn digits(date: NaiveDate) -> u32 {
     u32::try_from(date.year()).map_or(0, |year| year * 10_000 + date.month() * 100 + date.day())
 }

@@ -1,4 +1,4 @@
-//! From an accepted connection to a client that may be sent data: TLS, the HTTP upgrade, then `init`.
+//! From an accepted connection to a client that may receive data: TLS, the HTTP upgrade, then `init`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,16 +25,16 @@ use crate::transport::Transport;
 /// How long TLS and the upgrade may take, and then again the first message.
 const ADMISSION_MAX: Duration = Duration::from_secs(10);
 
-/// How much is gathered before it is written to the socket: large enough that system calls do not count.
+/// How much is collected before it is written to the socket: large enough that system calls do not matter.
 const WRITE_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Where memory ends for a client that does not read: sending waits long before.
+/// The memory limit for a client that does not read: sending waits long before that.
 const WRITE_BUFFER_BYTES_MAX: usize = 1024 * 1024;
 
 /// The longest message a client may send; requests are far shorter.
 const REQUEST_BYTES_MAX: usize = 64 * 1024;
 
-/// Who is let in.
+/// Admits clients.
 pub(crate) struct Admission {
     pub(crate) markets: Vec<Market>,
     pub(crate) admits: Admits,
@@ -42,7 +42,7 @@ pub(crate) struct Admission {
     pub(crate) transcript: Option<Transcript>,
 }
 
-/// A client whose `init` was good.
+/// A client whose `init` was accepted.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     pub(crate) session: Session,
@@ -52,7 +52,7 @@ pub(crate) struct Admitted {
 }
 
 impl Admission {
-    /// Lets the connection in; `None` when it is not, which the client was told if it could be.
+    /// Admits the connection; `None` when it is refused, which the client has been told if possible.
     pub(crate) async fn admit(self: Arc<Self>, tcp: TcpStream) -> Result<Option<Admitted>, Broken> {
         let Ok(Some((market, socket))) = timeout(ADMISSION_MAX, self.upgrade(tcp)).await else {
             return Ok(None);
@@ -85,7 +85,7 @@ impl Admission {
     }
 
     async fn upgrade(&self, tcp: TcpStream) -> Option<(Market, WebSocketStream<Transport>)> {
-        // Batches are built here; holding them back in the kernel would only add delay.
+        // Batches are built here; delaying them in the kernel would only add latency.
         let _ = tcp.set_nodelay(true);
         let transport = match &self.tls {
             None => Transport::Plain(tcp),
@@ -119,7 +119,7 @@ async fn first_text(session: &mut Session) -> Option<String> {
     }
 }
 
-/// Answers the upgrade: finds the market, or the HTTP status that says why not.
+/// Answers the upgrade: finds the market, or the HTTP status that says why it cannot.
 struct Route<'a> {
     admission: &'a Admission,
     market: &'a mut Option<Market>,

@@ -11,16 +11,16 @@ use crate::transcript::Transcript;
 /// Whose `init` is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admits {
-    /// Everybody who has a key.
+    /// Everybody with a key.
     Everybody,
-    /// These keys; others are refused by a JSON-RPC error.
+    /// Holders of these keys; others are refused with a JSON-RPC error.
     Keys(Vec<Key>),
-    /// Nobody: the upgrade is answered by HTTP status 401.
+    /// Nobody: the upgrade is answered with HTTP status 401.
     Nobody,
 }
 
 impl Admits {
-    /// These keys; everybody where none is given.
+    /// Admits these keys, or everybody if there are none.
     #[must_use]
     pub fn keys_if_any(keys: Vec<Key>) -> Admits {
         if keys.is_empty() {
@@ -39,7 +39,7 @@ impl Admits {
     }
 }
 
-/// When the reply to a good `init` is sent.
+/// When an accepted `init` is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InitReply {
     /// Before the first data message.
@@ -50,36 +50,36 @@ pub enum InitReply {
     Late,
 }
 
-/// What happens to a second session of the same market and key.
+/// What happens when there is a second session for the same market and key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecondSession {
-    /// It takes the place of the first, which gets a close frame.
+    /// It replaces the first, which gets a close frame.
     Displace,
     /// It is refused with an error.
     Refuse,
 }
 
-/// Everything an exchange is told.
+/// The configuration of an exchange.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The markets that are served; other paths are unknown.
+    /// The markets to serve; other paths are unknown.
     pub markets: Vec<Market>,
     /// Whose `init` is accepted.
     pub admits: Admits,
-    /// When the reply to a good `init` is sent.
+    /// When an accepted `init` is answered.
     pub init_reply: InitReply,
-    /// What happens to a second session of the same market and key.
+    /// What happens when there is a second session for the same market and key.
     pub second_session: SecondSession,
-    /// How often the exchange sends heartbeats of its own; `None`: never.
+    /// How often the exchange sends its own heartbeats; `None` means never.
     pub heartbeat_interval: Option<Duration>,
-    /// Whether the days of all markets have one clock, which starts with the first session of any. Else each market's
-    /// starts with its own first session.
+    /// Whether the days of all markets share one clock, which starts with the first session of any. Otherwise each
+    /// market's clock starts with its own first session.
     pub one_clock: bool,
-    /// Whether to stop when every market's day was sent and the clients have left.
+    /// Whether to stop once every market's day has been sent and the clients have left.
     pub exit_at_end: bool,
-    /// With it `wss://` is served instead of `ws://`.
+    /// If set, `wss://` is served instead of `ws://`.
     pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// Who takes note of everything that is sent.
+    /// Receives a note of everything that is sent.
     pub transcript: Option<Transcript>,
     /// How events are written to standard output.
     pub events: EventFormat,

@@ -1,26 +1,26 @@
-//! The messages that are not data: what clients ask, and what they are answered.
+//! The messages that are not data: clients' requests, and the answers to them.
 
 use serde_json::Value;
 
 /// What a client's text message asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Request {
-    /// Begin: with the key, and the request's `id` to answer to.
+    /// Start: with the key, and the request's `id` for the answer.
     Init { id: Value, key: Key },
     /// Is the channel alive?
     Heartbeat,
     /// A method that this service does not have.
     Unknown { id: Option<Value> },
-    /// Not a request in JSON-RPC at all.
+    /// Not a JSON-RPC request at all.
     Malformed,
 }
 
-/// A client's key. It is never shown.
+/// A client's key. It is never displayed.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Key(String);
 
 impl Key {
-    /// The key `text`; `None` when it is empty.
+    /// The key `text`; `None` if it is empty.
     #[must_use]
     pub fn new(text: &str) -> Option<Key> {
         (!text.is_empty()).then(|| Key(text.to_owned()))
@@ -63,10 +63,10 @@ impl Request {
     }
 }
 
-/// An error as the exchange words it.
+/// An error in the exchange's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// What was sent is not the request that was expected.
+    /// What was sent is not the expected request.
     Malformed,
     /// No such customer.
     BadKey,
@@ -91,7 +91,7 @@ impl Refusal {
         }
     }
 
-    /// The error message, in answer to the request `id` if that is known.
+    /// The error message, as an answer to the request `id` if that is known.
     pub(crate) fn text(self, id: Option<&Value>) -> String {
         let id = id.map(|id| format!("\"id\":{id},")).unwrap_or_default();
         let (message, code) = (self.message(), self.code());
@@ -99,16 +99,16 @@ impl Refusal {
     }
 }
 
-/// The answer to a good `init`.
+/// The answer to an accepted `init`.
 pub(crate) fn init_answer(id: &Value) -> String {
     format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"message\":\"ok\"}}}}")
 }
 
-/// The first id of the exchange's own heartbeats: far from those that clients number from 1, so that a
-/// client's answer is never taken for a heartbeat of its own.
+/// The first id of the exchange's own heartbeats: far from the ids that clients count from 1, so that a client's answer
+/// is never taken for one of its own heartbeats.
 const HEARTBEAT_ID_FIRST: u64 = 1_000_001;
 
-/// The exchange's own heartbeat number `nth`, from 0.
+/// The exchange's own heartbeat number `nth`, counted from 0.
 pub(crate) fn heartbeat(nth: u64) -> String {
     format!(
         "{{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"heartbeat\"}}",

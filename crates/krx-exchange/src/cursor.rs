@@ -1,4 +1,4 @@
-//! Where a feed is in its day, and when the next message is due. Time is passed in.
+//! Where a feed is in its day, and when its next message is due. Time is passed in.
 
 use std::num::NonZeroU64;
 use std::str::FromStr;
@@ -6,33 +6,33 @@ use std::time::{Duration, Instant};
 
 use crate::message::{Messages, Next, TimeOfDay, TimedMessage};
 
-/// How a rate is kept: messages that have become due are sent this often.
+/// How a rate is kept: messages that are due are sent this often.
 const RATE_SLICE: Duration = Duration::from_millis(10);
 
-/// How much of a rate may be caught up at once after a hold-up; more is given up.
+/// How much may be caught up at once after a hold-up; the rest is dropped.
 const RATE_BACKLOG_MAX: Duration = Duration::from_secs(1);
 
-/// The messages that are passed over before others get their turn: some milliseconds of work.
+/// How many messages are skipped before others get their turn: some milliseconds of work.
 const SKIP_MAX: u32 = 1_000;
 
-/// How soon messages are asked for again that come more slowly than they are sent.
+/// How soon to ask again for messages that arrive more slowly than they are sent.
 const MESSAGES_WAIT: Duration = Duration::from_millis(1);
 
 /// How fast the day passes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pace {
-    /// So many seconds of the day in a real one. The day goes on while nobody listens.
+    /// This many seconds of the day per real second. The day continues while nobody listens.
     Speed(f64),
     /// As fast as the client reads. The day waits while nobody listens.
     Max,
-    /// So many records in a real second. The day waits while nobody listens.
+    /// This many records per real second. The day waits while nobody listens.
     Rate(NonZeroU64),
 }
 
 impl FromStr for Pace {
     type Err = String;
 
-    /// A speed, or `max`.
+    /// Parses a speed, or `max`.
     fn from_str(text: &str) -> Result<Pace, String> {
         if text == "max" {
             return Ok(Pace::Max);
@@ -47,11 +47,11 @@ impl FromStr for Pace {
 /// What to do next.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// Send this.
+    /// Send this message.
     Send(TimedMessage),
-    /// Nothing is due before that time; without one, nothing will ever be.
+    /// Nothing is due before this time; without one, nothing ever will be.
     Wait(Option<Instant>),
-    /// A day is over; asked again, the next one begins or silence does.
+    /// A day is over; asked again, the next one begins, or nothing follows.
     DayComplete(DayTotals),
 }
 
@@ -60,21 +60,21 @@ pub(crate) enum Step {
 pub(crate) struct DayTotals {
     pub(crate) messages: u64,
     pub(crate) records: u64,
-    /// Records that fell due while nobody listened.
+    /// Records that fell due while nobody was listening.
     pub(crate) missed: u64,
 }
 
-/// One feed's place in its day.
+/// A feed's place in its day.
 pub struct Cursor {
-    /// `None` when no day follows any more.
+    /// `None` when no more days follow.
     messages: Option<Box<dyn Messages>>,
     /// When the day's clock starts.
     start: TimeOfDay,
     pace: Pace,
-    /// The next message, once it is known.
+    /// The next message, once known.
     next: Option<TimedMessage>,
     totals: DayTotals,
-    /// When the start of the present day was, or will be, at a [`Pace::Speed`].
+    /// When the current day started, or will start, at a [`Pace::Speed`].
     opened: Option<Instant>,
     allowance: Allowance,
 }
@@ -94,7 +94,7 @@ impl Cursor {
         }
     }
 
-    /// A session begins: `opened` is when the market's first one did.
+    /// A session begins; `opened` is when the market's first one did.
     pub(crate) fn begin_session(&mut self, opened: Instant, now: Instant) {
         self.opened.get_or_insert(opened);
         self.allowance = Allowance {
@@ -103,7 +103,7 @@ impl Cursor {
         };
     }
 
-    /// What to do at `now` while a client listens.
+    /// What to do at `now` while a client is listening.
     pub(crate) fn step(&mut self, now: Instant) -> Step {
         match self.look_ahead() {
             Ahead::Message(_) => {}
@@ -131,7 +131,7 @@ impl Cursor {
         }
     }
 
-    /// Passes over what fell due by `now` while nobody listened: some of it, until it answers
+    /// Skips messages that fell due by `now` while nobody was listening: a limited number per call, until it returns
     /// [`Step::Wait`] with a later time.
     pub(crate) fn skip_missed(&mut self, now: Instant) -> Step {
         let (Pace::Speed(speed), Some(_)) = (self.pace, self.opened) else {
@@ -155,7 +155,7 @@ impl Cursor {
         Step::Wait(Some(now))
     }
 
-    /// Makes the next message known, within bounds.
+    /// Fetches the next message, within limits.
     fn look_ahead(&mut self) -> Ahead {
         if let Some(message) = &self.next {
             return Ahead::Message(message.records);
@@ -208,11 +208,11 @@ enum Ahead {
 }
 
 fn real_time(of_day: Duration, speed: f64) -> Duration {
-    // Speeds so slow that a day takes longer than any clock can tell never get there.
+    // Speeds so slow that a day outlasts any clock never get there.
     Duration::try_from_secs_f64(of_day.as_secs_f64() / speed).unwrap_or(Duration::MAX)
 }
 
-/// The records that may be sent at a rate: it grows with time and shrinks with what is sent.
+/// How many records may be sent at a rate: it grows with time and shrinks with what is sent.
 #[derive(Debug, Default)]
 struct Allowance {
     records: i64,
@@ -231,7 +231,7 @@ impl Allowance {
         if since < RATE_SLICE {
             return Some(now + (RATE_SLICE - since));
         }
-        // Time that was not enough for a whole record is kept for the next slice.
+        // Time that was too short for a whole record is kept for the next slice.
         let counted = since.min(RATE_BACKLOG_MAX);
         let earned = counted.as_micros() * u128::from(records_per_second) / 1_000_000;
         let spent = earned * 1_000_000 / u128::from(records_per_second);
@@ -263,7 +263,7 @@ mod tests {
 
     const LAST_DAY: Next = Next::DayOver { another_after: None };
 
-    /// A message of `records` records, so many milliseconds after nine.
+    /// A message of `records` records, this many milliseconds after nine.
     fn message(after_ms: u64, records: u32) -> Next {
         Next::Message(TimedMessage {
             at: TimeOfDay(NINE.0 + after_ms * 1_000),
@@ -272,7 +272,7 @@ mod tests {
         })
     }
 
-    /// So many messages of two records, half a second apart.
+    /// This many messages of two records each, half a second apart.
     fn day(messages: u64) -> impl Iterator<Item = Next> {
         (0..messages).map(|nth| message(nth * 500, 2))
     }
@@ -283,7 +283,7 @@ mod tests {
         cursor
     }
 
-    /// What is sent at `now`, and what there is to do then.
+    /// What is sent at `now`, and what there is to do afterwards.
     fn drain(cursor: &mut Cursor, now: Instant) -> (Vec<TimedMessage>, Step) {
         let mut sent = Vec::new();
         loop {

@@ -1,4 +1,4 @@
-//! Where newer sessions of a feed come in, and connections that end go out.
+//! Where new sessions of a feed arrive, and closing connections leave.
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -9,23 +9,23 @@ use crate::control::Refusal;
 use crate::session::{Broken, CLOSE_AWAY, CLOSE_POLICY, Farewell};
 use crate::transcript::MessageKind;
 
-/// Connections of one feed that may be ending at a time; each takes a second at most.
+/// How many connections of a feed may be closing at a time; each takes a second at most.
 const FAREWELLS_MAX: usize = 64;
 
-/// Where newer sessions come in, and the signal to stop.
+/// Where new sessions arrive, along with the signal to stop.
 pub(crate) struct Door {
     arrivals: mpsc::Receiver<Admitted>,
     stop: watch::Receiver<bool>,
     second_session: SecondSession,
-    /// Connections that are being ended: nobody waits for those but the end of the feed.
+    /// Connections that are closing: only the end of the feed waits for them.
     farewells: JoinSet<Result<(), Broken>>,
 }
 
-/// What takes a session's place.
+/// What ends the current session from outside.
 pub(crate) enum Interruption {
     Newer(Box<Admitted>),
     Stop,
-    /// Nobody takes notes any more.
+    /// The transcript is no longer read.
     Transcript,
 }
 
@@ -33,7 +33,7 @@ pub(crate) enum Interruption {
 pub(crate) enum SessionEnd {
     /// The client left, for this reason.
     Left(String),
-    /// The script has it so.
+    /// The script ended it.
     Scripted {
         farewell: Farewell,
         reason: String,
@@ -56,7 +56,7 @@ impl Door {
         }
     }
 
-    /// The next client; `None` when the feed is to stop.
+    /// The next client; `None` when the feed should stop.
     pub(crate) async fn arrival(&mut self) -> Option<Admitted> {
         tokio::select! {
             _ = self.stop.wait_for(|stop| *stop) => None,
@@ -64,7 +64,7 @@ impl Door {
         }
     }
 
-    /// Waits for what takes a session's place; refuses newer sessions where that is the rule.
+    /// Waits for whatever ends the session from outside; refuses new sessions if that is the rule.
     pub(crate) async fn interruption(&mut self) -> Interruption {
         loop {
             let admitted = tokio::select! {
@@ -87,7 +87,7 @@ impl Door {
         }
     }
 
-    /// Ends a connection in its own time; when too many do already, it is simply dropped.
+    /// Closes a connection in the background; if too many are already closing, it is simply dropped.
     pub(crate) fn bid_farewell(
         &mut self,
         farewell: impl Future<Output = Result<(), Broken>> + Send + 'static,
@@ -97,7 +97,7 @@ impl Door {
         }
     }
 
-    /// Does `work` to its end, unless something takes the session's place first.
+    /// Runs `work` to its end, unless something ends the session first.
     pub(crate) async fn unless_interrupted<T>(
         &mut self,
         work: impl Future<Output = T>,
@@ -109,14 +109,14 @@ impl Door {
         }
     }
 
-    /// Waits until every connection that is being ended has ended.
+    /// Waits until every closing connection has closed.
     pub(crate) async fn close(&mut self) {
         while self.farewells.join_next().await.is_some() {}
     }
 }
 
 impl Interruption {
-    /// How it ends the session.
+    /// The way in which this ends the session.
     pub(crate) fn end(self) -> Result<SessionEnd, Broken> {
         match self {
             Interruption::Newer(admitted) => Ok(SessionEnd::Displaced(admitted)),
@@ -127,7 +127,7 @@ impl Interruption {
 }
 
 impl SessionEnd {
-    /// How its connection is ended.
+    /// The way in which its connection is closed.
     pub(crate) fn farewell(&self) -> Farewell {
         match self {
             SessionEnd::Left(_) => Farewell::None,
@@ -137,7 +137,7 @@ impl SessionEnd {
         }
     }
 
-    /// Why, as the event says it.
+    /// The reason, in the event's words.
     pub(crate) fn reason(&self) -> String {
         match self {
             SessionEnd::Left(reason) | SessionEnd::Scripted { reason, .. } => reason.clone(),

@@ -1,4 +1,4 @@
-//! What an exchange tells on standard output, for people or for programs.
+//! What an exchange reports on standard output, for people or programs.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -8,16 +8,16 @@ use crate::market::Market;
 /// How events are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EventFormat {
-    /// A readable line each.
+    /// As readable lines.
     #[default]
     Text,
-    /// A JSON object a line, with the member `event` first.
+    /// As JSON objects, one per line, with the member `event` first.
     Json,
     /// Not at all.
     Silent,
 }
 
-/// Something worth telling.
+/// Something worth reporting.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event {
@@ -34,7 +34,7 @@ pub(crate) enum Event {
         #[serde(serialize_with = "market_name")]
         market: Market,
         session: u32,
-        /// Data messages that were sent on it, and the records in them.
+        /// Data messages sent in it, and the records in them.
         messages: u64,
         records: u64,
         reason: String,
@@ -43,10 +43,10 @@ pub(crate) enum Event {
     DayComplete {
         #[serde(serialize_with = "market_name")]
         market: Market,
-        /// Data messages that were sent of it, and the records in them.
+        /// Data messages sent on it, and the records in them.
         messages: u64,
         records: u64,
-        /// Records that fell due while nobody listened.
+        /// Records that fell due while nobody was listening.
         missed: u64,
     },
 }
@@ -86,7 +86,7 @@ impl fmt::Display for Event {
 }
 
 impl EventFormat {
-    /// Writes `event` to standard output at once. That nobody reads it any more is no reason to stop.
+    /// Writes `event` to standard output at once. If nobody reads it any more, that is no reason to stop.
     pub(crate) fn tell(self, event: &Event) {
         let mut out = io::stdout().lock();
         let _ = match self {

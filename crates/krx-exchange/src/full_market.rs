@@ -1,6 +1,6 @@
-//! The full-market service's conversation: the feed of one market to one key.
+//! The conversation of the full-market service: one market's feed for one key.
 //!
-//! A feed is a task that owns its place in the day, and serves one session after another.
+//! A feed is a task that owns its place in the day and serves one session after another.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -22,22 +22,22 @@ use crate::script::{Deed, Script};
 use crate::session::{Broken, Heard, Session};
 use crate::transcript::MessageKind;
 
-/// The data messages that may be sent before the client and the stop signal are looked at again: at full
-/// speed well under a millisecond.
+/// How many data messages may be sent before the client and the stop signal are checked again: well under a millisecond
+/// at full speed.
 const MESSAGES_UNTIL_LOOK: u32 = 32;
 
-/// How often a feed that nobody listens to passes over what has fallen due.
+/// How often a feed without a listener skips what has fallen due.
 const IDLE_STEP: Duration = Duration::from_millis(100);
 
-/// A time further away than any wait.
+/// A time beyond any wait.
 const FOREVER: Duration = Duration::from_secs(86_400);
 
-/// What all feeds of a market have in common.
+/// What all feeds of a market share.
 #[derive(Debug, Default)]
 pub(crate) struct MarketState {
-    /// The sessions so far.
+    /// The number of sessions so far.
     sessions: AtomicU32,
-    /// When the first session began: the clock of the market's day starts then. Markets may have one clock in common.
+    /// When the first session began, which starts the clock of the market's day. Markets may share one clock.
     opened: Arc<OnceLock<Instant>>,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct Manners {
     pub(crate) heartbeat_interval: Option<Duration>,
 }
 
-/// The feed of one market to one key.
+/// One market's feed for one key.
 pub(crate) struct Feed {
     pub(crate) market: Market,
     pub(crate) state: Arc<MarketState>,
@@ -70,7 +70,7 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// Serves one session after another until told to stop. Fails only when nobody takes notes any more.
+    /// Serves one session after another until told to stop. It fails only when the transcript is no longer read.
     pub(crate) async fn run(mut self) -> Result<(), Broken> {
         let served = self.serve_all().await;
         self.door.close().await;
@@ -95,7 +95,7 @@ impl Feed {
         }
     }
 
-    /// Waits for the next client; meanwhile the day may go on without anybody listening.
+    /// Waits for the next client; meanwhile the day may continue without a listener.
     async fn wait_for_client(&mut self) -> Option<Admitted> {
         loop {
             let pause = match self.cursor.skip_missed(Instant::now()) {
@@ -120,11 +120,11 @@ impl Feed {
             records: totals.records,
             missed: totals.missed,
         };
-        // News are read until every feed has ended.
+        // News is read until every feed has ended.
         let _ = self.news.send(event).await;
     }
 
-    /// Serves one session from its `init` to its end.
+    /// Serves a session from its `init` to its end.
     async fn serve(&mut self, admitted: Admitted) -> Result<SessionEnd, Broken> {
         let Admitted {
             mut session, init_id, ..
@@ -163,7 +163,7 @@ impl Feed {
         Ok(end)
     }
 
-    /// Sends the day, and hears what the client says, until the session ends.
+    /// Sends the day and listens to the client until the session ends.
     async fn stream(&mut self, session: &mut Session, init_answer: &str) -> Result<SessionEnd, Broken> {
         let mut reply = Some(init_answer).filter(|_| self.manners.init_reply != InitReply::Silent);
         if self.manners.init_reply == InitReply::Answered
@@ -212,8 +212,8 @@ impl Feed {
         }
     }
 
-    /// Sends what was gathered, then hears the client and the door: until `wait_until`, or without it only
-    /// for what is there already.
+    /// Sends what was collected, then listens to the client and the door: until `wait_until`, or if there is none, only
+    /// for what has already arrived.
     async fn look_around(
         &mut self,
         session: &mut Session,
@@ -264,7 +264,7 @@ impl Feed {
         }
     }
 
-    /// Does what the script has to be done now that another data message is sent.
+    /// Does what the script says, now that another data message has been sent.
     async fn deeds_after(&mut self, session: &mut Session) -> Result<Option<SessionEnd>, Broken> {
         for deed in self.script.sent(session.data_messages) {
             let work = async {

@@ -9,16 +9,16 @@
 //! ```
 //!
 //! * [`serve`] owns everything: give it a listener, a [`Program`] and a future that ends it.
-//! * A [`Cursor`] decides when a day's [`Messages`] are due, and which of them fall due unheard.
-//! * [`supply()`] is the way for a thread to hand in the messages of a day.
-//! * A [`Script`] does to sessions what a sound server does not do; there is none unless the program has one.
+//! * A [`Cursor`] decides when a day's [`Messages`] are due, and which of them pass unheard.
+//! * [`supply()`] lets a thread supply the messages of a day.
+//! * A [`Script`] does what a well-behaved server would not; there is none unless the program has one.
 //!
-//! What a session says once its client is initialised depends on the service. `full_market` is the conversation of
-//! the full-market feeds; that of another service would be a module beside it, with a task of its own that
-//! `server` starts. Everything else here is the same for every service.
+//! What a session says once its client is initialised depends on the service. `full_market` is the conversation of the
+//! full-market feeds; another service's would be a module beside it, with its own task that `server` starts. Everything
+//! else here is the same for every service.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
-// A stream that takes nothing would make these panic.
+// These would panic if the stream accepts nothing.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod admission;

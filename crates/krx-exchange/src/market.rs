@@ -1,4 +1,4 @@
-//! The two markets, each with a feed of its own.
+//! The two markets, each with its own feed.
 
 use std::fmt;
 
@@ -12,10 +12,10 @@ pub enum Market {
 }
 
 impl Market {
-    /// Both markets, in the order in which they are merged when their messages fall on the same time.
+    /// Both markets, in the order in which they are merged when their messages have the same time.
     pub const ALL: [Market; 2] = [Market::Kospi, Market::Kosdaq];
 
-    /// The market's name as it is written in files, options and events.
+    /// The market's name in files, options and events.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 pub struct TimeOfDay(pub u64);
 
 impl TimeOfDay {
-    /// The time from `earlier` to here; nothing when `earlier` is later.
+    /// The time from `earlier` to here; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: TimeOfDay) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
@@ -33,7 +33,7 @@ impl fmt::Display for TimeOfDay {
 /// A message and when it is due.
 #[derive(Debug, Clone)]
 pub struct TimedMessage {
-    /// When it is sent. One that is earlier than the one before it is sent right behind it.
+    /// When it is sent. If it is earlier than the previous one, it is sent right after that.
     pub at: TimeOfDay,
     /// How many records it holds.
     pub records: u32,
@@ -41,24 +41,24 @@ pub struct TimedMessage {
     pub text: Utf8Bytes,
 }
 
-/// A market's messages in the order in which they are to be sent, one day after another.
+/// A market's messages in sending order, one day after another.
 pub trait Messages: Send {
-    /// The next message, as far as there is one.
+    /// The next message, if there is one yet.
     fn next(&mut self) -> Next;
 }
 
-/// What [`Messages`] have next.
+/// What comes next in [`Messages`].
 #[derive(Debug)]
 pub enum Next {
     /// A message.
     Message(TimedMessage),
-    /// A message that lies before the day's start: it is not sent.
+    /// A message from before the day's start: it is not sent.
     PassedOver,
     /// Nothing yet; more will come.
     NotYet,
     /// Nothing: the day is over.
     DayOver {
-        /// How much later than this day's the clock of another day starts. Without it no day follows.
+        /// How much later than this day's the clock of the next day starts. Without it, no day follows.
         another_after: Option<Duration>,
     },
 }

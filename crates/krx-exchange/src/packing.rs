@@ -17,19 +17,19 @@ pub struct Packed {
     pub text: Utf8Bytes,
 }
 
-/// The part of an issue's records that never changes, ready to be copied.
+/// The constant part of an issue's records, ready to be copied.
 #[derive(Debug, Clone)]
 pub struct RecordHead(Box<str>);
 
 impl RecordHead {
-    /// The head of the records of the issue `code`, which is of digits and upper-case letters only.
+    /// The head of the records of the issue `code`, which consists of digits and upper-case letters only.
     #[must_use]
     pub fn new(code: &str) -> RecordHead {
         RecordHead(format!("{{\"isuSrtCd\":\"{code}\",\"trdPrc\":\"").into())
     }
 }
 
-/// Packs one record after another into messages.
+/// Packs records into messages, one after another.
 #[derive(Debug, Default)]
 pub struct Packer {
     text: String,
@@ -37,7 +37,7 @@ pub struct Packer {
 }
 
 impl Packer {
-    /// Adds one record; `time` is `trdTm` as it is sent. Gives the message that is full with it.
+    /// Adds a record; `time` is `trdTm` as sent. Returns the message that it completes.
     #[must_use]
     pub fn push(&mut self, head: &RecordHead, price: u32, volume: u32, time: &str) -> Option<Packed> {
         if self.records == 0 {
@@ -62,7 +62,7 @@ impl Packer {
         }
     }
 
-    /// What is not yet in a full message, in one of its own.
+    /// Returns the records that do not fill a message as one of their own.
     #[must_use]
     pub fn close(&mut self) -> Option<Packed> {
         if self.records == 0 {

@@ -10,7 +10,7 @@ pub(crate) struct Pulse {
     /// When the next one is due.
     pub(crate) next: Option<Instant>,
     sent: u64,
-    /// The last heartbeat that the client has not answered: an answer is not to be answered again.
+    /// The last heartbeat that the client has not answered: an answer must not be answered in turn.
     unanswered: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What is done to sessions that a sound exchange does not do: the place where faults come in.
+//! What is done to sessions that a well-behaved exchange would not do: the way to inject faults.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::transcript::MessageKind;
 
 /// What is done to a feed's sessions besides sending them the day. `()` does nothing.
 pub trait Script: Send {
-    /// A message that is sent before the day goes on, until there is none.
+    /// A message to be sent before the day continues, until there are none.
     fn ahead(&mut self) -> Option<TimedMessage> {
         None
     }
@@ -20,7 +20,7 @@ pub trait Script: Send {
         let _ = message;
     }
 
-    /// It was sent, as the session's data message number `data_messages`, from 1: what is done now.
+    /// It was sent as the session's data message number `data_messages`, counted from 1: what to do now.
     fn sent(&mut self, data_messages: u64) -> Vec<Deed> {
         let _ = data_messages;
         Vec::new()
@@ -29,34 +29,34 @@ pub trait Script: Send {
 
 impl Script for () {}
 
-/// One thing that is done to a session.
+/// One thing done to a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deed {
-    /// A text message is sent that is not the day's.
+    /// A text message is sent that is not part of the day.
     Say {
-        /// What the transcript calls it.
+        /// Its kind in the transcript.
         kind: MessageKind,
         /// How many good records it holds.
         records: u32,
         /// The text of the message.
         text: Utf8Bytes,
     },
-    /// Bytes go out as they are, whatever WebSocket would make of them.
+    /// Bytes are sent as they are, whatever WebSocket makes of them.
     Write {
-        /// What the transcript calls them.
+        /// Their kind in the transcript.
         kind: MessageKind,
-        /// The text that the transcript gets for them.
+        /// The text for the transcript.
         text: Utf8Bytes,
         /// The bytes.
         bytes: Vec<u8>,
     },
     /// Nothing is sent and nothing is answered for this long.
     Pause(Duration),
-    /// The session ends; later deeds are not done.
+    /// The session ends; any further deeds are skipped.
     End {
         /// How the connection ends.
         farewell: Farewell,
-        /// Why, as the event says it.
+        /// The reason, in the event's words.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Accepts connections, hands initialised ones to their feeds, tells the news, and stops in order.
+//! Accepts connections, passes initialised ones to their feeds, reports the news, and shuts down cleanly.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -23,35 +23,35 @@ use crate::market::Market;
 use crate::program::Program;
 use crate::session::{Broken, Farewell};
 
-/// Connections that may be on their way to `init` at a time; more wait in the kernel.
+/// How many connections may be on their way to `init` at a time; more wait in the kernel.
 const ADMISSIONS_MAX: usize = 64;
 
-/// Feeds that may exist: each holds a few megabytes. Keys beyond are turned away.
+/// How many feeds may exist: each holds a few megabytes. Further keys are turned away.
 const FEEDS_MAX: usize = 32;
 
-/// Initialised sessions that may wait for their feed; more are turned away.
+/// How many initialised sessions may wait for their feed; more are turned away.
 const ARRIVALS_MAX: usize = 8;
 
-/// News that may wait to be told.
+/// How much news may wait to be reported.
 const NEWS_MAX: usize = 64;
 
-/// How often the transcript is to be written where others can read it.
+/// How often the transcript should be written where others can read it.
 const TRANSCRIPT_FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long clients may stay when everything is sent and the exchange is to end.
+/// How long clients may stay once everything is sent and the exchange should end.
 const LEAVE_MAX: Duration = Duration::from_secs(60);
 
-/// Close code "try again later": too many keys, or too many sessions of one key at once.
+/// Close code "try again later": too many keys, or too many sessions for one key at once.
 const CLOSE_LATER: u16 = 1013;
 
-/// How long to wait when the system cannot accept a connection: it is out of something.
+/// How long to wait when the system cannot accept a connection because it is out of some resource.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Listens on `address`, which must be on this machine's loopback interface.
 ///
 /// # Errors
 ///
-/// When it is not, or the system does not give the address.
+/// When it is not, or the system refuses the address.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, ExchangeError> {
     if !address.ip().is_loopback() {
         return Err(ExchangeError::NotLoopback(address));
@@ -61,11 +61,11 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, ExchangeError> {
         .map_err(|source| ExchangeError::Listen { address, source })
 }
 
-/// Serves `program` on `listener` until `shutdown` resolves, or the day is over if so configured.
+/// Serves `program` on `listener` until `shutdown` resolves, or until the day is over if so configured.
 ///
 /// # Errors
 ///
-/// When the listener is not on loopback, or nobody takes notes of the transcript any more.
+/// When the listener is not on loopback, or the transcript is no longer read.
 pub async fn serve(
     listener: TcpListener,
     config: Config,
@@ -92,7 +92,7 @@ pub async fn serve(
     served
 }
 
-/// The one owner of everything that runs.
+/// The single owner of everything that runs.
 struct Exchange {
     config: Config,
     program: Box<dyn Program>,
@@ -107,7 +107,7 @@ struct Exchange {
     ending: Ending,
 }
 
-/// Who is still to be waited for before the exchange ends by itself.
+/// What the exchange still waits for before it ends by itself.
 #[derive(Debug, Default)]
 struct Ending {
     sessions: u32,
@@ -190,7 +190,7 @@ impl Exchange {
         }
     }
 
-    /// Hands an initialised client to the feed of its market and key, which is started if need be.
+    /// Passes an initialised client to the feed of its market and key, starting that if need be.
     async fn introduce(&mut self, admitted: Admitted) {
         let market = admitted.session.market;
         let place = (market, admitted.key.clone());
@@ -227,7 +227,7 @@ impl Exchange {
         door
     }
 
-    /// Ends every session in order; afterwards no clone of the transcript is left.
+    /// Ends every session cleanly; afterwards no clone of the transcript is left.
     async fn stop(self) {
         let Exchange {
             config,
@@ -253,7 +253,7 @@ impl Exchange {
 }
 
 impl Ending {
-    /// Takes note of `event`; true when the exchange is to end now.
+    /// Handles `event`; returns true when the exchange should end now.
     fn after(&mut self, event: &Event, config: &Config) -> bool {
         match event {
             Event::Listening { .. } => {}
@@ -271,7 +271,7 @@ impl Ending {
     }
 }
 
-/// The error of a part that has ended although nothing told it to: as a rule because nobody takes notes.
+/// The error of a part that ended without being told to, usually because the transcript is no longer read.
 fn broken(doing: &'static str) -> ExchangeError {
     ExchangeError::System {
         doing,

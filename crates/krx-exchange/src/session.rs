@@ -1,4 +1,4 @@
-//! One connection that speaks WebSocket: sends texts, each entered in the transcript first.
+//! A WebSocket connection: sends texts, each of which is entered in the transcript first.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::message::TimedMessage;
 use crate::transcript::{Entry, MessageKind, Transcript, TranscriptGone};
 use crate::transport::Transport;
 
-/// How long the end of a connection may take: enough for a client on the same machine that is alive.
+/// How long closing a connection may take: enough for a live client on the same machine.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
 /// Close code "going away".
@@ -26,7 +26,7 @@ pub(crate) const CLOSE_POLICY: u16 = 1008;
 /// Why nothing more can be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Broken {
-    /// Nobody takes notes any more: the whole exchange must stop.
+    /// The transcript is no longer read: the whole exchange must stop.
     Transcript,
     /// The client is gone.
     Socket(String),
@@ -42,22 +42,22 @@ impl From<TranscriptGone> for Broken {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Heard {
     Text(Utf8Bytes),
-    /// Pings, pongs and binary messages: nothing to do about them.
+    /// Pings, pongs and binary messages: there is nothing to do about them.
     Other,
-    /// The client closed the connection, with or without saying so.
+    /// The client closed the connection, with or without a close frame.
     Left(String),
 }
 
-/// How a connection is ended.
+/// How a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Farewell {
-    /// The socket is dropped: the client has gone already.
+    /// The socket is dropped: the client has already gone.
     None,
     /// A close frame with this code and reason.
     Close(u16, &'static str),
     /// A FIN without a close frame.
     HangUp,
-    /// A RST; what is under way may be lost.
+    /// A RST; data in flight may be lost.
     Reset,
 }
 
@@ -92,7 +92,7 @@ impl Session {
         }
     }
 
-    /// Hands a data message to the socket, which gathers some before it writes them.
+    /// Passes a data message to the socket, which collects some before writing them.
     pub(crate) async fn send_data(&mut self, message: TimedMessage) -> Result<(), Broken> {
         self.data_messages += 1;
         self.data_records += u64::from(message.records);
@@ -101,7 +101,7 @@ impl Session {
         self.feed(message.text).await
     }
 
-    /// Sends a message that is no data, and everything before it, at once.
+    /// Sends a message that is not data, along with everything before it, at once.
     pub(crate) async fn send(
         &mut self,
         kind: MessageKind,
@@ -114,7 +114,7 @@ impl Session {
         self.flush().await
     }
 
-    /// Writes `bytes` as they are, behind everything before them; the transcript gets `text` for them.
+    /// Writes `bytes` unchanged, after everything before them; `text` goes into the transcript for them.
     pub(crate) async fn write(
         &mut self,
         kind: MessageKind,
@@ -154,7 +154,7 @@ impl Session {
             .map_err(|error| Broken::Socket(error.to_string()))
     }
 
-    /// Writes everything that was gathered.
+    /// Writes everything that was collected.
     pub(crate) async fn flush(&mut self) -> Result<(), Broken> {
         self.socket
             .flush()
@@ -162,7 +162,7 @@ impl Session {
             .map_err(|error| Broken::Socket(error.to_string()))
     }
 
-    /// The next thing that comes from the client. Nothing is lost when it is not awaited to its end.
+    /// The next thing that the client sends. Cancelling it loses nothing.
     pub(crate) async fn hear(&mut self) -> Heard {
         match self.socket.next().await {
             Some(Ok(Message::Text(text))) => Heard::Text(text),
@@ -184,7 +184,7 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the connection.
+    /// Closes the connection.
     pub(crate) async fn end(self, farewell: Farewell) {
         match farewell {
             Farewell::None => drop(self),
@@ -194,7 +194,7 @@ impl Session {
         }
     }
 
-    /// Ends the connection with a close frame. A client that does not answer is not waited for long.
+    /// Closes the connection with a close frame. A client that does not answer is not waited for long.
     async fn close(mut self, code: u16, reason: &'static str) {
         let frame = CloseFrame {
             code: CloseCode::from(code),
@@ -209,12 +209,12 @@ impl Session {
         let _ = tokio::time::timeout(GOODBYE_MAX, goodbye).await;
     }
 
-    /// Ends the connection with a FIN and no close frame.
+    /// Closes the connection with a FIN and no close frame.
     async fn hang_up(mut self) {
         let goodbye = async {
             let transport = self.socket.get_mut();
             if transport.shutdown().await.is_ok() {
-                // Dropping a socket with unread bytes in it would send a RST instead.
+                // Otherwise, dropping a socket with unread bytes would send a RST.
                 let mut sink = [0; 4_096];
                 while transport.read(&mut sink).await.is_ok_and(|len| len > 0) {}
             }
@@ -222,9 +222,9 @@ impl Session {
         let _ = tokio::time::timeout(GOODBYE_MAX, goodbye).await;
     }
 
-    /// Ends the connection with a RST.
+    /// Closes the connection with a RST.
     fn reset(self) {
-        // Where the system refuses, the connection still ends, only more politely.
+        // If the system refuses, the connection is still closed, only more politely.
         let _ = self.socket.get_ref().reset_on_drop();
     }
 }

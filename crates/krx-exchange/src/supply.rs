@@ -1,29 +1,29 @@
-//! Messages that a thread supplies.
+//! Messages supplied by a thread.
 //!
 //! ```text
 //!   supplier's thread ──chunks──▶ Supply ──▶ cursor
 //! ```
 //!
-//! The supplier runs ahead of the feed by a few chunks only, whatever the day's length.
+//! The supplier is only a few chunks ahead of the feed, whatever the day's length.
 
 use tokio::sync::mpsc;
 
 use crate::message::{Messages, Next, TimedMessage};
 
-/// The text at which a chunk is handed on: large enough that handing over does not count.
+/// The amount of text in a chunk: large enough that passing it on does not matter.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// The chunks that may wait for a feed: with the one at each end, about a megabyte and a half.
+/// How many chunks may wait for a feed: with the one at each end, about a megabyte and a half.
 const CHUNKS_MAX: usize = 4;
 
-/// The end at which a feed takes messages.
+/// The end from which a feed takes messages.
 #[derive(Debug)]
 pub struct Supply {
     chunks: mpsc::Receiver<Vec<TimedMessage>>,
     chunk: std::vec::IntoIter<TimedMessage>,
 }
 
-/// The end at which a supplier gives them. Dropped, it ends the day.
+/// The end at which a supplier gives them. Dropping it ends the day.
 #[derive(Debug)]
 pub struct Supplier {
     chunks: mpsc::Sender<Vec<TimedMessage>>,
@@ -31,7 +31,7 @@ pub struct Supplier {
     bytes: usize,
 }
 
-/// The feed is gone: nothing more is wanted.
+/// The feed is gone: nothing more is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotWanted;
 
@@ -52,7 +52,7 @@ pub fn supply() -> (Supplier, Supply) {
 }
 
 impl Supplier {
-    /// Gives the next message. Waits as long as the feed has enough: not to be called in a task.
+    /// Gives the next message. It waits while the feed has enough, so it must not be called in a task.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl Supplier {
         !self.chunks.is_closed()
     }
 
-    /// Hands over what is left, and ends the day.
+    /// Passes on what is left, and ends the day.
     ///
     /// # Errors
     ///

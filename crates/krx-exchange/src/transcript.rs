@@ -1,7 +1,7 @@
-//! Everything that is sent, told to somebody before it is sent.
+//! A note of everything that is sent, taken before it is sent.
 //!
-//! The other end of the channel takes notes as it likes; as long as it is behind, sending waits. Once it is gone the
-//! exchange ends: it sends nothing that nobody takes note of.
+//! The other end of the channel may do what it likes with the notes; while it is behind, sending waits. Once it is gone
+//! the exchange ends: it sends nothing that goes unrecorded.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::market::Market;
 
-/// Notes that wait to be taken: 16 MB of full messages. Past it, sending waits.
+/// How many notes may wait: 16 MB of full messages. Beyond that, sending waits.
 const NOTES_MAX: usize = 4_096;
 
 /// What kind of text message was sent.
@@ -18,18 +18,18 @@ const NOTES_MAX: usize = 4_096;
 pub enum MessageKind {
     /// Data of the day.
     Data,
-    /// The answer to a good `init`.
+    /// The answer to an accepted `init`.
     Reply,
-    /// A heartbeat of the exchange's own, or the answer to a client's.
+    /// One of the exchange's own heartbeats, or the answer to a client's.
     Heartbeat,
     /// An error in answer to what a client sent.
     Error,
-    /// Something that a script has sent, and has a name for.
+    /// Something sent by a script, with a name of its own.
     Scripted(&'static str),
 }
 
 impl MessageKind {
-    /// The kind in a word.
+    /// The kind, as a word.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ impl MessageKind {
 pub struct Entry {
     /// The market in whose feed it is sent.
     pub market: Market,
-    /// The session's number in its market, from 1; 0 for a connection that was refused before it became one.
+    /// The session's number in its market, from 1; 0 for a connection refused before it became a session.
     pub session: u32,
     /// The message's number among all text messages of the session, from 1.
     pub number: u64,
@@ -59,7 +59,7 @@ pub struct Entry {
     pub text: Utf8Bytes,
 }
 
-/// What the transcript says.
+/// An entry of the transcript.
 #[derive(Debug)]
 pub enum Note {
     /// A message is about to be sent.
@@ -69,15 +69,15 @@ pub enum Note {
         /// Unix time in microseconds.
         sent_us: u128,
     },
-    /// Everything noted so far is to be written where others can read it.
+    /// Everything noted so far should be written where others can read it.
     Flush,
 }
 
-/// The end at which the exchange hands in its notes.
+/// The end at which the exchange submits its notes.
 #[derive(Debug, Clone)]
 pub struct Transcript(mpsc::Sender<Note>);
 
-/// Nobody takes notes any more.
+/// The transcript is no longer read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TranscriptGone;
 
@@ -89,7 +89,7 @@ pub fn transcript() -> (Transcript, mpsc::Receiver<Note>) {
 }
 
 impl Transcript {
-    /// Hands in a message, as sent now; waits while the other end is behind.
+    /// Submits a message as sent now; waits while the other end is behind.
     pub(crate) async fn enter(&self, entry: Entry) -> Result<(), TranscriptGone> {
         let sent_us = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -100,12 +100,12 @@ impl Transcript {
             .map_err(|_| TranscriptGone)
     }
 
-    /// Asks for everything handed in so far to be written.
+    /// Asks for everything submitted so far to be written.
     pub(crate) async fn flush(&self) -> Result<(), TranscriptGone> {
         self.0.send(Note::Flush).await.map_err(|_| TranscriptGone)
     }
 
-    /// Like [`flush`](Self::flush), but an end that is behind is left to it.
+    /// Like [`flush`](Self::flush), but does not wait for an end that is behind.
     pub(crate) fn flush_soon(&self) -> Result<(), TranscriptGone> {
         match self.0.try_send(Note::Flush) {
             Err(mpsc::error::TrySendError::Closed(_)) => Err(TranscriptGone),

@@ -16,7 +16,7 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
-    /// Makes the connection end with a RST instead of a FIN once it is dropped.
+    /// Makes the connection end with a RST instead of a FIN when it is dropped.
     pub(crate) fn reset_on_drop(&self) -> io::Result<()> {
         match self {
             Transport::Plain(tcp) => tcp.set_zero_linger(),

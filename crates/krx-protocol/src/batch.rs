@@ -1,8 +1,8 @@
 //! Packed trade batches: a JSON array of up to fifty objects, decoded record by record into the caller's sink.
 //!
-//! The usual message takes one pass of simd-json and one walk over its tape. What is not usual (a record that is
-//! refused, an unknown key, a message that is not JSON as a whole) is looked at a second time in [`crate::salvage`],
-//! which works on the bytes as they were received. All buffers are kept from one frame to the next.
+//! The usual message takes one pass of simd-json and one walk over its tape. Anything unusual (a rejected record, an
+//! unknown key, a message that is not JSON as a whole) gets a second look in [`crate::salvage`], which works on the
+//! bytes as received. All buffers are reused from frame to frame.
 
 use simd_json::Node;
 
@@ -13,7 +13,7 @@ use crate::record::{BatchSink, Fields, MAX_ITEMS, give, record};
 use crate::salvage;
 use crate::scan::{Span, split};
 
-/// The most records that the guide allows in one message. More are kept, and counted by the caller.
+/// The most records that the guide allows in one message. More are accepted, and counted by the caller.
 pub const PACKED_RECORDS_MAX: usize = 50;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -21,15 +21,15 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// What a frame was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decoded {
-    /// An array with this many elements, whole and rejected ones.
+    /// An array with this many elements, whole or rejected.
     Batch(usize),
-    /// An object; all but replies and heartbeats were given to [`BatchSink::reject`] too.
+    /// An object; all except replies and heartbeats also went to [`BatchSink::reject`].
     Control(Control),
-    /// Neither; it was given to [`BatchSink::reject`].
+    /// Neither; it went to [`BatchSink::reject`].
     Rejected,
 }
 
-/// Decodes frames; holds the buffers that one frame leaves for the next.
+/// Decodes frames; holds the buffers that are reused between them.
 pub struct Decoder {
     parser: Parser,
     spans: Vec<Span>,
@@ -90,7 +90,7 @@ impl Decoder {
     }
 }
 
-/// Hands out the `items` elements that follow on the tape.
+/// Passes on the `items` elements that follow on the tape.
 #[inline]
 fn walk(
     text: &[u8],
@@ -109,7 +109,7 @@ fn walk(
         match record(element) {
             Ok(Fields { trade, plain: true }) => sink.trade(item, &trade),
             unusual => {
-                // The spans of all elements are found once a frame, however many of them are unusual.
+                // The spans of all elements are found once per frame, however many of them are unusual.
                 if spans.is_empty() {
                     split(text, spans);
                 }

@@ -1,4 +1,4 @@
-//! Tests of the decoder: every case of docs/protocol.md, and properties over any bytes at all.
+//! Tests of the decoder: every case of docs/protocol.md, and properties over arbitrary bytes.
 
 use proptest::prelude::*;
 
@@ -41,7 +41,7 @@ fn good(item: i16) -> (i16, String, i64, i64, i32, Option<String>) {
     (item, "000210".to_owned(), 81_000, 5, 14_340_400, None)
 }
 
-/// `bad` between two good records: both neighbours must come through, and `bad` with this reason and its bytes.
+/// Puts `bad` between two good records: both must come through, and `bad` with this reason and its bytes.
 fn assert_refused(bad: &str, reason: Reason) {
     let (seen, decoded) = decode(format!("[{GOOD},{bad},{GOOD}]").as_bytes());
     assert_eq!(seen.trades, [good(0), good(2)], "{bad}");
@@ -102,7 +102,7 @@ fn leading_zeros_of_numbers_are_passed_over_wherever_they_stand() {
             record("00000000000000000000000007", "086", "09450155"),
             (7, 86, 9_450_155),
         ),
-        // As text they always were.
+        // As text they were always allowed.
         (
             record("\"01310000\"", "\"0086\"", "\"09450155\""),
             (1_310_000, 86, 9_450_155),
@@ -114,7 +114,7 @@ fn leading_zeros_of_numbers_are_passed_over_wherever_they_stand() {
         let trade = &seen.trades[1];
         assert_eq!((trade.2, trade.3, trade.4), values, "{bad}");
     }
-    // What is refused is refused for what it is, with its bytes as they came.
+    // What is rejected is rejected for its real fault, with its bytes as received.
     for (bad, reason) in [
         (record("-007", "1", "0"), Reason::Sign),
         (record("007.5", "1", "0"), Reason::Fraction),
@@ -132,7 +132,7 @@ fn leading_zeros_of_numbers_are_passed_over_wherever_they_stand() {
     ] {
         assert_refused(&bad, reason);
     }
-    // In members that the guide does not name, too. Text stays as it is, and so do an exponent and a fraction.
+    // Also in members that the guide does not name. Text is unchanged, and so are exponents and fractions.
     let frame = r#"[{"isuSrtCd":"000210","trdPrc":"81000","trdVol":"5","trdTm":014340400,"a":[00,-01, 0.05],"b":"x:007, 08","c":1e-05,"d":[{"e":1},{"e":02}]}]"#;
     let (seen, _) = decode(frame.as_bytes());
     assert_eq!(seen.rejects, []);
@@ -425,16 +425,16 @@ fn depth_and_number_of_records_are_bounded() {
     assert_eq!(decode(format!("[{fifty_one}]").as_bytes()).0.trades.len(), 51);
 }
 
-/// Documents and readers know the number: `item` goes up to 32,766.
+/// Documents and readers rely on this number: `item` goes up to 32,766.
 #[test]
 fn the_first_32767_elements_are_decoded_one_by_one() {
     let one_behind = format!("{GOOD}]");
-    // So many good records, what follows them, and what of it is given in one piece.
+    // This many good records, what follows them, and the part of it that is rejected in one piece.
     for (records, end, piece) in [
         (32_766, "]", None),
         (32_767, "]", None),
         (32_768, "]", Some(one_behind.as_str())),
-        // A message that is no JSON as a whole takes another way.
+        // A message that is not JSON as a whole takes another path.
         (32_765, ",x]", None),
         (32_766, ",x]", None),
         (32_767, ",x]", Some("x]")),
@@ -460,7 +460,7 @@ fn the_first_32767_elements_are_decoded_one_by_one() {
     }
 }
 
-/// What a record should decode to, in a form of its own: the oracle of the property test.
+/// What a record should decode to, in its own representation: the oracle of the property test.
 #[derive(Clone, Debug)]
 struct Sent {
     code: String,

@@ -1,4 +1,4 @@
-//! Messages that are an object instead of an array of trades: reply, error, heartbeat or push, by their members.
+//! Messages that are an object instead of an array of trades: reply, error, heartbeat or push, judged by their members.
 
 use std::borrow::Cow;
 
@@ -11,9 +11,9 @@ use crate::scan::without_leading_zeros;
 /// What an object message is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Control {
-    /// The answer to a request that was accepted (`result`).
+    /// The answer to an accepted request (`result`).
     Reply,
-    /// The server asks or answers whether the channel lives.
+    /// The server checks whether the channel is alive, or answers such a check.
     Heartbeat,
     /// The server reports an error.
     Error(ServerError),
@@ -26,24 +26,24 @@ pub enum Control {
 /// An error as Koscom sends it, with or without the request's id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerError {
-    /// The number of the guide's error table; 0 when none was sent.
+    /// The code from the guide's error table; 0 when none was sent.
     pub code: i64,
-    /// Koscom's text, mostly Korean.
+    /// Koscom's text, usually in Korean.
     pub message: String,
 }
 
-/// What an error code asks of a client.
+/// What an error code asks the client to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The key or the terminal is refused: trying again soon is hammering.
+    /// The key or the terminal is refused: retrying soon would be hammering.
     Key,
     /// The server asks for a new connection, shortly.
     Reconnect,
-    /// Nothing: the server is in trouble of its own, or one request was wrong.
+    /// Nothing: the server has a problem of its own, or a single request was wrong.
     Nothing,
 }
 
-/// Members as they were sent, since their size is the sender's choice: parsed into values, a megabyte would be twenty.
+/// Members as raw text, since the sender decides their size: parsed into values, a megabyte would become twenty.
 #[derive(Deserialize)]
 struct Members<'a> {
     #[serde(borrow)]
@@ -63,7 +63,7 @@ struct ErrorMembers<'a> {
 
 /// A JSON string's text.
 fn string_of(value: &RawValue) -> Option<Cow<'_, str>> {
-    /// So that an escaped string is unescaped, and a plain one borrowed.
+    /// An escaped string is unescaped, and a plain one borrowed.
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
     serde_json::from_str::<Text<'_>>(value.get())
@@ -72,7 +72,8 @@ fn string_of(value: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 impl Control {
-    /// Tells what an object message is; `None` when `text` is no JSON object. As in data, a number may have leading zeros.
+    /// Classifies an object message; `None` when `text` is not a JSON object. As in data, numbers may have leading
+    /// zeros.
     #[must_use]
     pub fn classify(text: &[u8]) -> Option<Self> {
         Self::of_json(text).or_else(|| Self::of_json(&without_leading_zeros(text)?))
@@ -81,7 +82,8 @@ impl Control {
     fn of_json(text: &[u8]) -> Option<Self> {
         let members: Members<'_> = match serde_json::from_slice(text) {
             Ok(members) => members,
-            // Valid JSON whose members are doubled is still an object; what follows a doubled one was not read yet.
+            // Valid JSON with duplicate members is still an object; what follows the duplicate has not been checked
+            // yet.
             Err(error) if error.is_data() && is_object(text) => return Some(Self::Unknown),
             Err(_) => return None,
         };
@@ -105,7 +107,7 @@ fn is_object(text: &[u8]) -> bool {
 
 impl ServerError {
     fn from_raw(error: &RawValue) -> Self {
-        // What is no object, or has a member twice, still is an error, and says what it says.
+        // Anything that is not an object, or has a duplicate member, is still an error, reported as it was sent.
         let members: ErrorMembers<'_> = match error.get() {
             // serde would take an array's elements for members.
             text if text.starts_with('{') => serde_json::from_str(text).unwrap_or_default(),
@@ -122,8 +124,8 @@ impl ServerError {
         }
     }
 
-    /// What the code means, after the guide's error table: for a text that must not repeat the server's own words, in which
-    /// it may name the key.
+    /// What the code means, from the guide's error table: for text that must not repeat the server's own words, which
+    /// may contain the key.
     #[must_use]
     pub fn meaning(&self) -> &'static str {
         match self.code {
@@ -138,8 +140,8 @@ impl ServerError {
         }
     }
 
-    /// What the code asks of us, after the guide's error table: 10070 and 13001 (customer data do not match) and
-    /// 13003 (terminated terminal) refuse the key; 13004 says to connect anew shortly.
+    /// What the code asks us to do, from the guide's error table: 10070 and 13001 (customer data do not match) and
+    /// 13003 (terminated terminal) refuse the key; 13004 says to reconnect shortly.
     #[must_use]
     pub fn refusal(&self) -> Refusal {
         match self.code {

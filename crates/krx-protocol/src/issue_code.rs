@@ -1,17 +1,17 @@
 //! Issue codes (`isuSrtCd`): 1 to 12 ASCII letters and digits.
 //!
-//! Six characters is usual, with letters among them (`00088K`, `0004V0`); ETN (`Q500061`), rights (`J0527101G`)
-//! and funds (`F70100030`) have longer ones, derivatives up to twelve (docs/protocol.md, "Issue codes").
+//! Six characters are usual, including letters (`00088K`, `0004V0`); ETNs (`Q500061`), rights (`J0527101G`) and funds
+//! (`F70100030`) have longer codes, derivatives up to twelve characters (docs/protocol.md, "Issue codes").
 
 use std::fmt;
 
 use thiserror::Error;
 
-/// An issue code that was checked, borrowed from the message that it came in.
+/// A checked issue code, borrowed from the message in which it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IssueCode<'a>(&'a str);
 
-/// Why a text is no issue code.
+/// Why a text is not an issue code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum IssueCodeError {
     /// Empty, or longer than [`IssueCode::LEN_MAX`]; the length in bytes.
@@ -29,7 +29,7 @@ impl<'a> IssueCode<'a> {
     /// Checks `text`.
     ///
     /// # Errors
-    /// [`IssueCodeError`], when the length or a character is not one of an issue code.
+    /// [`IssueCodeError`], when the length or a character is not allowed.
     #[inline]
     pub fn new(text: &'a str) -> Result<Self, IssueCodeError> {
         if text.is_empty() || text.len() > Self::LEN_MAX {

@@ -6,8 +6,8 @@
 //!                        └──▶ Decoded::Control             (reply, error, heartbeat: nothing to store)
 //! ```
 //!
-//! Two properties hold for any input whatever: decoding never panics, and one bad record never costs its
-//! neighbours. Facts about the protocol are explained in `docs/protocol.md`.
+//! Two properties hold for any input: decoding never panics, and one bad record never costs its neighbours. Facts about
+//! the protocol are explained in `docs/protocol.md`.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod batch;

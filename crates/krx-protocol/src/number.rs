@@ -1,19 +1,19 @@
-//! Integers written as JSON numbers or as strings of digits, never by way of a float.
+//! Integers written as JSON numbers or as strings of digits, never converted through a float.
 
 use simd_json::{Node, StaticNode};
 
 use crate::reason::Reason;
 
-/// A value that is not negative, from either form.
+/// A non-negative value, from either form.
 ///
 /// # Errors
-/// The reason for which the record goes to quarantine.
+/// The reason why the record goes to quarantine.
 #[inline]
 pub(crate) fn integer(node: &Node<'_>) -> Result<i64, Reason> {
     match node {
         Node::String(text) => digits(text.as_bytes()),
         Node::Static(StaticNode::U64(value)) => i64::try_from(*value).map_err(|_| Reason::Overflow),
-        // simd-json gives every number without a sign as `U64`: this one has a sign, were it that of `-0`.
+        // simd-json gives every number without a sign as `U64`, so this one has a sign, even if it is `-0`.
         Node::Static(StaticNode::I64(_)) => Err(Reason::Sign),
         Node::Static(StaticNode::F64(_)) => Err(Reason::Fraction),
         Node::Static(StaticNode::Null) => Err(Reason::NullValue),
@@ -25,7 +25,7 @@ pub(crate) fn integer(node: &Node<'_>) -> Result<i64, Reason> {
 
 #[inline]
 fn digits(text: &[u8]) -> Result<i64, Reason> {
-    // Eighteen digits always fit into 63 bits, so the usual value needs no check for overflow.
+    // Eighteen digits always fit into 63 bits, so the usual value needs no overflow check.
     if text.is_empty() || text.len() > 18 {
         return unusual_digits(text);
     }

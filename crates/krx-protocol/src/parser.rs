@@ -1,8 +1,8 @@
-//! simd-json, with buffers that are kept from one frame to the next.
+//! simd-json, with buffers that are reused from frame to frame.
 
 use simd_json::{Buffers, INPUT_PADDING, Node, Tape};
 
-/// simd-json with its buffers. The input is copied since it is unescaped in place.
+/// simd-json and its buffers. The input is copied because it is unescaped in place.
 pub(crate) struct Parser {
     scratch: Vec<u8>,
     buffers: Buffers,

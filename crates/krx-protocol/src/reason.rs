@@ -1,35 +1,35 @@
-//! Why something received is in quarantine: the fixed set of words of the `reason` column.
+//! Why something is in quarantine: the fixed set of words of the `reason` column.
 
-/// The reason column's words. A word, once published, keeps its meaning.
+/// The words of the reason column. A published word keeps its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The message has no bytes but white space.
+    /// The message is empty, or only white space.
     EmptyMessage,
-    /// Not JSON: the whole message, or one record of it.
+    /// The whole message, or one record of it, is not JSON.
     MalformedJson,
-    /// The message ends inside its array; what came before is kept. Without a record, when it ends behind a whole one: then
-    /// no bytes are left over, unless the message has no record at all.
+    /// The message ends inside its array; the records before that are kept. `raw` is empty if the message ends after a
+    /// whole record, unless it has no record at all.
     Truncated,
     /// Bytes after the end of the array; the array is kept.
     TrailingBytes,
-    /// An element of the array that is no object.
+    /// An element of the array that is not an object.
     NotAnObject,
     /// `isuSrtCd`, `trdPrc`, `trdVol` or `trdTm` is missing.
     MissingKey,
-    /// One of these four twice: which one counts cannot be known.
+    /// One of these four occurs twice: it is impossible to know which one counts.
     DuplicateKey,
     /// One of these four is null.
     NullValue,
-    /// A value of another JSON type than the guide allows.
+    /// A value of a JSON type that the guide does not allow.
     WrongType,
     /// `isuSrtCd` is not 1 to 12 ASCII letters and digits.
     BadCode,
-    /// A value that should be an integer is other text, or empty.
+    /// A value that should be an integer is some other text, or empty.
     NotAnInteger,
     /// A value that should be an integer has a fraction or an exponent.
     Fraction,
-    /// A sign before a value that never has one.
+    /// A sign before a value that is never negative.
     Sign,
     /// An integer beyond 63 bits.
     Overflow,
@@ -41,14 +41,14 @@ pub enum Reason {
     ServerError,
     /// A push of the per-issue service, which this feed does not carry.
     Push,
-    /// JSON, but no message that the guide describes.
+    /// JSON, but not a message that the guide describes.
     UnknownMessage,
-    /// The exporter failed over this message; it is kept whole.
+    /// The exporter failed on this message, which is kept whole.
     Poison,
 }
 
 impl Reason {
-    /// All of them, in the order of their declaration.
+    /// All of them, in order of declaration.
     pub const ALL: [Self; 20] = [
         Self::EmptyMessage,
         Self::MalformedJson,
@@ -109,7 +109,7 @@ mod tests {
         for (place, reason) in Reason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, place, "{}", reason.as_str());
         }
-        // The last of the declaration: whoever adds one behind it finds this line.
+        // The last one declared: anyone who adds another will find this line.
         assert_eq!(Reason::ALL.last(), Some(&Reason::Poison));
     }
 }

@@ -9,34 +9,34 @@ use crate::reason::Reason;
 use crate::scan::members;
 use crate::trade_time::TradeTime;
 
-/// The most elements of one array that are decoded one by one, so that a position fits into 16 bits; what follows
-/// is rejected in one piece.
+/// The most elements of one array that are decoded individually, so that a position fits into 16 bits; the rest is
+/// rejected in one piece.
 pub const MAX_ITEMS: usize = i16::MAX as usize;
 
-/// One record that is whole.
+/// A whole record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trade<'a> {
     /// `isuSrtCd`.
     pub code: IssueCode<'a>,
     /// `trdPrc`, KRW.
     pub price: i64,
-    /// `trdVol` as sent; whether it is traded or cumulative volume is not known.
+    /// `trdVol` as sent; it is not known whether it is traded or cumulative volume.
     pub volume: i64,
     /// `trdTm`.
     pub time: TradeTime,
-    /// The keys that the guide does not name, as a JSON object of the bytes that were sent.
+    /// The keys that the guide does not name, as a JSON object of the bytes as sent.
     pub extra: Option<&'a str>,
 }
 
-/// Where records go. Items are positions in the frame's array, from 0, and are given in rising order.
+/// Where records go. Items are positions in the frame's array, from 0, in rising order.
 pub trait BatchSink {
-    /// A record that is whole.
+    /// A whole record.
     fn trade(&mut self, item: i16, trade: &Trade<'_>);
-    /// Something that is not: one record (`item`), or the message or a piece of it (`None`). `raw` is as received.
+    /// Anything else: one record (`item`), or the message or a piece of it (`None`). `raw` is as received.
     fn reject(&mut self, item: Option<i16>, reason: Reason, detail: &str, raw: &[u8]);
 }
 
-/// Why a record is refused: the reason, and the key that it concerns.
+/// Why a record is rejected: the reason, and the key concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused(pub(crate) Reason, pub(crate) &'static str);
 
@@ -63,7 +63,7 @@ fn known_key(key: &str) -> Option<usize> {
 /// Reads one element of the array from its nodes.
 #[inline]
 pub(crate) fn record<'a>(element: &[Node<'a>]) -> Result<Fields<'a>, Refused> {
-    // The guide's own order of keys, and nothing else: nearly every record of a day.
+    // Nearly every record of a day has exactly the guide's keys in the guide's order.
     if let [
         Node::Object { len: 4, .. },
         Node::String("isuSrtCd"),
@@ -133,7 +133,7 @@ fn trade<'a>(
     })
 }
 
-/// Gives a record that is refused, or has unknown keys, to the sink. `json` is what was parsed, `raw` what was
+/// Passes a record that is rejected, or has unknown keys, to the sink. `json` is what was parsed, `raw` what was
 /// received.
 #[cold]
 pub(crate) fn give(
@@ -161,8 +161,8 @@ pub(crate) fn give(
     }
 }
 
-/// Writes the members that [`known_key`] does not know, with their bytes as sent, as one JSON object.
-/// `json` is the text of `element`, which parsed.
+/// Writes the members that [`known_key`] does not know as one JSON object, with their bytes as sent. `json` is the text
+/// of `element`, which parsed.
 fn unknown_members(element: &[Node<'_>], json: &[u8], object: &mut String) {
     object.clear();
     object.push('{');

@@ -1,8 +1,8 @@
-//! The second look at a message: on its bytes as received, tolerant of anything, in time linear in its length.
+//! The second look at a message: at its bytes as received, tolerant of anything, in linear time.
 //!
-//! A message that is not JSON as a whole is cut into its elements, and each is parsed by itself, so that one bad
-//! record never costs its neighbours. Elements that cannot be told apart by their brackets (a quote or a brace is
-//! missing) are cut again wherever a comma and an opening brace stand together, as between any two records.
+//! A message that is not JSON as a whole is cut into its elements, and each is parsed separately, so that one bad
+//! record never costs its neighbours. Elements that brackets do not separate, because a quote or a brace is missing,
+//! are cut again wherever a comma meets an opening brace, as between any two records.
 
 use simd_json::ErrorType;
 
@@ -11,7 +11,7 @@ use crate::reason::Reason;
 use crate::record::{BatchSink, MAX_ITEMS, give, record};
 use crate::scan::{Ending, Span, split, trimmed, without_leading_zeros};
 
-/// Decodes an array that is not JSON as a whole; the number of elements seen.
+/// Decodes an array that is not JSON as a whole; returns the number of elements seen.
 #[cold]
 pub(crate) fn decode(
     text: &[u8],
@@ -25,7 +25,7 @@ pub(crate) fn decode(
     let last = spans.len().saturating_sub(1);
     for (index, span) in spans.into_iter().enumerate() {
         let open = ending == Ending::Open && index == last;
-        // A quote too many makes the rest of the message one string; its bracket is still the array's end.
+        // An extra quote makes the rest of the message one string; its last bracket is still the array's end.
         let span = if open && text.ends_with(b"]") {
             trimmed(text, span.start..text.len() - 1)
         } else {
@@ -45,7 +45,7 @@ pub(crate) fn decode(
     match ending {
         Ending::Closed(end) if end < text.len() => sink.reject(None, Reason::TrailingBytes, "", &text[end..]),
         Ending::Open if items == 0 => sink.reject(None, Reason::Truncated, "", text),
-        // All that came is decoded, and the message is cut off all the same: nobody knows what was to follow.
+        // Everything that came is decoded, but the message is still cut off: nobody knows what was to follow.
         Ending::Open if !cut_off_within && !text.ends_with(b"]") => {
             sink.reject(None, Reason::Truncated, "", &text[text.len()..]);
         }
@@ -54,7 +54,7 @@ pub(crate) fn decode(
     items
 }
 
-/// An element as it is when it parses, or else cut at every comma before a brace.
+/// An element as it is if it parses, or else cut at every comma before a brace.
 fn pieces(text: &[u8], span: Span, parser: &mut Parser) -> Vec<Span> {
     let element = &text[span.clone()];
     let mut parses = |text: &[u8]| parser.parse(text, |_| ()).is_ok();
@@ -75,7 +75,7 @@ fn pieces(text: &[u8], span: Span, parser: &mut Parser) -> Vec<Span> {
     pieces
 }
 
-/// Decodes one element; whether it is what the end of the message cut off.
+/// Decodes one element; returns whether it is what the end of the message cut off.
 fn decode_element(
     item: i16,
     raw: &[u8],
@@ -106,7 +106,7 @@ fn decode_element(
     cut_off
 }
 
-/// Whether the text has a run of twenty digits, more than 64 bits hold.
+/// Whether the text has a run of twenty digits, which is more than 64 bits hold.
 fn integer_too_long(raw: &[u8]) -> bool {
     raw.chunk_by(|a, b| a.is_ascii_digit() && b.is_ascii_digit())
         .any(|run| run.len() >= 20 && run[0].is_ascii_digit())

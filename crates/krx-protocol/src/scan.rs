@@ -1,21 +1,20 @@
-//! Where things lie in a JSON text, by brackets, commas and strings alone: tolerant of anything, in time linear in the
-//! text's length.
+//! The structure of a JSON text, by brackets, commas and strings alone: tolerant of anything, in linear time.
 
 use std::ops::Range;
 
-/// Where an element lies in the message, white space around it left out.
+/// Where an element lies in the message, without the white space around it.
 pub(crate) type Span = Range<usize>;
 
 /// What follows the last element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// The array is closed; `usize` is the position behind its bracket.
+    /// The array is closed; the `usize` is the position after its bracket.
     Closed(usize),
     /// The message ends inside the array.
     Open,
 }
 
-/// Cuts an array's text into its elements, by brackets and commas outside of strings.
+/// Cuts an array's text into its elements, at brackets and commas outside strings.
 pub(crate) fn split(text: &[u8], spans: &mut Vec<Span>) -> Ending {
     spans.clear();
     let mut scan = Scan::default();
@@ -38,7 +37,7 @@ pub(crate) fn split(text: &[u8], spans: &mut Vec<Span>) -> Ending {
         }
     }
     let last = trimmed(text, start..end);
-    // `[]` and `[ ]` have no element; `[1,]` has an empty one that shall be seen.
+    // `[]` and `[ ]` have no element; `[1,]` has an empty one, which should be reported.
     if !last.is_empty() || !spans.is_empty() {
         spans.push(last);
     }
@@ -64,7 +63,7 @@ pub(crate) fn members(json: &[u8]) -> Vec<Span> {
     spans
 }
 
-/// Where a scan over JSON text stands.
+/// The state of a scan over JSON text.
 #[derive(Default)]
 struct Scan {
     depth: usize,
@@ -86,7 +85,7 @@ impl Scan {
         match byte {
             b'"' => self.in_string = true,
             b'[' | b'{' => self.depth += 1,
-            // A bracket that closes nothing belongs to the bad record that it stands in.
+            // A bracket that closes nothing belongs to the bad record in which it stands.
             b']' | b'}' => self.depth = self.depth.saturating_sub(1),
             _ => {}
         }
@@ -100,14 +99,14 @@ pub(crate) fn trimmed(text: &[u8], span: Span) -> Span {
     start..start + piece.trim_ascii().len()
 }
 
-/// The guide prints `"trdTm":09450155`, which is not JSON. Returns the text without leading zeros in any of its numbers;
-/// `None` if no number has one.
+/// The guide prints `"trdTm":09450155`, which is not JSON. Returns the text with leading zeros removed from all its
+/// numbers; `None` if there are none.
 pub(crate) fn without_leading_zeros(raw: &[u8]) -> Option<Vec<u8>> {
     let (mut scan, mut kept, mut start) = (Scan::default(), Vec::new(), 0);
     for (index, &byte) in raw.iter().enumerate() {
         if byte == b'0' && !scan.in_string && begins_number(&raw[..index]) {
             let zeros = raw[index..].iter().take_while(|byte| **byte == b'0').count();
-            // The last of several zeros is the number 0 itself when no digit follows.
+            // If no digit follows, the last of several zeros is the number 0 itself.
             let own = usize::from(!raw.get(index + zeros).is_some_and(u8::is_ascii_digit));
             if zeros > own {
                 kept.extend_from_slice(&raw[start..index]);
@@ -123,7 +122,7 @@ pub(crate) fn without_leading_zeros(raw: &[u8]) -> Option<Vec<u8>> {
     Some(kept)
 }
 
-/// Whether a number begins behind `before`, and not in the middle of one, as in an exponent.
+/// Whether a number begins after `before`, rather than continuing one, as in an exponent.
 fn begins_number(before: &[u8]) -> bool {
     let before = before.strip_suffix(b"-").unwrap_or(before);
     before

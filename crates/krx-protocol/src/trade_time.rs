@@ -2,8 +2,8 @@
 
 use thiserror::Error;
 
-/// The digits of `trdTm` as one number, at most eight of them; a leading zero that a JSON number has lost is
-/// the same number.
+/// The digits of `trdTm` as one number, at most eight of them; a leading zero lost in a JSON number makes no
+/// difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TradeTime(i32);
 
@@ -12,7 +12,7 @@ pub struct TradeTime(i32);
 #[error("trdTm has at most eight digits (HHMMSScc)")]
 pub struct TradeTimeError;
 
-/// What a record says, by its `trdTm` (docs/protocol.md, "trdTm").
+/// What a record is, according to its `trdTm` (docs/protocol.md, "trdTm").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -74,7 +74,7 @@ impl Kind {
 impl TradeTime {
     const DIGITS_MAX: i64 = 99_999_999;
 
-    /// From the digits read as a number that is not negative.
+    /// From the digits, read as a non-negative number.
     ///
     /// # Errors
     /// [`TradeTimeError`], when there are more than eight digits.
@@ -93,7 +93,7 @@ impl TradeTime {
         self.0
     }
 
-    /// Milliseconds since midnight, Korea Standard Time; `None` when this is no clock time.
+    /// Milliseconds since midnight, Korea Standard Time; `None` when this is not a clock time.
     #[inline]
     #[must_use]
     pub fn millis_of_day(self) -> Option<i32> {
@@ -103,7 +103,7 @@ impl TradeTime {
         clock.then_some(((hour * 60 + minute) * 60 + second) * 1000 + hundredth * 10)
     }
 
-    /// What a record with this `trdTm` says.
+    /// What a record with this `trdTm` is.
     #[inline]
     #[must_use]
     pub fn kind(self) -> Kind {

@@ -17,9 +17,9 @@ use crate::figures::oddities::{Found, Kind, together};
 use crate::figures::verdict::verdict;
 use crate::figures::volume::judge;
 
-/// Earlier dates whose issues are looked at.
+/// How many earlier dates' issues are compared.
 const EARLIER_DATES_MAX: usize = 20;
-/// Looks at files that others may replace meanwhile.
+/// How often files are looked at that others may replace in the meantime.
 const LOOKS: usize = 3;
 
 /// A date of which something is known.
@@ -31,7 +31,7 @@ pub struct RecordedDay<'a> {
 }
 
 impl<'a> RecordedDay<'a> {
-    /// The date, if anything is known of it; if not, the dates of which something is.
+    /// The date if anything is known about it; otherwise the dates that are known.
     ///
     /// # Errors
     /// [`StoreError`], when the data directory cannot be read.
@@ -52,7 +52,7 @@ impl<'a> RecordedDay<'a> {
         Ok(Err(dates.into_iter().collect()))
     }
 
-    /// How many rows there are to read.
+    /// The number of rows to read.
     ///
     /// # Errors
     /// [`StoreError`], when they cannot be counted.
@@ -66,7 +66,7 @@ impl<'a> RecordedDay<'a> {
         })
     }
 
-    /// Reads it all. `version` is that of the program that asks; `progress` is told how many rows were read.
+    /// Reads everything. `version` is that of the calling program; `progress` is called with the number of rows read.
     ///
     /// # Errors
     /// [`StoreError`], when the data directory cannot be read.
@@ -92,13 +92,13 @@ fn gather(
     let exchange = ExchangeDay::of(calendar, &krx_store::catalog::recorded_dates(data)?, date);
     let mut folds = Vec::new();
     for market in markets {
-        // Rows that are committed while the files are read must be in the ledger too.
+        // Rows committed while the files are being read must be in the ledger too.
         let fold = again(|| fold(data, market, date, progress))?;
         folds.push((market, fold, coverage::view(data, market, date, now)?));
     }
     let compared = compare_issues(data, date, &mut folds)?;
 
-    // The last sessions may be over on a date that is not.
+    // The last sessions may be over even if the date is not.
     let sessions_end = calendar
         .day(date)
         .sessions()
@@ -175,7 +175,7 @@ fn fold(
     Ok(fold)
 }
 
-/// Quarantine, piece by piece.
+/// Quarantine, read piece by piece.
 struct Pieces {
     reader: Quarantine,
     batch: std::iter::Peekable<std::vec::IntoIter<QuarantineRow>>,
@@ -191,7 +191,7 @@ impl Pieces {
         })
     }
 
-    /// The next piece, if it is of an earlier frame.
+    /// The next piece, if it belongs to an earlier frame.
     fn before(&mut self, frame: u64) -> Result<Option<QuarantineRow>, StoreError> {
         while !self.is_over && self.batch.peek().is_none() {
             match self.reader.next_batch()? {
@@ -203,7 +203,7 @@ impl Pieces {
     }
 }
 
-/// Holds the issues of each market against those of the dates recorded before.
+/// Compares each market's issues with those of the dates recorded before.
 fn compare_issues<T>(
     data: &DataDir,
     date: NaiveDate,
@@ -235,7 +235,7 @@ fn compare_issues<T>(
     })
 }
 
-/// A recorder that seals a day into one file takes away those that were listed before.
+/// A recorder that seals a day into one file removes those that were listed before.
 fn again<T>(mut look: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
     for _ in 1..LOOKS {
         match look() {

@@ -1,4 +1,4 @@
-//! An interval of the ledger as JSON has it: the same in the report, in `krx-recorder coverage` and in the status.
+//! An interval of the ledger as JSON, the same in the report, in `krx-recorder coverage` and in the status.
 
 use std::borrow::Cow;
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::rfc3339;
 
-/// An interval as JSON, with the names of the dataset's columns.
+/// An interval as JSON, named after the dataset's columns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntervalRow {
-    /// When it began: RFC 3339, in Korea.
+    /// When it began: RFC 3339, Korean time.
     pub from_ts: String,
     /// When it ended.
     pub to_ts: String,

@@ -1,11 +1,11 @@
-//! A recorded date as one HTML file with charts, for the person who looks at it the next morning.
+//! A recorded date as one HTML file with charts, for whoever reviews it the next morning.
 //!
 //! ```text
 //!   krx-store ─▶ gather ─▶ figures ─▶ DayFacts ─┬▶ page ─▶ HTML
 //!                                               └▶ JSON, by serde
 //! ```
 //!
-//! `gather` reads; all else is pure.
+//! `gather` reads; everything else is pure.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod gather;

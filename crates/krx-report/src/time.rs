@@ -1,10 +1,10 @@
-//! Times and lengths as people read them, and as JSON has them. Pure.
+//! Times and lengths as people read them, and as in JSON. Pure.
 
 use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
 use krx_store::Moment;
 use serde::{Serialize, Serializer};
 
-/// An instant as the clocks of Korea show it.
+/// An instant as clocks in Korea show it.
 #[must_use]
 pub fn korean(moment: Moment) -> DateTime<FixedOffset> {
     let zone = FixedOffset::east_opt(9 * 3600).expect("nine hours are an offset");
@@ -13,13 +13,13 @@ pub fn korean(moment: Moment) -> DateTime<FixedOffset> {
         .with_timezone(&zone)
 }
 
-/// RFC 3339 in Korea, to the microsecond.
+/// RFC 3339 in Korean time, to the microsecond.
 #[must_use]
 pub fn rfc3339(moment: Moment) -> String {
     korean(moment).to_rfc3339_opts(SecondsFormat::Micros, false)
 }
 
-/// RFC 3339 in Korea, or null.
+/// RFC 3339 in Korean time, or null.
 pub(crate) fn as_rfc3339<S: Serializer>(moment: &Option<Moment>, serializer: S) -> Result<S::Ok, S::Error> {
     moment.map(rfc3339).serialize(serializer)
 }
@@ -35,12 +35,12 @@ pub(crate) fn second(moment: Moment) -> String {
     korean(moment).format("%H:%M:%S").to_string()
 }
 
-/// A minute of the day: `09:05`; the day's end is 24:00.
+/// A minute of the day: `09:05`; the end of the day is 24:00.
 pub(crate) fn minute(minute: usize) -> String {
     format!("{:02}:{:02}", minute / 60, minute % 60)
 }
 
-/// `412 ms`, `7.5 s`, `2 min 5 s`, `1 h 3 min`, as the status page has them.
+/// `412 ms`, `7.5 s`, `2 min 5 s`, `1 h 3 min`, as on the status page.
 pub(crate) fn length(seconds: f64) -> String {
     let sign = if seconds < 0.0 { "−" } else { "" };
     let seconds = seconds.abs();
@@ -59,7 +59,7 @@ pub(crate) fn length(seconds: f64) -> String {
     format!("{sign}{hours:.0} h {:.0} min", minutes - hours * 60.0)
 }
 
-/// A number with its thousands apart.
+/// A number with thousands separators.
 pub(crate) fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
@@ -70,7 +70,7 @@ pub(crate) fn plural(number: u64, noun: &str) -> String {
     format!("{} {noun}{many}", count(number))
 }
 
-/// A share in percent: never 100 % of less than all, nor 0 % of more than nothing.
+/// A share in percent: never 100 % unless it is all, nor 0 % unless it is nothing.
 pub(crate) fn percent(share: f64) -> String {
     let percent = share * 100.0;
     if percent <= 0.0 {
@@ -82,7 +82,7 @@ pub(crate) fn percent(share: f64) -> String {
     } else if percent > 99.99 {
         "> 99.99 %".to_owned()
     } else if !(1.0..=99.0).contains(&percent) {
-        // Cut off and not rounded where that would make it whole.
+        // Truncated rather than rounded where rounding would make it 100 %.
         format!("{:.2} %", (percent * 100.0).floor() / 100.0)
     } else {
         format!("{percent:.1} %")

@@ -1,4 +1,4 @@
-//! What a simulated exchange is told to be.
+//! The configuration of a simulated exchange.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,16 +19,16 @@ pub enum RefuseAll {
     Http,
 }
 
-/// What a day is made from.
+/// What a day is generated from.
 #[derive(Debug, Clone)]
 pub struct DayConfig {
     /// The listed issues.
     pub universe: Universe,
-    /// The same seed makes the same day.
+    /// The same seed gives the same day.
     pub seed: u64,
-    /// Trades a day, of both markets together; signals come on top of them.
+    /// Trades a day, in both markets together, not counting signals.
     pub trades_per_day: u64,
-    /// What is earlier in the day is passed over.
+    /// Anything earlier in the day is skipped.
     pub start: HalfSecond,
 }
 
@@ -43,34 +43,34 @@ impl Default for DayConfig {
     }
 }
 
-/// Everything a simulated exchange is told.
+/// The configuration of a simulated exchange.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The day that is served.
     pub day: DayConfig,
-    /// The markets that are served; the other path is unknown then.
+    /// The markets to serve; other paths are unknown.
     pub markets: Vec<Market>,
-    /// How fast the day passes. A rate is that of all markets together.
+    /// How fast the day passes. A rate applies to all markets together.
     pub pace: Pace,
-    /// Whether another day, of the next seed, follows at the end of each.
+    /// Whether another day, with the next seed, follows at the end of each.
     pub repeat: bool,
-    /// Whether to stop when every market's day was sent and the clients have left.
+    /// Whether to stop once every market's day has been sent and the clients have left.
     pub exit_at_end: bool,
-    /// The keys that are accepted; none: all.
+    /// The accepted keys; if empty, all are.
     pub keys: Vec<Key>,
-    /// Refuses everybody.
+    /// Refuses every client.
     pub refuse: Option<RefuseAll>,
     /// When the reply to a good `init` is sent.
     pub init_reply: InitReply,
-    /// What happens to a second session of the same market and key.
+    /// What happens when there is a second session for the same market and key.
     pub second_session: SecondSession,
-    /// How often the exchange sends heartbeats of its own; `None`: never.
+    /// How often the exchange sends its own heartbeats; `None` means never.
     pub heartbeat_interval: Option<Duration>,
     /// What goes wrong, and when.
     pub faults: Vec<Fault>,
-    /// The file that everything sent is written to.
+    /// The file to which everything sent is written.
     pub ledger: Option<PathBuf>,
-    /// With it `wss://` is served instead of `ws://`.
+    /// If set, `wss://` is served instead of `ws://`.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// How events are written to standard output.
     pub events: EventFormat,

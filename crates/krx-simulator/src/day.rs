@@ -1,8 +1,8 @@
-//! A market's day, made up message by message: believable, and the same again for the same seed.
+//! A market's day, made up message by message: plausible, and identical for the same seed.
 //!
-//! Each half second owes its part of the day's trades, in proportion to the timetable's activity. What a
-//! half second cannot send, because an issue is sent at most once in it, it leaves to the next: on a very
-//! busy day every issue is sent in every half second, and the rush spreads out over the hours after it.
+//! Each half second owes a share of the day's trades, in proportion to the timetable's activity. What it cannot send,
+//! because an issue is sent at most once in it, it leaves to the next: on a very busy day every issue is sent in every
+//! half second, and the rush spreads over the following hours.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use crate::universe::Universe;
 /// Of 100 issues that trade at all, how many find a price in an auction.
 const AUCTION_PERCENT: usize = 89;
 
-/// Of 100 trades of a day, how many an auction makes at most: it matters for days made small by option.
+/// Of a day's 100 trades, how many come from one auction at most: this matters for days made small by an option.
 const AUCTION_DAY_PERCENT: u64 = 2;
 
-/// How many times more often than needed an issue is picked at random before the next free one is taken.
+/// How many times more often than necessary an issue is picked at random before the next free one is taken.
 const PICKS_MAX_FACTOR: u32 = 3;
 
-/// The largest value in won of one ordinary trade: prices decide how heavy the tail of the volumes is.
+/// The largest value of one ordinary trade, in won: prices decide how heavy the tail of the volumes is.
 const TRADE_VALUE_MAX: u32 = 400_000_000;
 
 /// A value of `trdTm` that is a signal, not a time.
@@ -103,7 +103,7 @@ const RARITIES: [(Signal, HalfSecond, HalfSecond, u32); 5] = [
 /// One data message of the day.
 #[derive(Debug, Clone)]
 pub struct DayMessage {
-    /// The simulated time at which it is sent: the end of the half second its trades are from.
+    /// The simulated time at which it is sent: the end of the half second in which its trades happened.
     pub at: HalfSecond,
     /// How many records it holds, from 1 to 50.
     pub records: u32,
@@ -128,18 +128,18 @@ enum Prices {
     Fixed,
 }
 
-/// What is known of an issue as the day goes on.
+/// The state of an issue during the day.
 #[derive(Debug)]
 struct Quote {
     head: RecordHead,
     grid: PriceGrid,
     band: PriceBand,
     price: Won,
-    /// The half second in which the issue was sent last.
+    /// The half second in which the issue was last sent.
     sent_at: Option<HalfSecond>,
 }
 
-/// One market's day as a stream of messages. Nothing is computed ahead by more than half a second.
+/// One market's day as a stream of messages. Nothing is computed more than half a second ahead.
 #[derive(Debug)]
 pub struct Day {
     quotes: Vec<Quote>,
@@ -148,26 +148,26 @@ pub struct Day {
     sampler: Sampler,
     dice: Dice,
     packer: Packer,
-    /// Messages of the present half second, or what is left of those of the last one.
+    /// Messages of the current half second, or what is left of those of the last one.
     ready: VecDeque<DayMessage>,
     now: HalfSecond,
     /// Signals still to come, the next one last.
     rarities: Vec<(HalfSecond, Signal)>,
     /// How many issues trade in each auction.
     auction_len: usize,
-    /// The issues that trade in the present auction, and how many of them already have.
+    /// The issues that trade in the current auction, and how many of them already have.
     auction: Vec<u32>,
     auction_sent: usize,
     /// Trades of the day that are not an auction's.
     continuous: u64,
-    /// Activity of the whole day, and until now.
+    /// Activity over the whole day, and so far.
     activity_total: u64,
     activity_done: u64,
     continuous_sent: u64,
 }
 
 impl Day {
-    /// The day of `market` with about `trades` trades (signals come on top of them).
+    /// The day of `market` with about `trades` trades, not counting signals.
     ///
     /// The same arguments give the same messages on every machine.
     #[must_use]
@@ -253,7 +253,7 @@ impl Day {
         }
     }
 
-    /// Sends this half second's part of continuous trading.
+    /// Sends this half second's share of continuous trading.
     fn trade(&mut self, session: Session, signal: Option<Signal>, prices: Prices) {
         self.activity_done += u64::from(session.activity(self.now));
         let due =
@@ -261,7 +261,7 @@ impl Day {
         let owed = u64::try_from(due)
             .unwrap_or(u64::MAX)
             .saturating_sub(self.continuous_sent);
-        // Markets are uneven: one half second sends all that is owed, another only half of it.
+        // Markets are uneven: one half second sends everything that is owed, another only half of it.
         let part = u64::from(256 + self.dice.below(257));
         let wanted = (owed * part).div_ceil(512);
         let count = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.trading_len());
@@ -282,7 +282,7 @@ impl Day {
         }
     }
 
-    /// An issue not yet sent in this half second, by weight as long as `picks_left` lasts; marks it as sent.
+    /// An issue not yet sent in this half second, picked by weight until `picks_left` runs out; marks it as sent.
     fn pick_free(&mut self, picks_left: &mut u32) -> Option<u32> {
         while *picks_left > 0 {
             *picks_left -= 1;
@@ -291,7 +291,7 @@ impl Day {
                 return Some(index);
             }
         }
-        // The busy issues are used up; the rest is dealt out evenly.
+        // The busy issues are used up; the rest are picked evenly.
         let len = self.trading_len();
         let start = self.dice.below(len);
         (0..len).map(|offset| (start + offset) % len).find_map(|place| {
@@ -308,7 +308,7 @@ impl Day {
         free
     }
 
-    /// Sends this half second's part of an auction: each issue that takes part trades once in all.
+    /// Sends this half second's share of an auction: each issue that takes part trades exactly once.
     fn auction(&mut self, age: u32) {
         if age == 0 {
             self.draw_auction();
@@ -339,7 +339,7 @@ impl Day {
         self.auction_sent = 0;
     }
 
-    /// Sends this half second's part of the closing signals, of which every issue gets one.
+    /// Sends this half second's share of the closing signals; every issue gets one.
     fn close_session(&mut self, signal: Signal, age: u32) {
         let count = u32::try_from(self.quotes.len()).unwrap_or(u32::MAX);
         let part = |steps: u32| u64::from(count) * u64::from(steps) / u64::from(SIGNAL_STEPS);
@@ -404,7 +404,7 @@ impl Quote {
         }
     }
 
-    /// The price of the next trade: half of the time the last one's, else one step up or down.
+    /// The price of the next trade: half the time the last one's, otherwise one step up or down.
     fn step(&mut self, prices: Prices, dice: &mut Dice) -> Won {
         let next = match (prices, dice.below(4)) {
             (Prices::Moving, 0) => self.grid.above(self.price),
@@ -433,7 +433,7 @@ fn volume(price: Won, dice: &mut Dice) -> u32 {
         62..70 => 100 * (1 + scale(detail, 10)),
         _ => {
             let largest = (TRADE_VALUE_MAX / price).clamp(20, 200_000);
-            // One over an evenly spread number is Pareto's tail: twice the volume is half as likely.
+            // The reciprocal of a uniform number has Pareto's tail: twice the volume is half as likely.
             let tail = (8 << 32) / (u64::from(detail) + 1);
             u32::try_from(tail).unwrap_or(u32::MAX).clamp(1, largest)
         }

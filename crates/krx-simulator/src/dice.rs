@@ -3,15 +3,15 @@
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 
-/// A seeded source of chance: the same seed rolls the same numbers on every platform.
+/// A seeded source of chance: the same seed gives the same numbers on every platform.
 ///
-/// Only whole numbers are drawn, by a method of its own, so that neither floating-point libraries nor
-/// another version of `rand`'s distributions can change a day.
+/// It draws only integers, with its own method, so that neither floating-point libraries nor another version of
+/// `rand`'s distributions can change a day.
 #[derive(Debug, Clone)]
 pub(crate) struct Dice(Xoshiro256PlusPlus);
 
 impl Dice {
-    /// Dice for one purpose: different `stream`s of one `seed` are independent.
+    /// Dice for one purpose: different `stream`s of the same `seed` are independent.
     pub(crate) fn new(seed: u64, stream: u64) -> Dice {
         // An odd multiplier keeps neighbouring seeds and streams from meeting.
         Dice(Xoshiro256PlusPlus::seed_from_u64(

@@ -17,7 +17,7 @@ pub enum IssuesError {
         /// What the system said.
         source: io::Error,
     },
-    /// The file is not CSV, or could not be read on.
+    /// The file is not CSV, or reading it failed.
     #[error("reading the issues file {}: {source}; it must be CSV in UTF-8 with a header", path.display())]
     Csv {
         /// The file.
@@ -25,7 +25,7 @@ pub enum IssuesError {
         /// What the CSV reader said, with the line.
         source: csv::Error,
     },
-    /// A column that must be there is missing.
+    /// A required column is missing.
     #[error("the issues file {} has no column {column:?}; its header must name code and market", path.display())]
     Column {
         /// The file.
@@ -34,7 +34,7 @@ pub enum IssuesError {
         column: &'static str,
     },
     /// A line does not describe an issue.
-    #[error("the issues file {}, line {line}: {problem}; correct it or leave the line out", path.display())]
+    #[error("the issues file {}, line {line}: {problem}; correct the line or leave it out", path.display())]
     Line {
         /// The file.
         path: PathBuf,

@@ -5,11 +5,11 @@
 //! | part | is |
 //! |---|---|
 //! | `KIND` | `disconnect`, `close`, `reset`, `stall`, `garbage`, `half` or `resend` |
-//! | `WHEN` | `N`: once, in the first session that has been sent N data messages; `every:N`: after each N data messages of every session |
-//! | `ARG` | of `close` the close code (1011), of `stall` the seconds (30), of `resend` the messages (20), of `garbage` what is sent: `text`, `badrecord`, `object`, `truncated-json` or `poison` (`text`) |
+//! | `WHEN` | `N`: once, in the first session to be sent N data messages; `every:N`: after every N data messages of every session |
+//! | `ARG` | for `close` the close code (1011), for `stall` the seconds (30), for `resend` the messages (20), for `garbage` what is sent: `text`, `badrecord`, `object`, `truncated-json` or `poison` (`text`) |
 //! | `market` | only in this market's feed |
 //!
-//! Settings after the first comma are `name=value`, so that kinds to come can have some of their own.
+//! Settings after the first comma are `name=value`, so that future kinds can have their own.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -22,16 +22,16 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 /// The longest silence that can be scripted, in seconds: a day.
 const STALL_SECONDS_MAX: f64 = 86_400.0;
 
-/// The silence in seconds when a script does not say: longer than a client should tolerate.
+/// The silence in seconds if the script does not say: longer than a client should tolerate.
 const STALL_SECONDS_DEFAULT: f64 = 30.0;
 
-/// The close code when a script does not say: "internal error".
+/// The close code if the script does not say: "internal error".
 const CLOSE_CODE_DEFAULT: u16 = 1011;
 
-/// The messages that are sent again when a script does not say.
+/// The number of messages to repeat if the script does not say.
 const RESEND_MESSAGES_DEFAULT: u32 = 20;
 
-/// The most that can be: they are kept in memory, up to a mebibyte each.
+/// The most that a script may ask for: they are kept in memory, up to a mebibyte each.
 const RESEND_MESSAGES_MAX: u32 = 10_000;
 
 /// One scripted fault.
@@ -41,7 +41,7 @@ pub struct Fault {
     pub kind: FaultKind,
     /// After how many data messages.
     pub when: FaultTime,
-    /// In which market's feed; `None` is in both.
+    /// In which market's feed; `None` means both.
     pub market: Option<Market>,
 }
 
@@ -52,15 +52,15 @@ pub enum FaultKind {
     Disconnect,
     /// A close frame with this code ends the connection.
     Close(u16),
-    /// The connection ends with a RST; what is under way may be lost.
+    /// The connection ends with a RST; data in flight may be lost.
     Reset,
-    /// Nothing is sent and nothing is answered for this long, then the feed goes on.
+    /// Nothing is sent and nothing is answered for this long; then the feed continues.
     Stall(Duration),
-    /// A message that is no data.
+    /// A message that is not data.
     Garbage(Garbage),
-    /// Half of a message, then a FIN: the receiver never sees that message.
+    /// Half a message, then a FIN: the receiver never sees that message.
     Half,
-    /// A FIN, and the next session begins with the last so many data messages once more.
+    /// A FIN, after which the next session begins by repeating this many of the last data messages.
     Resend(u32),
 }
 
@@ -69,26 +69,26 @@ pub enum FaultKind {
 pub enum Garbage {
     /// Not JSON at all.
     Text,
-    /// An array of three records of which the second is malformed.
+    /// An array of three records, the second of which is malformed.
     BadRecord,
     /// A JSON object of no known kind.
     Object,
     /// An array that ends in the middle of its second record.
     TruncatedJson,
-    /// Not JSON at all; a recorder that was built with the defect `poison` panics over it.
+    /// Not JSON at all; a recorder built with the defect `poison` panics over it.
     Poison,
 }
 
 /// When a fault happens, counted in a session's data messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultTime {
-    /// Once in all, in the first session that gets this far.
+    /// Once, in the first session that gets this far.
     Once(NonZeroU64),
-    /// Again and again, in every session.
+    /// Repeatedly, in every session.
     Every(NonZeroU64),
 }
 
-/// Why a fault was not understood.
+/// Why a fault could not be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}; a fault is KIND@WHEN[:ARG][,market=MARKET], for example stall@1000:30")]
 pub struct FaultError {
@@ -202,7 +202,7 @@ impl fmt::Display for FaultKind {
 }
 
 impl Garbage {
-    /// The text that is sent, and how many good records are in it.
+    /// The text that is sent, and how many good records it contains.
     #[must_use]
     pub fn text(self) -> (&'static str, u32) {
         match self {

@@ -1,4 +1,4 @@
-//! Writes a day's messages to a file, one a line: the input of benchmarks.
+//! Writes a day's messages to a file, one per line: the input of benchmarks.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -10,21 +10,21 @@ use crate::config::DayConfig;
 use crate::day::{Day, DayMessage};
 use crate::error::SimulatorError;
 
-/// What the file is written with at once: large enough that system calls do not count.
+/// How much is written at once: large enough that system calls do not matter.
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// What was written to a file of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FramesWritten {
-    /// Data messages, which are lines.
+    /// Data messages, one per line.
     pub messages: u64,
     /// Records in them.
     pub records: u64,
 }
 
-/// Writes the data messages of the `markets`' day to `path`, one a line, in the order of their times.
+/// Writes the data messages of the day of `markets` to `path`, one per line, in order of time.
 ///
-/// With `records_max` it stops after the message in which that many records are reached.
+/// With `records_max`, it stops after the message that reaches that number of records.
 ///
 /// # Errors
 ///
@@ -55,7 +55,7 @@ pub fn write_frames(
     Ok(written)
 }
 
-/// The messages of all `markets` in the order of their times.
+/// The messages of all `markets` in order of time.
 fn merged(config: &DayConfig, markets: &[Market]) -> impl Iterator<Item = DayMessage> {
     let mut days: Vec<(Day, Option<DayMessage>)> = markets
         .iter()

@@ -12,7 +12,7 @@ const CODE_LEN_MAX: usize = 12;
 pub struct IssueCode(pub(crate) String);
 
 impl IssueCode {
-    /// The code written as `text`; `None` when it has no code's shape.
+    /// The code written as `text`; `None` if it does not have the form of a code.
     #[must_use]
     pub fn parse(text: &str) -> Option<IssueCode> {
         let shaped = (1..=CODE_LEN_MAX).contains(&text.len())
@@ -28,7 +28,7 @@ impl IssueCode {
         &self.0
     }
 
-    /// The code with every digit written `9` and every letter `A`: what kind of issue it can be.
+    /// The code with every digit replaced by `9` and every letter by `A`: its kind.
     #[must_use]
     pub fn shape(&self) -> String {
         self.0
@@ -38,19 +38,19 @@ impl IssueCode {
     }
 }
 
-/// One listed issue as the day begins.
+/// A listed issue at the start of the day.
 #[derive(Debug, Clone)]
 pub struct Issue {
     /// The code that is sent as `isuSrtCd`.
     pub code: IssueCode,
     /// The market the issue is listed on.
     pub market: Market,
-    /// The price in won that the day's limits are measured from; at least 1.
+    /// The price in won on which the day's limits are based; at least 1.
     pub base_price: Won,
-    /// How often the issue trades in comparison with the others.
+    /// How often the issue trades compared with the others.
     pub weight: u32,
     /// A halted issue never trades but takes part in the closing signals.
     pub halted: bool,
-    /// The grid its prices are on.
+    /// The grid of its prices.
     pub grid: PriceGrid,
 }

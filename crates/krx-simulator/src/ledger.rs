@@ -1,17 +1,17 @@
-//! The ledger of everything that was sent: the oracle that recordings are checked against.
+//! The ledger of everything that was sent: the oracle against which recordings are checked.
 //!
-//! One JSON object a line, in the order of sending within each market:
+//! One JSON object per line, in the order of sending within each market:
 //!
 //! ```json
 //! {"market":"KOSPI","session":1,"number":1,"sent_us":1763596800000000,"kind":"data","records":50,"sha256":"…","text":"…"}
 //! ```
 //!
-//! `session` counts the initialised sessions of the market from 1; 0 stands for a connection that was
-//! refused before it became one. `number` counts all text messages of the session from 1. `sent_us` is Unix
-//! time in microseconds. `sha256` is that of the text's bytes.
+//! `session` counts the initialised sessions of the market from 1; 0 stands for a connection that was refused before
+//! that. `number` counts all text messages of the session from 1. `sent_us` is Unix time in microseconds. `sha256` is
+//! that of the text's bytes.
 //!
-//! A message is entered before it is given to the socket: what a client received in a session is a prefix
-//! of what the ledger says of it, partial messages left out.
+//! A message is entered before it is given to the socket: what a client received in a session is a prefix of the
+//! ledger's entries for it, apart from partial messages.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 
 use crate::error::SimulatorError;
 
-/// What the thread writes at once: large enough that system calls do not count.
+/// How much the thread writes at once: large enough that system calls do not matter.
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// The ledger and the thread that writes it.
@@ -35,7 +35,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Begins a ledger of `notes` at `path`; one that was there is replaced.
+    /// Starts a ledger of `notes` at `path`, replacing any existing one.
     pub(crate) fn create(path: &Path, notes: mpsc::Receiver<Note>) -> Result<Ledger, SimulatorError> {
         let failed = |source| SimulatorError::Ledger {
             path: path.to_owned(),
@@ -52,7 +52,7 @@ impl Ledger {
         })
     }
 
-    /// Waits until everything is written; every clone of the transcript must be gone, or it waits for them too.
+    /// Waits until everything is written. Every clone of the transcript must be gone, or this waits for them too.
     pub(crate) async fn finish(self) -> Result<(), SimulatorError> {
         let path = self.path;
         let result = tokio::task::spawn_blocking(move || self.thread.join()).await;

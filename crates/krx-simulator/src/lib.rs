@@ -1,4 +1,4 @@
-//! A simulated exchange: believable trading days and scripted faults, served on loopback.
+//! A simulated exchange: plausible trading days and scripted faults, served on loopback.
 //!
 //! ```text
 //!  universe ─▶ day ─▶ program ─▶ krx_exchange::serve ─▶ clients
@@ -6,14 +6,14 @@
 //!     script (faults) ───┘            └─▶ ledger (what was sent: the oracle)
 //! ```
 //!
-//! * [`Day`] makes up a market's day from a seed: the same seed, the same bytes, whatever the pace.
-//! * The program serves each feed such days, and a script of [`Fault`]s with them.
-//! * The server is that of `krx-exchange`, which knows neither of them.
+//! * [`Day`] makes up a market's day from a seed: the same seed gives the same bytes, whatever the pace.
+//! * The program serves each feed such days, along with a script of [`Fault`]s.
+//! * The server is that of `krx-exchange`, which knows about neither.
 //!
 //! It is a test exchange, not a price model.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
-// A stream that takes nothing would make these panic.
+// These would panic if the stream accepts nothing.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod config;

@@ -1,7 +1,7 @@
 //! `krx-simulator`: a simulated exchange on loopback. See `--help`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
-// A stream that takes nothing would make these panic.
+// These would panic if the stream accepts nothing.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod options;
@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::options::Options;
 
-/// Threads for the feeds: one a market.
+/// Threads for the feeds: one per market.
 const WORKERS: usize = 2;
 
 fn main() -> ExitCode {
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
             let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             return match error.print() {
                 _ if !asked_for => ExitCode::from(64),
-                // Whoever asked for help and closed the pipe got what they wanted.
+                // A user who asked for help and closed the pipe has what they wanted.
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                     tell(format_args!(
                         "printing the help: writing to standard output: {error}"
@@ -47,12 +47,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// A line to standard error, if it is taken.
+/// Writes a line to standard error if possible.
 fn tell(words: std::fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "krx-simulator: {words}");
 }
 
-/// The exit code after sysexits.h.
+/// The exit code, following sysexits.h.
 fn exit_code(error: &SimulatorError) -> u8 {
     match error {
         SimulatorError::NotLoopback(_) => 64,
@@ -65,7 +65,7 @@ fn run(options: &Options) -> Result<(), SimulatorError> {
     let config = options.config()?;
     if let Some(path) = &options.write_frames {
         let written = write_frames(path, &config.day, &config.markets, options.records)?;
-        // The file is what was wanted: that nobody reads this is no failure.
+        // The file was the point: it is no failure if nobody reads this.
         let _ = writeln!(
             io::stdout(),
             "{}: {} messages, {} records",

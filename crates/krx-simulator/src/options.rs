@@ -11,7 +11,7 @@ use krx_simulator::{
     SecondSession, SimulatorError, Universe, tls_config,
 };
 
-/// More trades than a day can hold: every issue in every half second would be fewer.
+/// More trades than a day can hold: even every issue in every half second would be fewer.
 const TRADES_MAX: u64 = 1_000_000_000;
 
 const AFTER_HELP: &str = "\
@@ -19,16 +19,16 @@ Faults: KIND@WHEN[:ARG][,market=KOSPI|KOSDAQ]
   KIND  disconnect          FIN without a close frame
         close[:CODE]        close frame (1011)
         reset               RST
-        stall[:SECONDS]     silence (30), heartbeats and pings not answered either
-        garbage[:WHAT]      one message more, of text, badrecord, object, truncated-json or poison (text)
+        stall[:SECONDS]     silence (30); heartbeats and pings go unanswered
+        garbage[:WHAT]      an extra message: text, badrecord, object, truncated-json or poison (text)
         half                half of a message, then FIN
-        resend[:MESSAGES]   FIN; the next session begins with the last data messages once more (20)
-  WHEN  N                   once, in the first session that has been sent N data messages
-        every:N             after each N data messages of every session
+        resend[:MESSAGES]   FIN; the next session repeats the last data messages (20)
+  WHEN  N                   once, in the first session to be sent N data messages
+        every:N             after every N data messages of every session
   e.g.  disconnect@5000  stall@every:1000:2.5,market=KOSDAQ  close@300:1001
 
-The day runs from 08:30 to 20:00. An issue is sent at most once in half a second: days of more
-than some 50 million trades spread the rush after the open over the hours that follow.
+The day runs from 08:30 to 20:00. An issue is sent at most once in half a second: on days with more
+than some 50 million trades, the rush after the open spreads over the following hours.
 
 Exit codes: 0 done, or stopped by SIGTERM or SIGINT; 64 usage; 74 input or output;
 78 bad issues or TLS file.";
@@ -49,7 +49,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
 
-    /// Accepted key, repeatable; without one every key that is not empty is accepted.
+    /// Accepted key, repeatable; without one, every non-empty key is accepted.
     #[arg(long, value_name = "KEY", value_parser = parse_key)]
     key: Vec<Key>,
 
@@ -57,53 +57,53 @@ pub(crate) struct Options {
     #[arg(long, value_enum)]
     refuse: Option<Refuse>,
 
-    /// When init is answered: before the first data message, after it, or never.
+    /// When to answer init: before the first data message, after it, or never.
     #[arg(long, value_enum, default_value = "answered")]
     init_reply: Reply,
 
-    /// What a second session of the same market and key does to the first.
+    /// What a second session for the same market and key does to the first.
     #[arg(long, value_enum, default_value = "displace")]
     second_session: Second,
 
-    /// How often the exchange sends heartbeats of its own, as 30s or 500ms of real time; 0 is never.
+    /// How often the exchange sends its own heartbeats, as 30s or 500ms of real time; 0 is never.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     heartbeat_interval: Duration,
 
-    /// Serve or write this market only, repeatable; without it both.
+    /// Serve or write only this market, repeatable; without it, both.
     #[arg(long, value_parser = parse_market)]
     market: Vec<Market>,
 
-    /// The same seed and options make the same messages.
+    /// The same seed and options give the same messages.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 
-    /// Trades of the whole day in both markets together; signals come on top.
+    /// Trades of the whole day in both markets together, not counting signals.
     #[arg(long, value_name = "N", default_value_t = 12_000_000, value_parser = clap::value_parser!(u64).range(..=TRADES_MAX))]
     trades_per_day: u64,
 
-    /// CSV file of listed issues with the columns code, market, and as they are known base_price,
-    /// prev_volume, halted and etp; without it about 4,400 made-up issues.
+    /// CSV file of listed issues with the columns code and market, and optionally base_price, prev_volume, halted and
+    /// etp; without it, about 4,400 made-up issues.
     #[arg(long, value_name = "FILE")]
     issues: Option<PathBuf>,
 
-    /// Simulated time of day to begin at; what is earlier is passed over.
+    /// Simulated time of day to start at; anything earlier is skipped.
     #[arg(long, value_name = "HH:MM", default_value = "08:30", value_parser = parse_time)]
     start: HalfSecond,
 
-    /// Simulated seconds per real second, or max: as fast as the client reads. With a number the day goes
-    /// on while nobody is connected; with max it waits.
+    /// Simulated seconds per real second, or max: as fast as the client reads. With a number the day continues while
+    /// nobody is connected; with max it waits.
     #[arg(long, value_name = "X|max", default_value = "1", value_parser = parse_speed, conflicts_with = "rate")]
     speed: Pace,
 
-    /// Instead of a speed: records per real second, all markets together; waits while nobody is connected.
+    /// Instead of a speed: records per real second, for all markets together; waits while nobody is connected.
     #[arg(long, value_name = "N")]
     rate: Option<NonZeroU64>,
 
-    /// Begin another day, of the next seed, at the end of each.
+    /// Start another day, with the next seed, at the end of each.
     #[arg(long, conflicts_with = "exit_at_end")]
     repeat: bool,
 
-    /// Exit when every market's day was sent and the clients have left, or a minute later.
+    /// Exit once every market's day has been sent and the clients have left, or a minute later.
     #[arg(long)]
     exit_at_end: bool,
 
@@ -111,15 +111,15 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
 
-    /// Script a fault, repeatable; see below.
+    /// Script a fault; repeatable, see below.
     #[arg(long, value_name = "KIND@WHEN")]
     fault: Vec<Fault>,
 
-    /// Write events to standard output as JSON objects, one a line.
+    /// Write events to standard output as JSON objects, one per line.
     #[arg(long)]
     json: bool,
 
-    /// Serve nothing: write the day's data messages to this file, one a line, and exit.
+    /// Serve nothing: write the day's data messages to this file, one per line, and exit.
     #[arg(long, value_name = "FILE")]
     pub(crate) write_frames: Option<PathBuf>,
 
@@ -148,7 +148,7 @@ enum Second {
 }
 
 impl Options {
-    /// What the options say; files are read.
+    /// The configuration given by the options; files are read.
     pub(crate) fn config(&self) -> Result<Config, SimulatorError> {
         let universe = match &self.issues {
             Some(path) => Universe::load(path)?,

@@ -1,9 +1,9 @@
-//! The grid that prices live on, and the band they may not leave in a day.
+//! The grid of prices, and the band that they may not leave in a day.
 
 /// A price in Korean won.
 pub type Won = u32;
 
-/// The rule that decides how far apart neighbouring prices of an issue are.
+/// The rule for the distance between neighbouring prices of an issue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PriceGrid {
     /// Stocks, rights and funds: the table in force since January 2023.
@@ -59,14 +59,14 @@ impl PriceGrid {
     /// The next price below `price`, which must be on the grid; 1 has none and stays.
     #[must_use]
     pub fn below(self, price: Won) -> Won {
-        // At the border of two bands the step down is the lower band's.
+        // Where two bands meet, the step down is the lower band's.
         price
             .saturating_sub(self.tick_size(price.saturating_sub(1)))
             .max(1)
     }
 }
 
-/// The prices an issue may trade at on one day: 30 % around its base price.
+/// The prices at which an issue may trade on one day: within 30 % of its base price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PriceBand {
     /// The lower limit in won, on the grid.

@@ -1,4 +1,4 @@
-//! What the simulated exchange serves: days that are made up, and the faults of its script.
+//! What the simulated exchange serves: made-up days, and the faults of its script.
 
 use std::num::NonZeroU64;
 
@@ -14,7 +14,7 @@ use crate::timetable::HalfSecond;
 #[derive(Debug)]
 pub(crate) struct Simulation {
     pub(crate) day: DayConfig,
-    /// The rate of one is that of all markets together.
+    /// A rate applies to all markets together.
     pub(crate) pace: Pace,
     /// How many markets are served.
     pub(crate) markets: usize,
@@ -41,13 +41,13 @@ impl Program for Simulation {
     }
 }
 
-/// A market's days, each of the next seed.
+/// A market's days, each with the next seed.
 #[derive(Debug)]
 struct Days {
     config: DayConfig,
     market: Market,
     repeat: bool,
-    /// The present day, whose seed is the configured one and so many more.
+    /// The current day; its seed is the configured one plus this number.
     day: Day,
     later: u64,
 }
@@ -65,7 +65,7 @@ impl Days {
     }
 }
 
-/// The day that is `later` days after the first.
+/// The day that comes `later` days after the first.
 fn day(config: &DayConfig, market: Market, later: u64) -> Day {
     let trades = config.universe.share(market, config.trades_per_day);
     Day::new(&config.universe, market, config.seed.wrapping_add(later), trades)
@@ -104,14 +104,14 @@ mod tests {
         }
     }
 
-    /// The messages of a day, and what comes behind them.
+    /// The messages of a day, and what comes after them.
     fn drain(days: &mut Days) -> (Vec<TimedMessage>, Option<Duration>) {
         let mut sent = Vec::new();
         loop {
             match days.next() {
                 Next::Message(message) => sent.push(message),
                 Next::PassedOver => {}
-                Next::NotYet => panic!("a day that is made up is there"),
+                Next::NotYet => panic!("a made-up day is always there"),
                 Next::DayOver { another_after } => return (sent, another_after),
             }
         }

@@ -1,8 +1,8 @@
-//! Picks issues by their weights in constant time.
+//! Picks issues by weight in constant time.
 
 use crate::dice::{Dice, high_half, low_half, scale};
 
-/// An alias table after Walker and Vose: one roll of the dice a pick, however skewed the weights.
+/// An alias table after Walker and Vose: one roll of the dice per pick, however skewed the weights.
 #[derive(Debug, Clone)]
 pub(crate) struct Sampler {
     slots: Vec<Slot>,
@@ -11,13 +11,13 @@ pub(crate) struct Sampler {
 
 #[derive(Debug, Clone, Copy)]
 struct Slot {
-    /// Below this the slot's own index is picked, else the alias.
+    /// Below this the slot's own index is picked, otherwise the alias.
     threshold: u32,
     alias: u32,
 }
 
 impl Sampler {
-    /// A sampler of the indices of `weights`; all weights 0 counts as all equal.
+    /// A sampler of the indices of `weights`; if all weights are 0, they count as equal.
     pub(crate) fn new(weights: &[u32]) -> Sampler {
         let len = u32::try_from(weights.len()).unwrap_or(u32::MAX);
         let total: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
@@ -54,7 +54,7 @@ impl Sampler {
         Sampler { slots, len }
     }
 
-    /// An index, as likely as its weight; 0 when there are none.
+    /// An index, with a probability proportional to its weight; 0 if there are none.
     pub(crate) fn pick(&self, dice: &mut Dice) -> u32 {
         let bits = dice.bits();
         let index = scale(high_half(bits), self.len);

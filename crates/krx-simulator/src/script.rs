@@ -1,4 +1,4 @@
-//! The faults of one feed: which of them are due, and what they do to a session.
+//! The faults of one feed: which are due, and what they do to a session.
 
 use std::collections::VecDeque;
 
@@ -17,15 +17,15 @@ const PARTIAL: MessageKind = MessageKind::Scripted("partial");
 #[derive(Debug)]
 pub(crate) struct FaultScript {
     faults: Vec<(Fault, bool)>,
-    /// The data messages sent last, over all sessions, as far as a fault may need them.
+    /// The last data messages sent, over all sessions, as far as a fault may need them.
     recent: VecDeque<TimedMessage>,
     recent_max: usize,
-    /// What the next session begins with.
+    /// The messages with which the next session begins.
     again: VecDeque<TimedMessage>,
 }
 
 impl FaultScript {
-    /// The part of `faults` that concerns `market`.
+    /// The `faults` that apply to `market`.
     pub(crate) fn new(faults: &[Fault], market: Market) -> FaultScript {
         let concerns = |fault: &&Fault| fault.market.is_none_or(|only| only == market);
         let faults: Vec<(Fault, bool)> = faults
@@ -123,7 +123,7 @@ impl Script for FaultScript {
     }
 }
 
-/// The first half of a frame that repeats `message`: no receiver gets a message of it.
+/// The first half of a frame that repeats `message`: no receiver gets a message from it.
 fn half(message: &TimedMessage) -> Deed {
     let whole = message.text.as_str();
     let text = Utf8Bytes::from(&whole[..whole.len() / 2]);
@@ -132,7 +132,7 @@ fn half(message: &TimedMessage) -> Deed {
         ..FrameHeader::default()
     };
     let mut bytes = Vec::new();
-    // A vector takes all that is written to it.
+    // Writing to a vector never fails.
     let _ = header.format(u64::try_from(whole.len()).unwrap_or(u64::MAX), &mut bytes);
     bytes.extend_from_slice(text.as_bytes());
     Deed::Write {
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(script.due(2), [FaultKind::Half]);
         assert_eq!(script.due(3), [FaultKind::Reset]);
         assert_eq!(script.due(4), [FaultKind::Half]);
-        // A later session counts from 1 again.
+        // Each session counts from 1 again.
         assert_eq!(script.due(2), [FaultKind::Half]);
         assert_eq!(script.due(3), []);
     }

@@ -1,4 +1,4 @@
-//! Serves the simulation, and keeps the ledger of it.
+//! Serves the simulation, and keeps its ledger.
 
 use krx_exchange::{Admits, transcript};
 use tokio::net::TcpListener;
@@ -8,7 +8,7 @@ use crate::error::SimulatorError;
 use crate::ledger::Ledger;
 use crate::program::Simulation;
 
-/// Serves a simulated exchange on `listener` until `shutdown` resolves, or the day is over if so configured.
+/// Serves a simulated exchange on `listener` until `shutdown` resolves, or until the day is over if so configured.
 ///
 /// # Errors
 ///
@@ -51,7 +51,7 @@ pub async fn serve(
     let served = krx_exchange::serve(listener, exchange, simulation, shutdown).await;
     let served = served.map_err(SimulatorError::from);
     match ledger {
-        // The ledger's own error says more than that it is gone.
+        // The ledger's own error says more than the exchange's, which is only that the ledger is gone.
         Some(ledger) => ledger.finish().await.and(served),
         None => served,
     }

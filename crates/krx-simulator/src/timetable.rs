@@ -7,7 +7,7 @@ use krx_exchange::TimeOfDay;
 
 /// A time of the simulated day in half seconds since midnight, Korea Standard Time.
 ///
-/// Half a second is the feed's own step: within one an issue is sent at most once.
+/// Half a second is the feed's own step: within it, an issue is sent at most once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HalfSecond(u32);
 
@@ -15,7 +15,7 @@ impl HalfSecond {
     /// The first half second of the day: 08:30:00.
     pub const DAY_START: HalfSecond = HalfSecond::at(8, 30, 0);
 
-    /// The half second in which nothing is sent any more: 20:00:05, when the last signals are out.
+    /// The half second from which nothing more is sent: 20:00:05, when the last signals are out.
     pub const DAY_END: HalfSecond = HalfSecond::at(20, 0, 5);
 
     /// The half second that begins at `hour:minute:second`.
@@ -30,7 +30,7 @@ impl HalfSecond {
         HalfSecond(self.0 + 1)
     }
 
-    /// The simulated time from `earlier` to here; nothing when `earlier` is later.
+    /// The simulated time from `earlier` to here; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: HalfSecond) -> Duration {
         Duration::from_millis(u64::from(self.0.saturating_sub(earlier.0)) * 500)
@@ -80,7 +80,7 @@ impl fmt::Display for HalfSecond {
 /// What the market is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Session {
-    /// 08:30: orders are collected; what is sent has no time of trade yet.
+    /// 08:30: orders are collected; what is sent has no trade time yet.
     PreOpen,
     /// 09:00: every issue's first trade, within two seconds.
     OpeningAuction,
@@ -92,7 +92,7 @@ pub(crate) enum Session {
     ClosingAuction,
     /// 15:30:02: an end-of-session signal for every issue.
     RegularClosed,
-    /// 15:30:07: nothing but blocks and buy-ins.
+    /// 15:30:07: only blocks and buy-ins.
     Pause,
     /// 15:40: trading at the closing price.
     AfterHours,
@@ -124,8 +124,8 @@ pub(crate) const AUCTION_STEPS: u32 = 4;
 /// See [`AUCTION_STEPS`].
 pub(crate) const SIGNAL_STEPS: u32 = 10;
 
-/// How busy continuous trading is at certain times; in between it changes evenly. Only the proportions
-/// count. They are those of an average day: a rush after the open, a quiet noon, a rise towards the close.
+/// How busy continuous trading is at certain times, interpolated in between. Only the proportions matter. They are
+/// those of an average day: a rush after the open, a quiet noon, a rise towards the close.
 const ACTIVITY: [(HalfSecond, u32); 21] = [
     (HalfSecond::at(8, 30, 0), 12),
     (HalfSecond::at(8, 50, 0), 30),

@@ -8,11 +8,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::error::SimulatorError;
 
-/// The server's side of TLS from a certificate chain and its private key, both in PEM files.
+/// The server's side of TLS, from a certificate chain and its private key, both in PEM files.
 ///
 /// # Errors
 ///
-/// When a file cannot be read, holds nothing of its kind, or the two do not belong together.
+/// When a file cannot be read, holds nothing of its kind, or the two do not match.
 pub fn tls_config(certificates: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, SimulatorError> {
     let certificate_error = |problem: String| SimulatorError::Tls {
         what: "certificate",

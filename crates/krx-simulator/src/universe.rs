@@ -13,17 +13,17 @@ use crate::error::IssuesError;
 use crate::issue::{Issue, IssueCode};
 use crate::price::{PriceGrid, Won};
 
-/// The most issues a file may list: some fifteen times what is listed, so that a wrong file is refused
-/// before it fills the memory.
+/// The most issues a file may list: some fifteen times the real number, so that a wrong file is refused before it fills
+/// the memory.
 const ISSUES_MAX: usize = 65_536;
 
-/// The base price in won of an issue whose file gives none.
+/// The base price in won of an issue for which the file gives none.
 const BASE_PRICE_DEFAULT: Won = 10_000;
 
-/// The highest base price in won that is believed; far above any ever seen, and 30 % more still fits.
+/// The highest base price in won that is accepted; far above any ever seen, and 30 % more still fits.
 const BASE_PRICE_MAX: Won = 100_000_000;
 
-/// The volume of the day before that is assumed when a file gives none.
+/// The previous day's volume that is assumed when a file gives none.
 const PREV_VOLUME_DEFAULT: u64 = 40_000;
 
 /// All issues of both markets.
@@ -34,7 +34,7 @@ pub struct Universe {
 }
 
 impl Universe {
-    /// About 4,400 issues with codes of every real shape, made up by rule: always the same ones.
+    /// About 4,400 issues, always the same ones, with codes of every real form, made up by rule.
     #[must_use]
     pub fn synthetic() -> Universe {
         let issues = Market::ALL.into_iter().flat_map(synthetic_market).collect();
@@ -43,13 +43,13 @@ impl Universe {
 
     /// The issues listed in the CSV file at `path`.
     ///
-    /// Columns are found by their names in the header: `code` and `market` must be there; `base_price`
-    /// (won), `prev_volume` (shares; the activity grows with its square root), `halted` (`Y`/`N`) and
-    /// `etp` (anything but empty: the price grid of funds and notes) may be. Others are ignored.
+    /// Columns are found by their names in the header: `code` and `market` are required; `base_price` (won),
+    /// `prev_volume` (shares; the activity grows with its square root), `halted` (`Y`/`N`) and `etp` (any text: the
+    /// price grid of funds and notes) are optional. Others are ignored.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, a line is not what it should be, or a market has no issue that trades.
+    /// When the file cannot be read, a line is invalid, or a market has no issue that trades.
     pub fn load(path: &Path) -> Result<Universe, IssuesError> {
         let file = File::open(path).map_err(|source| IssuesError::open(path, source))?;
         Universe::read(file, path)
@@ -115,7 +115,7 @@ impl Universe {
         }
     }
 
-    /// The part of `quantity`, spread over both markets by their activity, that falls to `market`.
+    /// The share of `quantity` that falls to `market`, divided between the markets by activity.
     #[must_use]
     pub fn share(&self, market: Market, quantity: u64) -> u64 {
         let kospi_weight = u128::from(self.weight(Market::Kospi));
@@ -136,7 +136,7 @@ impl Universe {
     }
 }
 
-/// Where in a line each column is.
+/// The position of each column in a line.
 struct Columns {
     code: usize,
     market: usize,
@@ -179,8 +179,12 @@ impl Columns {
                 .map(Some)
                 .map_err(|_| format!("{name} {text:?} is not a whole number")),
         };
-        let code = IssueCode::parse(field(self.code))
-            .ok_or_else(|| format!("code {:?} is not 1 to 12 capitals and digits", field(self.code)))?;
+        let code = IssueCode::parse(field(self.code)).ok_or_else(|| {
+            format!(
+                "code {:?} is not 1 to 12 capital letters and digits",
+                field(self.code)
+            )
+        })?;
         let market = Market::named(field(self.market))
             .ok_or_else(|| format!("market {:?} is neither KOSPI nor KOSDAQ", field(self.market)))?;
         let base_price = match number("base_price", self.base_price)? {
@@ -236,11 +240,11 @@ enum Family {
 }
 
 impl Family {
-    /// The code of the issue number `index` of this family; `market` keeps the two markets apart.
+    /// The code of this family's issue number `index`; `market` keeps the two markets apart.
     fn code(self, market: Market, index: u32) -> String {
         const LETTERS: &[u8; 16] = b"ACDFGHJKLMNPRSTV";
         let letter = |index: u32| char::from(LETTERS[index as usize % LETTERS.len()]);
-        // KOSPI takes the even places of every family, KOSDAQ the odd ones.
+        // KOSPI takes the even positions of every family, KOSDAQ the odd ones.
         let place = 2 * index + u32::from(market == Market::Kosdaq);
         let company = 21 + 25 * place;
         match self {
@@ -296,11 +300,11 @@ fn synthetic_market(market: Market) -> Vec<Issue> {
     let mut issues: Vec<Issue> = Vec::new();
     for family in Family::ALL {
         for index in 0..family.count(market) {
-            // Every third KOSPI code of digits alone is a fund's, as about 850 are.
+            // Every third KOSPI code made only of digits is a fund's, as about 850 are.
             let fund = matches!(family, Family::Note | Family::Letter)
                 || (matches!(family, Family::Digits) && market == Market::Kospi && index % 2 == 1);
             let grid = if fund { PriceGrid::Fund } else { PriceGrid::Stock };
-            // 500 to 256,000 won, as many below 11,000 as above.
+            // 500 to 256,000 won, with as many below 11,000 as above.
             let octave = 500_u32 << dice.below(9);
             issues.push(Issue {
                 code: IssueCode(family.code(market, index)),
@@ -316,7 +320,7 @@ fn synthetic_market(market: Market) -> Vec<Issue> {
     issues
 }
 
-/// Deals out the weights: the first rank trades as much as hundreds of the last ones together.
+/// Assigns the weights: the first rank trades as much as hundreds of the last ones together.
 fn rank(issues: &mut [Issue], dice: &mut Dice) {
     let count = u32::try_from(issues.len()).unwrap_or(u32::MAX);
     let mut ranks: Vec<u32> = (0..count).collect();

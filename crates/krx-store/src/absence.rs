@@ -1,4 +1,4 @@
-//! Trading days on which no recorder ran: nothing else would tell of them (I9).
+//! Trading days on which no recorder ran: nothing else would record them (I9).
 
 use chrono::{Days, NaiveDate};
 
@@ -20,15 +20,15 @@ pub type HoursOf<'a> = &'a dyn Fn(NaiveDate) -> Option<(Moment, Moment)>;
 pub struct Absent {
     /// The days.
     pub days: Vec<NaiveDate>,
-    /// Days of which nothing but coverage is known: a kill may have left it without a checksum.
+    /// Days of which only coverage is known: a kill may have left it without a checksum.
     pub on_record: Vec<NaiveDate>,
-    /// Whether the clock is believed ([`retention::believes`]). Else they are not put on record: a clock that is years
-    /// ahead would make years of them.
+    /// Whether the clock is trusted ([`retention::believes`]). If not, the days are not put on record: a clock that is
+    /// years ahead would invent years of them.
     pub believed: bool,
 }
 
-/// The trading days of a feed of which nothing is known, from the first day that it recorded to `last`, but for those that
-/// retention has removed. The clock says `today`.
+/// A feed's trading days of which nothing is known, from its first recorded day to `last`, except those that retention
+/// has removed. `today` is the date by the clock.
 ///
 /// # Errors
 /// [`StoreError::Io`], when the data directory cannot be listed.
@@ -68,11 +68,11 @@ pub fn absent(
     })
 }
 
-/// Whether there were trades of the day: its files were removed, and their list was not. `verify` calls them missing.
+/// Whether there were trades that day: the files were removed but not the list. `verify` reports them as missing.
 fn is_listed(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<bool, StoreError> {
     let list = Checksums::of(data, date).read()?;
-    let mut sealed = list.digests.keys().filter_map(|path| data.parse(path));
-    Ok(sealed.any(|sealed| sealed.feed == *feed && sealed.name.dataset.rows == Rows::OfFrames))
+    let mut committed = list.digests.keys().filter_map(|path| data.parse(path));
+    Ok(committed.any(|committed| committed.feed == *feed && committed.name.dataset.rows == Rows::OfFrames))
 }
 
 /// The intervals of a trading day on which nothing ran.
@@ -81,7 +81,7 @@ pub fn not_running(date: NaiveDate, hours: (Moment, Moment)) -> Vec<Interval> {
     Ledger::not_running(date, hours).intervals()
 }
 
-/// Puts on record that nothing ran on a trading day. The data directory's lock must be held by this process.
+/// Puts it on record that nothing ran on a trading day. This process must hold the data directory's lock.
 ///
 /// # Errors
 /// [`StoreError`], when the disk refuses.

@@ -1,11 +1,11 @@
-//! Exported journal segments, kept for some days: what was received, to be exported again when a committed file is lost.
+//! Exported journal segments, kept for some days so that a lost committed file can be exported again.
 //!
 //! ```text
 //!   DATA/.krx/archive/KOSPI/00000001-20261120-000000000001.journal.zst    the segment's bytes, one zstd frame
 //! ```
 //!
-//! The frame carries zstd's own checksum. It is read back and compared with the segment before it has its name, and
-//! only then may the segment go. A crash in between leaves both, which harms nothing.
+//! The frame carries zstd's own checksum. It is read back and compared with the segment before it gets its name, and
+//! only then may the segment be removed. A crash in between leaves both, which does no harm.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
@@ -22,10 +22,10 @@ use crate::feed_name::FeedName;
 use crate::layout::{DataDir, SegmentName};
 use crate::moment::is_past;
 
-/// Higher levels gain little on the feed's short messages, and take the exporter's time.
+/// Higher levels gain little on the feed's short messages and cost exporter time.
 const LEVEL: i32 = 3;
 
-/// Compared at a time.
+/// How much is compared at a time.
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// Where an archived segment is.
@@ -34,11 +34,11 @@ pub fn path(data: &DataDir, feed: &FeedName, name: SegmentName) -> PathBuf {
     data.archive(feed).join(name.archived())
 }
 
-/// Puts a finished segment of the journal into the archive; its compressed size, bytes. The segment itself stays
+/// Puts a finished journal segment into the archive; returns its compressed size in bytes. The segment itself stays
 /// where it is: the caller removes it.
 ///
 /// # Errors
-/// [`StoreError`], when it cannot be read or written, or reads back as something else.
+/// [`StoreError`], when it cannot be read or written, or does not read back as written.
 pub fn keep(data: &DataDir, feed: &FeedName, name: SegmentName) -> Result<u64, StoreError> {
     let segment = data.journal(feed).join(name.to_string());
     let staged = data.staging().join(format!("archive-{feed}.partial"));
@@ -59,7 +59,7 @@ pub fn keep(data: &DataDir, feed: &FeedName, name: SegmentName) -> Result<u64, S
     Ok(bytes)
 }
 
-/// Removes archived segments whose date is more than `keep_days` days before `today`; how many.
+/// Removes archived segments whose date is more than `keep_days` days before `today`; returns how many.
 ///
 /// # Errors
 /// [`StoreError::Io`].
@@ -84,7 +84,7 @@ pub fn expire(
 /// Writes an archived segment's bytes to `target`.
 ///
 /// # Errors
-/// [`StoreError::Io`]; also when the archive file is damaged.
+/// [`StoreError::Io`], also when the archive file is damaged.
 pub fn restore(data: &DataDir, feed: &FeedName, name: SegmentName, target: &Path) -> Result<(), StoreError> {
     let path = path(data, feed, name);
     let mut decoder = open(&path)?;
@@ -93,10 +93,10 @@ pub fn restore(data: &DataDir, feed: &FeedName, name: SegmentName, target: &Path
     end_of(decoder).map_err(at("decompressing", &path))
 }
 
-/// Reads an archive file to its end, against its checksum; its size when decompressed, bytes.
+/// Reads an archive file to its end, against its checksum; returns its decompressed size in bytes.
 ///
 /// # Errors
-/// [`StoreError::Io`]; of the kind `Other`, `InvalidData` or `UnexpectedEof` when the file is damaged.
+/// [`StoreError::Io`]; if the file is damaged, of kind `Other`, `InvalidData` or `UnexpectedEof`.
 pub fn check(path: &Path) -> Result<u64, StoreError> {
     let mut decoder = open(path)?;
     let bytes = io::copy(&mut decoder, &mut io::sink()).map_err(at("decompressing", path))?;
@@ -111,13 +111,13 @@ fn open(path: &Path) -> Result<Decoder<'static, io::BufReader<File>>, StoreError
         .single_frame())
 }
 
-/// Nothing may follow the frame: what does was not written by [`keep`].
+/// Nothing may follow the frame: anything there was not written by [`keep`].
 fn end_of(decoder: Decoder<'static, io::BufReader<File>>) -> io::Result<()> {
     match decoder.finish().read(&mut [0])? {
         0 => Ok(()),
         _ => Err(io::Error::new(
             ErrorKind::InvalidData,
-            "something follows the compressed data",
+            "the compressed data is followed by something else",
         )),
     }
 }
@@ -133,7 +133,7 @@ fn compress(disk: &Disk, segment: &Path, staged: &Path) -> Result<(), StoreError
     compressed.map_err(at("compressing to", staged))?.sync()
 }
 
-/// Whether the compressed file has the segment's bytes, all of them and no others.
+/// Whether the compressed file decompresses to exactly the segment's bytes.
 fn holds(compressed: &Path, segment: &Path) -> Result<bool, StoreError> {
     let mut decoder = open(compressed)?;
     let mut source = File::open(segment).map_err(at("opening the journal segment", segment))?;
@@ -151,7 +151,7 @@ fn holds(compressed: &Path, segment: &Path) -> Result<bool, StoreError> {
     }
 }
 
-/// Reads until the buffer is full or nothing is left; the number of bytes.
+/// Reads until the buffer is full or the source ends; returns the number of bytes.
 fn fill(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {

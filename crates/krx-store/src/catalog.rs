@@ -1,4 +1,4 @@
-//! What lies in a data directory: the one place that lists its dates, feeds, files and segments.
+//! What is in a data directory: the one place that lists its dates, feeds, files and segments.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -17,7 +17,7 @@ use crate::layout::{CommittedName, CommittedPath, DataDir, SegmentName};
 use crate::moment::Moment;
 use crate::service::Service;
 
-/// The names in a directory, and whether each is a directory's. A directory that does not exist has none.
+/// The names in a directory, and whether each is a directory. A missing directory has none.
 pub(crate) fn entries(dir: &Path) -> Result<Vec<(String, bool)>, StoreError> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
@@ -36,7 +36,7 @@ pub(crate) fn entries(dir: &Path) -> Result<Vec<(String, bool)>, StoreError> {
     Ok(found)
 }
 
-/// The names in a directory that may be the recorder's: those that are UTF-8. A directory that does not exist has none.
+/// The names in a directory that may be the recorder's, that is, those in UTF-8. A missing directory has none.
 pub(crate) fn names(dir: &Path) -> Result<Vec<String>, StoreError> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
@@ -53,14 +53,14 @@ pub(crate) fn names(dir: &Path) -> Result<Vec<String>, StoreError> {
     Ok(names)
 }
 
-/// The date that the name of a directory in a dataset says.
+/// The date in the name of a dataset's subdirectory.
 pub(crate) fn parse_date(name: &str) -> Option<NaiveDate> {
     let text = name.strip_prefix("date=")?;
     let date: NaiveDate = text.parse().ok()?;
     (date.to_string() == text).then_some(date)
 }
 
-/// The dates that a dataset has.
+/// A dataset's dates.
 ///
 /// # Errors
 /// [`StoreError::Io`], when it cannot be listed.
@@ -81,7 +81,7 @@ pub fn recorded_dates(data: &DataDir) -> Result<BTreeSet<NaiveDate>, StoreError>
     Ok(found)
 }
 
-/// The feeds that a dataset has on a date.
+/// The feeds of a dataset on a date.
 ///
 /// # Errors
 /// As [`dates`].
@@ -91,7 +91,7 @@ pub fn feeds_in(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<BTr
     Ok(feeds.collect())
 }
 
-/// The feeds that have a partition of a date, in any dataset.
+/// The feeds that have a partition on a date, in any dataset.
 ///
 /// # Errors
 /// As [`dates`].
@@ -133,7 +133,7 @@ pub(crate) fn is_primary_expired(data: &DataDir, date: NaiveDate) -> bool {
     services.any(|service| data.expired(service.primary(), date).exists())
 }
 
-/// The names of a dataset's files in a directory, in the order of their frames.
+/// The names of a dataset's files in a directory, in order of their frames.
 pub(crate) fn files_in(dir: &Path, dataset: Dataset) -> Result<Vec<CommittedName>, StoreError> {
     let names = names(dir)?;
     let parsed = names
@@ -144,7 +144,7 @@ pub(crate) fn files_in(dir: &Path, dataset: Dataset) -> Result<Vec<CommittedName
     Ok(files)
 }
 
-/// The committed files of a dataset, feed and date, in the order of their frames.
+/// The committed files of a dataset, feed and date, in order of their frames.
 ///
 /// # Errors
 /// As [`dates`].
@@ -210,14 +210,14 @@ pub fn archived(data: &DataDir, feed: &FeedName) -> Result<Vec<SegmentName>, Sto
     Ok(segments)
 }
 
-/// The dates of which a feed has journal, archived or not.
+/// The dates of which a feed has journal segments, archived or not.
 pub(crate) fn journal_dates(data: &DataDir, feed: &FeedName) -> Result<BTreeSet<NaiveDate>, StoreError> {
     let mut segments = segments(&data.journal(feed))?;
     segments.append(&mut archived(data, feed)?);
     Ok(segments.iter().map(|name| name.date).collect())
 }
 
-/// Every date that the data directory has anything of.
+/// Every date of which the data directory has anything.
 ///
 /// # Errors
 /// [`StoreError::Io`], when it cannot be listed.
@@ -235,23 +235,23 @@ pub fn all_dates(data: &DataDir) -> Result<BTreeSet<NaiveDate>, StoreError> {
     Ok(found)
 }
 
-/// What a committed file says of itself.
+/// What a committed file says about itself.
 pub(crate) fn read_footer(path: &Path) -> Result<Footer, StoreError> {
     let file = File::open(path).map_err(at("opening", path))?;
     let unsound = |what: &str| StoreError::Unsound {
         path: path.to_owned(),
         what: what.to_owned(),
     };
-    // No input makes the recorder panic; the library that decodes has no such rule for damaged files.
+    // Our code never panics on bad input, but the Parquet library makes no such promise for damaged files.
     let reader = catch_unwind(AssertUnwindSafe(|| SerializedFileReader::new(file)))
         .map_err(|_| unsound("the Parquet library panicked over its footer"))?
         .map_err(parquet_at("reading the footer of", path))?;
     Footer::read(reader.metadata().file_metadata()).ok_or_else(|| {
-        unsound("its footer does not say what it covers, or not as this version of the recorder does")
+        unsound("its footer does not say what it covers, or not the way this version of the recorder does")
     })
 }
 
-/// When the rows of each row group of a file were received, first and last, and how many they are.
+/// When each row group of a file was received, first and last, and how many rows it has.
 pub(crate) fn stretches(path: &Path) -> Result<Vec<(Moment, Moment, u64)>, StoreError> {
     let file = File::open(path).map_err(at("opening", path))?;
     let reader = SerializedFileReader::new(file).map_err(parquet_at("reading the footer of", path))?;

@@ -1,7 +1,7 @@
-//! Every operation by which this crate changes the disk, in one place; each passes a gate first.
+//! Every operation with which this crate changes the disk, in one place; each passes a gate first.
 //!
-//! In the recorder the gate is open. Tests hang a [`Gate`] in it that fails the operations they choose, so that the
-//! real writer and exporter run over a disk that fails at will.
+//! In the recorder the gate is open. Tests install a [`Gate`] that fails chosen operations, so that the real writer and
+//! exporter run on a disk that fails on demand.
 
 use std::fmt::Debug;
 use std::fs::{self, File};
@@ -16,50 +16,50 @@ use rustix::io::Errno;
 use crate::error::{StoreError, at};
 use crate::sabotage::{self, Defect};
 
-/// What is about to be done to the disk.
+/// An operation about to be performed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
-    /// A new directory.
+    /// Creating a directory.
     CreateDir,
-    /// A new file.
+    /// Creating a file.
     Create,
-    /// Blocks for a file, ahead of time.
+    /// Allocating blocks for a file ahead of time.
     Preallocate,
-    /// Bytes into a file.
+    /// Writing bytes to a file.
     Write,
-    /// A file's end.
+    /// Setting a file's length.
     Truncate,
     /// `fdatasync` or `fsync` of a file.
     Sync,
     /// `fsync` of a directory.
     SyncDir,
-    /// Another name for a file.
+    /// Renaming a file.
     Rename,
-    /// One more name for a file.
+    /// Linking a file under another name.
     Link,
-    /// Two directories, each in the other's place.
+    /// Exchanging two directories.
     Exchange,
-    /// A file's end of life.
+    /// Removing a file.
     Remove,
 }
 
-/// Decides whether an operation is let through. It may be asked by several threads at once.
+/// Decides whether an operation may proceed. Several threads may ask at once.
 pub trait Gate: Debug + Send + Sync {
-    /// Lets the operation on `path` through, or says how it fails.
+    /// Lets the operation on `path` proceed, or makes it fail.
     ///
     /// # Errors
-    /// What the operation then fails with.
+    /// The error with which the operation fails.
     fn pass(&self, op: Op, path: &Path) -> io::Result<()>;
 }
 
-/// The way to the disk.
+/// Access to the disk.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     gate: Option<Arc<dyn Gate>>,
 }
 
 impl Disk {
-    /// A disk behind a gate.
+    /// A disk with a gate.
     #[must_use]
     pub fn behind(gate: Arc<dyn Gate>) -> Self {
         Self { gate: Some(gate) }
@@ -69,18 +69,18 @@ impl Disk {
         self.gate.as_ref().map_or(Ok(()), |gate| gate.pass(op, path))
     }
 
-    /// Makes a directory and its parents; each new entry is on disk when this returns. What lies in a data directory is
-    /// made by [`crate::DataDir::create_dir`].
+    /// Creates a directory and its parents; each new entry is on disk when this returns. Inside a data directory use
+    /// [`crate::DataDir::create_dir`].
     pub(crate) fn create_dir(&self, path: &Path) -> Result<(), StoreError> {
         self.create_dir_in(Path::new(""), path)
     }
 
-    /// Likewise, but never `top`, nor what is above it.
+    /// The same, but never `top` or anything above it.
     pub(crate) fn create_dir_in(&self, top: &Path, path: &Path) -> Result<(), StoreError> {
         if path.is_dir() {
             return Ok(());
         }
-        // Whatever else has the name: what is wrong is told by the system's own words.
+        // If something else has the name, the system's error says so.
         if path == top || path.exists() {
             let error = if path.exists() {
                 Errno::NOTDIR
@@ -108,7 +108,7 @@ impl Disk {
             .map_err(at("creating", path))
     }
 
-    /// Gives a file its first `bytes` bytes of blocks. Some filesystems cannot: the file then grows as it is written.
+    /// Allocates the first `bytes` bytes of a file. Some filesystems cannot: the file then grows as it is written.
     pub(crate) fn preallocate(&self, file: &File, path: &Path, bytes: u64) -> Result<(), StoreError> {
         self.pass(Op::Preallocate, path)
             .and_then(|()| match fallocate(file, FallocateFlags::empty(), 0, bytes) {
@@ -130,8 +130,8 @@ impl Disk {
             .map_err(at("writing", path))
     }
 
-    /// Adds bytes to a file that was opened for that, with one write, and syncs it. When it fails, what the file ends with
-    /// is not known, and nothing may be synced through it again.
+    /// Appends bytes to a file opened for that, with one write, and syncs it. If this fails, the file's end is in an
+    /// unknown state, and nothing may be synced through it again.
     pub(crate) fn append(&self, mut file: &File, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         self.pass(Op::Write, path)
             .and_then(|()| file.write_all(bytes))
@@ -139,7 +139,7 @@ impl Disk {
         self.sync(file, path)
     }
 
-    /// Sets a file's length, and does not sync it: for what must not be read again, whatever the disk has of it.
+    /// Sets a file's length without syncing: for what must not be read again, whatever the disk holds.
     pub(crate) fn cut_off(&self, file: &File, path: &Path, bytes: u64) -> Result<(), StoreError> {
         self.pass(Op::Truncate, path)
             .and_then(|()| file.set_len(bytes))
@@ -154,8 +154,8 @@ impl Disk {
         self.sync(file, path)
     }
 
-    /// `fdatasync`: the file's bytes and length are on disk when this returns. When it fails, what is on disk is not
-    /// known, and a second try may report success over lost pages: nothing may be synced through this file again.
+    /// `fdatasync`: the file's bytes and length are on disk when this returns. If it fails, what is on disk is unknown,
+    /// and a second attempt may report success over lost pages: nothing may be synced through this file again.
     pub(crate) fn sync(&self, file: &File, path: &Path) -> Result<(), StoreError> {
         let sync = || self.pass(Op::Sync, path).and_then(|()| file.sync_data());
         let mut synced = sync();
@@ -176,13 +176,13 @@ impl Disk {
             .map_err(at("syncing the directory", path))
     }
 
-    /// Syncs the directory that `path` is in.
+    /// Syncs the directory that contains `path`.
     pub(crate) fn sync_parent(&self, path: &Path) -> Result<(), StoreError> {
         self.sync_dir(parent_of(path))
     }
 
     /// Syncs the directory at `path` and those above it, up to and including `top`: a process that was killed between
-    /// making a name and syncing it has left one that only the page cache knows.
+    /// creating a name and syncing it leaves one that only the page cache knows.
     pub(crate) fn sync_dirs(&self, top: &Path, path: &Path) -> Result<(), StoreError> {
         let mut dir = path;
         loop {
@@ -196,8 +196,8 @@ impl Disk {
         }
     }
 
-    /// Renames within one filesystem. The new name is on disk when this returns; when it fails, the file has its old
-    /// name, as far as that is in our power: a name that is not known to be on disk must not be taken for a commit.
+    /// Renames within one filesystem. The new name is on disk when this returns; if it fails, the file gets its old
+    /// name back as far as possible: a name that may not be on disk must not pass for a commit.
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
         self.name(from, to)?;
         let synced = self.sync_dir(parent_of(to));
@@ -207,27 +207,27 @@ impl Disk {
         synced
     }
 
-    /// Renames within one directory. Whoever asks sees to the sync of the directory.
+    /// Renames within one directory. The caller syncs the directory.
     pub(crate) fn name(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
         self.pass(Op::Rename, to)
             .and_then(|()| fs::rename(from, to))
             .map_err(at("naming", to))
     }
 
-    /// Puts a file in another's place; whatever fails, one of the two has the name.
+    /// Moves a file over another; whatever fails, one of the two has the name.
     pub(crate) fn replace(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
         self.name(from, to)?;
         self.sync_dir(parent_of(to))
     }
 
-    /// Puts two directories into each other's place in one step; both are on disk when this returns.
+    /// Exchanges two directories in one step; both are on disk when this returns.
     pub(crate) fn exchange(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
         self.pass(Op::Exchange, to)
             .and_then(|()| Ok(renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE)?))
             .map_err(at("exchanging a directory with", to))?;
         let synced = self.sync_parent(to).and_then(|()| self.sync_parent(from));
         if synced.is_err() {
-            // As with a rename: what is not known to be on disk must not be taken for done.
+            // As with a rename: what may not be on disk must not pass for done.
             let _ = renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE);
         }
         synced
@@ -248,8 +248,8 @@ impl Disk {
         Ok(())
     }
 
-    /// Removes a file or directory with all that is in it; one that is not there is no error. A link is removed, and what
-    /// it leads to left alone.
+    /// Removes a file or directory with everything in it; one that is missing is no error. A link is removed, and its
+    /// target left alone.
     pub(crate) fn remove_tree(&self, path: &Path) -> Result<(), StoreError> {
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -276,7 +276,7 @@ impl Disk {
             .map_err(at("removing", path))
     }
 
-    /// Removes a file that may not be there, before its name is used again.
+    /// Removes a file that may not exist, before its name is reused.
     pub(crate) fn remove_left_over(&self, path: &Path) -> Result<(), StoreError> {
         match self.remove(path) {
             Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(()),
@@ -285,7 +285,7 @@ impl Disk {
     }
 }
 
-/// A file that is written from its beginning to its end, by whoever wants an [`io::Write`].
+/// A file that is written from beginning to end, as an [`io::Write`].
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) file: File,
@@ -294,8 +294,8 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Creates the file anew in a directory that exists; what a crash has left under its name is removed first, since a
-    /// file whose sync has failed must not be synced again.
+    /// Creates the file anew in an existing directory; whatever a crash left under its name is removed first, since a
+    /// file whose sync failed must not be synced again.
     pub(crate) fn create(disk: &Disk, path: &Path) -> Result<Self, StoreError> {
         disk.remove_left_over(path)?;
         Ok(Self {
@@ -305,7 +305,7 @@ impl Output {
         })
     }
 
-    /// Syncs all that was written.
+    /// Syncs everything that was written.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
         self.disk.sync(&self.file, &self.path)
     }
@@ -330,7 +330,8 @@ fn parent_of(path: &Path) -> &Path {
     }
 }
 
-/// Whether `path` leads to a file or directory that is open. As long as it is open nothing else can have its number.
+/// Whether `path` leads to a file or directory that is held open. While it is open, nothing else can have its inode
+/// number.
 pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let open = file.metadata()?;
     match fs::metadata(path) {
@@ -357,7 +358,7 @@ mod tests {
 
     use super::*;
 
-    /// Sees every operation, and refuses the one with this number.
+    /// Records every operation, and refuses the one with this number.
     #[derive(Debug, Default)]
     struct Porter {
         seen: Mutex<Vec<(Op, PathBuf)>>,

@@ -9,7 +9,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error("{doing} {path}: {source}")]
     Io {
         /// What was being done, as a participle: "creating".
@@ -27,7 +27,7 @@ pub enum StoreError {
         /// Why not.
         source: io::Error,
     },
-    /// The Parquet library refused.
+    /// The Parquet library reported an error.
     #[error("{doing} {path}: {source}")]
     Parquet {
         /// What was being done.
@@ -37,8 +37,8 @@ pub enum StoreError {
         /// Why not.
         source: parquet::errors::ParquetError,
     },
-    /// A file was written and reads back as something else. It was not put into the dataset.
-    #[error("reading back {path}: {what}; the file stays in staging and its frames in the journal")]
+    /// A file was written and reads back as something else. It was not added to the dataset.
+    #[error("reading back {path}: {what}; the file stays in staging, and its frames stay in the journal")]
     ReadBack {
         /// The staged file.
         path: PathBuf,
@@ -55,15 +55,15 @@ pub enum StoreError {
         /// " (process 123)", when the holder left its number.
         holder: String,
     },
-    /// The data directory is not where it was when it was taken; nothing may be made in its place.
-    #[error("{path} is not the data directory any more: it was moved or removed; put it back where it was")]
+    /// The data directory is no longer where it was when it was locked; nothing may be created in its place.
+    #[error("{path} is no longer the data directory: it was moved or removed; put it back where it was")]
     Moved {
         /// Where it was.
         path: PathBuf,
     },
-    /// A dataset is on another filesystem than the files that are built for it.
+    /// A dataset is on a different filesystem from the one its files are built on.
     #[error(
-        "{path} takes no files from {staging}: {source}. Both must be on one filesystem, so that a file appears in one step: move or mount the whole data directory instead of one dataset"
+        "{path} does not accept files from {staging}: {source}. Both must be on one filesystem, so that a file appears in one step: move or mount the whole data directory, not a single dataset"
     )]
     Apart {
         /// The dataset.
@@ -73,21 +73,21 @@ pub enum StoreError {
         /// Why not.
         source: io::Error,
     },
-    /// The data directory has another layout.
+    /// The data directory has a different layout version.
     #[error(
-        "{path} has version {version:?} of the layout, and this krx-recorder reads version {ours}; use the program that wrote it, or choose another --data-dir. Nothing was changed"
+        "{path} has layout version {version:?}, but this krx-recorder reads version {ours}; use the program that wrote it, or choose another --data-dir. Nothing was changed"
     )]
     Layout {
         /// The data directory.
         path: PathBuf,
-        /// Its version.
+        /// Its layout version.
         version: String,
         /// The one that this program reads.
         ours: u32,
     },
-    /// A file has columns that a newer recorder has introduced.
+    /// A file has columns that a newer recorder introduced.
     #[error(
-        "{path} was written by a newer krx-recorder: it has version {version} of the columns of {dataset}, and this one reads version {ours}; update krx-recorder. The file is not damaged, and was not changed"
+        "{path} was written by a newer krx-recorder: its {dataset} columns have version {version}, but this one reads version {ours}; update krx-recorder. The file is not damaged and was not changed"
     )]
     NewerSchema {
         /// The file.
@@ -99,9 +99,9 @@ pub enum StoreError {
         /// The one that this program reads.
         ours: u32,
     },
-    /// A journal segment was written by a program whose journal has another format.
+    /// A journal segment was written by a program with a different journal format.
     #[error(
-        "{path} is of version {version} of the journal, and this krx-recorder reads version {ours}; start the program that wrote it and stop it cleanly, so that it exports the segment, or move the segment away. Nothing was changed"
+        "{path} has journal version {version}, but this krx-recorder reads version {ours}; start the program that wrote it and stop it cleanly, so that it exports the segment, or move the segment away. Nothing was changed"
     )]
     JournalVersion {
         /// The segment.
@@ -111,49 +111,49 @@ pub enum StoreError {
         /// The one that this program reads.
         ours: u32,
     },
-    /// A journal segment whose header is damaged, both copies of it.
-    #[error("{path} has no sound header: {what}")]
+    /// Both copies of a journal segment's header are damaged.
+    #[error("{path} has no valid header: {what}")]
     Header {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         what: &'static str,
     },
-    /// The disk refused the journal until the recorder had to end.
+    /// The disk was still refusing the journal when the recorder had to exit.
     #[error(
-        "the journal of {feed} could not be written to the end: {last}; {entries} messages and events that were read are lost, and {unsynced_bytes} bytes of the journal may not be on disk"
+        "the rest of the journal of {feed} could not be written: {last}; {entries} messages and events that were received are lost, and {unsynced_bytes} bytes of the journal may not be on disk"
     )]
     Lost {
         /// The feed.
         feed: String,
-        /// What it had not taken.
+        /// Messages and events that never reached the journal.
         entries: usize,
-        /// Bytes that it had taken, and that are not known to be on disk.
+        /// Bytes that were written but may not be on disk.
         unsynced_bytes: usize,
         /// Why not.
         last: Box<StoreError>,
     },
-    /// Less space is left than exporting may use.
+    /// The free space is down to what is reserved for the journal.
     #[error(
-        "{free} bytes are free on the disk of {path}, and {reserve} are kept for the journal; export waits for space"
+        "only {free} bytes are free on the disk of {path}, and {reserve} are reserved for the journal; export waits for space"
     )]
     NoRoom {
         /// The data directory.
         path: PathBuf,
-        /// What is free.
+        /// Bytes free.
         free: u64,
-        /// What is kept.
+        /// Bytes reserved for the journal.
         reserve: u64,
     },
     /// A committed file is not what it should be.
-    #[error("{path} is not sound: {what}; `krx-recorder verify` tells more, and `rebuild` may restore it")]
+    #[error("{path} is not sound: {what}; `krx-recorder verify` says more, and `rebuild` may restore it")]
     Unsound {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         what: String,
     },
-    /// Another process seals or rebuilds.
+    /// Another process is sealing or rebuilding.
     #[error(
         "{path} is locked: another process is sealing or rebuilding in this data directory; try again when it is done"
     )]
@@ -161,26 +161,28 @@ pub enum StoreError {
         /// The directory.
         path: PathBuf,
     },
-    /// Sealing would take space that the journal needs.
+    /// Sealing would use space that the journal needs.
     #[error(
-        "{free} bytes are free on the disk of {path}, and sealing needs {needed}; make room, and seal again"
+        "only {free} bytes are free on the disk of {path}, and sealing needs {needed}; make room and seal again"
     )]
     NoRoomToSeal {
         /// The data directory.
         path: PathBuf,
-        /// What is free.
+        /// Bytes free.
         free: u64,
-        /// What must be.
+        /// Bytes needed.
         needed: u64,
     },
-    /// A recorder adds files as fast as they are sealed.
-    #[error("{path} gets new files while it is sealed; seal the date when its recording is over")]
+    /// A recorder keeps adding files while the date is being sealed.
+    #[error(
+        "new files keep arriving in {path} while it is being sealed; seal the date once its recording is over"
+    )]
     Busy {
         /// The partition.
         path: PathBuf,
     },
-    /// A feed's name that cannot be a directory's.
-    #[error("{0:?} is no feed name: 1 to 16 capital letters, digits and underscores, such as KOSPI")]
+    /// A text that cannot be a feed's name.
+    #[error("{0:?} is not a feed name: 1 to 16 capital letters, digits and underscores, such as KOSPI")]
     BadFeedName(String),
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::StoreError;
 
-/// A feed's name, fit to be a directory's: `KOSPI`.
+/// A feed's name, such as `KOSPI`; it can name a directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct FeedName(String);
 

@@ -1,12 +1,12 @@
-//! Which version of the layout a data directory has.
+//! The version of a data directory's layout.
 //!
 //! ```text
 //!   DATA/.krx/format     one line: the version, a decimal number
 //! ```
 //!
-//! A directory without this file is one of version 1 when `coverage` or `quarantine` has `market=` partitions or its
-//! journal is of version 1. Otherwise it is new, or was restored without `.krx`, and the recorder writes the file.
-//! Every command looks before it touches anything: a directory of another version is refused and left as it is.
+//! A directory without this file has version 1 if `coverage` or `quarantine` has `market=` partitions, or its journal
+//! is of version 1. Otherwise it is new, or was restored without `.krx`, and the recorder writes the file. Every
+//! command checks this before it touches anything: a directory of another version is refused and left as it is.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -23,17 +23,17 @@ use crate::layout::DataDir;
 /// The version that this program reads and writes.
 pub const VERSION: u32 = 2;
 
-/// Refuses a data directory of another version. Nothing is changed.
+/// Refuses a data directory of another version, without changing anything.
 ///
 /// # Errors
-/// [`StoreError::Layout`], when it is of another version; [`StoreError::Io`], when it cannot be looked at.
+/// [`StoreError::Layout`], when it has another version; [`StoreError::Io`], when it cannot be examined.
 pub fn check(data: &DataDir) -> Result<(), StoreError> {
     let other = |version: String| StoreError::Layout {
         path: data.path().to_owned(),
         version,
         ours: VERSION,
     };
-    // What stands in the way of a directory is said by whoever makes it.
+    // Anything in the way of a directory is reported by whatever creates it.
     if !data.path().is_dir() {
         return Ok(());
     }
@@ -95,7 +95,7 @@ fn is_version_1(data: &DataDir) -> Result<bool, StoreError> {
             match SegmentReader::open(&dir.join(segment.to_string())) {
                 Err(StoreError::JournalVersion { version: 1, .. }) => return Ok(true),
                 Err(error @ StoreError::Io { .. }) => return Err(error),
-                // What is wrong with it is for others to say.
+                // What is wrong with it is reported elsewhere.
                 _ => {}
             }
         }

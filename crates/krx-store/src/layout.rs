@@ -8,15 +8,15 @@
 //!   DATA/.krx/journal/KOSPI/00000001-20261120-000000000001.journal    number of the segment, date, first frame
 //!   DATA/.krx/archive/KOSPI/00000001-20261120-000000000001.journal.zst    an exported segment, compressed
 //!   DATA/.krx/checksums/2026-11-20.sha256                       the date's committed files, for `sha256sum -c` from DATA
-//!   DATA/.krx/expired/quarantine-2026-11-20                     says that this date was removed from this dataset
+//!   DATA/.krx/expired/quarantine-2026-11-20                     records that this date was removed from this dataset
 //!   DATA/.krx/staging/                                          files being written
 //!   DATA/.krx/sealing/2026-11-20-trades-KOSPI/                         a day being made one file, or what it replaced
 //!   DATA/.krx/sealing/2026-11-20-trades-KOSPI-2/                       the same, while the first is still there
-//!   DATA/.krx/sealing/2026-11-20-trades-KOSPI/replaced.parquet         says so, and since when
+//!   DATA/.krx/sealing/2026-11-20-trades-KOSPI/replaced.parquet         records that, and since when
 //!   DATA/.krx/lock
 //! ```
 //!
-//! Nothing that came over the wire is ever part of a name.
+//! Nothing received over the wire is ever part of a name.
 
 use std::fmt;
 use std::fs::File;
@@ -38,7 +38,7 @@ pub struct DataDir {
     path: PathBuf,
     disk: Disk,
     services: &'static [&'static Service],
-    /// The directory itself, when it is known.
+    /// The directory itself, once it is held open.
     held: Option<Arc<File>>,
 }
 
@@ -49,7 +49,7 @@ impl DataDir {
         Self::on(Disk::default(), path)
     }
 
-    /// A data directory on a disk of one's own.
+    /// A data directory on a given disk.
     #[must_use]
     pub fn on(disk: Disk, path: impl Into<PathBuf>) -> Self {
         Self {
@@ -78,7 +78,7 @@ impl DataDir {
         self.services
     }
 
-    /// All datasets that it may hold: those of its services, and the two that each feed has.
+    /// All datasets that it may hold: those of its services, and the two that every feed has.
     #[must_use]
     pub fn datasets(&self) -> Vec<Dataset> {
         let of_services = self.services.iter().flat_map(|service| service.datasets);
@@ -103,7 +103,7 @@ impl DataDir {
         self.datasets().into_iter().find(|dataset| dataset.name == name)
     }
 
-    /// The same, with the directory that has this path now: nothing is made at its path any more when that leads
+    /// The same, tied to the directory that has this path now: nothing is created at the path any more once it leads
     /// elsewhere.
     ///
     /// # Errors
@@ -117,8 +117,8 @@ impl DataDir {
         Ok(held)
     }
 
-    /// Fails when the directory is gone, or another than the one that is held. Whatever is found under its path is to be
-    /// believed only when this succeeds.
+    /// Fails when the held directory is gone or its path leads to another. Whatever is found under the path can be
+    /// trusted only if this succeeds.
     pub(crate) fn must_be_in_place(&self) -> Result<(), StoreError> {
         let in_place = match &self.held {
             Some(held) => is_at(held, &self.path),
@@ -132,32 +132,32 @@ impl DataDir {
         })
     }
 
-    /// Makes a directory below the data directory, with those between; each new entry is on disk when this returns. Never
-    /// the data directory itself: one that was moved away must not find a stub in its place.
+    /// Creates a directory below the data directory, and its parents; each new entry is on disk when this returns. It
+    /// never creates the data directory itself: one that was moved away must not find a stub in its place.
     pub(crate) fn create_dir(&self, path: &Path) -> Result<(), StoreError> {
         self.must_be_in_place()?;
         self.disk.create_dir_in(&self.path, path)
     }
 
-    /// The directory itself.
+    /// The directory's path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The way to the disk.
+    /// The disk that it is on.
     #[must_use]
     pub fn disk(&self) -> &Disk {
         &self.disk
     }
 
-    /// `.krx`: what readers of the datasets never look at.
+    /// `.krx`: readers of the datasets never look at it.
     #[must_use]
     pub fn internal(&self) -> PathBuf {
         self.path.join(".krx")
     }
 
-    /// The file that says which version of the layout this is.
+    /// The file that records the version of this layout.
     #[must_use]
     pub fn format_file(&self) -> PathBuf {
         self.internal().join("format")
@@ -187,7 +187,7 @@ impl DataDir {
         self.internal().join("archive")
     }
 
-    /// Where those of a feed are kept, compressed.
+    /// Where a feed's archived segments are, compressed.
     #[must_use]
     pub fn archive(&self, feed: &FeedName) -> PathBuf {
         self.archives().join(feed.as_str())
@@ -199,27 +199,27 @@ impl DataDir {
         self.internal().join("checksums")
     }
 
-    /// The list of a date.
+    /// A date's list.
     #[must_use]
     pub fn checksum_list(&self, date: NaiveDate) -> PathBuf {
         self.checksums().join(format!("{date}{CHECKSUM_LIST_END}"))
     }
 
-    /// Reads the name of a list back; `None` when it is not one that [`DataDir::checksum_list`] writes.
+    /// Parses the name of a list; `None` if [`DataDir::checksum_list`] does not write it.
     #[must_use]
     pub fn parse_checksum_list(name: &str) -> Option<NaiveDate> {
         let date: NaiveDate = name.strip_suffix(CHECKSUM_LIST_END)?.parse().ok()?;
         (format!("{date}{CHECKSUM_LIST_END}") == name).then_some(date)
     }
 
-    /// The empty file that says that a date was removed from a dataset because it was old.
+    /// The empty file that records that a date was removed from a dataset because of its age.
     #[must_use]
     pub fn expired(&self, dataset: Dataset, date: NaiveDate) -> PathBuf {
         let name = format!("{}-{date}", dataset.name);
         self.internal().join("expired").join(name)
     }
 
-    /// Where days are sealed: a directory for each that is at it, which is exchanged with its partition.
+    /// Where days are sealed: one directory for each day in progress, which is exchanged with its partition.
     #[must_use]
     pub fn sealing(&self) -> PathBuf {
         self.internal().join("sealing")
@@ -237,7 +237,7 @@ impl DataDir {
         self.internal().join("staging")
     }
 
-    /// The file that a dataset's segment is built in; its name does not end in `.parquet`.
+    /// The file in which a dataset's segment is built; its name does not end in `.parquet`.
     #[must_use]
     pub fn staged(&self, dataset: Dataset, feed: &FeedName) -> PathBuf {
         self.staging().join(format!("{}-{feed}.partial", dataset.name))
@@ -249,8 +249,8 @@ impl DataDir {
         self.date_dir(dataset, date).join(dataset.partition_name(feed))
     }
 
-    /// Reads the path of a committed file, relative to the data directory; `None` when it is not one that
-    /// [`CommittedPath`] writes.
+    /// Parses the path of a committed file, relative to the data directory; `None` if [`CommittedPath`] does not write
+    /// it.
     #[must_use]
     pub fn parse(&self, path: &str) -> Option<CommittedPath> {
         let mut parts = path.split('/');
@@ -263,7 +263,7 @@ impl DataDir {
         (parsed.to_string() == path).then_some(parsed)
     }
 
-    /// Reads the name of a directory in [`DataDir::sealing`]; `None` when it is not one that [`SealingName`] writes.
+    /// Parses the name of a directory in [`DataDir::sealing`]; `None` if [`SealingName`] does not write it.
     #[must_use]
     pub fn parse_sealing(&self, name: &str) -> Option<SealingName> {
         let (date, rest) = name.split_at_checked(DATE_LEN)?;
@@ -277,7 +277,7 @@ impl DataDir {
         (parsed.to_string() == name).then_some(parsed)
     }
 
-    /// The directory of a dataset.
+    /// A dataset's directory.
     #[must_use]
     pub fn dataset_dir(&self, dataset: Dataset) -> PathBuf {
         self.path.join(dataset.name)
@@ -292,14 +292,14 @@ impl DataDir {
 
 const CHECKSUM_LIST_END: &str = ".sha256";
 
-/// Where a committed file is, and what its directories and its name say of it.
+/// Where a committed file is, and what its path says about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommittedPath {
     /// The trading date.
     pub date: NaiveDate,
     /// The feed.
     pub feed: FeedName,
-    /// The rest.
+    /// Its name.
     pub name: CommittedName,
 }
 
@@ -337,7 +337,7 @@ impl CommittedName {
         }
     }
 
-    /// The one coverage file of a date: whatever frames the date will have.
+    /// A date's only coverage file: it covers whatever frames the date will have.
     #[must_use]
     pub fn coverage(date: NaiveDate) -> Self {
         Self {
@@ -367,7 +367,7 @@ impl fmt::Display for CommittedName {
 }
 
 impl CommittedName {
-    /// Whether it is the name of a sealed day.
+    /// Whether this is the name of a sealed day.
     #[must_use]
     pub fn is_day(&self) -> bool {
         *self
@@ -391,7 +391,7 @@ impl CommittedName {
         self.first_frame <= other.first_frame && other.last_frame <= self.last_frame
     }
 
-    /// Reads the name of a file of `dataset`; `None` when it is not one that [`CommittedName`] writes.
+    /// Parses the name of a file of `dataset`; `None` if [`CommittedName`] does not write it.
     #[must_use]
     pub fn parse(dataset: Dataset, name: &str) -> Option<Self> {
         let mut parts = name.strip_suffix(".parquet")?.split('-');
@@ -409,11 +409,11 @@ impl CommittedName {
     }
 }
 
-/// The file that says of a directory in `sealing` that it was replaced. A reader that finds it there looks for it in the
-/// partition, and says that it is missing.
+/// Marks a directory in `sealing` as replaced. A reader that lists this file looks for it in the partition, and fails
+/// because it is missing.
 pub(crate) const REPLACED: &str = "replaced.parquet";
 
-/// The name of a directory in which a feed's date is sealed, and which then holds what that replaced.
+/// The name of a directory in which a feed's date is sealed, and which then holds what was replaced.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SealingName {
     /// The trading date.
@@ -436,11 +436,11 @@ impl fmt::Display for SealingName {
     }
 }
 
-/// Of `2026-11-20`.
+/// A date as in `2026-11-20`.
 const DATE_LEN: usize = 10;
 
-/// A journal segment's name: its number in the feed's journal (from 1, never used again), its date and its first
-/// frame. The order of segments is that of their numbers, whatever the clock did.
+/// A journal segment's name: its number in the feed's journal (from 1, never reused), its date and its first frame.
+/// Segments are ordered by number, whatever the clock did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentName {
     /// The segment's number.
@@ -464,7 +464,7 @@ impl fmt::Display for SegmentName {
 }
 
 impl SegmentName {
-    /// Reads a name back; `None` when it is not one that [`SegmentName`] writes.
+    /// Parses a name; `None` if [`SegmentName`] does not write it.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         let mut parts = name.strip_suffix(".journal")?.split('-');
@@ -478,13 +478,13 @@ impl SegmentName {
         (parsed.to_string() == name).then_some(parsed)
     }
 
-    /// The name that the segment has in the archive.
+    /// The segment's name in the archive.
     #[must_use]
     pub fn archived(&self) -> String {
         format!("{self}{ARCHIVED_END}")
     }
 
-    /// Reads a name in the archive back; `None` when it is not one that [`SegmentName::archived`] writes.
+    /// Parses a name in the archive; `None` if [`SegmentName::archived`] does not write it.
     #[must_use]
     pub fn parse_archived(name: &str) -> Option<Self> {
         Self::parse(name.strip_suffix(ARCHIVED_END)?)

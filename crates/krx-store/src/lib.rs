@@ -6,9 +6,9 @@
 //!                  └──▶ Tail: how far the journal is known to be on disk ─────┘
 //! ```
 //!
-//! The journal is the queue between receiving and exporting, and the committed file is the commit record: its name
-//! and footer say which frames it covers, and nothing else does. Starting up after a crash is therefore not a
-//! second path: the exporter goes on behind the last frame that a committed file covers.
+//! The journal is the queue between receiving and exporting, and the committed file is the commit record: its name and
+//! footer say which frames it covers, and nothing else does. So starting up after a crash needs no special path: the
+//! exporter resumes after the last frame that a committed file covers.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod absence;

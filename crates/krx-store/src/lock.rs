@@ -1,8 +1,8 @@
 //! One recorder per data directory, and the locks of directories that are held for a moment.
 //!
-//! What is locked is the data directory itself: whoever holds its descriptor holds something that cannot be removed and
-//! made anew behind his back, as a lock file can. The file `.krx/lock` is locked as well. It tells who the holder is, and
-//! on a filesystem that does not lock directories it is the lock.
+//! The lock is on the data directory itself: unlike a lock file, a directory that is held open cannot be removed and
+//! recreated behind the holder's back. The file `.krx/lock` is locked as well. It names the holder, and is the lock on
+//! filesystems that cannot lock directories.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -16,34 +16,35 @@ use crate::disk::is_at;
 use crate::error::{StoreError, at};
 use crate::layout::DataDir;
 
-/// How long a lock that is held is waited for: a recorder holds it for a day, and a look at it takes microseconds.
+/// How long to wait for a lock that is held: a recorder holds it all day, but a check takes microseconds.
 const LOOKS_TIME: Duration = Duration::from_millis(200);
 const LOOK_TIME: Duration = Duration::from_millis(20);
 
-/// How long a directory's lock that others hold for a moment is waited for. Who holds it for longer was stopped.
+/// How long to wait for a directory's lock that others hold only briefly. A process that holds it for longer was
+/// suspended.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 const WAIT_TIME: Duration = Duration::from_millis(1);
 
-/// A lock; it is free again when this is dropped, or the process ends.
+/// A lock, released when this is dropped or the process exits.
 #[derive(Debug)]
 pub(crate) struct Held(File);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // A child that another thread has forked has the descriptor as well until it execs. Closing ours would leave the
-        // lock with it; unlocking takes it from both.
+        // A child that another thread has forked also has the descriptor until it execs. Closing ours would leave the
+        // child holding the lock; unlocking releases both.
         let _ = flock(&self.0, FlockOperation::Unlock);
     }
 }
 
-/// Locks a directory that others lock for a moment each.
+/// Locks a directory that others lock only briefly.
 pub(crate) fn wait_for(dir: &Path) -> Result<Held, StoreError> {
     hold(dir, || File::open(dir), WAIT_MAX, WAIT_TIME)?
         .ok_or_else(|| at("locking", dir)(Errno::WOULDBLOCK.into()))
 }
 
-/// Keeps others from adding files to the partitions until it is dropped: a file that is renamed into a directory while
-/// that is exchanged would go with it.
+/// Keeps others from adding files to the partitions until it is dropped: a file renamed into a directory while that is
+/// being exchanged would be swapped out with it.
 pub(crate) fn hold_still(data: &DataDir) -> Result<Held, StoreError> {
     wait_for(&data.staging())
 }
@@ -53,8 +54,8 @@ pub(crate) fn try_dir(dir: &Path) -> Result<Option<Held>, StoreError> {
     hold(dir, || File::open(dir), Duration::ZERO, WAIT_TIME)
 }
 
-/// Locks what `open` opens at `path`; `None` when another holds it for longer than `patience`. It is opened anew for
-/// each try: what was opened before may have been removed meanwhile, and a lock on that would keep nobody away.
+/// Locks what `open` opens at `path`; `None` when another process holds it for longer than `patience`. It is reopened
+/// for each attempt: what was opened before may have been removed since, and a lock on that would keep nobody out.
 fn hold(
     path: &Path,
     open: impl Fn() -> io::Result<File>,
@@ -81,7 +82,7 @@ fn hold(
     }
 }
 
-/// Held while a process writes to a data directory. The kernel lets go of it when the process ends, however it ends.
+/// Held while a process writes to a data directory. The kernel releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct DataDirLock {
     data: DataDir,
@@ -91,15 +92,15 @@ pub struct DataDirLock {
 }
 
 impl DataDirLock {
-    /// Makes the data directory if need be, and locks it.
+    /// Creates the data directory if need be, and locks it.
     ///
     /// # Errors
     /// [`StoreError::Locked`] when another process holds it, [`StoreError::Io`] when the directory cannot be used.
     pub fn take(data: &DataDir) -> Result<Self, StoreError> {
         let dir = data.path();
         data.disk().create_dir(dir)?;
-        // A first start that was killed may have left the directory without its name on disk. Where the directory above
-        // may not be read, its owner has made this one long ago.
+        // A first start that was killed may have left the directory without its name on disk. If the parent directory
+        // may not be read, its owner created this one long ago.
         match data.disk().sync_parent(dir) {
             Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {}
             synced => synced?,
@@ -109,7 +110,8 @@ impl DataDirLock {
             holder: holder(&path),
             path: path.clone(),
         };
-        // Whoever only looks whether a lock is held ([`is_held`]) holds it for an instant: hence the patience.
+        // A process that only checks whether the lock is held ([`is_held`]) holds it for an instant: hence the
+        // patience.
         let dir = match hold(dir, || File::open(dir), LOOKS_TIME, LOOK_TIME) {
             Ok(Some(held)) => Some(held),
             Ok(None) => return Err(locked()),
@@ -138,20 +140,21 @@ impl DataDirLock {
         })
     }
 
-    /// The data directory, which is known again whatever happens to its name: see [`DataDir::held`].
+    /// The data directory, identified whatever happens to its name: see [`DataDir::held`].
     #[must_use]
     pub fn data(&self) -> &DataDir {
         &self.data
     }
 }
 
-/// NFS locks only what is open for writing, which a directory never is; other filesystems may know no locks of directories.
+/// NFS locks only what is open for writing, which a directory never is; other filesystems may not lock directories at
+/// all.
 fn is_not_lockable(error: &io::Error) -> bool {
     let not_lockable = [Errno::BADF, Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS];
     Errno::from_io_error(error).is_some_and(|errno| not_lockable.contains(&errno))
 }
 
-/// Whether a process holds the lock of a data directory now. One that does not exist is held by none.
+/// Whether a process holds a data directory's lock now. A directory that does not exist is not locked.
 ///
 /// # Errors
 /// [`StoreError::Io`], when that cannot be found out.
@@ -159,7 +162,7 @@ pub fn is_held(data: &DataDir) -> Result<bool, StoreError> {
     match is_locked(data.path()) {
         Ok(true) => Ok(true),
         Ok(false) => is_locked(&data.lock_file()),
-        // Whoever may not list the directory may still open the file.
+        // A process that may not list the directory may still open the file.
         Err(StoreError::Io { source, .. })
             if is_not_lockable(&source) || source.kind() == ErrorKind::PermissionDenied =>
         {
@@ -231,7 +234,7 @@ mod tests {
         DataDirLock::take(&data).unwrap();
     }
 
-    /// As `flock DATA/.krx/lock` in a script, or a recorder of an earlier version.
+    /// Like `flock DATA/.krx/lock` in a script, or a recorder of an earlier version.
     #[test]
     fn who_holds_only_the_file_holds_the_directory_too() {
         let dir = tempfile::tempdir().unwrap();
@@ -264,9 +267,9 @@ mod tests {
         let first = wait_for(&path).unwrap();
         let (second, third) = std::thread::scope(|scope| {
             let second = scope.spawn(|| wait_for(&path).unwrap());
-            // It waits for the first one; whether it has come to that yet makes no difference to what must hold.
+            // It waits for the first one; whether it has got that far makes no difference to what must hold.
             std::thread::sleep(Duration::from_millis(20));
-            // In one step: who waits must find a directory whenever it looks.
+            // In one step: a waiter must find a directory whenever it looks.
             let anew = dir.path().join("anew");
             fs::create_dir(&anew).unwrap();
             fs::rename(&anew, &path).unwrap();
@@ -274,7 +277,7 @@ mod tests {
             let second = second.join().unwrap();
             (second, try_dir(&path).unwrap())
         });
-        assert!(third.is_none(), "one holds it: {second:?}");
+        assert!(third.is_none(), "exactly one holds it: {second:?}");
     }
 
     #[test]
@@ -309,11 +312,11 @@ mod tests {
         assert_eq!(text, format!("{}\n", std::process::id()));
     }
 
-    /// A child has all descriptors of its parent until it execs, whatever flags they have.
+    /// A child has all descriptors of its parent until it execs, whatever their flags.
     #[test]
     fn children_that_are_forked_meanwhile_keep_no_lock() {
         let dir = tempfile::tempdir().unwrap();
-        // A search through many directories keeps a child from its exec for a while.
+        // A search through many directories delays a child's exec.
         let path: Vec<_> = (0..3000).map(|index| format!("/nowhere/{index}")).collect();
         let path = format!("{}:/bin:/usr/bin", path.join(":"));
         let done = AtomicBool::new(false);

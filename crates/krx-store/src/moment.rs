@@ -45,7 +45,7 @@ impl Moment {
         (self.0.saturating_add(KST_OFFSET_US)).rem_euclid(DAY_US)
     }
 
-    /// The start of the time partition that this instant lies in. Partitions of `interval_us` are counted from
+    /// The start of the time partition in which this instant lies. Partitions of `interval_us` are counted from
     /// midnight in Korea.
     #[must_use]
     pub fn partition(self, interval_us: i64) -> Self {
@@ -53,7 +53,7 @@ impl Moment {
     }
 }
 
-/// In Korean time, to the microsecond.
+/// As Korean time, to the microsecond.
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seconds, micros) = (self.micros_of_day() / 1_000_000, self.micros_of_day() % 1_000_000);

@@ -1,8 +1,8 @@
-//! Whether what is built in `.krx` can be put into each dataset. The recorder and `seal` rename and exchange; here both
-//! are tried with small files, before anything depends on them.
+//! Whether what is built in `.krx` can be moved into each dataset. The recorder and `seal` rename and exchange; both
+//! are tried here with small files, before anything depends on them.
 //!
-//! A dataset that is a link to another disk, a mount or a subvolume of its own takes neither, and the first file would
-//! show it minutes after the start.
+//! A dataset that is a link to another disk, a mount or a subvolume of its own allows neither, and otherwise the first
+//! file would reveal it minutes after the start.
 
 use std::fs;
 use std::io;
@@ -14,18 +14,19 @@ use rustix::io::Errno;
 use crate::error::{StoreError, at};
 use crate::layout::DataDir;
 
-/// The name of the file that is tried, in a dataset for a moment. No reader takes it for one of its files.
+/// The name of the trial file, which is in a dataset for a moment. No reader takes it for a data file.
 const TRIAL: &str = ".reach";
 
-/// Tries each dataset that is there. The data directory's lock must be held by this process.
+/// Tries each dataset that exists. This process must hold the data directory's lock.
 ///
 /// # Errors
-/// [`StoreError::Apart`], when a dataset takes no file from `.krx`; [`StoreError::Io`], when it cannot be tried.
+/// [`StoreError::Apart`], when a dataset does not accept a file from `.krx`; [`StoreError::Io`], when it cannot be
+/// tried.
 pub fn check(data: &DataDir) -> Result<(), StoreError> {
     data.create_dir(&data.staging())?;
     for dataset in data.datasets() {
         let dir = data.dataset_dir(dataset);
-        // One that does not exist yet is made in the data directory.
+        // One that does not exist yet will be created in the data directory.
         if fs::symlink_metadata(&dir).is_ok() {
             dataset_takes_files(data, &dir)?;
         }
@@ -40,7 +41,7 @@ fn dataset_takes_files(data: &DataDir, dir: &Path) -> Result<(), StoreError> {
         rename(&ours, &theirs, RenameFlags::empty()).map_err(|source| apart(data, dir, source))?;
         fs::write(&ours, "").map_err(at("writing", &ours))?;
         match rename(&ours, &theirs, RenameFlags::EXCHANGE) {
-            // It takes files, and never a sealed day: `seal` says so.
+            // It accepts files but never a sealed day: `seal` will say so.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
             other => other.map_err(|source| apart(data, dir, source)),
         }
@@ -67,7 +68,7 @@ fn apart(data: &DataDir, dir: &Path, source: Errno) -> StoreError {
 mod tests {
     use super::*;
 
-    /// A folder on another file system than temporary files, where there is one.
+    /// A folder on a different filesystem from temporary files, if there is one.
     fn elsewhere() -> Option<tempfile::TempDir> {
         use std::os::unix::fs::MetadataExt;
         let device = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.dev());
@@ -102,7 +103,7 @@ mod tests {
         std::os::unix::fs::symlink(other.path(), &trades).unwrap();
         let words = check(&data).unwrap_err().to_string();
         for expected in [
-            "trades takes no files from",
+            "trades does not accept files from",
             ".krx/staging",
             "the whole data directory",
         ] {

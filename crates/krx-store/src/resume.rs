@@ -1,4 +1,4 @@
-//! Where a feed goes on: behind the numbers that committed files, coverage and journal have used.
+//! Where a feed resumes: after the numbers that committed files, coverage and journal have used.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::feed_name::FeedName;
 use crate::journal::{Committed, Counters, JournalConfig, Last, Writer};
 use crate::layout::DataDir;
 
-/// Opens a feed's journal to be gone on with.
+/// Opens a feed's journal to continue it.
 ///
 /// # Errors
 /// [`StoreError`], when the journal cannot be used.
@@ -27,14 +27,14 @@ pub fn open_writer(
     Writer::open(data, feed, config, committed, counters)
 }
 
-/// What committed files and coverage know of a date.
+/// What committed files and coverage know about a date.
 ///
 /// # Errors
 /// [`StoreError`], when the partition cannot be listed.
 pub fn committed(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Committed, StoreError> {
     let mut last = last_committed(data, feed, date)?;
     let mut folded = None;
-    // A ledger that cannot be read is the exporter's concern; what it says is a help, not a need.
+    // A ledger that cannot be read is the exporter's concern; here it helps but is not needed.
     if let Ok(Some(ledger)) = coverage::load(data, feed, date) {
         last.session = last.session.max(ledger.last_session());
         last.frame = last.frame.max(ledger.last_frame());
@@ -59,7 +59,7 @@ pub fn last_committed(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Resul
         catalog::files(data, primary, feed, date)?,
     );
     last.frame = names.last().map_or(0, |name| name.last_frame);
-    // A file that was damaged since must not stop a recording: the one before it has a session too.
+    // A file damaged since must not stop a recording: the one before it also has a session number.
     for name in names.iter().rev() {
         match catalog::read_footer(&dir.join(name.to_string())) {
             Ok(footer) => {

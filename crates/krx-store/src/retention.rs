@@ -1,15 +1,15 @@
-//! Removing dates that are older than they are wanted for. Off unless asked for.
+//! Removing dates that have been kept long enough. Off unless configured.
 //!
-//! What is not sealed is never removed: a date of which any feed still has journal stays, whatever its age. So does,
-//! for that reason, the newest date of each feed, by whose files the exporter knows how far it is.
+//! What is not committed is never removed: a date stays, whatever its age, while any feed still has journal of it. For
+//! the same reason so does each feed's newest date, whose files tell the exporter how far it is.
 //!
 //! ```text
 //!   DATA/trades/date=2025-11-20/   ──▶   DATA/.krx/staging/expired-trades-2025-11-20/   ──▶   gone
 //! ```
 //!
-//! A date leaves its dataset by one rename, so that a listing of the dataset has all of it or nothing. Before that an empty
-//! file in `.krx/expired` says so, and its files leave the list of checksums. A crash in between leaves files without
-//! lines, or a directory in staging; the next run goes on with either.
+//! A date leaves its dataset by a single rename, so a listing of the dataset shows all of it or nothing. Before that,
+//! an empty file in `.krx/expired` records the removal, and the date's files leave the list of checksums. A crash in
+//! between leaves files without lines, or a directory in staging; the next run completes either.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -26,7 +26,7 @@ use crate::error::{StoreError, at};
 use crate::layout::{CommittedName, CommittedPath, DataDir};
 use crate::moment::is_past;
 
-/// For how many days after its date each dataset is kept, by its name; one that is not named is kept for ever.
+/// How many days each dataset is kept after its date, by name; one that is not named is kept for ever.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
     days: BTreeMap<&'static str, u32>,
@@ -40,7 +40,7 @@ impl Retention {
         self
     }
 
-    /// For how many days a dataset is kept; `None` for ever.
+    /// How many days a dataset is kept; `None` means for ever.
     #[must_use]
     pub fn days(&self, dataset: Dataset) -> Option<u32> {
         self.days.get(dataset.name).copied()
@@ -58,25 +58,25 @@ pub struct Expired {
     pub files: usize,
 }
 
-/// A clock is believed when trades were recorded on so many dates in so many days before its own: a clock that is years
-/// ahead must not remove years. Korea has no holidays of this length; after a longer pause a week of recording makes the
-/// clock credible again.
+/// A clock is trusted when trades were recorded on so many dates in so many days before its own: a clock that is years
+/// ahead must not remove years of data. No Korean holiday is that long; after a longer pause, a week of recording makes
+/// the clock credible again.
 const CREDIBLE_DATES: usize = 5;
 const CREDIBLE_DAYS: u32 = 31;
 
-/// The beginning of what stands in staging only to be removed.
+/// The prefix of what is in staging only to be removed.
 const EXPIRED: &str = "expired-";
 
-/// Removes what is more than its days before `today`, in all datasets; what was removed. Beside a recorder at work as
-/// well as without one; the data directory's lock must be held by this process.
+/// Removes whatever is too old by the date `today`, from all datasets, and returns what was removed. Works with or
+/// without a recorder running; this process must hold the data directory's lock.
 ///
 /// # Errors
-/// The first [`StoreError::Io`]. One date that cannot be removed keeps no other.
+/// The first [`StoreError::Io`]. A date that cannot be removed does not hold up the others.
 pub fn expire(data: &DataDir, retention: &Retention, today: NaiveDate) -> Result<Vec<Expired>, StoreError> {
     let mut failure = clear_staging(data).err();
     let over = over(data, retention, today)?;
     if !over.is_empty() && !believes(data, today)? {
-        warn!(%today, "nothing is removed: too little was recorded in the last month to believe the clock");
+        warn!(%today, "nothing is removed: too little was recorded in the last month to trust the clock");
         return failure.map_or(Ok(Vec::new()), Err);
     }
     let mut expired = Vec::new();
@@ -84,7 +84,7 @@ pub fn expire(data: &DataDir, retention: &Retention, today: NaiveDate) -> Result
         match remove(data, dataset, date) {
             Ok(None) => {}
             Ok(Some(files)) => {
-                info!(dataset = dataset.name, %date, files, "removed: it is older than retention says");
+                info!(dataset = dataset.name, %date, files, "removed: it is older than retention allows");
                 expired.push(Expired { dataset, date, files });
             }
             Err(error) => drop(failure.get_or_insert(error)),
@@ -93,7 +93,7 @@ pub fn expire(data: &DataDir, retention: &Retention, today: NaiveDate) -> Result
     failure.map_or(Ok(expired), Err)
 }
 
-/// What is to be removed, by age and journal.
+/// What should be removed, by age and journal.
 fn over(
     data: &DataDir,
     retention: &Retention,
@@ -115,7 +115,7 @@ fn over(
     Ok(over)
 }
 
-/// Whether the clock that says `today` is believed, by what was recorded in the month before.
+/// Whether the clock, which says `today`, is trusted, judging by what was recorded in the month before.
 ///
 /// # Errors
 /// [`StoreError::Io`], when the dataset cannot be listed.
@@ -123,13 +123,13 @@ pub fn believes(data: &DataDir, today: NaiveDate) -> Result<bool, StoreError> {
     Ok(is_credible(&catalog::recorded_dates(data)?, today))
 }
 
-/// Whether enough was recorded before `today` to believe that it is today.
+/// Whether enough was recorded before `today` for it to be credible.
 fn is_credible(recorded: &BTreeSet<NaiveDate>, today: NaiveDate) -> bool {
     let recent = |date: &&NaiveDate| **date < today && !is_past(**date, today, CREDIBLE_DAYS);
     recorded.iter().filter(recent).count() >= CREDIBLE_DATES
 }
 
-/// The dates of which any feed has journal that is not removed yet.
+/// The dates of which any feed still has journal.
 fn journaled_dates(data: &DataDir) -> Result<BTreeSet<NaiveDate>, StoreError> {
     let mut dates = BTreeSet::new();
     for feed in catalog::journal_feeds(data)? {
@@ -145,16 +145,16 @@ fn dates(data: &DataDir, dataset: Dataset) -> Result<BTreeSet<NaiveDate>, StoreE
     Ok(dates)
 }
 
-/// Takes a date out of its dataset, and removes it; the number of its files. `None` when it holds anything that is not the
-/// recorder's, and so stays.
+/// Takes a date out of its dataset and removes it; returns the number of its files. `None` when it holds anything that
+/// is not the recorder's, and so stays.
 fn remove(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<usize>, StoreError> {
     let dir = data.date_dir(dataset, date);
-    let Some(files) = only_sealed(&dir, dataset, date)? else {
-        warn!(dir = %dir.display(), "not removed, though it is older than retention says: it holds what is not the recorder's");
+    let Some(files) = only_committed(&dir, dataset, date)? else {
+        warn!(dir = %dir.display(), "not removed, although it is older than retention allows: it holds something that is not the recorder's");
         return Ok(None);
     };
     crate::day::forget(data, dataset, date)?;
-    // From here on `verify` misses nothing of it.
+    // From here on, `verify` does not miss anything of it.
     mark(data, dataset, date)?;
     let list = Checksums::of(data, date);
     if list.read().is_ok_and(|list| list.exists) {
@@ -167,7 +167,7 @@ fn remove(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<us
     data.disk().remove_tree(&aside)?;
     let datasets = data.datasets();
     if datasets.iter().all(|other| !data.date_dir(other, date).exists()) {
-        // Nothing is left that could miss anything.
+        // Nothing is left that could miss a file.
         for other in datasets {
             data.disk().remove_left_over(&data.expired(other, date))?;
         }
@@ -175,7 +175,7 @@ fn remove(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<us
     Ok(Some(files.len()))
 }
 
-/// Puts on record that a date is removed from a dataset.
+/// Puts it on record that a date was removed from a dataset.
 fn mark(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<(), StoreError> {
     let path = data.expired(dataset, date);
     if path.exists() {
@@ -186,8 +186,8 @@ fn mark(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<(), StoreEr
     data.disk().sync_parent(&path)
 }
 
-/// The committed files below a date's directory, if there is nothing else: no other name, no link.
-fn only_sealed(
+/// The committed files below a date's directory, if there is nothing else in it: no other name, no link.
+fn only_committed(
     dir: &Path,
     dataset: Dataset,
     date: NaiveDate,
@@ -223,7 +223,7 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
         .collect()
 }
 
-/// A link to a directory is none.
+/// A link to a directory does not count as one.
 fn is_real_dir(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|known| known.is_dir())
 }
@@ -370,7 +370,7 @@ mod tests {
     fn a_date_stays_as_long_as_any_market_has_journal_of_it() {
         let dir = tempfile::tempdir().unwrap();
         let data = recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);
-        // An exporter that hangs behind: its newest segment is not its only one.
+        // An exporter that lags behind: its newest segment is not its only one.
         let segments = [
             ("KOSPI", "00000000-20261103-000000000001.journal"),
             ("KOSDAQ", "00000001-20261104-000000000001.journal"),
@@ -402,7 +402,7 @@ mod tests {
         assert!(!is_credible(&ahead, today), "nor do dates that are to come");
     }
 
-    /// Sees every operation, and refuses those on paths with this in them.
+    /// Records every operation, and refuses those whose path contains this text.
     #[derive(Debug, Default)]
     struct Porter {
         seen: std::sync::Mutex<Vec<(Op, PathBuf)>>,
@@ -442,7 +442,7 @@ mod tests {
             let synced = seen[left..removed].contains(&(Op::SyncDir, dataset.clone()));
             assert!(synced, "{}: {seen:?}", dataset.display());
         }
-        // Nor does it leave before it is on record that it does.
+        // Nor is it removed before that is on record.
         let marked = data.expired(&TRADES, day(2));
         assert!(place((Op::Sync, &marked)) < left);
     }

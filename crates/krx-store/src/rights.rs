@@ -1,7 +1,7 @@
 //! Who may read a file: its mode, its group and its access control lists.
 //!
-//! Files are built in `.krx` and renamed into a dataset, and so have the rights of a file that is born in `.krx`. A
-//! group, a setgid bit or a default list of the partition would count for nothing.
+//! Files are built in `.krx` and renamed into a dataset, so they start with the permissions of a file created in
+//! `.krx`. Without this module the partition's group, setgid bit or default list would have no effect.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -13,18 +13,18 @@ use tracing::warn;
 
 use crate::error::{StoreError, at};
 
-/// The lists of access that ext4, XFS, Btrfs and tmpfs keep as extended attributes: that of a file or directory, and
-/// the one that what is born in a directory gets.
+/// The access lists that ext4, XFS, Btrfs and tmpfs keep as extended attributes: that of a file or directory, and the
+/// default one for what is created in a directory.
 const ACCESS: &str = "system.posix_acl_access";
 const DEFAULT: &str = "system.posix_acl_default";
 
-/// The kernel takes no longer attribute.
+/// The kernel allows no longer attribute.
 const LIST_BYTES_MAX: usize = 64 << 10;
 
-/// The mode that a program asks for when it creates a file.
+/// The mode that a program passes when it creates a file.
 const MODE_ASKED: u32 = 0o666;
 
-/// What can be given to another file.
+/// What can be copied to another file.
 #[derive(Debug, PartialEq, Eq)]
 struct Rights {
     gid: u32,
@@ -32,27 +32,28 @@ struct Rights {
     access: Option<Vec<u8>>,
 }
 
-/// Gives the file at `path` the rights that one born in `dir` would have. A right that cannot be given, such as a group
-/// that this user is not in, must not keep data from being published: it is logged.
+/// Gives the file at `path` the permissions that one created in `dir` would have. A permission that cannot be set, such
+/// as a group that this user is not in, must not keep data from being published: it is logged.
 pub(crate) fn as_born_in(path: &Path, dir: &Path) {
     match born_in(dir) {
         Ok(Some(rights)) => {
             if let Err(error) = give(path, &rights) {
-                warn!(path = %path.display(), %error, "the file does not get the rights that its directory asks for");
+                warn!(path = %path.display(), %error, "the file cannot be given the permissions that its directory asks for");
             }
         }
-        // A file system without nameless files: staging is in the same data directory, and the rights are mostly the same.
+        // A filesystem without unnamed files: staging is in the same data directory, so the permissions are mostly the
+        // same.
         Ok(None) => {}
-        Err(error) => warn!(%error, "the rights that a directory gives its files are not known"),
+        Err(error) => warn!(%error, "it is not known which permissions a directory gives its files"),
     }
 }
 
-/// Asks the kernel, by a file without a name that no reader can see; `None` where there are no such files.
+/// Asks the kernel, with an unnamed file that no reader can see; `None` where those do not exist.
 fn born_in(dir: &Path) -> Result<Option<Rights>, StoreError> {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
     let file = match open(dir, flags, Mode::from_raw_mode(MODE_ASKED)) {
         Ok(file) => File::from(file),
-        // The last one is that of kernels that do not know the flag and take it for a directory to be written to.
+        // The last error is that of kernels that do not know the flag and take it for opening a directory for writing.
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR) => return Ok(None),
         Err(error) => return Err(at("making a file without a name in", dir)(error.into())),
     };
@@ -93,7 +94,7 @@ fn give(path: &Path, rights: &Rights) -> Result<(), StoreError> {
         chown(path, None, Some(rights.gid)).map_err(at("setting the group of", path))?;
     }
     write_list(path, ACCESS, rights.access.as_deref())?;
-    // Last, since a change of group takes bits away, and a list sets some.
+    // Last, since changing the group clears bits, and a list sets some.
     if fs::metadata(path)
         .map_err(at("reading the mode of", path))?
         .mode()
@@ -106,7 +107,7 @@ fn give(path: &Path, rights: &Rights) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// `None`, when there is no such list, or none on this file system.
+/// `None` when there is no such list, or this filesystem has none.
 fn read_list(read: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> io::Result<Option<Vec<u8>>> {
     let mut list = vec![0; LIST_BYTES_MAX];
     match read(&mut list) {
@@ -134,8 +135,7 @@ fn write_list(path: &Path, name: &str, list: Option<&[u8]>) -> Result<(), StoreE
 mod tests {
     use super::*;
 
-    /// A list as the kernel keeps it: version 2, then tag, permissions and id of each entry. It gives the user 4711 the
-    /// right to read.
+    /// A list as the kernel stores it: version 2, then tag, permissions and id of each entry. It lets user 4711 read.
     fn list() -> Vec<u8> {
         const NONE: u32 = u32::MAX;
         let entries: [(u16, u16, u32); 5] = [
@@ -154,7 +154,7 @@ mod tests {
         bytes
     }
 
-    /// Whether the file system of the tests has access control lists; where it has none, only mode and group are tested.
+    /// Whether the tests' filesystem has access control lists; if not, only mode and group are tested.
     fn set_default(dir: &Path) -> bool {
         match setxattr(dir, DEFAULT, &list(), XattrFlags::empty()) {
             Err(rustix::io::Errno::OPNOTSUPP) => {
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(rights(&built), rights(&born));
         assert_eq!(rights(&built).access.is_some(), has_lists);
 
-        // And back: what the other directory has given goes.
+        // And back: what the other directory gave is removed.
         let born = staging.join("born");
         fs::write(&born, "").unwrap();
         as_born_in(&built, &staging);

@@ -7,11 +7,11 @@
 pub(crate) enum Defect {
     /// Directories are never synced: a new name may be lost in a power cut.
     NoDirSync,
-    /// A sync that failed is tried again on the same file, and believed.
+    /// A failed sync is retried on the same file, and trusted.
     RetryFsync,
     /// Journal segments are removed before committed files cover them.
     DeleteEarly,
-    /// Records are taken without looking at their checksums.
+    /// Records are accepted without checking their checksums.
     NoCrc,
     /// A frame with the text `KRX-POISON` makes the exporter panic.
     Poison,
@@ -33,7 +33,7 @@ pub(crate) fn is(defect: Defect) -> bool {
     *CHOSEN == Some(defect)
 }
 
-/// Whether this defect is built in: it is not.
+/// Whether this defect is built in: it never is.
 #[cfg(not(feature = "sabotage"))]
 #[inline(always)]
 pub(crate) fn is(_defect: Defect) -> bool {

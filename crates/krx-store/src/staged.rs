@@ -1,4 +1,4 @@
-//! A file on its way into a dataset: built in staging, closed, synced, read back, and renamed into its place.
+//! A file on its way into a dataset: built in staging, closed, synced, read back and renamed into place.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub(crate) struct StagedFile {
     path: PathBuf,
 }
 
-/// Removes a staged file that is given up: on a full disk it would be in the way of the next try.
+/// Removes a staged file that is abandoned: on a full disk it would be in the way of the next attempt.
 pub(crate) struct LeftOver {
     disk: Disk,
     path: PathBuf,
@@ -32,7 +32,7 @@ pub(crate) struct LeftOver {
 }
 
 impl LeftOver {
-    /// The file is not given up.
+    /// Keeps the file from being removed.
     pub(crate) fn keep(mut self) {
         self.is_kept = true;
     }
@@ -47,7 +47,7 @@ impl Drop for LeftOver {
 }
 
 impl StagedFile {
-    /// Begins a file in place of one that a crash or a failure has left.
+    /// Begins a file, replacing one that a crash or a failure has left.
     pub(crate) fn create(
         disk: &Disk,
         path: PathBuf,
@@ -75,7 +75,7 @@ impl StagedFile {
             .map_err(parquet_at("writing", &self.path))
     }
 
-    /// Ends the row group, so that no more than it is held in memory.
+    /// Ends the row group, so that no more than that is held in memory.
     pub(crate) fn flush(&mut self) -> Result<(), StoreError> {
         self.writer.flush().map_err(parquet_at("writing", &self.path))
     }
@@ -84,7 +84,7 @@ impl StagedFile {
         &self.path
     }
 
-    /// Closes the file; it is on disk when this returns, and removed unless it is kept.
+    /// Closes the file. It is on disk when this returns, and removed unless it is kept.
     pub(crate) fn close(mut self, footer: &Footer) -> Result<LeftOver, StoreError> {
         for pair in footer.to_key_values(self.dataset) {
             self.writer.append_key_value_metadata(pair);
@@ -97,7 +97,8 @@ impl StagedFile {
         Ok(self.left_over)
     }
 
-    /// Closes the file, and puts it into its place once it is on disk and reads back as `footer` says. Its size in bytes.
+    /// Closes the file, and puts it in place once it is on disk and reads back as `footer` says. Returns its size in
+    /// bytes.
     pub(crate) fn commit(
         self,
         data: &DataDir,
@@ -114,8 +115,8 @@ impl StagedFile {
         let disk = &left_over.disk;
         let dir = target.parent().unwrap_or(data.path());
         data.create_dir(dir)?;
-        // A directory that was found may have been made a moment ago, by another feed's thread or a process that was
-        // killed: its name must be on disk before a file in it is believed.
+        // The directory may have been created a moment ago, by another feed's thread or a process that was killed: its
+        // name must be on disk before a file in it can be trusted.
         disk.sync_dirs(data.path(), dir)?;
         rights::as_born_in(&path, dir);
         // The partition may be about to be exchanged for a sealed one (crate::day).
@@ -125,7 +126,7 @@ impl StagedFile {
     }
 }
 
-/// Invariant I2: a file of the dataset opens, and has the rows and the frames that its footer says.
+/// Invariant I2: a committed file opens, and has the rows and frames that its footer says.
 fn read_back(path: &Path, expected: &Footer, rows: u64) -> Result<(), StoreError> {
     let differs = |what: String| StoreError::ReadBack {
         path: path.to_owned(),
@@ -164,7 +165,7 @@ fn read_back(path: &Path, expected: &Footer, rows: u64) -> Result<(), StoreError
     }
     if frames.count != rows || metadata.num_rows().cast_unsigned() != rows {
         return Err(differs(format!(
-            "it has {} rows where {rows} were written",
+            "it has {} rows, but {rows} were written",
             frames.count
         )));
     }

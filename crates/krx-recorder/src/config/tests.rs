@@ -310,7 +310,7 @@ fn each_wrong_value_says_which_and_what_to_write() {
         ),
         ("\"wss://gateway.example\"", "\"\"", "koscom.base_url"),
         ("\"KOSDAQ\"", "\"KOSPI\"", "KOSPI stands twice"),
-        ("\"KOSDAQ\"", "\"../x\"", "no feed name"),
+        ("\"KOSDAQ\"", "\"../x\"", "not a feed name"),
         ("\"/ws_kdq\"", "\"ws_kdq\"", "must begin with a slash"),
         (
             "\"calendar\"",

@@ -1,6 +1,6 @@
-//! The day's figures: what `--json` prints and what the page is made of.
+//! The day's figures: what `--json` prints and the page shows.
 //!
-//! Names in JSON are those of the fields here. A name, once published, keeps its meaning; others may join them.
+//! JSON uses the names of these fields. A published name keeps its meaning; more may be added.
 
 use std::path::PathBuf;
 
@@ -23,27 +23,27 @@ pub struct DayFacts {
     /// When the report was made.
     #[serde(serialize_with = "time::as_rfc3339")]
     pub made_at: Option<Moment>,
-    /// By which version.
+    /// The version that made it.
     pub version: &'static str,
-    /// Of which data.
+    /// The data directory.
     pub data_dir: PathBuf,
     /// Whether it is complete.
     pub verdict: Verdict,
-    /// Whether the day still goes on: all figures are of what is committed.
+    /// Whether the day is still in progress: then all figures cover only what is committed.
     pub goes_on: bool,
     /// KRX's day.
     pub exchange: ExchangeDay,
-    /// Each market's part.
+    /// The figures of each market.
     pub markets: Vec<MarketFacts>,
-    /// The meaning of `trdVol`, over the issues of all markets.
+    /// The meaning of `trdVol`, judged over the issues of all markets.
     pub volume: VolumeFacts,
-    /// What is odd, of each kind, whether or not there is any.
+    /// Every kind of oddity, whether or not any were found.
     pub oddities: Vec<Oddity>,
-    /// The earlier dates that this date's issues were held against.
+    /// The earlier dates with which this date's issues were compared.
     pub issues_compared_with: ComparedWith,
 }
 
-/// Dates whose issues were looked at.
+/// Dates whose issues were compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ComparedWith {
     /// How many.

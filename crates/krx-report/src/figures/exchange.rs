@@ -15,7 +15,7 @@ use crate::time;
 pub struct ExchangeDay {
     /// Whether KRX traded.
     pub trading: bool,
-    /// Why not, or what was special.
+    /// Why not, or what was special about it.
     pub note: Option<String>,
     /// The start of the regular session.
     #[serde(serialize_with = "time::as_rfc3339")]
@@ -23,12 +23,12 @@ pub struct ExchangeDay {
     /// Its end.
     #[serde(serialize_with = "time::as_rfc3339")]
     pub regular_to: Option<Moment>,
-    /// The trading days right before it on which nothing was recorded.
+    /// The trading days immediately before it on which nothing was recorded.
     pub unrecorded_before: Vec<NaiveDate>,
 }
 
 impl ExchangeDay {
-    /// What `calendar` says of `date`; `recorded` are the dates with records.
+    /// What `calendar` says about `date`; `recorded` are the dates with records.
     #[must_use]
     pub fn of(calendar: &Calendar, recorded: &BTreeSet<NaiveDate>, date: NaiveDate) -> Self {
         let day = calendar.day(date);
@@ -52,14 +52,14 @@ impl ExchangeDay {
     }
 }
 
-/// The instant at which it is `time` in Korea.
+/// The instant at `time` in Korea.
 #[must_use]
 pub(crate) fn at(date: NaiveDate, time: NaiveTime) -> Moment {
     Moment(Moment::midnight(date).0 + i64::from(time.num_seconds_from_midnight()) * 1_000_000)
 }
 
-/// The trading days right before `date` on which no feed was recorded, the earliest first; a month of them at most.
-/// `recorded` are the dates with records.
+/// The trading days immediately before `date` on which no feed was recorded, the earliest first; a month of them at
+/// most. `recorded` are the dates with records.
 fn unrecorded_before(calendar: &Calendar, recorded: &BTreeSet<NaiveDate>, date: NaiveDate) -> Vec<NaiveDate> {
     const DAYS_MAX: u64 = 31;
     let mut found = Vec::new();
@@ -72,7 +72,7 @@ fn unrecorded_before(calendar: &Calendar, recorded: &BTreeSet<NaiveDate>, date: 
             found.push(before);
         }
     }
-    // Nothing was recorded before: the recording begins here, or after so long a pause that a list says nothing.
+    // Nothing was recorded before: recording starts here, or after so long a pause that a list is useless.
     Vec::new()
 }
 

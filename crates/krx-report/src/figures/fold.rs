@@ -1,5 +1,5 @@
-//! A market's rows, one after the other in order of arrival, folded into the day's figures. Pure, and in bounded memory:
-//! by minute and by issue.
+//! A market's rows, in order of arrival, folded into the day's figures. Pure, and in bounded memory: by minute and by
+//! issue.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use krx_store::read::{QuarantineRow, TradeRow};
 pub(crate) const MINUTES: usize = 1440;
 
 const MINUTE_US: i64 = 60_000_000;
-/// Characters of a quarantined piece and of its detail that are shown.
+/// How many characters of a quarantined piece and of its detail are shown.
 const PIECE_CHARS_MAX: usize = 200;
 
 /// What came in a minute.
@@ -37,18 +37,18 @@ pub struct Quarantined {
     /// When the first was received.
     #[serde(serialize_with = "time::as_rfc3339")]
     pub first_recv_ts: Option<Moment>,
-    /// When the last was.
+    /// When the last one was received.
     #[serde(serialize_with = "time::as_rfc3339")]
     pub last_recv_ts: Option<Moment>,
-    /// The frame of the first.
+    /// The frame of the first one.
     pub frame: u64,
-    /// Its place in it.
+    /// Its position in the frame.
     pub item: Option<i16>,
-    /// Its detail, cut off where it is long.
+    /// Its detail, shortened if long.
     pub detail: Option<String>,
-    /// Its bytes as text, cut off where they are long.
+    /// Its bytes as text, shortened if long.
     pub raw: Option<String>,
-    /// Bytes of it.
+    /// The number of its bytes.
     pub raw_bytes: u64,
 }
 
@@ -71,16 +71,16 @@ pub struct Fold {
     pub last: Option<Moment>,
     /// By issue.
     pub issues: Issues,
-    /// Of trades.
+    /// Lags of trades.
     pub lags: Lags,
     /// By reason.
     pub quarantine: BTreeMap<String, Quarantined>,
     /// By kind of oddity.
     pub found: BTreeMap<Kind, Found>,
-    /// What sessions repeat of those before them; none until all rows have come.
+    /// What sessions repeat of those before them; empty until all rows have come.
     pub sent_again: Vec<SentAgain>,
     resent: Resent,
-    /// Rows of `kind` trade, which are nearly all: counted apart from the others.
+    /// Rows of `kind` trade, which are nearly all: counted separately.
     trades: u64,
     frame: u64,
     trades_frame: Option<(u64, Moment)>,
@@ -163,7 +163,7 @@ impl Fold {
             of.last_recv_ts = Some(row.recv);
             return;
         }
-        // Four bytes are a character at most.
+        // A character takes at most four bytes.
         let raw = &row.raw[..row.raw.len().min(PIECE_CHARS_MAX * 4)];
         let first = Quarantined {
             count: 1,
@@ -172,7 +172,7 @@ impl Fold {
             frame: row.frame,
             item: row.item,
             detail: row.detail.as_deref().map(cut_off),
-            // A whole message may be a server's own words, in which it may repeat the API key; a report is mailed.
+            // A whole message may be the server's own words, which may repeat the API key; and reports get mailed.
             raw: row.item.map(|_| cut_off(&String::from_utf8_lossy(raw))),
             raw_bytes: row.raw.len() as u64,
         };
@@ -188,8 +188,8 @@ impl Fold {
         }
     }
 
-    /// All rows have come: issues of the day are held against those of earlier dates. `known` are those of all of them,
-    /// `last` those of the last one.
+    /// All rows have come: compares the day's issues with those of earlier dates. `known` are the issues of all of
+    /// them, `last` those of the last one.
     pub fn compare_issues(&mut self, known: &BTreeSet<String>, last: &BTreeSet<String>) {
         let mut unseen: Vec<&Issue> = self
             .issues
@@ -246,7 +246,7 @@ impl Fold {
         self.last = Some(recv);
     }
 
-    /// The first row of a frame of trades: did the clock go back since the one before it?
+    /// The first row of a frame of trades: did the clock go back since the previous one?
     fn frame_of_trades(&mut self, row: &TradeRow<'_>) {
         if let Some((frame, before)) = self.trades_frame.filter(|(_, before)| row.recv < *before) {
             let by = time::length(before.0.saturating_sub(row.recv.0) as f64 / 1e6);
@@ -264,7 +264,7 @@ impl Fold {
     }
 }
 
-/// A trade, held against those of its issue before it.
+/// Compares a trade with the previous one of its issue.
 fn trade_of_issue(market: &str, found: &mut BTreeMap<Kind, Found>, issue: &mut Issue, row: &TradeRow<'_>) {
     issue.volume.add(row.volume);
     if let Some(ms) = row.trade_ts {
@@ -278,7 +278,7 @@ fn trade_of_issue(market: &str, found: &mut BTreeMap<Kind, Found>, issue: &mut I
         }
         issue.last_trade_ms = Some(ms);
     }
-    // A price of zero is none, and nothing can be 30 % away from it.
+    // A price of zero is not a price, and nothing can be 30 % away from it.
     if row.price > 0 {
         let first = issue.price(row.price);
         if is_beyond_limit(row.price, first) {

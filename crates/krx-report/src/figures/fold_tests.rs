@@ -18,7 +18,7 @@ fn at(ms: i64) -> i64 {
     Moment::midnight(date()).0 / 1000 + ms
 }
 
-/// A trade at 09:00 and so many milliseconds that came 100 ms later.
+/// A trade at 09:00 plus this many milliseconds, received 100 ms later.
 fn trade(code: &'static str, frame: u64, item: i16, ms: i64) -> TradeRow<'static> {
     TradeRow {
         code,
@@ -63,7 +63,7 @@ fn records_and_messages_are_counted_by_minute_issue_and_kind() {
         trade("000210", 3, 0, 60_000),
         signal,
     ]);
-    // A message of which nothing could be read, and a piece of the message before.
+    // A message of which nothing could be read, and a piece of the message before it.
     let piece = |frame, item| QuarantineRow {
         recv: Moment(at(9 * HOUR_MS + 125_000) * 1000),
         frame,
@@ -103,7 +103,7 @@ fn records_and_messages_are_counted_by_minute_issue_and_kind() {
 fn trade_times_that_run_backwards_are_those_of_an_issue() {
     let fold = fold(&[
         trade("A", 1, 0, 500),
-        // Another issue's time is no matter.
+        // Another issue's time does not matter.
         trade("B", 1, 1, 400),
         trade("A", 2, 0, 490),
         trade("A", 3, 0, 490),
@@ -118,7 +118,7 @@ fn trade_times_that_run_backwards_are_those_of_an_issue() {
         (Some("A"), Some(0), Some(1000))
     );
     assert_eq!(example.detail, "the trade before it was at 09:00:00.50");
-    // Signals between two trades have no time, and are passed over.
+    // Signals between two trades have no time, and are skipped.
     let signal = TradeRow {
         kind: "block_during",
         trade_ts: None,

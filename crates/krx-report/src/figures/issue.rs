@@ -1,4 +1,4 @@
-//! The day of each issue of a market, in as much memory as there are issues. Pure.
+//! The day of each issue of a market, in memory proportional to the number of issues. Pure.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::volume::IssueVolume;
 
-/// More than these are counted together: a server that makes up codes must not take the memory.
+/// Issues beyond this number are counted together: a server that invents codes must not fill the memory.
 const ISSUES_MAX: usize = 200_000;
 
 /// An issue's day so far.
@@ -22,11 +22,11 @@ pub struct Issue {
     pub prices: Option<Prices>,
     /// Volumes of its trades.
     pub volume: IssueVolume,
-    /// The frame that it came in first.
+    /// The frame in which it first came.
     pub first_frame: u64,
-    /// Trades whose time is before that of the trade before them.
+    /// Trades earlier than the trade before them.
     pub trades_back: u64,
-    /// Trades beyond the limit around the first price.
+    /// Trades beyond the price limit around the first price.
     pub trades_beyond: u64,
     /// Signals that the guide does not name.
     pub signals_unknown: u64,
@@ -34,20 +34,20 @@ pub struct Issue {
     pub records_extra: u64,
 }
 
-/// Prices of an issue's trades above zero, KRW.
+/// Prices of an issue's trades, above zero, in KRW.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Prices {
-    /// Of the first one.
+    /// The first one.
     pub first: i64,
     /// The lowest.
     pub low: i64,
     /// The highest.
     pub high: i64,
-    /// Of the last one.
+    /// The last one.
     pub last: i64,
 }
 
-/// An issue as it is shown among those with the most records.
+/// An issue as listed among those with the most records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TopIssue {
     /// `isuSrtCd`.
@@ -56,16 +56,16 @@ pub struct TopIssue {
     pub records: u64,
     /// Rows whose `kind` is `trade`.
     pub trades: u64,
-    /// Of these; none without one.
+    /// The prices of these; `None` without one.
     pub prices: Option<Prices>,
 }
 
-/// All of a market.
+/// All issues of a market.
 #[derive(Clone, Debug, Default)]
 pub struct Issues {
     places: HashMap<Box<str>, usize>,
     all: Vec<Issue>,
-    /// Rows of issues beyond those that are known one by one.
+    /// Rows of issues beyond those tracked individually.
     pub records_of_others: u64,
 }
 
@@ -85,7 +85,7 @@ impl Issue {
         }
     }
 
-    /// The first trade's price, this one's included.
+    /// The price of the first trade, which may be this one.
     pub fn price(&mut self, price: i64) -> i64 {
         let prices = self.prices.get_or_insert(Prices {
             first: price,
@@ -101,7 +101,7 @@ impl Issue {
 }
 
 impl Issues {
-    /// The issue of a row in `frame`; none when there are too many.
+    /// The issue of a row in `frame`; `None` when there are too many.
     pub fn of(&mut self, code: &str, frame: u64) -> Option<&mut Issue> {
         let place = match self.places.get(code) {
             Some(place) => *place,
@@ -118,7 +118,7 @@ impl Issues {
         self.all.get_mut(place)
     }
 
-    /// All, in the order in which they came first.
+    /// All issues, in the order in which they first came.
     #[must_use]
     pub fn all(&self) -> &[Issue] {
         &self.all
@@ -130,7 +130,7 @@ impl Issues {
         self.places.contains_key(code)
     }
 
-    /// Those with the most records, most first.
+    /// The issues with the most records, most first.
     #[must_use]
     pub fn top(&self, count: usize) -> Vec<TopIssue> {
         let mut all: Vec<&Issue> = self.all.iter().collect();

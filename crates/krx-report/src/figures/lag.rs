@@ -1,6 +1,6 @@
 //! How long after its trade a record came: `recv_ts` − `trade_ts`, in bounded memory. Pure.
 //!
-//! The two are of different clocks, and `trdTm` has hundredths of a second: a lag may be below zero, and is up to 10 ms
+//! They come from different clocks, and `trdTm` has hundredths of a second: a lag may be negative, and is up to 10 ms
 //! longer than the truth.
 
 use serde::Serialize;
@@ -11,13 +11,13 @@ pub(crate) const EDGES_MS: [i64; 20] = [
     10_000, 60_000, 600_000, 3_600_000,
 ];
 
-/// Each power of two is cut into so many parts for the percentiles: they are right to 1 in 64.
+/// Each power of two is divided into this many parts for the percentiles, which are accurate to 1 in 64.
 const PARTS_BITS: u32 = 6;
 const PARTS: usize = 1 << PARTS_BITS;
-/// Slots for values that are not below zero.
+/// Slots for values of zero or more.
 const HALF: usize = (64 - PARTS_BITS as usize + 1) * PARTS;
 
-/// Lags as they come.
+/// Lags, collected one by one.
 #[derive(Clone, Debug)]
 pub struct Lags {
     count: u64,
@@ -28,20 +28,20 @@ pub struct Lags {
     slots: Vec<u64>,
 }
 
-/// What they were.
+/// A summary of the lags.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LagFacts {
     /// Records with a clock time: `kind` is `trade`.
     pub trades: u64,
-    /// Of these, the share that came before its own time; none without trades.
+    /// The share of these that came before their own time; `None` without trades.
     pub below_zero_share: Option<f64>,
     /// The least, ms.
     pub min_ms: Option<f64>,
-    /// Half of them are at most this, ms; right to 1.6 %.
+    /// Half of them are at most this, ms; accurate to 1.6 %.
     pub p50_ms: Option<f64>,
-    /// 95 of 100 are at most this, ms; as exact.
+    /// 95 of 100 are at most this, ms; equally accurate.
     pub p95_ms: Option<f64>,
-    /// 99 of 100 are at most this, ms; as exact.
+    /// 99 of 100 are at most this, ms; equally accurate.
     pub p99_ms: Option<f64>,
     /// The most, ms.
     pub max_ms: Option<f64>,
@@ -49,12 +49,12 @@ pub struct LagFacts {
     pub bins: Vec<LagBin>,
 }
 
-/// A bar: from, included, to, not included.
+/// A bar: from (inclusive) and to (exclusive).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct LagBin {
-    /// None: without a lower end.
+    /// `None`: no lower end.
     pub from_ms: Option<i64>,
-    /// None: without an upper end.
+    /// `None`: no upper end.
     pub to_ms: Option<i64>,
     /// Records in it.
     pub trades: u64,
@@ -74,7 +74,7 @@ impl Default for Lags {
 }
 
 impl Lags {
-    /// One more.
+    /// Adds a lag.
     pub fn add(&mut self, us: i64) {
         self.count += 1;
         self.below_zero += u64::from(us < 0);
@@ -112,7 +112,7 @@ impl Lags {
         }
     }
 
-    /// The least value that so many of a hundred do not exceed.
+    /// The smallest value that this many percent do not exceed.
     fn percentile(&self, percent: u64) -> i64 {
         let rank = (u128::from(self.count) * u128::from(percent)).div_ceil(100);
         let mut below = 0_u128;

@@ -15,10 +15,10 @@ use super::volume::{VolumeFacts, judge};
 use crate::interval::IntervalRow;
 use crate::time;
 
-/// Issues that are shown of each market.
+/// How many issues are shown of each market.
 const TOP_ISSUES: usize = 10;
 
-/// A market's part of the day.
+/// A market's figures for the day.
 #[derive(Clone, Debug, Serialize)]
 pub struct MarketFacts {
     /// Its name.
@@ -27,7 +27,7 @@ pub struct MarketFacts {
     pub records: u64,
     /// By `kind`.
     pub records_by_kind: BTreeMap<String, u64>,
-    /// Messages of any kind, by the ledger; heartbeats too.
+    /// Messages of any kind according to the ledger, including heartbeats.
     pub messages: u64,
     /// Messages that gave rows.
     pub messages_with_rows: u64,
@@ -36,7 +36,7 @@ pub struct MarketFacts {
     /// When the first record or quarantined piece was received.
     #[serde(serialize_with = "time::as_rfc3339")]
     pub first_recv_ts: Option<Moment>,
-    /// When the last was.
+    /// When the last one was.
     #[serde(serialize_with = "time::as_rfc3339")]
     pub last_recv_ts: Option<Moment>,
     /// Rows of `quarantine`.
@@ -45,23 +45,23 @@ pub struct MarketFacts {
     pub quarantine: BTreeMap<String, Quarantined>,
     /// How much of the day was recorded.
     pub recorded: Recorded,
-    /// Rows that the ledger has and committed files do not have; below zero, the other way round.
+    /// Rows that the ledger counts but no committed file has; negative if it is the other way round.
     pub rows_not_sealed: i64,
     /// `recv_ts` − `trade_ts` of its trades.
     pub lag: LagFacts,
-    /// The meaning of `trdVol`, over its issues.
+    /// The meaning of `trdVol`, judged over its issues.
     pub volume: VolumeFacts,
-    /// Those with the most records.
+    /// The issues with the most records.
     pub top_issues: Vec<TopIssue>,
-    /// Records of issues that came after the first 200,000, and are not looked at one by one.
+    /// Records of issues beyond the first 200,000, which are not tracked individually.
     pub records_of_other_issues: u64,
     /// Rows of `trades` by the minute of `recv_ts`, 1,440 of them.
     pub records_by_minute: Vec<u64>,
     /// Messages that gave rows, by the minute.
     pub messages_by_minute: Vec<u64>,
-    /// Sessions that begin with records of the session before them.
+    /// Sessions that begin by repeating records of the session before them.
     pub sent_again: Vec<SentAgain>,
-    /// The ledger, as `krx-recorder coverage --json` has it.
+    /// The ledger, in the form of `krx-recorder coverage --json`.
     pub intervals: Vec<IntervalRow>,
     /// The ledger.
     #[serde(skip)]
@@ -69,7 +69,7 @@ pub struct MarketFacts {
 }
 
 impl MarketFacts {
-    /// The figures of a market whose rows are all folded. Regular hours count up to `until`.
+    /// The figures of a market after all its rows were folded. Regular hours count up to `until`.
     #[must_use]
     pub fn new(
         market: &str,

@@ -1,4 +1,4 @@
-//! The day's figures, made of rows, ledger and calendar. All pure.
+//! The day's figures, computed from rows, ledger and calendar. All pure.
 //!
 //! ```text
 //!   trades, quarantine ─▶ fold (lag, volume, oddities, issue, resent) ─┐

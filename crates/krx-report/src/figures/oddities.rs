@@ -1,4 +1,4 @@
-//! What is odd about a day's data: counted, with a few examples, and a query that finds all of it. Pure.
+//! What is odd about a day's data: counts, a few examples, and a query that finds every case. Pure.
 
 use chrono::NaiveDate;
 use krx_store::Moment;
@@ -7,16 +7,16 @@ use serde::Serialize;
 
 use crate::time;
 
-/// Examples of each oddity, over all markets.
+/// How many examples of each oddity are kept, over all markets.
 pub(crate) const EXAMPLES_MAX: usize = 10;
 
-/// The views for DuckDB, of which one finds records that were sent again.
+/// The views for DuckDB; one of them finds records that were sent again.
 const VIEWS: &str = include_str!("../../../../deploy/krx.sql");
 
-/// KRX lets no price leave the previous close by more than 30 %.
+/// KRX lets no price move more than 30 % from the previous close.
 const LIMIT_PERCENT: i128 = 30;
 
-/// What may be odd.
+/// The kinds of oddity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -32,9 +32,9 @@ pub enum Kind {
     UnknownSignal,
     /// Keys that the guide does not name.
     ExtraFields,
-    /// An issue that none of the earlier dates has.
+    /// An issue that is on none of the earlier dates.
     NeverSeen,
-    /// An issue of the last recorded date that this one has not.
+    /// An issue of the last recorded date that is missing on this one.
     Vanished,
 }
 
@@ -43,11 +43,11 @@ pub enum Kind {
 pub struct Example {
     /// The market.
     pub market: String,
-    /// The issue, if it is of one.
+    /// The issue, if it concerns one.
     pub code: Option<String>,
-    /// The frame, if it is of one.
+    /// The frame, if it concerns one.
     pub frame: Option<u64>,
-    /// The record's place in it, if it is one record's.
+    /// The record's position in the frame, if it concerns one record.
     pub item: Option<i16>,
     /// When it was received.
     #[serde(serialize_with = "time::as_rfc3339")]
@@ -57,12 +57,12 @@ pub struct Example {
     pub trade_ts: Option<Moment>,
     /// KRW.
     pub price: Option<i64>,
-    /// What it stands against, in words.
+    /// What it is compared with, in words.
     pub detail: String,
 }
 
 impl Example {
-    /// A row as a place to look at.
+    /// A row as an example.
     pub(crate) fn of_row(market: &str, row: &TradeRow<'_>, detail: String) -> Self {
         Self {
             market: market.to_owned(),
@@ -76,7 +76,7 @@ impl Example {
         }
     }
 
-    /// An issue, wherever it is.
+    /// An issue as an example, without a particular row.
     pub(crate) fn of_issue(market: &str, code: &str, detail: String) -> Self {
         Self {
             market: market.to_owned(),
@@ -94,15 +94,15 @@ impl Example {
 /// What was found of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Oddity {
-    /// What.
+    /// The kind.
     pub kind: Kind,
     /// How often, in all markets: records, frames or issues.
     pub count: u64,
-    /// In how many issues; none where it is of frames.
+    /// In how many issues; `None` where frames are counted.
     pub issues: Option<u64>,
-    /// The first, each of another issue.
+    /// The first ones, each of a different issue.
     pub examples: Vec<Example>,
-    /// A query in DuckDB, from the data directory, that finds all.
+    /// A DuckDB query, to be run in the data directory, that finds them all.
     pub sql: Option<String>,
 }
 
@@ -130,7 +130,7 @@ impl Kind {
             Self::UnknownSignal => "Signals that the guide does not name",
             Self::ExtraFields => "Fields that the guide does not name",
             Self::NeverSeen => "Issues never seen before",
-            Self::Vanished => "Issues that the last recorded date had and this one has not",
+            Self::Vanished => "Issues that were in the last recorded date but not in this one",
         }
     }
 
@@ -151,34 +151,34 @@ impl Kind {
         match self {
             Self::TradeTimeBack => {
                 "Within an issue, in order of arrival, trade_ts is before that of the trade before it. Some are corrections \
-                 or late reports of the exchange; many at once mean that the feed sent old data again."
+                 or late reports by the exchange; many at once mean that the feed sent old data again."
             }
             Self::ReceiveTimeBack => {
-                "recv_ts is before that of the message before it: the clock of the machine was set back. Order by frame and \
-                 item, which never go back, and not by recv_ts."
+                "recv_ts is before that of the message before it: the machine's clock was set back. Order by frame and \
+                 item, which never go back, rather than by recv_ts."
             }
             Self::SentAgain => {
                 "The first records of a session are, one by one and in the same order, those that the session before it ended \
-                 with: the server has sent them once more. The recorder keeps all that it receives, so they are in trades \
-                 twice, and count twice in sums. The query finds the second ones, by frame and item: leave these out."
+                 with: the server sent them again. The recorder keeps everything that it receives, so they are in trades \
+                 twice, and count twice in sums. The query finds the repeats, by frame and item: exclude those."
             }
             Self::BeyondLimit => {
-                "KRX lets no price leave the previous close by more than 30 %. The feed does not carry the previous close, so \
-                 the day's first trade stands for it: this is a hint, and no proof. Issues without a limit, such as newly \
+                "KRX lets no price move more than 30 % from the previous close. The feed does not carry the previous close, so \
+                 the day's first trade stands in for it: this is a hint, not proof. Issues without a limit, such as newly \
                  listed ones, are among them."
             }
             Self::UnknownSignal => {
                 "trdTm is neither a clock time nor a signal of Koscom's guide. The digits are in trade_time."
             }
             Self::ExtraFields => {
-                "Keys beside the four of the guide, kept as they came in extra. Ask Koscom whether the feed has changed."
+                "Keys other than the guide's four, kept in extra as they came. Ask Koscom whether the feed has changed."
             }
             Self::NeverSeen => "New listings, or codes that never traded while earlier dates were recorded.",
-            Self::Vanished => "Halted, delisted, without a trade, or missed in a gap.",
+            Self::Vanished => "Halted, delisted, not traded, or missed in a gap.",
         }
     }
 
-    /// Whether somebody should look at it, or it is only good to know.
+    /// Whether somebody should look at it, or it is merely good to know.
     #[must_use]
     pub fn is_worry(self) -> bool {
         match self {
@@ -191,7 +191,7 @@ impl Kind {
         }
     }
 
-    /// The query that finds all. `earlier` are the first and the last date that issues were looked for in.
+    /// The query that finds them all. `earlier` are the first and last date on which issues were looked for.
     #[must_use]
     pub fn sql(self, date: NaiveDate, earlier: Option<(NaiveDate, NaiveDate)>) -> Option<String> {
         const TRADES: &str = "read_parquet('trades/**/*.parquet', hive_partitioning = true)";
@@ -246,7 +246,7 @@ impl Kind {
     }
 }
 
-/// The query of the macro `resent` for a date, to be run from the data directory without the views.
+/// The macro `resent` for one date, as a query that runs in the data directory without the views.
 fn resent_sql(date: NaiveDate) -> String {
     let (_, query) = VIEWS
         .split_once("MACRO resent(day) AS TABLE\nWITH ")
@@ -258,13 +258,13 @@ fn resent_sql(date: NaiveDate) -> String {
     )
 }
 
-/// Whether a price is further from the first one than the daily limit lets it be.
+/// Whether a price is further from the first one than the daily limit allows.
 #[must_use]
 pub(crate) fn is_beyond_limit(price: i64, first: i64) -> bool {
     (i128::from(price) - i128::from(first)).abs() * 100 > i128::from(first) * LIMIT_PERCENT
 }
 
-/// What a market's rows gave of one kind.
+/// What a market's rows gave for one kind.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
     /// How often.
@@ -276,7 +276,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// One more. `is_first` of its issue: the example is made for that one only, so that each shows another.
+    /// Adds one. `is_first` of its issue: only then is the example made, so that each shows a different issue.
     pub fn add(&mut self, is_first: bool, example: impl FnOnce() -> Example) {
         self.count += 1;
         self.issues += u64::from(is_first);
@@ -286,7 +286,7 @@ impl Found {
     }
 }
 
-/// The markets' findings of a kind as one.
+/// Combines the markets' findings of one kind.
 #[must_use]
 pub(crate) fn together<'a>(
     kind: Kind,
@@ -295,7 +295,7 @@ pub(crate) fn together<'a>(
 ) -> Oddity {
     let count = of_markets.clone().map(|found| found.count).sum();
     let issues = of_markets.clone().map(|found| found.issues).sum();
-    // Each market has its turn, so that none hides the other.
+    // Markets take turns, so that none hides the others.
     let mut examples: Vec<(usize, &Example)> = of_markets
         .flat_map(|found| found.examples.iter().enumerate())
         .collect();
@@ -378,7 +378,7 @@ mod tests {
                 .count(),
             2
         );
-        // Where nothing was found there is nothing to look for.
+        // Where nothing was found, there is nothing to query.
         let none = together(Kind::BeyondLimit, Some("SELECT".to_owned()), [].into_iter());
         assert_eq!((none.count, none.sql), (0, None));
     }

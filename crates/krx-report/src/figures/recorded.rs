@@ -7,37 +7,37 @@ use serde::Serialize;
 /// From and to.
 pub(crate) type Span = (Moment, Moment);
 
-/// Gaps: how many, and how long together.
+/// Gaps: how many, and how long in total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Gaps {
     /// How many.
     pub count: u64,
-    /// Together, s.
+    /// Their total length, s.
     pub seconds: f64,
 }
 
-/// What of a market's day was recorded.
+/// How much of a market's day was recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Recorded {
     /// Whether there is a ledger at all.
     pub known: bool,
-    /// The regular hours, as far as they are past, s; 0 on a date without trading.
+    /// The length of the regular hours so far, s; 0 on a date without trading.
     pub regular_seconds: f64,
-    /// Of these, recorded, s.
+    /// How much of that was recorded, s.
     pub regular_recorded_seconds: f64,
-    /// The share of them that was recorded; none where there are none yet.
+    /// The recorded share of it; `None` if there have been none yet.
     pub regular_recorded_share: Option<f64>,
-    /// All gaps of the day: no session, in the hours in which data was expected.
+    /// All gaps of the day: no session, although data was expected.
     pub gaps: Gaps,
-    /// What of them lies in the regular hours.
+    /// The part of them within the regular hours.
     pub gaps_in_regular_hours: Gaps,
-    /// Regular hours in which nothing was expected and nothing recorded (`idle`), s: the recorder's schedule was not
-    /// that of the exchange, or nobody had started it yet.
+    /// Regular hours in which nothing was expected and nothing recorded (`idle`), s: the recorder's schedule did not
+    /// match the exchange's, or the recorder had not been started yet.
     pub idle_in_regular_hours_seconds: f64,
 }
 
 impl Recorded {
-    /// Adds up `intervals`. `regular` are the regular hours; of these, what is after `until` has not been yet.
+    /// Adds up `intervals`. Of the `regular` hours, whatever is after `until` has not happened yet.
     #[must_use]
     pub fn of(intervals: &[Interval], regular: Option<Span>, until: Moment) -> Self {
         let regular = regular
@@ -75,7 +75,7 @@ impl Recorded {
     }
 }
 
-/// What of an interval lies in a span, µs.
+/// The part of an interval that lies in a span, µs.
 #[must_use]
 pub(crate) fn overlap(interval: &Interval, (from, to): Span) -> i64 {
     (interval.to.min(to).0 - interval.from.max(from).0).max(0)

@@ -1,8 +1,9 @@
-//! Records that a server sent again after a reconnect: the longest run at the beginning of a session that repeats, record by
-//! record and in the same order, the end of the session before it. The definition is that of `resent` in `deploy/krx.sql`. Pure.
+//! Records that a server sent again after a reconnect: the longest run at the beginning of a session that repeats,
+//! record by record and in the same order, the end of the session before it. `resent` in `deploy/krx.sql` has the same
+//! definition. Pure.
 //!
 //! ```text
-//!   session 1   … A B C D E          the last of them are remembered
+//!   session 1   … A B C D E          the last ones are remembered
 //!   session 2         C D E F G      three records were sent again
 //! ```
 
@@ -14,21 +15,21 @@ use serde::Serialize;
 use super::oddities::{EXAMPLES_MAX, Example, Found};
 use crate::time;
 
-/// Messages that are looked at on both sides of a reconnect.
+/// How many messages are examined on each side of a reconnect.
 const MESSAGES_MAX: u64 = 1_000;
-/// Records that are remembered of a session: a message has up to tens of thousands of them.
+/// How many records are remembered of a session: a message can have tens of thousands.
 const RECORDS_MAX: usize = 100_000;
-/// Characters of an issue code.
+/// The characters of an issue code.
 const CODE_BYTES: usize = 12;
 
-/// What a session repeats of the one before it.
+/// What a session repeats of the previous one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SentAgain {
     /// The session.
     pub session: u32,
-    /// The one whose end it repeats.
+    /// The session whose end it repeats.
     pub session_before: u32,
-    /// Its first so many records.
+    /// The number of its first records that are repeats.
     pub records: u64,
 }
 
@@ -44,11 +45,11 @@ pub(crate) struct Resent {
     examples: Vec<Example>,
 }
 
-/// A session's beginning, held against the end of the session before it.
+/// A session's beginning, compared with the end of the previous session.
 #[derive(Clone, Debug)]
 struct Comparison {
     ending: Vec<Record>,
-    /// Places in `ending` from which on all has been equal so far.
+    /// Places in `ending` from which everything has matched so far.
     starts: Vec<usize>,
     records: usize,
     first_frame: u64,
@@ -58,7 +59,7 @@ struct Comparison {
     example: Example,
 }
 
-/// What makes a record the same as another, and where it stands.
+/// What identifies a record, and where it is.
 #[derive(Clone, Copy, Debug)]
 struct Record {
     code: [u8; CODE_BYTES],
@@ -90,7 +91,7 @@ impl Resent {
         self.ending.push_back(record);
     }
 
-    /// All rows have come: what was found, by session, and all of it as an oddity.
+    /// All rows have come: what was found, by session, and as one oddity.
     pub(crate) fn finish(&mut self) -> (Vec<SentAgain>, Found) {
         self.conclude();
         let found = Found {
@@ -132,8 +133,8 @@ impl Resent {
 }
 
 impl Comparison {
-    /// Nothing is to be compared where the session before has no trade at its end: a run of signals alone proves nothing,
-    /// for they have no time, and repeat by themselves.
+    /// Nothing is compared when the previous session has no trade at its end: a run of signals alone proves nothing,
+    /// since signals have no time and repeat naturally.
     fn begin(
         ending: VecDeque<Record>,
         session_before: u32,
@@ -154,7 +155,7 @@ impl Comparison {
         })
     }
 
-    /// Takes one more record of the session's beginning; whether others can make the run longer.
+    /// Takes another record of the session's beginning; returns whether more could lengthen the run.
     fn goes_on(&mut self, record: &Record) -> bool {
         if record.frame.saturating_sub(self.first_frame) >= MESSAGES_MAX {
             return false;
@@ -168,7 +169,7 @@ impl Comparison {
             ..
         } = self;
         starts.retain(|start| ending[start + nth].is_like(record));
-        // The one of them that is over now, if there is one, is the last.
+        // The place that has just run to its end, if any, is the last one.
         if starts.last().is_some_and(|start| start + nth + 1 == ending.len()) {
             starts.pop();
             *longest = nth + 1;
@@ -205,7 +206,7 @@ mod tests {
 
     use super::*;
 
-    /// A record of a letter's issue, which has a time and a price of its own; a small letter is a signal.
+    /// A record of the issue named by a letter, with its own time and price; a lower-case letter is a signal.
     fn row(letter: char, session: u32, frame: u64) -> TradeRow<'static> {
         let number = letter as i32;
         TradeRow {
@@ -231,7 +232,7 @@ mod tests {
         }
     }
 
-    /// Sessions with a record a frame.
+    /// Sessions with one record per frame.
     fn of(sessions: &[(u32, &str)]) -> (Vec<SentAgain>, Found) {
         let (mut resent, mut frame) = (Resent::default(), 0);
         for (session, letters) in sessions {
@@ -326,7 +327,7 @@ mod tests {
     #[test]
     fn no_more_is_remembered_and_looked_at_than_so_much() {
         for (messages, records) in [(MESSAGES_MAX, 1), (MESSAGES_MAX + 1, 0)] {
-            // Packed in other frames, so that each side has its own bound.
+            // Packed into different frames, so that each side has its own bound.
             for sides in [(1, 0), (0, 1)] {
                 let mut resent = Resent::default();
                 for session in 1..=2 {

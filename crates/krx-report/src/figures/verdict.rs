@@ -1,4 +1,4 @@
-//! Whether the day is complete, in a sentence, and what a person should look at. Pure.
+//! Whether the day is complete, in one sentence, and what somebody should look at. Pure.
 
 use serde::Serialize;
 
@@ -7,16 +7,16 @@ use super::market::MarketFacts;
 use super::oddities::Oddity;
 use crate::time::{count, length, percent, plural};
 
-/// With less of the regular hours recorded a day is not complete "but for" some gaps: it is not complete.
+/// With a smaller share of the regular hours recorded, a day is not complete "but for" some gaps: it is incomplete.
 const SHARE_MIN: f64 = 0.99;
 
-/// How a thing is to be taken, as on the status page; worst first.
+/// How serious something is, as on the status page; worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Data is missing.
     Act,
-    /// Have a look.
+    /// Worth a look.
     Look,
     /// Good to know.
     None,
@@ -43,27 +43,27 @@ pub enum Complete {
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// In a word.
+    /// In one word.
     pub complete: Complete,
-    /// How it is to be taken.
+    /// How serious it is.
     pub level: Level,
-    /// In a sentence.
+    /// In one sentence.
     pub words: String,
-    /// What to look at beside it, worst first.
+    /// What else to look at, worst first.
     pub worries: Vec<Worry>,
 }
 
 /// Something to look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Worry {
-    /// How it is to be taken.
+    /// How serious it is.
     pub level: Level,
-    /// In a sentence.
+    /// In one sentence.
     pub words: String,
 }
 
 impl Level {
-    /// Its name in HTML.
+    /// Its name in the HTML.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -86,7 +86,7 @@ impl Level {
     }
 }
 
-/// Looks at the markets of a day.
+/// Judges the markets of a day.
 #[must_use]
 pub(crate) fn verdict(
     day: &ExchangeDay,
@@ -110,8 +110,8 @@ pub(crate) fn verdict(
     );
     if let Some(first) = day.unrecorded_before.first() {
         let words = match day.unrecorded_before.len() {
-            1 => format!("The trading day before, {first}, was not recorded."),
-            count => format!("The {count} trading days before, from {first} on, were not recorded."),
+            1 => format!("The previous trading day, {first}, was not recorded."),
+            count => format!("The previous {count} trading days, from {first} on, were not recorded."),
         };
         worries.push(Worry {
             level: Level::Act,
@@ -120,7 +120,7 @@ pub(crate) fn verdict(
     }
     worries.sort_by_key(|worry| worry.level);
     let words = if goes_on {
-        format!("The day still goes on. So far: {answer}")
+        format!("The day is still in progress. So far: {answer}")
     } else {
         answer
     };
@@ -138,13 +138,13 @@ fn complete(day: &ExchangeDay, markets: &[MarketFacts]) -> (Complete, Level, Str
             .note
             .as_deref()
             .map_or_else(String::new, |note| format!(" ({note})"));
-        let words = format!("KRX was closed on this date{note}; below is what came nevertheless");
+        let words = format!("KRX was closed on this date{note}; this is what came nevertheless");
         return (Complete::NoSession, Level::None, words);
     }
     let unknown: Vec<&str> = names(markets, |market| !market.recorded.known);
     if !unknown.is_empty() || markets.is_empty() {
         let words = format!(
-            "Complete: not known; nothing says when {} was recorded",
+            "Complete: unknown; nothing says when {} was recorded",
             unknown.join(" and ")
         );
         return (Complete::Unknown, Level::Act, words);
@@ -166,22 +166,22 @@ fn complete(day: &ExchangeDay, markets: &[MarketFacts]) -> (Complete, Level, Str
     if least < SHARE_MIN {
         let parts = markets.iter().map(|market| {
             let share = market.recorded.regular_recorded_share.unwrap_or(0.0);
-            format!("{} has {}", market.market, percent(share))
+            format!("{} {}", market.market, percent(share))
         });
         let words = format!(
-            "Complete: no; of the regular hours {}",
+            "Complete: no; recorded of the regular hours: {}",
             parts.collect::<Vec<_>>().join(", ")
         );
         (Complete::No, Level::Act, words)
     } else if gaps > 0 || least < 1.0 {
         let what = if gaps > 0 {
             format!(
-                "{} of together {} in the regular hours",
+                "{} totalling {} in the regular hours",
                 plural(gaps, "gap"),
                 length(seconds)
             )
         } else {
-            "a part of the regular hours in which nothing was expected".to_owned()
+            "part of the regular hours, when nothing was expected".to_owned()
         };
         (
             Complete::YesBut,
@@ -189,7 +189,7 @@ fn complete(day: &ExchangeDay, markets: &[MarketFacts]) -> (Complete, Level, Str
             format!("Complete: yes, but for {what}"),
         )
     } else {
-        let words = "Complete: yes, all of the regular hours is recorded".to_owned();
+        let words = "Complete: yes, all of the regular hours were recorded".to_owned();
         (Complete::Yes, Level::Good, words)
     }
 }
@@ -207,7 +207,7 @@ fn of_market(market: &MarketFacts, goes_on: bool) -> Vec<Worry> {
     let within = recorded.gaps_in_regular_hours;
     if within.count > 0 {
         let words = format!(
-            "{name}: {} of together {} in the regular hours, {} of them recorded.",
+            "{name}: {} totalling {} in the regular hours, of which {} was recorded.",
             plural(within.count, "gap"),
             length(within.seconds),
             percent(recorded.regular_recorded_share.unwrap_or(0.0)),
@@ -224,8 +224,8 @@ fn of_market(market: &MarketFacts, goes_on: bool) -> Vec<Worry> {
     }
     if recorded.idle_in_regular_hours_seconds > 0.0 {
         let words = format!(
-            "{name}: for {} of the regular hours nothing was recorded and nothing was expected. Look at schedule in the \
-             configuration, and at when the recorder was started.",
+            "{name}: for {} of the regular hours, nothing was recorded and nothing was expected. Check schedule in the \
+             configuration, and when the recorder was started.",
             length(recorded.idle_in_regular_hours_seconds)
         );
         add(Level::Act, words);
@@ -235,13 +235,13 @@ fn of_market(market: &MarketFacts, goes_on: bool) -> Vec<Worry> {
         if goes_on {
             add(
                 Level::None,
-                format!("{name}: {rows} that came last are not sealed yet, and not in this report."),
+                format!("{name}: the last {rows} are not committed yet, and not in this report."),
             );
         } else {
             add(
                 Level::Look,
                 format!(
-                    "{name}: {rows} of the ledger are in no sealed file: the export is not done, or see krx-recorder verify."
+                    "{name}: {rows} of the ledger are in no committed file: either the export has not finished, or see krx-recorder verify."
                 ),
             );
         }
@@ -249,7 +249,7 @@ fn of_market(market: &MarketFacts, goes_on: bool) -> Vec<Worry> {
         let rows = plural(market.rows_not_sealed.unsigned_abs(), "record");
         add(
             Level::Look,
-            format!("{name}: {rows} more in sealed files than in the ledger; see krx-recorder verify."),
+            format!("{name}: {rows} more in committed files than in the ledger; see krx-recorder verify."),
         );
     }
     if market.quarantined > 0 {
@@ -326,7 +326,7 @@ mod tests {
         assert_eq!((but.complete, but.level), (Complete::YesBut, Level::Look));
         assert_eq!(
             but.words,
-            "Complete: yes, but for 3 gaps of together 12 s in the regular hours"
+            "Complete: yes, but for 3 gaps totalling 12 s in the regular hours"
         );
         assert_eq!(but.worries.len(), 2);
 
@@ -334,7 +334,7 @@ mod tests {
         assert_eq!((no.complete, no.level), (Complete::No, Level::Act));
         assert_eq!(
             no.words,
-            "Complete: no; of the regular hours KOSPI has 99.96 %, KOSDAQ has 82.0 %"
+            "Complete: no; recorded of the regular hours: KOSPI 99.96 %, KOSDAQ 82.0 %"
         );
         assert_eq!(no.worries[0].level, Level::Act, "worst first");
 
@@ -373,7 +373,7 @@ mod tests {
         let on = verdict(&day(true), std::slice::from_ref(&some), &[], true);
         assert!(
             on.words
-                .starts_with("The day still goes on. So far: Complete: yes"),
+                .starts_with("The day is still in progress. So far: Complete: yes"),
             "{}",
             on.words
         );

@@ -5,18 +5,18 @@
 
 use serde::Serialize;
 
-/// With fewer changes an issue says nothing: three volumes may well rise by chance.
+/// An issue with fewer changes proves nothing: three volumes may well rise by chance.
 const CHANGES_MIN: u64 = 20;
-/// With fewer issues that say something the day says nothing.
+/// With fewer conclusive issues, the day proves nothing.
 const ISSUES_MIN: u64 = 5;
-/// An issue whose volume falls in no more of its changes is taken for one that never falls: records may come late.
+/// An issue whose volume falls in no larger share of its changes counts as never falling: records may come late.
 const FALLS_HARDLY: f64 = 0.01;
-/// One whose volume falls in so many of its changes is taken for one of traded volumes.
+/// An issue whose volume falls in at least this share of its changes counts as traded volumes.
 const FALLS_OFTEN: f64 = 0.25;
-/// So many of the issues must agree.
+/// The share of the issues that must agree.
 const AGREEING: f64 = 0.9;
 
-/// The bars of the histogram: tenths, and "always" by itself.
+/// The bars of the histogram: tenths, and one for "always".
 pub(crate) const BINS: usize = 11;
 
 /// The volumes of an issue's trades, in order of arrival.
@@ -30,7 +30,7 @@ pub struct IssueVolume {
     largest: i64,
 }
 
-/// What kind of volume it is.
+/// The meaning of the volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -38,7 +38,7 @@ pub enum Verdict {
     Traded,
     /// The day's quantity up to each trade.
     Cumulative,
-    /// The day does not tell.
+    /// The day is inconclusive.
     Unclear,
 }
 
@@ -54,29 +54,29 @@ impl Verdict {
     }
 }
 
-/// The verdict and what it is made of.
+/// The verdict and what it is based on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct VolumeFacts {
     /// Over all issues below.
     pub verdict: Verdict,
     /// Issues whose volume changed often enough, 20 times from one trade to the next.
     pub issues: u64,
-    /// Of these, those whose volume never falls, but for one change in a hundred.
+    /// Those of them whose volume never falls, give or take one change in a hundred.
     pub issues_never_falling: u64,
-    /// Of these, those whose volume falls in a quarter of its changes or more.
+    /// Those of them whose volume falls in a quarter of its changes or more.
     pub issues_falling: u64,
-    /// Of these, those whose last volume is the day's largest.
+    /// Those of them whose last volume is the day's largest.
     pub issues_last_is_largest: u64,
-    /// The share of consecutive trades in which the volume does not fall, in the issue in the middle.
+    /// The median share of consecutive trades in which the volume does not fall.
     pub not_falling_share_median: Option<f64>,
-    /// The last trade's volume by the sum of all, in the issue in the middle.
+    /// The median ratio of the last trade's volume to the sum of all.
     pub last_to_sum_median: Option<f64>,
-    /// Issues by that share of trades that do not fall: tenths from 0 on, and those that never fall at all.
+    /// Issues by their share of trades that do not fall: tenths from 0 on, and those that never fall.
     pub issues_by_not_falling_share: [u64; BINS],
 }
 
 impl IssueVolume {
-    /// A trade's volume.
+    /// Adds a trade's volume.
     pub fn add(&mut self, volume: i64) {
         if self.trades > 0 {
             self.rises += u64::from(volume > self.last);
@@ -92,7 +92,7 @@ impl IssueVolume {
         self.last = volume;
     }
 
-    /// Trades.
+    /// The number of trades.
     #[must_use]
     pub fn trades(&self) -> u64 {
         self.trades
@@ -107,7 +107,7 @@ impl IssueVolume {
         (steps - self.falls) as f64 / steps.max(1) as f64
     }
 
-    /// Between 0 and 10: the bar that it belongs to.
+    /// The bar, from 0 to 10, in which it belongs.
     fn bin(&self) -> usize {
         let steps = self.trades.saturating_sub(1).max(1);
         let tenth = (u128::from(steps - self.falls) * 10) / u128::from(steps);
@@ -115,10 +115,10 @@ impl IssueVolume {
     }
 }
 
-/// Looks at all issues of a market, or of all.
+/// Judges all issues of one market, or of all.
 #[must_use]
 pub(crate) fn judge<'a>(all: impl Iterator<Item = &'a IssueVolume>) -> VolumeFacts {
-    // A volume that is the same all day neither rises nor falls, and says nothing.
+    // A volume that is the same all day neither rises nor falls, and proves nothing.
     let telling: Vec<&IssueVolume> = all
         .filter(|issue| issue.rises + issue.falls >= CHANGES_MIN)
         .collect();
@@ -174,7 +174,7 @@ mod tests {
         issue
     }
 
-    /// Volumes that rise and fall in turn.
+    /// Volumes that alternately rise and fall.
     fn traded() -> IssueVolume {
         issue((0..101).map(|trade| if trade % 2 == 0 { 3 } else { 40 }))
     }
@@ -200,7 +200,7 @@ mod tests {
             facts.issues_by_not_falling_share,
             [0, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0]
         );
-        // 51 trades of 3 and 50 of 40; the last is of 3.
+        // 51 trades of 3 and 50 of 40; the last one is of 3.
         assert_eq!(facts.last_to_sum_median, Some(3.0 / 2153.0));
         assert_eq!(facts.issues_last_is_largest, 0);
     }
@@ -235,7 +235,7 @@ mod tests {
             Verdict::Unclear,
             "too few issues"
         );
-        // Always the same volume, and a few trades: neither counts.
+        // The same volume all day, and too few trades: neither counts.
         let silent = [issue([1; 500]), issue([1, 2, 3, 4, 5])];
         let facts = judge(silent.iter());
         assert_eq!(

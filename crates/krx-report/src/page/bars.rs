@@ -1,4 +1,4 @@
-//! Bars that lie, one below the other, with their names and an axis: readable at any width. Pure.
+//! Horizontal bars with names and an axis: readable at any width. Pure.
 
 use super::svg::{Anchor, Svg, nice, short};
 use super::timeline::Size;
@@ -8,26 +8,26 @@ use super::timeline::Size;
 pub(crate) struct Bar {
     pub(crate) name: String,
     pub(crate) value: f64,
-    /// What stands at its end.
+    /// The text at its end.
     pub(crate) text: String,
-    /// What the pointer shows.
+    /// The tooltip.
     pub(crate) title: String,
-    /// Whether it is of another kind than the others.
+    /// Whether it is of a different kind from the others.
     pub(crate) is_other: bool,
 }
 
 const ROW: f64 = 19.0;
 const THICK: f64 = 12.0;
 const TOP: f64 = 20.0;
-/// What a letter of a name takes, and of the text behind a bar.
+/// The width of a letter of a name, and of the text after a bar.
 const LETTER: f64 = 7.6;
 const RIGHT: f64 = 12.0;
 
-/// Draws them. `unit` is that of the values.
+/// Draws the bars. `unit` is that of the values.
 pub(crate) fn bars(all: &[Bar], label: &str, unit: &str, size: Size) -> String {
     let letters =
         |of: fn(&Bar) -> &str| all.iter().map(|bar| of(bar).chars().count()).max().unwrap_or(0) as f64;
-    // The unit stands above the names, and before the axis' first number.
+    // The unit goes above the names, before the axis' first number.
     let unit_letters = unit.chars().count() as f64 + 1.0;
     let left = (letters(|bar| &bar.name).max(unit_letters) * LETTER + 8.0).min(size.width() / 2.0);
     let behind = letters(|bar| &bar.text) * LETTER + 8.0;
@@ -45,7 +45,7 @@ pub(crate) fn bars(all: &[Bar], label: &str, unit: &str, size: Size) -> String {
         let top = TOP + ROW * index as f64;
         svg.text((left - 8.0, top + 10.0), Anchor::End, &bar.name);
         let class = if bar.is_other { "bar other" } else { "bar" };
-        // What is there is seen, however little it is.
+        // Anything above zero is visible, however little.
         let wide = if bar.value > 0.0 {
             (x(bar.value) - left).max(1.0)
         } else {

@@ -1,4 +1,4 @@
-//! The sections of the page about the day as a whole: each market's figures, its course and its gaps. Pure.
+//! The sections of the page about the day as a whole: each market's figures, timeline and gaps. Pure.
 
 use std::fmt::Write as _;
 
@@ -14,9 +14,9 @@ use crate::figures::market::MarketFacts;
 use crate::figures::recorded::overlap;
 use crate::time::{self, clock, count, length, percent};
 
-/// Gaps of a market that are shown; a day that would not stay connected has thousands.
+/// How many gaps of a market are shown; a day that would not stay connected has thousands.
 const GAPS_MAX: usize = 200;
-/// Minutes of a row of the table beside the day's chart.
+/// The minutes in a row of the table beside the day's chart.
 const STEP: usize = 30;
 
 /// The figures of each market.
@@ -33,7 +33,7 @@ pub(crate) fn glance(day: &DayFacts) -> String {
                 length(recorded.regular_recorded_seconds),
                 length(recorded.regular_seconds)
             ),
-            None => "none yet, or a day without".to_owned(),
+            None => "none yet, or a day without them".to_owned(),
         };
         let (gaps, within) = (recorded.gaps, recorded.gaps_in_regular_hours);
         let gaps_more = match (gaps.count, within.count) {
@@ -91,7 +91,7 @@ pub(crate) fn glance(day: &DayFacts) -> String {
     html
 }
 
-/// The day of each market, and its gaps.
+/// Each market's day, and its gaps.
 pub(crate) fn timelines(day: &DayFacts) -> String {
     let mut html = String::new();
     let midnight = Moment::midnight(day.date);

@@ -1,4 +1,4 @@
-//! The sections of the page with what was found: quarantine, the busiest issues, and what is odd. Pure.
+//! The sections of the page on what was found: quarantine, the busiest issues, and oddities. Pure.
 
 use std::fmt::Write as _;
 
@@ -12,13 +12,13 @@ use crate::figures::day::DayFacts;
 use crate::figures::oddities::{Example, Kind, Oddity};
 use crate::time::{clock, count, plural};
 
-/// Sessions that are shown; a server that often breaks the connection makes thousands.
+/// How many sessions are shown; a server that keeps breaking the connection makes thousands.
 const SESSIONS_MAX: usize = 50;
 
 /// What could not be read.
 pub(crate) fn quarantine(day: &DayFacts) -> String {
     let mut html = String::from(
-        "<section id=\"quarantine\">\n<h2>Quarantine</h2>\n<p class=\"say\">Pieces that could not be read as trades, kept as they \
+        "<section id=\"quarantine\">\n<h2>Quarantine</h2>\n<p class=\"say\">Pieces that could not be read as trades, kept exactly as they \
          came. Each reason is explained in docs/reading-the-data.md.</p>\n",
     );
     for market in &day.markets {
@@ -137,7 +137,7 @@ pub(crate) fn top_issues(day: &DayFacts) -> String {
     html
 }
 
-/// What is odd, what is not, and what could not be looked for.
+/// What is odd, what is not, and what could not be checked.
 pub(crate) fn oddities(day: &DayFacts) -> String {
     let mut html = String::from("<section id=\"oddities\">\n<h2>Oddities</h2>\n");
     let compared = &day.issues_compared_with;
@@ -162,15 +162,13 @@ pub(crate) fn oddities(day: &DayFacts) -> String {
     }
     let words = match (compared.from, compared.to) {
         (Some(from), Some(to)) if from == to => {
-            format!("Issues were held against those of {to}, the only date recorded before.")
+            format!("Issues were compared with those of {to}, the only date recorded before.")
         }
         (Some(from), Some(to)) => format!(
-            "Issues were held against those of {} recorded before, {from} to {to}.",
+            "Issues were compared with those of {} recorded before, {from} to {to}.",
             plural(compared.dates as u64, "date")
         ),
-        _ => {
-            "There is no earlier recorded date, so nothing can be said of new and vanished issues.".to_owned()
-        }
+        _ => "There is no earlier recorded date, so new and vanished issues cannot be identified.".to_owned(),
     };
     let _ = write!(html, "<p class=\"say\">{}</p>\n</section>\n", Escaped(&words));
     html
@@ -231,7 +229,7 @@ fn sent_again(day: &DayFacts) -> String {
     table.finish("none")
 }
 
-/// The examples, without the columns that none of them has anything in.
+/// The examples, without columns that are empty in all of them.
 fn examples(odd: &Oddity) -> String {
     type Text = fn(&Example) -> Option<String>;
     let columns: [(Column, Text); 8] = [

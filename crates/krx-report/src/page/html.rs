@@ -1,6 +1,6 @@
-//! The page: one document with its style in it, and nothing that runs. Pure.
+//! The page: one document with its style inside and no scripts. Pure.
 //!
-//! A chart never stands alone: the table beside it has its figures.
+//! A chart never stands alone: its figures are in the table beside it.
 
 use std::fmt::Write as _;
 
@@ -13,10 +13,10 @@ use super::{days, findings, measures};
 use crate::figures::day::DayFacts;
 use crate::time;
 
-/// What the report has beside the recorder's own style.
+/// The report's own style, in addition to the recorder's.
 const CSS: &str = include_str!("page.css");
 
-/// The whole document. `style` stands above its own, so that it looks like the recorder's other pages.
+/// The whole document. `style` comes before the report's own, so that it looks like the recorder's other pages.
 #[must_use]
 pub fn page(day: &DayFacts, style: &str) -> String {
     let style = format!("{style}{CSS}");
@@ -59,7 +59,7 @@ fn header(html: &mut String, day: &DayFacts) {
     let verdict = &day.verdict;
     let _ = write!(
         html,
-        "<header>\n<p class=\"brand\"><span>krx-recorder: report of a day</span> <span id=\"date\">{}</span></p>\n\
+        "<header>\n<p class=\"brand\"><span>krx-recorder: daily report</span> <span id=\"date\">{}</span></p>\n\
          <h1 id=\"verdict\" data-level=\"{}\">{} {}</h1>\n",
         day.date.format("%a %-d %b %Y"),
         verdict.level.as_str(),
@@ -89,7 +89,7 @@ fn header(html: &mut String, day: &DayFacts) {
         .map_or_else(String::new, |note| format!(" ({note})"));
     let _ = writeln!(
         html,
-        "<p class=\"say\">{}{}. All times are those of Korea.</p>\n</header>",
+        "<p class=\"say\">{}{}. All times are in Korean time.</p>\n</header>",
         Escaped(&hours),
         Escaped(&note)
     );
@@ -106,13 +106,13 @@ fn footer(html: &mut String, day: &DayFacts) {
         .map_or_else(String::new, |at| format!("{} {}", at.date(), time::second(at)));
     let _ = write!(
         html,
-        "<footer>\n<h2>About this page</h2>\n<p class=\"say\">Made {} KST by krx-recorder {} from <code>{}</code>. It holds \
-         all that it shows, and asks nobody for anything. The same figures as JSON: <code>krx-recorder report {date} \
-         --json</code>. Every interval of the day: <code>krx-recorder coverage {date}</code>. Whether the files are what they \
+        "<footer>\n<h2>About this page</h2>\n<p class=\"say\">Made {} KST by krx-recorder {} from <code>{}</code>. It is \
+         self-contained and loads nothing. The same figures as JSON: <code>krx-recorder report {date} \
+         --json</code>. Every interval of the day: <code>krx-recorder coverage {date}</code>. Whether the files are still as they \
          were: <code>krx-recorder verify {date}</code>.</p>\n\
-         <p class=\"say\">Queries are for DuckDB, from the data directory. Begin with <code>SET TimeZone = \
-         'Asia/Seoul';</code>. A message is a frame of the feed; <code>frame</code> and <code>item</code> say where a record \
-         is, and are the order of arrival.</p>\n</footer>\n",
+         <p class=\"say\">Queries are for DuckDB, from the data directory. Start with <code>SET TimeZone = \
+         'Asia/Seoul';</code>. A message is a frame of the feed; <code>frame</code> and <code>item</code> locate a record \
+         and give the order of arrival.</p>\n</footer>\n",
         Escaped(&made),
         Escaped(day.version),
         Escaped(&day.data_dir.display().to_string()),

@@ -133,7 +133,7 @@ fn the_answer_comes_first_and_everything_has_its_figures() {
     let day = day();
     let html = page(&day, "");
     let place = |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} is missing"));
-    let answer = place("▲ Complete: yes, but for 1 gap of together 9.0 s in the regular hours</h1>");
+    let answer = place("▲ Complete: yes, but for 1 gap totalling 9.0 s in the regular hours</h1>");
     let order = [
         answer,
         place("id=\"glance\""),
@@ -155,7 +155,7 @@ fn the_answer_comes_first_and_everything_has_its_figures() {
             odd.kind
         );
     }
-    // Each seventh of 199 has an earlier time than the one before it.
+    // Every seventh of 199 has an earlier time than the one before it.
     let back = &day.oddities[0];
     assert_eq!(
         (back.kind, back.count, back.issues),

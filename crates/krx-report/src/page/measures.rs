@@ -1,4 +1,4 @@
-//! The sections of the page with what was measured over all trades: lag and the meaning of volume. Pure.
+//! The sections of the page on what was measured over all trades: lag, and the meaning of volume. Pure.
 
 use std::fmt::Write as _;
 
@@ -14,9 +14,9 @@ use crate::time::{count, length, percent, plural};
 pub(crate) fn lags(day: &DayFacts) -> String {
     let mut html = String::from(
         "<section id=\"lag\">\n<h2>Lag: from the trade to its receipt</h2>\n<p class=\"say\">recv_ts − trade_ts of the records \
-         whose kind is trade. The exchange's clock and this machine's are two, and trdTm has hundredths of a second: a lag may \
-         be below zero (bars of another colour), and is up to 10 ms too long. Koscom gathers an issue's changes for half a second. Bars get wider \
-         towards the ends; percentiles are right to 1.6 %.</p>\n",
+         whose kind is trade. The exchange's clock and this machine's are different, and trdTm has hundredths of a second: a lag may \
+         be below zero (bars in another colour), and is up to 10 ms too long. Koscom collects an issue's changes for half a second. Bars get wider \
+         towards the ends; percentiles are accurate to 1.6 %.</p>\n",
     );
     for market in &day.markets {
         let lag = &market.lag;
@@ -119,28 +119,28 @@ fn edge(ms: i64) -> String {
     }
 }
 
-/// What `trdVol` is.
+/// The meaning of `trdVol`.
 pub(crate) fn volume(day: &DayFacts) -> String {
     let facts = &day.volume;
     let (answer, more) = match facts.verdict {
         Verdict::Traded => (
             "On this day trdVol is the traded quantity.",
-            "Sums of volume have a meaning, though conflation leaves trades out.",
+            "Sums of volume are meaningful, although conflation leaves trades out.",
         ),
         Verdict::Cumulative => (
             "On this day trdVol is cumulative.",
-            "Never add it up: the difference between two records is what was traded between them.",
+            "Never add it up: the difference between two records is the quantity traded between them.",
         ),
         Verdict::Unclear => (
-            "This day does not tell what trdVol is.",
-            "The issues below disagree, or are too few: fewer than 5 whose volume changed 20 times.",
+            "This day does not show what trdVol is.",
+            "The issues below disagree, or there are too few: fewer than 5 whose volume changed 20 times.",
         ),
     };
     let mut html = format!(
         "<section id=\"volume\" data-verdict=\"{}\">\n<h2>Traded or cumulative volume?</h2>\n<p class=\"answer\">{answer}</p>\n\
-         <p class=\"say\">{more} Koscom's guide says both of trdVol. A cumulative volume never falls within an issue's day; a \
+         <p class=\"say\">{more} Koscom's guide says both about trdVol. A cumulative volume never falls within an issue's day; a \
          traded one falls about as often as it rises. Each issue whose volume changed 20 times or more from one trade to the \
-         next is looked at, in order of arrival.</p>\n",
+         next is examined, in order of arrival.</p>\n",
         facts.verdict.as_str()
     );
     let columns = [
@@ -173,8 +173,8 @@ pub(crate) fn volume(day: &DayFacts) -> String {
     }
     html.push_str(&table.finish("none"));
     html.push_str(
-        "<p class=\"say\">“not falling” is the share of steps from one trade to the next in which the volume does not fall, in \
-         the issue in the middle; “last by sum” is the last trade's volume by the sum of all, likewise.</p>\n",
+        "<p class=\"say\">“not falling” is the share of steps from one trade to the next in which the volume does not fall, for \
+         the median issue; “last by sum” is the last trade's volume divided by the sum of all, also the median.</p>\n",
     );
     let name = |bin: usize| match bin {
         0 => "0 to 10 %".to_owned(),

@@ -1,5 +1,5 @@
-//! The figures as one HTML document: `html` the whole, `days`, `measures` and `findings` its sections, `timeline` and `bars`
-//! its charts, `svg` and `table` what these are drawn with. All pure.
+//! The figures as one HTML document: `html` is the whole, `days`, `measures` and `findings` its sections, `timeline`
+//! and `bars` its charts, `svg` and `table` what they are drawn with. All pure.
 
 mod bars;
 mod days;

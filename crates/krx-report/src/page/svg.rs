@@ -1,8 +1,8 @@
-//! SVG and HTML as text: every text and every attribute is escaped here, and nowhere else. Pure.
+//! SVG and HTML as text: every text and every attribute is escaped here and nowhere else. Pure.
 
 use std::fmt::{self, Display, Write};
 
-/// A text in which nothing is markup: codes, details and words of a server are whatever a server sends.
+/// Text that contains no markup: codes, details and a server's words can be anything.
 pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl Display for Escaped<'_> {
@@ -14,7 +14,7 @@ impl Display for Escaped<'_> {
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
-                // Neither HTML nor a reader has a use for them; and texts must not change the order of what follows.
+                // Neither HTML nor a reader needs them, and text must not change the order of what follows it.
                 control if control.is_control() && !control.is_whitespace() => f.write_char('\u{fffd}')?,
                 '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => {
                     f.write_char('\u{fffd}')?;
@@ -26,7 +26,7 @@ impl Display for Escaped<'_> {
     }
 }
 
-/// Where a text stands by its place.
+/// How a text is aligned with its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Anchor {
     Start,
@@ -34,14 +34,14 @@ pub(crate) enum Anchor {
     End,
 }
 
-/// A chart under way; coordinates are in its own units.
+/// A chart being drawn; coordinates are in its own units.
 #[derive(Debug)]
 pub(crate) struct Svg {
     text: String,
 }
 
 impl Svg {
-    /// A chart that says in `label` what it shows. It is scaled to the width that there is.
+    /// A chart; `label` describes it. It is scaled to the available width.
     pub(crate) fn new(class: &str, width: f64, height: f64, label: &str) -> Self {
         let text = format!(
             "<svg class=\"{class}\" role=\"img\" viewBox=\"0 0 {} {}\" aria-label=\"{}\">",
@@ -52,7 +52,7 @@ impl Svg {
         Self { text }
     }
 
-    /// A rectangle; `title` is shown where the pointer rests.
+    /// A rectangle with `title` as its tooltip.
     pub(crate) fn rect(
         &mut self,
         class: &str,
@@ -98,14 +98,14 @@ impl Svg {
         self.push(format_args!("<path class=\"{class}\" d=\"{}\"/>", Escaped(path)));
     }
 
-    /// The whole.
+    /// Finishes the chart.
     pub(crate) fn finish(mut self) -> String {
         self.text.push_str("</svg>");
         self.text
     }
 
     fn push(&mut self, part: fmt::Arguments<'_>) {
-        // A string takes everything.
+        // Writing to a string never fails.
         let _ = self.text.write_fmt(part);
     }
 }
@@ -124,7 +124,7 @@ impl Display for Number {
     }
 }
 
-/// The first of 1, 2, 5, 10, 20, … that is not below a number: where an axis ends.
+/// The first of 1, 2, 5, 10, 20, … that is at least this number: where an axis ends.
 pub(crate) fn nice(number: f64) -> f64 {
     let power = 10_f64.powf(number.max(1.0).log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0];

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::svg::Escaped;
 
-/// A cell: text, and more of it below.
+/// A cell: text, with more text below it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cell {
     text: String,
@@ -12,7 +12,7 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// Text with more of it below.
+    /// Text with more text below it.
     pub(crate) fn with(text: impl Into<String>, more: impl Into<String>) -> Self {
         Self {
             text: text.into(),
@@ -30,21 +30,21 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// A table under way.
+/// A table being written.
 pub(crate) struct Table {
     html: String,
     columns: Vec<Column>,
     rows: usize,
 }
 
-/// How a column's cells stand.
+/// The kind of a column's cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Column {
-    /// Text, in one line.
+    /// Text on one line.
     Text(&'static str),
     /// A number.
     Number(&'static str),
-    /// Text of any length, in as many lines as it takes.
+    /// Text of any length, on as many lines as it takes.
     Long(&'static str),
 }
 
@@ -99,7 +99,7 @@ impl Table {
         self.html.push_str("</tr>\n");
     }
 
-    /// A line over all columns.
+    /// A line across all columns.
     pub(crate) fn note(&mut self, text: &str) {
         let _ = writeln!(
             self.html,
@@ -110,7 +110,7 @@ impl Table {
         self.rows += 1;
     }
 
-    /// The whole; `none` stands where there is no row.
+    /// Finishes the table; `none` is shown if it has no rows.
     pub(crate) fn finish(mut self, none: &str) -> String {
         if self.rows == 0 {
             self.note(none);

@@ -1,4 +1,4 @@
-//! The day of a market as a chart: records and messages by the minute, and the ledger on the same axis. Pure.
+//! A market's day as a chart: records and messages per minute, with the ledger on the same axis. Pure.
 
 use std::fmt::Write as _;
 
@@ -21,8 +21,8 @@ pub(crate) struct Timeline<'a> {
     pub(crate) regular: Option<(Moment, Moment)>,
 }
 
-/// For a wide screen and for paper, for half of one with a table beside it, or for a phone: a chart is scaled to its place,
-/// and its letters with it, so it is there twice and the page shows the one that fits.
+/// For a wide screen or paper, for half of one beside a table, or for a phone: a chart is scaled to its place along
+/// with its letters, so the page has it twice and shows the one that fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Size {
     Wide,
@@ -46,7 +46,7 @@ impl Size {
         }
     }
 
-    /// How many minutes one tooltip is for.
+    /// How many minutes share a tooltip.
     fn minutes_told(self) -> usize {
         match self {
             Self::Wide => 5,
@@ -65,14 +65,14 @@ const BAND: f64 = 16.0;
 const BAND_TOP: f64 = MESSAGES_TOP + MESSAGES + 6.0;
 const HEIGHT: f64 = BAND_TOP + BAND + 22.0;
 const HOUR: usize = 60;
-/// What an hour's name takes on the axis.
+/// The width of an hour's name on the axis.
 const HOUR_NAME: f64 = 44.0;
 
-/// Stretches of one state that are no further apart are drawn as one: nobody sees what is between them, and a session
-/// that breaks each second must not make a page of megabytes.
+/// Stretches of one state that are no further apart than this are drawn as one: nobody could see what is between them,
+/// and a session that breaks every second must not make a page of megabytes.
 const APART: f64 = 0.5;
 
-/// A stretch of the ledger as it is drawn; where several share a place, they are one.
+/// A stretch of the ledger as drawn; several in the same place become one.
 #[derive(Clone, Debug, PartialEq)]
 struct Stretch {
     state: State,
@@ -85,7 +85,7 @@ struct Stretch {
 }
 
 impl Timeline<'_> {
-    /// From when to when there is anything to see: whole hours, one at least, as minutes.
+    /// The range in which there is anything to see: whole hours, at least one, in minutes.
     fn span(&self) -> (usize, usize) {
         let minutes = (0..MINUTES).filter(|minute| self.records_at(*minute) + self.messages_at(*minute) > 0);
         let told = self
@@ -228,7 +228,7 @@ impl Timeline<'_> {
         (moment.0 - self.midnight.0) as f64 / 60e6
     }
 
-    /// The ledger as stretches of the chart: gaps last, so that they lie above the others.
+    /// The ledger as stretches of the chart: gaps last, so that they are drawn on top.
     fn stretches(&self, (from, to): (usize, usize), x: impl Fn(f64) -> f64) -> Vec<Stretch> {
         let (mut others, mut gaps): (Vec<Stretch>, Vec<Stretch>) = (Vec::new(), Vec::new());
         for interval in self.ledger {
@@ -256,7 +256,7 @@ impl Timeline<'_> {
                     last.us += us;
                     let (since, until) = (time::second(last.from), time::second(interval.to));
                     last.title = format!(
-                        "{} {}s from {since} to {until}, {} together",
+                        "{} {}s from {since} to {until}, {} in total",
                         last.gaps,
                         state_word(last.state),
                         length(last.us as f64 / 1e6)
@@ -292,7 +292,7 @@ fn title(interval: &Interval) -> String {
     )
 }
 
-/// The hours below, and their lines through all.
+/// The hours on the axis, with their lines through the whole chart.
 fn axis(svg: &mut Svg, (from, to): (usize, usize), size: Size, x: impl Fn(f64) -> f64) {
     let room = size.width() - LEFT - RIGHT;
     let hours = (to - from) / HOUR;
@@ -311,7 +311,7 @@ fn axis(svg: &mut Svg, (from, to): (usize, usize), size: Size, x: impl Fn(f64) -
     svg.text((0.0, HEIGHT - 5.0), Anchor::Start, "KST");
 }
 
-/// One of the two: a filled line by the minute, and its own axis.
+/// One of the two curves: a filled line by minute, with its own axis.
 fn panel(
     svg: &mut Svg,
     unit: &str,
@@ -381,7 +381,7 @@ mod tests {
         assert_eq!(
             timeline.span(),
             (8 * 60, 12 * 60),
-            "from the gap on; idle is nothing to see"
+            "from the gap on; idle time is not shown"
         );
         let wide = timeline.draw(Size::Wide);
         assert!(wide.contains("aria-label=\"Records and messages of KOSPI a minute: at most 120, at 09:05. 1 gap. Tables follow.\""), "{wide}");
@@ -428,7 +428,7 @@ mod tests {
         let text = timeline.draw(Size::Wide);
         assert!(text.matches("class=\"gap\"").count() < 10, "they touch");
         assert!(
-            text.contains("<title>10000 gaps from 18:00:00 to 23:33:19, 2 h 46 min together</title>"),
+            text.contains("<title>10000 gaps from 18:00:00 to 23:33:19, 2 h 46 min in total</title>"),
             "{text}"
         );
         assert!(text.len() < 100_000, "{}", text.len());

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use super::*;
 use krx_exchange::RECORDS_MAX;
 
-/// Enough for every session to be busy, few enough to be quick.
+/// Enough to keep every session busy, few enough to be quick.
 const TRADES: u64 = 400_000;
 
 #[derive(Debug, serde::Deserialize)]
@@ -44,7 +44,7 @@ fn fingerprint(market: Market, seed: u64) -> String {
 
 #[test]
 fn the_same_seed_makes_the_same_bytes_on_every_machine() {
-    // A change of the generator changes these; a change of the machine must not.
+    // A change to the generator changes these; a change of machine must not.
     assert_eq!(
         fingerprint(Market::Kospi, 1),
         "42e0f1639fbda26c0b0460e1c7e6d755d0e2e833aae63cfd9c5732938249be65"

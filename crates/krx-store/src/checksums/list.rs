@@ -1,4 +1,4 @@
-//! What a list says: the digest of each file, by its path.
+//! The contents of a list: the digest of each file, by its path.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,7 +29,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// The text is no SHA-256.
+/// The text is not a SHA-256 digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoDigest;
 
@@ -53,7 +53,7 @@ impl FromStr for Digest {
     }
 }
 
-/// Read at a time; a file is never in memory as a whole.
+/// How much is read at a time; a file is never held in memory whole.
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// The SHA-256 of a file.
@@ -73,20 +73,20 @@ pub fn digest(path: &Path) -> Result<Digest, StoreError> {
     }
 }
 
-/// What a list says.
+/// The contents of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct List {
     /// Digests by path.
     pub digests: BTreeMap<String, Digest>,
-    /// The numbers of the lines, from 1, that cannot be read, are of another date, or contradict an earlier line. A line
-    /// that repeats another to the letter is sound: two threads may have found the same file without one.
+    /// The numbers, from 1, of lines that cannot be read, are of another date, or contradict an earlier line. A line
+    /// that repeats another verbatim is fine: two threads may have added the same file.
     pub odd_lines: Vec<usize>,
-    /// Whether there is a list.
+    /// Whether the list exists.
     pub exists: bool,
 }
 
 impl List {
-    /// Reads a list's bytes. Lines that cannot be read cost their neighbours nothing.
+    /// Parses a list. Lines that cannot be read do not affect their neighbours.
     #[must_use]
     pub fn parse(bytes: &[u8], data: &DataDir, date: NaiveDate) -> Self {
         let mut list = Self {
@@ -104,7 +104,7 @@ impl List {
         list
     }
 
-    /// Whether it is not what was written: no list is empty, so an empty one is what a crash has left.
+    /// Whether the list is damaged. No list is ever empty, so an empty one is what a crash left.
     #[must_use]
     pub fn is_damaged(&self) -> bool {
         !self.odd_lines.is_empty() || (self.exists && self.digests.is_empty())
@@ -181,7 +181,7 @@ mod tests {
         fs::write(&path, "abc").unwrap();
         let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(digest(&path).unwrap().to_string(), known);
-        // A file is read in pieces.
+        // The file is read in pieces.
         for bytes in [CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES - 1] {
             let text: Vec<u8> = (0_u8..251).cycle().take(bytes).collect();
             fs::write(&path, &text).unwrap();

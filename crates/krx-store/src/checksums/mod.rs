@@ -1,19 +1,19 @@
-//! Lists of the committed files' checksums, one a date, which `sha256sum -c` reads.
+//! Lists of the committed files' checksums, one a date, in the format of `sha256sum -c`.
 //!
 //! ```text
 //!   DATA/.krx/checksums/2026-11-20.sha256, a line for each committed file of the date, in any order:
 //!   <SHA-256, 64 lower-case hexadecimal digits><two blanks><path relative to DATA>
 //! ```
 //!
-//! The files of a segment get their lines by one append, which costs the same however long the list is. All else
-//! replaces a list as a whole, sorted by path: it is written to staging, synced, renamed. So is a list that does not
-//! exist yet, whose end was torn by a crash, or to which an append has failed. A writer holds a lock on
-//! the directory, so that threads and processes do so one after the other.
+//! A segment's files get their lines by one append, which costs the same however long the list is. Everything else
+//! replaces the list as a whole, sorted by path, through staging, sync and rename: also when the list does not exist
+//! yet, its end was torn by a crash, or an append to it failed. A writer holds a lock on the directory, so threads and
+//! processes take turns.
 //!
-//! A file has its line a moment after it has its name; a crash in between leaves a file without a line, which the next
-//! start adds ([`complete`]). No file is replaced while it has a line. Files that are still to be replaced
-//! (`Pending`) have none: the exporter takes their lines out when it goes on with a date (`reopen`), and gives
-//! the coverage its line when it leaves the date or ends ([`list_coverage`]).
+//! A file gets its line a moment after its name; a crash in between leaves a file without a line, which the next start
+//! adds ([`complete`]). No file is replaced while it has a line. Files that may still be replaced (`Pending`) have
+//! none: the exporter takes their lines out when it continues a date (`reopen`), and adds the one for coverage when it
+//! leaves the date or ends ([`list_coverage`]).
 
 mod list;
 mod pending;
@@ -38,7 +38,7 @@ use crate::feed_name::FeedName;
 use crate::layout::{CommittedName, CommittedPath, DataDir};
 use crate::lock;
 
-/// The list of one date.
+/// The list of a date.
 #[derive(Clone, Debug)]
 pub struct Checksums {
     data: DataDir,
@@ -68,12 +68,11 @@ impl Checksums {
         }
     }
 
-    /// Puts files, by their paths relative to the data directory, into the list, and takes others out of it; the
-    /// list is on disk when this returns. A list that is damaged is made anew from what can be read of it and from
-    /// the files themselves.
+    /// Adds files, by their paths relative to the data directory, to the list and takes others out; the list is on disk
+    /// when this returns. A damaged list is rebuilt from what can be read of it and from the files themselves.
     ///
     /// # Errors
-    /// [`StoreError::Io`], when the list or a file that it lacks cannot be read or written.
+    /// [`StoreError::Io`], when the list, or a file that it lacks, cannot be read or written.
     pub fn record(
         &self,
         entries: &[(CommittedPath, Digest)],
@@ -83,7 +82,7 @@ impl Checksums {
         self.rewrite(entries, removed, false)
     }
 
-    /// Likewise of files as they are now.
+    /// The same, with the digests of the files as they are now.
     ///
     /// # Errors
     /// As [`Checksums::record`].
@@ -91,8 +90,8 @@ impl Checksums {
         self.record(&self.digests(paths)?, &[])
     }
 
-    /// Adds files that have no line yet, as they are now; their lines are on disk when this returns. Of the list no more
-    /// than its last byte is read, as long as that ends a line.
+    /// Adds files that have no line yet, as they are now; their lines are on disk when this returns. Only the list's
+    /// last byte is read, to check that it ends a line.
     ///
     /// # Errors
     /// As [`Checksums::record`].
@@ -111,15 +110,15 @@ impl Checksums {
         let Err(error) = appended else {
             return Ok(());
         };
-        // Nothing may be synced through this file again. Lines that are not known to be on disk must not be taken for
-        // it by the next start, should the list not be written anew either.
+        // Nothing may be synced through this file again: if the rewrite fails as well, the next start must not take
+        // lines that may not be on disk for ones that are.
         let _ = disk.cut_off(&file, &list, bytes);
-        warn!(list = %list.display(), %error, "the list of checksums took no lines; it is written anew");
+        warn!(list = %list.display(), %error, "appending to the list of checksums failed; the list is rewritten");
         self.rewrite(&entries, &[], true)
     }
 
-    /// The list, ready for another line, and its length. `None` when it has to be written as a whole: it does not exist,
-    /// cannot be read, or its end is not that of a line.
+    /// The list, open for appending, and its length. `None` when it must be rewritten as a whole: it does not exist,
+    /// cannot be read, or does not end with a complete line.
     fn open_end(&self) -> Option<(File, u64)> {
         let path = self.data.checksum_list(self.date);
         let file = File::options().read(true).append(true).open(path).ok()?;
@@ -129,7 +128,7 @@ impl Checksums {
         (last == *b"\n").then_some((file, bytes))
     }
 
-    /// Held by others for as long as it takes to write a list.
+    /// Others hold it for no longer than it takes to write a list.
     fn lock(&self) -> Result<lock::Held, StoreError> {
         let dir = self.data.checksums();
         self.data.create_dir(&dir)?;
@@ -142,8 +141,8 @@ impl Checksums {
         paths.iter().map(entry).collect()
     }
 
-    /// Replaces the list as a whole, unless it says already what it is to say and is not `in_doubt`: what the disk has of
-    /// it may then be something else. The lock is held.
+    /// Replaces the list as a whole, unless it already has these contents and is not `in_doubt`, meaning that the disk
+    /// may hold something else. The lock is held.
     fn rewrite(
         &self,
         entries: &[(CommittedPath, Digest)],
@@ -168,7 +167,7 @@ impl Checksums {
             return Ok(());
         }
         if list.digests.is_empty() {
-            // `sha256sum -c` takes a list of nothing for a mistake.
+            // `sha256sum -c` rejects an empty list.
             let path = self.data.checksum_list(self.date);
             self.data.disk().remove_left_over(&path)?;
             return self.data.disk().sync_parent(&path);
@@ -176,10 +175,10 @@ impl Checksums {
         self.write(&list)
     }
 
-    /// A list that the disk does not give back never stops recording: it counts as one with nothing but odd lines.
+    /// A list that the disk cannot read never stops recording: it counts as one with nothing but bad lines.
     fn read_leniently(&self) -> List {
         self.read().unwrap_or_else(|error| {
-            warn!(%error, "the list of checksums cannot be read; it is made anew");
+            warn!(%error, "the list of checksums cannot be read and is rebuilt");
             List {
                 odd_lines: vec![1],
                 exists: true,
@@ -188,11 +187,11 @@ impl Checksums {
         })
     }
 
-    /// Adds the files that a damaged or lost list does not have.
+    /// Adds the files that a damaged or lost list lacks.
     fn salvage(&self, before: &List, list: &mut List) -> Result<(), StoreError> {
         let mut added = 0;
-        for sealed in self.settled_files()? {
-            if let Entry::Vacant(line) = list.digests.entry(sealed.to_string()) {
+        for committed in self.settled_files()? {
+            if let Entry::Vacant(line) = list.digests.entry(committed.to_string()) {
                 let digest = digest(&self.data.path().join(line.key()))?;
                 line.insert(digest);
                 added += 1;
@@ -201,7 +200,7 @@ impl Checksums {
         let path = self.data.checksum_list(self.date);
         if before.is_damaged() {
             warn!(list = %path.display(), lines = ?before.odd_lines, added,
-                "the list of checksums is damaged; these lines are left out, and files without one added as they are");
+                "the list of checksums is damaged; these lines are dropped, and files without a line are added as they are");
         } else if added > 0 {
             info!(list = %path.display(), added, "there was no list of checksums; files are added as they are");
         }
@@ -223,7 +222,7 @@ impl Checksums {
         disk.replace(&staged, &self.data.checksum_list(self.date))
     }
 
-    /// All committed files of the date that are to have a line.
+    /// All committed files of the date that should have a line.
     fn settled_files(&self) -> Result<Vec<CommittedPath>, StoreError> {
         let mut files = Vec::new();
         for feed in catalog::feeds(&self.data, self.date)? {
@@ -233,19 +232,19 @@ impl Checksums {
     }
 }
 
-/// Those that no exporter is going to replace.
+/// Those that no exporter will replace.
 fn settled_files(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Vec<CommittedPath>, StoreError> {
     let mut files = catalog::committed(data, feed, date)?;
     let pending = Pending::of(data, feed, date, &files)?;
-    files.retain(|sealed| !pending.has(&sealed.name));
+    files.retain(|committed| !pending.has(&committed.name));
     Ok(files)
 }
 
-/// The committed files of a feed and date that have no line, and should: a crash came between their rename and the
+/// The committed files of a feed and date that should have a line but do not: a crash came between their rename and the
 /// list's.
 ///
 /// # Errors
-/// [`StoreError::Io`]. A list that cannot be read is taken for an empty one.
+/// [`StoreError::Io`]. A list that cannot be read counts as empty.
 pub fn missing(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Vec<CommittedPath>, StoreError> {
     let list = Checksums::of(data, date).read().unwrap_or_default();
     let mut files = settled_files(data, feed, date)?;
@@ -253,7 +252,7 @@ pub fn missing(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Vec<C
     Ok(files)
 }
 
-/// Adds the missing lines and drops those that cannot be read: an append looks no further than the list's end.
+/// Adds missing lines and drops unreadable ones: an append never looks beyond the list's end.
 ///
 /// # Errors
 /// As [`Checksums::record`].
@@ -268,14 +267,14 @@ pub fn complete(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<(), 
     if is_damaged { list.record(&[], &[]) } else { Ok(()) }
 }
 
-/// Takes out the lines of all files that an exporter may replace, before it goes on with a date of which it has sealed
-/// the frames up to `covered`: the coverage, and files behind `covered` that the journal gives once more.
+/// Takes out the lines of all files that an exporter may replace, before it continues a date of which the frames up to
+/// `covered` are committed: coverage, and files after `covered`, which the journal will produce again.
 ///
 /// # Errors
-/// [`StoreError::Io`], when the list cannot be replaced: no such file may be replaced then either.
+/// [`StoreError::Io`], when the list cannot be replaced: then no such file may be replaced either.
 pub fn reopen(data: &DataDir, feed: &FeedName, date: NaiveDate, covered: u64) -> Result<(), StoreError> {
     let list = Checksums::of(data, date);
-    // [`complete`] has tried to mend one that cannot be read; there is no line in it that anybody could check.
+    // [`complete`] has tried to mend a list that cannot be read; nobody could check a line in it.
     let Ok(lines) = list.read() else {
         return Ok(());
     };
@@ -289,7 +288,7 @@ pub fn reopen(data: &DataDir, feed: &FeedName, date: NaiveDate, covered: u64) ->
     };
     let paths = lines.digests.keys().filter_map(|path| data.parse(path));
     let removed: Vec<_> = paths
-        .filter(|sealed| sealed.feed == *feed && is_replaced(&sealed.name))
+        .filter(|committed| committed.feed == *feed && is_replaced(&committed.name))
         .collect();
     if removed.is_empty() {
         return Ok(());
@@ -297,19 +296,20 @@ pub fn reopen(data: &DataDir, feed: &FeedName, date: NaiveDate, covered: u64) ->
     list.record(&[], &removed)
 }
 
-/// Gives a date's coverage its line, if there is coverage: it is not replaced any more, unless the date is reopened.
+/// Gives a date's coverage, if there is any, its line: it is not replaced any more, unless the date is reopened.
 ///
 /// # Errors
 /// As [`Checksums::record`].
 pub fn list_coverage(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<(), StoreError> {
-    let sealed = CommittedPath {
+    let committed = CommittedPath {
         date,
         feed: feed.clone(),
         name: CommittedName::coverage(date),
     };
-    if !data.path().join(sealed.to_string()).exists() {
+    if !data.path().join(committed.to_string()).exists() {
         return Ok(());
     }
-    // Once a date, so the list may be read for it: whatever has happened, the coverage has one line.
-    Checksums::of(data, date).record_files(&[sealed])
+    // This happens once a date, so reading the list is cheap enough: in any case coverage ends up with exactly one
+    // line.
+    Checksums::of(data, date).record_files(&[committed])
 }

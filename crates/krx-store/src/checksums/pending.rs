@@ -1,4 +1,4 @@
-//! Which committed files have no line yet, since an exporter is going to replace them: pure, but for [`Pending::of`].
+//! Which committed files have no line yet because an exporter will replace them: pure, but for [`Pending::of`].
 
 use chrono::NaiveDate;
 
@@ -8,7 +8,7 @@ use crate::error::StoreError;
 use crate::feed_name::FeedName;
 use crate::layout::{CommittedName, CommittedPath, DataDir};
 
-/// How far a feed's date is exported. As long as its journal is there, an exporter goes on with it, at the latest with
+/// How far a feed's date is exported. As long as its journal exists, an exporter will continue it, at the latest after
 /// the next start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pending {
@@ -33,8 +33,8 @@ impl Pending {
         })
     }
 
-    /// Whether a file needs no line yet: coverage that the date's next records replace, and a file that was committed
-    /// before the primary file of its frames, which never came. The next start commits both again.
+    /// Whether a file needs no line yet: coverage that the date's next records will replace, or a file committed before
+    /// the primary file of its frames, which never came. The next start commits both again.
     pub(crate) fn has(&self, name: &CommittedName) -> bool {
         self.has_journal
             && match name.dataset.rows {

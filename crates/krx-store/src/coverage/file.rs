@@ -1,6 +1,6 @@
-//! The coverage dataset: one small Parquet file a feed and date, which holds the intervals so far, and in its footer what
-//! the ledger needs to go on from there. It is written when the files of the same frames are in place, and while no
-//! frame is held that is not in a file: what it calls live, the files hold (I8).
+//! The coverage dataset: one small Parquet file per feed and date. It holds the intervals so far, and in its footer
+//! what the ledger needs in order to continue. It is written once the files of the same frames are in place, and while
+//! no frame is held that is not in a file: what it calls live, the files hold (I8).
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -33,10 +33,10 @@ use crate::rights;
 const STATE_KEY: &str = "ledger";
 const CHECKSUM_KEY: &str = "ledger_crc32c";
 
-/// A date has far fewer intervals.
+/// A date has far fewer intervals than this.
 const ROWS_MAX: u64 = 1 << 20;
 
-/// What the ledger needs beside its rows, as the footer has it.
+/// What the ledger needs besides its rows, as stored in the footer.
 #[derive(Serialize, Deserialize)]
 struct Stored<S> {
     version: u32,
@@ -50,7 +50,7 @@ fn path_of(data: &DataDir, feed: &FeedName, date: NaiveDate) -> PathBuf {
         .join(CommittedName::coverage(date).to_string())
 }
 
-/// Writes the ledger in place of the one before; the file.
+/// Replaces the coverage file with the ledger; returns the file.
 pub(crate) fn store(data: &DataDir, feed: &FeedName, ledger: &Ledger) -> Result<PathBuf, StoreError> {
     let path = path_of(data, feed, ledger.date());
     let staged = data.staged(&COVERAGE, feed);
@@ -63,11 +63,11 @@ pub(crate) fn store(data: &DataDir, feed: &FeedName, ledger: &Ledger) -> Result<
     output.write_all(&bytes).map_err(at("writing", &staged))?;
     output.sync()?;
     drop(output);
-    // Invariant I2: what the dataset holds reads back as what was written.
+    // Invariant I2: a file of the dataset reads back as what was written.
     if read(&staged, ledger.date())?.as_ref() != Some(ledger) {
         return Err(StoreError::ReadBack {
             path: staged,
-            what: "it is not the ledger that was written".into(),
+            what: "it is not what was written".into(),
         });
     }
     rights::as_born_in(&staged, &partition);
@@ -75,8 +75,8 @@ pub(crate) fn store(data: &DataDir, feed: &FeedName, ledger: &Ledger) -> Result<
     Ok(path)
 }
 
-/// The ledger as it was last written; `None` when there is no file. One that cannot be read, or is not what was
-/// written, is an error of the kind [`StoreError::ReadBack`].
+/// The ledger as last written; `None` when there is no file. A file that cannot be read, or is not what was written, is
+/// a [`StoreError::ReadBack`].
 pub(crate) fn load(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Option<Ledger>, StoreError> {
     let path = path_of(data, feed, date);
     match fs::metadata(&path) {
@@ -88,7 +88,7 @@ pub(crate) fn load(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<O
         Ok(Some(ledger)) => Ok(Some(ledger)),
         Ok(None) => Err(StoreError::ReadBack {
             path,
-            what: "it is no ledger, or was changed".into(),
+            what: "it is not a ledger, or was changed".into(),
         }),
         Err(StoreError::Parquet { path, source, .. }) => Err(StoreError::ReadBack {
             path,
@@ -163,9 +163,9 @@ fn to_parquet(feed: &FeedName, ledger: &Ledger) -> parquet::errors::Result<Vec<u
     Ok(bytes)
 }
 
-/// Over all that the file says: the recorder goes on from it, so a flipped bit must not pass. It is the CRC32C of the
-/// state's text and of each row: its numbers as 64-bit little-endian integers (a null as -1), and its texts, each behind
-/// its length.
+/// Over everything the file says: the recorder continues from it, so a flipped bit must not go unnoticed. It is the
+/// CRC32C of the state's text and of each row: its numbers as 64-bit little-endian integers (a null as -1), and its
+/// texts, each preceded by its length.
 fn checksum(intervals: &[Interval], state: &str) -> u32 {
     let text = |crc: u32, text: &str| {
         let crc = crc32c::crc32c_append(crc, &(text.len() as u64).to_le_bytes());
@@ -194,14 +194,14 @@ fn checksum(intervals: &[Interval], state: &str) -> u32 {
     })
 }
 
-/// Whether a file fits the checksum in its footer.
+/// Whether a file matches the checksum in its footer.
 pub(crate) fn is_as_written(path: &Path, date: NaiveDate) -> bool {
     matches!(read(path, date), Ok(Some(_)))
 }
 
-/// `None` when the file is Parquet, and not what [`store`] wrote.
+/// `None` when the file is Parquet but not what [`store`] wrote.
 pub(crate) fn read(path: &Path, date: NaiveDate) -> Result<Option<Ledger>, StoreError> {
-    // No input makes the recorder panic; the library that decodes has no such rule for damaged files.
+    // Our code never panics on bad input, but the Parquet library makes no such promise for damaged files.
     catch_unwind(AssertUnwindSafe(|| decode(path, date))).unwrap_or(Ok(None))
 }
 
@@ -292,7 +292,7 @@ mod tests {
         ledger
     }
 
-    /// Writes the rows and the footer of a file once more, as someone would who edits it.
+    /// Rewrites a file's rows and footer, as someone editing it would.
     fn write_again(path: &Path, columns: Vec<Arc<dyn Array>>, pairs: &[KeyValue]) {
         let batch = RecordBatch::try_new(COVERAGE.schema(), columns).unwrap();
         let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), COVERAGE.schema(), None).unwrap();
@@ -344,7 +344,7 @@ mod tests {
         write_again(&path, rows.columns().to_vec(), &pairs);
         assert!(is_believed(), "nothing was changed");
 
-        // Each column has one value instead of another: the rows stay of the kinds that they must be of.
+        // Each column gets a different value, of a kind that it may hold.
         let last = rows.num_rows() - 1;
         for (index, field) in COVERAGE.schema().fields().iter().enumerate() {
             let other = (0..rows.num_rows()).find(|row| {
@@ -365,7 +365,7 @@ mod tests {
         write_again(&path, shorter.columns().to_vec(), &pairs);
         assert!(!is_believed(), "a row is gone");
 
-        // The state is one that could be.
+        // A state that could be genuine.
         let mut edited = pairs.clone();
         let state = edited
             .iter_mut()

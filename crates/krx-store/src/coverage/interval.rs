@@ -11,9 +11,9 @@ use crate::moment::Moment;
 pub enum State {
     /// A session was open.
     Live,
-    /// None was, within the hours in which data is expected.
+    /// No session was open, within the hours in which data is expected.
     Gap,
-    /// None was, outside these hours.
+    /// No session was open, outside these hours.
     Idle,
 }
 
@@ -28,7 +28,7 @@ impl State {
         }
     }
 
-    /// Reads the word back.
+    /// Parses the word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         [Self::Live, Self::Gap, Self::Idle]
@@ -42,39 +42,39 @@ impl State {
 #[serde(into = "&'static str", try_from = "String")]
 #[non_exhaustive]
 pub enum Reason {
-    /// Midnight: no recorder was at work.
+    /// Midnight: no recorder was running.
     NotRunning,
-    /// Midnight: a recorder was at work, and not connected.
+    /// Midnight: a recorder was running, but not connected.
     NotConnected,
     /// A recorder started.
     Start,
     /// A session began.
     Connected,
-    /// Midnight: the session of the date before goes on.
+    /// Midnight: the session of the date before continues.
     Continued,
-    /// The recorder goes on with the session after `disk`, `paused` or `damage`.
+    /// The session resumes after `disk`, `paused` or `damage`.
     Resumed,
-    /// The session ended, or none could be had.
+    /// The session ended, or none could be opened.
     Lost(GapReason),
     /// The day's hours were over.
     SessionEnd,
-    /// The recorder ended without having been stopped: killed, or the machine lost its power.
+    /// The recorder ended without being stopped: killed, or the machine lost power.
     Crash,
-    /// The disk took nothing more, so nothing was read from the connection.
+    /// The disk accepted nothing more, so nothing was read from the connection.
     Disk,
     /// The recorder did not run: it was stopped by a signal, or the machine was suspended.
     Paused,
     /// The journal is damaged: what was received then is lost.
     Damage,
-    /// The clock left the date in a leap: it was set, or the machine slept over midnight. What was received then is in
+    /// The clock jumped out of the date: it was set, or the machine slept past midnight. What was received then is in
     /// the date that the clock showed.
     Clock,
-    /// Not known: files that held it are missing or damaged.
+    /// Unknown: files that held it are missing or damaged.
     Unknown,
 }
 
 impl Reason {
-    /// All that are no [`GapReason`].
+    /// All that are not a [`GapReason`].
     pub(super) const OWN: [Self; 13] = [
         Self::NotRunning,
         Self::NotConnected,
@@ -91,7 +91,7 @@ impl Reason {
         Self::Unknown,
     ];
 
-    /// All that an interval can begin with in which the feed is not recorded.
+    /// All reasons for an interval in which the feed is not recorded.
     pub fn of_gaps() -> impl Iterator<Item = Self> {
         let live = |reason: &Self| matches!(reason, Self::Connected | Self::Continued | Self::Resumed);
         let lost = GapReason::ALL.into_iter().map(Self::Lost);
@@ -122,7 +122,7 @@ impl Reason {
         }
     }
 
-    /// Reads the word back.
+    /// Parses the word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         let lost = GapReason::ALL.into_iter().map(Self::Lost);
@@ -152,7 +152,7 @@ impl TryFrom<String> for Reason {
 pub struct Interval {
     /// When it began.
     pub from: Moment,
-    /// When it ended, or up to when it is known.
+    /// When it ended, or up to when it is known so far.
     pub to: Moment,
     /// Whether the feed was being recorded.
     pub state: State,
@@ -162,7 +162,7 @@ pub struct Interval {
     pub session: Option<u32>,
     /// Frames received in it.
     pub frames: u64,
-    /// Rows of trades and quarantine that these gave.
+    /// Rows of all datasets that these gave.
     pub rows: u64,
     /// In words.
     pub detail: Option<String>,

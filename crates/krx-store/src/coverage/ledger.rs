@@ -6,8 +6,8 @@
 //! ```
 //!
 //! An interval holds the instants after its beginning, up to and including its end, so that a frame received at the
-//! very end of a session lies in it. Intervals follow one another without a gap or an overlap, from midnight on, also
-//! when the clock was set back: time on the ledger never is.
+//! very end of a session lies within it. Intervals follow one another from midnight on without gaps or overlaps, even
+//! when the clock was set back: time in the ledger never is.
 
 use std::fmt::Write as _;
 
@@ -18,7 +18,7 @@ use super::interval::{Interval, Reason, State};
 use crate::journal::{Event, GapReason, Position};
 use crate::moment::Moment;
 
-/// The interval that has no end yet.
+/// The interval that has not ended yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Open {
     from: i64,
@@ -27,7 +27,7 @@ struct Open {
     frames: u64,
     rows: u64,
     detail: Option<String>,
-    /// Attempts to connect that failed in it.
+    /// Failed attempts to connect in it.
     failures: u32,
     last_failure: Option<String>,
 }
@@ -61,7 +61,7 @@ impl Open {
     }
 }
 
-/// The ledger of one date, as far as its journal was folded in.
+/// The ledger of one date, as far as its journal has been folded in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ledger {
     date: NaiveDate,
@@ -69,37 +69,37 @@ pub struct Ledger {
     state: LedgerState,
 }
 
-/// What beside its rows a ledger must know to go on.
+/// What a ledger needs besides its rows in order to continue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LedgerState {
     open: Open,
-    /// When data is expected, µs; none on a day without trading.
+    /// When data is expected, µs; `None` on a day without trading.
     expected: Option<(i64, i64)>,
-    /// How the date is to be cut, behind which frame: a time partition's length, µs, and the rows with which a segment
-    /// ends. More than one when a recorder was started again with other settings.
+    /// Where segments of the date end, and after which frame each rule applies: the length of a time partition, µs, and
+    /// the number of rows. More than one if the recorder was restarted with other settings.
     rules: Vec<(u64, i64, u64)>,
-    /// Whether a recorder is at work.
+    /// Whether a recorder is running.
     running: bool,
-    /// Whether the journal has gone on to another date. A clock that was wrong may bring it back.
+    /// Whether the journal has moved on to another date. If the clock was wrong, it may come back.
     ended: bool,
-    /// The time of the last record; time on the ledger never goes back behind it.
+    /// The time of the last record; time in the ledger never goes back behind it.
     last_at: i64,
     /// The time of the last frame of the date.
     last_frame_at: Option<i64>,
-    /// The number of the last frame that was there, and of the last one that was there or is known to be missing.
+    /// The number of the last frame that was present, and of the last one that was present or is known to be missing.
     last_held: u64,
     last_frame: u64,
-    /// Bytes of the journal that could not be read since the last record.
+    /// The part of the journal since the last record that could not be read.
     damage: Option<String>,
-    /// The journal is folded in up to here: segment and offset.
+    /// How far the journal is folded in: segment and offset.
     folded: Option<Position>,
     /// What the last committed file says.
     pub(super) told: Told,
 }
 
 impl LedgerState {
-    /// Without what rows say, those of the open interval among them. So the state behind a file depends on little of what
-    /// was before, and a file that is exported again from a part of the journal is the same.
+    /// Leaves out what the rows say, including those of the open interval. So the state after a file depends on little
+    /// of what came before, and a file that is exported again from part of the journal is the same.
     pub(super) fn without_rows(&self, has_open_rows: bool) -> Self {
         let mut state = self.clone();
         state.told = Told::default();
@@ -109,7 +109,7 @@ impl LedgerState {
         state
     }
 
-    /// When the last frame was received; the earliest time there is without one.
+    /// When the last frame was received; without one, the earliest possible time.
     pub(super) fn last_frame_at(&self) -> Moment {
         Moment(self.last_frame_at.unwrap_or(i64::MIN))
     }
@@ -120,17 +120,17 @@ impl LedgerState {
     }
 }
 
-/// Up to where the ledger is in the footers of committed files.
+/// How much of the ledger is in the footers of committed files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Told {
-    /// So many of the closed intervals, which never change.
+    /// This many of the closed intervals, which never change.
     pub(super) closed: usize,
-    /// And the open one as it was then: in up to three pieces, as the hours divide it.
+    /// The open one as it was then: up to three pieces, as the hours divide it.
     pub(super) open: Vec<Interval>,
 }
 
 impl Ledger {
-    /// The ledger of a date of which nothing is known yet.
+    /// The ledger of a date about which nothing is known yet.
     #[must_use]
     pub fn new(date: NaiveDate) -> Self {
         let (begin, end) = bounds(date);
@@ -163,7 +163,7 @@ impl Ledger {
         ledger
     }
 
-    /// The ledger of a date on which no recorder ran, as far as is known.
+    /// The ledger of a date on which, as far as is known, no recorder ran.
     pub(crate) fn not_running(date: NaiveDate, expected: (Moment, Moment)) -> Self {
         let mut ledger = Self::new(date);
         ledger.state.expected = Some((expected.0.0, expected.1.0));
@@ -175,7 +175,7 @@ impl Ledger {
         Self { date, closed, state }
     }
 
-    /// The ledger whose intervals are `rows`, the last `open_rows` of which are the open one.
+    /// The ledger with the intervals `rows`, of which the last `open_rows` are the open one.
     pub(super) fn from_rows(
         date: NaiveDate,
         mut rows: Vec<Interval>,
@@ -221,7 +221,7 @@ impl Ledger {
         self.folded().is_some_and(|folded| position <= folded)
     }
 
-    /// The last frame that is folded in or known to be missing; 0 before the first.
+    /// The last frame that is folded in, or known to be missing; 0 before the first.
     #[must_use]
     pub fn last_frame(&self) -> u64 {
         self.state.last_frame
@@ -246,8 +246,8 @@ impl Ledger {
         closed.chain(self.state.open.session).max().unwrap_or(0)
     }
 
-    /// How the journal says that the date is to be cut from this frame on: a time partition's length, µs, and the rows
-    /// with which a segment of the datasets ends.
+    /// The journal's rule for where segments end from this frame on: the length of a time partition, µs, and the number
+    /// of rows.
     #[must_use]
     pub fn rules_from(&self, frame: u64) -> Option<(i64, u64)> {
         let mut rules = self.state.rules.iter().rev();
@@ -255,21 +255,21 @@ impl Ledger {
         Some((*rotate_us, *rows_max))
     }
 
-    /// Intervals that are closed: it grows by each change of state.
+    /// The number of closed intervals, which grows with each change of state.
     #[must_use]
     pub fn closed_len(&self) -> usize {
         self.closed.len()
     }
 
-    /// Whether the journal ends while a recorder is at work: it is, or it crashed.
+    /// Whether the journal ends while a recorder is running: either it still is, or it crashed.
     #[must_use]
     pub fn running(&self) -> bool {
         self.state.running
     }
 
     /// All intervals, the open one up to where nothing can follow any more: the last frame, or the instant before the
-    /// last event. A frame of that very microsecond may still come, and no interval is called live with a frame of it
-    /// missing.
+    /// last event. A frame of that very microsecond may still come, and no interval may be called live while a frame of
+    /// it is missing.
     #[must_use]
     pub fn intervals(&self) -> Vec<Interval> {
         let last = self.state.last_at;
@@ -289,8 +289,7 @@ impl Ledger {
         all.closed
     }
 
-    /// Makes this the copy of `other` again, of which it was one before `other` went on: closed intervals never change,
-    /// so only what is new of them is copied.
+    /// Brings this earlier copy of `other` up to date: closed intervals never change, so only the new ones are copied.
     pub(crate) fn catch_up(&mut self, other: &Self) {
         debug_assert!(
             self.date == other.date && self.closed.len() <= other.closed.len(),
@@ -300,7 +299,7 @@ impl Ledger {
         self.state.clone_from(&other.state);
     }
 
-    /// The intervals when it is known that no recorder is at work, at `now`.
+    /// The intervals at `now`, if it is known that no recorder is running.
     #[must_use]
     pub fn without_recorder(&self, now: Moment) -> Vec<Interval> {
         let mut all = self.clone();
@@ -309,14 +308,14 @@ impl Ledger {
         all.closed
     }
 
-    /// The journal has gone on to another date: what it leaves open lasts to midnight. A recorder that did not say that
-    /// it goes on has crashed.
+    /// The journal has moved on to another date: what it leaves open lasts until midnight. A recorder that did not say
+    /// that it continues has crashed.
     pub(crate) fn end_date(&mut self) {
         self.stop();
         self.state.ended = true;
     }
 
-    /// Nothing follows. What is damaged at the end of a journal has no record behind it that would tell.
+    /// Nothing follows. Damage at the very end of a journal has no record after it to reveal what is missing.
     fn stop(&mut self) {
         if let Some(what) = self.state.damage.take() {
             let last = Moment(self.state.last_at);
@@ -335,7 +334,7 @@ impl Ledger {
     /// A frame of `session` that gave so many rows.
     pub fn frame(&mut self, at: Moment, session: u32, frame: u64, rows: u64) {
         let at = self.pass(at, frame, true);
-        // Only damage can have taken away the record of how the session began.
+        // Only damage can have removed the record of how the session began.
         if self.state.open.session != Some(session) {
             let detail = Some("how it began is lost".into());
             self.begin(self.just_before(at), Some(session), Reason::Connected, detail);
@@ -375,12 +374,12 @@ impl Ledger {
                         self.state.open.reason = Reason::NotConnected;
                     }
                 } else if self.is_untouched() && expected.is_none_or(|hours| self.is_whole_date(hours)) {
-                    // Nobody has said from when on data was to be expected, so nothing was missed yet.
+                    // Nobody has said from when on data was expected, so nothing was missed yet.
                     let hours = expected.map(|(_, to)| (at.0, to));
                     self.state.expected = hours;
                 }
             }
-            // Around midnight it may stand in the journal of the next date.
+            // Around midnight the event may be in the journal of the next date.
             Event::Hours { date, expected } if *date == self.date => self.state.expected = *expected,
             Event::Hours { .. } => {}
             Event::Start { .. } => {
@@ -392,7 +391,7 @@ impl Ledger {
                 self.begin(at, Some(session), Reason::Connected, None);
             }
             Event::Continued => {
-                // At the date's beginning the session lasts since midnight; when the clock has come back, since now.
+                // At the date's beginning the session lasts since midnight; if the clock has come back, since now.
                 let from = if self.closed.is_empty() && self.state.last_frame_at.is_none() {
                     Moment(self.state.open.from)
                 } else {
@@ -415,7 +414,7 @@ impl Ledger {
             }
             Event::Disconnected { reason, detail } => {
                 let from = match reason {
-                    // Since the last frame nothing came, whatever the reason.
+                    // Nothing came since the last frame, whatever the reason.
                     GapReason::Stalled => self.last_frame_of_open(),
                     _ => at,
                 };
@@ -444,7 +443,7 @@ impl Ledger {
         }
     }
 
-    /// The date is over, says the clock. One that has leapt over hours is not believed: a recorder at work journals
+    /// The clock says that the date is over. A clock that jumped by hours is not believed: a running recorder journals
     /// something in each time partition.
     fn date_end(&mut self, frame: u64) {
         if self.state.damage.is_some() || frame > self.state.last_frame {
@@ -459,7 +458,7 @@ impl Ledger {
         self.state.ended = true;
     }
 
-    /// The clock has left the date: what is received from now on is not of it.
+    /// The clock has left the date: what is received from now on does not belong to it.
     fn leave(&mut self) {
         if self.state.open.session.is_some() {
             self.begin(Moment(self.state.last_at), None, Reason::Clock, None);
@@ -471,7 +470,7 @@ impl Ledger {
         self.state.damage.get_or_insert(what);
     }
 
-    /// Goes on to a record's time; what the journal does not have of the time before is a gap.
+    /// Advances to a record's time; whatever the journal lacks before that is a gap.
     fn pass(&mut self, at: Moment, frame: u64, is_frame: bool) -> Moment {
         let (begin, end) = bounds(self.date);
         if std::mem::take(&mut self.state.ended) {
@@ -508,19 +507,19 @@ impl Ledger {
         at
     }
 
-    /// The open interval is interrupted between two instants, and goes on.
+    /// The open interval is interrupted between two instants, and then resumes.
     fn interrupt(&mut self, since: Moment, at: Moment, reason: Reason) {
         let open = self.state.open.clone();
         let Some(session) = open.session else {
             return;
         };
-        // Frames that were read before are recorded before: they bound the interruption.
+        // Frames that were read earlier are recorded earlier: they bound the interruption.
         let since = since.max(self.last_frame_of_open()).min(at);
         self.begin(since, None, reason, None);
         self.begin(at, Some(session), Reason::Resumed, None);
     }
 
-    /// Whoever was at work ended without a word: the last frame is the last that is known of the session.
+    /// The recorder ended without saying so: nothing is known of the session after its last frame.
     fn crash(&mut self) {
         if !self.state.running {
             return;
@@ -534,13 +533,13 @@ impl Ledger {
         self.state.running = false;
     }
 
-    /// The time of the open interval's last frame, or of its beginning.
+    /// The time of the open interval's last frame, or else its beginning.
     fn last_frame_of_open(&self) -> Moment {
         let from = self.state.open.from;
         Moment(self.state.last_frame_at.map_or(from, |last| last.max(from)))
     }
 
-    /// An interval that begins then has a frame of `at`, and none of those before.
+    /// An interval beginning here contains a frame at `at`, but no earlier one.
     fn just_before(&self, at: Moment) -> Moment {
         Moment(at.0 - 1).max(self.state.last_frame_at())
     }
@@ -550,7 +549,7 @@ impl Ledger {
         self.state.open = Open::new(at.max(Moment(self.state.open.from)), session, reason, detail);
     }
 
-    /// Ends the open interval; what is left open begins there.
+    /// Ends the open interval; what remains open begins there.
     fn close(&mut self, to: Moment) {
         let open = &self.state.open;
         let from = Moment(open.from);
@@ -599,10 +598,10 @@ impl Ledger {
     }
 }
 
-/// A clock that passes midnight after a longer silence, a time partition not counted, has leapt there.
+/// A clock that passes midnight after a longer silence than this, plus a time partition, has jumped.
 const LEAP_MIN_US: i64 = 60_000_000;
 
-/// The connection was closed because the recorder was to stop, or the hours were over.
+/// The connection was closed because the recorder was stopping, or the hours were over.
 const STOPPED: Reason = Reason::Lost(GapReason::Shutdown);
 
 /// A date's first and last instant in Korea.

@@ -1,4 +1,4 @@
-//! The ledger: a day of it, and whatever journal there may be.
+//! The ledger: one day of it, and any journal at all.
 
 use proptest::prelude::*;
 

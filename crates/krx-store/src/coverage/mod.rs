@@ -1,8 +1,9 @@
-//! When a feed was and was not being recorded: what Koscom never sends again must at least be known to be missing.
+//! When a feed was and was not being recorded: Koscom never sends anything again, so at least it must be known what is
+//! missing.
 //!
-//! `ledger` folds a date's journal into intervals (`interval`); `slice` is what each committed file says of them in its footer; `file`
-//! is the dataset, replaced as a whole whenever it changes; `restore` makes the ledger of both; `view` is what a person
-//! sees who asks now, the rest of the journal included.
+//! `ledger` folds a date's journal into intervals (`interval`); `slice` is what each committed file's footer says about
+//! them; `file` is the dataset, replaced as a whole whenever it changes; `restore` rebuilds the ledger from both;
+//! `view` is what somebody sees who asks now, including the rest of the journal.
 
 mod file;
 mod interval;

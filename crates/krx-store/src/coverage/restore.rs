@@ -1,5 +1,5 @@
-//! The ledger of a date as its files say it: the coverage file, if it fits the committed files, and otherwise what their
-//! footers have.
+//! A date's ledger according to its files: the coverage file if it agrees with the committed files, or else what their
+//! footers say.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::feed_name::FeedName;
 use crate::layout::{CommittedName, DataDir};
 
-/// A ledger, and what was found of it.
+/// A ledger, and where it came from.
 #[derive(Debug)]
 pub(crate) struct Restored {
     pub(crate) ledger: Ledger,
@@ -23,23 +23,23 @@ pub(crate) struct Restored {
     pub(crate) on_disk: bool,
 }
 
-/// The ledger as the files of a feed and date say it, up to the last frame that one of them has.
+/// The ledger of a feed and date according to its files, up to the last frame that one of them has.
 ///
 /// # Errors
-/// [`StoreError::Io`], when a directory or the coverage file cannot be read. A file that is damaged is not an error: what
-/// it held is a gap.
+/// [`StoreError::Io`], when a directory or the coverage file cannot be read. A damaged file is not an error: what it
+/// held becomes a gap.
 pub(crate) fn restore(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Restored, StoreError> {
     let stored = match load(data, feed, date) {
         Ok(stored) => stored,
         Err(StoreError::ReadBack { path, what }) => {
-            error!(%feed, path = %path.display(), what, "the coverage file cannot be used; it is made again from the files of its date");
+            error!(%feed, path = %path.display(), what, "the coverage file cannot be used; it is rebuilt from the files of its date");
             None
         }
         Err(error) => return Err(error),
     };
     let files = Files::of(data, feed, date)?;
     match stored {
-        // Retention keeps coverage for longer than what it tells of.
+        // Retention keeps coverage for longer than the data it describes.
         Some(ledger) if files.agree_with(&ledger) || catalog::is_primary_expired(data, date) => {
             Ok(Restored {
                 ledger,
@@ -70,7 +70,7 @@ impl Files {
         };
         let dir = data.partition(primary, date, feed);
         let mut names = catalog::files(data, primary, feed, date)?;
-        // Of files with the same frames, as a backup may put beside a sealed day, the one with more of them counts.
+        // Of files that share frames, such as a backup restored beside a sealed day, the one with more of them counts.
         names.sort_by_key(|name| (name.first_frame, std::cmp::Reverse(name.last_frame)));
         let mut covered = 0;
         names.retain(|name| {
@@ -89,7 +89,7 @@ impl Files {
         self.paths.is_empty()
     }
 
-    /// Whether a ledger tells of the frames that the files have, and of no others.
+    /// Whether a ledger covers exactly the frames that the files have.
     pub(crate) fn agree_with(&self, ledger: &Ledger) -> bool {
         let count: u64 = self
             .frames
@@ -100,7 +100,7 @@ impl Files {
         (ledger.frames(), ledger.last_held()) == (count, last)
     }
 
-    /// The ledger that the footers have. `stored` adds what came behind the last frame, if it is of the same frames.
+    /// The ledger that the footers give. `stored` adds what came after the last frame, if it covers the same frames.
     pub(crate) fn ledger(&self, date: NaiveDate, stored: Option<&Ledger>) -> Ledger {
         let slices: Vec<_> = self
             .paths
@@ -132,7 +132,7 @@ impl Files {
                 ledger.graft(stored);
             }
             Some(stored) if stored.last_held() > covered => {
-                warn!(%date, last_held = stored.last_held(), covered, "coverage tells of frames that no file has; it is made again from the files");
+                warn!(%date, last_held = stored.last_held(), covered, "coverage counts frames that no file has; it is rebuilt from the files");
             }
             _ => {}
         }
@@ -140,7 +140,7 @@ impl Files {
     }
 }
 
-/// The frames that a file has. Only a day that is one file may have holes between them, and says so in its footer.
+/// The frames that a file has. Only a sealed day may have holes between them, and its footer says so.
 fn frames_of(dir: &Path, name: &CommittedName) -> Vec<(u64, u64)> {
     let by_name = vec![(name.first_frame, name.last_frame)];
     if !name.is_day() {
@@ -149,7 +149,7 @@ fn frames_of(dir: &Path, name: &CommittedName) -> Vec<(u64, u64)> {
     read_footer(&dir.join(name.to_string())).map_or(by_name, |footer| footer.frames())
 }
 
-/// One slice in place of those of the files that become one.
+/// One slice in place of those of the files that are becoming one.
 pub(crate) fn slice_of(date: NaiveDate, footers: &[Footer]) -> Option<Slice> {
     let slices: Vec<_> = footers.iter().filter_map(Slice::of).collect();
     Slice::merge(date, &slices)

@@ -1,14 +1,14 @@
-//! What one committed file adds to the ledger of its date, as its footer says it; and the ledger, made again from the
-//! footers of all files.
+//! What one committed file adds to its date's ledger, as stored in its footer; and the ledger, rebuilt from the footers
+//! of all files.
 //!
 //! ```text
 //!   ledger:   idle │ start │ connected ······················ │ reset │ connected ···
 //!   slices:   ├──── file 1 ─────────┤├─────── file 2 ────────┤├──── file 3 ────┤        (frames of file 4 to come)
 //! ```
 //!
-//! A slice begins where the one before it ends. It may take back the end of the one before: that a session was lost is
-//! known only some time later. Where the slice of a file is missing, its stretch of time is a gap: what a ledger calls
-//! live, the files hold (I8).
+//! A slice begins where the one before it ends. It may take back the end of that one, since a lost session is noticed
+//! only some time later. Where a file's slice is missing, its stretch of time is a gap: what a ledger calls live, the
+//! files hold (I8).
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -18,17 +18,17 @@ use super::ledger::{Ledger, LedgerState, Told, bounds};
 use crate::dataset::Footer;
 use crate::moment::Moment;
 
-/// The version of [`Slice`] and [`LedgerState`] as they are stored.
+/// The version in which [`Slice`] and [`LedgerState`] are stored.
 pub(super) const VERSION: u32 = 1;
 
-/// What a committed file adds to the ledger of its date.
+/// What a committed file adds to its date's ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slice {
     version: u32,
     rows: Vec<Row>,
-    /// How many intervals at the end of the ledger were not closed then.
+    /// How many intervals at the end of the ledger were still open then.
     open_rows: usize,
-    /// The ledger's state behind the file, without what the rows say.
+    /// The ledger's state after the file, without what the rows say.
     state: LedgerState,
 }
 
@@ -36,7 +36,7 @@ pub struct Slice {
 struct Row {
     #[serde(flatten)]
     interval: Interval,
-    /// Whether it is the rest of an interval that earlier slices have the beginning of.
+    /// Whether it continues an interval that began in earlier slices.
     continues: bool,
 }
 
@@ -46,19 +46,19 @@ impl Slice {
         serde_json::to_string(self).expect("a slice is plain data")
     }
 
-    /// The slice in a file's footer; `None` when there is none, or it is damaged, or of another version.
+    /// The slice in a file's footer; `None` when there is none, or it is damaged or of another version.
     pub(crate) fn of(footer: &Footer) -> Option<Self> {
         Self::parse(footer.slice.as_deref()?)
     }
 
-    /// Reads it back; `None` when it is damaged, or of another version.
+    /// Parses a slice; `None` when it is damaged or of another version.
     pub(crate) fn parse(json: &str) -> Option<Self> {
         serde_json::from_str(json)
             .ok()
             .filter(|slice: &Self| slice.version == VERSION)
     }
 
-    /// The number of the last segment of the journal that is folded in; 0 when that is not known.
+    /// The number of the last journal segment that is folded in; 0 when unknown.
     pub(crate) fn segment(&self) -> u32 {
         self.state
             .position()
@@ -70,7 +70,7 @@ impl Slice {
         self.rows.iter().map(|row| &row.interval)
     }
 
-    /// One slice in place of several that follow each other.
+    /// One slice in place of several consecutive ones.
     pub(crate) fn merge(date: NaiveDate, slices: &[Self]) -> Option<Self> {
         let last = slices.last()?;
         let merged = Merged::of(date, slices);
@@ -88,7 +88,7 @@ impl Slice {
 }
 
 impl Ledger {
-    /// What a file that is about to be committed adds; from here on the ledger counts it as told.
+    /// What a file that is about to be committed adds; from here on the ledger counts it as stored.
     pub(crate) fn commit(&mut self) -> Slice {
         let all = self.intervals();
         let told = std::mem::take(&mut self.state_mut().told);
@@ -107,7 +107,7 @@ impl Ledger {
         }
     }
 
-    /// The ledger as the footers of a date's files say it, in the order of their frames; `None` without any.
+    /// The ledger according to the footers of a date's files, in order of their frames; `None` without any.
     pub(crate) fn of_slices(date: NaiveDate, slices: &[Slice]) -> Option<Self> {
         let last = slices.last()?;
         let merged = Merged::of(date, slices);
@@ -121,7 +121,7 @@ impl Ledger {
         Some(ledger)
     }
 
-    /// Takes over what `later`, a ledger of the same frames, has behind this one: events alone.
+    /// Takes over what `later`, a ledger of the same frames, has after this one: events only.
     pub(crate) fn graft(&mut self, later: &Self) {
         let (closed, state) = later.parts();
         let all = later.intervals();
@@ -140,10 +140,10 @@ impl Ledger {
     }
 }
 
-/// What is in `now` and was not told: `before` are the rows of the interval that was open, as they were told.
+/// What is new in `now`; `before` are the rows of the interval that was open, as they were stored.
 fn news(before: &[Interval], now: &[Interval]) -> Vec<Row> {
     let mut rows = Vec::new();
-    // As long as rows are what was told, or what became of it.
+    // True while rows are what was stored, or continuations of it.
     let mut same = true;
     for (index, row) in now.iter().enumerate() {
         let is_last = index + 1 == before.len();
@@ -157,8 +157,8 @@ fn news(before: &[Interval], now: &[Interval]) -> Vec<Row> {
             });
             continue;
         };
-        // One that was cut short says so by the row behind it, which begins before the told one ends. Without such a row,
-        // as when a session went on a microsecond ago, it takes the told one's place.
+        // A row that was cut short shows it by the row after it, which begins before the stored one ends. Without such
+        // a row, as when a session resumed a microsecond ago, it replaces the stored one.
         same = row.to >= told.to;
         if !same && index + 1 == now.len() && row.frames == 0 {
             rows.push(Row {
@@ -180,21 +180,21 @@ fn news(before: &[Interval], now: &[Interval]) -> Vec<Row> {
     rows
 }
 
-/// Whether a row that was told says something else now, and nothing that is added at its end would tell: attempts to
-/// connect are counted in the words of all pieces of a gap, those before an opening included.
+/// Whether a stored row now says something else that appending would not show: failed attempts to connect are counted
+/// in the detail of every piece of a gap, including those before the opening.
 fn is_reworded(told: &Interval, now: &Interval, is_last: bool) -> bool {
     told.detail != now.detail && now.reason != Reason::Unknown && !(is_last && now.to > told.to)
 }
 
-/// Whether two rows are of one interval.
+/// Whether two rows belong to the same interval.
 fn is_one(a: &Interval, b: &Interval) -> bool {
     (a.from, a.state, a.reason, a.session) == (b.from, b.state, b.reason, b.session)
 }
 
-/// Slices put together.
+/// Slices being joined.
 struct Merged {
     rows: Vec<Interval>,
-    /// Rows behind the last stretch that no slice has.
+    /// Rows after the last stretch that is in no slice.
     whole_rows: usize,
 }
 
@@ -205,7 +205,7 @@ impl Merged {
             whole_rows: 0,
         };
         let midnight = bounds(date).0;
-        // A gap is known later than it began, but never begins before a frame that was there.
+        // A gap is noticed later than it began, but never begins before a frame that was present.
         let mut floor = midnight;
         for slice in slices {
             for row in &slice.rows {
@@ -221,7 +221,7 @@ impl Merged {
         merged
     }
 
-    /// Adds a row of a file whose earlier files have frames up to `floor`: a file that was made while those were missing
+    /// Adds a row of a file whose earlier files have frames up to `floor`: a file exported while those were missing
     /// calls their time a gap.
     fn push(&mut self, row: Row, floor: Moment) {
         let Row {
@@ -237,7 +237,7 @@ impl Merged {
         }
         let end = self.rows.last().map_or(interval.from, |last| last.to);
         if interval.reason == Reason::Unknown && interval.from < end {
-            // What another file knows stands above that.
+            // What another file knows takes precedence.
             interval.from = end;
             if interval.to <= end {
                 return;

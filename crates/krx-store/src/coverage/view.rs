@@ -1,4 +1,4 @@
-//! The ledger as of now: what the exporter has written of it, and the rest of the journal.
+//! The ledger as of now: what the exporter has written, plus the rest of the journal.
 
 use chrono::NaiveDate;
 use krx_protocol::Reason;
@@ -17,7 +17,7 @@ use crate::lock;
 use crate::moment::Moment;
 use crate::service::{FULL_MARKET, FrameFacts, Rejects};
 
-/// The feeds and dates that something is known of, in order.
+/// The feeds and dates about which something is known, in order.
 ///
 /// # Errors
 /// [`StoreError::Io`], when the data directory cannot be listed.
@@ -41,7 +41,7 @@ pub fn dates(data: &DataDir) -> Result<Vec<(NaiveDate, FeedName)>, StoreError> {
     Ok(found)
 }
 
-/// The intervals of a feed and date, up to `now` or the end of the date. Also while a recorder is at work, and after
+/// The intervals of a feed and date, up to `now` or the end of the date. Works while a recorder is running and after
 /// one was killed: what the journal has beyond the coverage file is folded in.
 ///
 /// # Errors
@@ -60,7 +60,7 @@ pub fn view(
         other => other,
     }?;
     let (_, end) = bounds(date);
-    // Whoever holds the lock may still be at work on this date; on an earlier one nobody is.
+    // The process that holds the lock may still be recording this date; an earlier one is finished.
     Ok(if now < end && lock::is_held(data)? {
         ledger.until(now)
     } else {
@@ -68,7 +68,7 @@ pub fn view(
     })
 }
 
-/// What the files say. A copy of coverage alone, without what it tells of, is believed.
+/// What the files say. Coverage on its own, without the data it describes, is trusted.
 fn known(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Ledger, StoreError> {
     let has_files = catalog::service_of(data, feed, date).is_some();
     if !has_files
@@ -107,7 +107,7 @@ fn fold(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Ledger, Stor
                         let mut rejected = Rejected(0);
                         let decoded = decoder.decode(&facts, follower.payload(), &mut rejected);
                         ledger.frame(head.at, head.session, head.frame, decoded.rows + rejected.0);
-                        // They are counted, and not wanted.
+                        // They are counted but not needed.
                         for dataset in 0..service.datasets.len() {
                             if decoder.waiting(dataset) >= BATCH_ROWS {
                                 drop(decoder.take(dataset));

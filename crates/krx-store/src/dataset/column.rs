@@ -48,10 +48,10 @@ pub enum ColumnType {
 pub enum Encoding {
     /// Each distinct value once.
     Dictionary,
-    /// As they are: smaller than a dictionary where values seldom repeat.
+    /// As they are: smaller than a dictionary if values seldom repeat.
     Plain,
-    /// As differences, for values that rise with the order of arrival. fastparquet reads them wrongly, without an error,
-    /// when two of them in a page are 2^28 or more apart: only for columns in which they never are.
+    /// As differences, for values that rise in order of arrival. fastparquet silently misreads them if two of them in a
+    /// page are 2^28 or more apart: use this only for columns where that never happens.
     Delta,
 }
 
@@ -103,7 +103,7 @@ impl ColumnType {
         }
     }
 
-    /// The type in words.
+    /// The type in plain words.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
@@ -119,7 +119,7 @@ impl ColumnType {
         }
     }
 
-    /// The type as Arrow names it.
+    /// The type's name in Arrow.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

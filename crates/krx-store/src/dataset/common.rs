@@ -22,7 +22,7 @@ pub static QUARANTINE: DatasetSpec = DatasetSpec::new(
         column(
             "item",
             ColumnType::Int16,
-            "the record's position; null when the piece is the message, or no single record of it",
+            "the record's position; null when the piece is the whole message, or not a single record",
         )
         .or_null(),
         column("session", ColumnType::Int32, "the connection"),

@@ -1,4 +1,4 @@
-//! A dataset as people and programs read of it.
+//! A dataset's description, for people and programs.
 
 use std::fmt::Write as _;
 
@@ -16,9 +16,9 @@ pub struct Document {
     pub schema_version: u32,
     /// What a row is.
     pub summary: &'static str,
-    /// What the directories below `date=` are named by.
+    /// What the directories below `date=` are named after.
     pub partition_key: &'static str,
-    /// The column by whose values a sealed day is divided.
+    /// The column whose values divide a sealed day.
     pub sealed_by: Option<&'static str>,
     /// Its columns, in their order.
     pub columns: Vec<DocumentColumn>,
@@ -29,7 +29,7 @@ pub struct Document {
 pub struct DocumentColumn {
     /// Its name.
     pub name: &'static str,
-    /// Its type, as Arrow names it.
+    /// Its type, by its Arrow name.
     #[serde(rename = "type")]
     pub column_type: &'static str,
     /// Whether it may be null.
@@ -39,7 +39,7 @@ pub struct DocumentColumn {
 }
 
 impl DatasetSpec {
-    /// All that readers need to know of it.
+    /// Everything that readers need to know about it.
     #[must_use]
     pub fn document(&self) -> Document {
         let column = |column: &Column| DocumentColumn {
@@ -58,7 +58,7 @@ impl DatasetSpec {
         }
     }
 
-    /// Its columns as a table in Markdown, as docs/reading-the-data.md has it.
+    /// Its columns as a Markdown table, as in docs/reading-the-data.md.
     #[must_use]
     pub fn to_markdown(&self) -> String {
         let mut table = "| column | type | meaning |\n|---|---|---|\n".to_owned();

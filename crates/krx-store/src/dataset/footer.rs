@@ -1,4 +1,4 @@
-//! What a file says of itself: the key-values of its Parquet footer.
+//! What a file says about itself: the key-values of its Parquet footer.
 
 use std::collections::BTreeMap;
 
@@ -23,25 +23,25 @@ pub struct Footer {
     pub first_frame: u64,
     /// The last one.
     pub last_frame: u64,
-    /// The files of these frames, by dataset, with their rows; this one is among them.
+    /// The files of these frames, by dataset, with their row counts; this file is among them.
     pub files: BTreeMap<String, u64>,
-    /// When the first frame was read.
+    /// When the first frame was received.
     pub first_recv: Moment,
-    /// When the last one was.
+    /// When the last one was received.
     pub last_recv: Moment,
     /// The highest session known when the segment ended.
     pub last_session: Option<u32>,
-    /// Of a whole day that is sorted; `None` for a segment in order of arrival.
+    /// The layout of a sealed day; `None` for a segment in order of arrival.
     pub day: Option<DayFooter>,
-    /// What the frames add to the ledger of their date, as JSON (`coverage::Slice`); in the primary dataset's file only.
+    /// What the frames add to their date's ledger, as JSON (`coverage::Slice`); only in the primary dataset's file.
     pub slice: Option<String>,
 }
 
-/// How a sealed day lies in its file.
+/// The layout of a sealed day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DayFooter {
-    /// The rows of each run; runs are in order of arrival. The row groups of a run follow each other by the column that
-    /// the dataset is sealed by, and each is sorted by (`frame`, `item`).
+    /// The rows of each run; runs are in order of arrival. A run's row groups are ordered by the column that divides
+    /// the day, and each is sorted by (`frame`, `item`).
     pub runs: Vec<u64>,
     /// The frames that it covers, as ranges (first and last) without a hole.
     pub frames: Vec<(u64, u64)>,
@@ -70,7 +70,7 @@ impl DayFooter {
         })
     }
 
-    /// As [`DayFooter::read`] reads them.
+    /// In the form that [`DayFooter::read`] parses.
     fn texts(&self) -> [(&'static str, String); 2] {
         let runs: Vec<_> = self.runs.iter().map(u64::to_string).collect();
         let frames: Vec<_> = self
@@ -82,10 +82,10 @@ impl DayFooter {
     }
 }
 
-/// Where a footer has the files of its frames.
+/// The key under which a footer has the files of its frames.
 const FILES_KEY: &str = "files";
 
-/// Where a footer has its slice of the ledger.
+/// The key under which a footer has its slice of the ledger.
 const INTERVALS_KEY: &str = "intervals";
 
 impl Footer {
@@ -105,7 +105,7 @@ impl Footer {
         }
     }
 
-    /// As the file of a dataset beside the primary one has it.
+    /// As it is in the file of a dataset other than the primary one.
     pub(crate) fn of_sibling(&self) -> Self {
         Self {
             slice: None,
@@ -113,7 +113,7 @@ impl Footer {
         }
     }
 
-    /// As the file of a dataset has it.
+    /// As it is in a dataset's file.
     pub(crate) fn of_dataset(&self, dataset: &DatasetSpec) -> Self {
         Self {
             schema_version: dataset.schema_version,
@@ -121,7 +121,7 @@ impl Footer {
         }
     }
 
-    /// Whether two files are of one segment, as their footers say.
+    /// Whether two footers are of the same segment.
     pub(crate) fn is_sibling_of(&self, other: &Self) -> bool {
         let common = |footer: &Self| Self {
             schema_version: 0,
@@ -130,25 +130,25 @@ impl Footer {
         common(self) == common(other)
     }
 
-    /// The rows that the frames gave to a dataset.
+    /// How many rows the frames gave in a dataset.
     #[must_use]
     pub fn rows_of(&self, dataset: &DatasetSpec) -> u64 {
         self.files.get(dataset.name).copied().unwrap_or(0)
     }
 
-    /// The pieces of the frames that are in quarantine.
+    /// How many pieces of the frames are in quarantine.
     #[must_use]
     pub fn quarantined(&self) -> u64 {
         self.rows_of(&QUARANTINE)
     }
 
-    /// The rows that the frames gave to all datasets.
+    /// How many rows the frames gave in all datasets.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.files.values().sum()
     }
 
-    /// Whether a newer recorder wrote the file, with columns that this one does not know.
+    /// Whether a newer recorder wrote the file, with columns that this version does not know.
     #[must_use]
     pub fn is_newer_than(&self, dataset: &DatasetSpec) -> bool {
         self.schema_version > dataset.schema_version
@@ -194,8 +194,8 @@ impl Footer {
             .collect()
     }
 
-    /// Reads a footer back, also that of a file whose columns are of a newer version; `None` when one of its values is
-    /// missing or cannot be read.
+    /// Parses a footer, even that of a file with newer columns; `None` when one of its values is missing or cannot be
+    /// read.
     #[must_use]
     pub fn read(metadata: &FileMetaData) -> Option<Self> {
         let value = |key: &str| value_of(metadata, key);
@@ -224,7 +224,7 @@ impl Footer {
     }
 }
 
-/// A value of a footer that the recorder wrote.
+/// A value that the recorder wrote into a footer.
 pub(crate) fn value_of<'a>(metadata: &'a FileMetaData, key: &str) -> Option<&'a str> {
     let pairs = metadata.key_value_metadata()?;
     let pair = pairs

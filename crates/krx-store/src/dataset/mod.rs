@@ -1,8 +1,8 @@
-//! Datasets: tables of files with one schema each.
+//! Datasets: each is a set of files with one schema.
 //!
-//! A [`DatasetSpec`] is the one description of a dataset. Its Arrow schema, its encodings, its place on disk, what its
-//! files are checked for, how it is sealed, how long it is kept, and its table in the documentation all come from it.
-//! [`Footer`] is what every file says of itself.
+//! A [`DatasetSpec`] is the only description of a dataset. Its Arrow schema, encodings, place on disk, checks, sealing,
+//! retention, and its table in the documentation are all derived from it. [`Footer`] is what every file says about
+//! itself.
 
 mod column;
 mod common;

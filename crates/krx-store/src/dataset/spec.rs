@@ -1,4 +1,4 @@
-//! What a dataset is: everything else that is known of one comes from here.
+//! The description of a dataset, from which everything else about it is derived.
 
 use std::fmt;
 use std::path::Path;
@@ -16,40 +16,40 @@ use super::column::{Column, Encoding};
 use crate::error::StoreError;
 use crate::feed_name::FeedName;
 
-/// Rows are encoded in batches of this many (and up to a frame more): small enough for a core's cache. It decides where
-/// pages end, and so a file's bytes.
+/// Rows are encoded in batches of this many, plus up to a frame: small enough for a core's cache. It decides where
+/// pages end, and so determines a file's bytes.
 pub const BATCH_ROWS: usize = 8192;
 
-/// A dataset, by its description.
+/// A dataset, by reference to its description.
 pub type Dataset = &'static DatasetSpec;
 
-/// The one description of a dataset.
+/// The only description of a dataset.
 #[derive(Debug)]
 pub struct DatasetSpec {
-    /// The directory's name, and the beginning of its files'.
+    /// The name of its directory, and the prefix of its files.
     pub name: &'static str,
     /// What a row is: a sentence for readers.
     pub summary: &'static str,
-    /// The key of the partitions within a date: what readers see as a column beside `date`.
+    /// The key of the partitions within a date: readers see it as a column beside `date`.
     pub partition_key: &'static str,
-    /// Raised by every change of the columns. A file with a higher one was written by a newer recorder.
+    /// Raised by every change to the columns. A file with a higher version was written by a newer recorder.
     pub schema_version: u32,
     /// The columns, in their order.
     pub columns: &'static [Column],
     /// What its files hold.
     pub rows: Rows,
-    /// The column whose values a sealed day is divided by, so that a question about one of them reads little; `None` for
-    /// a dataset that is not sealed.
+    /// The column whose values divide a sealed day, so that a query for one of them reads little; `None` for a dataset
+    /// that is not sealed.
     pub sealed_by: Option<&'static str>,
     schema: OnceLock<SchemaRef>,
 }
 
-/// What the files of a dataset hold.
+/// The kind of rows in a dataset's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rows {
-    /// Rows of frames, in order of (`frame`, `item`), in a file for each segment.
+    /// Rows from frames, in order of (`frame`, `item`), one file per segment.
     OfFrames,
-    /// All that is known of a feed and date, in one file that is replaced as a whole.
+    /// Everything known about a feed and date, in one file that is replaced as a whole.
     OfTheDate,
 }
 
@@ -80,7 +80,7 @@ impl fmt::Display for DatasetSpec {
 }
 
 impl DatasetSpec {
-    /// A dataset of frames' rows, which is not sealed.
+    /// A dataset of rows from frames, which is not sealed.
     #[must_use]
     pub const fn new(
         name: &'static str,
@@ -107,20 +107,20 @@ impl DatasetSpec {
         self
     }
 
-    /// The same with one file a feed and date, which is replaced as a whole.
+    /// The same, with one file per feed and date that is replaced as a whole.
     #[must_use]
     pub const fn replaced_as_a_whole(mut self) -> Self {
         self.rows = Rows::OfTheDate;
         self
     }
 
-    /// The name of a partition's directory within its date: `market=KOSPI`.
+    /// The name of a partition's directory within its date, such as `market=KOSPI`.
     #[must_use]
     pub fn partition_name(&self, feed: &FeedName) -> String {
         format!("{}={feed}", self.partition_key)
     }
 
-    /// Reads the name of a partition's directory back.
+    /// Parses the name of a partition's directory.
     #[must_use]
     pub fn parse_partition(&self, name: &str) -> Option<FeedName> {
         let (key, value) = name.split_once('=')?;
@@ -128,7 +128,7 @@ impl DatasetSpec {
         value.parse().ok()
     }
 
-    /// The error of a file of this dataset whose columns have a newer version.
+    /// The error for a file of this dataset whose columns have a newer version.
     pub(crate) fn newer(&self, path: &Path, version: u32) -> StoreError {
         StoreError::NewerSchema {
             path: path.to_owned(),
@@ -154,11 +154,10 @@ impl DatasetSpec {
         self.columns.iter().position(|column| column.name == name)
     }
 
-    /// Rows, put together from columns that are known by their names.
+    /// A batch of rows, built from columns given by name.
     ///
     /// # Panics
-    /// When a column is missing, or has another type, or another number of values than the rest: a decoder gives what the
-    /// spec names.
+    /// When a column is missing, or has the wrong type or number of values: a decoder must produce what the spec names.
     #[must_use]
     pub fn batch(&self, columns: impl IntoIterator<Item = (&'static str, ArrayRef)>) -> RecordBatch {
         let mut places: Vec<Option<ArrayRef>> = vec![None; self.columns.len()];
@@ -175,12 +174,12 @@ impl DatasetSpec {
             .unwrap_or_else(|error| panic!("rows of {}: {error}", self.name))
     }
 
-    /// How files of up to `rows_max` rows are written, in one row group each, so that each dictionary is written once.
+    /// How files of up to `rows_max` rows are written: one row group each, so that each dictionary is written once.
     pub(crate) fn properties(&self, rows_max: u64) -> WriterProperties {
         self.properties_builder(rows_max).build()
     }
 
-    /// As [`DatasetSpec::properties`], to be added to.
+    /// The same, as a builder.
     pub(crate) fn properties_builder(&self, rows_max: u64) -> WriterPropertiesBuilder {
         let mut builder = common_properties(rows_max);
         for column in self.columns {
@@ -200,16 +199,16 @@ impl DatasetSpec {
 fn common_properties(rows_max: u64) -> WriterPropertiesBuilder {
     let level = ZstdLevel::try_new(1).expect("a level that zstd has");
     WriterProperties::builder()
-        // fastparquet reads nulls and deltas of version-2 pages wrongly. With this version a dictionary that is given up
-        // goes on as PLAIN, too, which all readers know.
+        // fastparquet misreads nulls and deltas in version-2 pages. Version 1 also falls back to PLAIN, which all
+        // readers know, when a dictionary is abandoned.
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_compression(Compression::ZSTD(level))
         .set_dictionary_enabled(true)
-        // A day has some ten thousand distinct prices: the dictionary stays far below this, and must not be given up.
+        // A day has some ten thousand distinct prices: the dictionary stays far below this, and must not be abandoned.
         .set_dictionary_page_size_limit(8 << 20)
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_write_batch_size(8192)
-        // A segment ends with the frame that reaches `rows_max`, so it may have a frame's rows more.
+        // A segment ends with the frame that reaches `rows_max`, so it may exceed that by one frame's rows.
         .set_max_row_group_row_count(Some(
             usize::try_from(rows_max)
                 .unwrap_or(usize::MAX)

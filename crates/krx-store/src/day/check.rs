@@ -1,4 +1,4 @@
-//! Whether a sealed day's rows lie as its footer says.
+//! Whether a sealed day's rows are laid out as its footer says.
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
@@ -6,25 +6,25 @@ use arrow_array::types::{Int16Type, Int32Type, Int64Type};
 
 use crate::dataset::{Dataset, DayFooter};
 
-/// Looks at rows as they lie in the file. Within a row group (`frame`, `item`) rises; the codes of a run's row groups
-/// follow each other; (`frame`, `item`) is never twice in a run, and the frames of a run are behind those of the run
-/// before it. It holds the places of one run.
+/// Checks rows in the order in which they lie in the file. Within a row group (`frame`, `item`) rises; the codes of a
+/// run's row groups ascend; no (`frame`, `item`) occurs twice in a run; and a run's frames come after those of the run
+/// before it. Only the places of one run are held in memory.
 pub(crate) struct RunOrder {
-    /// The column that the day is sealed by.
+    /// The column that divides the day.
     key: &'static str,
-    /// The rows of the runs that are still to come, the next one last; likewise of the row groups.
+    /// The number of rows in the runs still to come, the next one last; the same for the row groups.
     runs: Vec<u64>,
     groups: Vec<u64>,
-    /// Of the run and the row group at hand.
+    /// Rows still to come in the current run and row group.
     left: u64,
     group_left: u64,
-    /// The last row of the row group at hand.
+    /// The last row of the current row group.
     last_place: Option<(i64, i16)>,
-    /// The greatest code of the row group at hand, and of the one before it in the run.
+    /// The greatest code of the current row group, and of the one before it in the run.
     greatest: String,
     greatest_before: String,
     places: Vec<(i64, i16)>,
-    /// The last frame of the run before, or the one before the first that the day covers.
+    /// The last frame of the run before, or the frame before the first that the day covers.
     behind: i64,
     /// The last frame that the day covers.
     last: i64,
@@ -32,7 +32,7 @@ pub(crate) struct RunOrder {
 }
 
 impl RunOrder {
-    /// For a day of row groups with so many rows.
+    /// For a day whose row groups have this many rows each.
     pub(crate) fn new(dataset: Dataset, day: &DayFooter, groups: &[u64]) -> Self {
         let next_last = |rows: &[u64]| rows.iter().rev().copied().collect::<Vec<_>>();
         let first = day.frames.first().map_or(1, |range| range.0.cast_signed());
@@ -52,7 +52,7 @@ impl RunOrder {
         }
     }
 
-    /// The next rows; what is wrong with them, if anything.
+    /// Checks the next rows; returns what is wrong with them.
     pub(crate) fn rows(&mut self, batch: &RecordBatch) -> Result<(), String> {
         let column = |name: &str| {
             let found = batch.column_by_name(name);
@@ -61,7 +61,7 @@ impl RunOrder {
         let code = column(self.key)?;
         let (keyed, plain) = (code.as_dictionary_opt::<Int32Type>(), code.as_string_opt::<i32>());
         let texts = keyed.map_or(plain, |keyed| keyed.values().as_string_opt::<i32>());
-        let texts = texts.ok_or_else(|| format!("its column {} has no texts", self.key))?;
+        let texts = texts.ok_or_else(|| format!("its column {} is not one of texts", self.key))?;
         let text = |row: usize| match keyed {
             Some(keyed) => keyed.key(row).map_or("", |key| texts.value(key)),
             None => texts.value(row),
@@ -69,7 +69,7 @@ impl RunOrder {
         let frames = column("frame")?.as_primitive_opt::<Int64Type>();
         let items = column("item")?.as_primitive_opt::<Int16Type>();
         let (Some(frames), Some(items)) = (frames, items) else {
-            return Err("its frames and items are no integers".to_owned());
+            return Err("its frames and items are not integers".to_owned());
         };
         let places = frames
             .values()
@@ -82,7 +82,7 @@ impl RunOrder {
             if code < self.greatest_before.as_str() {
                 let row = self.row;
                 return Err(format!(
-                    "row {row}, of {code}, is in a row group of greater codes"
+                    "row {row}, with code {code}, comes after a row group of greater codes"
                 ));
             }
             if code > self.greatest.as_str() {
@@ -91,7 +91,7 @@ impl RunOrder {
             if self.last_place.is_some_and(|last| last >= place) {
                 let (row, frame) = (self.row, place.0);
                 return Err(format!(
-                    "row {row}, of frame {frame}, is not behind the row before it"
+                    "row {row}, of frame {frame}, does not come after the row before it"
                 ));
             }
             self.last_place = Some(place);
@@ -103,7 +103,7 @@ impl RunOrder {
         Ok(())
     }
 
-    /// Goes on to the run and the row group of the next row.
+    /// Moves on to the run and the row group of the next row.
     fn begin(&mut self) -> Result<(), String> {
         while self.left == 0 {
             self.end_run()?;
@@ -120,7 +120,7 @@ impl RunOrder {
         Ok(())
     }
 
-    /// All rows were given.
+    /// All rows have been checked.
     pub(crate) fn end(mut self) -> Result<(), String> {
         if self.left > 0 || self.runs.iter().any(|rows| *rows > 0) {
             return Err("it has fewer rows than its runs".to_owned());
@@ -137,7 +137,7 @@ impl RunOrder {
         let first = self.places.first().map_or(i64::MAX, |place| place.0);
         if first <= self.behind {
             return Err(format!(
-                "frame {first} is in two of its runs, or one that it does not cover"
+                "frame {first} is in two of its runs, or the file does not cover it"
             ));
         }
         self.behind = self.places.last().map_or(self.behind, |place| place.0);

@@ -1,4 +1,4 @@
-//! How a sealed day is laid out; the figures behind each choice are in docs/adr/0025 and 0034.
+//! The layout of a sealed day; the figures behind each choice are in docs/adr/0025 and 0034.
 
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
@@ -10,16 +10,17 @@ use crate::dataset::Dataset;
 /// The layout of a sealed day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Rows in order of arrival that are divided among row groups together; a run ends with the frame that reaches it.
-    /// Longer runs make one issue's rows lie closer together, shorter ones those of one minute.
+    /// How many rows, in order of arrival, are divided among row groups together; a run ends with the frame that
+    /// reaches this number. Longer runs put one issue's rows closer together; shorter runs do that for the rows of one
+    /// minute.
     pub run_rows: usize,
-    /// Rows of a row group, at most: those of a narrow range of issue codes in one run, in order of arrival.
+    /// The most rows in a row group. It holds a narrow range of issue codes within one run, in order of arrival.
     pub row_group_rows: usize,
     /// Rows of a page.
     pub page_rows: usize,
     /// The level of zstd.
     pub zstd_level: i32,
-    /// Whether the column that a day is sealed by has a Bloom filter.
+    /// Whether the column that divides the day has a Bloom filter.
     pub bloom_filter: bool,
 }
 
@@ -38,7 +39,7 @@ impl Default for Layout {
 impl Layout {
     pub(super) fn properties(&self, dataset: Dataset) -> WriterProperties {
         let level = ZstdLevel::try_new(self.zstd_level).unwrap_or_default();
-        // What each row group is sorted by.
+        // The columns by which each row group is sorted.
         let sorted_by = ["frame", "item"].map(|name| dataset.index_of(name).unwrap_or_default());
         let sorting = sorted_by.map(|place| SortingColumn {
             column_idx: i32::try_from(place).unwrap_or_default(),

@@ -1,5 +1,4 @@
-//! The sealed day: a dataset's date of a feed in one file, laid out so that a question about one issue reads little of
-//! it.
+//! The sealed day: a feed's date of a dataset in one file, laid out so that a query for one issue reads little of it.
 //!
 //! ```text
 //!   the date's files ─▶ runs in order of arrival ─▶ each divided by code ─▶ .krx/sealing/…/*.partial
@@ -10,9 +9,9 @@
 //!   run 2: [0000D0 … 004840] [004870 … 009150] …
 //! ```
 //!
-//! The rows of a run are those of one stretch of frames, so memory holds one run, whatever the day's size. The bytes
-//! of the file are a function of the rows alone: a day that is sealed, gets late frames and is sealed again is the file
-//! that sealing it once would have made.
+//! The rows of a run come from one stretch of frames, so memory holds one run, whatever the day's size. The file's
+//! bytes depend on the rows alone: sealing a day, adding late frames and sealing it again gives the same file as
+//! sealing once.
 
 mod check;
 mod layout;

@@ -1,19 +1,19 @@
-//! What a sealed day replaced: how long it stays, and how it goes.
+//! What a sealed day replaced: how long it is kept, and how it is removed.
 //!
-//! | a directory in `sealing` that holds | is | and goes |
+//! | a directory in `sealing` that holds | is | and is removed |
 //! |---|---|---|
 //! | `replaced.parquet` | what was replaced | an hour after the exchange |
-//! | committed files whose frames one sealed day has | the same, of a seal that was killed before it said so | gets its `replaced.parquet` |
-//! | anything else | left over by a seal that was killed | at once, unless it has frames that the dataset does not |
+//! | committed files whose frames one sealed day has | the same, from a seal killed before it recorded that | after it gets its `replaced.parquet` |
+//! | anything else | left by a seal that was killed | at once, unless it has frames that the dataset lacks |
 //!
-//! The committed files in it go earlier when space is short, and by the next start of a recorder. `replaced.parquet` then
-//! stays for the rest of the hour: a reader that has opened the directory and not read its names yet must find one that
-//! it cannot open. Of an empty directory it would make a feed without rows, and say nothing.
+//! The committed files in it are removed earlier when space is short, and at the next start of a recorder.
+//! `replaced.parquet` then stays for the rest of the hour: a reader that has opened the directory but not yet read its
+//! names must find one that it cannot open. An empty directory would pass for a feed without rows.
 //!
 //! `replaced.parquet` is a line of text: the milliseconds from the machine's start to the exchange. That clock is never
-//! set. It begins anew with the machine, whose start no reader lives through: a time of an earlier start may end the hour
-//! at once, and one that is still to come, or cannot be read, begins it again. The id of the boot would tell them apart,
-//! but is not to be seen in the recorder's service (`ProcSubset=pid`).
+//! set. It starts again with the machine, which no reader survives: a time from an earlier start may end the hour at
+//! once, and one in the future, or one that cannot be read, starts it again. The boot ID would tell starts apart, but
+//! the recorder's service cannot see it (`ProcSubset=pid`).
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -31,12 +31,12 @@ use crate::error::{StoreError, at};
 use crate::feed_name::FeedName;
 use crate::layout::{CommittedName, CommittedPath, DataDir, REPLACED, SealingName};
 
-/// What a directory in `sealing` says of itself.
+/// What a directory in `sealing` says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Marker {
-    /// It was not replaced, as far as it says.
+    /// It does not say that it was replaced.
     None,
-    /// It was, at some time.
+    /// It was replaced, at some time.
     Unreadable,
     Since(Uptime),
 }
@@ -55,22 +55,22 @@ impl Marker {
     }
 }
 
-/// What is to be done with a directory in `sealing`.
+/// What to do with a directory in `sealing`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     /// Nothing yet.
     Leave,
-    /// It is removed.
+    /// Remove it.
     Remove,
-    /// Its committed files are removed; that it was replaced stays known.
+    /// Remove its committed files, but keep the note that it was replaced.
     Empty,
-    /// Its hour begins.
+    /// Start its hour.
     Begin,
-    /// A seal that was killed has left it: what it is, its files say.
+    /// A killed seal left it: its files say what it is.
     ClearUp,
 }
 
-/// Decides. What was replaced before `started` goes: nobody who records now has an interest in it.
+/// Decides. What was replaced before `started` is removed: no recording in progress depends on it.
 fn step(marker: Marker, now: Uptime, started: Option<Uptime>) -> Step {
     match marker {
         Marker::None => Step::ClearUp,
@@ -84,7 +84,7 @@ fn step(marker: Marker, now: Uptime, started: Option<Uptime>) -> Step {
     }
 }
 
-/// The directories in `sealing`, those that were replaced first.
+/// The directories in `sealing`, the longest replaced first.
 fn listed(data: &DataDir) -> Result<Vec<(SealingName, Marker)>, StoreError> {
     let mut found = Vec::new();
     for name in catalog::names(&data.sealing())? {
@@ -101,7 +101,7 @@ fn listed(data: &DataDir) -> Result<Vec<(SealingName, Marker)>, StoreError> {
     Ok(found)
 }
 
-/// Whether [`settle`] has anything to do, or with `is_short` [`make_room`]. It takes no lock.
+/// Whether [`settle`], or with `is_short` [`make_room`], has anything to do. It takes no lock.
 ///
 /// # Errors
 /// [`StoreError::Io`], when a directory cannot be read.
@@ -128,8 +128,8 @@ fn has_files(data: &DataDir, name: &SealingName) -> Result<bool, StoreError> {
     Ok(!catalog::files_in(&data.sealing_dir(name), name.dataset)?.is_empty())
 }
 
-/// Clears up what seals have left over, theirs or those of a process that was killed, and removes what was replaced an
-/// hour ago, or before `started`.
+/// Clears up the leftovers of seals, this process's or those of a killed one, and removes what was replaced an hour
+/// ago, or before `started`.
 ///
 /// # Errors
 /// [`StoreError`], when the directory cannot be listed.
@@ -141,18 +141,18 @@ pub(super) fn settle(data: &DataDir, now: Uptime, started: Option<Uptime>) -> Re
             continue;
         }
         let Some(name) = data.parse_sealing(&name) else {
-            warn!(path = %path.display(), "the recorder did not make this; it stays where it is");
+            warn!(path = %path.display(), "not made by the recorder; it stays where it is");
             continue;
         };
-        // What cannot be cleared up must not keep other dates from being sealed.
+        // Leftovers that cannot be cleared up must not keep other dates from being sealed.
         if let Err(error) = settle_one(data, &name, now, started) {
-            warn!(path = %path.display(), %error, "what a seal has left over cannot be cleared up");
+            warn!(path = %path.display(), %error, "the leftovers of a seal cannot be cleared up");
         }
     }
     Ok(())
 }
 
-/// As [`settle`], before a date is sealed: what the seals of other dates have left over was told already.
+/// As [`settle`], before a date is sealed: leftovers of other dates' seals were already reported.
 pub(super) fn settle_before(
     data: &DataDir,
     dataset: Dataset,
@@ -176,7 +176,7 @@ pub(super) fn settle_one(
     match step(Marker::read(data, name)?, now, started) {
         Step::Leave => Ok(()),
         Step::Begin => {
-            // Of a time that is not known it is not known either that it was after the start.
+            // If the time is unknown, it may also have been before the start.
             if started.is_some() {
                 empty(data, name, now)?;
             }
@@ -195,10 +195,10 @@ pub(super) fn settle_one(
     }
 }
 
-/// Removes committed files that were replaced, the oldest first, until there is enough space; whether there is.
+/// Removes replaced files, the oldest first, until there is enough space; returns whether there is.
 ///
 /// # Errors
-/// [`StoreError`], of `is_enough`, or when the directory cannot be listed.
+/// [`StoreError`], from `is_enough`, or when the directory cannot be listed.
 pub(super) fn make_room(
     data: &DataDir,
     is_enough: &dyn Fn() -> Result<bool, StoreError>,
@@ -208,18 +208,18 @@ pub(super) fn make_room(
             return Ok(true);
         }
         let emptied = empty(data, &name, Uptime::now()).and_then(|_| match marker {
-            // The disk may have been too full to say so.
+            // The disk may have been too full to record this.
             Marker::None => clear_up(data, &name, Uptime::now()),
             _ => Ok(()),
         });
         if let Err(error) = emptied {
-            warn!(path = %data.sealing_dir(&name).display(), %error, "what was replaced cannot be removed to make room");
+            warn!(path = %data.sealing_dir(&name).display(), %error, "replaced files cannot be removed to make room");
         }
     }
     is_enough()
 }
 
-/// Removes what was replaced of a date that is itself about to be removed: behind that its frames are in no dataset, and
+/// Removes what was replaced of a date that is itself about to be removed: after that its frames are in no dataset, and
 /// it would stay for ever.
 pub(crate) fn forget(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<(), StoreError> {
     for (name, marker) in listed(data)? {
@@ -232,7 +232,7 @@ pub(crate) fn forget(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Resul
     Ok(())
 }
 
-/// Says that a directory was replaced, and from when on its hour counts.
+/// Records that a directory was replaced, and when its hour began.
 pub(super) fn mark(data: &DataDir, name: &SealingName, now: Uptime) -> Result<(), StoreError> {
     let path = data.sealing_dir(name).join(REPLACED);
     let mut output = Output::create(data.disk(), &path)?;
@@ -241,8 +241,8 @@ pub(super) fn mark(data: &DataDir, name: &SealingName, now: Uptime) -> Result<()
     data.disk().sync_parent(&path)
 }
 
-/// Removes the committed files of a directory that was replaced; whether they are gone. Those that have frames that the
-/// dataset does not have stay for another hour, and so does the line in the log.
+/// Removes the committed files of a replaced directory; returns whether they are gone. Those with frames that the
+/// dataset lacks stay for another hour, with the same line in the log.
 fn empty(data: &DataDir, name: &SealingName, now: Uptime) -> Result<bool, StoreError> {
     let held = Held::of(data, name)?;
     if held.files.is_empty() && held.others == 0 {
@@ -259,18 +259,18 @@ fn empty(data: &DataDir, name: &SealingName, now: Uptime) -> Result<bool, StoreE
     for (path, ..) in &held.files {
         data.disk().remove_left_over(path)?;
     }
-    info!(feed = %name.feed, date = %name.date, files = held.files.len(), "the files of before are removed");
+    info!(feed = %name.feed, date = %name.date, files = held.files.len(), "the replaced files are removed");
     Ok(true)
 }
 
 fn tell_kept(data: &DataDir, name: &SealingName, held: &Held) {
     warn!(path = %data.sealing_dir(name).display(), files = held.files.len() + held.others,
-        "what an interrupted seal left over is not all in the dataset; it stays where it is, please look at it");
+        "an interrupted seal left frames that are not all in the dataset; they stay where they are, please look at them");
 }
 
-/// Clears up behind a seal that was killed: a file that was not finished, the one file that was not put in place. Files
-/// in whose place one was put begin their hour, and the list of checksums gets right. Never removes a file whose frames
-/// are not in the partition.
+/// Clears up after a killed seal: an unfinished file, or the one file that was not put in place. Files that were
+/// replaced start their hour, and the list of checksums is corrected. Files whose frames are not in the partition are
+/// never removed.
 fn clear_up(data: &DataDir, name: &SealingName, now: Uptime) -> Result<(), StoreError> {
     let held = Held::of(data, name)?;
     for path in &held.partial {
@@ -282,7 +282,7 @@ fn clear_up(data: &DataDir, name: &SealingName, now: Uptime) -> Result<(), Store
         return Ok(());
     }
     let (date, feed) = (name.date, &name.feed);
-    // The one file may have the name of one that it was made of.
+    // The one file may have the name of one that it was made from.
     let (anew, gone): (Vec<_>, Vec<_>) = held
         .files
         .iter()
@@ -311,12 +311,12 @@ fn clear_up(data: &DataDir, name: &SealingName, now: Uptime) -> Result<(), Store
 /// Frames, first and last.
 type Range = (u64, u64);
 
-/// What lies in a directory in `sealing`.
+/// What is in a directory in `sealing`.
 struct Held {
     files: Vec<(PathBuf, CommittedName, Vec<Range>)>,
-    /// Files that were not finished.
+    /// Unfinished files.
     partial: Vec<PathBuf>,
-    /// Names that the recorder does not give.
+    /// Names that the recorder does not use.
     others: usize,
 }
 
@@ -348,17 +348,17 @@ impl Held {
     }
 }
 
-/// What lies in the partition.
+/// What is in the partition.
 struct Placed {
     names: Vec<CommittedName>,
-    /// By footers that can be read: a name alone vouches for nothing.
+    /// From footers that can be read: a name alone vouches for nothing.
     footers: Vec<Footer>,
 }
 
 impl Placed {
     fn of(data: &DataDir, name: &SealingName) -> Result<Self, StoreError> {
         let partition = data.partition(name.dataset, name.date, &name.feed);
-        // A process that was killed may have left an exchange that is not on disk: what it replaced must outlive it.
+        // A killed process may have left an exchange that is not on disk: what it replaced must outlive it.
         data.disk().sync_dirs(data.path(), &partition)?;
         data.disk().sync_dir(&data.sealing())?;
         let names = catalog::files_in(&partition, name.dataset)?;
@@ -375,8 +375,8 @@ impl Placed {
         held.others == 0 && has_all_of(&ranges, held)
     }
 
-    /// Whether one sealed day in the partition has all frames of a directory's files. The one file that was built and
-    /// not put in place is never in a day by itself: then there would have been nothing to seal.
+    /// Whether one sealed day in the partition has all frames of a directory's files. A built file that was never put
+    /// in place cannot be such a day by itself: there would have been nothing to seal.
     fn day_has_all_of(&self, held: &Held) -> bool {
         let mut days = self.footers.iter().filter(|footer| footer.day.is_some());
         !held.files.is_empty() && days.any(|day| has_all_of(&day.frames(), held))
@@ -388,7 +388,7 @@ fn has_all_of(ranges: &[Range], held: &Held) -> bool {
     frames.all(|frames| is_covered(ranges, *frames))
 }
 
-/// Whether frames are in ranges that are sorted by their ends.
+/// Whether frames are in ranges, which are sorted by their ends.
 fn is_covered(ranges: &[Range], (first, last): Range) -> bool {
     let mut next = first;
     for (from, to) in ranges {
@@ -435,9 +435,9 @@ mod tests {
             (since(10_000), None, Step::Leave),
             (since(6_401), None, Step::Leave),
             (since(6_400), None, Step::Remove),
-            // Not by this clock: the hour begins again, and ends.
+            // Not by this clock: the hour starts again, and ends.
             (since(10_001), None, Step::Begin),
-            // A recorder has started since.
+            // A recorder has started since then.
             (since(9_000), Some(9_001), Step::Empty),
             (since(9_001), Some(9_001), Step::Leave),
             (since(6_400), Some(9_001), Step::Remove),

@@ -6,11 +6,11 @@ use arrow_array::{Array, RecordBatch};
 
 use crate::read::Columns;
 
-/// What texts that do not repeat, such as `extra`, may take of a run in memory; with that a run ends early.
+/// How much memory texts that do not repeat, such as `extra`, may take in a run; at that point the run ends early.
 const TEXT_BYTES_MAX: usize = 32 << 20;
 
-/// The rows of `batch` that still belong to the run: all of them, or those before the first frame that begins when
-/// the run is full. Frames are never cut, so the runs' frames are apart.
+/// The number of rows of `batch` that still belong to the run: all of them, or those before the first frame that begins
+/// when the run is full. Frames are never split, so no frame is in two runs.
 pub(super) fn belonging(run: &Columns, batch: &RecordBatch, run_rows: usize) -> usize {
     let frames = batch.column_by_name("frame");
     let Some(frames) = frames.and_then(|column| column.as_primitive_opt::<Int64Type>()) else {

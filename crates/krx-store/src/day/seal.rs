@@ -23,23 +23,23 @@ use crate::layout::{CommittedName, CommittedPath, DataDir};
 use crate::read::{self, Arrivals, Columns, Fingerprint, Opened};
 use crate::staged::StagedFile;
 
-/// How a seal is followed and stopped.
+/// How a seal is observed and stopped.
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {
-    /// Told of rows as they are done: each is written once, and checked once.
+    /// Called with the number of rows done: each is written once, and checked once.
     pub rows: &'a (dyn Fn(u64) + Sync),
-    /// Ends the seal soon, with nothing changed.
+    /// Stops the seal soon, with nothing changed.
     pub stop: &'a AtomicBool,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// There are no trades of this feed and date.
+    /// There are no rows of this feed and date.
     Nothing,
     /// The date is one file already.
     AlreadySealed,
-    /// It is now.
+    /// It is one file now.
     Sealed(SealedDay),
     /// It was asked to stop; nothing has changed.
     Stopped,
@@ -52,7 +52,7 @@ pub struct SealedDay {
     pub name: CommittedName,
     /// Its rows.
     pub rows: u64,
-    /// How many files there were before, and their bytes.
+    /// How many files there were before.
     pub files: usize,
     /// Bytes of the files before.
     pub bytes_before: u64,
@@ -60,18 +60,18 @@ pub struct SealedDay {
     pub bytes: u64,
 }
 
-/// How often a date is sealed again when a recorder has added files meanwhile.
+/// How often sealing is repeated when a recorder adds files in the meantime.
 const TRIES: usize = 3;
 
-/// Batches that may lie between the thread that reads and the one that writes.
+/// How many batches may wait between the reading and the writing thread.
 const BATCHES_AHEAD: usize = 2;
 
-/// Seals a feed's date. Killed at any instant it leaves the date as it was, or sealed; what it leaves over,
-/// [`super::settle`] clears up.
+/// Seals a feed's date. If it is killed at any point, the date is left as it was, or sealed; [`super::settle`] clears
+/// up the leftovers.
 ///
 /// # Errors
-/// [`StoreError::Unsound`], when a file is not what was sealed, or the rows written are not those that were read: the
-/// date is left as it was. Others, when the disk refuses.
+/// [`StoreError::Unsound`], when a file is not what was committed, or the rows written are not those that were read:
+/// the date is left as it was. Other errors, when the disk refuses.
 pub fn seal(
     sealing: &Sealing,
     dataset: Dataset,
@@ -135,7 +135,7 @@ pub fn seal(
     })
 }
 
-/// The files of a date that are to become one.
+/// The files of a date that will become one.
 struct Plan {
     names: Vec<CommittedName>,
     paths: Vec<PathBuf>,
@@ -148,7 +148,7 @@ impl Plan {
         let dir = data.partition(dataset, date, feed);
         let names = catalog::files_in(&dir, dataset)?;
         let paths: Vec<_> = names.iter().map(|name| dir.join(name.to_string())).collect();
-        // Whole days that are sealed are the rule when all dates are looked at: their one file need not be read for that.
+        // Usually all dates but the last are sealed: their one file need not be read to find that out.
         if paths.len() != 1 || read_footer(&paths[0])?.day.is_none() {
             check_digests(data, feed, date, &names, &paths)?;
         }
@@ -181,7 +181,7 @@ impl Plan {
     }
 }
 
-/// A file that has changed since it was sealed must not become part of another that looks sound.
+/// A file that has changed since it was committed must not become part of another that looks sound.
 fn check_digests(
     data: &DataDir,
     feed: &FeedName,
@@ -213,8 +213,8 @@ fn size(path: &Path) -> Result<u64, StoreError> {
     Ok(fs::metadata(path).map_err(at("reading the size of", path))?.len())
 }
 
-/// What the one file covers: all that the files covered. The day of the primary dataset vouches for all files of its
-/// frames, that of another for its own rows alone.
+/// What the one file covers: all that the files covered. The primary dataset's day vouches for all files of its frames,
+/// another dataset's for its own rows only.
 fn footer_of(data: &DataDir, dataset: Dataset, footers: &[Footer]) -> Option<Footer> {
     let mut whole = footers.first()?.clone();
     let mut day = DayFooter::default();
@@ -241,7 +241,7 @@ fn footer_of(data: &DataDir, dataset: Dataset, footers: &[Footer]) -> Option<Foo
     Some(whole)
 }
 
-/// Writes the file, and reads it again; its footer, or `None` when it was asked to stop.
+/// Writes the file and reads it back; returns its footer, or `None` when it was asked to stop.
 fn build(
     data: &DataDir,
     dataset: Dataset,
@@ -263,7 +263,7 @@ fn build(
             .spawn_scoped(scope, move || read(arrivals, &send, watch.stop))
             .map_err(at("starting a thread to read", target))?;
         let written = write(file, dataset, &receive, layout, watch);
-        // A reader that still waits for room ends now.
+        // A reader that still waits for room stops now.
         drop(receive);
         let read = reading.join().unwrap_or_else(|_| {
             Err(StoreError::Unsound {
@@ -271,7 +271,7 @@ fn build(
                 what: "the Parquet library panicked while the files of the date were read".to_owned(),
             })
         });
-        // Why nothing more came says more than that the run could not be written.
+        // The reader's error says more than that the run could not be written.
         let fingerprint = read?;
         written.map(|(file, runs)| (file, runs, fingerprint))
     });
@@ -290,7 +290,7 @@ fn build(
     Ok(Some(footer))
 }
 
-/// Reads all files in order of arrival; the fingerprint of their rows as they were read.
+/// Reads all files in order of arrival; returns the fingerprint of their rows as read.
 fn read(
     mut arrivals: Arrivals,
     batches: &SyncSender<RecordBatch>,
@@ -304,7 +304,7 @@ fn read(
     Ok(arrivals.fingerprint())
 }
 
-/// Writes rows run by run; the rows of each.
+/// Writes rows run by run; returns the number of rows in each.
 fn write(
     mut file: StagedFile,
     dataset: Dataset,
@@ -340,10 +340,10 @@ fn write(
     Ok((file, runs))
 }
 
-/// Room that is made ahead of time, at most.
+/// The most memory that is reserved in advance.
 const RUN_ROWS_RESERVED: usize = 4 << 20;
 
-/// Writes a run in row groups of equal size, each of a range of what the dataset is sealed by.
+/// Writes a run in row groups of equal size, each with a range of the codes that divide the day.
 fn write_run(
     file: &mut StagedFile,
     dataset: Dataset,
@@ -358,7 +358,8 @@ fn write_run(
     let groups = order.len().div_ceil(layout.row_group_rows.max(1));
     let group_rows = order.len().div_ceil(groups);
     for group in order.chunks_mut(group_rows) {
-        // The rows lie in order of arrival, so this is it: times and frames then rise, and take little room.
+        // The rows lie in order of arrival, so the index is the order; times and frames then rise, and take little
+        // space.
         group.sort_unstable();
         for rows in group.chunks(BATCH_ROWS) {
             file.write(&columns.take(rows))?;
@@ -370,7 +371,7 @@ fn write_run(
     Ok(())
 }
 
-/// Reads the file again: whether all of it was read, which has the rows that were written, in their order.
+/// Reads the file back, and checks that it is complete and has the rows that were written, in their order.
 fn check(
     dataset: Dataset,
     path: &Path,
@@ -380,7 +381,7 @@ fn check(
 ) -> Result<bool, StoreError> {
     let differs = |what: String| StoreError::Unsound {
         path: path.to_owned(),
-        what: format!("it was just written, and reads back otherwise: {what}"),
+        what: format!("it was just written, but reads back differently: {what}"),
     };
     let Opened {
         footer,

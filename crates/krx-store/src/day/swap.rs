@@ -1,12 +1,12 @@
-//! Putting a sealed day in the place of the files that it was made of.
+//! Putting a sealed day in place of the files that it was made from.
 //!
 //! ```text
 //!   .krx/sealing/2026-11-20-KOSPI/ ◀──renameat2(RENAME_EXCHANGE)──▶ trades/date=2026-11-20/market=KOSPI/
 //! ```
 //!
-//! Before the exchange the directory in `sealing` has the one file, behind it the files of before. A reader that
-//! opens the partition finds the one or the other, never both and never neither. The files of before stay for an hour
-//! ([`super::replaced`]): whoever is listing their directory finds them all.
+//! Before the exchange the directory in `sealing` has the one file; afterwards it has the replaced files. A reader that
+//! opens the partition finds one or the other, never both and never neither. The replaced files stay for an hour
+//! ([`super::replaced`]), so a reader that is listing their directory finds them all.
 
 use std::fs;
 use std::path::Path;
@@ -23,14 +23,14 @@ use crate::lock::{self, Held, hold_still};
 use crate::rights;
 use chrono::{Days, NaiveDate};
 
-/// How a feed's date lies in a dataset.
+/// The state of a feed's date in a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// There is nothing.
+    /// It has no files.
     Nothing,
     /// It is one file.
     Sealed,
-    /// It is so many files, with so many rows.
+    /// It is several files.
     Files {
         /// Files.
         files: usize,
@@ -39,7 +39,7 @@ pub enum State {
     },
 }
 
-/// How a feed's date lies now.
+/// The present state of a feed's date.
 ///
 /// # Errors
 /// [`StoreError`], when the partition cannot be listed, or a footer cannot be read.
@@ -65,7 +65,7 @@ pub fn state(
     })
 }
 
-/// What is not sealed yet of the `days` dates up to and including `last`, the earliest first.
+/// What is not sealed yet of the `days` dates up to and including `last`, earliest first.
 ///
 /// # Errors
 /// As [`state`].
@@ -85,7 +85,7 @@ pub fn unsealed(
                 continue;
             }
             for feed in catalog::feeds_in(data, dataset, date)? {
-                // One that cannot be looked at is not sealed either, and costs the others nothing.
+                // One that cannot be examined is not sealed either, and does not hold up the others.
                 let state = state(data, dataset, &feed, date);
                 if !matches!(state, Ok(State::Sealed | State::Nothing)) {
                     found.push((date, dataset, feed));
@@ -97,8 +97,8 @@ pub fn unsealed(
     Ok(found)
 }
 
-/// Clears up what seals have left over, this one or those of a process that was killed, and removes what was replaced an
-/// hour ago, or before `started`.
+/// Clears up the leftovers of seals, this one's or those of a killed process, and removes what was replaced an hour
+/// ago, or before `started`.
 ///
 /// # Errors
 /// [`StoreError`], when the directory cannot be listed.
@@ -106,7 +106,7 @@ pub fn settle(sealing: &Sealing, now: Uptime, started: Option<Uptime>) -> Result
     replaced::settle(&sealing.data, now, started)
 }
 
-/// Removes committed files that were replaced, the oldest first, until there is enough space; whether there is.
+/// Removes replaced files, the oldest first, until there is enough space; returns whether there is.
 ///
 /// # Errors
 /// [`StoreError`], of `is_enough`, or when the directory cannot be listed.
@@ -117,13 +117,13 @@ pub fn make_room(
     replaced::make_room(&sealing.data, is_enough)
 }
 
-/// The right to seal in a data directory: one process at a time has it.
+/// The right to seal in a data directory, which one process has at a time.
 #[derive(Debug)]
 pub struct Sealing {
     data: DataDir,
-    /// Bytes that are left to the journal.
+    /// Bytes reserved for the journal.
     reserve_bytes: u64,
-    /// With less free, what was replaced goes before its hour is over.
+    /// With less free, replaced files are removed before their hour is over.
     low_bytes: u64,
     _lock: Held,
 }
@@ -131,15 +131,15 @@ pub struct Sealing {
 /// Whether the one file is in place.
 pub(super) enum Placed {
     InPlace,
-    /// A recorder has added files that it does not have; nothing was changed.
+    /// A recorder has added files that it lacks; nothing was changed.
     FilesWereAdded,
 }
 
 impl Sealing {
-    /// Takes the right, and clears up what a seal that was killed has left over.
+    /// Takes the right, and clears up what a killed seal left.
     ///
     /// # Errors
-    /// [`StoreError::Locked`], when another process seals or rebuilds.
+    /// [`StoreError::SealingElsewhere`], when another process is sealing or rebuilding.
     pub fn take(data: &DataDir, reserve_bytes: u64) -> Result<Self, StoreError> {
         let dir = data.sealing();
         data.create_dir(&dir)?;
@@ -157,16 +157,16 @@ impl Sealing {
         Ok(sealing)
     }
 
-    /// What was replaced also goes before its hour is over while less than this is free.
+    /// Removes replaced files before their hour is over while less than this is free.
     #[must_use]
     pub fn with_low_bytes(self, low_bytes: u64) -> Self {
         Self { low_bytes, ..self }
     }
 
-    /// Removes what is over, and gives the right back.
+    /// Removes what is due, and gives up the right.
     ///
     /// # Errors
-    /// [`StoreError`]; what is left over then is cleared up by whoever seals next.
+    /// [`StoreError`]; the leftovers are then cleared up by the next seal.
     pub fn finish(self) -> Result<(), StoreError> {
         settle(&self, Uptime::now(), None)
     }
@@ -175,7 +175,7 @@ impl Sealing {
         &self.data
     }
 
-    /// Whether there is room for a date of so many bytes. What was replaced goes before one is refused.
+    /// Whether there is room for a date of this size. Replaced files are removed before a date is refused.
     pub(super) fn look_for_room(&self, bytes: u64) -> Result<(), StoreError> {
         let needed = self.reserve_bytes.saturating_add(bytes + bytes / 4);
         let wanted = needed.max(self.low_bytes);
@@ -191,7 +191,7 @@ impl Sealing {
         })
     }
 
-    /// Whether the file system can exchange directories; found out before a day is read and written for it.
+    /// Whether the filesystem can exchange directories; tested before a day is read and written for it.
     pub(super) fn look_for_exchange(&self) -> Result<(), StoreError> {
         let (disk, dir) = (self.data.disk(), self.data.sealing());
         let [from, to] = ["probe-1", "probe-2"].map(|name| dir.join(name));
@@ -204,7 +204,7 @@ impl Sealing {
         exchanged
     }
 
-    /// A directory in which a date is built, empty. What was replaced long enough ago goes first.
+    /// An empty directory in which a date is built. What was replaced long enough ago is removed first.
     pub(super) fn make_dir(
         &self,
         dataset: Dataset,
@@ -227,25 +227,24 @@ impl Sealing {
             if !dir.join(REPLACED).exists() {
                 return Err(StoreError::Unsound {
                     path: dir,
-                    what: "an interrupted seal has left files in it that are not all in the dataset"
-                        .to_owned(),
+                    what: "an interrupted seal left files in it that are not all in the dataset".to_owned(),
                 });
             }
             name.number += 1;
         }
     }
 
-    /// Removes what is left over of a date that was not put in place.
+    /// Removes the leftovers of a date that was not put in place.
     pub(super) fn clear(&self, name: &SealingName) -> Result<(), StoreError> {
         settle_one(&self.data, name, Uptime::now(), None)
     }
 
-    /// The hour of what was replaced begins.
+    /// The hour of the replaced files begins.
     pub(super) fn replaced(&self, name: &SealingName) -> Result<(), StoreError> {
         mark(&self.data, name, Uptime::now())
     }
 
-    /// Puts the file that was built as `staged` in `built` in the place of the files of `plan`.
+    /// Puts the file built as `staged` in `built` in place of the files of `plan`.
     pub(super) fn place(
         &self,
         built: &SealingName,
@@ -264,7 +263,7 @@ impl Sealing {
             disk.remove(&dir.join(name.to_string()))?;
             return Ok(Placed::FilesWereAdded);
         }
-        // Whatever else lay in either directory would change places too.
+        // Anything else in either directory would be exchanged too.
         only_these(&partition, plan)?;
         only_these(&dir, &[name])?;
         take_over_rights(&dir, name, &partition, plan)?;
@@ -273,7 +272,7 @@ impl Sealing {
     }
 }
 
-/// Whether a directory is one, and no link to another place, and holds these committed files and nothing else.
+/// Whether a directory is a real one, not a link, and holds exactly these committed files.
 pub(super) fn only_these(dir: &Path, names: &[CommittedName]) -> Result<(), StoreError> {
     let unsound = |what: String| StoreError::Unsound {
         path: dir.to_owned(),
@@ -281,7 +280,9 @@ pub(super) fn only_these(dir: &Path, names: &[CommittedName]) -> Result<(), Stor
     };
     let found = fs::symlink_metadata(dir).map_err(at("looking at", dir))?;
     if !found.is_dir() {
-        return Err(unsound("it is a link: seal where it leads to".to_owned()));
+        return Err(unsound(
+            "it is a link: seal the directory that it leads to".to_owned(),
+        ));
     }
     for entry in fs::read_dir(dir).map_err(at("listing", dir))? {
         let entry = entry.map_err(at("listing", dir))?.file_name();
@@ -296,7 +297,7 @@ pub(super) fn only_these(dir: &Path, names: &[CommittedName]) -> Result<(), Stor
     Ok(())
 }
 
-/// Whoever could read the files of before can read the one in their place, whatever the umask of this process.
+/// Anyone who could read the replaced files can read the one in their place, whatever this process's umask.
 fn take_over_rights(
     dir: &Path,
     name: CommittedName,

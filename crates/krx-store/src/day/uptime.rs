@@ -1,4 +1,4 @@
-//! The clock that nobody sets, and how long what was replaced stays by it.
+//! A clock that nobody sets, and how long replaced files stay by it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// How long what was replaced stays: longer than any reader is held up between opening a directory and reading its names.
+/// How long replaced files stay: longer than any reader is held up between opening a directory and reading its names.
 pub const GRACE: Duration = Duration::from_secs(3600);
 
-/// An instant of the clock that counts from the machine's start, the time in which it was suspended included.
+/// An instant on the clock that counts from the machine's start, including time suspended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Uptime(Duration);
 
@@ -29,7 +29,7 @@ impl Uptime {
         self.0
     }
 
-    /// So much later.
+    /// This much later.
     #[must_use]
     pub fn later(self, by: Duration) -> Self {
         Self(self.0 + by)
@@ -64,7 +64,7 @@ pub(super) enum Age {
     /// Less than [`GRACE`] ago.
     InGrace,
     Over,
-    /// Not to be known by this clock.
+    /// Impossible by this clock.
     Unknown,
 }
 

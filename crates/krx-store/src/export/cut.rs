@@ -6,34 +6,34 @@ use crate::moment::Moment;
 /// The limits of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// A time partition's length, µs; partitions are counted from midnight in Korea.
+    /// The length of a time partition, µs; partitions are counted from midnight in Korea.
     pub(crate) interval_us: i64,
-    /// A segment ends before the first record that comes later than the frame that reached this number of rows. Frames of
-    /// one microsecond are never parted: coverage calls the instant live that a file ends with.
+    /// A segment ends before the first record received later than the frame that reaches this number of rows. Frames of
+    /// the same microsecond stay together, because coverage calls the instant at which a file ends live.
     pub(crate) rows_max: u64,
 }
 
-/// What a segment holds.
+/// What a segment holds so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
     /// The start of its time partition.
     pub(crate) partition: Moment,
-    /// Its rows, of all datasets.
+    /// Its rows, across all datasets.
     pub(crate) rows: u64,
-    /// When its last frame was read.
+    /// When its last frame was received.
     pub(crate) last_recv: Moment,
 }
 
 /// Why a segment ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CommitReason {
-    /// It has its rows.
+    /// It has reached its number of rows.
     Rows,
     /// Its time partition is over.
     Interval,
     /// Its date is over.
     Day,
-    /// The recorder started again after it; the run before had no clean stop.
+    /// The recorder started again after it; the previous run did not stop cleanly.
     Start,
     /// Someone asked for it.
     Asked,
@@ -41,7 +41,7 @@ pub(crate) enum CommitReason {
     SessionEnd,
     /// The recorder stopped.
     Stop,
-    /// The journal is damaged behind it: the missing frames shall be missing between two files, not within one.
+    /// The journal after it is damaged: the missing frames should fall between two files, not within one.
     Damage,
 }
 
@@ -62,12 +62,12 @@ impl CommitReason {
 }
 
 impl Limits {
-    /// Whether a segment ends before something that happened at `at`.
+    /// Whether a segment ends before something that happens at `at`.
     pub(crate) fn before(&self, held: Held, at: Moment) -> Option<CommitReason> {
         if at.partition(self.interval_us) > held.partition {
             return Some(CommitReason::Interval);
         }
-        // The clock may have been set back: any other time will do.
+        // The clock may have been set back, so any other partition will do.
         (held.rows >= self.rows_max && at != held.last_recv).then_some(CommitReason::Rows)
     }
 
@@ -117,7 +117,7 @@ mod tests {
             LIMITS.before(few, Moment(300_000_000)),
             Some(CommitReason::Interval)
         );
-        // The clock was set back: the segment goes on.
+        // The clock was set back: the segment continues.
         assert_eq!(LIMITS.before(few, Moment(-1)), None);
         assert_eq!(LIMITS.at_event(few, Moment(6), &Event::TimeMark), None);
         assert_eq!(

@@ -26,13 +26,13 @@ use crate::{archive, checksums, disk};
 /// How a feed is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExportConfig {
-    /// A time partition's length, where the journal does not say it ([`Event::Date`]).
+    /// A time partition's length, for when the journal does not say ([`Event::Date`]).
     pub rotate_interval: Duration,
-    /// The rows with which a segment ends, likewise.
+    /// The number of rows that ends a segment, for the same case.
     pub rows_max: u64,
-    /// Days for which journal segments are kept in the archive after they are exported.
+    /// How many days journal segments are kept in the archive after they are exported.
     pub keep_days: u32,
-    /// Bytes of the disk that are the journal's alone: with less free, nothing new is begun.
+    /// Disk space reserved for the journal, bytes: with less free, no new segment is begun.
     pub reserve_bytes: u64,
 }
 
@@ -52,10 +52,10 @@ pub struct Exporter {
     config: ExportConfig,
     tail: Option<Arc<Tail>>,
     progress: Arc<Progress>,
-    /// Counted, and not told yet.
+    /// Counted but not yet published.
     tally: Tally,
     poison: Arc<Poison>,
-    /// Whether another exporter of this feed came before.
+    /// Whether this exporter replaces an earlier one of the same feed.
     again: bool,
     follower: Follower,
     service: &'static Service,
@@ -64,23 +64,23 @@ pub struct Exporter {
     segment: Option<OpenSegment>,
     /// Segments read to their end.
     behind: VecDeque<Behind>,
-    /// Of the segment being read; `None` when it has no record yet.
+    /// In the segment being read; `None` when it has no record yet.
     last_frame_read: Option<u64>,
 }
 
-/// A segment of the journal that was read to its end.
+/// A journal segment that was read to its end.
 struct Behind {
     name: SegmentName,
-    /// The last frame that it has.
+    /// Its last frame.
     last_frame: u64,
-    /// How far the ledger must be on disk before the segment may go; `None` when that is known.
+    /// How far the ledger must be on disk before the segment may be removed; `None` when that is already certain.
     folded: Option<Position>,
 }
 
 /// How far a date is exported.
 struct ExportDate {
     date: NaiveDate,
-    /// Of the segment that is open: those that its first frame found in the journal.
+    /// Those of the open segment: what applies from its first frame on, by the journal.
     limits: Limits,
     /// The last frame that is committed.
     covered: u64,
@@ -92,8 +92,8 @@ struct ExportDate {
 }
 
 impl Exporter {
-    /// An exporter that starts behind what is committed already. With the `tail` of a writer in this process it follows
-    /// the writer until that is closed; without one it ends at the end of the journal.
+    /// An exporter that resumes after what is already committed. With the `tail` of a writer in this process it follows
+    /// the writer until that is closed; without one it stops at the end of the journal.
     #[must_use]
     pub fn new(
         data: &DataDir,
@@ -129,32 +129,32 @@ impl Exporter {
         self
     }
 
-    /// Shares what earlier exporters of this feed panicked over.
+    /// Shares the record of frames that earlier exporters of this feed panicked over.
     #[must_use]
     pub fn with_poison(mut self, poison: &Arc<Poison>) -> Self {
         self.poison = Arc::clone(poison);
         self
     }
 
-    /// Comes after an exporter that failed, and does not repeat what the log has from the first one of this feed.
+    /// Marks an exporter that replaces a failed one, so that it does not repeat that one's log messages.
     #[must_use]
     pub fn again(mut self) -> Self {
         self.again = true;
         self
     }
 
-    /// Takes what the disk cannot read of the journal for damaged, instead of failing: once it is known that trying
-    /// again does not help.
+    /// Treats what the disk cannot read of the journal as damage instead of failing, once it is clear that retrying
+    /// does not help.
     #[must_use]
     pub fn past_unreadable(mut self) -> Self {
         self.follower.pass_unreadable();
         self
     }
 
-    /// Exports until the journal ends and is closed. Frames behind the last end of a segment stay in the journal.
+    /// Exports until the journal ends and is closed. Frames after the last end of a segment stay in the journal.
     ///
     /// # Errors
-    /// [`StoreError`]. All that was committed stays committed; the rest is still in the journal.
+    /// [`StoreError`]. Everything committed stays committed; the rest is still in the journal.
     pub fn run(mut self) -> Result<(), StoreError> {
         self.skip_what_is_committed()?;
         let mut seen = self.tail.as_ref().and_then(|tail| tail.synced());
@@ -172,7 +172,8 @@ impl Exporter {
                         self.save_ledger()?;
                         continue;
                     }
-                    // What was synced while the last records were read is looked at before the end is believed.
+                    // Records may have been synced while the last ones were read, so check before believing that this
+                    // is the end.
                     match tail.wait(seen, IDLE_WAIT) {
                         Some(synced) => seen = synced,
                         None => return self.end(),
@@ -182,10 +183,10 @@ impl Exporter {
         }
     }
 
-    /// The journal is read to its end, and nothing will be added to it.
+    /// The journal has been read to its end, and nothing will be added to it.
     fn end(mut self) -> Result<(), StoreError> {
         self.save_ledger()?;
-        // The date has journal still, so the next start comes back to it.
+        // The date still has journal, so the next start returns to it.
         if let Some(date) = self.date.as_ref().map(|current| current.date)
             && let Err(error) = checksums::list_coverage(&self.data, &self.feed, date)
         {
@@ -194,7 +195,7 @@ impl Exporter {
         Ok(())
     }
 
-    /// Segments that committed files and the ledger cover whole, as names tell, are not read again.
+    /// Skips segments that committed files and the ledger cover completely, judging by their names.
     fn skip_what_is_committed(&mut self) -> Result<(), StoreError> {
         let names = catalog::segments(&self.data.journal(&self.feed))?;
         let mut dates: Vec<_> = names.iter().map(|name| name.date).collect();
@@ -235,8 +236,8 @@ impl Exporter {
         self.remove_exported()
     }
 
-    /// The last frame of a date that is committed, and known to be on disk: a process that was killed may have left a
-    /// name that is not, and the journal must not be removed on its word.
+    /// The last frame of a date that is committed and on disk. The directories are synced first: a process that was
+    /// killed may have left a name that is not on disk yet, and the journal must not be removed because of it.
     fn covered(&self, date: NaiveDate) -> Result<u64, StoreError> {
         for dataset in self.data.datasets() {
             let dir = self.data.partition(dataset, date, &self.feed);
@@ -250,7 +251,7 @@ impl Exporter {
         self.enter_date(name.date)?;
         self.last_frame_read = Some(head.frame);
         let position = self.follower.position();
-        // Committed with the files that the exporter goes on behind, and events between their frames.
+        // Covers frames in files that are already committed, and the events between them.
         let is_known = |date: &ExportDate| position.is_some_and(|position| date.ledger.has(position));
         if self.date.as_ref().is_some_and(is_known) {
             return Ok(());
@@ -267,7 +268,7 @@ impl Exporter {
         head: RecordHead,
         position: Option<Position>,
     ) -> Result<(), StoreError> {
-        // Committed already, or written again by a journal that had to begin a new segment.
+        // Already committed, or repeated by a journal that had to begin a new segment.
         if head.frame <= self.last_seen() {
             self.fold(position, |_| ());
             return Ok(());
@@ -293,7 +294,7 @@ impl Exporter {
             Some(segment) => segment,
             None => {
                 self.look_for_room()?;
-                // The clock may have been set back across midnight: a file's name never leaves its date.
+                // The clock may have been set back across midnight, but a file's name never leaves its date.
                 let start = head.at.max(Moment::midnight(date));
                 let segment = OpenSegment::begin(
                     &self.data,
@@ -332,7 +333,7 @@ impl Exporter {
     }
 
     fn event(&mut self, head: RecordHead, position: Option<Position>) -> Result<(), StoreError> {
-        // An event of a later version may still end nothing that this version knows of.
+        // An event from a later version cannot end anything that this version knows of.
         let Ok(event) = serde_json::from_slice::<Event>(self.follower.payload()) else {
             return Ok(());
         };
@@ -342,7 +343,7 @@ impl Exporter {
             .segment
             .as_ref()
             .and_then(|segment| limits.at_event(held(segment), head.at, &event));
-        // What a crash has left is committed as the journal has it, whenever the next recorder starts (I3).
+        // What a crash left is committed as the journal has it, whenever the next recorder starts (I3).
         let first = reason.filter(|reason| *reason == CommitReason::Start);
         if let Some(reason) = first {
             self.commit(reason)?;
@@ -356,7 +357,7 @@ impl Exporter {
         }
     }
 
-    /// Has the status show what was counted and folded in so far.
+    /// Publishes what has been counted and folded in so far.
     fn tell(&mut self) {
         if let Some(date) = &self.date {
             self.progress.publish(&mut self.tally, &date.ledger);
@@ -364,8 +365,7 @@ impl Exporter {
         }
     }
 
-    /// Likewise at the end of what is known to be on disk. When nothing waits to be synced either, all is exported up
-    /// to now.
+    /// Publishes at the end of what is on disk. When nothing is waiting to be synced, everything is exported up to now.
     fn tell_of_the_end(&mut self) {
         if self.tally.has_news() {
             self.tell();
@@ -397,7 +397,7 @@ impl Exporter {
     }
 
     fn look_for_room(&self) -> Result<(), StoreError> {
-        // When the journal is closed, all the space is the export's.
+        // When the journal is closed, the exporter may use all the space.
         if self.config.reserve_bytes == 0 || self.tail.as_ref().is_none_or(|tail| tail.is_closed()) {
             return Ok(());
         }
@@ -412,7 +412,7 @@ impl Exporter {
         })
     }
 
-    /// Part of a journal segment cannot be read. It is kept under another name, for whoever wants to look at it.
+    /// Part of a journal segment cannot be read. The segment is kept under another name for inspection.
     fn damage(&mut self, name: SegmentName, span: &Range<u64>) -> Result<(), StoreError> {
         Progress::add(&self.progress.journal_damage, 1);
         self.enter_date(name.date)?;
@@ -438,8 +438,8 @@ impl Exporter {
         Ok(())
     }
 
-    /// Frames up to this one came before the record at hand. Those that did not, damage has taken where nothing was
-    /// left to tell it: they shall be missing between two files, not within one.
+    /// Accounts for frames up to this one that never came: damage took them without leaving a trace. They should be
+    /// missing between two files, not within one.
     fn see_frames_up_to(&mut self, frame: u64) -> Result<(), StoreError> {
         let last = self.last_seen();
         if frame <= last {
@@ -453,7 +453,7 @@ impl Exporter {
         Ok(())
     }
 
-    /// Goes on to a record's date.
+    /// Moves on to a record's date.
     fn enter_date(&mut self, date: NaiveDate) -> Result<(), StoreError> {
         if self.date.as_ref().is_some_and(|current| current.date == date) {
             return Ok(());
@@ -462,7 +462,7 @@ impl Exporter {
         let covered = self.covered(date)?;
         checksums::reopen(&self.data, &self.feed, date, covered)?;
         let Restored { ledger, on_disk } = coverage::restore(&self.data, &self.feed, date)?;
-        // What was read is of this date only if the directory was there to read it in.
+        // What was read belongs to this date only if the directory was still in place.
         self.data.must_be_in_place()?;
         self.expire_archive();
         self.progress.exported(date, covered);
@@ -477,7 +477,7 @@ impl Exporter {
         Ok(())
     }
 
-    /// The journal has gone on to another date: nothing will be added to this one.
+    /// The journal has moved on to another date: nothing will be added to this one.
     fn leave_date(&mut self) -> Result<(), StoreError> {
         self.commit(CommitReason::Day)?;
         if let Some(date) = &mut self.date {
@@ -491,8 +491,8 @@ impl Exporter {
         Ok(())
     }
 
-    /// Writes the ledger, if its file does not have all of it. Not while frames are held that no file has: the file would
-    /// call live what readers do not find (I8).
+    /// Writes the ledger if its file is out of date. Not while frames are held that no file has: the file would call
+    /// live what readers cannot find (I8).
     fn save_ledger(&mut self) -> Result<(), StoreError> {
         let Some(date) = self.date.as_mut().filter(|_| self.segment.is_none()) else {
             return Ok(());
@@ -508,7 +508,8 @@ impl Exporter {
         Ok(())
     }
 
-    /// Commits the open segment: what lies beside the primary file, the primary file, coverage. Only then may journal go.
+    /// Commits the open segment: the other datasets' files, the primary file, coverage. Only then may journal be
+    /// removed.
     fn commit(&mut self, reason: CommitReason) -> Result<(), StoreError> {
         let (Some(date), Some(segment)) = (&mut self.date, self.segment.take()) else {
             return Ok(());
@@ -549,7 +550,7 @@ impl Exporter {
             .last_frame_read
             .take()
             .unwrap_or(name.first_frame.saturating_sub(1));
-        // Before the last segment of a date may be removed: nothing comes back to a date without journal.
+        // Before a date's last segment may be removed: a date without journal is never returned to.
         let mut later = catalog::segments(&self.data.journal(&self.feed))?.into_iter();
         if later
             .find(|later| *later > name)
@@ -568,17 +569,17 @@ impl Exporter {
         self.remove_exported()
     }
 
-    /// An old file that cannot be removed takes space, and is no reason to stop exporting.
+    /// An old file that cannot be removed takes space, but is no reason to stop exporting.
     fn expire_archive(&self) {
         let today = Moment::now().date();
         if let Err(error) = archive::expire(&self.data, &self.feed, today, self.config.keep_days) {
-            error!(feed = %self.feed, %error, "the archive keeps more than keep_days");
+            error!(feed = %self.feed, %error, "segments older than keep_days cannot be removed from the archive");
         }
     }
 
-    /// Removes segments behind this one, once committed files cover all of them and coverage has what they tell; with
-    /// `keep_days` they go to the archive first. The newest segment is never behind: it keeps the numbers that the next run
-    /// goes on from.
+    /// Removes segments already read, once committed files cover them and coverage has their events; with `keep_days`
+    /// they are archived first. The newest segment is never among them: it keeps the numbers from which the next run
+    /// continues.
     fn remove_exported(&mut self) -> Result<(), StoreError> {
         while let Some(Behind {
             name,
@@ -602,12 +603,12 @@ impl Exporter {
             }
             let path = self.data.journal(&self.feed).join(name.to_string());
             let archives = self.config.keep_days > 0;
-            // One that somebody has removed can be archived no more, and must not keep the others from it.
+            // A segment that somebody removed can no longer be archived, and must not hold up the others.
             if archives && !path.try_exists().unwrap_or(true) {
-                warn!(feed = %self.feed, segment = %name, "the journal segment is gone: it is exported, and not archived");
+                warn!(feed = %self.feed, segment = %name, "the journal segment is gone: it was exported but not archived");
             } else if archives && let Err(error) = archive::keep(&self.data, &self.feed, name) {
                 error!(feed = %self.feed, segment = %name, %error,
-                    "the segment is not archived; it stays in the journal, and is tried again after the next commit");
+                    "the segment could not be archived; it stays in the journal, and is retried after the next commit");
                 break;
             }
             let (disk, dir) = (self.data.disk(), self.data.journal(&self.feed));
@@ -643,5 +644,5 @@ impl From<(i64, u64)> for Limits {
     }
 }
 
-/// The longest wait for the writer: only a bound, since the writer wakes its followers.
+/// The longest wait for the writer: only an upper bound, since the writer wakes its followers.
 const IDLE_WAIT: Duration = Duration::from_secs(1);

@@ -5,8 +5,8 @@
 //!                  │ cut: where one segment ends
 //! ```
 //!
-//! Where a segment ends is a function of the journal's content alone (`cut`), and so are the batches in which rows
-//! are encoded: the same journal gives the same bytes, however often the exporter was stopped in between.
+//! Where a segment ends depends on the journal's content alone (`cut`), and so do the batches in which rows are
+//! encoded: the same journal gives the same bytes, however often the exporter was interrupted.
 
 mod cut;
 mod exporter;

@@ -1,15 +1,14 @@
-//! Frames that the exporter cannot digest. No such frame is known; if one ever makes it panic, it must cost no more
-//! than itself.
+//! Frames that make the exporter panic. None is known; if one ever does, it must cost no more than itself.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::NaiveDate;
 
-/// After so many panics over the same frame it is quarantined whole.
+/// After this many panics over the same frame, it is quarantined whole.
 const PANICS_MAX: u32 = 2;
 
-/// What outlives an exporter that panicked: the frame it had in hand, and how often which frame made one panic.
+/// What outlives an exporter that panicked: the frame in hand, and how often each frame has caused a panic.
 #[derive(Debug, Default)]
 pub struct Poison {
     suspects: Mutex<Suspects>,
@@ -26,7 +25,7 @@ impl Poison {
         self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A frame is about to be decoded; whether it has to be passed over instead.
+    /// A frame is about to be decoded. Returns whether it must be skipped instead.
     pub(crate) fn take_in_hand(&self, date: NaiveDate, frame: u64) -> bool {
         let mut suspects = self.suspects();
         suspects.in_hand = Some((date, frame));
@@ -37,7 +36,7 @@ impl Poison {
                 .is_some_and(|panics| *panics >= PANICS_MAX)
     }
 
-    /// The frame in hand was decoded, or passed over.
+    /// The frame in hand was decoded or skipped.
     pub(crate) fn put_down(&self) {
         self.suspects().in_hand = None;
     }
@@ -48,7 +47,7 @@ impl Poison {
         suspects.panics = suspects.panics.split_off(&(date, frame + 1));
     }
 
-    /// An exporter panicked; whether it had a frame in hand, so that another exporter is worth a try at once.
+    /// The exporter panicked. Returns whether it had a frame in hand, so that another attempt at once makes sense.
     pub fn panicked(&self) -> bool {
         let mut suspects = self.suspects();
         let Some(frame) = suspects.in_hand.take() else {
@@ -66,7 +65,7 @@ mod tests {
     #[test]
     fn frames_are_passed_over_after_their_second_panic_and_no_others_are() {
         let (poison, date) = (Poison::default(), NaiveDate::MIN);
-        assert!(!poison.panicked(), "there was no frame in hand");
+        assert!(!poison.panicked(), "no frame was in hand");
         for expected in [false, false, true, true] {
             for frame in [7, 9] {
                 assert!(!poison.take_in_hand(date, frame - 1));

@@ -1,4 +1,4 @@
-//! Rows of `quarantine` on their way into Arrow arrays.
+//! Rows of `quarantine`, built into Arrow arrays.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ impl QuarantineColumns {
         self.rows
     }
 
-    /// Bytes of `raw` that wait for [`QuarantineColumns::take`].
+    /// Bytes of `raw` waiting for [`QuarantineColumns::take`].
     pub(crate) fn raw_bytes(&self) -> usize {
         self.raw_bytes
     }
@@ -54,7 +54,7 @@ impl QuarantineColumns {
         self.raw_bytes += raw.len();
     }
 
-    /// The rows so far, as Arrow arrays; none are left.
+    /// Takes the rows so far, as Arrow arrays.
     pub(crate) fn take(&mut self) -> RecordBatch {
         (self.rows, self.raw_bytes) = (0, 0);
         let columns: [(&str, ArrayRef); 7] = [

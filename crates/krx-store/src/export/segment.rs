@@ -1,4 +1,5 @@
-//! A segment of the datasets being filled: frames go in one by one, and out comes a file for each dataset that has rows.
+//! A segment of the datasets being filled: frames go in one by one, and a file comes out for each dataset that has
+//! rows.
 
 use chrono::NaiveDate;
 use krx_protocol::Reason;
@@ -15,11 +16,12 @@ use crate::progress::Tally;
 use crate::service::{FrameDecoder, FrameFacts, FrameRows, Rejects, Service};
 use crate::staged::StagedFile;
 
-/// Quarantined bytes and rows held in memory before they are written, so that a flood of bad input stays bounded.
+/// How many quarantined bytes and rows are held in memory before they are written, so that a flood of bad input stays
+/// bounded.
 const QUARANTINE_BYTES_MAX: usize = 1 << 20;
 const QUARANTINE_ROWS_MAX: usize = 8192;
 
-/// The rows of a row group of quarantine.
+/// Rows in a row group of quarantine.
 const QUARANTINE_GROUP_ROWS: u64 = 100_000;
 
 /// A segment with at least one frame, not committed yet.
@@ -30,9 +32,9 @@ pub struct OpenSegment {
     footer: Footer,
     partition: Moment,
     rows_max: u64,
-    /// Rows of all datasets.
+    /// Rows across all datasets.
     rows: u64,
-    /// Of the service's datasets, in their order.
+    /// The service's datasets, in their order.
     files: Vec<Part>,
     quarantine: Part,
     rejected: QuarantineColumns,
@@ -67,17 +69,17 @@ impl Rejects for Rejected<'_> {
 pub struct Committed {
     /// The primary dataset's file.
     pub name: CommittedName,
-    /// What it covers.
+    /// Its footer.
     pub footer: Footer,
-    /// Of all files together.
+    /// The size of all files together.
     pub bytes: u64,
 }
 
 impl OpenSegment {
-    /// Begins a segment with the frame that `head` is of; `partition` is the start of its time partition.
+    /// Begins a segment with the frame that `head` describes; `partition` is the start of its time partition.
     ///
     /// # Errors
-    /// [`StoreError`], when staging cannot be written.
+    /// [`StoreError`], when staging cannot be written to.
     pub fn begin(
         data: &DataDir,
         feed: &FeedName,
@@ -104,18 +106,17 @@ impl OpenSegment {
             quarantine: part(&QUARANTINE),
             rejected: QuarantineColumns::default(),
         };
-        // A disk that takes no file shall say so before a frame is decoded.
+        // A disk that accepts no file should say so before a frame is decoded.
         if let Some(primary) = segment.files.last_mut() {
             primary.staged(data, feed, rows_max)?;
         }
         Ok(segment)
     }
 
-    /// Decodes a frame into the segment, and counts it; without a `decoder` it is quarantined whole, as poison. The
-    /// rows it gave.
+    /// Decodes a frame into the segment; without a `decoder` it is quarantined whole, as poison. Returns what it gave.
     ///
     /// # Errors
-    /// [`StoreError`], when staging cannot be written.
+    /// [`StoreError`], when staging cannot be written to.
     pub fn add(
         &mut self,
         decoder: &mut dyn FrameDecoder,
@@ -134,7 +135,12 @@ impl OpenSegment {
             rows: 0,
         };
         let decoded = if is_poison {
-            rejected.reject(None, Reason::Poison, "the export failed over it twice", payload);
+            rejected.reject(
+                None,
+                Reason::Poison,
+                "the exporter panicked over it twice",
+                payload,
+            );
             FrameRows::default()
         } else {
             decoder.decode(&facts, payload, &mut rejected)
@@ -158,18 +164,19 @@ impl OpenSegment {
         self.partition
     }
 
-    /// Rows of all datasets.
+    /// Rows across all datasets.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// When the last frame was read.
+    /// When the last frame was received.
     pub(crate) fn last_recv(&self) -> Moment {
         self.footer.last_recv
     }
 
-    /// Commits the segment. The primary file goes last: it is the commit record of all, and has the `slice` of the ledger.
+    /// Commits the segment. The primary file comes last: it is the commit record for all of them, and holds the `slice`
+    /// of the ledger.
     ///
     /// # Errors
     /// [`StoreError`]; the frames are then still in the journal, and in no dataset.
@@ -221,7 +228,7 @@ impl OpenSegment {
         })
     }
 
-    /// Writes the rows of each dataset of which at least so many wait.
+    /// Writes the rows of each dataset that has at least this many waiting.
     fn write_decoded(&mut self, decoder: &mut dyn FrameDecoder, rows_min: usize) -> Result<(), StoreError> {
         for (index, part) in self.files.iter_mut().enumerate() {
             if decoder.waiting(index) >= rows_min {

@@ -1,4 +1,4 @@
-//! What the writer counts, for those who show it.
+//! What the writer counts, for others to read.
 
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 
@@ -7,14 +7,15 @@ use chrono::NaiveDate;
 use super::place::Place;
 use super::syncs::Syncs;
 
-/// Counts since the process started, and where the writer is. The writer and its sync thread alone write to it.
+/// Counts since the process started, and where the writer is. Only the writer and its sync thread write to it.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Frames in the journal.
     pub frames: AtomicU64,
     /// Bytes of frames in the journal.
     pub bytes: AtomicU64,
-    /// Times that a new segment was begun because the disk had refused a write or a sync, or a segment was removed.
+    /// How often a new segment was begun because the disk had refused a write or a sync, or because a segment was
+    /// removed.
     pub renewals: AtomicU64,
     /// How long syncs take.
     pub syncs: Syncs,
@@ -29,12 +30,13 @@ impl Counters {
         counter.fetch_add(amount, Relaxed);
     }
 
-    /// The journal of `date` goes on behind this frame.
+    /// The journal of `date` continues after this frame.
     pub(crate) fn reached(&self, date: NaiveDate, frame: u64) {
         self.last.set(date, frame);
     }
 
-    /// The frames from a place up to the last one in the journal; while the place is at an earlier date, at least so many.
+    /// How many frames lie between a place and the last frame in the journal; if the place is on an earlier date, a
+    /// lower bound.
     pub(crate) fn ahead_of(&self, place: &Place) -> u64 {
         self.last.ahead_of(place)
     }

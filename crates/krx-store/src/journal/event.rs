@@ -8,30 +8,30 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
-    /// The first record that a recorder writes on a date: what is expected of the date, and how it is to be cut. So
-    /// the journal of a date says by itself what is to be made of it.
+    /// The first record of a date: when data is expected, and where segments end. It makes a date's journal
+    /// self-contained.
     Date {
-        /// When data is expected, µs since the Unix epoch, from and to; none on a day without trading.
+        /// When data is expected, from and to, µs since the Unix epoch; `None` on a day without trading.
         expected: Option<(i64, i64)>,
-        /// A time partition's length, µs.
+        /// The length of a time partition, µs.
         rotate_us: i64,
-        /// The rows with which a segment of the datasets ends.
+        /// The number of rows that ends a segment of the datasets.
         rows_max: u64,
-        /// Whether the recorder was at work on the date before.
+        /// Whether the recorder was already at work on the date before.
         continues: bool,
     },
-    /// The hours of a date are others than [`Event::Date`] said: the configuration was read again.
+    /// The hours of a date differ from what [`Event::Date`] said: the configuration was reloaded.
     Hours {
         /// The date.
         date: NaiveDate,
         /// When data is expected, as in [`Event::Date`].
         expected: Option<(i64, i64)>,
     },
-    /// The date is over, and the recorder goes on into the next.
+    /// The date is over, and the recorder continues into the next.
     DateEnd,
-    /// The clock was set back to an earlier date, and the recorder goes on there.
+    /// The clock was set back to an earlier date, and the recorder continues there.
     DateLeft,
-    /// A recorder started. What lies before and has no end of its own was cut off by a crash.
+    /// A recorder started. If what comes before has no end of its own, it was cut off by a crash.
     Start {
         /// The recorder's version.
         version: String,
@@ -41,7 +41,7 @@ pub enum Event {
         /// The URL, without secrets.
         url: String,
     },
-    /// The session goes on into a new date.
+    /// The session continues into a new date.
     Continued,
     /// An attempt to connect failed.
     ConnectFailed {
@@ -57,14 +57,14 @@ pub enum Event {
         /// In words.
         detail: String,
     },
-    /// Nothing could be read from the connection since then, because the disk took nothing more.
+    /// Since then nothing could be read from the connection, because the disk accepted nothing more.
     DiskWait {
-        /// From when on, µs since the Unix epoch.
+        /// Since when, µs since the Unix epoch.
         since_us: i64,
     },
-    /// The recorder itself did not run since then: it was stopped, or the machine suspended.
+    /// Since then the recorder itself did not run: it was stopped, or the machine was suspended.
     Paused {
-        /// From when on, µs since the Unix epoch.
+        /// Since when, µs since the Unix epoch.
         since_us: i64,
     },
     /// The wall clock was set.
@@ -72,7 +72,7 @@ pub enum Event {
         /// By how much, µs.
         by_us: i64,
     },
-    /// Time went on beyond the last frame's time partition, and no frame came.
+    /// Time moved past the last frame's time partition without a frame.
     TimeMark,
     /// Someone asked for the current segment to be committed now.
     #[serde(rename = "seal_now")]
@@ -88,7 +88,7 @@ pub enum Event {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum GapReason {
-    /// The server closed the connection in good order.
+    /// The server closed the connection properly.
     ServerClosed,
     /// The connection broke.
     Reset,
@@ -100,15 +100,15 @@ pub enum GapReason {
     Refused,
     /// No connection could be made.
     Unreachable,
-    /// The server takes no connection from us for now: too many (HTTP 429).
+    /// The server accepts no connection from us for now: too many (HTTP 429).
     Throttled,
-    /// The server takes no connection from anybody for now (HTTP 503).
+    /// The server accepts no connections at all for now (HTTP 503).
     Unavailable,
-    /// The server's certificate is not trusted, or there is no version of TLS that both speak.
+    /// The server's certificate is not trusted, or there is no TLS version that both sides support.
     Tls,
     /// What the server sent is not WebSocket, or a message was too long.
     Protocol,
-    /// We closed it.
+    /// The recorder closed it.
     Shutdown,
 }
 

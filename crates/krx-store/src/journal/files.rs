@@ -1,6 +1,6 @@
-//! Whether the segments that are being written still have their names. A file that was removed is written on as long as
-//! it is open, and all of it is gone with the process. What is known to be on disk of it is in no memory any more: it is
-//! read from the open file, and put back under its name.
+//! Whether the segments being written still have their names. A file that was removed can still be written to while it
+//! is open, but all of it is gone when the process ends. The part that is on disk is no longer in memory: it is read
+//! from the open file and restored under its name.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -13,7 +13,7 @@ use crate::error::{StoreError, at};
 use crate::feed_name::FeedName;
 use crate::layout::{DataDir, SegmentName};
 
-/// Read and written at a time when a segment is put back.
+/// How much is read and written at a time when a segment is restored.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// Where a feed's segments are.
@@ -40,7 +40,8 @@ impl Files {
     /// Those that have lost their names.
     ///
     /// # Errors
-    /// [`StoreError::Moved`], when the data directory has: that takes all names along, and no file.
+    /// [`StoreError::Moved`], when the data directory is no longer in place: then all names went with it, and no file
+    /// was lost.
     pub(super) fn unlinked(
         &self,
         files: &[(SegmentName, Arc<File>)],
@@ -56,8 +57,8 @@ impl Files {
         Ok(unlinked)
     }
 
-    /// Gives the first `bytes` bytes of an open file the name of its segment again; the file that has it then. They are
-    /// on disk when this returns.
+    /// Restores the first `bytes` bytes of an open file under the name of its segment, and returns the new file. They
+    /// are on disk when this returns.
     pub(super) fn put_back(&self, name: SegmentName, open: &File, bytes: u64) -> Result<File, StoreError> {
         let (path, disk) = (self.path(name), self.data.disk());
         let spare = Spare::create(disk, &self.dir, bytes)?;
@@ -84,7 +85,7 @@ impl Files {
     }
 }
 
-/// Whether a file has a name at all, wherever that is.
+/// Whether a file has a name at all, wherever it is.
 pub(super) fn is_linked(file: &File) -> bool {
     file.metadata().is_ok_and(|known| known.nlink() > 0)
 }

@@ -1,4 +1,4 @@
-//! Reading a journal's segments one after the other, as a consumer follows a log.
+//! Reading a journal's segments one after another, as a consumer follows a log.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::catalog;
 use crate::error::StoreError;
 use crate::layout::SegmentName;
 
-/// How much of a segment counts: later segments may say that what lies behind is written again in them.
+/// How much of a segment counts: later segments may say that they repeat the rest of it.
 fn counted_bytes(dir: &Path, name: SegmentName) -> Result<u64, StoreError> {
     let mut counted = Resumes::WHOLE;
     for later in catalog::segments(dir)?.into_iter().filter(|later| *later > name) {
@@ -34,11 +34,11 @@ fn counted_bytes(dir: &Path, name: SegmentName) -> Result<u64, StoreError> {
 pub enum Followed {
     /// A record; [`Follower::payload`] has its payload until the next call.
     Record(SegmentName, RecordHead),
-    /// A stretch of a segment could not be read; what follows it can.
+    /// A stretch of a segment could not be read; what comes after it can.
     Damage(SegmentName, std::ops::Range<u64>),
-    /// A segment is read to its end, and a later one exists.
+    /// A segment has been read to its end, and a later one exists.
     SegmentEnd(SegmentName),
-    /// Nothing more is there, or known to be on disk.
+    /// There is nothing more, or nothing more is known to be on disk.
     CaughtUp,
 }
 
@@ -46,10 +46,10 @@ pub enum Followed {
 #[derive(Debug)]
 pub struct Follower {
     dir: PathBuf,
-    /// Of the writer in this process; without one, all segments are at rest.
+    /// That of the writer in this process; without one, no segment is being written.
     tail: Option<Arc<Tail>>,
     current: Option<Current>,
-    /// The last segment that was left behind.
+    /// The last segment that is finished with.
     left: Option<SegmentName>,
     pass_unreadable: bool,
 }
@@ -58,7 +58,7 @@ pub struct Follower {
 struct Current {
     name: SegmentName,
     reader: SegmentReader,
-    /// How far it may be read, as far as is known; asked for again only when that is reached.
+    /// How far it may be read, as last heard; asked for again only when that is reached.
     limit: u64,
 }
 
@@ -75,12 +75,12 @@ impl Follower {
         }
     }
 
-    /// Takes what the disk cannot read for damaged from now on.
+    /// Treats what the disk cannot read as damage from now on.
     pub(crate) fn pass_unreadable(&mut self) {
         self.pass_unreadable = true;
     }
 
-    /// Passes over all segments up to and including `name`.
+    /// Skips all segments up to and including `name`.
     pub fn skip_to_after(&mut self, name: SegmentName) {
         self.left = Some(name);
     }
@@ -94,7 +94,7 @@ impl Follower {
         })
     }
 
-    /// The payload of the record that [`Follower::advance`] has just given.
+    /// The payload of the record that [`Follower::advance`] has just returned.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         self.current
@@ -123,7 +123,7 @@ impl Follower {
                             limit: 0,
                         });
                     }
-                    // Without its header a segment's records cannot be told from noise: it is damaged as a whole.
+                    // Without its header, a segment's records cannot be told from noise: all of it is damaged.
                     Err(StoreError::Header { .. }) => {
                         self.left = Some(name);
                         return Ok(Followed::Damage(name, 0..u64::MAX));
@@ -158,8 +158,8 @@ impl Follower {
         }
     }
 
-    /// The first segment behind `left`. `None` also when one that is still written has lost its name: it is about to be
-    /// put back, and must not be passed over.
+    /// The first segment after `left`. Also `None` when one that is still being written has lost its name: it is about
+    /// to be restored, and must not be skipped.
     fn next_after(&self, left: Option<SegmentName>) -> Result<Option<SegmentName>, StoreError> {
         let awaited = self.tail.as_ref().and_then(|tail| tail.first_written_after(left));
         let found = catalog::segments(&self.dir)?

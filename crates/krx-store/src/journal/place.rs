@@ -7,7 +7,8 @@ use std::sync::atomic::{
 
 use chrono::{Datelike, NaiveDate};
 
-/// Bits for the frame's number; the rest has its date, so that both change at once. A date has far fewer frames.
+/// Bits for the frame's number. The rest holds its date, so that both change at once. A date has far fewer frames than
+/// this.
 const FRAME_BITS: u32 = 40;
 const FRAME_MAX: u64 = (1 << FRAME_BITS) - 1;
 
@@ -21,10 +22,9 @@ impl Place {
         self.0.store(day << FRAME_BITS | frame.min(FRAME_MAX), Release);
     }
 
-    /// The frames from `other` to here; when it is at an earlier date, those of this one, and the end of the other at
-    /// least.
+    /// How many frames lie between `other` and here; if it is on an earlier date, a lower bound: those of this date.
     pub(crate) fn ahead_of(&self, other: &Self) -> u64 {
-        // This order: what is behind may catch up between the two, and must not seem to be in front.
+        // In this order: the one behind may catch up in between, and must not appear to be ahead.
         let theirs = other.0.load(Acquire);
         let ours = self.0.load(Acquire);
         let (our_day, our_frame) = (ours >> FRAME_BITS, ours & FRAME_MAX);

@@ -1,8 +1,8 @@
 //! The journal's format. All integers are little-endian.
 //!
-//! A segment is preallocated. Its header of 64 bytes is there twice, at 0 and at 4096: nothing in the records can be
-//! read without it, and a page that is lost must not take 64 MiB with it. Zeros fill the space between. The records
-//! begin at 4160, and go on up to the first zeros.
+//! A segment is preallocated. Its 64-byte header is stored twice, at 0 and at 4096: the records cannot be read without
+//! it, and one lost page must not cost 64 MiB. Zeros fill the space between. The records begin at 4160, and continue up
+//! to the first zeros.
 //!
 //! ```text
 //!   segment header                      record (starts at a multiple of 8)
@@ -20,14 +20,14 @@
 //!   60  CRC32C of bytes 0..60, u32
 //! ```
 //!
-//! Bytes 52..60 are zeros as a rule: all of what lies before counts. After a write or a sync that failed, what the disk
-//! holds of the last segments is not known; the next one then begins with all that was not known to be on disk, and
-//! says up to where the journal before it counts ([`Resumes`]).
+//! Bytes 52..60 are normally zeros: everything before the segment counts. After a failed write or sync it is not known
+//! what the disk holds of the last segments; the next one then begins with everything that may not be on disk, and says
+//! up to where the journal before it counts ([`Resumes`]).
 //!
-//! Magic, version and checksum stay where they are in every version, so that a segment of another version is known as
-//! one, and not taken for a damaged one.
+//! Magic, version and checksum have the same place in every version, so that a segment of another version is recognised
+//! as one rather than taken for damaged.
 //!
-//! The salt makes a record of another segment, left on a disk block that was used before, fail its check.
+//! The salt makes a stale record of another segment, left in a disk block that was used before, fail its check.
 
 use chrono::{Datelike, NaiveDate};
 
@@ -35,12 +35,12 @@ use crate::feed_name::FeedName;
 use crate::layout::SegmentName;
 use crate::moment::Moment;
 
-/// The longest payload that a record may have; far above any message limit that can be configured.
+/// The longest payload a record may have; far above any message limit that can be configured.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 
 /// One copy of a segment's header.
 pub(crate) const HEADER_BYTES: usize = 64;
-/// Where the second copy begins: in another page, which is what a disk loses as one.
+/// Where the second copy begins: in another page, since pages are what a disk loses.
 pub(crate) const HEADER_COPY_AT: usize = 4096;
 /// Where a segment's records begin.
 pub(crate) const SEGMENT_HEADER_BYTES: usize = HEADER_COPY_AT + HEADER_BYTES;
@@ -48,17 +48,17 @@ pub(crate) const RECORD_HEADER_BYTES: usize = 32;
 const MAGIC: [u8; 8] = *b"KRXJRNL\0";
 pub(crate) const VERSION: u32 = 2;
 
-/// Up to where the journal before a segment counts: what lies behind this is written again in the segment.
+/// Up to where the journal before a segment counts: the rest is repeated in the segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Resumes {
-    /// The last segment that counts; 0 when none does.
+    /// The last segment that counts; 0 if none does.
     pub number: u32,
-    /// Its bytes that count, or [`Resumes::WHOLE`].
+    /// How many of its bytes count, or [`Resumes::WHOLE`].
     pub bytes: u64,
 }
 
 impl Resumes {
-    /// Stands for a segment that counts whole, however long it is.
+    /// Means that a segment counts as a whole, however long it is.
     pub const WHOLE: u64 = (u32::MAX as u64) * 8;
 
     fn to_units(self) -> u32 {
@@ -75,12 +75,12 @@ pub struct SegmentHeader {
     pub feed: FeedName,
     /// Random; goes into each record's checksum.
     pub salt: u64,
-    /// Where the journal before it ends, when not everything before it counts.
+    /// Where the journal before it ends, if not all of it counts.
     pub resumes: Option<Resumes>,
 }
 
 impl SegmentHeader {
-    /// All that lies before the records.
+    /// Everything before the records.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![0; SEGMENT_HEADER_BYTES];
         let copy = self.copy();
@@ -143,7 +143,7 @@ impl SegmentHeader {
             name,
             feed,
             salt: u64_at(bytes, 40),
-            // An end of nothing is none: what counts of a segment is at least its header.
+            // Zero bytes cannot be an end: at least a segment's header counts.
             resumes: (resumes.bytes > 0).then_some(resumes),
         })
     }
@@ -154,7 +154,7 @@ impl SegmentHeader {
 pub(crate) enum HeaderFault {
     /// It is not what was written.
     Damaged(&'static str),
-    /// It is sound, and of this version.
+    /// It is sound, but of this version.
     Version(u32),
 }
 
@@ -175,9 +175,9 @@ pub struct RecordHead {
     pub kind: RecordKind,
     /// The session on this date, from 1; 0 before the first.
     pub session: u32,
-    /// The frame's number on this date, from 1; for an event that of the frame before.
+    /// The frame's number on this date, from 1; for an event, that of the frame before it.
     pub frame: u64,
-    /// When the frame was read, or the event happened.
+    /// When the frame was received, or the event happened.
     pub at: Moment,
     /// The payload's length, bytes.
     pub len: usize,
@@ -201,7 +201,7 @@ impl RecordHead {
         buffer.resize(start + record_bytes(payload.len()), 0);
     }
 
-    /// Reads a record's header and the checksum in it; `None` when no record can begin so.
+    /// Reads a record's header and the checksum in it; `None` when no record can begin like this.
     pub(crate) fn parse(bytes: &[u8]) -> Option<(Self, u32)> {
         let kind = match bytes[8..12] {
             [1, 0, 0, 0] => RecordKind::Frame,
@@ -229,7 +229,7 @@ pub(crate) fn record_bytes(payload_len: usize) -> usize {
     (RECORD_HEADER_BYTES + payload_len).next_multiple_of(8)
 }
 
-/// The record of `buffer` that begins at `at`, and where the next one does: for records that are known to be sound.
+/// The record in `buffer` that begins at `at`, and where the next one begins: for records that are known to be sound.
 pub(crate) fn own_record(buffer: &[u8], at: usize) -> Option<(RecordHead, &[u8], usize)> {
     let (head, _) = RecordHead::parse(buffer.get(at..at + RECORD_HEADER_BYTES)?)?;
     let payload = at + RECORD_HEADER_BYTES;
@@ -255,7 +255,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
-/// Appends records to `buffer` as those of a segment with another salt.
+/// Appends records to `buffer`, re-encoded with another segment's salt.
 pub(crate) fn encode_again(records: &[u8], salt: u64, buffer: &mut Vec<u8>) {
     let mut at = 0;
     while let Some((head, payload, next)) = own_record(records, at) {

@@ -1,4 +1,4 @@
-//! What the last run has left: the last frame and session of a date, and a torn tail set aside.
+//! What the last run left: the last frame and session of a date, and a torn tail to set aside.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -16,28 +16,28 @@ use crate::error::{StoreError, at};
 use crate::feed_name::FeedName;
 use crate::layout::{DataDir, SegmentName};
 
-/// The highest numbers in use on a date; 0 when there are none.
+/// The highest numbers in use on a date; 0 if there are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Last {
     /// Of a frame.
     pub frame: u64,
     /// Of a session.
     pub session: u32,
-    /// Of a journal segment that committed files have frames of. A journal that was lost goes on behind it, so that its
-    /// places are never taken for those of the journal that was there before.
+    /// The journal segment of the last committed frames. A journal that was lost continues after it, so that its
+    /// positions are never confused with those of the old journal.
     pub segment: u32,
 }
 
-/// What committed files and coverage say of a date.
+/// What committed files and coverage say about a date.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
-    /// The highest numbers that they know.
+    /// The highest numbers in them.
     pub last: Last,
-    /// How far the journal is in them.
+    /// How far into the journal they reach.
     pub folded: Option<Position>,
 }
 
-/// Looks up a date's highest numbers, in what is committed of it and in what is left of its journal.
+/// Looks up a date's highest numbers, in its committed files and in what is left of its journal.
 ///
 /// # Errors
 /// [`StoreError`], when one of them cannot be read.
@@ -49,8 +49,8 @@ pub(super) fn last_of_date(
 ) -> Result<Last, StoreError> {
     let Committed { mut last, folded } = committed;
     let (dir, mut unknown_sessions) = (data.journal(feed), 0);
-    // Numbers only rise along the segments of a date: the last one with a record has the highest. A crash may leave
-    // segments behind it that have none.
+    // Numbers only rise along a date's segments: the last one with a record has the highest. A crash may leave segments
+    // after it that have none.
     for name in catalog::segments(&dir)?
         .into_iter()
         .rev()
@@ -60,11 +60,12 @@ pub(super) fn last_of_date(
         let path = dir.join(name.to_string());
         let mut reader = match SegmentReader::open(&path) {
             Ok(reader) => reader,
-            // Followers report it as damaged. The numbers in it are not known, so none that it can have is used again.
+            // Followers report it as damaged. The numbers in it are not known, so every number it could have is
+            // skipped.
             Err(StoreError::Header { .. }) => {
                 let bytes = used_bytes(&path)?;
                 if folded.is_some_and(|folded| folded.segment == name && folded.offset >= bytes) {
-                    // All of it is committed: nothing in it has a number that is not known.
+                    // All of it is committed, so it holds no unknown numbers.
                     break;
                 }
                 last.frame = last.frame.max(name.first_frame + bytes / record_bytes(1) as u64);
@@ -106,7 +107,7 @@ fn used_bytes(path: &Path) -> Result<u64, StoreError> {
         .map_or(0, |last| last as u64 + 1))
 }
 
-/// Where damage ends: that of a segment without a header ends where its bytes do.
+/// Where damage ends: for a segment without a header, where its bytes do.
 pub(crate) fn end_of_damage(dir: &Path, name: SegmentName, span: &std::ops::Range<u64>) -> Position {
     let offset = match span.end {
         u64::MAX => used_bytes(&dir.join(name.to_string())).unwrap_or(u64::MAX),
@@ -118,16 +119,16 @@ pub(crate) fn end_of_damage(dir: &Path, name: SegmentName, span: &std::ops::Rang
     }
 }
 
-/// Makes a journal fit to be gone on with: its last segment ends where its last record ends, and all that a process
-/// which was killed had written, and not synced, is on disk: what is written behind it must not outlive it.
+/// Prepares a journal for appending: its last segment ends where its last record ends, and whatever a killed process
+/// wrote without syncing is on disk, since what is written after it must not outlive it.
 pub(super) fn settle(disk: &Disk, dir: &Path, names: &[SegmentName]) -> Result<(), StoreError> {
     for name in names {
         match SegmentReader::open(&dir.join(name.to_string())) {
-            // A program that goes on behind a segment that it cannot read would pass over what is in it.
+            // A program that continued after a segment that it cannot read would skip what is in it.
             Err(error @ StoreError::JournalVersion { .. }) => return Err(error),
             Ok(reader) => {
                 if let Some(damage) = reader.header_damage() {
-                    warn!(segment = %name, damage, "a journal segment is read by the other copy of its header; look at the disk");
+                    warn!(segment = %name, damage, "one copy of a journal segment's header is damaged, and the other is used; check the disk");
                 }
             }
             Err(_) => {}
@@ -140,7 +141,7 @@ pub(super) fn settle(disk: &Disk, dir: &Path, names: &[SegmentName]) -> Result<(
         let path = dir.join(name.to_string());
         match File::open(&path) {
             Ok(file) => disk.sync(&file, &path)?,
-            // It was blank, and is gone.
+            // It was blank, and has been removed.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(at("opening the journal segment", &path)(error)),
         }
@@ -148,17 +149,17 @@ pub(super) fn settle(disk: &Disk, dir: &Path, names: &[SegmentName]) -> Result<(
     disk.sync_dir(dir)
 }
 
-/// Ends the last segment where its last record ends. What a torn write left behind it is kept beside the segment,
-/// in a file whose name ends in `.torn`.
+/// Ends the last segment after its last record. What a torn write left after that is kept beside the segment, in a file
+/// whose name ends in `.torn`.
 fn end_last_segment(disk: &Disk, dir: &Path, name: SegmentName) -> Result<(), StoreError> {
     let path = dir.join(name.to_string());
     let mut reader = match SegmentReader::open(&path) {
         Ok(reader) => reader,
-        // A crash between the making of a segment and the writing of its header leaves one without a header: it has
-        // no record, and so nothing to lose.
+        // A crash between creating a segment and writing its header leaves one without a header: it has no records, and
+        // so nothing to lose.
         Err(StoreError::Header { .. }) if is_blank(&path)? => return disk.remove(&path),
         Err(StoreError::Header { .. }) => {
-            warn!(segment = %path.display(), "both copies of a journal segment's header are damaged; it is left as it is, and the numbers that it may have are not used again");
+            warn!(segment = %path.display(), "both copies of a journal segment's header are damaged; it is left as it is, and no number that it may hold is used again");
             return Ok(());
         }
         Err(error) => return Err(error),

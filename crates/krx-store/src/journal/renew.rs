@@ -1,7 +1,7 @@
-//! Going on after the disk has refused: what it holds of the last segments is not known then, and no sync of theirs could
-//! be believed any more. So all that was not known to be on disk is written to a new segment, synced before it gets its
-//! name, under a header that says up to where the journal before it counts. Nothing received is lost by it, and nothing
-//! doubled.
+//! Recovering after the disk has refused: it is then not known what the disk holds of the last segments, and no further
+//! sync of them could be trusted. So everything that may not be on disk is written to a new segment, which is synced
+//! before it gets its name and whose header says up to where the journal before it counts. Nothing received is lost,
+//! and nothing is duplicated.
 
 use std::sync::Arc;
 
@@ -24,9 +24,9 @@ impl Writer {
             return Ok(());
         }
         if let Some(failure) = failure {
-            warn!(feed = %self.feed, failure, "what is not known to be on disk is written to a new journal segment");
+            warn!(feed = %self.feed, failure, "whatever may not be on disk is written to a new journal segment");
         }
-        // Until this succeeds, every further try must come back here.
+        // Until this succeeds, every further attempt must come back here.
         self.failed = true;
         self.renew()?;
         self.failed = false;
@@ -34,10 +34,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Gives up the files of which it is not known what the disk holds, and writes all that is not known to be on disk
-    /// to new segments, which are synced before they get their names.
+    /// Abandons the files whose contents on disk are not known, and writes everything that may not be on disk to new
+    /// segments, which are synced before they get their names.
     fn renew(&mut self) -> Result<(), StoreError> {
-        // A file that was removed can be put back only as long as it is open.
+        // A removed file can be restored only while it is open.
         self.tail.look_after(&self.files)?;
         let base = {
             let mut state = self.tail.lock();
@@ -48,7 +48,7 @@ impl Writer {
             state.synced
         };
         drop(self.forget_synced(base));
-        // A date's first events wait without a segment; they are not of the one that is given up.
+        // A date's first events wait without a segment; they are not in the one that is abandoned.
         let waiting = self.segment.is_none();
         if let Some(active) = self.segment.take() {
             self.unsynced_bytes += self.buffer.len();
@@ -60,7 +60,7 @@ impl Writer {
                 records: std::mem::take(&mut self.buffer),
             });
         }
-        // Whatever is synced from here on, these are on disk only when they are in a new segment.
+        // Whatever is synced from here on, these records are on disk only once they are in a new segment.
         for written in &mut self.unsynced {
             written.end.segment.number = u32::MAX;
         }
@@ -69,7 +69,7 @@ impl Writer {
                 number: base.segment.number,
                 bytes: base.offset,
             },
-            // Nothing of this run is on disk: all that was there when it began counts.
+            // Nothing of this run is on disk, so everything that existed before it counts.
             None => Resumes {
                 number: self
                     .tail
@@ -98,8 +98,8 @@ impl Writer {
         Ok(())
     }
 
-    /// One segment of the first `count` writes that are not known to be on disk. It is, when this returns. One write is
-    /// encoded at a time: beside what is in memory already, this takes no more than that.
+    /// Writes one segment with the first `count` writes that may not be on disk; they are when this returns. One write
+    /// is encoded at a time: on top of what is already in memory, this needs no more than that.
     fn write_synced_segment(
         &mut self,
         date: NaiveDate,

@@ -12,10 +12,10 @@ use super::record::{
 use crate::error::{StoreError, at, reading_journal};
 use crate::sabotage::{self, Defect};
 
-/// How much is read at a time: large enough that a system call costs nothing, small enough to stay in a core's cache.
+/// How much is read at a time: large enough that system calls cost nothing, small enough for a core's cache.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// What a disk reads or fails to read as one.
+/// The unit in which a disk succeeds or fails to read.
 const PAGE_BYTES: u64 = 4096;
 
 /// What comes next in a segment.
@@ -23,9 +23,9 @@ const PAGE_BYTES: u64 = 4096;
 pub enum Scanned {
     /// A record whose checksum is right; [`SegmentReader::payload`] has its payload until the next call.
     Record(RecordHead),
-    /// Bytes that are no record, and a record behind them.
+    /// Bytes that are not a record, with a record after them.
     Damage(Range<u64>),
-    /// No record follows below the limit.
+    /// No further record ends below the limit.
     End,
 }
 
@@ -50,13 +50,13 @@ impl SegmentReader {
     ///
     /// # Errors
     /// [`StoreError::Io`]; [`StoreError::Header`] when neither copy of the header is sound;
-    /// [`StoreError::JournalVersion`] when it is of another version.
+    /// [`StoreError::JournalVersion`] when its version is another.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let file = File::open(path).map_err(at("opening the journal segment", path))?;
         let first = read_header(&file, path, 0);
         let second = read_header(&file, path, HEADER_COPY_AT as u64);
         let (header, header_damage) = match (first, second) {
-            // Nothing beside the name, the salt and what they resume is in a header, so either copy will do.
+            // A header holds nothing besides the name, the salt and what the segment resumes, so either copy will do.
             (Ok(Ok(header)), Ok(Ok(_))) => (header, None),
             (Ok(Ok(header)), _) => (header, Some("the second copy of its header is damaged")),
             (_, Ok(Ok(header))) => (header, Some("the first copy of its header is damaged")),
@@ -89,7 +89,7 @@ impl SegmentReader {
         })
     }
 
-    /// Takes pages that the disk cannot read for zeros from now on, so that they are damage like any other.
+    /// Treats pages that the disk cannot read as zeros from now on, so that they count as damage like any other.
     pub(super) fn pass_unreadable(&mut self) {
         self.pass_unreadable = true;
     }
@@ -100,7 +100,7 @@ impl SegmentReader {
         &self.header
     }
 
-    /// What is wrong with the other copy of the header, if anything: the records can be read all the same.
+    /// What is wrong with the other copy of the header, if anything; the records can be read all the same.
     #[must_use]
     pub fn header_damage(&self) -> Option<&'static str> {
         self.header_damage
@@ -124,7 +124,7 @@ impl SegmentReader {
             .len())
     }
 
-    /// The payload of the record that [`SegmentReader::advance`] has just given.
+    /// The payload of the record that [`SegmentReader::advance`] has just returned.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.window[self.payload.clone()]
@@ -152,8 +152,8 @@ impl SegmentReader {
         Ok(Scanned::End)
     }
 
-    /// Where the last byte that is not zero lies, between [`SegmentReader::position`] and the file's end: what a torn
-    /// write has left. Equal to the position when there is nothing.
+    /// Where the last non-zero byte lies between [`SegmentReader::position`] and the file's end: what a torn write
+    /// left. Equal to the position when there is nothing.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -172,7 +172,7 @@ impl SegmentReader {
         Ok(torn_end)
     }
 
-    /// `len` bytes at `at`, for what has no records to be read by.
+    /// Reads `len` bytes at `at`, outside any record.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -184,7 +184,7 @@ impl SegmentReader {
         Ok(bytes)
     }
 
-    /// The record at `offset`, if there is a whole and sound one below `limit`; its payload's place in the window.
+    /// The record at `offset`, if there is a whole, sound one below `limit`; returns its payload's place in the window.
     fn record_at(
         &mut self,
         offset: u64,
@@ -200,7 +200,8 @@ impl SegmentReader {
         let Some(record) = self.bytes(offset, record_bytes(head.len), limit)? else {
             return Ok(None);
         };
-        // The window may have moved, and a foreign writer may have changed the file: what is checked is what is used.
+        // The window may have moved, and another process may have changed the file: what is checked must be what is
+        // used.
         let Some((head, crc)) = RecordHead::parse(record).filter(|(again, _)| again.len == head.len) else {
             return Ok(None);
         };
@@ -214,7 +215,7 @@ impl SegmentReader {
         Ok(Some((head, start..start + head.len)))
     }
 
-    /// `len` bytes at `offset` through the window; `None` when they do not end below `limit` and the file's end.
+    /// `len` bytes at `offset` through the window; `None` when they extend past `limit` or the file's end.
     fn bytes(&mut self, offset: u64, len: usize, limit: u64) -> Result<Option<&[u8]>, StoreError> {
         let end = offset + len as u64;
         if end > limit {
@@ -244,7 +245,7 @@ impl SegmentReader {
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(_) if self.pass_unreadable => {
-                    // A page at a time, so that what can be read around it is.
+                    // A page at a time, so that whatever is readable around the bad page is read.
                     let rest = usize::try_from(PAGE_BYTES - offset % PAGE_BYTES).unwrap_or(1);
                     let end = want.min(filled + rest);
                     if self

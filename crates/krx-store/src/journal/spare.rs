@@ -1,4 +1,4 @@
-//! The next segment's file, made ahead of time.
+//! The next segment's file, created ahead of time.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::disk::Disk;
 use crate::error::{StoreError, at};
 
-/// The next segment's file, made ahead of time with all its blocks, under a name that no reader takes for a segment.
+/// The next segment's file, created ahead of time with all its blocks, under a name that no reader takes for a segment.
 #[derive(Debug)]
 pub(super) struct Spare {
     pub(super) file: File,
@@ -18,10 +18,10 @@ pub(super) struct Spare {
 impl Spare {
     const PREFIX: &str = "spare-";
 
-    /// The smallest segment worth making on a disk that is nearly full.
+    /// The smallest segment worth creating on a disk that is nearly full.
     const BYTES_MIN: u64 = 256 << 10;
 
-    /// Each spare has a name of its own, so that the writer and its sync thread may make one at the same time.
+    /// Each spare has its own name, so that the writer and its sync thread may create one at the same time.
     pub(super) fn create(disk: &Disk, dir: &Path, bytes: u64) -> Result<Self, StoreError> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let path = dir.join(format!("{}{}", Self::PREFIX, NEXT.fetch_add(1, Relaxed)));
@@ -35,7 +35,8 @@ impl Spare {
         }
     }
 
-    /// A segment's file of `bytes`, or of what a disk that is nearly full still has: journaling is the last to end.
+    /// Creates a segment's file of `bytes`, or of what a nearly full disk still has: journaling is the last thing to
+    /// stop.
     pub(super) fn create_smaller(
         disk: &Disk,
         dir: &Path,

@@ -1,4 +1,4 @@
-//! The sync thread: what was written gathers for a moment, and is synced. Now and then it looks whether the files that are
+//! The sync thread: lets what was written gather for a moment, then syncs it. Now and then it checks that the files
 //! being written still have their names.
 
 use std::fs::File;
@@ -15,17 +15,17 @@ use super::tail::{State, Tail};
 use crate::error::StoreError;
 use crate::layout::SegmentName;
 
-/// How often the names are looked at. A look is a few calls that the kernel answers from memory.
+/// How often the names are checked. A check is a few calls that the kernel answers from memory.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often what lasts is logged.
+/// How often a persisting state is logged.
 const ALARM_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A spare that could not be made is tried again this much later: on a full disk each try costs something.
+/// How long to wait before trying again to create a spare: on a full disk each attempt costs something.
 const SPARE_RETRY: Duration = Duration::from_secs(1);
 
-/// The sync thread: waits for something written, lets it gather for the sync interval, syncs it, and again. Now and
-/// then, also while nothing is written, it looks whether the files still have their names.
+/// The sync thread: waits for something to be written, lets it gather for the sync interval, syncs it, and repeats. Now
+/// and then, even while nothing is written, it checks that the files still have their names.
 pub(super) fn sync_until_closed(tail: &Tail, files_of: &Files, config: JournalConfig, syncs: &Syncs) {
     let (disk, dir) = (files_of.data.disk(), &files_of.dir);
     let mut watch = Watch::over(files_of);
@@ -64,7 +64,7 @@ pub(super) fn sync_until_closed(tail: &Tail, files_of: &Files, config: JournalCo
         let mut synced = sync_all(files_of, &files, newest != listed);
         syncs.record(begun.elapsed());
         listed = newest;
-        // A missing spare is no failure: the writer then makes its next segment itself, and says why it cannot.
+        // A missing spare is no failure: the writer then creates its next segment itself, and reports why if it cannot.
         let may_try = spare_tried.is_none_or(|tried| tried.elapsed() >= SPARE_RETRY);
         let spare = (wants_spare && may_try).then(|| {
             let spare = Spare::create(disk, dir, config.segment_bytes).ok();
@@ -75,7 +75,7 @@ pub(super) fn sync_until_closed(tail: &Tail, files_of: &Files, config: JournalCo
         if let Some(spare) = spare.flatten() {
             tail.lock().spare.get_or_insert(spare);
         }
-        // Before a file is let go of it must be known to have its name.
+        // Before a file is closed, it must be known to have its name.
         let is_leaving = |(name, _): &(SegmentName, _)| target.is_some_and(|target| *name < target.segment);
         let is_leaving = files.iter().any(is_leaving);
         if synced.is_ok() && (is_leaving || watch.due_in().is_zero()) {
@@ -88,7 +88,7 @@ pub(super) fn sync_until_closed(tail: &Tail, files_of: &Files, config: JournalCo
         }
 
         let mut state = tail.lock();
-        // Files were given up, or one was removed and put back as it was before this sync.
+        // Files were abandoned, or one was removed and restored as it was before this sync.
         if state.generation != generation || state.failure.is_some() {
             continue;
         }
@@ -122,13 +122,13 @@ fn sync_all(files_of: &Files, files: &[(SegmentName, Arc<File>)], new_names: boo
     sync().map_err(|error: StoreError| error.to_string())
 }
 
-/// What a look has found.
+/// The result of a check.
 enum Found {
-    /// All have their names; or the data directory was moved, and they have them there.
+    /// All files have their names, or the data directory was moved and they have them there.
     AllThere,
-    /// One had been removed. What was on disk of it has its name again, and the writer is told to renew.
+    /// One had been removed. The part that was on disk has its name again, and the writer is told to renew.
     PutBack,
-    /// One may be gone, and could not be put back.
+    /// One may be gone, and could not be restored.
     Unknown(String),
 }
 
@@ -136,7 +136,7 @@ enum Found {
 struct Watch<'a> {
     files: &'a Files,
     looked: Instant,
-    /// When something was last said about a state that lasts.
+    /// When a persisting state was last logged.
     alarmed: Option<Instant>,
 }
 
@@ -149,12 +149,12 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// How long until the next look.
+    /// How long until the next check.
     fn due_in(&self) -> Duration {
         LOOK_INTERVAL.saturating_sub(self.looked.elapsed())
     }
 
-    /// Looks, and puts back what was removed.
+    /// Checks the files, and restores what was removed.
     fn look(&mut self, tail: &Tail) -> Found {
         let looked = tail.look_after(self.files);
         self.looked = Instant::now();
@@ -163,7 +163,7 @@ impl<'a> Watch<'a> {
             Ok(put_back) => {
                 tail.look_after_spare();
                 if self.alarmed.take().is_some() {
-                    info!(%feed, %data_dir, "the journal's files are where they belong again");
+                    info!(%feed, %data_dir, "the journal's files are back where they belong");
                 }
                 return if put_back { Found::PutBack } else { Found::AllThere };
             }
@@ -173,9 +173,9 @@ impl<'a> Watch<'a> {
         if self.alarmed.is_none_or(|at| at.elapsed() >= ALARM_INTERVAL) {
             self.alarmed = Some(Instant::now());
             if is_moved {
-                error!(%feed, %data_dir, "the data directory was moved or removed: what is received goes on into the file that is open, and nothing is exported; put the directory back where it was");
+                error!(%feed, %data_dir, "the data directory was moved or removed: recording continues into the open file, and nothing is exported; put the directory back where it was");
             } else {
-                error!(%feed, %error, "the journal's files cannot be looked after, or one that was removed not be put back: see to the disk, and do not stop the recorder before");
+                error!(%feed, %error, "the journal's files cannot be checked, or a removed one cannot be restored: see to the disk, and do not stop the recorder before that");
             }
         }
         if is_moved {

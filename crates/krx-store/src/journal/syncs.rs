@@ -6,26 +6,26 @@ use std::time::Duration;
 /// A histogram of durations.
 #[derive(Debug, Default)]
 pub struct Syncs {
-    /// One more than there are bounds: the last is for what exceeds all of them.
+    /// One more than there are bounds: the last is for whatever exceeds them all.
     buckets: [AtomicU64; Syncs::BOUNDS.len() + 1],
     nanos: AtomicU64,
 }
 
-/// What a histogram has counted.
+/// A histogram's counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SyncCounts {
-    /// Syncs that took up to each of [`Syncs::BOUNDS`], those of smaller bounds included.
+    /// Syncs that took up to each of [`Syncs::BOUNDS`], including those of smaller bounds.
     pub up_to: [u64; Syncs::BOUNDS.len()],
     /// All syncs.
     pub count: u64,
-    /// What all of them took together.
+    /// How long they took in total.
     pub sum: Duration,
 }
 
 impl Syncs {
-    /// The buckets' upper bounds. Half a millisecond is a good SSD; 50 ms is the default `sync_interval`, which a sync
-    /// that takes longer prolongs; 500 ms is what the ledger begins to speak of; a disk that hangs for 30 s costs
-    /// nothing as yet, since the queue holds a minute.
+    /// The buckets' upper bounds. Half a millisecond is a good SSD; 50 ms is the default `sync_interval`, which a
+    /// longer sync stretches; 500 ms is where coverage starts to mention it; a disk that hangs for 30 s still costs
+    /// nothing, since the queue holds a minute.
     pub const BOUNDS: [Duration; 15] = [
         Duration::from_micros(500),
         Duration::from_millis(1),
@@ -51,7 +51,7 @@ impl Syncs {
         self.nanos.fetch_add(nanos, Relaxed);
     }
 
-    /// What was counted so far.
+    /// The counts so far.
     #[must_use]
     pub fn counts(&self) -> SyncCounts {
         let mut count = 0;

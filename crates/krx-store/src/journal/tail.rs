@@ -18,9 +18,10 @@ use crate::layout::SegmentName;
 #[derive(Debug, Default)]
 pub struct Tail {
     state: Mutex<State>,
-    /// Something was written that is not synced yet, or the writer wants it now, or ends: the sync thread waits for it.
+    /// The sync thread waits for this: something was written and not synced yet, the writer is in a hurry, or it is
+    /// closing.
     pub(super) dirty: Condvar,
-    /// More is synced, a sync has failed, or the journal is closed: followers and the writer wait for it.
+    /// Followers and the writer wait for this: more is synced, a sync has failed, or the journal is closed.
     pub(super) advanced: Condvar,
     synced_hook: SyncedHook,
 }
@@ -37,7 +38,7 @@ impl fmt::Debug for SyncedHook {
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// The first segment of this run: older ones are at rest.
+    /// The first segment of this run: older ones no longer change.
     pub(super) first: Option<SegmentName>,
     pub(super) written: Option<Position>,
     pub(super) synced: Option<Position>,
@@ -45,13 +46,13 @@ pub(super) struct State {
     pub(super) unsynced: Vec<(SegmentName, Arc<File>)>,
     /// The next segment's file.
     pub(super) spare: Option<Spare>,
-    /// Raised when the writer gives files up: what a sync of theirs still says is not listened to.
+    /// Raised when the writer abandons files: a pending sync of theirs is then ignored.
     pub(super) generation: u64,
-    /// Why the last sync failed; nothing is synced until the writer has given its files up.
+    /// Why the last sync failed; nothing is synced until the writer has abandoned its files.
     pub(super) failure: Option<String>,
-    /// The writer wants all that is written synced now.
+    /// The writer wants everything written so far synced now.
     pub(super) urgent: bool,
-    /// The sync thread is to end.
+    /// The sync thread should end.
     pub(super) ending: bool,
     closed: bool,
 }
@@ -67,7 +68,7 @@ pub(super) enum Readable {
 
 impl Tail {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // The state is consistent at every instant: a panic elsewhere is no reason to stop recording.
+        // The state is consistent at every instant, so a panic elsewhere is no reason to stop recording.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -91,15 +92,15 @@ impl Tail {
         }
     }
 
-    /// The first segment behind `left` that may still be written: a follower that does not find it has to wait for it.
+    /// The first segment after `left` that may still be written to: a follower that does not find it must wait for it.
     pub(super) fn first_written_after(&self, left: Option<SegmentName>) -> Option<SegmentName> {
         let state = self.lock();
         let names = state.unsynced.iter().map(|(name, _)| *name);
         names.filter(|name| left.is_none_or(|left| *name > left)).min()
     }
 
-    /// Waits until more is synced than `seen`, the journal is closed, or `timeout` is over; what is synced now.
-    /// `None` stands for a journal that is closed: nothing will follow.
+    /// Waits until more is synced than `seen`, the journal is closed, or `timeout` has passed; returns how much is
+    /// synced now. `None` means that the journal is closed and nothing more will come.
     pub fn wait(&self, seen: Option<Position>, timeout: Duration) -> Option<Option<Position>> {
         let state = self.lock();
         let (state, _) = self
@@ -124,7 +125,7 @@ impl Tail {
         }
     }
 
-    /// Waits until the journal is closed, or `timeout` is over.
+    /// Waits until the journal is closed or `timeout` has passed.
     pub fn wait_closed(&self, timeout: Duration) {
         let waited = self
             .advanced
@@ -137,7 +138,7 @@ impl Tail {
         self.lock().synced
     }
 
-    /// Whether something is written that is not known to be on disk.
+    /// Whether anything is written that may not be on disk.
     pub fn is_unsynced(&self) -> bool {
         let state = self.lock();
         state.written != state.synced
@@ -148,12 +149,12 @@ impl Tail {
         self.lock().closed
     }
 
-    /// Why nothing is synced at present, if so.
+    /// Why nothing is being synced at present, if so.
     pub fn failure(&self) -> Option<String> {
         self.lock().failure.clone()
     }
 
-    /// Has all that is written synced at once, and waits until more than `seen` is, or a sync has failed.
+    /// Has everything written so far synced at once, and waits until more than `seen` is, or a sync has failed.
     pub(super) fn wait_for_sync(&self, seen: Option<Position>) {
         let mut state = self.lock();
         state.urgent = true;
@@ -175,12 +176,12 @@ impl Tail {
         self.advanced.notify_all();
     }
 
-    /// Looks whether the files that are being written have their names. When one was removed, what is known to be on disk
-    /// of it is put back, and the writer told by a `failure` to begin a new segment with the rest. Whether one was.
+    /// Checks that the files being written have their names. If one was removed, the part known to be on disk is
+    /// restored, and a `failure` makes the writer begin a new segment with the rest. Returns whether one was removed.
     ///
     /// # Errors
-    /// [`StoreError::Moved`], when all went away with the data directory; or when the disk refuses. Nothing is given up
-    /// then, and the same call is to be made again.
+    /// [`StoreError::Moved`], when all files went away with the data directory; other errors, when the disk refuses.
+    /// Nothing is abandoned then, and the call must be repeated.
     pub(super) fn look_after(&self, files: &Files) -> Result<bool, StoreError> {
         loop {
             let (open, synced, generation) = {
@@ -188,7 +189,7 @@ impl Tail {
                 (state.unsynced.clone(), state.synced, state.generation)
             };
             let unlinked = files.unlinked(&open)?;
-            // Files that were given up meanwhile may be exported and removed by now.
+            // Files abandoned in the meantime may already be exported and removed.
             if unlinked.is_empty() || self.lock().generation != generation {
                 return Ok(false);
             }
@@ -197,7 +198,7 @@ impl Tail {
             if state.generation != generation {
                 return Ok(true);
             }
-            // While the writer was at this, the sync thread may have come further: then that much more is to be put back.
+            // The sync thread may have got further in the meantime: then that much more must be restored.
             if state.synced == synced {
                 state.unsynced.retain(|(name, _)| !unlinked.contains(name));
                 state.unsynced.splice(0..0, put_back);
@@ -209,9 +210,9 @@ impl Tail {
         }
     }
 
-    /// Lets go of a spare that was removed: another is made in time.
+    /// Drops a spare that was removed; another is created in time.
     pub(super) fn look_after_spare(&self) {
-        // Only the sync thread, which calls this, makes spares; a writer that finds none makes its segment itself.
+        // Only the sync thread, which calls this, creates spares; a writer that finds none creates its segment itself.
         let spare = self.lock().spare.take();
         let spare = spare.filter(|spare| is_at(&spare.file, &spare.path).unwrap_or(true));
         if let Some(spare) = spare {
@@ -220,8 +221,8 @@ impl Tail {
     }
 }
 
-/// Gives what is known to be on disk of removed segments its name again: that of one at most, for of a later one nothing
-/// is, and all of it is in the writer's memory.
+/// Restores removed segments under their names, as far as they are known to be on disk. That is one segment at most: of
+/// later ones nothing is on disk, and all of it is in the writer's memory.
 fn put_back(
     files: &Files,
     open: &[(SegmentName, Arc<File>)],
@@ -238,7 +239,7 @@ fn put_back(
             back = Some((*name, Arc::new(files.put_back(*name, file, bytes)?)));
         }
         error!(feed = %files.feed, segment = %files.path(*name).display(), put_back_bytes = bytes,
-            "the journal segment was removed while it was being written: what was on disk of it is put back, and recording goes on in a new segment");
+            "the journal segment was removed while it was being written: what was on disk is restored, and recording continues in a new segment");
     }
     Ok(back)
 }
@@ -257,7 +258,7 @@ mod tests {
             })
         };
         let tail = Tail::default();
-        assert_eq!(tail.wait(None, Duration::ZERO), Some(None), "it may go on");
+        assert_eq!(tail.wait(None, Duration::ZERO), Some(None), "more may come");
         tail.lock().synced = place(8);
         assert_eq!(tail.wait(None, Duration::ZERO), Some(place(8)));
         tail.lock().synced = place(16);
@@ -265,7 +266,7 @@ mod tests {
         assert_eq!(
             tail.wait(place(8), Duration::ZERO),
             Some(place(16)),
-            "a last time"
+            "one last time"
         );
         assert_eq!(tail.wait(place(16), Duration::ZERO), None);
     }

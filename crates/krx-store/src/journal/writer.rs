@@ -1,6 +1,6 @@
-//! Appending to the journal. One writer a feed; it alone gives out the numbers of frames, sessions and segments.
+//! Appending to the journal. One writer per feed; it alone assigns the numbers of frames, sessions and segments.
 //!
-//! What was written is held in memory until it is known to be on disk. What happens when the disk refuses is in `renew`.
+//! What was written stays in memory until it is known to be on disk. `renew` handles a disk that refuses.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -30,27 +30,27 @@ use crate::feed_name::FeedName;
 use crate::layout::{DataDir, SegmentName};
 use crate::moment::Moment;
 
-/// What is to be made of a date: journaled as [`Event::Date`].
+/// The rules of a date, journaled as [`Event::Date`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DateRules {
-    /// When data is expected, from and to; none on a day without trading.
+    /// When data is expected, from and to; `None` on a day without trading.
     pub expected: Option<(Moment, Moment)>,
-    /// A time partition's length, µs.
+    /// The length of a time partition, µs.
     pub rotate_us: i64,
-    /// The rows with which a segment of the datasets ends.
+    /// The number of rows that ends a segment of the datasets.
     pub rows_max: u64,
 }
 
-/// Tells the rules of a date.
+/// Returns the rules of a date.
 pub type RulesOf = Box<dyn Fn(NaiveDate) -> DateRules + Send>;
 
-/// Tells what committed files know of a date: the writer goes on behind it.
+/// Returns what committed files know about a date: the writer continues after it.
 pub type CommittedOf = Box<dyn Fn(NaiveDate) -> Result<Committed, StoreError> + Send>;
 
 /// Something to be journaled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry<B> {
-    /// When it was received, or happened.
+    /// When it was received or happened.
     pub at: Moment,
     /// What it is.
     pub what: What<B>,
@@ -61,7 +61,7 @@ pub struct Entry<B> {
 pub enum What<B> {
     /// A message as received.
     Frame(B),
-    /// Something that happened to the connection, or was asked for.
+    /// Something that happened to the connection, or a request.
     Event(Event),
 }
 
@@ -83,12 +83,12 @@ pub struct Writer {
     pub(super) connected: bool,
     /// Records of the active segment that are not written yet.
     pub(super) buffer: Vec<u8>,
-    /// Written, and not known to be on disk.
+    /// Written, but not known to be on disk.
     pub(super) unsynced: VecDeque<Written>,
     pub(super) unsynced_bytes: usize,
-    /// A write or the making of a segment has failed.
+    /// Writing, or creating a segment, has failed.
     pub(super) failed: bool,
-    /// How many entries of an `append` that failed were taken.
+    /// How many entries of an `append` that failed were accepted.
     pub(super) taken: usize,
 }
 
@@ -100,7 +100,7 @@ pub(super) struct Active {
     pub(super) salt: u64,
     /// Where the next write goes.
     pub(super) end: u64,
-    /// Where the segment is to end.
+    /// Where the segment should end.
     pub(super) limit: u64,
 }
 
@@ -112,11 +112,11 @@ pub(super) struct Written {
 }
 
 impl Writer {
-    /// Opens a feed's journal: sets aside what a crash has torn, and starts the sync thread. Nothing is written
-    /// before the first entry.
+    /// Opens a feed's journal: sets aside what a crash tore off, and starts the sync thread. Nothing is written before
+    /// the first entry.
     ///
     /// # Errors
-    /// [`StoreError`], when the directory or what is in it cannot be used.
+    /// [`StoreError`], when the directory or something in it cannot be used.
     pub fn open(
         data: &DataDir,
         feed: &FeedName,
@@ -175,7 +175,7 @@ impl Writer {
         })
     }
 
-    /// Has the rules of each date journaled before anything else of it.
+    /// Journals the rules of each date before anything else on it.
     #[must_use]
     pub fn with_rules(mut self, rules_of: RulesOf) -> Self {
         self.rules_of = Some(rules_of);
@@ -196,12 +196,12 @@ impl Writer {
         Arc::clone(&self.tail)
     }
 
-    /// Writes `entries` with one `write` (more where they are large, or a segment or a date ends between them). When
-    /// this returns, they are received: only a power cut within the next sync interval can lose them.
+    /// Writes `entries` with one `write` (or more, if they are large, or a segment or a date ends between them). Once
+    /// this returns they count as received: only a power cut within the next sync interval can lose them.
     ///
     /// # Errors
-    /// [`StoreError`], when the disk refuses. The same call is then to be made again, with the same entries and as
-    /// often as need be: what was taken of them is not taken twice, and nothing is lost meanwhile.
+    /// [`StoreError`], when the disk refuses. The call must then be repeated with the same entries, as often as it
+    /// takes: entries already accepted are not accepted twice, and nothing is lost meanwhile.
     pub fn append<B: AsRef<[u8]>>(&mut self, entries: &[Entry<B>]) -> Result<(), StoreError> {
         let result = self.append_all(entries);
         self.failed |= result.is_err();
@@ -219,7 +219,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Either takes an entry whole, or fails and has taken nothing.
+    /// Either accepts an entry completely, or fails and has accepted nothing.
     fn take<B: AsRef<[u8]>>(&mut self, entry: &Entry<B>) -> Result<(), StoreError> {
         self.enter_date(entry.at)?;
         match &entry.what {
@@ -251,19 +251,19 @@ impl Writer {
         Ok(())
     }
 
-    /// Goes on to the date in Korea at `now`, when that has changed.
+    /// Moves on to the date in Korea at `now`, if that has changed.
     fn enter_date(&mut self, now: Moment) -> Result<(), StoreError> {
         let date = now.date();
         let leaving = match self.date {
             None => None,
             Some(current) if date > current => Some(Event::DateEnd),
-            // A clock that is put right by hours was in the wrong date: the day goes on where it belongs. One that is put
-            // back by some seconds around midnight changes nothing.
+            // A clock corrected by hours was on the wrong date: the day continues where it belongs. Setting it back by
+            // a few seconds around midnight changes nothing.
             Some(current) if now.0 < Moment::midnight(current).0 - BACK_MIN_US => Some(Event::DateLeft),
             Some(_) => return Ok(()),
         };
         let last = recover::last_of_date(&self.data, &self.feed, date, (self.committed_of)(date)?)?;
-        // A directory that is not there has no frames, and would have its numbers given out twice.
+        // A directory that is missing has no frames, and its numbers would be assigned twice.
         self.data.must_be_in_place()?;
         self.last_number = self.last_number.max(last.segment);
         let continues = leaving.is_some();
@@ -281,7 +281,7 @@ impl Writer {
         self.counters.reached(date, last.frame);
         self.last = last;
         self.date = Some(date);
-        // From here on nothing can fail half-way: the records wait in a buffer without a segment until one is made.
+        // From here on nothing can fail half-way: the records wait in a buffer until there is a segment for them.
         let mut first = Vec::new();
         if let Some(rules_of) = &self.rules_of {
             let rules = rules_of(date);
@@ -302,7 +302,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Sees to it that a record of this size can be pushed: writes the buffer, and begins the next segment where the
+    /// Makes sure that a record of this size can be pushed: writes the buffer, and begins the next segment if the
     /// active one is full.
     fn make_room(&mut self, payload_len: usize) -> Result<(), StoreError> {
         assert!(
@@ -326,7 +326,7 @@ impl Writer {
         self.start_segment(bytes)
     }
 
-    /// Encodes a record behind those that are not written yet.
+    /// Encodes a record after those that are not written yet.
     fn push(&mut self, kind: RecordKind, at: Moment, payload: &[u8]) {
         let head = RecordHead {
             kind,
@@ -335,22 +335,22 @@ impl Writer {
             at,
             len: payload.len(),
         };
-        // Records of a date's beginning wait for its first segment, whose salt is drawn when it is made.
+        // Records at a date's beginning wait for its first segment, whose salt is drawn when it is created.
         let salt = self.segment.as_ref().map_or(0, |active| active.salt);
         head.encode(salt, payload, &mut self.buffer);
     }
 
-    /// Begins the next segment, for a record of `bytes` and those that wait for it.
+    /// Begins the next segment, for a record of `bytes` and those that are waiting for it.
     fn start_segment(&mut self, bytes: u64) -> Result<(), StoreError> {
         let name = SegmentName {
             number: self.last_number + 1,
             date: self.date.expect("a date was entered"),
-            // Those that wait are events, and the frame that is about to be pushed has no number yet.
+            // Those waiting are events, and the frame about to be pushed has no number yet.
             first_frame: self.last.frame + 1,
         };
         let spare = {
             let mut state = self.tail.lock();
-            // Followers must know the segment for one of this run before they can find its file.
+            // Followers must know that the segment is of this run before they can find its file.
             state.first.get_or_insert(name);
             state.spare.take()
         };
@@ -367,11 +367,11 @@ impl Writer {
         };
         let path = dir.join(name.to_string());
         let header = self.header(name, None)?;
-        // The header is there before the name: no reader ever sees a segment without one.
+        // The header is written before the file gets its name: no reader ever sees a segment without one.
         let named = disk
             .write_at(&spare.file, &spare.path, &header.to_bytes(), 0)
             .and_then(|()| {
-                // From here on the number is never used again: who knows how far a renaming that fails has come.
+                // From here on the number is never reused: nobody knows how far a failed rename got.
                 self.last_number = name.number;
                 disk.name(&spare.path, &path)
             });
@@ -440,7 +440,7 @@ impl Writer {
         self.wait_while_too_much_is_unsynced()
     }
 
-    /// Lets go of what is on disk; gives back one buffer to be used again.
+    /// Forgets what is on disk, keeping one buffer for reuse.
     pub(super) fn forget_synced(&mut self, synced: Option<Position>) -> Vec<u8> {
         let mut free = Vec::new();
         while let Some(first) = self.unsynced.front()
@@ -453,7 +453,7 @@ impl Writer {
         free
     }
 
-    /// A disk that hangs must not fill the memory (I5): beyond this bound the queue before the journal fills instead.
+    /// A disk that hangs must not fill the memory (I5): beyond this limit the queue before the journal fills instead.
     fn wait_while_too_much_is_unsynced(&mut self) -> Result<(), StoreError> {
         while self.unsynced_bytes > UNSYNCED_BYTES_MAX {
             let synced = self.tail.synced();
@@ -469,10 +469,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Syncs all that was written, and ends the segment where its last record ends.
+    /// Syncs everything written, and ends the segment after its last record.
     ///
     /// # Errors
-    /// [`StoreError`], when the disk refuses; it may then be tried again.
+    /// [`StoreError`], when the disk refuses; the call may then be repeated.
     pub fn finish(&mut self) -> Result<(), StoreError> {
         self.renew_if_failed()?;
         let written = self.write_buffer();
@@ -490,15 +490,15 @@ impl Writer {
         self.look_a_last_time()?;
         if let Some(active) = self.segment.take() {
             let path = self.data.journal(&self.feed).join(active.name.to_string());
-            // All of it is on disk: when its end cannot be set, the next start will do that.
+            // All of it is on disk: if its end cannot be set, the next start will do so.
             if let Err(error) = self.data.disk().truncate(&active.file, &path, active.end) {
-                warn!(feed = %self.feed, %error, "the journal segment keeps its empty end");
+                warn!(feed = %self.feed, %error, "the journal segment's unused end cannot be cut off");
             }
         }
         Ok(())
     }
 
-    /// What was removed since the last look is put back, or it would be gone when the file is closed.
+    /// Restores what was removed since the last check, or it would be gone when the file is closed.
     fn look_a_last_time(&mut self) -> Result<(), StoreError> {
         let is_linked = |active: &Active| files::is_linked(&active.file);
         match self.tail.look_after(&self.files) {
@@ -509,7 +509,7 @@ impl Writer {
         }
     }
 
-    /// [`Writer::finish`], and tells followers that nothing will be added.
+    /// [`Writer::finish`], and tells followers that nothing more will come.
     ///
     /// # Errors
     /// [`StoreError`], when the disk refuses.
@@ -525,7 +525,7 @@ impl Writer {
     fn end_sync_thread(&mut self) {
         self.tail.close();
         if let Some(thread) = self.sync_thread.take() {
-            // It has no way to panic, and what it was there for is done.
+            // It cannot panic, and its work is done.
             let _ = thread.join();
         }
     }
@@ -537,13 +537,14 @@ impl Drop for Writer {
     }
 }
 
-/// Entries are gathered into writes of about this many bytes: enough that a write costs nothing, and little memory.
+/// Entries are gathered into writes of about this many bytes: enough that a write costs nothing, using little memory.
 const WRITE_BYTES_MAX: usize = 1 << 20;
 
-/// What may be written and not known to be on disk. At the design load a disk that hangs for a minute stays below it.
+/// How much may be written but not known to be on disk. At the design load, a disk that hangs for a minute stays below
+/// it.
 const UNSYNCED_BYTES_MAX: usize = 64 << 20;
 
-/// A clock that is set back behind the date's midnight by more than this takes the date with it.
+/// A clock set back by more than this behind the date's midnight takes the date with it.
 const BACK_MIN_US: i64 = 60_000_000;
 
 pub(super) const HEADER: u64 = SEGMENT_HEADER_BYTES as u64;

@@ -10,10 +10,10 @@ use crate::coverage::{Interval, Ledger, Reason, State, bounds};
 use crate::layout::CommittedName;
 use crate::moment::Moment;
 
-/// Committed files that are shown: 40 minutes of them with the default `rotate.interval`.
+/// How many committed files are shown: 40 minutes' worth with the default `rotate.interval`.
 const FILES_MAX: usize = 8;
 
-/// A sealed trades file, as it is shown.
+/// A committed trades file, as shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommittedFile {
     /// Its date.
@@ -24,7 +24,7 @@ pub struct CommittedFile {
     pub rows: u64,
     /// Rows in the quarantine file of the same name.
     pub quarantined: u64,
-    /// Bytes, with those of that file if this run has committed it.
+    /// Its size in bytes, including the quarantine file if this run committed it.
     pub bytes: u64,
     /// When it was committed.
     pub at: Moment,
@@ -35,20 +35,20 @@ pub struct CommittedFile {
 pub struct Day {
     /// The date of the instant that was asked for.
     pub date: NaiveDate,
-    /// Its intervals up to that instant; none as long as its journal has nothing.
+    /// Its intervals up to that instant; empty while its journal has nothing.
     pub intervals: Vec<Interval>,
     /// Records in each minute.
     pub minutes: Box<[u32; MINUTES]>,
-    /// The last committed trades files, newest first; also of the date before.
+    /// The last committed trades files, newest first; may include the date before.
     pub files: Vec<CommittedFile>,
 }
 
-/// How many gaps there were, and how long they were together.
+/// How many gaps there were, and how long they were in total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GapSum {
     /// How many.
     pub count: u64,
-    /// How long, µs.
+    /// Their total length, µs.
     pub us: i64,
 }
 
@@ -76,7 +76,7 @@ impl Gaps {
         gaps
     }
 
-    /// All reasons together.
+    /// The sum over all reasons.
     #[must_use]
     pub fn total(&self) -> GapSum {
         self.0.values().fold(GapSum::default(), |sum, of| GapSum {
@@ -105,9 +105,9 @@ pub(super) struct Board {
     chart: Option<Chart>,
     ledger: Option<Ledger>,
     files: VecDeque<CommittedFile>,
-    /// Gaps of dates that are over.
+    /// Gaps on dates that are over.
     gaps_before: Gaps,
-    /// The most that was ever told of gaps: a clock that is set back must not make a counter fall.
+    /// The highest totals ever reported: setting the clock back must not make a counter fall.
     gaps_told: Gaps,
 }
 
@@ -129,8 +129,8 @@ impl Board {
         self.chart.as_mut().filter(|chart| chart.date() == date)
     }
 
-    /// Shows the ledger as it is now, unless it is an older date's. An exporter's first one is copied as a whole: it
-    /// may know less than the exporter before it.
+    /// Shows the ledger as it is now, unless it is that of an older date. An exporter's first ledger is copied as a
+    /// whole: it may know less than the exporter before it.
     pub(super) fn set_ledger(&mut self, ledger: &Ledger, first: bool, started: Moment) {
         match &mut self.ledger {
             Some(shown) if shown.date() > ledger.date() => {}

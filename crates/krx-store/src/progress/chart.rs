@@ -1,4 +1,4 @@
-//! Records by the minute in which they were received, of one date.
+//! Records per minute of receipt, on one date.
 
 use chrono::NaiveDate;
 
@@ -53,7 +53,7 @@ impl Chart {
     }
 }
 
-/// The minute of the date that an instant lies in, or the one nearest to it.
+/// The minute of the date in which an instant lies, or the nearest one.
 pub(super) fn minute_of(date: NaiveDate, at: Moment) -> usize {
     usize::try_from(us_of(date, at) / MINUTE_US).unwrap_or(0)
 }

@@ -1,5 +1,5 @@
-//! Where one feed stands, from socket to committed file; every figure that is shown or served comes from here, and
-//! reading it touches no disk.
+//! How far a feed has got, from socket to committed file. Every figure that is shown or served comes from here, and
+//! reading it never touches the disk.
 //!
 //! ```text
 //!   Writer ──▶ counters, Place ──┐
@@ -29,41 +29,41 @@ use crate::coverage::Ledger;
 use crate::journal::{Counters, Place};
 use crate::moment::Moment;
 
-/// Counts since the process started, and where writer and exporter are; each has one writer.
+/// Counts since the process started, and where writer and exporter are. Each value has a single writer.
 #[derive(Debug, Default)]
 pub struct Progress {
     started: Moment,
     /// What the journal's writer counts.
     pub journal: Arc<Counters>,
-    /// The last frame that the export has decoded.
+    /// The last frame that the exporter has decoded.
     exported: Place,
-    /// Everything received until then was decoded when it was last looked, µs since the Unix epoch.
+    /// Everything received until then had been decoded at the last check, µs since the Unix epoch.
     complete_until: AtomicI64,
-    /// Rows of both datasets, as they are decoded: also of frames that an earlier run has left in the journal.
+    /// Rows of all datasets, counted as they are decoded: including frames that an earlier run left in the journal.
     pub records_decoded: AtomicU64,
-    /// Rows of quarantine, as they are decoded, in the order of [`Reason::ALL`].
+    /// Rows of quarantine, counted as they are decoded, in the order of [`Reason::ALL`].
     quarantined: [AtomicU64; Reason::ALL.len()],
     /// Frames in committed files.
     pub frames_committed: AtomicU64,
     /// Rows in committed trades files.
     pub rows_committed: AtomicU64,
-    /// Rows in sealed quarantine files.
+    /// Rows in committed quarantine files.
     pub quarantined_committed: AtomicU64,
-    /// Sealed trades files.
+    /// Committed trades files.
     pub files_committed: AtomicU64,
     /// Bytes of committed files.
     pub bytes_committed: AtomicU64,
-    /// Batches of more records than the guide allows.
+    /// Batches with more records than the guide allows.
     pub oversized_batches: AtomicU64,
     /// Stretches of journal that could not be read.
     pub journal_damage: AtomicU64,
-    /// Frames that the export could not digest, quarantined whole.
+    /// Frames that made the exporter panic, quarantined whole.
     pub poison_frames: AtomicU64,
     board: Mutex<Board>,
 }
 
 impl Progress {
-    /// Counters of a process that started at `started`: gaps that ended by then are not its own.
+    /// Counters of a process that started at `started`: gaps that ended before that are not its own.
     #[must_use]
     pub fn since(started: Moment) -> Self {
         Self {
@@ -73,14 +73,13 @@ impl Progress {
         }
     }
 
-    /// Frames in the journal that the export has not decoded yet; while it is still at an earlier date, at least so
-    /// many.
+    /// Frames in the journal that are not decoded yet; while the exporter is still on an earlier date, a lower bound.
     #[must_use]
     pub fn frames_behind(&self) -> u64 {
         self.journal.ahead_of(&self.exported)
     }
 
-    /// For how long the oldest frame that is not decoded has waited for it, µs; 0 when there is none.
+    /// How long the oldest frame that is not decoded has been waiting, µs; 0 if there is none.
     #[must_use]
     pub fn lag_us(&self, now: Moment) -> i64 {
         if self.frames_behind() == 0 {
@@ -95,14 +94,14 @@ impl Progress {
         Reason::ALL.into_iter().map(move |reason| (reason, count(reason)))
     }
 
-    /// The date of `now`, as far as it is exported. A copy, made under the exporter's lock: not for a thread that must
-    /// never wait.
+    /// The date of `now`, as far as it is exported. This is a copy made under the exporter's lock: not for a thread
+    /// that must never wait.
     #[must_use]
     pub fn day(&self, now: Moment) -> Day {
         self.board().day(now)
     }
 
-    /// The gaps that ended since the process started, or are not over, by reason. No figure of it ever falls. Like
+    /// The gaps that ended since the process started, or have not ended, by reason. Its figures never fall. Like
     /// [`Progress::day`] it takes the exporter's lock.
     #[must_use]
     pub fn gaps(&self, now: Moment) -> Gaps {
@@ -114,8 +113,8 @@ impl Progress {
         counter.fetch_add(amount, Relaxed);
     }
 
-    /// The exporter has decoded this frame and told of it, or goes on behind it. Whoever finds it no longer behind finds
-    /// all of it told.
+    /// The exporter has decoded this frame and published its counts, or resumes after it. By the time a frame no longer
+    /// counts as behind, its counts are visible.
     pub(crate) fn exported(&self, date: NaiveDate, frame: u64) {
         self.exported.set(date, frame);
     }
@@ -124,7 +123,7 @@ impl Progress {
         self.complete_until.store(at.0, Relaxed);
     }
 
-    /// A tally that goes on behind the last frame that was counted.
+    /// A tally that resumes after the last frame that was counted.
     pub(crate) fn tally(&self) -> Tally {
         Tally::behind(self.board().counted)
     }
@@ -151,7 +150,7 @@ impl Progress {
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {
-        // It is consistent at every instant: a panic elsewhere must not silence the status.
+        // It is consistent at every instant, so a panic elsewhere must not silence the status.
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

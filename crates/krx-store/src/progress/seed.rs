@@ -1,4 +1,5 @@
-//! What is committed of a date already, for a recorder that starts within it: so that it shows the whole date.
+//! What is already committed of a date, for a recorder that starts in the middle of it: so that the status shows the
+//! whole date.
 
 use std::fs;
 use std::time::SystemTime;
@@ -14,12 +15,12 @@ use crate::feed_name::FeedName;
 use crate::layout::DataDir;
 use crate::moment::Moment;
 
-/// Files that are looked at, the newest. A date has some 140 with the default `rotate.interval`, and a footer takes a
+/// How many of the newest files are read. A date has some 140 with the default `rotate.interval`, and a footer takes a
 /// fraction of a millisecond.
 const FILES_LOOKED_AT_MAX: usize = 4096;
 
-/// Shows what is committed of the date, by the footers of the primary dataset's files. To be called before an exporter of the feed
-/// is at work, on a thread that may wait for the disk. A file that cannot be read is left out.
+/// Shows what is committed of the date, from the footers of the primary dataset's files. Call it before the feed's
+/// exporter starts, on a thread that may wait for the disk. A file that cannot be read is left out.
 ///
 /// # Errors
 /// [`StoreError`], when the date's directory cannot be listed.
@@ -36,7 +37,7 @@ pub fn seed(progress: &Progress, data: &DataDir, feed: &FeedName, date: NaiveDat
         let path = dir.join(name.to_string());
         let looked = read_footer(&path).and_then(|footer| {
             let metadata = fs::metadata(&path).map_err(at("reading the size of", &path))?;
-            // A segment is short; of a sealed day its runs say when what came.
+            // A segment is short; a sealed day's runs say what came when.
             let whole = (footer.first_recv, footer.last_recv, footer.rows());
             let received = match &footer.day {
                 Some(_) => stretches(&path)?,

@@ -1,5 +1,5 @@
-//! What an exporter has counted and not told yet. It counts for itself, frame by frame, and tells it all at once: so
-//! whoever looks finds counters that belong together, and an exporter that fails has told of no frame half.
+//! What an exporter has counted but not yet published. It counts privately, frame by frame, and publishes everything at
+//! once, so that readers find consistent counters and a failing exporter never publishes half a frame.
 
 use chrono::NaiveDate;
 use krx_protocol::Reason;
@@ -7,14 +7,15 @@ use krx_protocol::Reason;
 use super::chart::minute_of;
 use crate::moment::Moment;
 
-/// While an exporter catches up, it tells after so much of received time. Else whenever it has caught up.
+/// While catching up, the exporter publishes each time this much received time has passed; otherwise, whenever it has
+/// caught up.
 const TOLD_AFTER_US: i64 = 1_000_000;
 
 /// Counts of frames that were not counted before.
 #[derive(Debug)]
 pub struct Tally {
     news: News,
-    /// The last frame that was counted; what an exporter before this one has counted is not counted again.
+    /// The last frame that was counted; what an earlier exporter counted is not counted again.
     counted: Option<(NaiveDate, u64)>,
     /// Whether the frame in hand counts.
     counting: bool,
@@ -22,18 +23,18 @@ pub struct Tally {
     changed: bool,
 }
 
-/// What is told.
+/// What is published.
 #[derive(Debug, Default)]
 pub(super) struct News {
     pub(super) records: u64,
     pub(super) quarantined: [u64; Reason::ALL.len()],
     pub(super) oversized: u64,
     pub(super) counted: Option<(NaiveDate, u64)>,
-    /// Date, minute of it, and records; few, since each change of the minute is told soon after.
+    /// Date, minute and records; there are few, since every change of minute is soon published.
     pub(super) minutes: Vec<(NaiveDate, usize, u64)>,
     /// When the last frame was received, counted or not.
     pub(super) until: Option<Moment>,
-    /// Whether it is the first that this exporter tells.
+    /// Whether it is the first that this exporter publishes.
     pub(super) first: bool,
 }
 
@@ -65,12 +66,12 @@ impl Tally {
         }
     }
 
-    /// A piece of it went into quarantine.
+    /// A piece of the frame went into quarantine.
     pub(crate) fn reject(&mut self, reason: Reason) {
         self.news.quarantined[reason as usize] += u64::from(self.counting);
     }
 
-    /// It was received at `at` and gave so many records.
+    /// The frame was received at `at` and gave this many records.
     pub(crate) fn end(&mut self, at: Moment, records: u64, oversized: bool) {
         self.changed = true;
         self.news.until = Some(at);
@@ -91,14 +92,14 @@ impl Tally {
         self.changed = true;
     }
 
-    /// Whether there is anything to tell.
+    /// Whether there is anything to publish.
     pub(crate) fn has_news(&self) -> bool {
         self.changed
     }
 
-    /// Whether it is time to tell, at a frame that was received at `at`.
+    /// Whether it is time to publish, at a frame received at `at`.
     pub(crate) fn is_due(&mut self, at: Moment) -> bool {
-        // The clock may have been set back: then that is another time, too.
+        // The clock may have been set back: that counts as another time, too.
         let due = at.0.abs_diff(self.told_at.0) >= TOLD_AFTER_US.unsigned_abs();
         if due {
             self.told_at = at;
@@ -145,7 +146,7 @@ mod tests {
         let tomorrow = DATE.succ_opt().unwrap();
         tally.begin(tomorrow, 1);
         tally.end(at(0), 1, false);
-        assert_eq!(tally.take().records, 1, "numbers begin anew with the date");
+        assert_eq!(tally.take().records, 1, "numbers start again with each date");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A feed's trades of a date, in order of arrival, whatever files they are in.
+//! A feed's rows of a date in order of arrival, whatever files they are in.
 
 use std::path::PathBuf;
 
@@ -15,12 +15,12 @@ use crate::error::StoreError;
 use crate::feed_name::FeedName;
 use crate::layout::DataDir;
 
-/// Reads files one after the other. Memory stays small: a batch, or a run of a sealed day.
+/// Reads files one after another. Memory stays small: a batch, or a run of a sealed day.
 pub(crate) struct Arrivals {
     dataset: Dataset,
     files: std::vec::IntoIter<PathBuf>,
     current: Option<Current>,
-    /// Of the rows so far, as they were read.
+    /// The fingerprint of the rows so far.
     fingerprint: Fingerprint,
     rows: u64,
 }
@@ -31,9 +31,9 @@ struct Current {
     footer: Footer,
     reader: ParquetRecordBatchReader,
     rows: u64,
-    /// Rows of a batch that are behind the run in hand.
+    /// Rows of a batch that come after the run in hand.
     rest: Option<RecordBatch>,
-    /// The rows of the runs that are still to be read, the next one last; `None` for a file in order of arrival.
+    /// The number of rows in each run still to be read, the next one last; `None` for a file in order of arrival.
     runs: Option<Vec<u64>>,
     run: Columns,
     order: std::vec::IntoIter<u32>,
@@ -51,7 +51,7 @@ impl Arrivals {
         }
     }
 
-    /// The rows of a dataset, feed and date, and how many they are by the footers.
+    /// The rows of a dataset, feed and date, and their number according to the footers.
     pub(crate) fn of(
         data: &DataDir,
         dataset: Dataset,
@@ -118,7 +118,7 @@ impl Current {
         if self.rows == rows && self.rest.is_none() {
             return Ok(());
         }
-        let what = format!("it has {} rows, and {rows} by its footer", self.rows);
+        let what = format!("it has {} rows, but its footer says {rows}", self.rows);
         Err(not_ours(&self.path, what))
     }
 
@@ -161,7 +161,7 @@ impl Current {
         Ok(())
     }
 
-    /// Rows as they lie in the file.
+    /// Rows in the order in which they lie in the file.
     fn read(&mut self, fingerprint: &mut Fingerprint) -> Result<Option<RecordBatch>, StoreError> {
         let Some(batch) = self.reader.next() else {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! The issue codes of a date, and nothing else of it.
+//! The issue codes of a date, and nothing else.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -21,12 +21,12 @@ use crate::service::TRADES;
 
 const CODE: &str = "code";
 
-/// The issue codes that a feed's trades of a date have. Where the column is stored as a dictionary, which is what the
-/// recorder does, the dictionaries are all that is read: a few kilobytes of each row group.
+/// The issue codes in a feed's trades of a date. If the column is stored as a dictionary, as the recorder does, only
+/// the dictionaries are read: a few kilobytes from each row group.
 ///
 /// # Errors
-/// [`StoreError`], when a file cannot be read, or is none of trades. A day that is sealed into one file while it is read
-/// makes a file vanish: ask again.
+/// [`StoreError`], when a file cannot be read or is not a trades file. If the day is sealed into one file in the
+/// meantime, a file vanishes: ask again.
 pub fn codes(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<BTreeSet<String>, StoreError> {
     let mut found = BTreeSet::new();
     for path in catalog::paths(data, &TRADES, feed, date)? {
@@ -55,7 +55,7 @@ fn of_file(path: &Path, found: &mut BTreeSet<String>) -> Result<(), StoreError> 
             .map_err(reading())?;
         match pages.get_next_page().map_err(reading())? {
             Some(Page::DictionaryPage { buf, .. }) if by_dictionary => {
-                of_dictionary(&buf, found).ok_or_else(|| not_ours(path, "its issue codes are no texts"))?;
+                of_dictionary(&buf, found).ok_or_else(|| not_ours(path, "its issue codes are not texts"))?;
             }
             // A group without rows.
             None => {}
@@ -68,7 +68,7 @@ fn of_file(path: &Path, found: &mut BTreeSet<String>) -> Result<(), StoreError> 
     of_rows(path, plain, found)
 }
 
-/// Texts one after the other, each behind its length; `None` when they are none.
+/// Texts one after another, each preceded by its length; `None` when they are not.
 fn of_dictionary(mut bytes: &[u8], found: &mut BTreeSet<String>) -> Option<()> {
     while let Some((length, rest)) = bytes.split_first_chunk() {
         let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
@@ -82,7 +82,7 @@ fn of_dictionary(mut bytes: &[u8], found: &mut BTreeSet<String>) -> Option<()> {
     bytes.is_empty().then_some(())
 }
 
-/// Of row groups that are stored in another way.
+/// Codes of row groups that are stored in another way.
 fn of_rows(path: &Path, groups: Vec<usize>, found: &mut BTreeSet<String>) -> Result<(), StoreError> {
     let reading = || undecodable(path);
     let file = File::open(path).map_err(at("opening", path))?;
@@ -94,7 +94,7 @@ fn of_rows(path: &Path, groups: Vec<usize>, found: &mut BTreeSet<String>) -> Res
             .map_err(parquet::errors::ParquetError::from)
             .map_err(reading())?;
         let Some(column) = batch.column(0).as_string_opt::<i32>() else {
-            return Err(not_ours(path, "its issue codes are no texts"));
+            return Err(not_ours(path, "its issue codes are not texts"));
         };
         for code in column.iter().flatten() {
             if !found.contains(code) {

@@ -1,4 +1,4 @@
-//! Rows of a dataset as plain columns, which can be put into another order.
+//! Rows of a dataset as plain columns that can be reordered.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use arrow_array::{
 
 use crate::dataset::{ColumnType, Dataset, ZONE};
 
-/// Rows of one feed and date. A row of `trades` takes some 60 bytes, and what its `extra` takes.
+/// Rows of one feed and date. A row of `trades` takes some 60 bytes, plus its `extra`.
 #[derive(Debug)]
 pub(crate) struct Columns {
     dataset: Dataset,
@@ -36,12 +36,12 @@ enum Values {
     Micros(Numbers<TimestampMicrosecondType>),
     /// Texts that repeat.
     Repeated(Repeated),
-    /// Texts that do not, or that are null as a rule.
+    /// Texts that do not repeat, or are normally null.
     Single(Single),
 }
 
 impl Values {
-    /// `None` for a type that is not put into another order.
+    /// `None` for a type that cannot be reordered.
     fn of(column_type: ColumnType, nullable: bool) -> Option<Self> {
         Some(match column_type {
             ColumnType::Int16 => Self::Int16(Numbers::default()),
@@ -111,11 +111,11 @@ impl Values {
     }
 }
 
-/// Numbers, with the rows that have none.
+/// Numbers, and which rows have none.
 #[derive(Debug)]
 struct Numbers<T: ArrowPrimitiveType> {
     values: Vec<T::Native>,
-    /// Whether each row has a value; empty as long as all have.
+    /// Whether each row has a value; empty while all do.
     valid: Vec<bool>,
 }
 
@@ -228,11 +228,11 @@ impl Repeated {
         Arc::new(DictionaryArray::try_new(keys, Arc::new(words)).expect("a number is the place of a text"))
     }
 
-    /// The rows by text, and in the order that they have here within each.
+    /// The rows ordered by text, and in their present order within each.
     fn order(&self) -> Vec<u32> {
         let mut sorted: Vec<usize> = (0..self.texts.len()).collect();
         sorted.sort_unstable_by(|a, b| self.texts[*a].cmp(&self.texts[*b]));
-        // Counted: where each text's rows begin. Those without one come last.
+        // Counting sort: where each text's rows begin. Rows without one come last.
         let place = |number: u32| (number as usize).min(self.texts.len());
         let mut counts = vec![0_usize; self.texts.len() + 1];
         for number in &self.numbers {
@@ -253,7 +253,7 @@ impl Repeated {
     }
 }
 
-/// The rows that have a text, rising.
+/// The rows that have a text, in rising order.
 #[derive(Debug, Default)]
 struct Single {
     texts: Vec<(u32, Box<str>)>,
@@ -290,7 +290,7 @@ impl Columns {
     /// Without rows.
     ///
     /// # Panics
-    /// When the dataset has a column that cannot be put into another order, or none of `frame` and `item`.
+    /// When the dataset has a column that cannot be reordered, or lacks `frame` and `item`.
     pub(crate) fn of(dataset: Dataset) -> Self {
         let index_of = |name| {
             dataset
@@ -310,7 +310,7 @@ impl Columns {
         }
     }
 
-    /// Makes room once: columns that grow are in memory twice.
+    /// Reserves room once: a column that grows is in memory twice.
     pub(crate) fn reserve(&mut self, rows: usize) {
         self.columns.iter_mut().for_each(|values| values.reserve(rows));
     }
@@ -342,12 +342,12 @@ impl Columns {
         }
     }
 
-    /// Of the last row.
+    /// The place of the last row.
     pub(crate) fn last_frame(&self) -> Option<i64> {
         self.frames().last().copied()
     }
 
-    /// What texts that do not repeat take.
+    /// How many bytes texts that do not repeat take.
     pub(crate) fn single_text_bytes(&self) -> usize {
         let bytes = self.columns.iter().map(|values| match values {
             Values::Single(texts) => texts.bytes,
@@ -356,7 +356,7 @@ impl Columns {
         bytes.sum()
     }
 
-    /// The columns of a batch whose texts [`Columns::single_text_bytes`] counts.
+    /// The columns of a batch whose texts count for [`Columns::single_text_bytes`].
     pub(crate) fn single_texts<'a>(
         &'a self,
         batch: &'a RecordBatch,
@@ -367,7 +367,7 @@ impl Columns {
             .filter_map(|(_, column)| column.as_string_opt::<i32>())
     }
 
-    /// Adds the rows of a batch that was read by [`super::Arrivals`], or what is wrong with them.
+    /// Adds the rows of a batch read by [`super::Arrivals`]; otherwise returns what is wrong with them.
     pub(crate) fn push(&mut self, batch: &RecordBatch) -> Result<(), String> {
         if batch.num_columns() != self.columns.len() {
             return Err(format!("its columns are not those of {}", self.dataset.name));
@@ -382,7 +382,7 @@ impl Columns {
         Ok(())
     }
 
-    /// The rows by the values of a column of texts, and in the order that they have here within each.
+    /// The rows ordered by a column of texts, and in their present order within each.
     pub(crate) fn by(&self, column: &str) -> Vec<u32> {
         let values = self.dataset.index_of(column).map(|index| &self.columns[index]);
         match values {
@@ -399,7 +399,7 @@ impl Columns {
         order
     }
 
-    /// These rows, in this order, as a batch of the dataset's schema.
+    /// These rows, in this order, as a batch with the dataset's schema.
     ///
     /// # Panics
     /// When there is no such row.

@@ -15,7 +15,8 @@ use crate::error::{StoreError, at};
 /// Rows read at a time.
 pub(crate) const BATCH_ROWS: usize = 32_768;
 
-/// As the dataset's, but for the column that it is sealed by, which is read as the dictionary that it is stored as.
+/// The dataset's schema, except that the column that divides a sealed day is read as the dictionary in which it is
+/// stored.
 fn reading_schema(dataset: Dataset) -> SchemaRef {
     let fields = dataset.schema();
     let fields = fields.fields().iter().map(|field| {
@@ -33,17 +34,17 @@ pub(crate) struct Opened {
     pub(crate) footer: Footer,
     /// The rows of each row group.
     pub(crate) groups: Vec<u64>,
-    /// The rows as they lie in it.
+    /// The rows in the order in which they lie in the file.
     pub(crate) reader: ParquetRecordBatchReader,
 }
 
-/// Opens a file of a dataset, to be read so many rows at a time.
+/// Opens a dataset's file, to be read this many rows at a time.
 pub(crate) fn open(dataset: Dataset, path: &Path, batch_rows: usize) -> Result<Opened, StoreError> {
     let file = File::open(path).map_err(at("opening", path))?;
     let plain = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(undecodable(path))?;
     let footer = Footer::read(plain.metadata().file_metadata())
         .ok_or_else(|| not_ours(path, "its footer does not say what it covers"))?;
-    // Before its columns are looked at: those of a newer recorder are not damage.
+    // Before its columns are checked: those of a newer recorder are not damage.
     if footer.is_newer_than(dataset) {
         return Err(dataset.newer(path, footer.schema_version));
     }
@@ -63,7 +64,7 @@ pub(crate) fn open(dataset: Dataset, path: &Path, batch_rows: usize) -> Result<O
     })
 }
 
-/// What the Parquet library says of a file: it was sound when it was committed.
+/// The Parquet library's error, for a file that was sound when it was committed.
 pub(super) fn undecodable(path: &Path) -> impl FnOnce(parquet::errors::ParquetError) -> StoreError {
     let path = path.to_owned();
     move |error| StoreError::Unsound {
@@ -72,7 +73,7 @@ pub(super) fn undecodable(path: &Path) -> impl FnOnce(parquet::errors::ParquetEr
     }
 }
 
-/// A file that holds something else than a committed file does.
+/// A file whose contents are not those of a committed file.
 pub(super) fn not_ours(path: &Path, what: impl Into<String>) -> StoreError {
     StoreError::Unsound {
         path: path.to_owned(),

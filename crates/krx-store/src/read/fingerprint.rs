@@ -1,4 +1,4 @@
-//! What rows are, whatever order they are in: their number, and the sum of a hash of each.
+//! A fingerprint of rows that does not depend on their order: their number, and the sum of a hash of each.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -7,15 +7,15 @@ use arrow_array::types::{
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
 
-/// Compares what was read with what was written. A row that is lost, doubled or changed shows but once in 2^64 times:
-/// enough against mistakes, and nothing against malice.
+/// Compares what was read with what was written. A row that is lost, duplicated or changed goes unnoticed once in 2^64
+/// cases: enough against mistakes, but no protection against malice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
     rows: u64,
     sum: u128,
 }
 
-/// A null's place in a hash; any number does.
+/// Stands for a null in a hash; any number would do.
 const NULL: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Fingerprint {
@@ -25,7 +25,7 @@ impl Fingerprint {
         self.rows
     }
 
-    /// Adds rows. Texts count the same with and without a dictionary.
+    /// Adds rows. Texts count the same with or without a dictionary.
     ///
     /// # Panics
     /// When a column has a type that no dataset has.
@@ -40,7 +40,7 @@ impl Fingerprint {
         });
     }
 
-    /// Adds what another has.
+    /// Adds another fingerprint.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl Fingerprint {
     }
 }
 
-/// One step of a hash by folded multiplication, as wyhash and its kind have it.
+/// One step of a hash by folded multiplication, as in wyhash.
 #[inline]
 fn mix(hash: u64, value: u64) -> u64 {
     const A: u64 = 0xa076_1d64_78bd_642f;

@@ -1,4 +1,4 @@
-//! Reading committed files, in order of arrival: for callers that look at a recorded day without Arrow.
+//! Reading committed files in order of arrival, for callers that examine a recorded day without Arrow.
 //!
 //! ```text
 //!   files of a feed and date ─▶ Arrivals ─▶ batches in order of (frame, item) ─▶ Trades ─▶ TradeRow

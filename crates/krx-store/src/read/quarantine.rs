@@ -16,17 +16,17 @@ use crate::feed_name::FeedName;
 use crate::layout::DataDir;
 use crate::moment::Moment;
 
-/// A row holds up to a whole message: some at a time are enough.
+/// A row holds up to a whole message, so a few at a time are enough.
 const BATCH_ROWS: usize = 256;
 
 /// A row of `quarantine`; what each column means is in docs/reading-the-data.md.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuarantineRow {
-    /// When the frame was read.
+    /// When the frame was received.
     pub recv: Moment,
     /// The frame's number, from 1.
     pub frame: u64,
-    /// The position in the frame, from 0; `None` for the whole message, or no single record of it.
+    /// The position in the frame, from 0; `None` for the whole message or a piece that is not a single record.
     pub item: Option<i16>,
     /// The connection's number, from 1.
     pub session: u32,
@@ -45,7 +45,7 @@ pub struct Quarantine {
 }
 
 impl Quarantine {
-    /// Opens what is sealed now. Without any file there are no rows.
+    /// Opens what is committed now. Without any file there are no rows.
     ///
     /// # Errors
     /// [`StoreError::Io`], when the partition cannot be listed.
@@ -56,10 +56,10 @@ impl Quarantine {
         })
     }
 
-    /// The next rows; `None` behind the last.
+    /// The next rows; `None` at the end.
     ///
     /// # Errors
-    /// [`StoreError`], when a file cannot be read, or is none of ours.
+    /// [`StoreError`], when a file cannot be read, or is not a quarantine file.
     pub fn next_batch(&mut self) -> Result<Option<Vec<QuarantineRow>>, StoreError> {
         loop {
             if self.current.is_none() {
@@ -85,7 +85,7 @@ impl Quarantine {
     }
 }
 
-/// The columns by their types, which [`open`] has made sure of.
+/// The columns by type, which [`open`] has checked.
 fn rows(batch: &RecordBatch) -> Vec<QuarantineRow> {
     let column = |name: &str| &batch.columns()[QUARANTINE.index_of(name).unwrap_or_default()];
     let recv = column("recv_ts").as_primitive::<TimestampMicrosecondType>();

@@ -30,7 +30,7 @@ pub struct TradeRow<'a> {
     pub kind: &'a str,
     /// The digits of `trdTm`.
     pub trade_time: i32,
-    /// When the frame was read.
+    /// When the frame was received.
     pub recv: Moment,
     /// The frame's number, from 1.
     pub frame: u64,
@@ -42,14 +42,14 @@ pub struct TradeRow<'a> {
     pub extra: Option<&'a str>,
 }
 
-/// The trades of one feed and date in order of arrival, whether they are in many files or in one.
+/// The trades of one feed and date in order of arrival, whether in one file or many.
 pub struct Trades {
     arrivals: Arrivals,
     rows: u64,
 }
 
 impl Trades {
-    /// Opens what is sealed now. Without any file there are no rows.
+    /// Opens what is committed now. Without any file there are no rows.
     ///
     /// # Errors
     /// [`StoreError`], when the partition cannot be listed, or a footer cannot be read.
@@ -58,23 +58,23 @@ impl Trades {
         Ok(Self { arrivals, rows })
     }
 
-    /// The rows of all files, as their footers have it.
+    /// The number of rows in all files, according to their footers.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// The next rows; `None` behind the last.
+    /// The next rows; `None` at the end.
     ///
     /// # Errors
-    /// [`StoreError`], when a file cannot be read, or is not what its footer says. A day that is sealed into one file
-    /// while it is read makes a file vanish: open it again.
+    /// [`StoreError`], when a file cannot be read, or is not what its footer says. If the day is sealed into one file
+    /// in the meantime, a file vanishes: open it again.
     pub fn next_batch(&mut self) -> Result<Option<TradeBatch>, StoreError> {
         Ok(self.arrivals.advance()?.map(TradeBatch))
     }
 }
 
-/// Some rows of [`Trades`].
+/// A batch of rows from [`Trades`].
 #[derive(Clone, Debug)]
 pub struct TradeBatch(RecordBatch);
 
@@ -85,13 +85,13 @@ impl TradeBatch {
         self.0.num_rows()
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// One row; [`TradeBatch::rows`] is faster for all of them.
+    /// One row; use [`TradeBatch::rows`] to go through all of them faster.
     ///
     /// # Panics
     /// When there is no such row.
@@ -107,7 +107,7 @@ impl TradeBatch {
     }
 }
 
-/// Texts of a column, plain or by a dictionary.
+/// Texts of a column, plain or in a dictionary.
 enum Texts<'a> {
     Plain(&'a StringArray),
     Keyed(&'a [i32], &'a StringArray),
@@ -132,7 +132,7 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// The columns by their types, which [`super::open`] has made sure of.
+/// The columns by type, which [`super::open`] has checked.
 struct View<'a> {
     code: Texts<'a>,
     trade_ts: &'a PrimitiveArray<TimestampMillisecondType>,

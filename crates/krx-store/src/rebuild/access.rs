@@ -8,22 +8,22 @@ use crate::error::StoreError;
 use crate::layout::DataDir;
 use crate::lock::DataDirLock;
 
-/// Whether and how the data directory may be written while a date is rebuilt.
+/// Whether and how the data directory may be written to while a date is rebuilt.
 #[derive(Debug)]
 pub struct Access {
-    /// Held, unless a recorder is at work that is past the date.
+    /// Held unless a recorder is at work that is past the date.
     pub(super) lock: Option<DataDirLock>,
-    /// Days must not be sealed meanwhile, nor rebuilt by another process.
+    /// Keeps other processes from sealing or rebuilding meanwhile.
     _sealing: Sealing,
 }
 
 impl Access {
-    /// Takes the data directory for rebuilding `date`. While a recorder is at work this works for dates that it is
-    /// past in every feed.
+    /// Locks the data directory for rebuilding `date`. While a recorder is at work, this works for dates that every
+    /// feed is past.
     ///
     /// # Errors
-    /// [`StoreError::Locked`], when a recorder may still write to the date; [`StoreError::SealingElsewhere`], when another
-    /// process seals or rebuilds.
+    /// [`StoreError::Locked`], when a recorder may still write to the date; [`StoreError::SealingElsewhere`], when
+    /// another process is sealing or rebuilding.
     pub fn take(data: &DataDir, date: NaiveDate) -> Result<Self, StoreError> {
         let lock = match DataDirLock::take(data) {
             Ok(lock) => Some(lock),

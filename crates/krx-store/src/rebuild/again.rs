@@ -25,7 +25,7 @@ fn scratch(data: &DataDir) -> PathBuf {
     data.staging().join("rebuild")
 }
 
-/// The feeds that have anything of a date.
+/// The feeds that have anything on a date.
 ///
 /// # Errors
 /// [`StoreError::Io`], when a directory cannot be listed.
@@ -45,7 +45,7 @@ pub fn feeds(data: &DataDir, date: NaiveDate) -> Result<BTreeSet<FeedName>, Stor
     Ok(feeds)
 }
 
-/// Exports a feed's date again and puts in place what is missing or damaged; with `dry_run` it only tells.
+/// Exports a feed's date again and restores what is missing or damaged; with `dry_run` it only reports.
 ///
 /// # Errors
 /// [`StoreError`], when the disk refuses, or an archived segment is damaged.
@@ -73,7 +73,7 @@ pub fn rebuild(
             lacking.push((next_frame, first_frame - 1));
         }
         next_frame = last_frame + 1;
-        // What is exported of the scratch journal is of no use any more.
+        // The exported files of the scratch journal are no longer needed.
         let config = ExportConfig {
             keep_days: 0,
             ..config
@@ -81,12 +81,12 @@ pub fn rebuild(
         Exporter::new(&dir, feed, config, None, Arc::new(Progress::default()))
             .of_service(service)
             .run()?;
-        for sealed in catalog::committed(&dir, feed, date)? {
-            if known.contains(&sealed) {
+        for committed in catalog::committed(&dir, feed, date)? {
+            if known.contains(&committed) {
                 continue;
             }
-            let path = dir.path().join(sealed.to_string());
-            made.insert(sealed.to_string(), (sealed, path));
+            let path = dir.path().join(committed.to_string());
+            made.insert(committed.to_string(), (committed, path));
         }
     }
     let list = Checksums::of(data, date).read().unwrap_or_default();
@@ -116,7 +116,7 @@ pub fn rebuild(
         lacking,
         segments: segments.keys().filter(|name| name.date == date).count() as u64,
         list,
-        // Behind its last file a recorder at work may be about to seal the same frames.
+        // A recorder at work may be about to commit the same frames after its last file.
         frame_max: access.lock.as_ref().map_or(covered, |_| u64::MAX),
         dry_run,
     };
@@ -125,8 +125,8 @@ pub fn rebuild(
     Ok(rebuilt)
 }
 
-/// Puts the committed files of the frames before a run beside it, which the exporter then goes on behind: what their
-/// footers say of the hours, the rules and the session counts for the run, too. Those files.
+/// Links the committed files of the frames before a run into the scratch directory, for the exporter to continue after:
+/// their footers hold the hours, the rules and the session count. Returns these files.
 fn link_before(
     data: &DataDir,
     feed: &FeedName,
@@ -135,24 +135,24 @@ fn link_before(
     scratch: &DataDir,
 ) -> Result<Vec<CommittedPath>, StoreError> {
     let mut linked = Vec::new();
-    for sealed in catalog::committed(data, feed, date)? {
-        let name = sealed.name;
-        let source = data.path().join(sealed.to_string());
+    for committed in catalog::committed(data, feed, date)? {
+        let name = committed.name;
+        let source = data.path().join(committed.to_string());
         let is_before = data.is_primary(name.dataset) && name.first_frame < first_frame && !name.is_day();
         if !is_before || read_footer(&source).is_err() {
             continue;
         }
-        let target = scratch.path().join(sealed.to_string());
+        let target = scratch.path().join(committed.to_string());
         scratch
             .disk()
             .create_dir(target.parent().unwrap_or(Path::new(".")))?;
         scratch.disk().link(&source, &target)?;
-        linked.push(sealed);
+        linked.push(committed);
     }
     Ok(linked)
 }
 
-/// The sealed days that the date has, or had by its list, one a dataset; a file that the journal gives by that name is none.
+/// The date's sealed days, one a dataset, existing or listed; not a file that the journal produces under that name.
 fn sealed_days(
     data: &DataDir,
     feed: &FeedName,
@@ -174,7 +174,7 @@ fn sealed_days(
     Ok(days.into_values().collect())
 }
 
-/// Seals what was exported again, as the day was; its file, if it is of the same frames.
+/// Seals the re-exported files as the day was sealed. Returns the file, if it covers the same frames.
 fn seal_again(
     data: &DataDir,
     scratch: &Path,
@@ -199,12 +199,15 @@ fn seal_again(
     Ok(path.exists().then_some(path))
 }
 
-/// The last frame of the feed's files of a date, those that are listed and gone included. By their names: the newest
-/// file may be the one that is damaged.
+/// The last frame of the feed's files of a date, including those that are listed but gone. Taken from the names, since
+/// the newest file may be the damaged one.
 fn last_covered(data: &DataDir, feed: &FeedName, date: NaiveDate, list: &List) -> Result<u64, StoreError> {
     let listed = list.digests.keys().filter_map(|path| data.parse(path));
-    let listed = listed.filter(|sealed| sealed.feed == *feed);
+    let listed = listed.filter(|committed| committed.feed == *feed);
     let files = catalog::committed(data, feed, date)?.into_iter().chain(listed);
     let primary = files.filter(|file| data.is_primary(file.name.dataset));
-    Ok(primary.map(|sealed| sealed.name.last_frame).max().unwrap_or(0))
+    Ok(primary
+        .map(|committed| committed.name.last_frame)
+        .max()
+        .unwrap_or(0))
 }

@@ -1,4 +1,4 @@
-//! Bringing together what is in place and what was made again.
+//! Merging what is in place with what was exported again.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,25 +19,25 @@ use crate::read::Arrivals;
 use crate::rights;
 use crate::verify::{self, Kind};
 
-/// What a file in place is, against what the journal gives.
+/// The state of a file in place, compared with what the journal produces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
-    /// It is what its list says, or there is no line, and it can be read to its end.
+    /// It matches its line in the list, or has none, and can be read to its end.
     Sound,
     /// It is not there.
     Missing,
-    /// A newer recorder wrote it; this one cannot tell whether it is sound, and leaves it alone.
+    /// A newer recorder wrote it; this one cannot judge it, and leaves it alone.
     Newer,
     /// It is not what was committed; why.
     Damaged(String),
 }
 
-/// Bringing together what is there and what was made again.
+/// Merges what is in place with what was exported again.
 pub(super) struct Merge<'a> {
     pub(super) data: &'a DataDir,
     pub(super) feed: &'a FeedName,
     pub(super) date: NaiveDate,
-    /// By path relative to the data directory: where the file that was made is.
+    /// Where each re-exported file is, by its path relative to the data directory.
     pub(super) made: BTreeMap<String, (CommittedPath, PathBuf)>,
     pub(super) lacking: Vec<(u64, u64)>,
     pub(super) segments: u64,
@@ -61,59 +61,59 @@ impl Merge<'_> {
         };
         let (mut lines, mut restored, mut removed) = (Vec::new(), Vec::new(), Vec::new());
         let mut wanted = self.wanted()?;
-        // It is made of the others, when they are in place.
-        wanted.retain(|_, sealed| sealed.name.dataset.rows == Rows::OfFrames);
+        // Coverage is derived from the other files once they are in place.
+        wanted.retain(|_, committed| committed.name.dataset.rows == Rows::OfFrames);
         let mut places = BTreeMap::new();
-        for (path, sealed) in &wanted {
-            places.insert(path.clone(), self.place(sealed)?);
+        for (path, committed) in &wanted {
+            places.insert(path.clone(), self.place(committed)?);
         }
         let sound: Vec<_> = wanted
             .values()
-            .filter(|sealed| places[&sealed.to_string()] == Place::Sound)
+            .filter(|committed| places[&committed.to_string()] == Place::Sound)
             .collect();
-        for (path, sealed) in &wanted {
+        for (path, committed) in &wanted {
             let place = &places[path];
             let line = self.list.digests.get(path);
             match (self.made.get(path), place) {
                 (Some((_, made)), Place::Sound | Place::Damaged(_))
                     if self.is_same(made, path)?
                         || (*place == Place::Sound
-                            && has_same_rows(sealed.name.dataset, made, &self.data.path().join(path))) =>
+                            && has_same_rows(committed.name.dataset, made, &self.data.path().join(path))) =>
                 {
                     rebuilt.identical += 1;
-                    self.put_right(sealed, line, &mut lines)?;
+                    self.put_right(committed, line, &mut lines)?;
                 }
                 (_, Place::Newer) => rebuilt.unchecked += 1,
                 (_, Place::Sound) => {
-                    if self.lacks(sealed).is_some() {
+                    if self.lacks(committed).is_some() {
                         rebuilt.unchecked += 1;
                     } else {
                         rebuilt.differing.push(path.clone());
                     }
-                    self.put_right(sealed, line, &mut lines)?;
+                    self.put_right(committed, line, &mut lines)?;
                 }
-                (Some((_, made)), _) if self.fits(sealed, &sound) => {
+                (Some((_, made)), _) if self.fits(committed, &sound) => {
                     if !self.dry_run {
                         let target = self.data.path().join(path);
                         let dir = target.parent().unwrap_or(self.data.path());
                         self.data.create_dir(dir)?;
                         rights::as_born_in(made, dir);
                         self.data.disk().replace(made, &target)?;
-                        restored.push((sealed.clone(), digest(&target)?));
+                        restored.push((committed.clone(), digest(&target)?));
                     }
                     rebuilt.restored.push(path.clone());
                 }
-                // Made with other boundaries than the files beside it, or about to be sealed by the recorder.
+                // Exported with other boundaries than the files beside it, or about to be committed by the recorder.
                 (Some(_), Place::Missing) if line.is_none() => {}
-                (None, Place::Missing) if self.is_bogus(sealed, &sound) => removed.push(sealed.clone()),
-                (_, place) => rebuilt.lost.push(self.lost(sealed, place)),
+                (None, Place::Missing) if self.is_bogus(committed, &sound) => removed.push(committed.clone()),
+                (_, place) => rebuilt.lost.push(self.lost(committed, place)),
             }
         }
-        // A recorder that is past the date may be behind with its export. What it still replaces must not get a line.
+        // A recorder that is past the date may still be exporting it. What it may yet replace must not get a line.
         let files = catalog::committed(self.data, self.feed, self.date)?;
         let pending = Pending::of(self.data, self.feed, self.date, &files)?;
-        let is_due = |(sealed, _): &(CommittedPath, Digest)| {
-            self.list.digests.contains_key(&sealed.to_string()) || !pending.has(&sealed.name)
+        let is_due = |(committed, _): &(CommittedPath, Digest)| {
+            self.list.digests.contains_key(&committed.to_string()) || !pending.has(&committed.name)
         };
         lines.retain(is_due);
         restored.retain(is_due);
@@ -126,17 +126,17 @@ impl Merge<'_> {
         Ok(rebuilt)
     }
 
-    /// Coverage is what the footers of the committed files say, and what the whole journal of the date says beside.
+    /// Coverage is what the committed files' footers say, plus what the date's whole journal adds.
     fn coverage(&self, rebuilt: &mut Rebuilt, pending: Pending) -> Result<(), StoreError> {
-        let sealed = CommittedPath {
+        let committed = CommittedPath {
             date: self.date,
             feed: self.feed.clone(),
             name: CommittedName::coverage(self.date),
         };
-        let path = sealed.to_string();
+        let path = committed.to_string();
         let line = self.list.digests.get(&path);
-        // An exporter may go on with it: then it gets no line, and is left to a recorder that is at work.
-        let is_pending = pending.has(&sealed.name);
+        // An exporter may continue it: then it gets no line, and is left to the recorder at work.
+        let is_pending = pending.has(&committed.name);
         if is_pending && self.frame_max < u64::MAX {
             return Ok(());
         }
@@ -153,7 +153,7 @@ impl Merge<'_> {
             }
             let mut lines = Vec::new();
             if line.is_some() || !is_pending {
-                self.put_right(&sealed, line, &mut lines)?;
+                self.put_right(&committed, line, &mut lines)?;
             }
             rebuilt.lines += lines.len() as u64;
             if !self.dry_run && !lines.is_empty() {
@@ -164,14 +164,14 @@ impl Merge<'_> {
         let stored = coverage::load(self.data, self.feed, self.date).unwrap_or_default();
         let made = made.map(|(_, ledger)| ledger);
         let files = coverage::Files::of(self.data, self.feed, self.date)?;
-        // A recorder at work may be about to commit what was made.
+        // A recorder at work may be about to commit what was exported again.
         let is_to_come = files.is_empty() && made.as_ref().is_some_and(|made| made.frames() > 0);
         let is_wanted = line.is_some() || made.is_some() || !files.is_empty();
         if !is_wanted || is_to_come || self.data.expired(&COVERAGE, self.date).exists() {
             return Ok(());
         }
         if self.dry_run {
-            // It will fit the files when those are in place that are missing.
+            // It will match the files once the missing ones are in place.
             let fits = |made: &Ledger| stored.as_ref().map(Ledger::intervals) == Some(made.intervals());
             if !found.on_disk && made.as_ref().is_some_and(fits) {
                 rebuilt.identical += 1;
@@ -186,10 +186,11 @@ impl Merge<'_> {
         if line.is_none() && is_pending {
             return Ok(());
         }
-        Checksums::of(self.data, self.date).record_files(&[sealed])
+        Checksums::of(self.data, self.date).record_files(&[committed])
     }
 
-    /// Whether a file is what its line says, or what was made. A changed byte need not be one that is read.
+    /// Whether a file matches its line or was exported again identically. A changed byte is not always one that is
+    /// read.
     fn is_intact(&self, path: &str, line: Option<&Digest>, made: Option<&Path>) -> Result<bool, StoreError> {
         let Some(line) = line else { return Ok(true) };
         if digest(&self.data.path().join(path))? == *line {
@@ -198,35 +199,35 @@ impl Merge<'_> {
         made.map_or(Ok(false), |made| self.is_same(made, path))
     }
 
-    /// All files of the feed and date: there, listed, or made. Quarantine comes before the trades of the same
-    /// frames, which are the commit record of both.
+    /// All files of the feed and date: present, listed or exported again. Quarantine comes before the trades of the
+    /// same frames, which are the commit record of both.
     fn wanted(&self) -> Result<BTreeMap<String, CommittedPath>, StoreError> {
         let mut wanted: BTreeMap<_, _> = catalog::committed(self.data, self.feed, self.date)?
             .into_iter()
-            .map(|sealed| (sealed.to_string(), sealed))
+            .map(|committed| (committed.to_string(), committed))
             .collect();
         let listed = self.list.digests.keys().filter_map(|path| self.data.parse(path));
-        let listed = listed.filter(|sealed| sealed.feed == *self.feed);
-        wanted.extend(listed.map(|sealed| (sealed.to_string(), sealed)));
+        let listed = listed.filter(|committed| committed.feed == *self.feed);
+        wanted.extend(listed.map(|committed| (committed.to_string(), committed)));
         wanted.extend(
             self.made
                 .iter()
-                .map(|(path, (sealed, _))| (path.clone(), sealed.clone())),
+                .map(|(path, (committed, _))| (path.clone(), committed.clone())),
         );
         Ok(wanted)
     }
 
-    fn place(&self, sealed: &CommittedPath) -> Result<Place, StoreError> {
-        let path = sealed.to_string();
+    fn place(&self, committed: &CommittedPath) -> Result<Place, StoreError> {
+        let path = committed.to_string();
         let expected = self.list.digests.get(&path).copied();
-        match verify::look_at_file(self.data, sealed, expected) {
+        match verify::look_at_file(self.data, committed, expected) {
             Ok(facts) => Ok(match facts.content {
                 Ok(_) => Place::Sound,
                 Err(fault) if fault.kind == Kind::Newer => Place::Newer,
                 Err(fault) => Place::Damaged(fault.detail),
             }),
             Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(Place::Missing),
-            // A sector that cannot be read is damage: the file is written anew elsewhere.
+            // A sector that cannot be read is damage: the file is rewritten elsewhere.
             Err(error) => Ok(Place::Damaged(error.to_string())),
         }
     }
@@ -251,23 +252,23 @@ impl Merge<'_> {
         }
     }
 
-    /// Gives a sound file its line, if it has none or a wrong one.
+    /// Gives a sound file its line if it has none, or a wrong one.
     fn put_right(
         &self,
-        sealed: &CommittedPath,
+        committed: &CommittedPath,
         line: Option<&Digest>,
         lines: &mut Vec<(CommittedPath, Digest)>,
     ) -> Result<(), StoreError> {
-        let found = digest(&self.data.path().join(sealed.to_string()))?;
+        let found = digest(&self.data.path().join(committed.to_string()))?;
         if line != Some(&found) {
-            lines.push((sealed.clone(), found));
+            lines.push((committed.clone(), found));
         }
         Ok(())
     }
 
-    /// Whether a file that was made may be put in place: none of its frames are in a sound file of another name.
-    fn fits(&self, sealed: &CommittedPath, sound: &[&CommittedPath]) -> bool {
-        let name = sealed.name;
+    /// Whether a re-exported file may be put in place: none of its frames are in a sound file of another name.
+    fn fits(&self, committed: &CommittedPath, sound: &[&CommittedPath]) -> bool {
+        let name = committed.name;
         let beside = self.list.digests.keys().filter_map(|path| self.data.parse(path));
         let mut beside = beside.filter(|listed| listed.feed == *self.feed);
         let is_other =
@@ -281,21 +282,21 @@ impl Merge<'_> {
             && !beside.any(|other| is_hit(&other.name) && !self.is_bogus(&other, sound))
     }
 
-    /// Whether a listed file that does not exist never did: the whole journal of the date is there, does not make it,
-    /// and makes all that is there. The line itself is damaged then.
-    fn is_bogus(&self, sealed: &CommittedPath, sound: &[&CommittedPath]) -> bool {
-        let path = sealed.to_string();
-        let is_made = |sealed: &CommittedPath| self.made.contains_key(&sealed.to_string());
+    /// Whether a listed file that does not exist never did: the date's journal is complete, does not produce it, and
+    /// produces everything that is there. Then the line itself is damaged.
+    fn is_bogus(&self, committed: &CommittedPath, sound: &[&CommittedPath]) -> bool {
+        let path = committed.to_string();
+        let is_made = |committed: &CommittedPath| self.made.contains_key(&committed.to_string());
         self.lacking.is_empty()
             && !self.made.is_empty()
-            && !is_made(sealed)
+            && !is_made(committed)
             && !self.data.path().join(path).exists()
-            && sound.iter().all(|sealed| is_made(sealed))
+            && sound.iter().all(|committed| is_made(committed))
     }
 
     /// The first frames of a file that the journal no longer has.
-    fn lacks(&self, sealed: &CommittedPath) -> Option<(u64, u64)> {
-        let name = sealed.name;
+    fn lacks(&self, committed: &CommittedPath) -> Option<(u64, u64)> {
+        let name = committed.name;
         let inside = |(first, last): &(u64, u64)| (name.first_frame.max(*first), name.last_frame.min(*last));
         self.lacking
             .iter()
@@ -303,28 +304,28 @@ impl Merge<'_> {
             .find(|(first, last)| first <= last)
     }
 
-    fn lost(&self, sealed: &CommittedPath, place: &Place) -> Lost {
+    fn lost(&self, committed: &CommittedPath, place: &Place) -> Lost {
         let what = match place {
             Place::Sound | Place::Newer | Place::Missing => "it does not exist".to_owned(),
             Place::Damaged(detail) => detail.clone(),
         };
-        let why = match self.lacks(sealed) {
+        let why = match self.lacks(committed) {
             Some((first, last)) => format!("the archive does not have frames {first} to {last}"),
             None => {
-                "the journal makes no such file with these settings: give the --config that it was recorded \
-                     with, and the same version of the recorder"
+                "the journal produces no such file with these settings: pass the --config that it was recorded \
+                     with, and use the same version of the recorder"
                     .to_owned()
             }
         };
         Lost {
-            path: sealed.to_string(),
+            path: committed.to_string(),
             detail: format!("{what}; {why}"),
         }
     }
 }
 
-/// Whether two files have the same rows of the same frames. Their slices of the ledger differ where one was made
-/// from a part of the journal.
+/// Whether two files have the same rows of the same frames. Their slices of the ledger differ if one was made from only
+/// part of the journal.
 fn has_same_rows(dataset: Dataset, left: &Path, right: &Path) -> bool {
     let facts = |path: &Path| {
         let mut arrivals = Arrivals::new(dataset, vec![path.to_owned()]);

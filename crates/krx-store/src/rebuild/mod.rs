@@ -1,11 +1,11 @@
-//! Exporting a date again from what is kept of its journal, and putting in place what is missing or damaged.
+//! Re-exporting a date from what is kept of its journal, to restore what is missing or damaged.
 //!
 //! ```text
 //!   archive, raw segments ─▶ scratch journal ─▶ Exporter ─▶ scratch datasets ─▶ compared ─▶ rename, checksums
 //! ```
 //!
-//! The export is the recorder's own, so a file that is made again is the one that was lost, byte for byte, as long
-//! as version and settings are those of then. A file that is sound is never replaced.
+//! The export is the recorder's own, so a re-exported file is the lost one, byte for byte, as long as version and
+//! settings are the same. A sound file is never replaced.
 
 mod access;
 mod again;

@@ -1,30 +1,30 @@
-//! What rebuilding tells.
+//! What `rebuild` reports.
 
 use serde::Serialize;
 
 use crate::feed_name::FeedName;
 
-/// What was done for one feed, or would be.
+/// What was done for one feed, or would be done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Rebuilt {
     /// The feed.
     pub feed: FeedName,
     /// Segments of the date that were found, raw and archived.
     pub segments: u64,
-    /// Files that are what the journal gives.
+    /// Files that match what the journal produces.
     pub identical: u64,
-    /// Files that were missing or damaged, and are there again; paths relative to the data directory.
+    /// Files that were missing or damaged and have been restored; paths relative to the data directory.
     pub restored: Vec<String>,
-    /// Files that are sound, and not what the journal gives: another version wrote them, or other settings where
-    /// the journal does not say them.
+    /// Sound files that differ from what the journal produces: written by another version, or with other settings where
+    /// the journal does not record them.
     pub differing: Vec<String>,
-    /// Sound files whose frames the journal no longer has, or not all of them.
+    /// Sound files whose frames are no longer, or not all, in the journal.
     pub unchecked: u64,
-    /// Files that are missing or damaged still, and why.
+    /// Files that are still missing or damaged, and why.
     pub lost: Vec<Lost>,
-    /// Frames that the journal no longer has: first and last.
+    /// Frames no longer in the journal: first and last.
     pub lacking: Vec<(u64, u64)>,
-    /// Lines of the list of checksums that were added or put right.
+    /// Lines of the list of checksums that were added or corrected.
     pub lines: u64,
 }
 
@@ -33,6 +33,6 @@ pub struct Rebuilt {
 pub struct Lost {
     /// Relative to the data directory.
     pub path: String,
-    /// Why not.
+    /// What is wrong with it, and why it could not be restored.
     pub detail: String,
 }

@@ -1,4 +1,4 @@
-//! The journal segments of a date, put together for another export.
+//! A date's journal segments, assembled for another export.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -26,7 +26,7 @@ pub(super) fn kept_segments(
     data: &DataDir,
     feed: &FeedName,
 ) -> Result<BTreeMap<SegmentName, Kept>, StoreError> {
-    // Raw ones first: one that goes to the archive meanwhile is then in both lists, not in neither.
+    // Raw ones first: a segment that is archived in between is then in both lists rather than in neither.
     let raw = catalog::segments(&data.journal(feed))?;
     let archived = catalog::archived(data, feed)?;
     let archived = archived.into_iter().map(|name| (name, Kept::Archived));
@@ -37,8 +37,8 @@ pub(super) fn kept_segments(
         .collect())
 }
 
-/// The segments of a date in runs without a gap, each with the segment behind it, whose first record ends the last
-/// file of the run. Numbers without a gap mean that no frame is missing in between.
+/// The date's segments in runs without a gap, each with the segment after it, whose first record ends the run's last
+/// file. If the numbers have no gap, no frame is missing in between.
 pub(super) fn runs(segments: impl Iterator<Item = SegmentName>, date: NaiveDate) -> Vec<Vec<SegmentName>> {
     let mut runs: Vec<Vec<SegmentName>> = Vec::new();
     let mut previous: Option<SegmentName> = None;
@@ -56,8 +56,8 @@ pub(super) fn runs(segments: impl Iterator<Item = SegmentName>, date: NaiveDate)
     runs
 }
 
-/// Writes a run's segments into a scratch journal: those of the run's date whole, the one behind them up to its first
-/// record. The last frame of the run's date.
+/// Writes a run's segments into a scratch journal: those of the run's date whole, the one after them up to its first
+/// record. Returns the last frame of the run's date.
 pub(super) fn restore_run(
     data: &DataDir,
     feed: &FeedName,
@@ -73,7 +73,7 @@ pub(super) fn restore_run(
         let raw = data.journal(feed).join(name.to_string());
         let is_raw = kept.get(name) == Some(&Kept::Raw);
         if name.date == date {
-            // The exporter only reads a segment, and unlinks it: a second name does as well as a copy.
+            // The exporter only reads and unlinks a segment: a second name does as well as a copy.
             if !(is_raw && scratch.disk().link(&raw, &target).is_ok()) {
                 restore_copy(data, feed, *name, is_raw, &target)?;
             }
@@ -96,7 +96,7 @@ fn restore_copy(
     let raw = data.journal(feed).join(name.to_string());
     if is_raw {
         match data.disk().copy(&raw, target) {
-            // It went to the archive meanwhile.
+            // It was archived in the meantime.
             Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
             copied => return copied,
         }

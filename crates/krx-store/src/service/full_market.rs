@@ -20,9 +20,9 @@ pub static FULL_MARKET: Service = Service {
     decoder: || Box::new(FullMarket::default()),
 };
 
-/// Every record that is whole. Columns that rise with the order of arrival are stored as differences: `trade_ts` is of one
-/// date, in milliseconds, and `trade_time` has eight digits, so two of them in a page are never 2^28 apart. `recv_ts` is
-/// in microseconds, and can be.
+/// Every whole record. Columns that rise in order of arrival are stored as differences: `trade_ts` is within one date,
+/// in milliseconds, and `trade_time` has eight digits, so two of them in a page are never 2^28 apart. `recv_ts` is in
+/// microseconds, and can be.
 pub static TRADES: DatasetSpec = DatasetSpec::new(
     "trades",
     "market",
@@ -147,7 +147,7 @@ impl BatchSink for Sink<'_> {
     }
 }
 
-/// Columns of `trades` being filled. What all rows of a frame share is filled in when the frame is done.
+/// Columns of `trades` being filled. Values that all rows of a frame share are filled in at the end of the frame.
 #[derive(Debug)]
 pub struct TradeColumns {
     code: StringBuilder,
@@ -165,7 +165,7 @@ pub struct TradeColumns {
     extra_nulls: usize,
 }
 
-/// Room for a batch and the frame that completes it, so that columns are not copied while they grow.
+/// Room for a batch and the frame that completes it, so that growing columns are not copied.
 const ROWS: usize = BATCH_ROWS + 512;
 const CODE_BYTES: usize = 8;
 
@@ -195,7 +195,7 @@ impl TradeColumns {
         self.price.len()
     }
 
-    /// Adds a record; `midnight_ms` is the trading date's, in Korea, since the Unix epoch.
+    /// Adds a record; `midnight_ms` is the trading date's midnight in Korea, in milliseconds since the Unix epoch.
     #[inline]
     pub fn push(&mut self, item: i16, midnight_ms: i64, trade: &Trade<'_>) {
         self.code.append_value(trade.code.as_str());
@@ -226,10 +226,10 @@ impl TradeColumns {
         self.session.resize(self.rows(), session);
     }
 
-    /// The rows so far, as Arrow arrays; none are left.
+    /// Takes the rows so far, as Arrow arrays.
     ///
     /// # Panics
-    /// When rows were pushed and their frame was not ended.
+    /// When rows were pushed but their frame was not ended.
     pub fn take(&mut self) -> RecordBatch {
         std::mem::take(self).into_batch()
     }

@@ -1,4 +1,4 @@
-//! Services: what is said to the server and what it answers decide which datasets a feed has.
+//! Services: the conversation with the server decides which datasets a feed has.
 //!
 //! A [`Service`] names its datasets and makes their decoder. To add a dataset, write its [`DatasetSpec`], give it to its
 //! service, and have the decoder fill it.

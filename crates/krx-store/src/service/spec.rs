@@ -1,4 +1,4 @@
-//! What a service is, and what decodes its frames.
+//! The description of a service, and what decodes its frames.
 
 use arrow_array::RecordBatch;
 use chrono::NaiveDate;
@@ -12,8 +12,8 @@ use crate::moment::Moment;
 pub struct Service {
     /// Its name in the configuration and in the journal.
     pub name: &'static str,
-    /// Its datasets, in the order in which the files of a segment are committed. The last one is the primary dataset: it
-    /// has a file for each segment, which is the commit record of the others.
+    /// Its datasets, in the order in which a segment's files are committed. The last one is the primary dataset: it has
+    /// a file for each segment, which is the commit record for the others.
     pub datasets: &'static [Dataset],
     /// Makes a decoder of its frames.
     pub decoder: fn() -> Box<dyn FrameDecoder>,
@@ -43,10 +43,10 @@ pub trait FrameDecoder: Send {
     /// Decodes a frame. Its rows wait in the decoder; what cannot be read as a record goes to `rejects`.
     fn decode(&mut self, facts: &FrameFacts, payload: &[u8], rejects: &mut dyn Rejects) -> FrameRows;
 
-    /// Rows that wait, of the dataset at this place among the service's.
+    /// How many rows wait for a dataset, given by its position in the service.
     fn waiting(&self, dataset: usize) -> usize;
 
-    /// Takes the rows that wait, in order of arrival.
+    /// Takes the waiting rows, in order of arrival.
     fn take(&mut self, dataset: usize) -> RecordBatch;
 }
 
@@ -64,7 +64,7 @@ pub struct FrameFacts {
 }
 
 impl FrameFacts {
-    /// Of a frame of `date`.
+    /// The context of a frame of `date`.
     #[must_use]
     pub fn new(date: NaiveDate, recv: Moment, frame: u64, session: u32) -> Self {
         Self {
@@ -76,10 +76,10 @@ impl FrameFacts {
     }
 }
 
-/// What a frame gave, beside what was rejected.
+/// What a frame gave, apart from what was rejected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrameRows {
-    /// Rows of all datasets.
+    /// Rows across all datasets.
     pub rows: u64,
     /// Whether it holds more records than the guide allows.
     pub is_oversized: bool,

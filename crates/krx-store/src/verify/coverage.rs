@@ -13,7 +13,7 @@ use crate::feed_name::FeedName;
 use crate::layout::{CommittedName, CommittedPath};
 
 impl Looker<'_> {
-    /// Compares the coverage of a feed with its files. Where one of them cannot be read, that is found already.
+    /// Compares a feed's coverage with its files. A file that cannot be read is reported elsewhere.
     pub(super) fn coverage(
         &self,
         feed: &FeedName,
@@ -26,13 +26,13 @@ impl Looker<'_> {
             return;
         }
         let mut files: Vec<(&CommittedPath, &Content)> = Vec::new();
-        for (path, sealed) in listed.files_of(feed, service.primary()) {
+        for (path, committed) in listed.files_of(feed, service.primary()) {
             let Some(content) = contents.get(path.as_str()) else {
                 return;
             };
-            files.push((sealed, content));
+            files.push((committed, content));
         }
-        files.sort_by_key(|(sealed, _)| sealed.name.last_frame);
+        files.sort_by_key(|(committed, _)| committed.name.last_frame);
         let path = CommittedPath {
             date: self.date,
             feed: feed.clone(),
@@ -43,7 +43,7 @@ impl Looker<'_> {
             |dataset: Dataset| format!("{dataset}/date={}/{}/", self.date, dataset.partition_name(feed));
         let siblings = service.datasets.iter().copied().chain([&QUARANTINE]);
         let siblings: Vec<Dataset> = siblings.filter(|other| *other != service.primary()).collect();
-        // What is found of these files already says more than that coverage has other figures.
+        // What is reported about these files already says more than wrong figures in coverage would.
         let primary_dir = partition(service.primary());
         let is_told = day.findings.iter().any(|finding| {
             let is_lost = matches!(
@@ -67,7 +67,7 @@ impl Looker<'_> {
                 return;
             }
         };
-        // A commit that was cut off between its files and coverage: the next start goes on with it.
+        // The recorder was killed between committing the files and writing coverage: the next start finishes it.
         let is_pending = listed
             .segments
             .get(feed)
@@ -80,12 +80,12 @@ impl Looker<'_> {
             (None, None) => None,
             (None, Some(_)) if is_pending => None,
             (None, Some(_)) => Some(
-                "it does not exist, and there are files that it should tell of; `rebuild` makes it of them"
+                "it does not exist, although there are files that it should cover; `rebuild` makes it from them"
                     .to_owned(),
             ),
             (Some(stored), None) if stored.frames() == 0 => None,
             (Some(stored), None) => Some(format!(
-                "it tells of {} frames, and no file has any",
+                "it counts {} frames, but no file has any",
                 stored.frames()
             )),
             (Some(stored), Some(of_files)) => {
@@ -100,14 +100,14 @@ impl Looker<'_> {
             let dir = partition(dataset);
             day.findings.iter().any(|finding| finding.path.starts_with(&dir))
         });
-        // What retention has removed is missing in the sum.
+        // The sum lacks what retention has removed.
         if !is_told && !siblings.iter().any(|dataset| self.is_expired(dataset)) {
             let siblings = siblings.iter().flat_map(|dataset| listed.files_of(feed, dataset));
             self.sessions(&files, &siblings.collect::<Vec<_>>(), contents, day);
         }
     }
 
-    /// Whether the rows of each session are as many as the footers' intervals say.
+    /// Whether each session has as many rows as the footers' intervals say.
     fn sessions(
         &self,
         files: &[(&CommittedPath, &Content)],
@@ -115,15 +115,15 @@ impl Looker<'_> {
         contents: &BTreeMap<&str, Content>,
         day: &mut Day,
     ) {
-        for (sealed, content) in files {
+        for (committed, content) in files {
             let Some(footer) = &content.footer else { continue };
             let mut found = content.sessions.clone();
             for (path, other) in siblings {
-                if !sealed.name.overlaps(&other.name) {
+                if !committed.name.overlaps(&other.name) {
                     continue;
                 }
-                // Of a sealed day it cannot be told which rows are of these frames.
-                if !sealed.name.contains(&other.name) {
+                // A sealed day does not say which of its rows came from these frames.
+                if !committed.name.contains(&other.name) {
                     return;
                 }
                 let Some(content) = contents.get(path.as_str()) else {
@@ -141,24 +141,25 @@ impl Looker<'_> {
                 }
             }
             let held: u64 = footer.frames().iter().map(|(first, last)| last + 1 - first).sum();
-            let path = sealed.to_string();
+            let path = committed.to_string();
             if told != found {
-                let detail =
-                    format!("its rows by session are {found:?}, and {told:?} by the intervals in its footer");
+                let detail = format!(
+                    "its rows by session are {found:?}, but the intervals in its footer say {told:?}"
+                );
                 day.find(&path, self.date, Fault::new(Kind::Coverage, detail));
             } else if frames != held {
-                let detail = format!("it has {held} frames, and {frames} by the intervals in its footer");
+                let detail = format!("it has {held} frames, but the intervals in its footer say {frames}");
                 day.find(&path, self.date, Fault::new(Kind::Coverage, detail));
             }
         }
     }
 }
 
-/// What coverage says otherwise than the files; what it has behind their last frame is its own.
+/// Where coverage contradicts the files; what it has after their last frame is its own.
 fn difference(stored: &Ledger, mut of_files: Ledger) -> Option<String> {
     if (stored.frames(), stored.last_held()) != (of_files.frames(), of_files.last_held()) {
         return Some(format!(
-            "it tells of {} frames up to {}, and the files have {} up to {}; `rebuild` puts it right",
+            "it counts {} frames up to {}, but the files have {} up to {}; `rebuild` puts it right",
             stored.frames(),
             stored.last_held(),
             of_files.frames(),
@@ -171,7 +172,7 @@ fn difference(stored: &Ledger, mut of_files: Ledger) -> Option<String> {
         .find(|pair| pair[0].to != pair[1].from)
     {
         return Some(format!(
-            "one of its intervals ends at {}, and the next begins at {}",
+            "one of its intervals ends at {}, but the next begins at {}",
             pair[0].to, pair[1].from
         ));
     }
@@ -180,7 +181,7 @@ fn difference(stored: &Ledger, mut of_files: Ledger) -> Option<String> {
     let index = (0..said.len().max(expected.len())).find(|index| said.get(*index) != expected.get(*index))?;
     let words = |row: Option<&Interval>| {
         row.map_or_else(
-            || "nothing more".to_owned(),
+            || "missing".to_owned(),
             |row| {
                 let kind = if row.state == State::Live {
                     "live"
@@ -195,7 +196,7 @@ fn difference(stored: &Ledger, mut of_files: Ledger) -> Option<String> {
         )
     };
     Some(format!(
-        "its row {index} is {}, and {} by the files; `rebuild` puts it right",
+        "its row {index} is {}, but by the files it should be {}; `rebuild` puts it right",
         words(said.get(index)),
         words(expected.get(index))
     ))

@@ -25,7 +25,7 @@ use crate::moment::Moment;
 /// Rows decoded at a time, so that memory stays small whatever the file's size.
 const BATCH_ROWS: usize = 8192;
 
-/// What a file has.
+/// What reading a file found.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) bytes: u64,
@@ -33,48 +33,48 @@ pub(crate) struct Facts {
     pub(crate) content: Result<Content, Fault>,
 }
 
-/// What a sound file has.
+/// The content of a sound file.
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
     /// Rows read.
     pub(crate) rows: u64,
-    /// Of trades and quarantine.
+    /// Rows of the data datasets and quarantine.
     pub(crate) footer: Option<Footer>,
     /// The intervals of a coverage file whose reason is `damage`.
     pub(crate) damage: Vec<(Moment, Moment)>,
-    /// Rows by session; none for coverage.
+    /// Rows by session; empty for coverage.
     pub(crate) sessions: BTreeMap<u32, u64>,
 }
 
-/// Reads a file; `expected` is the digest that its list has for it. A file with another one is not decoded: what is
-/// in it is not what was sealed, whatever it is.
+/// Reads a file; `expected` is the digest that its list has for it. A file with another digest is not decoded: whatever
+/// is in it is not what was committed.
 ///
 /// # Errors
 /// [`StoreError::Io`], when the disk does not give it back.
 pub(crate) fn look(
     data: &DataDir,
-    sealed: &CommittedPath,
+    committed: &CommittedPath,
     expected: Option<Digest>,
 ) -> Result<Facts, StoreError> {
-    let path = data.path().join(sealed.to_string());
+    let path = data.path().join(committed.to_string());
     let bytes = std::fs::metadata(&path)
         .map_err(at("reading the size of", &path))?
         .len();
     let digest = digest(&path)?;
-    // Coverage has no line as long as it is replaced. It has a checksum of its own.
-    let is_alone = expected.is_none() && sealed.name.dataset.rows == Rows::OfTheDate;
+    // Coverage has no line while it is still being replaced, but it has a checksum of its own.
+    let is_alone = expected.is_none() && committed.name.dataset.rows == Rows::OfTheDate;
     let content = match expected {
         Some(expected) if expected != digest => Err(Fault::new(
             Kind::Digest,
             format!(
-                "its SHA-256 is {digest}, and {expected} in its list: one of the two has changed since it was sealed"
+                "its SHA-256 is {digest}, but its list says {expected}: one of the two has changed since the file was committed"
             ),
         )),
-        // No input makes the recorder panic; the library that decodes has no such rule for damaged files.
+        // Our code never panics on bad input, but the Parquet library makes no such promise for damaged files.
         _ => catch_unwind(AssertUnwindSafe(|| {
-            let content = read(&path, sealed, data.is_primary(sealed.name.dataset))?;
-            if is_alone && !coverage::is_as_written(&path, sealed.date) {
-                let detail = "it does not fit the checksum in its footer".to_owned();
+            let content = read(&path, committed, data.is_primary(committed.name.dataset))?;
+            if is_alone && !coverage::is_as_written(&path, committed.date) {
+                let detail = "it does not match the checksum in its footer".to_owned();
                 return Err(Fault::new(Kind::Digest, detail));
             }
             Ok(content)
@@ -93,18 +93,18 @@ pub(crate) fn look(
     })
 }
 
-fn read(path: &Path, sealed: &CommittedPath, is_primary: bool) -> Result<Content, Fault> {
+fn read(path: &Path, committed: &CommittedPath, is_primary: bool) -> Result<Content, Fault> {
     let undecodable = |error: &dyn std::fmt::Display| Fault::new(Kind::Decode, error.to_string());
     let file = File::open(path).map_err(|error| undecodable(&error))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file)
         .map_err(|error| Fault::new(Kind::Footer, format!("its footer cannot be read: {error}")))?
         .with_batch_size(BATCH_ROWS);
-    let footer = check_footer(builder.metadata().file_metadata(), sealed, is_primary)?;
-    check_schema(sealed.name.dataset, builder.schema())?;
+    let footer = check_footer(builder.metadata().file_metadata(), committed, is_primary)?;
+    check_schema(committed.name.dataset, builder.schema())?;
     let stated = value_of(builder.metadata().file_metadata(), "rows").and_then(|rows| rows.parse().ok());
     let stated: u64 =
         stated.ok_or_else(|| Fault::new(Kind::Footer, "its footer has no krx.rows".to_owned()))?;
-    let footer = footer.filter(|_| sealed.name.dataset.rows == Rows::OfFrames);
+    let footer = footer.filter(|_| committed.name.dataset.rows == Rows::OfFrames);
     let groups = builder.metadata().row_groups().iter();
     let groups: Vec<_> = groups.map(|group| group.num_rows().cast_unsigned()).collect();
     let reader = builder.build().map_err(|error| undecodable(&error))?;
@@ -113,7 +113,7 @@ fn read(path: &Path, sealed: &CommittedPath, is_primary: bool) -> Result<Content
     let mut runs = footer
         .as_ref()
         .and_then(|footer| footer.day.as_ref())
-        .map(|day| RunOrder::new(sealed.name.dataset, day, &groups));
+        .map(|day| RunOrder::new(committed.name.dataset, day, &groups));
     let disorder = |detail: String| Fault::new(Kind::Frames, detail);
     for batch in reader {
         let batch = batch.map_err(|error| undecodable(&error))?;
@@ -131,7 +131,7 @@ fn read(path: &Path, sealed: &CommittedPath, is_primary: bool) -> Result<Content
         runs.end().map_err(disorder)?;
     }
     if rows != stated {
-        let detail = format!("it has {rows} rows, and {stated} by its footer");
+        let detail = format!("it has {rows} rows, but its footer says {stated}");
         return Err(Fault::new(Kind::Rows, detail));
     }
     Ok(Content {
@@ -146,7 +146,7 @@ fn count_sessions(batch: &RecordBatch, sessions: &mut BTreeMap<u32, u64>) {
     let column = batch
         .column_by_name("session")
         .and_then(|column| column.as_primitive_opt::<Int32Type>());
-    // Sessions come one after the other, so each stretch is counted at once.
+    // Sessions follow one another, so each stretch is counted in one go.
     for stretch in column
         .iter()
         .flat_map(|column| column.values().chunk_by(|a, b| a == b))
@@ -157,15 +157,15 @@ fn count_sessions(batch: &RecordBatch, sessions: &mut BTreeMap<u32, u64>) {
     }
 }
 
-/// The footer, when it agrees with the file's name and directories; of coverage with its feed and date only, since that
-/// covers the whole day, and no frames of its own.
+/// The footer, if it agrees with the file's name and directories. For coverage only feed and date are compared: it
+/// covers the whole day and has no frames of its own.
 fn check_footer(
     metadata: &FileMetaData,
     file: &CommittedPath,
     is_primary: bool,
 ) -> Result<Option<Footer>, Fault> {
     let differs = |what: &str, says: &str, path: &str| {
-        let detail = format!("its footer says {what} {says}, and its path {path}");
+        let detail = format!("its footer says {what} {says}, but its path says {path}");
         Err(Fault::new(Kind::Footer, detail))
     };
     let (feed, date) = (file.feed.to_string(), file.date.to_string());
@@ -177,12 +177,12 @@ fn check_footer(
     }
     let dataset = file.name.dataset;
     let footer = Footer::read(metadata).ok_or_else(|| {
-        let detail = "its footer lacks a krx. value, or has one of another version of the recorder";
+        let detail = "its footer lacks a krx. value, or has one from another version of the recorder";
         Fault::new(Kind::Footer, detail.to_owned())
     })?;
     if footer.is_newer_than(dataset) {
         let detail = format!(
-            "a newer krx-recorder wrote it, with version {} of the columns of {dataset}; this one reads version {}",
+            "a newer krx-recorder wrote it, with version {} of the {dataset} columns; this one reads version {}",
             footer.schema_version, dataset.schema_version
         );
         return Err(Fault::new(Kind::Newer, detail));
@@ -197,14 +197,15 @@ fn check_footer(
         return differs("frames", &says, &path);
     }
     if is_primary && Slice::of(&footer).is_none() {
-        let detail = "its footer does not say when its frames were recorded, or not as this version does";
+        let detail =
+            "its footer does not say when its frames were recorded, or not the way this version does";
         return Err(Fault::new(Kind::Footer, detail.to_owned()));
     }
     Ok(Some(footer))
 }
 
 fn check_schema(dataset: Dataset, found: &SchemaRef) -> Result<(), Fault> {
-    // Those of coverage are not looked at here, but for those that tell of damage.
+    // Coverage rows are not checked here; only those that report damage are collected.
     if dataset.rows == Rows::OfTheDate || found.fields() == dataset.schema().fields() {
         return Ok(());
     }
@@ -212,7 +213,7 @@ fn check_schema(dataset: Dataset, found: &SchemaRef) -> Result<(), Fault> {
     Err(Fault::new(Kind::Footer, detail))
 }
 
-/// A row's place in the order of arrival. A piece of a message that has no number comes behind those that have.
+/// A row's place in the order of arrival. A piece of a message without a position comes after those that have one.
 type Place = (i64, i32);
 
 fn places(batch: &RecordBatch) -> Option<impl Iterator<Item = Place> + use<'_>> {
@@ -228,7 +229,7 @@ fn places(batch: &RecordBatch) -> Option<impl Iterator<Item = Place> + use<'_>> 
     }))
 }
 
-/// (`frame`, `item`) rises from row to row, within the footer's frames; so no two rows have the same.
+/// (`frame`, `item`) rises from row to row, within the footer's frames, so no two rows are the same.
 #[derive(Default)]
 struct Order {
     last: Option<Place>,
@@ -243,13 +244,13 @@ impl Order {
             let row = rows_before + row as u64;
             if !frames.contains(&place.0) {
                 return Err(fault(format!(
-                    "row {row} is of frame {}, which it does not cover",
+                    "row {row} belongs to frame {}, which the file does not cover",
                     place.0
                 )));
             }
             if self.last.is_some_and(|last| last >= place) {
                 return Err(fault(format!(
-                    "row {row}, of frame {}, is not behind the row before it",
+                    "row {row}, of frame {}, does not come after the row before it",
                     place.0
                 )));
             }
@@ -277,7 +278,7 @@ fn damage_in(batch: &RecordBatch) -> Vec<(Moment, Moment)> {
         .collect()
 }
 
-/// A record that is in a primary file and in the quarantine file of the same frames, if there is one.
+/// A record that is both in a primary file and in the quarantine file of the same frames.
 pub(super) fn double(root: &Path, trades: &CommittedPath, quarantine: &CommittedPath) -> Result<(), Fault> {
     let (mut left, mut right) = (Places::open(root, trades)?, Places::open(root, quarantine)?);
     let (mut a, mut b) = (left.next()?, right.next()?);
@@ -286,7 +287,7 @@ pub(super) fn double(root: &Path, trades: &CommittedPath, quarantine: &Committed
             std::cmp::Ordering::Less => a = left.next()?,
             std::cmp::Ordering::Greater => b = right.next()?,
             std::cmp::Ordering::Equal => {
-                let detail = format!("item {} of frame {} is in {trades} too", trade.1, trade.0);
+                let detail = format!("item {} of frame {} is also in {trades}", trade.1, trade.0);
                 return Err(Fault::new(Kind::Frames, detail));
             }
         }
@@ -294,15 +295,15 @@ pub(super) fn double(root: &Path, trades: &CommittedPath, quarantine: &Committed
     Ok(())
 }
 
-/// Likewise for a sealed day and the quarantine files of its frames, whose places are held in memory.
+/// The same for a sealed day and the quarantine files of its frames, whose places are held in memory.
 pub(super) fn double_in_day(
     root: &Path,
     trades: &CommittedPath,
     quarantine: &[&CommittedPath],
 ) -> Result<(), Fault> {
     let mut rejected = HashSet::new();
-    for sealed in quarantine {
-        let mut places = Places::open(root, sealed)?;
+    for committed in quarantine {
+        let mut places = Places::open(root, committed)?;
         while let Some(place) = places.next()? {
             rejected.insert(place);
         }
@@ -313,7 +314,7 @@ pub(super) fn double_in_day(
     let mut places = Places::open(root, trades)?;
     while let Some(place) = places.next()? {
         if rejected.contains(&place) {
-            let detail = format!("item {} of frame {} is in quarantine too", place.1, place.0);
+            let detail = format!("item {} of frame {} is also in quarantine", place.1, place.0);
             return Err(Fault::new(Kind::Frames, detail));
         }
     }
@@ -327,9 +328,9 @@ struct Places {
 }
 
 impl Places {
-    fn open(root: &Path, sealed: &CommittedPath) -> Result<Self, Fault> {
+    fn open(root: &Path, committed: &CommittedPath) -> Result<Self, Fault> {
         let fault = |error: &dyn std::fmt::Display| Fault::new(Kind::Decode, error.to_string());
-        let file = File::open(root.join(sealed.to_string())).map_err(|error| fault(&error))?;
+        let file = File::open(root.join(committed.to_string())).map_err(|error| fault(&error))?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| fault(&error))?;
         let columns = ProjectionMask::columns(builder.parquet_schema(), ["frame", "item"]);
         let builder = builder.with_projection(columns).with_batch_size(BATCH_ROWS);

@@ -1,50 +1,51 @@
-//! What verifying finds.
+//! What `verify` can find.
 
 use std::fmt;
 
 use chrono::NaiveDate;
 use serde::Serialize;
 
-/// What is wrong, in a word that scripts can rely on.
+/// What is wrong, as a word that scripts can rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Kind {
-    /// Something that the recorder did not put there.
+    /// Something the recorder did not put there.
     Foreign,
-    /// A file's digest is not the one in its list; coverage without a line does not fit the checksum in its footer.
+    /// A file's digest is not the one in its list, or coverage without a line does not match the checksum in its
+    /// footer.
     Digest,
     /// A committed file without a line in its list.
     Unlisted,
-    /// A file that is in a list, or that another file tells of, does not exist.
+    /// A file is in a list, or another file refers to it, but it does not exist.
     Missing,
     /// A line of a list cannot be read.
     List,
-    /// A footer that cannot be read, or that disagrees with the file's name and place.
+    /// A footer cannot be read, or disagrees with the file's name and place.
     Footer,
-    /// Columns that a newer recorder has introduced: no damage, and not to be vouched for by this one.
+    /// Columns from a newer recorder: not damage, but this version cannot vouch for them.
     Newer,
     /// Columns that cannot be decoded.
     Decode,
-    /// Another number of rows than the footer says.
+    /// The number of rows is not what the footer says.
     Rows,
-    /// Rows of frames that the file does not cover, out of order, or twice.
+    /// Rows of frames that the file does not cover, rows out of order, or rows twice.
     Frames,
     /// Frames that no file has.
     Hole,
     /// Frames that two files have.
     Overlap,
-    /// Two files of the same frames that disagree.
+    /// Two files of the same frames disagree.
     Partner,
-    /// Coverage does not say what the files say.
+    /// Coverage disagrees with the files.
     Coverage,
     /// A stretch of a journal segment is damaged.
     Journal,
     /// An archived segment is damaged.
     Archive,
-    /// A trading day on which nothing ran, and nothing says so.
+    /// A trading day on which no recorder ran, with nothing on record about it.
     Unaccounted,
-    /// The disk did not give it back.
+    /// The disk could not read it.
     Unreadable,
 }
 
@@ -95,7 +96,7 @@ pub struct Finding {
     pub path: String,
     /// What, in a word.
     pub kind: Kind,
-    /// What, in full.
+    /// The details.
     pub detail: String,
     /// The date that it belongs to, if any.
     #[serde(skip)]
@@ -108,7 +109,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Of a file of `date`.
+/// A finding about a file of `date`.
 pub(super) fn finding(path: &str, date: NaiveDate, fault: Fault) -> Finding {
     Finding {
         path: path.to_owned(),
@@ -118,7 +119,7 @@ pub(super) fn finding(path: &str, date: NaiveDate, fault: Fault) -> Finding {
     }
 }
 
-/// Of something that the recorder did not put there.
+/// A finding about something that the recorder did not put there.
 pub(super) fn foreign_finding(path: String, date: Option<NaiveDate>) -> Finding {
     let detail = "the recorder did not put it there, and readers of the dataset may fail on it".to_owned();
     Finding {

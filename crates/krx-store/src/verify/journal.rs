@@ -10,12 +10,12 @@ use crate::feed_name::FeedName;
 use crate::journal::{Scanned, SegmentReader};
 use crate::layout::SegmentName;
 
-/// How a segment ends: that of a recorder at work may end in the middle of a write.
+/// How a segment may end: while a recorder is at work, in the middle of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Last {
-    /// It has a segment behind it.
+    /// Another segment follows.
     No,
-    /// It is the feed's newest, and its recorder is at rest.
+    /// It is the feed's newest, and no recorder is at work.
     AtRest,
     /// It is being written.
     Written,
@@ -36,24 +36,23 @@ pub(super) fn look(
         Ok(reader) => reader,
         Err(StoreError::Header { what, .. }) => {
             return Ok(vec![fault(format!(
-                "neither copy of its header is sound: {what}"
+                "neither copy of its header is valid: {what}"
             ))]);
         }
         Err(StoreError::JournalVersion { version, .. }) => {
-            let detail =
-                format!("it is of version {version} of the journal, which this program does not read");
+            let detail = format!("it has journal version {version}, which this program does not read");
             return Ok(vec![fault(detail)]);
         }
         Err(error) => return Err(error),
     };
     let header = reader.header();
     if (header.name, &header.feed) != (name, feed) {
-        let detail = format!("its header is of {} of {}", header.name, header.feed);
+        let detail = format!("its header is that of {} of {}", header.name, header.feed);
         return Ok(vec![fault(detail)]);
     }
     let mut faults: Vec<_> = reader
         .header_damage()
-        .map(|damage| fault(format!("{damage}; what it holds can be read")))
+        .map(|damage| fault(format!("{damage}; its records can be read")))
         .into_iter()
         .collect();
     let limit = reader.file_bytes()?;
@@ -61,7 +60,7 @@ pub(super) fn look(
         match reader.advance(limit)? {
             Scanned::Record(_) => {}
             Scanned::Damage(span) => faults.push(fault(format!(
-                "bytes {} to {} are no records; what follows can be read",
+                "bytes {} to {} are not records; what follows can be read",
                 span.start, span.end
             ))),
             Scanned::End => break,
@@ -75,12 +74,14 @@ pub(super) fn look(
             }
             Last::No | Last::Written => "nothing that follows can be read",
         };
-        faults.push(fault(format!("bytes {end} to {torn_end} are no records; {what}")));
+        faults.push(fault(format!(
+            "bytes {end} to {torn_end} are not records; {what}"
+        )));
     }
     Ok(faults)
 }
 
-/// Reads an archived segment to its end, against its checksum.
+/// Reads an archived segment to its end and checks it against its checksum.
 ///
 /// # Errors
 /// [`StoreError::Io`], when the disk does not give it back.
@@ -95,7 +96,7 @@ pub(super) fn look_archived(path: &Path) -> Result<Vec<Fault>, StoreError> {
     }
 }
 
-/// What is wrong with the bytes, and not with the disk: zstd's own errors have no number of the system's.
+/// The error, if it is in the bytes rather than on the disk: zstd's own errors have no OS error number.
 fn is_damage(error: &std::io::Error) -> bool {
     error.raw_os_error().is_none() && error.kind() != ErrorKind::NotFound
 }

@@ -1,4 +1,4 @@
-//! What the directories of a date hold.
+//! What is in a date's directories.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::feed_name::FeedName;
 use crate::layout::{CommittedName, CommittedPath, DataDir, SegmentName};
 use crate::service::{FULL_MARKET, Service};
 
-/// What the directories of a date have.
+/// What is in a date's directories.
 #[derive(Default)]
 pub(super) struct Listed {
     pub(super) files: BTreeMap<String, CommittedPath>,
@@ -22,10 +22,10 @@ pub(super) struct Listed {
 /// The journal segments of a feed.
 #[derive(Default)]
 pub(super) struct Segments {
-    /// Of the date.
+    /// Those of the date.
     pub(super) raw: Vec<SegmentName>,
     pub(super) archived: Vec<SegmentName>,
-    /// Of any date.
+    /// Those of any date.
     pub(super) newest: Option<SegmentName>,
 }
 
@@ -45,7 +45,7 @@ impl Listed {
         self.files.values().map(|file| &file.feed).collect()
     }
 
-    /// The service of a feed, by the datasets that it has files of.
+    /// The service of a feed, judged by the datasets in which it has files.
     pub(super) fn service_of(&self, data: &DataDir, feed: &FeedName) -> &'static Service {
         let has = |dataset: &Dataset| self.files_of(feed, dataset).next().is_some();
         let mut services = data.services().iter().copied();
@@ -95,8 +95,8 @@ impl Listed {
             match parsed {
                 Some(name) => {
                     let feed = feed.clone();
-                    let sealed = CommittedPath { date, feed, name };
-                    self.files.insert(sealed.to_string(), sealed);
+                    let committed = CommittedPath { date, feed, name };
+                    self.files.insert(committed.to_string(), committed);
                 }
                 None => {
                     let dir = format!("{dataset}/date={date}/{}", dataset.partition_name(feed));

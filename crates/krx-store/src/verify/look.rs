@@ -23,12 +23,12 @@ use crate::feed_name::FeedName;
 use crate::layout::{CommittedPath, DataDir};
 use crate::lock;
 
-/// How often a date with findings is looked at before they are believed, and how long is waited in between: longer
-/// than an exporter takes to rename two files, and to add them to a list.
+/// How often a date with findings is looked at before they are believed, and the wait in between: longer than an
+/// exporter takes to rename two files and add them to a list.
 const LOOKS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// The bytes that [`verify`] is going to read, about.
+/// Roughly how many bytes [`verify`] is going to read.
 ///
 /// # Errors
 /// [`StoreError::Io`], when a directory cannot be listed.
@@ -37,8 +37,8 @@ pub fn bytes_of(data: &DataDir, dates: &BTreeSet<NaiveDate>) -> Result<u64, Stor
     let mut bytes = 0;
     for date in dates {
         let listed = Listed::of(data, *date)?;
-        for sealed in listed.files.keys() {
-            bytes += size(&data.path().join(sealed));
+        for committed in listed.files.keys() {
+            bytes += size(&data.path().join(committed));
         }
         for (feed, segments) in listed.segments {
             let raw = segments
@@ -55,7 +55,8 @@ pub fn bytes_of(data: &DataDir, dates: &BTreeSet<NaiveDate>) -> Result<u64, Stor
     Ok(bytes)
 }
 
-/// Reads all committed files, lists and journal segments of the dates. `read` is told of bytes as they are done.
+/// Reads all committed files, lists and journal segments of the dates. `read` is called with the number of bytes as
+/// they are done.
 ///
 /// # Errors
 /// [`StoreError::Io`], when a directory cannot be listed. A file that cannot be read is a finding.
@@ -74,7 +75,7 @@ pub fn verify(data: &DataDir, dates: &BTreeSet<NaiveDate>, read: &dyn Fn(u64)) -
             if day.findings.is_empty() {
                 break;
             }
-            // A recorder that has just ended leaves nothing half done: without one there is nothing to wait for.
+            // Nothing is half done when no recorder is running, so there is nothing to wait for.
             if lock::is_held(data)? {
                 std::thread::sleep(PAUSE);
             }
@@ -96,7 +97,7 @@ pub fn verify(data: &DataDir, dates: &BTreeSet<NaiveDate>, read: &dyn Fn(u64)) -
     Ok(report)
 }
 
-/// What lies in the datasets beside dates: nothing does, as long as nobody puts it there.
+/// What is in the datasets besides dates: nothing, unless somebody put it there.
 ///
 /// # Errors
 /// [`StoreError::Io`], when a directory cannot be listed.
@@ -112,7 +113,7 @@ pub fn foreign(data: &DataDir) -> Result<Vec<Finding>, StoreError> {
     Ok(findings)
 }
 
-/// What a look at a date has found.
+/// What one look at a date found.
 #[derive(Default)]
 pub(super) struct Day {
     feeds: BTreeMap<FeedName, FeedDay>,
@@ -126,7 +127,7 @@ pub(super) struct Looker<'a> {
     pub(super) data: &'a DataDir,
     pub(super) date: NaiveDate,
     read: Option<&'a dyn Fn(u64)>,
-    /// Files that were found sound, and what they were like then: they are not read again as long as they are.
+    /// Files that were sound, and their metadata at the time: they are not read again until that changes.
     sound: HashMap<String, (Stamp, Facts)>,
 }
 
@@ -164,7 +165,7 @@ impl Day {
 
 impl Looker<'_> {
     fn look(&mut self) -> Result<Day, StoreError> {
-        // Files first: one that is sealed in between has a line and is not known, which is no contradiction.
+        // Files first: one that is committed in between then has a line but is not listed, which is no contradiction.
         let listed = Listed::of(self.data, self.date)?;
         let mut day = Day::default();
         for path in &listed.foreign {
@@ -172,8 +173,8 @@ impl Looker<'_> {
         }
         let list = self.list(&listed, &mut day);
         let mut contents = BTreeMap::new();
-        for (path, sealed) in &listed.files {
-            if let Some(content) = self.file(path, sealed, &list, &mut day) {
+        for (path, committed) in &listed.files {
+            if let Some(content) = self.file(path, committed, &list, &mut day) {
                 contents.insert(path.as_str(), content);
             }
         }
@@ -193,7 +194,7 @@ impl Looker<'_> {
         }
     }
 
-    /// Reads the list, and looks whether the files in it exist.
+    /// Reads the list, and checks that the files in it exist.
     fn list(&self, listed: &Listed, day: &mut Day) -> List {
         let name = self.data.checksum_list(self.date);
         let name = name
@@ -208,20 +209,20 @@ impl Looker<'_> {
                 List::default()
             });
         for line in &list.odd_lines {
-            let detail = format!("line {line} is no digest and path of this date, or says a path again");
+            let detail = format!("line {line} is not a digest and path of this date, or repeats a path");
             day.find(&name, self.date, Fault::new(Kind::List, detail));
         }
         for path in list.digests.keys() {
             if !listed.files.contains_key(path) && !self.data.path().join(path).exists() {
-                let detail = format!("it is in {name}, and does not exist");
+                let detail = format!("it is in {name} but does not exist");
                 day.find(path, self.date, Fault::new(Kind::Missing, detail));
             }
         }
         list
     }
 
-    /// Reads a file, unless it was sound before and is as it was then.
-    fn file(&mut self, path: &str, sealed: &CommittedPath, list: &List, day: &mut Day) -> Option<Content> {
+    /// Reads a file, unless it was sound before and has not changed since.
+    fn file(&mut self, path: &str, committed: &CommittedPath, list: &List, day: &mut Day) -> Option<Content> {
         let full = self.data.path().join(path);
         let expected = list.digests.get(path).copied();
         let stamped = stamp(&full);
@@ -230,7 +231,7 @@ impl Looker<'_> {
         });
         let looked = match known {
             Some((_, facts)) => Ok(facts.clone()),
-            None => file::look(self.data, sealed, expected),
+            None => file::look(self.data, committed, expected),
         };
         let facts = match looked {
             Ok(facts) => facts,
@@ -240,14 +241,14 @@ impl Looker<'_> {
             }
         };
         self.tell(facts.bytes);
-        let feed = day.feed(self.date, &sealed.feed);
+        let feed = day.feed(self.date, &committed.feed);
         feed.files += 1;
         feed.bytes += facts.bytes;
         match &facts.content {
             Ok(content) => {
-                if sealed.name.dataset == &QUARANTINE {
+                if committed.name.dataset == &QUARANTINE {
                     feed.quarantined += content.rows;
-                } else if sealed.name.dataset.rows == Rows::OfFrames {
+                } else if committed.name.dataset.rows == Rows::OfFrames {
                     feed.rows += content.rows;
                 }
                 day.rows += content.rows;
@@ -275,7 +276,8 @@ impl Looker<'_> {
             let is_newest = segments.newest == Some(*name);
             let last = if is_newest { Last::AtRest } else { Last::No };
             let mut faults = journal::look(&path, feed, *name, last);
-            // Whether a recorder is at work is asked only where it matters: the asking takes the lock for a moment.
+            // Whether a recorder is at work is checked only where it matters, since checking takes the lock for a
+            // moment.
             let is_odd = faults.as_ref().is_ok_and(|faults| !faults.is_empty());
             if is_newest && is_odd && lock::is_held(self.data)? {
                 faults = journal::look(&path, feed, *name, Last::Written);
@@ -301,7 +303,7 @@ impl Looker<'_> {
                 Ok(faults) => faults
                     .into_iter()
                     .for_each(|fault| day.find(&path, self.date, fault)),
-                // Exported or expired meanwhile.
+                // Exported or expired in the meantime.
                 Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
                 Err(error) => day.find(&path, self.date, Fault::new(Kind::Unreadable, error.to_string())),
             }

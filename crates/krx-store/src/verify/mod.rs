@@ -1,11 +1,11 @@
-//! Reading again what was sealed: is it still what it was?
+//! Reading back what was committed: is it still what it was?
 //!
 //! ```text
-//!   a date ─▶ its files, its list of checksums, its journal ─▶ findings ─▶ looked at again ─▶ those that are left
+//!   a date ─▶ its files, its list of checksums, its journal ─▶ findings ─▶ looked at again ─▶ those that remain
 //! ```
 //!
-//! A recorder may be at work meanwhile: it seals files, replaces lists and removes segments. Whatever it leaves in
-//! between for a moment is gone when the date is looked at again, so only what is found every time is reported.
+//! A recorder may be at work at the same time, committing files, replacing lists and removing segments. Any half-done
+//! step is over by the time the date is looked at again, so only what is found every time is reported.
 //! Nothing is locked and nothing is written.
 
 mod coverage;

@@ -2,17 +2,17 @@
 
 use crate::layout::CommittedName;
 
-/// Frames that no file has, or that two have.
+/// Frames that are in no file, or in two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Break {
-    /// No file has these frames; the file at this index comes after them.
+    /// These frames are in no file; the file at this index comes after them.
     Hole { first: u64, last: u64, after: usize },
-    /// The file at this index begins with frames that an earlier one has.
+    /// The file at this index begins with frames that are also in an earlier one.
     Overlap { first: u64, last: u64, at: usize },
 }
 
-/// What is wrong with ranges (first and last frame, inclusive) that should cover all frames from 1 on. They are
-/// in order of their first frames.
+/// What is wrong with ranges (first and last frame, inclusive) that should cover all frames from 1 on. They are in
+/// order of first frame.
 pub(super) fn breaks(ranges: &[(u64, u64)]) -> Vec<Break> {
     let (mut found, mut covered) = (Vec::new(), 0);
     for (index, &(first, last)) in ranges.iter().enumerate() {
@@ -34,7 +34,7 @@ pub(super) fn breaks(ranges: &[(u64, u64)]) -> Vec<Break> {
     found
 }
 
-/// How many frames ranges have, in order of their first frames.
+/// How many frames ranges cover, in order of first frame.
 pub(super) fn held(ranges: &[(u64, u64)]) -> u64 {
     let (mut frames, mut covered) = (0, 0);
     for &(first, last) in ranges {
@@ -44,7 +44,7 @@ pub(super) fn held(ranges: &[(u64, u64)]) -> u64 {
     frames
 }
 
-/// The files that belong together: by their indexes, those that have frames in common, directly or by others.
+/// Files that belong together, by index: those that share frames, directly or through others.
 pub(super) fn groups(names: &[CommittedName]) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..names.len()).collect();
     order.sort_by_key(|index| names[*index].first_frame);
@@ -92,7 +92,7 @@ mod tests {
             let mut next = 1;
             let mut ranges: Vec<_> = lengths.iter().map(|length| { let range = (next, next + length - 1); next += length; range }).collect();
             prop_assert_eq!(breaks(&ranges), []);
-            // Without the last one, what is left still adjoins.
+            // Without the last one, the rest still adjoin.
             let left_out = left_out.index(ranges.len() - 1);
             let (first, last) = ranges.remove(left_out);
             prop_assert_eq!(breaks(&ranges), [Break::Hole { first, last, after: left_out }]);

@@ -1,4 +1,4 @@
-//! What verifying tells.
+//! What `verify` reports.
 
 use chrono::NaiveDate;
 use serde::Serialize;
@@ -15,7 +15,7 @@ pub struct FeedDay {
     pub feed: FeedName,
     /// Committed files of all datasets.
     pub files: u64,
-    /// Rows of all datasets but quarantine.
+    /// Rows of all datasets except quarantine.
     pub rows: u64,
     /// Rows of quarantine.
     pub quarantined: u64,
@@ -30,19 +30,19 @@ pub struct FeedDay {
 /// What was looked at, and what was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Whether there is no finding.
+    /// Whether there are no findings.
     pub ok: bool,
-    /// The dates that were looked at.
+    /// Dates looked at.
     pub dates: Vec<NaiveDate>,
     /// Committed files.
     pub files: u64,
-    /// Their rows.
+    /// Rows in them.
     pub rows: u64,
-    /// Their bytes.
+    /// Bytes in them.
     pub bytes: u64,
-    /// What is wrong.
+    /// Everything that is wrong.
     pub findings: Vec<Finding>,
-    /// Holes that the coverage dataset tells of: known, and no failure.
+    /// Gaps due to damage that the coverage dataset already records: known, and no failure.
     pub known: Vec<Finding>,
     /// By date and feed.
     #[serde(skip)]
@@ -50,7 +50,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether the disk did not give something back: the report is then not whole.
+    /// Whether the disk failed to read something: the report is then incomplete.
     #[must_use]
     pub fn is_partial(&self) -> bool {
         self.findings

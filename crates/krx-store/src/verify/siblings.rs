@@ -1,7 +1,7 @@
-//! What the files of a feed and date tell of each other.
+//! What a date's files of one feed say about one another.
 //!
-//! The footer of a primary file names the files of its frames, with their rows. As long as nothing is sealed, those have
-//! the same name. A sealed day has the frames of many, so files that have frames in common are compared together.
+//! The footer of a primary file names the files of the same frames, with their rows. Until the day is sealed, those
+//! have the same name. A sealed day has the frames of many, so files that share frames are compared as a group.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ type Contents<'a> = BTreeMap<&'a str, Content>;
 type Files<'a> = Vec<(&'a String, &'a CommittedPath)>;
 
 impl Looker<'_> {
-    /// What the files of a feed tell of each other.
+    /// What a feed's files say about one another.
     pub(super) fn between_files(
         &self,
         feed: &FeedName,
@@ -49,7 +49,7 @@ impl Looker<'_> {
         };
         let siblings = service.datasets.iter().copied().chain([&QUARANTINE]);
         for dataset in siblings.filter(|dataset| *dataset != service.primary()) {
-            // What retention has taken out of a dataset is missing nowhere.
+            // What retention has taken out of a dataset is not missing.
             if !self.is_expired(dataset) {
                 self.siblings(feed, service.primary(), dataset, listed, contents, pending, day);
             }
@@ -57,7 +57,7 @@ impl Looker<'_> {
         let files = listed.files.iter().filter(|(_, file)| file.feed == *feed);
         for (path, file) in files {
             if !pending.has(&file.name) && !list.digests.contains_key(path) {
-                let detail = "the list of its date has no line for it".to_owned();
+                let detail = "its date's list has no line for it".to_owned();
                 day.find(path, self.date, Fault::new(Kind::Unlisted, detail));
             }
         }
@@ -102,7 +102,7 @@ impl Looker<'_> {
         for (path, file) in others {
             if !pending.has(&file.name) {
                 let detail = format!(
-                    "{} does not exist, which covers the same frames",
+                    "{} covers the same frames, but does not exist",
                     twin(file, primary)
                 );
                 day.find(path, self.date, Fault::new(Kind::Partner, detail));
@@ -110,7 +110,7 @@ impl Looker<'_> {
         }
     }
 
-    /// A primary file, and the file of the same frames that its footer may tell of.
+    /// A primary file, and the file of the same frames that its footer may name.
     fn pair(
         &self,
         path: &str,
@@ -127,9 +127,9 @@ impl Looker<'_> {
         };
         let rows = footer.rows_of(dataset);
         if !listed.files.contains_key(&name) {
-            // In the list, it is reported as missing already.
+            // If it is in the list, it is already reported as missing.
             if rows > 0 && !day.findings.iter().any(|finding| finding.path == name) {
-                let detail = format!("{path} says that it has {rows} rows; it does not exist");
+                let detail = format!("{path} says that it has {rows} rows, but it does not exist");
                 day.find(&name, self.date, Fault::new(Kind::Missing, detail));
             }
             return;
@@ -142,7 +142,7 @@ impl Looker<'_> {
             .as_ref()
             .is_some_and(|other| other.is_sibling_of(footer))
         {
-            let detail = format!("its footer is not that of {path}");
+            let detail = format!("its footer does not match that of {path}");
             day.find(&name, self.date, Fault::new(Kind::Partner, detail));
         } else if dataset == &QUARANTINE
             && let Err(fault) = file::double(self.data.path(), file, &sibling)
@@ -151,7 +151,7 @@ impl Looker<'_> {
         }
     }
 
-    /// Primary files, and all files of another dataset that have frames of theirs.
+    /// Primary files, and all files of another dataset that share frames with them.
     fn group(
         &self,
         heads: &Files<'_>,
@@ -170,7 +170,7 @@ impl Looker<'_> {
         let found = others
             .iter()
             .map(|(path, _)| contents.get(path.as_str()).map(|content| content.rows));
-        // A file that cannot be read, or is listed and missing, is reported already.
+        // A file that cannot be read, or is listed but missing, is already reported.
         let partition = format!(
             "{dataset}/date={}/{}/",
             self.date,
@@ -185,7 +185,7 @@ impl Looker<'_> {
             && !is_told
         {
             let detail =
-                format!("it says that its frames have {said} rows in {dataset}, and {found} are there");
+                format!("it says that its frames have {said} rows in {dataset}, but {found} are there");
             day.find(path, self.date, Fault::new(Kind::Partner, detail));
         }
         if dataset == &QUARANTINE {
@@ -207,12 +207,12 @@ impl Looker<'_> {
         day: &mut Day,
     ) -> u64 {
         let footer = |index: usize| contents.get(primary.get(index)?.0.as_str())?.footer.as_ref();
-        // A sealed day has the ranges of the files that it was made of.
+        // A sealed day lists the ranges of the files that it was made from.
         let (ranges, files): (Vec<_>, Vec<_>) = primary
             .iter()
             .enumerate()
-            .flat_map(|(index, (_, sealed))| {
-                let by_name = || vec![(sealed.name.first_frame, sealed.name.last_frame)];
+            .flat_map(|(index, (_, committed))| {
+                let by_name = || vec![(committed.name.first_frame, committed.name.last_frame)];
                 let ranges = footer(index).map_or_else(by_name, Footer::frames);
                 ranges.into_iter().map(move |range| (range, index))
             })
@@ -220,7 +220,7 @@ impl Looker<'_> {
         for found in breaks(&ranges) {
             match found {
                 Break::Overlap { first, last, at } => {
-                    let detail = format!("frames {first} to {last} are in an earlier file too");
+                    let detail = format!("frames {first} to {last} are also in an earlier file");
                     day.find(primary[files[at]].0, self.date, Fault::new(Kind::Overlap, detail));
                 }
                 Break::Hole { first, last, after } => {
@@ -239,12 +239,12 @@ impl Looker<'_> {
                         damage.iter().any(|(from, to)| *from <= end && *to >= begin)
                     });
                     let detail = if before == Some(after) {
-                        format!("frames {first} to {last} were in none of the files that it was made of")
+                        format!("frames {first} to {last} were in none of the files that it was made from")
                     } else {
                         format!("frames {first} to {last} before it are in no file")
                     };
                     let detail = if known {
-                        format!("{detail}; coverage tells of it: the journal was damaged there")
+                        format!("{detail}; coverage records this: the journal was damaged there")
                     } else {
                         detail
                     };

@@ -57,22 +57,22 @@ fn each_sealed_file_has_a_line_that_sha256sum_reads() {
         .lines()
         .map(|line| line.split_once("  ").unwrap().1)
         .collect();
-    let mut sealed: Vec<_> = krx_store::catalog::committed(&DataDir::new(dir.path()), &feed(), date())
+    let mut committed: Vec<_> = krx_store::catalog::committed(&DataDir::new(dir.path()), &feed(), date())
         .unwrap()
         .iter()
         .map(ToString::to_string)
         .collect();
-    sealed.sort();
-    assert_eq!(paths, sealed, "sorted, and complete");
+    committed.sort();
+    assert_eq!(paths, committed, "sorted, and complete");
     assert_eq!(paths.len(), 5);
     sha256sum(dir.path()).unwrap();
     assert!(files(&DataDir::new(dir.path()).staging(), "partial").is_empty());
 
-    let path = dir.path().join(&sealed[2]);
+    let path = dir.path().join(&committed[2]);
     let mut bytes = fs::read(&path).unwrap();
     bytes[100] ^= 1;
     fs::write(&path, bytes).unwrap();
-    assert!(sha256sum(dir.path()).unwrap_err().contains(&sealed[2]));
+    assert!(sha256sum(dir.path()).unwrap_err().contains(&committed[2]));
 }
 
 #[test]
@@ -119,8 +119,8 @@ fn a_damaged_list_is_made_anew_and_stops_nothing() {
         assert_eq!(list.odd_lines, Vec::<usize>::new());
         // A digit that became another one, or a path that became another one, reads as a line: those are for `verify`.
         let lost = whole.lines().filter(|line| {
-            let sealed = line.split_once("  ").unwrap().1;
-            !list.digests.contains_key(sealed)
+            let committed = line.split_once("  ").unwrap().1;
+            !list.digests.contains_key(committed)
         });
         assert!(lost.count() <= 1);
     }
@@ -183,7 +183,7 @@ fn a_line_goes_only_when_the_journal_gives_the_file_once_more() {
     for (first_frame, stays) in [(4, false), (5, false), (6, true)] {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::new(dir.path());
-        let sealed = CommittedPath {
+        let committed = CommittedPath {
             date: date(),
             feed: feed(),
             name: CommittedName {
@@ -193,11 +193,11 @@ fn a_line_goes_only_when_the_journal_gives_the_file_once_more() {
                 last_frame: 9,
             },
         };
-        let path = dir.path().join(sealed.to_string());
+        let path = dir.path().join(committed.to_string());
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, "x").unwrap();
         Checksums::of(&data, date())
-            .record_files(std::slice::from_ref(&sealed))
+            .record_files(std::slice::from_ref(&committed))
             .unwrap();
         let journal = data.journal(&feed());
         fs::create_dir_all(&journal).unwrap();
@@ -209,13 +209,13 @@ fn a_line_goes_only_when_the_journal_gives_the_file_once_more() {
         reopen(&data, &feed(), date(), 4).unwrap();
         let list = Checksums::of(&data, date()).read().unwrap();
         assert_eq!(
-            list.digests.contains_key(&sealed.to_string()),
+            list.digests.contains_key(&committed.to_string()),
             stays,
             "{first_frame}"
         );
         // What trades files cover is never sealed again.
         Checksums::of(&data, date())
-            .record_files(std::slice::from_ref(&sealed))
+            .record_files(std::slice::from_ref(&committed))
             .unwrap();
         reopen(&data, &feed(), date(), 9).unwrap();
         assert!(
@@ -223,7 +223,7 @@ fn a_line_goes_only_when_the_journal_gives_the_file_once_more() {
                 .read()
                 .unwrap()
                 .digests
-                .contains_key(&sealed.to_string())
+                .contains_key(&committed.to_string())
         );
     }
 }

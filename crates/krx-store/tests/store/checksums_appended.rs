@@ -47,11 +47,11 @@ fn coverage(date: chrono::NaiveDate) -> String {
 }
 
 /// Makes a file with this path; what is in it does not matter to a list.
-fn make(dir: &Path, sealed: &CommittedPath) -> CommittedPath {
-    let path = dir.join(sealed.to_string());
+fn make(dir: &Path, committed: &CommittedPath) -> CommittedPath {
+    let path = dir.join(committed.to_string());
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, sealed.to_string()).unwrap();
-    sealed.clone()
+    fs::write(path, committed.to_string()).unwrap();
+    committed.clone()
 }
 
 fn read(data: &DataDir, date: chrono::NaiveDate) -> List {
@@ -130,8 +130,8 @@ impl Gate for Porter {
             && let Some((dir, relative)) = root(path)
         {
             sha256sum(dir).unwrap_or_else(|said| panic!("before {op:?} of {relative}: {said}"));
-            if let Some(sealed) = DataDir::new("/").parse(relative).filter(|_| op == Op::Rename) {
-                let list = read(&DataDir::new(dir), sealed.date);
+            if let Some(committed) = DataDir::new("/").parse(relative).filter(|_| op == Op::Rename) {
+                let list = read(&DataDir::new(dir), committed.date);
                 assert!(
                     !list.digests.contains_key(relative),
                     "{relative} has a line and is replaced"
@@ -390,8 +390,8 @@ fn markets_may_append_at_once_while_another_rewrites() {
             let (dir, data) = (dir.path(), &data);
             scope.spawn(move || {
                 for frame in 1..=FILES {
-                    let sealed = make(dir, &trades(feed, frame));
-                    Checksums::of(data, date()).append(&[sealed]).unwrap();
+                    let committed = make(dir, &trades(feed, frame));
+                    Checksums::of(data, date()).append(&[committed]).unwrap();
                     if frame % 10 == 0 {
                         let gone = trades(feed, frame - 5);
                         Checksums::of(data, date()).record(&[], &[gone]).unwrap();
@@ -417,17 +417,17 @@ fn coverage_has_a_line_only_while_it_is_not_going_to_be_replaced() {
             .unwrap()
             .findings
     };
-    for (begin, sealed) in [(NINE, 4), (NINE + 3600 * SECOND, 3)] {
+    for (begin, committed) in [(NINE, 4), (NINE + 3600 * SECOND, 3)] {
         let mut writer = krx_store::open_writer(&data, &feed(), SMALL_SEGMENTS, Arc::default()).unwrap();
         let progress = Arc::new(krx_store::Progress::default());
         let tail = Some(writer.tail());
         let exporter = Exporter::new(&data, &feed(), config(60, 1000), tail, Arc::clone(&progress));
         std::thread::scope(|scope| {
             let running = scope.spawn(|| exporter.run());
-            let entries = day(begin, sealed + 1);
+            let entries = day(begin, committed + 1);
             let (stop, entries) = entries.split_last().unwrap();
             writer.append(entries).unwrap();
-            while progress.files_committed.load(Relaxed) < u64::try_from(sealed).unwrap() {
+            while progress.files_committed.load(Relaxed) < u64::try_from(committed).unwrap() {
                 assert!(!running.is_finished());
                 std::thread::yield_now();
             }
@@ -454,8 +454,8 @@ fn rebuild_gives_no_line_to_coverage_that_may_be_replaced() {
     let data = DataDir::new(dir.path());
     journal(dir.path(), SMALL_SEGMENTS, &day(NINE, 3));
     export(dir.path(), config(60, 1000));
-    let sealed = DataDir::new("/").parse(&coverage(date())).unwrap();
-    Checksums::of(&data, date()).record(&[], &[sealed]).unwrap();
+    let committed = DataDir::new("/").parse(&coverage(date())).unwrap();
+    Checksums::of(&data, date()).record(&[], &[committed]).unwrap();
     let again = || {
         let access = Access::take(&data, date()).unwrap();
         let rebuilt = rebuild(&data, &feed(), date(), config(60, 1000), &access, false).unwrap();
@@ -508,13 +508,13 @@ proptest! {
         for step in &steps {
             match step {
                 Step::Append(count) => {
-                    let sealed: Vec<_> = (next..next + count)
+                    let committed: Vec<_> = (next..next + count)
                         .map(|frame| make(dir.path(), &trades(&feed(), frame)))
                         .collect();
                     next += count;
-                    there.extend(sealed.iter().map(ToString::to_string));
+                    there.extend(committed.iter().map(ToString::to_string));
                     // An exporter that fails is followed by one that starts.
-                    if list.append(&sealed).is_err() {
+                    if list.append(&committed).is_err() {
                         let _ = complete(&data, &feed(), date());
                     }
                 }

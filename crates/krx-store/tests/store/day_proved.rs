@@ -105,7 +105,10 @@ fn a_day_whose_rows_read_back_otherwise_is_not_put_in_place() {
     let before = tree(dir.path());
     let refused = sealed(&DataDir::on(Disk::behind(gate.clone()), dir.path())).unwrap_err();
     assert!(gate.swapped.load(Relaxed));
-    assert!(refused.to_string().contains("reads back otherwise"), "{refused}");
+    assert!(
+        refused.to_string().contains("reads back differently"),
+        "{refused}"
+    );
     assert_eq!(tree(dir.path()), before);
     assert!(trades(dir.path()).iter().all(|row| row.3 == 1));
 }

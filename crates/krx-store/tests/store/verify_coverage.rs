@@ -53,11 +53,11 @@ fn found(dir: &Path) -> Vec<(String, Kind)> {
 }
 
 fn relist(dir: &Path, path: &Path) {
-    let sealed = DataDir::new("/")
+    let committed = DataDir::new("/")
         .parse(path.strip_prefix(dir).unwrap().to_str().unwrap())
         .unwrap();
     let list = Checksums::of(&DataDir::new(dir), date());
-    list.record(&[(sealed, digest(path).unwrap())], &[]).unwrap();
+    list.record(&[(committed, digest(path).unwrap())], &[]).unwrap();
 }
 
 fn file_of(dir: &Path, dataset: &str) -> PathBuf {
