@@ -420,7 +420,7 @@ fn files_are_watched(caught: Caught<'_>) {
     caught("a quarantine file removed", "quarantine is missing", &|data| {
         fs::remove_file(middle(data, "quarantine")).unwrap();
     });
-    caught("a foreign file", "no sealed file", &|data| {
+    caught("a foreign file", "no committed file", &|data| {
         fs::write(middle(data, "trades").with_file_name("notes.txt"), "hello").unwrap();
     });
     caught("a file cut short", "KOSPI differs", &|data| {

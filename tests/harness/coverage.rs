@@ -73,7 +73,7 @@ pub fn is_told(config: &RecorderConfig) -> Result<bool> {
     Ok(help.code == Some(0))
 }
 
-/// Compares the coverage of every date with the sealed files of a data directory that nobody writes to.
+/// Compares the coverage of every date with the committed files of a data directory that nobody writes to.
 ///
 /// # Errors
 /// The first difference.

@@ -164,7 +164,7 @@ fn compare_markets(data_dir: &Path, compare: impl Fn(&str) -> Result<MarketRepor
             });
             ensure!(
                 known && entry.extension().is_some_and(|end| end == "parquet"),
-                "{} is no sealed file",
+                "{} is no committed file",
                 entry.display()
             );
         }

@@ -1,4 +1,4 @@
-//! What a recorder has sealed, frame by frame: in the order of the files' names, and of a sealed day put back in order.
+//! What a recorder has committed, frame by frame: in the order of the files' names, and of a sealed day put back in order.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
@@ -82,7 +82,7 @@ pub struct Frame {
     pub quarantine: Vec<QuarantineRow>,
 }
 
-/// Names a sealed file of `trades`, and that of `quarantine` which it may have. A sealed day may have several.
+/// Names a committed file of `trades`, and that of `quarantine` which it may have. A sealed day may have several.
 #[derive(Clone, Debug)]
 struct Segment {
     date: NaiveDate,
@@ -157,7 +157,7 @@ impl Frames {
     /// A market's frames under a data directory.
     ///
     /// # Errors
-    /// When a directory has something in it that is no sealed file.
+    /// When a directory has something in it that is no committed file.
     pub fn open(data_dir: &Path, market: &str) -> Result<Self> {
         Ok(Self {
             left: segments(data_dir, market)?.into(),
@@ -292,7 +292,7 @@ impl Frames {
     }
 }
 
-/// The sealed files of a market: `trades` in the order of date and first frame, each with its `quarantine`.
+/// The committed files of a market: `trades` in the order of date and first frame, each with its `quarantine`.
 fn segments(data_dir: &Path, market: &str) -> Result<Vec<Segment>> {
     let mut segments: Vec<_> = files(data_dir, "trades", market)?
         .into_iter()
@@ -356,7 +356,8 @@ fn files(data_dir: &Path, dataset: &str, market: &str) -> Result<Vec<(NaiveDate,
                 .strip_prefix(&format!("{dataset}-"))
                 .and_then(|rest| rest.strip_suffix(".parquet"))
                 .and_then(|rest| rest.split('-').nth(1)?.parse::<i64>().ok());
-            let first_frame = first_frame.with_context(|| format!("{} is no sealed file", path.display()))?;
+            let first_frame =
+                first_frame.with_context(|| format!("{} is no committed file", path.display()))?;
             found.push((date, first_frame, path));
         }
     }

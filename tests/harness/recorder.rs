@@ -16,7 +16,7 @@ use crate::process::{Finished, Process, Program, command_of, text_of, wait_until
 /// The API key of all tests, unlike any other text, so that it can be searched for.
 pub const KEY: &str = "qzx-api-key-of-the-tests-7391";
 
-/// What may be left to export when a recorder is asked to stop is sealed well within this.
+/// What may be left to export when a recorder is asked to stop is committed well within this.
 const STOP_MAX: Duration = Duration::from_secs(60);
 
 /// The recorder's configuration, as a test wants it.
@@ -56,7 +56,7 @@ pub struct RecorderConfig {
 }
 
 impl RecorderConfig {
-    /// A recorder of both markets at all times into `folder`/data, which seals every second.
+    /// A recorder of both markets at all times into `folder`/data, which commits every second.
     #[must_use]
     pub fn new(folder: &Path, base_url: &str) -> Self {
         Self {

@@ -151,7 +151,7 @@ class Simulator:
 
 
 class Recorder:
-    """A recorder of both markets that seals every second."""
+    """A recorder of both markets that commits every second."""
 
     def __init__(self, folder: Path, base_url: str) -> None:
         self.data_dir = folder / "data"

@@ -77,7 +77,7 @@ pub(super) fn run(
             }
             // The frame is known by now, and is passed over when it does it again.
             Err(_) if poison.panicked() => {
-                error!(feed = %feed, "the exporter panicked over a frame; it goes on behind the last sealed file");
+                error!(feed = %feed, "the exporter panicked over a frame; it goes on behind the last committed file");
                 continue;
             }
             Err(_) => Failure::Bug(format!("the exporter of {feed} panicked")),
