@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use chrono::NaiveDate;
 use tracing::warn;
 
-use super::Progress;
 use super::board::CommittedFile;
+use super::figures::Progress;
 use crate::catalog::{self, read_footer, stretches};
 use crate::error::{StoreError, at};
 use crate::feed_name::FeedName;
