@@ -140,6 +140,8 @@ fn no_command_of_the_recorder_minds_a_stream_that_takes_nothing() {
         (&["nonsense"], 64),
         (&["run", "--config", &bad], 78),
         (&["calendar"], 0),
+        (&["schema"], 0),
+        (&["schema", "trades", "--json"], 0),
         (&["calendar", "2026", "--json"], 0),
         (&["coverage", "--data-dir", &data], 0),
         (&["coverage", "--data-dir", &data, "--json"], 0),

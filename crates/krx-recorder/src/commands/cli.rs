@@ -11,7 +11,7 @@ use krx_store::{DataDir, FeedName, Moment, format};
 use tracing::warn;
 
 use super::calendar::{self, Period};
-use super::{check, coverage, rebuild, replay, report, seal, sql, status, verify};
+use super::{check, coverage, rebuild, replay, report, schema, seal, sql, status, verify};
 use crate::config::key::{self, ApiKey, KeySources};
 use crate::config::{self, Config, DataConfig, Overrides};
 use crate::hours::schedule::Schedule;
@@ -117,6 +117,14 @@ enum Command {
         #[arg(long, alias = "market", value_name = "NAME")]
         feed: Option<FeedName>,
         /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Describe the datasets: their columns, types and meaning.
+    Schema {
+        /// This dataset only.
+        dataset: Option<String>,
+        /// Print JSON: an array of the datasets, or the one that was asked for.
         #[arg(long)]
         json: bool,
     },
@@ -279,6 +287,7 @@ pub fn main() -> Exit {
                 .load()
                 .and_then(|config| seal::seal(&config, date, feed, json))
         }
+        Command::Schema { dataset, json } => schema::print(dataset.as_deref(), json),
         Command::Sql { source } => {
             logging::warnings();
             source.load().and_then(|config| sql::print(&config.data_dir))

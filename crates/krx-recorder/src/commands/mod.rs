@@ -10,6 +10,7 @@ mod calendar;
 
 mod coverage;
 mod report;
+mod schema;
 mod sql;
 mod verify;
 

@@ -10,6 +10,7 @@ mod day_proved;
 mod export;
 mod faults;
 mod journal;
+mod newer;
 mod progress;
 mod rebuild;
 mod removed;
