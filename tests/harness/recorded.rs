@@ -212,7 +212,7 @@ impl Frames {
                 Some(rows) => match rows.peek()? {
                     Some(head) => Some(head),
                     None => {
-                        rows.finish(rows.footer.quarantined)?;
+                        rows.finish(rows.footer.rows)?;
                         quarantine.pop_front();
                         continue;
                     }
@@ -273,7 +273,7 @@ impl Frames {
             .collect::<Result<_>>()?;
         if let (false, Some(quarantine)) = (footer.is_day, quarantine.front()) {
             ensure!(
-                quarantine.footer == footer,
+                Footer { rows: footer.rows, ..quarantine.footer } == footer,
                 "{path}: its quarantine's footer differs"
             );
         }

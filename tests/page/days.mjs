@@ -62,7 +62,7 @@ function feed(name, now, scale, changes, more) {
 function day(now, schedule, feeds, more) {
   return {
     version: "0.1.0", pid: 811, started_at: at(clock("08:19"), "2026-11-16"), now: at(now), now_us: 1, date: DATE, schedule,
-    disk_free_bytes: 412_300_000_000, disk_low: false, disk_warn_free_bytes: 10_737_418_240, feeds, ...more,
+    disk_free_bytes: 412_300_000_000, disk_low: false, disk_warn_free_bytes: 10_737_418_240, feeds: feeds.map((feed) => ({ schedule, ...feed })), ...more,
   };
 }
 

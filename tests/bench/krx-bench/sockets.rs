@@ -68,13 +68,14 @@ pub(crate) fn journal(url: &str, frames: &Frames, dir: &Path) -> Result<u64> {
     };
     let thread = std::thread::spawn(move || journaling.run());
     let connector = Connector::new(&feed, &config.connection, &ProxyVariables::default())?;
+    let init = key()?.init_request(&feed.member_name);
     let feed = Feed {
+        schedule: watch::channel(feed.schedule.clone()).1,
         config: feed,
         connector: Arc::new(connector),
         connection: config.connection,
-        schedule: watch::channel(config.schedule).1,
         until_close: false,
-        init: key()?.init_request(&config.member_name),
+        init,
         queue,
         status: Arc::new(FeedStatus::default()),
         accepted: Arc::default(),
@@ -115,7 +116,7 @@ pub(crate) fn record(url: &str, frames: &Frames, dir: &Path) -> Result<u64> {
         filter: Filter::default(),
         until_close: false,
     };
-    runtime()?.block_on(run(config, key()?, false, source, received))?;
+    runtime()?.block_on(run(config, &[key()?], false, source, received))?;
     let _ = watcher.join();
     sealed_bytes(&dir.join("trades"))
 }

@@ -13,8 +13,8 @@ use serde::Serialize;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::commands::calendar;
-use crate::config::key::{self, ApiKey};
-use crate::config::{Config, FeedConfig};
+use crate::config::key::{self, InitRequest, Keys};
+use crate::config::{Config, FeedConfig, FeedKey};
 use crate::feed::connect::{ConnectFailure, Connector, ProxyVariables, Route};
 use crate::hours::schedule::{Hours, kst};
 use crate::process::exit::Failure;
@@ -51,7 +51,7 @@ impl Finding {
 }
 
 /// Looks at everything that a recording needs. Gives what was found, and the first failure.
-pub(super) async fn check(config: &Config, key: Result<ApiKey, Failure>) -> (Vec<Finding>, Option<Failure>) {
+pub(super) async fn check(config: &Config) -> (Vec<Finding>, Option<Failure>) {
     let mut findings = Vec::new();
     let mut failures = Vec::new();
     let mut note = |name: &str, result: Result<String, Failure>| {
@@ -83,22 +83,32 @@ pub(super) async fn check(config: &Config, key: Result<ApiKey, Failure>) -> (Vec
     if let Some(file) = &config.connection.proxy_credentials_file {
         note("proxy password", Ok(read(Some(file))));
     }
-    match key {
-        Err(failure) => note("key", Err(failure)),
-        // A second session with the same key may end the first: a recorder at work is left alone.
-        Ok(_) if recording => note(
-            "endpoints",
-            Ok("not tried: a recorder is at work with this key".to_owned()),
-        ),
-        Ok(key) => {
-            note("key", Ok(read(config.api_key_file.as_deref())));
-            for feed in &config.feeds {
-                note(
-                    &format!("endpoint {}", feed.name),
-                    endpoint(config, feed, &key).await,
-                );
+    let (mut found, mut has_common) = (Vec::new(), false);
+    for (feed, FeedKey { key, is_own, file }) in config.feeds.iter().zip(config.keys()) {
+        let named = match is_own {
+            true => Some(format!("key {}", feed.name)),
+            // The common one is one finding, however many feeds have it.
+            false => (!std::mem::replace(&mut has_common, true)).then(|| "key".to_owned()),
+        };
+        match key {
+            Ok(key) => {
+                named.inspect(|name| note(name, Ok(read(file.as_deref()))));
+                found.push((feed, key));
             }
+            Err(error) => drop(named.map(|name| note(&name, Err(error.into())))),
         }
+    }
+    if recording && !found.is_empty() {
+        // A second session with the same key may end the first: a recorder at work is left alone.
+        let words = "not tried: a recorder is at work with this key";
+        note("endpoints", Ok(words.to_owned()));
+        found.clear();
+    }
+    let keys = Keys::of(found.iter().map(|(_, key)| key.clone()));
+    for (feed, key) in found {
+        let init = keys.init_request(&key, &feed.member_name);
+        let name = format!("endpoint {}", feed.name);
+        note(&name, endpoint(config, feed, &init).await);
     }
     (findings, failures.into_iter().next())
 }
@@ -118,10 +128,25 @@ fn clock(config: &Config) -> Result<String, Failure> {
         seconds / 60 % 60,
         seconds % 60
     );
-    Ok(match config.schedule.at(now) {
-        Hours::Open => format!("{time}: recording hours"),
-        Hours::ClosedUntil(opening) => format!("{time}: closed until {} KST", kst(opening)),
-    })
+    let words = |hours| match hours {
+        Hours::Open => "recording hours".to_owned(),
+        Hours::ClosedUntil(opening) => format!("closed until {} KST", kst(opening)),
+    };
+    let of_feeds = config
+        .feeds
+        .iter()
+        .map(|feed| (&feed.name, words(feed.schedule.at(now))));
+    let of_feeds: Vec<_> = of_feeds.collect();
+    if let Some((_, first)) = of_feeds.first()
+        && of_feeds.iter().all(|(_, words)| words == first)
+    {
+        return Ok(format!("{time}: {first}"));
+    }
+    let of_feeds: Vec<_> = of_feeds
+        .iter()
+        .map(|(feed, words)| format!("{feed} {words}"))
+        .collect();
+    Ok(format!("{time}: {}", of_feeds.join(", ")))
 }
 
 fn calendar(config: &Config) -> String {
@@ -169,9 +194,8 @@ fn status(address: SocketAddr, recording: bool) -> Result<String, Failure> {
     }
 }
 
-async fn endpoint(config: &Config, feed: &FeedConfig, key: &ApiKey) -> Result<String, Failure> {
+async fn endpoint(config: &Config, feed: &FeedConfig, init: &InitRequest) -> Result<String, Failure> {
     let name = feed.name.to_string();
-    let init = key.init_request(&config.member_name);
     let connector = Connector::new(feed, &config.connection, &ProxyVariables::of_process())?;
     let way = match connector.route() {
         Route::Direct {
@@ -180,7 +204,7 @@ async fn endpoint(config: &Config, feed: &FeedConfig, key: &ApiKey) -> Result<St
         Route::Direct { passed_over: None } => String::new(),
         through @ Route::Through(_) => format!(" ({through})"),
     };
-    let mut connected = connector.connect(&init).await;
+    let mut connected = connector.connect(init).await;
     // As a recorder does: after an address that takes connections and opens no session, the others have their turn. What
     // a service answers in words is its answer.
     let is_answer = |failure: &ConnectFailure| {
@@ -191,7 +215,7 @@ async fn endpoint(config: &Config, feed: &FeedConfig, key: &ApiKey) -> Result<St
         )
     };
     if connected.as_ref().is_err_and(|failure| !is_answer(failure)) && connector.has_other_addresses() {
-        connected = connector.connect(&init).await;
+        connected = connector.connect(init).await;
     }
     let mut connection = connected.map_err(|failure| match failure.reason {
         GapReason::Refused => Failure::KeyRefused {

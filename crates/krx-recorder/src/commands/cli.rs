@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,8 +13,8 @@ use tracing::warn;
 
 use super::calendar::{self, Period};
 use super::{check, coverage, rebuild, replay, report, schema, seal, sql, status, verify};
-use crate::config::key::{self, ApiKey, KeySources};
-use crate::config::{self, Config, DataConfig, Overrides};
+use crate::config::key;
+use crate::config::{self, Config, DataConfig, FeedConfig, FeedKey, Overrides};
 use crate::hours::schedule::Schedule;
 use crate::hours::schedule::kst;
 use crate::process::exit::{Exit, Failure};
@@ -29,7 +30,8 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-The API key is read from koscom.api_key_file, $KRX_API_KEY, or the systemd credential api-key.
+The API key is read from koscom.api_key_file, $KRX_API_KEY, or the systemd credential api-key; a feed's own, which
+stands above it, from feed.api_key_file, $KRX_API_KEY_NAME, or the credential api-key-NAME.
 $KRX_LOG filters the log, as in KRX_LOG=krx_store=debug,info; it stands above log.filter (default: info).
 
 Exit codes: 0 done, 64 usage, 65 recorded data is damaged or of another layout, 69 service unavailable, 70 our bug,
@@ -203,13 +205,13 @@ struct Source {
     /// Where to record, instead of data_dir in the configuration.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// The server, instead of koscom.base_url.
+    /// The server of every feed, instead of those in the configuration.
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
-    /// The member name, instead of koscom.member_name.
+    /// The member name of every feed, instead of those in the configuration.
     #[arg(long, value_name = "NAME")]
     member_name: Option<String>,
-    /// Record at all times, instead of the hours in `[schedule]`.
+    /// Record every feed at all times, instead of the hours in the configuration.
     #[arg(long)]
     always: bool,
 }
@@ -250,11 +252,11 @@ pub fn main() -> Exit {
             logging::warnings();
             source.load().and_then(|config| {
                 let data = DataDir::new(config.data_dir);
-                let (absence, feeds) = config::load_absence(source.config.as_deref())?;
+                let feeds = config::load_absence(source.config.as_deref())?;
                 if complete {
-                    coverage::complete(&data, &absence, &feeds, json)
+                    coverage::complete(&data, &feeds, json)
                 } else {
-                    coverage::print(&data, &absence, &feeds, date, json)
+                    coverage::print(&data, &feeds, date, json)
                 }
             })
         }
@@ -272,8 +274,8 @@ pub fn main() -> Exit {
         Command::Verify { date, source, json } => {
             logging::warnings();
             source.load().and_then(|config| {
-                let (absence, feeds) = config::load_absence(source.config.as_deref())?;
-                verify::verify(&config.data_dir, &absence, &feeds, date, json)
+                let feeds = config::load_absence(source.config.as_deref())?;
+                verify::verify(&config.data_dir, &feeds, date, json)
             })
         }
         Command::Seal {
@@ -391,9 +393,12 @@ fn start(source: Source, until_close: bool, json: bool) -> Result<(), Failure> {
         filter,
         writer: _writer,
     } = logging::start(&config.log, json);
-    let sources = KeySources::of_process(config.api_key_file.clone());
-    let key = ApiKey::read(&sources)?;
-    if let Some(exposed) = config.api_key_file.as_deref().and_then(key::exposed) {
+    let (mut keys, mut files) = (Vec::new(), BTreeSet::new());
+    for FeedKey { key, file, .. } in config.keys() {
+        keys.push(key?);
+        files.extend(file);
+    }
+    for exposed in files.iter().filter_map(|file| key::exposed(file)) {
         warn!("the API key is not well kept: {exposed}");
     }
     let credentials = config.connection.proxy_credentials_file.as_deref();
@@ -401,13 +406,23 @@ fn start(source: Source, until_close: bool, json: bool) -> Result<(), Failure> {
         warn!("the proxy's password is not well kept: {exposed}");
     }
     if until_close {
-        if config.schedule == Schedule::Always {
+        let is_endless = |feed: &FeedConfig| feed.schedule == Schedule::Always;
+        if config.feeds.iter().any(is_endless) {
             let words = "--until-close needs hours: leave out --always, and set schedule.mode = \"calendar\"";
             return Err(Failure::Usage(words.into()));
         }
         let now = Moment::now();
-        if let Some(opening) = config.schedule.over_until(now) {
-            let why = config.schedule.why_over(now);
+        let openings: Option<Vec<_>> = config
+            .feeds
+            .iter()
+            .map(|feed| feed.schedule.over_until(now))
+            .collect();
+        if let Some(opening) = openings.and_then(|openings| openings.into_iter().min()) {
+            let why = config
+                .feeds
+                .first()
+                .map(|feed| feed.schedule.why_over(now))
+                .unwrap_or_default();
             out::mention(format_args!(
                 "closed now: {why}; the next session opens {} KST",
                 kst(opening)
@@ -423,7 +438,7 @@ fn start(source: Source, until_close: bool, json: bool) -> Result<(), Failure> {
         filter,
         until_close,
     };
-    in_runtime(run::run(config, key, until_close, again, requests))?
+    in_runtime(run::run(config, &keys, until_close, again, requests))?
 }
 
 fn start_status(config: Option<&Path>, listen: Option<&str>, json: bool) -> Result<(), Failure> {
@@ -438,10 +453,8 @@ fn start_status(config: Option<&Path>, listen: Option<&str>, json: bool) -> Resu
 fn start_check(source: &Source, json: bool) -> Result<(), Failure> {
     let (findings, failure) = match load(source) {
         Ok(config) => {
-            let sources = KeySources::of_process(config.api_key_file.clone());
-            let key = ApiKey::read(&sources).map_err(Failure::from);
             install_crypto();
-            in_runtime(check::check(&config, key))?
+            in_runtime(check::check(&config))?
         }
         // A program reads what is wrong from the findings, a person from the message.
         Err(failure) if json => (vec![check::Finding::bad("config", &failure)], Some(failure)),

@@ -26,12 +26,7 @@ struct Row {
 ///
 /// # Errors
 /// [`Failure`], when a recorder is at work, which has done that at its start; or when the disk refuses.
-pub(super) fn complete(
-    data: &DataDir,
-    absence: &Absence,
-    feeds: &[FeedName],
-    json: bool,
-) -> Result<(), Failure> {
+pub(super) fn complete(data: &DataDir, feeds: &[(FeedName, Absence)], json: bool) -> Result<(), Failure> {
     // A directory that is not there must not be made by a slip of the pen.
     if !data.path().is_dir() {
         return Err(Failure::NothingRecorded {
@@ -41,9 +36,11 @@ pub(super) fn complete(
         });
     }
     let _lock = DataDirLock::take(data)?;
-    let last = absence.schedule.last_over(Moment::now()).unwrap_or_default();
+    let (now, mut accounted) = (Moment::now(), None::<NaiveDate>);
     let (mut written, mut doubtful) = (Vec::new(), 0);
-    for feed in feeds {
+    for (feed, absence) in feeds {
+        let last = absence.schedule.last_over(now).unwrap_or_default();
+        accounted = Some(accounted.map_or(last, |earlier| earlier.min(last)));
         let absent = absence.record(data, feed, last)?;
         if !absent.believed {
             doubtful += absent.days.len();
@@ -65,6 +62,7 @@ pub(super) fn complete(
                  the last 31 days are recorded"
             )
         } else if written.is_empty() {
+            let last = accounted.unwrap_or_default();
             writeln!(out, "every trading day up to {last} is accounted for")
         } else {
             written
@@ -87,8 +85,7 @@ struct Absent {
 /// nothing ran.
 fn ledgers_of(
     data: &DataDir,
-    absence: &Absence,
-    feeds: &[FeedName],
+    feeds: &[(FeedName, Absence)],
     known: &[(NaiveDate, FeedName)],
     date: NaiveDate,
 ) -> Result<Vec<(FeedName, Vec<Interval>)>, Failure> {
@@ -97,8 +94,8 @@ fn ledgers_of(
     for (_, feed) in known.iter().filter(|(known, _)| *known == date) {
         found.push((feed.clone(), coverage::view(data, feed, date, now)?));
     }
-    let last = absence.schedule.last_over(now).unwrap_or_default();
-    for feed in feeds {
+    for (feed, absence) in feeds {
+        let last = absence.schedule.last_over(now).unwrap_or_default();
         if let Some(hours) = absence.hours(date)
             && let absent = absence.days(data, feed, last)?
             && absent.days.contains(&date)
@@ -117,15 +114,14 @@ fn ledgers_of(
 /// [`Failure`], when nothing is known of the date, or the data directory cannot be read.
 pub(super) fn print(
     data: &DataDir,
-    absence: &Absence,
-    feeds: &[FeedName],
+    feeds: &[(FeedName, Absence)],
     date: Option<NaiveDate>,
     json: bool,
 ) -> Result<(), Failure> {
     let known = coverage::dates(data)?;
     let asked = date.or_else(|| known.last().map(|(date, _)| *date));
     let ledgers = match asked {
-        Some(date) => ledgers_of(data, absence, feeds, &known, date)?,
+        Some(date) => ledgers_of(data, feeds, &known, date)?,
         None => Vec::new(),
     };
     let Some(date) = asked.filter(|_| !ledgers.is_empty()) else {

@@ -19,8 +19,7 @@ use crate::process::out;
 /// [`Failure::Data`] when something is wrong, [`Failure::System`] when something could not be read.
 pub(super) fn verify(
     data_dir: &Path,
-    absence: &Absence,
-    feeds: &[FeedName],
+    feeds: &[(FeedName, Absence)],
     date: Option<NaiveDate>,
     json: bool,
 ) -> Result<(), Failure> {
@@ -34,7 +33,7 @@ pub(super) fn verify(
         report.findings.extend(foreign(&data)?);
     }
     let yesterday = Moment::now().date().pred_opt().unwrap_or_default();
-    for feed in feeds {
+    for (feed, absence) in feeds {
         let absent = absence.days(&data, feed, yesterday)?;
         let days = absent.days.into_iter().filter(|_| absent.believed);
         let asked = days.filter(|day| date.is_none_or(|date| date == *day));

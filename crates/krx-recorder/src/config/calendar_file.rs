@@ -31,10 +31,12 @@ const KEYS: &[(&str, &[&str])] = &[
     ("day", &["date", "trading", "open", "close", "note"]),
 ];
 
-const SHAPE: Shape = Shape {
-    keys: KEYS,
-    arrays: &[("day", "days")],
-};
+fn shape() -> Shape {
+    Shape {
+        keys: KEYS.iter().map(|(table, keys)| (*table, keys.to_vec())).collect(),
+        arrays: &[("day", "days")],
+    }
+}
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,7 +78,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Override>, ConfigError> {
 
 /// What the text says, and what is wrong with it, where, and what to write.
 fn parse(text: &str) -> (Vec<Override>, Problems) {
-    let (file, mut problems): (File, _) = document::read(SHAPE, text);
+    let (file, mut problems): (File, _) = document::read(&shape(), text);
     let mut days: Vec<Override> = Vec::new();
     for table in file.day {
         let (span, mut table) = (table.span(), table.into_inner());

@@ -9,18 +9,18 @@ use toml::de::{DeArray, DeTable, DeValue, Deserializer};
 use super::problem::Problems;
 
 /// What a file may have. The file itself is the table without a name.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Shape {
-    /// The keys of each table.
-    pub(super) keys: &'static [(&'static str, &'static [&'static str])],
+    /// The keys of each table; a table within another has both names, as `feed.schedule`.
+    pub(super) keys: Vec<(&'static str, Vec<&'static str>)>,
     /// The tables of which there may be several, as `[[feed]]`, and what there may be several of.
     pub(super) arrays: &'static [(&'static str, &'static str)],
 }
 
 impl Shape {
-    fn keys_of(&self, table: &str) -> Option<&'static [&'static str]> {
+    fn keys_of(&self, table: &str) -> Option<&[&'static str]> {
         let found = self.keys.iter().find(|(name, _)| *name == table);
-        found.map(|(_, keys)| *keys)
+        found.map(|(_, keys)| keys.as_slice())
     }
 
     /// What a key that does not exist may be meant for. It may also stand in the wrong table: its nearest neighbour is
@@ -52,7 +52,7 @@ fn path(table: &str, key: &str) -> String {
 }
 
 /// Reads what can be read of `text`; what is left out is noted.
-pub(super) fn read<T: DeserializeOwned + Default>(shape: Shape, text: &str) -> (T, Problems) {
+pub(super) fn read<T: DeserializeOwned + Default>(shape: &Shape, text: &str) -> (T, Problems) {
     let mut problems = Problems::of(text);
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
@@ -69,8 +69,8 @@ pub(super) fn read<T: DeserializeOwned + Default>(shape: Shape, text: &str) -> (
     let span = root.span();
     let mut root = DeValue::Table(root.into_inner());
     if let DeValue::Table(table) = &mut root {
-        mend_shapes(shape, table, &mut problems);
-        drop_unknown(shape, table, &mut problems);
+        mend_shapes(shape, "", table, &mut problems);
+        drop_unknown(shape, "", table, &mut problems);
     }
     loop {
         let DeValue::Table(table) = root.clone() else {
@@ -100,9 +100,9 @@ pub(super) fn read<T: DeserializeOwned + Default>(shape: Shape, text: &str) -> (
 }
 
 /// `[feed]` for `[[feed]]`, and the other way round: read as what was meant.
-fn mend_shapes(shape: Shape, root: &mut DeTable<'_>, problems: &mut Problems) {
+fn mend_shapes(shape: &Shape, table: &str, root: &mut DeTable<'_>, problems: &mut Problems) {
     for (name, value) in root.iter_mut() {
-        let (at, name) = (name.span(), name.get_ref().to_string());
+        let (at, name) = (name.span(), path(table, name.get_ref()));
         let several = shape.arrays.iter().find(|(array, _)| *array == name);
         let is_table = shape.keys_of(&name).is_some();
         let span = value.span();
@@ -144,29 +144,39 @@ fn mend_shapes(shape: Shape, root: &mut DeTable<'_>, problems: &mut Problems) {
             }
             _ => {}
         }
-    }
-}
-
-/// Notes unknown keys and leaves them out, and notes where the known ones are.
-fn drop_unknown(shape: Shape, root: &mut DeTable<'_>, problems: &mut Problems) {
-    keep_known(shape, "", root, problems);
-    for (name, value) in root.iter_mut() {
-        let name = name.get_ref().to_string();
-        match value.get_mut() {
-            DeValue::Table(table) => keep_known(shape, &name, table, problems),
-            DeValue::Array(array) => {
-                for item in array.iter_mut() {
-                    if let DeValue::Table(table) = item.get_mut() {
-                        keep_known(shape, &name, table, problems);
-                    }
-                }
-            }
-            _ => {}
+        for table in tables_in(value.get_mut()) {
+            mend_shapes(shape, &name, table, problems);
         }
     }
 }
 
-fn keep_known(shape: Shape, name: &str, table: &mut DeTable<'_>, problems: &mut Problems) {
+/// The table that this is, or the tables that it is an array of.
+fn tables_in<'a, 'i>(value: &'a mut DeValue<'i>) -> Vec<&'a mut DeTable<'i>> {
+    match value {
+        DeValue::Table(table) => vec![table],
+        DeValue::Array(array) => {
+            let tables = array.iter_mut().filter_map(|item| match item.get_mut() {
+                DeValue::Table(table) => Some(table),
+                _ => None,
+            });
+            tables.collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Notes unknown keys and leaves them out, and notes where the known ones are.
+fn drop_unknown(shape: &Shape, name: &str, table: &mut DeTable<'_>, problems: &mut Problems) {
+    keep_known(shape, name, table, problems);
+    for (key, value) in table.iter_mut() {
+        let name = path(name, key.get_ref());
+        for table in tables_in(value.get_mut()) {
+            drop_unknown(shape, &name, table, problems);
+        }
+    }
+}
+
+fn keep_known(shape: &Shape, name: &str, table: &mut DeTable<'_>, problems: &mut Problems) {
     let Some(known) = shape.keys_of(name) else {
         return;
     };

@@ -1,9 +1,11 @@
 //! The file as it is written: tables, keys and defaults. What the values mean is checked in [`super`].
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use krx_store::dataset::{COVERAGE, Dataset, QUARANTINE};
-use krx_store::service::TRADES;
+use krx_store::service::SERVICES;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -47,11 +49,28 @@ pub(super) struct Koscom {
     pub(super) allow_plaintext: bool,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Feed {
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) service: Option<Spanned<String>>,
     pub(super) market: Option<Spanned<String>>,
     pub(super) path: Option<Spanned<String>>,
+    pub(super) base_url: Option<Spanned<String>>,
+    pub(super) member_name: Option<Spanned<String>>,
+    pub(super) api_key_file: Option<Spanned<PathBuf>>,
+    pub(super) allow_plaintext: Option<bool>,
+    #[serde(default)]
+    pub(super) schedule: FeedSchedule,
+}
+
+/// What a feed has instead of `[schedule]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FeedSchedule {
+    pub(super) mode: Option<Spanned<String>>,
+    pub(super) open: Option<Spanned<String>>,
+    pub(super) close: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -104,22 +123,29 @@ impl Default for Seal {
     }
 }
 
+/// `DATASET_days` for each dataset; [`RETENTION_KEYS`] has them all.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Retention {
-    pub(super) trades_days: Option<u32>,
-    pub(super) quarantine_days: Option<u32>,
-    pub(super) coverage_days: Option<u32>,
-}
+#[serde(transparent)]
+pub(super) struct Retention(BTreeMap<String, u32>);
+
+/// Each dataset with its key in `[retention]`.
+pub(super) static RETENTION_KEYS: LazyLock<Vec<(Dataset, String)>> = LazyLock::new(|| {
+    let of_services = SERVICES
+        .iter()
+        .flat_map(|service| service.datasets.iter().rev().copied());
+    let datasets = of_services.chain([&QUARANTINE, &COVERAGE]);
+    datasets
+        .map(|dataset| (dataset, format!("{dataset}_days")))
+        .collect()
+});
 
 impl Retention {
-    /// What it says of each dataset.
-    pub(super) fn days(&self) -> [(Dataset, Option<u32>); 3] {
-        [
-            (&TRADES, self.trades_days),
-            (&QUARANTINE, self.quarantine_days),
-            (&COVERAGE, self.coverage_days),
-        ]
+    /// The datasets that it names, with their keys and days.
+    pub(super) fn days(&self) -> impl Iterator<Item = (Dataset, &'static str, u32)> {
+        RETENTION_KEYS.iter().filter_map(|(dataset, key)| {
+            let days = self.0.get(key)?;
+            Some((*dataset, key.as_str(), *days))
+        })
     }
 }
 
@@ -206,8 +232,8 @@ impl Default for Disk {
     }
 }
 
-/// The keys of each table, for the hint at a mistyped one. A test holds them against the tables above.
-pub(super) const KEYS: &[(&str, &[&str])] = &[
+/// The keys of each table but `[retention]`, for the hint at a mistyped one. A test holds them against the tables above.
+const KEYS: &[(&str, &[&str])] = &[
     (
         "",
         &[
@@ -229,7 +255,21 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
         "koscom",
         &["base_url", "member_name", "api_key_file", "allow_plaintext"],
     ),
-    ("feed", &["market", "path"]),
+    (
+        "feed",
+        &[
+            "name",
+            "service",
+            "market",
+            "path",
+            "base_url",
+            "member_name",
+            "api_key_file",
+            "allow_plaintext",
+            "schedule",
+        ],
+    ),
+    ("feed.schedule", &["mode", "open", "close"]),
     ("schedule", &["mode", "open", "close", "calendar_file"]),
     (
         "connection",
@@ -248,19 +288,22 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("journal", &["sync_interval", "segment_bytes", "keep_days"]),
     ("rotate", &["interval", "rows_max"]),
     ("seal", &["after_close"]),
-    ("retention", &["trades_days", "quarantine_days", "coverage_days"]),
     ("disk", &["warn_free_bytes"]),
     ("status", &["listen"]),
     ("log", &["target", "filter"]),
 ];
 
 /// What the file may have.
-const SHAPE: Shape = Shape {
-    keys: KEYS,
-    arrays: &[("feed", "feeds")],
-};
+pub(super) fn shape() -> Shape {
+    let tables = KEYS.iter().map(|(table, keys)| (*table, keys.to_vec()));
+    let retention = RETENTION_KEYS.iter().map(|(_, key)| key.as_str()).collect();
+    Shape {
+        keys: tables.chain([("retention", retention)]).collect(),
+        arrays: &[("feed", "feeds")],
+    }
+}
 
 /// What can be read of it, and what is wrong with it.
 pub(super) fn parse(text: &str) -> (File, Problems) {
-    document::read(SHAPE, text)
+    document::read(&shape(), text)
 }

@@ -1,9 +1,12 @@
-//! The API key: read once, sent in `init`, and never shown.
+//! The API keys: read once, sent in `init`, and never shown.
 
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use krx_store::FeedName;
 
 use super::problem::ConfigError;
 use crate::sanitize::{clean, shorten};
@@ -26,25 +29,69 @@ impl fmt::Debug for ApiKey {
 }
 
 /// Where a key may come from, in this order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct KeySources {
-    /// `koscom.api_key_file`.
+    /// The feed that they are for; without one they are for all that have none of their own.
+    pub feed: Option<FeedName>,
+    /// `koscom.api_key_file`, or `feed.api_key_file`.
     pub file: Option<PathBuf>,
-    /// `$KRX_API_KEY`.
+    /// `$KRX_API_KEY`, or `$KRX_API_KEY_NAME`.
     pub environment: Option<String>,
-    /// `$CREDENTIALS_DIRECTORY`, which systemd sets for `LoadCredential=`.
+    /// `$CREDENTIALS_DIRECTORY`, which systemd sets for `LoadCredential=`. The credential is `api-key`, or `api-key-NAME`.
     pub credentials: Option<PathBuf>,
+}
+
+impl fmt::Debug for KeySources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeySources({}…)", self.named("api-key", '-'))
+    }
 }
 
 impl KeySources {
     /// The sources of this process.
     #[must_use]
     pub fn of_process(file: Option<PathBuf>) -> Self {
-        Self {
+        Self::with(None, file)
+    }
+
+    /// The sources of this process that are a feed's own.
+    #[must_use]
+    pub fn of_feed(feed: &FeedName, file: Option<PathBuf>) -> Self {
+        Self::with(Some(feed.clone()), file)
+    }
+
+    fn with(feed: Option<FeedName>, file: Option<PathBuf>) -> Self {
+        let sources = Self {
+            feed,
             file,
-            environment: std::env::var("KRX_API_KEY").ok(),
+            environment: None,
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+        };
+        let environment = std::env::var(sources.named("KRX_API_KEY", '_')).ok();
+        Self {
+            environment,
+            ..sources
         }
+    }
+
+    /// The name of a source, with the feed's behind it.
+    fn named(&self, name: &str, joint: char) -> String {
+        match &self.feed {
+            Some(feed) => format!("{name}{joint}{feed}"),
+            None => name.to_owned(),
+        }
+    }
+
+    /// The credential, if there is one.
+    fn credential(&self) -> Option<PathBuf> {
+        let file = self.credentials.as_ref()?.join(self.named("api-key", '-'));
+        file.exists().then_some(file)
+    }
+
+    /// Whether there is any source.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.file.is_some() || self.environment.is_some() || self.credential().is_some()
     }
 }
 
@@ -68,14 +115,21 @@ impl ApiKey {
     /// [`ConfigError`], when no source is set, or the one that is has no key.
     pub fn read(sources: &KeySources) -> Result<Self, ConfigError> {
         if let Some(file) = &sources.file {
-            return Self::from_file(file, "koscom.api_key_file");
+            let key = match &sources.feed {
+                Some(feed) => &format!("feed.api_key_file of {feed}"),
+                None => "koscom.api_key_file",
+            };
+            return Self::from_file(file, key);
         }
         if let Some(text) = &sources.environment {
-            return Self::parse(text, "$KRX_API_KEY");
+            return Self::parse(text, &format!("${}", sources.named("KRX_API_KEY", '_')));
         }
-        match sources.credentials.as_ref().map(|dir| dir.join("api-key")) {
-            Some(file) if file.exists() => Self::from_file(&file, "the systemd credential api-key"),
-            _ => Err(ConfigError::invalid(
+        match sources.credential() {
+            Some(file) => {
+                let name = sources.named("api-key", '-');
+                Self::from_file(&file, &format!("the systemd credential {name}"))
+            }
+            None => Err(ConfigError::invalid(
                 "koscom.api_key_file",
                 "no API key: name a file in koscom.api_key_file, set $KRX_API_KEY, or load the systemd credential api-key",
             )),
@@ -133,12 +187,49 @@ impl ApiKey {
         Ok(Self(key.to_owned()))
     }
 
-    /// The `init` request with this key in it: as secret as the key.
+    /// The `init` request with this key in it, when it is the only one: as secret as the key.
     #[must_use]
     pub fn init_request(&self, member_name: &str) -> InitRequest {
+        Keys::of([self.clone()]).init_request(self, member_name)
+    }
+}
+
+/// All keys that are in use. Whatever a server says is masked against each of them: one that serves several feeds may
+/// name the key of another.
+#[derive(Clone, Debug)]
+pub struct Keys(Arc<[ApiKey]>);
+
+impl Keys {
+    /// These keys, each once.
+    #[must_use]
+    pub fn of(keys: impl IntoIterator<Item = ApiKey>) -> Self {
+        let mut distinct = Vec::new();
+        for key in keys {
+            if !distinct.contains(&key) {
+                distinct.push(key);
+            }
+        }
+        Self(distinct.into())
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Which of them a key is.
+    #[must_use]
+    pub fn position(&self, key: &ApiKey) -> Option<usize> {
+        self.0.iter().position(|known| known == key)
+    }
+
+    /// The `init` request with one of them in it: as secret as the key.
+    #[must_use]
+    pub fn init_request(&self, key: &ApiKey, member_name: &str) -> InitRequest {
         InitRequest {
-            text: krx_protocol::init(&self.0, member_name),
-            key: self.clone(),
+            text: krx_protocol::init(&key.0, member_name),
+            keys: self.clone(),
         }
     }
 }
@@ -147,7 +238,7 @@ impl ApiKey {
 #[derive(Clone)]
 pub struct InitRequest {
     text: String,
-    key: ApiKey,
+    keys: Keys,
 }
 
 impl InitRequest {
@@ -155,11 +246,12 @@ impl InitRequest {
         &self.text
     }
 
-    /// What a server says, made fit for logs, ledger and status: short, on one line, and without the key, which a
+    /// What a server says, made fit for logs, ledger and status: short, on one line, and without any key, which a
     /// server may well repeat when it refuses it (I7).
     #[must_use]
     pub fn plain(&self, words: &str) -> String {
-        shorten(&mask(&clean(words), &self.key.0, "(the key)"))
+        let keys = self.keys.0.iter().map(|key| key.0.as_str());
+        shorten(&mask(&clean(words), keys, "(the key)"))
     }
 }
 
@@ -179,6 +271,7 @@ mod tests {
         let file = dir.path().join("api-key");
         fs::write(&file, "from-file\n").unwrap();
         let mut sources = KeySources {
+            feed: None,
             file: Some(file),
             environment: Some("from-environment".into()),
             credentials: Some(dir.path().into()),
@@ -204,6 +297,47 @@ mod tests {
                 .to_string()
                 .contains("two words")
         );
+    }
+
+    #[test]
+    fn a_feed_has_sources_of_its_own_above_the_common_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let sources = |feed: Option<&str>| KeySources {
+            feed: feed.map(|feed| feed.parse().unwrap()),
+            credentials: Some(dir.path().into()),
+            ..KeySources::default()
+        };
+        fs::write(dir.path().join("api-key"), "common").unwrap();
+        assert!(sources(None).is_set() && !sources(Some("KOSPI")).is_set());
+        fs::write(dir.path().join("api-key-KOSPI"), "own").unwrap();
+        let mut own = sources(Some("KOSPI"));
+        assert!(own.is_set() && !sources(Some("KOSDAQ")).is_set());
+        assert_eq!(ApiKey::read(&own).unwrap(), ApiKey("own".into()));
+        own.environment = Some("two words".into());
+        let error = ApiKey::read(&own).unwrap_err().to_string();
+        assert!(error.starts_with("$KRX_API_KEY_KOSPI: "), "{error}");
+        own.file = Some(dir.path().join("none"));
+        let error = ApiKey::read(&own).unwrap_err().to_string();
+        assert!(
+            error.starts_with("feed.api_key_file of KOSPI: reading "),
+            "{error}"
+        );
+        assert!(!format!("{own:?}").contains("two words"));
+    }
+
+    #[test]
+    fn i7_every_key_is_masked_whichever_feed_heard_it() {
+        let key = |text: &str| ApiKey(text.into());
+        let keys = Keys::of([key("qzx-1"), key("qzx-12-abc"), key("qzx-1"), key("7391-kkw")]);
+        assert_eq!((keys.count(), keys.position(&key("7391-kkw"))), (3, Some(2)));
+        let init = keys.init_request(&key("qzx-1"), "x");
+        assert_eq!(
+            init.plain("bad keys: qzx-1, QZX-12-ABC and 7391%2Dkkw!"),
+            "bad keys: (the key), (the key) and (the key)!"
+        );
+        // One that begins with the end of another.
+        assert_eq!(init.plain("qzx-12-abc7391-kkw"), "(the key)(the key)");
+        assert!(!format!("{keys:?} {init:?}").contains("qzx"));
     }
 
     #[test]

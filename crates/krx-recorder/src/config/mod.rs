@@ -1,12 +1,14 @@
 //! The configuration file: TOML, every key known, every value checked before anything starts.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::NaiveTime;
 use krx_calendar::Calendar;
+use krx_store::service::FULL_MARKET;
 use krx_store::{ExportConfig, FeedName, JournalConfig, Retention};
 use tokio_tungstenite::tungstenite::http::Uri;
 use toml::Spanned;
@@ -23,10 +25,10 @@ pub(crate) mod log;
 pub(crate) mod problem;
 pub(crate) mod proxy;
 
-pub use key::{ApiKey, KeySources};
+pub use key::{ApiKey, KeySources, Keys};
 pub use problem::ConfigError;
 
-use file::{Connection, Feed, File, Journal, Log, Rotate, ScheduleTable, parse};
+use file::{Connection, Feed, FeedSchedule, File, Journal, Koscom, Log, Rotate, ScheduleTable, parse};
 use log::{LogConfig, Target, check_filter};
 use problem::{Problems, check_path};
 use proxy::{ProxySetting, has_odd_port};
@@ -36,14 +38,10 @@ use proxy::{ProxySetting, has_odd_port};
 pub struct Config {
     /// Where everything is recorded.
     pub data_dir: PathBuf,
-    /// The name that `init` carries.
-    pub member_name: String,
-    /// Where the key is, when not in the environment or a credential.
+    /// Where the key is that feeds have in common, when not in the environment or a credential.
     pub api_key_file: Option<PathBuf>,
     /// The feeds, at least one.
     pub feeds: Vec<FeedConfig>,
-    /// When to be connected.
-    pub schedule: Schedule,
     /// Where days are written that the operator knows better than the built-in calendar.
     pub calendar_file: Option<PathBuf>,
     /// The built-in calendar below that file.
@@ -66,13 +64,19 @@ pub struct Config {
     pub log: LogConfig,
 }
 
-/// One feed's feed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One configured connection.
+#[derive(Clone, Debug, PartialEq)]
 pub struct FeedConfig {
     /// Its name.
     pub name: FeedName,
     /// The service's URL.
     pub url: Uri,
+    /// The name that `init` carries.
+    pub member_name: String,
+    /// Where its own key is, if it has one in a file.
+    pub api_key_file: Option<PathBuf>,
+    /// When to be connected.
+    pub schedule: Schedule,
 }
 
 /// How to be connected.
@@ -103,11 +107,11 @@ pub struct ConnectionConfig {
 pub struct Overrides {
     /// `--data-dir`.
     pub data_dir: Option<PathBuf>,
-    /// `--base-url`.
+    /// `--base-url`: for every feed.
     pub base_url: Option<String>,
-    /// `--member-name`.
+    /// `--member-name`: for every feed.
     pub member_name: Option<String>,
-    /// `--always`.
+    /// `--always`: every feed.
     pub always: bool,
 }
 
@@ -123,6 +127,34 @@ impl Config {
         let config = check(file, overrides, calendar, &mut problems);
         problems.finish(config)
     }
+
+    /// The key of each feed, from the sources of this process.
+    #[must_use]
+    pub fn keys(&self) -> Vec<FeedKey> {
+        let common = KeySources::of_process(self.api_key_file.clone());
+        let key_of = |feed: &FeedConfig| {
+            let own = KeySources::of_feed(&feed.name, feed.api_key_file.clone());
+            let is_own = own.is_set();
+            let sources = if is_own { &own } else { &common };
+            FeedKey {
+                key: ApiKey::read(sources),
+                is_own,
+                file: sources.file.clone(),
+            }
+        };
+        self.feeds.iter().map(key_of).collect()
+    }
+}
+
+/// A feed's key, and where it is from.
+#[derive(Debug)]
+pub struct FeedKey {
+    /// The key.
+    pub key: Result<ApiKey, ConfigError>,
+    /// Whether a source of this feed alone is set.
+    pub is_own: bool,
+    /// The file that the configuration names for it.
+    pub file: Option<PathBuf>,
 }
 
 /// What is wrong with files that are read for each connection only is told before the first.
@@ -154,27 +186,25 @@ pub fn load_calendar(path: Option<&Path>) -> Result<Calendar, ConfigError> {
     problems.finish(calendar)
 }
 
-/// What it takes to know on which trading days no recorder ran, and the feeds that are asked about.
+/// The feeds, each with what it takes to know on which trading days no recorder ran.
 ///
 /// # Errors
 /// [`ConfigError`], with all that is wrong.
-pub fn load_absence(path: Option<&Path>) -> Result<(Absence, Vec<FeedName>), ConfigError> {
+pub fn load_absence(path: Option<&Path>) -> Result<Vec<(FeedName, Absence)>, ConfigError> {
     let (file, mut problems) = read(path)?;
     let calendar = take_calendar(&file, &mut problems).unwrap_or_default();
     let calendar = Arc::new(calendar);
-    let feeds = if file.feed.is_empty() {
-        default_feeds()
-    } else {
-        file.feed
-    };
-    let mut names = Vec::new();
-    for feed in feeds {
-        let name = problems.needed(&feed.span(), "feed", "market", feed.get_ref().market.clone());
-        names.extend(name.and_then(|name| check_name(&name, &mut problems)));
+    let mut found = Vec::new();
+    for table in feeds_of(file.feed) {
+        let feed = table.get_ref();
+        let name = check_name(&table.span(), feed, &mut problems);
+        let schedule = check_schedule(&file.schedule, &feed.schedule, &calendar, &mut problems);
+        if let (Some(name), Some(schedule)) = (name, schedule) {
+            let calendar = Arc::clone(&calendar);
+            found.push((name, Absence { schedule, calendar }));
+        }
     }
-    let schedule = check_schedule(&file.schedule, &calendar, &mut problems);
-    let absence = schedule.map(|schedule| Absence { schedule, calendar });
-    problems.finish(absence.map(|absence| (absence, names)))
+    problems.finish(Some(found))
 }
 
 fn take_calendar(file: &File, problems: &mut Problems) -> Option<Calendar> {
@@ -261,32 +291,17 @@ fn check(
     problems: &mut Problems,
 ) -> Option<Config> {
     let calendar = Arc::new(calendar.unwrap_or_default());
-    let feeds = if file.feed.is_empty() {
-        default_feeds()
-    } else {
-        file.feed
-    };
     let data_dir = check_data_dir(overrides.data_dir.as_deref(), file.data_dir.as_deref());
     let data_dir = problems.take(data_dir);
-    let base_url = check_base_url(
-        overrides.base_url.as_deref(),
-        file.koscom.base_url.as_deref(),
-        file.koscom.allow_plaintext,
-    );
-    let base_url = problems.take(base_url);
-    let member_name = check_member_name(
-        overrides.member_name.as_deref(),
-        file.koscom.member_name.as_deref(),
-    );
-    let member_name = problems.take(member_name);
     let api_key_file = problems.path("koscom.api_key_file", file.koscom.api_key_file.as_deref());
     let calendar_file = problems.path("schedule.calendar_file", file.schedule.calendar_file.as_deref());
-    let feeds = check_feeds(base_url.as_deref(), feeds, problems);
-    let schedule = if overrides.always {
-        Some(Schedule::Always)
-    } else {
-        check_schedule(&file.schedule, &calendar, problems)
+    let common = Common {
+        overrides,
+        koscom: &file.koscom,
+        schedule: &file.schedule,
+        calendar: &calendar,
     };
+    let feeds = common.check_feeds(feeds_of(file.feed), problems);
     let connection = check_connection(&file.connection, problems);
     let journal = check_journal(&file.journal, problems);
     let export = check_rotate(&file.rotate, &file.journal, problems);
@@ -298,10 +313,8 @@ fn check(
     let log = check_log(file.log, problems);
     Some(Config {
         data_dir: data_dir?,
-        member_name: member_name?,
         api_key_file: api_key_file?,
         feeds: feeds?,
-        schedule: schedule?,
         calendar_file: calendar_file?,
         calendar,
         connection: connection?,
@@ -362,9 +375,7 @@ fn check_data_dir(given: Option<&Path>, written: Option<&Path>) -> Result<PathBu
     Ok(path)
 }
 
-fn check_member_name(given: Option<&str>, written: Option<&str>) -> Result<String, ConfigError> {
-    let key = "koscom.member_name";
-    let (key, name) = chosen(("--member-name", given), (key, written))?;
+fn check_member_name(key: &str, name: &str) -> Result<String, ConfigError> {
     if name.trim().is_empty() {
         let problem = "is empty: write your company's name as it is registered with Koscom";
         return Err(ConfigError::invalid(key, problem));
@@ -372,23 +383,25 @@ fn check_member_name(given: Option<&str>, written: Option<&str>) -> Result<Strin
     Ok(name.to_owned())
 }
 
-/// Koscom's two full-feed services.
-fn default_feeds() -> Vec<Spanned<Feed>> {
+/// The feeds that are configured, or Koscom's two full-market services.
+fn feeds_of(configured: Vec<Spanned<Feed>>) -> Vec<Spanned<Feed>> {
+    if !configured.is_empty() {
+        return configured;
+    }
     let default = |text: &str| Some(Spanned::new(0..0, text.to_owned()));
     let feed = |market, path| {
-        let (market, path) = (default(market), default(path));
-        Spanned::new(0..0, Feed { market, path })
+        let feed = Feed {
+            market: default(market),
+            path: default(path),
+            ..Feed::default()
+        };
+        Spanned::new(0..0, feed)
     };
     vec![feed("KOSPI", "/ws_ksp"), feed("KOSDAQ", "/ws_kdq")]
 }
 
 /// The server's URL without a slash at its end.
-fn check_base_url(
-    given: Option<&str>,
-    written: Option<&str>,
-    allow_plaintext: bool,
-) -> Result<String, ConfigError> {
-    let (key, base_url) = chosen(("--base-url", given), ("koscom.base_url", written))?;
+fn check_base_url(key: &str, base_url: &str, allow_plaintext: bool) -> Result<String, ConfigError> {
     if base_url.trim().is_empty() {
         let problem = "is empty: write the server's address, such as \"wss://…\"";
         return Err(ConfigError::invalid(key, problem));
@@ -424,7 +437,7 @@ fn check_base_url(
         Some("ws") => {
             return Err(ConfigError::invalid(
                 key,
-                "ws:// would send the API key in the clear: use wss://, or set koscom.allow_plaintext = true",
+                "ws:// would send the API key in the clear: use wss://, or set allow_plaintext = true",
             ));
         }
         _ => {
@@ -437,87 +450,232 @@ fn check_base_url(
     Ok(base_url.trim_end_matches('/').to_owned())
 }
 
-fn check_name(feed: &Spanned<String>, problems: &mut Problems) -> Option<FeedName> {
-    match feed.get_ref().parse() {
-        Ok(feed) => Some(feed),
-        Err(error) => {
-            problems.note(&feed.span(), format!("feed.market: {error}"));
+/// What feeds have in common, and the command line's values above it.
+struct Common<'a> {
+    overrides: &'a Overrides,
+    koscom: &'a Koscom,
+    schedule: &'a ScheduleTable,
+    calendar: &'a Arc<Calendar>,
+}
+
+impl Common<'_> {
+    /// The feeds, when all are good.
+    fn check_feeds(&self, feeds: Vec<Spanned<Feed>>, problems: &mut Problems) -> Option<Vec<FeedConfig>> {
+        let (mut checked, wanted) = (Vec::new(), feeds.len());
+        let mut seen = Vec::new();
+        for table in &feeds {
+            let feed = table.get_ref();
+            let name = check_name(&table.span(), feed, problems);
+            let is_double = name.as_ref().is_some_and(|name| seen.contains(name));
+            if let Some(market) = feed.market.as_ref().filter(|_| is_double) {
+                let words = format!("feed.market: {} stands twice", market.get_ref());
+                problems.note(&market.span(), words);
+            }
+            seen.extend(name.clone());
+            checked.extend(self.check_feed(name, table, problems).filter(|_| !is_double));
+        }
+        self.check_unused(&feeds, problems);
+        (checked.len() == wanted).then_some(checked)
+    }
+
+    fn check_feed(
+        &self,
+        name: Option<FeedName>,
+        table: &Spanned<Feed>,
+        problems: &mut Problems,
+    ) -> Option<FeedConfig> {
+        let (span, feed) = (table.span(), table.get_ref());
+        let base_url = self.base_url(feed, problems);
+        let member_name = self.member_name(feed, problems);
+        let api_key_file = problems.path_at("feed.api_key_file", feed.api_key_file.as_ref());
+        let schedule = if self.overrides.always {
+            Some(Schedule::Always)
+        } else {
+            check_schedule(self.schedule, &feed.schedule, self.calendar, problems)
+        };
+        let path = problems.needed(&span, "feed", "path", feed.path.as_ref());
+        // Without a server the path alone is looked at.
+        let url = path.and_then(|path| {
+            let base_url = base_url.as_deref().unwrap_or("wss://localhost");
+            problems.take_at(Some(&path.span()), check_path_of_url(base_url, path.get_ref()))
+        });
+        base_url?;
+        Some(FeedConfig {
+            name: name?,
+            url: url?,
+            member_name: member_name?,
+            api_key_file: api_key_file?,
+            schedule: schedule?,
+        })
+    }
+
+    fn base_url(&self, feed: &Feed, problems: &mut Problems) -> Option<String> {
+        let allow_plaintext = feed.allow_plaintext.unwrap_or(self.koscom.allow_plaintext);
+        let check = |key: &str, text: &str| check_base_url(key, text, allow_plaintext);
+        match (&self.overrides.base_url, &feed.base_url) {
+            (None, Some(own)) => problems.take_at(Some(&own.span()), check("feed.base_url", own.get_ref())),
+            (given, _) => {
+                let given = ("--base-url", given.as_deref());
+                let written = ("koscom.base_url", self.koscom.base_url.as_deref());
+                problems.take(chosen(given, written).and_then(|(key, text)| check(key, text)))
+            }
+        }
+    }
+
+    fn member_name(&self, feed: &Feed, problems: &mut Problems) -> Option<String> {
+        match (&self.overrides.member_name, &feed.member_name) {
+            (None, Some(own)) => {
+                let checked = check_member_name("feed.member_name", own.get_ref());
+                problems.take_at(Some(&own.span()), checked)
+            }
+            (given, _) => {
+                let given = ("--member-name", given.as_deref());
+                let written = ("koscom.member_name", self.koscom.member_name.as_deref());
+                problems.take(chosen(given, written).and_then(|(key, name)| check_member_name(key, name)))
+            }
+        }
+    }
+
+    /// What every feed has a value of its own for is wrong or right all the same.
+    fn check_unused(&self, feeds: &[Spanned<Feed>], problems: &mut Problems) {
+        let (given, koscom) = (self.overrides, self.koscom);
+        let by_all = |has: fn(&Feed) -> bool| feeds.iter().all(|feed| has(feed.get_ref()));
+        if let Some(text) = &koscom.base_url
+            && (given.base_url.is_none() && by_all(|feed| feed.base_url.is_some()))
+        {
+            problems.take(check_base_url("koscom.base_url", text, koscom.allow_plaintext));
+        }
+        if let Some(name) = &koscom.member_name
+            && (given.member_name.is_none() && by_all(|feed| feed.member_name.is_some()))
+        {
+            problems.take(check_member_name("koscom.member_name", name));
+        }
+        let has_hours: fn(&Feed) -> bool = |feed| {
+            let FeedSchedule { mode, open, close } = &feed.schedule;
+            mode.is_some() || (open.is_some() && close.is_some())
+        };
+        if !given.always && by_all(has_hours) {
+            check_schedule(self.schedule, &FeedSchedule::default(), self.calendar, problems);
+        }
+    }
+}
+
+fn check_path_of_url(base_url: &str, path: &str) -> Result<Uri, ConfigError> {
+    let invalid = |problem: String| ConfigError::invalid("feed.path", problem);
+    if !path.starts_with('/') {
+        return Err(invalid(format!("{path:?} must begin with a slash")));
+    }
+    let url = format!("{base_url}{path}");
+    url.parse().map_err(|error| invalid(format!("{url:?}: {error}")))
+}
+
+/// The feed's name, which is its market's; a service that is not recorded is noted.
+fn check_name(table: &Range<usize>, feed: &Feed, problems: &mut Problems) -> Option<FeedName> {
+    if let Some(service) = feed
+        .service
+        .as_ref()
+        .filter(|service| service.get_ref() != FULL_MARKET.name)
+    {
+        let words = match service.get_ref().as_str() {
+            "per_issue" => {
+                "this version does not record the service \"per_issue\" yet: take the table out".to_owned()
+            }
+            other => format!("{other:?} must be {:?}", FULL_MARKET.name),
+        };
+        problems.note(&service.span(), format!("feed.service: {words}"));
+        return None;
+    }
+    let market = problems.needed(table, "feed", "market", feed.market.as_ref())?;
+    let parsed: Result<FeedName, _> = market.get_ref().parse();
+    let name = parsed.map_err(|error| ConfigError::invalid("feed.market", error.to_string()));
+    let name = problems.take_at(Some(&market.span()), name)?;
+    match feed.name.as_ref().filter(|own| own.get_ref() != name.as_str()) {
+        None => Some(name),
+        Some(own) => {
+            let words = format!(
+                "feed.name: {:?} cannot be: the feed of a whole market has the market's name; write \"{name}\", or leave the \
+                 line out",
+                own.get_ref()
+            );
+            problems.note(&own.span(), words);
             None
         }
     }
 }
 
-/// The feeds, when all are good; without a server their paths alone are looked at.
-fn check_feeds(
-    base_url: Option<&str>,
-    feeds: Vec<Spanned<Feed>>,
-    problems: &mut Problems,
-) -> Option<Vec<FeedConfig>> {
-    let (mut checked, wanted) = (Vec::<FeedConfig>::new(), feeds.len());
-    let mut seen = Vec::new();
-    for table in feeds {
-        let (span, Feed { market, path }) = (table.span(), table.into_inner());
-        let name = problems.needed(&span, "feed", "market", market);
-        let feed = name.as_ref().and_then(|name| check_name(name, problems));
-        let is_double = feed.as_ref().is_some_and(|feed| seen.contains(feed));
-        if let Some(name) = name.filter(|_| is_double) {
-            let words = format!("feed.market: {} stands twice", name.get_ref());
-            problems.note(&name.span(), words);
-        }
-        seen.extend(feed.clone());
-        let Some(path) = problems.needed(&span, "feed", "path", path) else {
-            continue;
-        };
-        let (at, path) = (path.span(), path.into_inner());
-        if !path.starts_with('/') {
-            problems.note(&at, format!("feed.path: {path:?} must begin with a slash"));
-            continue;
-        }
-        let url = format!("{}{path}", base_url.unwrap_or("wss://localhost"));
-        match (url.parse(), feed) {
-            (Ok(url), Some(feed)) if !is_double => checked.push(FeedConfig { name: feed, url }),
-            (Ok(_), _) => {}
-            (Err(error), _) => problems.note(&at, format!("feed.path: {url:?}: {error}")),
-        }
-    }
-    (checked.len() == wanted).then_some(checked)
+/// A value of `[schedule]`, or of `[feed.schedule]` above it.
+struct Setting<'a> {
+    key: String,
+    text: &'a str,
+    /// Where a feed's own stands.
+    place: Option<Range<usize>>,
 }
 
+impl<'a> Setting<'a> {
+    fn of(key: &str, own: Option<&'a Spanned<String>>, common: &'a str) -> Self {
+        match own {
+            Some(own) => Self {
+                key: format!("feed.schedule.{key}"),
+                text: own.get_ref(),
+                place: Some(own.span()),
+            },
+            None => Self {
+                key: format!("schedule.{key}"),
+                text: common,
+                place: None,
+            },
+        }
+    }
+
+    fn take<T>(&self, checked: Result<T, String>, problems: &mut Problems) -> Option<T> {
+        let checked = checked.map_err(|problem| ConfigError::invalid(&self.key, problem));
+        problems.take_at(self.place.as_ref(), checked)
+    }
+
+    fn time(&self, problems: &mut Problems) -> Option<NaiveTime> {
+        let time = NaiveTime::parse_from_str(self.text, "%H:%M");
+        let time = time.map_err(|_| format!("{:?} is no time of day such as \"08:20\" (KST)", self.text));
+        self.take(time, problems)
+    }
+}
+
+/// A feed's hours.
 fn check_schedule(
     table: &ScheduleTable,
+    own: &FeedSchedule,
     calendar: &Arc<Calendar>,
     problems: &mut Problems,
 ) -> Option<Schedule> {
-    let time = |key: &str, text: &str| {
-        NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| {
-            ConfigError::invalid(key, format!("{text:?} is no time of day such as \"08:20\" (KST)"))
-        })
-    };
-    let open = problems.take(time("schedule.open", &table.open));
-    let close = problems.take(time("schedule.close", &table.close));
-    let mode = match table.mode.as_str() {
-        "always" => Ok(Schedule::Always),
+    let mode = Setting::of("mode", own.mode.as_ref(), &table.mode);
+    let opening = Setting::of("open", own.open.as_ref(), &table.open);
+    let closing = Setting::of("close", own.close.as_ref(), &table.close);
+    let (open, close) = (opening.time(problems), closing.time(problems));
+    match mode.text {
+        "always" => open.and(close).map(|_| Schedule::Always),
         "calendar" => {
             let (open, close) = (open?, close?);
             if open < close {
-                Ok(Schedule::Calendar(Daily {
+                return Some(Schedule::Calendar(Daily {
                     open,
                     close,
                     calendar: Arc::clone(calendar),
-                }))
-            } else {
-                Err(ConfigError::invalid(
-                    "schedule.close",
-                    "must be later than schedule.open",
-                ))
+                }));
             }
+            // At the line that the feed itself has.
+            let (wrong, words) = match (&opening.place, &closing.place) {
+                (Some(_), None) => (
+                    &opening,
+                    format!("must be earlier than {} ({})", closing.key, closing.text),
+                ),
+                _ => (&closing, format!("must be later than {}", opening.key)),
+            };
+            wrong.take(Err(words), problems)
         }
-        other => Err(ConfigError::invalid(
-            "schedule.mode",
-            format!("{other:?} must be \"calendar\" or \"always\""),
-        )),
-    };
-    problems.take(mode)
+        other => mode.take(
+            Err(format!("{other:?} must be \"calendar\" or \"always\"")),
+            problems,
+        ),
+    }
 }
 
 fn duration(key: &str, text: &str, min: Duration, max: Duration) -> Result<Duration, ConfigError> {
@@ -674,16 +832,14 @@ fn check_rotate(table: &Rotate, journal: &Journal, problems: &mut Problems) -> O
 
 fn check_retention(table: &file::Retention, problems: &mut Problems) -> Option<Retention> {
     let (mut retention, mut good) = (Retention::default(), true);
-    for (dataset, days) in table.days() {
-        let Some(days) = days else { continue };
+    for (dataset, key, days) in table.days() {
         if (1..=KEEP_DAYS_MAX).contains(&days) {
             retention = retention.keeping(dataset, days);
             continue;
         }
         let problem =
             format!("{days} must lie between 1 and {KEEP_DAYS_MAX}; leave it out to keep all for ever");
-        let key = format!("retention.{dataset}_days");
-        problems.take::<()>(Err(ConfigError::invalid(&key, problem)));
+        problems.take::<()>(Err(ConfigError::invalid(&format!("retention.{key}"), problem)));
         good = false;
     }
     good.then_some(retention)

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+use toml::Spanned;
 
 /// A path that is written out.
 pub(super) fn check_path(key: &str, path: &Path) -> Result<PathBuf, ConfigError> {
@@ -163,6 +164,19 @@ impl Problems {
         Some(path.map(|path| self.folder.join(path)))
     }
 
+    /// The same of a key that each of several tables may have, at its place.
+    pub(super) fn path_at(
+        &mut self,
+        key: &str,
+        written: Option<&Spanned<PathBuf>>,
+    ) -> Option<Option<PathBuf>> {
+        let Some(written) = written else {
+            return Some(None);
+        };
+        let path = self.take_at(Some(&written.span()), check_path(key, written.get_ref()))?;
+        Some(Some(self.folder.join(path)))
+    }
+
     /// Whether the file has this key.
     pub(super) fn is_written(&self, key: &str) -> bool {
         self.lines.contains_key(key)
@@ -246,6 +260,21 @@ impl Problems {
         }
     }
 
+    /// The value, or a note of what is wrong with it: at its place, for a key that each of several tables may have.
+    pub(super) fn take_at<T>(
+        &mut self,
+        place: Option<&Range<usize>>,
+        checked: Result<T, ConfigError>,
+    ) -> Option<T> {
+        match (checked, place) {
+            (Err(ConfigError::Invalid { key, problem }), Some(place)) => {
+                self.note(place, format!("{key}: {problem}"));
+                None
+            }
+            (checked, _) => self.take(checked),
+        }
+    }
+
     /// The value, when nothing was wrong.
     pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<T, ConfigError> {
         if let Some(value) = value.filter(|_| self.found.is_empty() && self.others.is_empty()) {
@@ -253,7 +282,13 @@ impl Problems {
         }
         self.found
             .sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
-        self.found.dedup();
+        // What several feeds take from one table is wrong once.
+        let mut seen = Vec::new();
+        self.found.retain(|problem| {
+            let is_new = !seen.contains(problem);
+            seen.extend(is_new.then(|| problem.clone()));
+            is_new
+        });
         let mut files = Vec::new();
         if !self.found.is_empty() {
             files.push(WrongFile {

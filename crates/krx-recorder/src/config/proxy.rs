@@ -142,7 +142,7 @@ impl Proxy {
         // Shorter, it is too much like any other word.
         let secrets = secrets.filter(|secret| secret.len() >= SECRET_CHARS_MIN);
         secrets.fold(words.to_owned(), |words, secret| {
-            mask(&words, secret, "(the password)")
+            mask(&words, [secret.as_str()], "(the password)")
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Tests of the configuration: the whole file, and each thing that can be wrong with it.
 
-use super::file::KEYS;
+use super::file::shape;
 use super::*;
 
 const WHOLE: &str = r#"
@@ -56,6 +56,20 @@ target = "auto"
 filter = "info"
 "#;
 
+/// A feed with all that it may have of its own.
+const OWN: &str = r#"[[feed]]
+name = "KONEX"
+service = "full_market"
+market = "KONEX"
+path = "/ws_knx"
+base_url = "ws://another.example:9887"
+member_name = "Another"
+api_key_file = "/etc/krx-recorder/api-key-KONEX"
+allow_plaintext = true
+schedule = { mode = "calendar", open = "07:20", close = "18:10" }
+[[feed]]
+"#;
+
 fn load(text: &str) -> Result<Config, ConfigError> {
     let (file, mut problems) = parse(text);
     let overrides = Overrides::default();
@@ -75,7 +89,11 @@ fn the_whole_file_has_every_key_and_the_defaults_are_its_values() {
     assert_eq!(whole.export.rotate_interval, Duration::from_secs(300));
     let short = "data_dir = \"/d\"\n[koscom]\nbase_url = \"wss://gateway.example/\"\nmember_name = \"x\"";
     let short = load(short).unwrap();
-    assert_eq!((&short.feeds, short.schedule), (&whole.feeds, whole.schedule));
+    let feeds = short.feeds.iter().map(|feed| FeedConfig {
+        member_name: "예시 증권".to_owned(),
+        ..feed.clone()
+    });
+    assert_eq!(feeds.collect::<Vec<_>>(), whole.feeds);
     // Only without these does the environment count, and this machine's authorities alone.
     let connection = ConnectionConfig {
         proxy: ProxySetting::Environment,
@@ -88,18 +106,23 @@ fn the_whole_file_has_every_key_and_the_defaults_are_its_values() {
         (connection, whole.journal, whole.export)
     );
     assert_eq!(short.status_listen, None);
-    let table: toml::Table = WHOLE.parse().unwrap();
-    for (name, keys) in KEYS {
-        let written: Vec<_> = match table.get(*name) {
-            None => table.keys().cloned().collect(),
-            Some(toml::Value::Array(array)) => array[0].as_table().unwrap().keys().cloned().collect(),
-            Some(value) => value.as_table().unwrap().keys().cloned().collect(),
-        };
-        let mut keys: Vec<_> = keys.iter().map(|key| (*key).to_owned()).collect();
-        let mut written = written;
-        keys.sort();
-        written.sort();
-        assert_eq!(keys, written, "[{name}]");
+    // A feed's own keys have no defaults.
+    let whole = WHOLE.replacen("[[feed]]\n", OWN, 1);
+    load(&whole).unwrap();
+    let table = toml::Value::Table(whole.parse().unwrap());
+    for (name, keys) in shape().keys {
+        let mut written = &table;
+        for part in name.split('.').filter(|part| !part.is_empty()) {
+            written = &written[part];
+            written = written.as_array().map_or(written, |array| &array[0]);
+        }
+        let written: std::collections::BTreeSet<_> = written.as_table().unwrap().keys().collect();
+        let keys: Vec<_> = keys.iter().map(|key| (*key).to_owned()).collect();
+        assert_eq!(
+            keys.iter().collect::<std::collections::BTreeSet<_>>(),
+            written,
+            "[{name}]"
+        );
     }
 }
 
@@ -407,6 +430,142 @@ fn each_wrong_value_says_which_and_what_to_write() {
 }
 
 #[test]
+fn a_feed_has_server_name_key_and_hours_of_its_own() {
+    let config = load(&WHOLE.replacen("[[feed]]\n", OWN, 1)).unwrap();
+    let [own, kospi, _] = &config.feeds[..] else {
+        panic!("{:?}", config.feeds)
+    };
+    assert_eq!(own.url.to_string(), "ws://another.example:9887/ws_knx");
+    assert_eq!(
+        (own.member_name.as_str(), kospi.member_name.as_str()),
+        ("Another", "예시 증권")
+    );
+    assert_eq!(
+        own.api_key_file.as_deref(),
+        Some(Path::new("/etc/krx-recorder/api-key-KONEX"))
+    );
+    let (Schedule::Calendar(own), Schedule::Calendar(common)) = (&own.schedule, &kospi.schedule) else {
+        panic!("two calendars")
+    };
+    let at = |hour, minute| NaiveTime::from_hms_opt(hour, minute, 0).unwrap();
+    assert_eq!((own.open, own.close), (at(7, 20), at(18, 10)));
+    assert_eq!((common.open, common.close), (at(8, 20), at(20, 10)));
+
+    // One key of it is enough, and the command line stands above all of it.
+    let always =
+        format!("{WHOLE}\n[[feed]]\nmarket = \"A\"\npath = \"/\"\n[feed.schedule]\nmode = \"always\"\n");
+    assert_eq!(load(&always).unwrap().feeds[2].schedule, Schedule::Always);
+    let overrides = Overrides {
+        base_url: Some("ws://127.0.0.1:1".into()),
+        member_name: Some("me".into()),
+        always: true,
+        ..Overrides::default()
+    };
+    let (file, mut problems) = parse(&WHOLE.replacen("[[feed]]\n", OWN, 1));
+    let config = check(file, &overrides, Some(Calendar::default()), &mut problems);
+    for feed in problems.finish(config).unwrap().feeds {
+        assert_eq!(
+            (feed.url.host(), feed.member_name.as_str()),
+            (Some("127.0.0.1"), "me")
+        );
+        assert_eq!(feed.schedule, Schedule::Always);
+    }
+
+    // With feeds that have all of it, nothing need be in common.
+    let alone = format!("data_dir = \"/d\"\n{}", OWN.strip_suffix("[[feed]]\n").unwrap());
+    load(&alone).unwrap();
+    let lacking = load(&alone.replace("member_name = \"Another\"\n", ""))
+        .unwrap_err()
+        .to_string();
+    assert!(lacking.starts_with("koscom.member_name: is missing"), "{lacking}");
+}
+
+#[test]
+fn what_is_wrong_with_one_feed_is_at_its_line() {
+    let text = WHOLE.replacen("[[feed]]\n", OWN, 1);
+    let cases = [
+        (
+            "name = \"KONEX\"",
+            "name = \"KONEX2\"",
+            "feed.name: \"KONEX2\" cannot be",
+        ),
+        (
+            "\"full_market\"",
+            "\"per_issue\"",
+            "feed.service: this version does not record the service \"per_issue\" yet",
+        ),
+        (
+            "\"full_market\"",
+            "\"x\"",
+            "feed.service: \"x\" must be \"full_market\"",
+        ),
+        (
+            "allow_plaintext = true",
+            "allow_plaintext = false",
+            "feed.base_url: ws:// would send the API key in the clear",
+        ),
+        ("\"Another\"", "\" \"", "feed.member_name: is empty"),
+        (
+            "\"/etc/krx-recorder/api-key-KONEX\"",
+            "\"~/k\"",
+            "feed.api_key_file: \"~/k\"",
+        ),
+        (
+            "open = \"07:20\"",
+            "open = \"7h\"",
+            "feed.schedule.open: \"7h\" is no time of day",
+        ),
+        (
+            "close = \"18:10\"",
+            "close = \"07:00\"",
+            "feed.schedule.close: must be later than feed.schedule.open",
+        ),
+        (
+            "open = \"07:20\", close = \"18:10\"",
+            "open = \"21:00\"",
+            "feed.schedule.open: must be earlier than schedule.close (20:10)",
+        ),
+        (
+            "mode = \"calendar\", open",
+            "mode = \"sometimes\", open",
+            "feed.schedule.mode: \"sometimes\" must be",
+        ),
+        (
+            "open = \"07:20\"",
+            "opne = \"07:20\"",
+            "unknown key `feed.schedule.opne`; did you mean `feed.schedule.open`?",
+        ),
+        (
+            "open = \"07:20\"",
+            "calendar_file = \"x\"",
+            "unknown key `feed.schedule.calendar_file`; did you mean `schedule.calendar_file`?",
+        ),
+        (
+            "schedule = { mode = \"calendar\", open = \"07:20\", close = \"18:10\" }",
+            "schedule = \"always\"",
+            "feed.schedule: this is a table: write [feed.schedule]",
+        ),
+    ];
+    for (from, to, expected) in cases {
+        let at = text.find(from).unwrap_or_else(|| panic!("{from}"));
+        let line = 1 + text[..at].matches('\n').count();
+        // What each feed takes from a wrong table is wrong once.
+        let error = load(&text.replacen(from, to, 1)).unwrap_err().to_string();
+        let expected = match expected.split_once(": ") {
+            // The line of the URL is not that of the permission.
+            Some(("feed.base_url", _)) => format!("line {}: {expected}", line - 3),
+            _ => format!("line {line}: {expected}"),
+        };
+        assert!(error.starts_with(&expected), "{expected:?} in {error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+    let common = load(&text.replace("\"20:10\"", "\"20.10\""))
+        .unwrap_err()
+        .to_string();
+    assert_eq!(common.matches("schedule.close").count(), 1, "{common}");
+}
+
+#[test]
 fn one_backoff_that_is_written_moves_the_other() {
     let of = |written: &str| {
         let both = "backoff_initial = \"250ms\"\nbackoff_max = \"15s\"";
@@ -485,8 +644,8 @@ fn the_command_line_stands_above_the_file() {
     };
     let config = Config::load(None, &overrides).unwrap();
     assert_eq!(
-        (config.data_dir, config.schedule),
-        (PathBuf::from("/elsewhere"), Schedule::Always)
+        (config.data_dir, &config.feeds[0].schedule),
+        (PathBuf::from("/elsewhere"), &Schedule::Always)
     );
     assert_eq!(config.feeds.len(), 2);
 }

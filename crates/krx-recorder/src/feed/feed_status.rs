@@ -1,6 +1,6 @@
 //! Where a feed stands, as others see it.
 
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use krx_store::Moment;
@@ -19,7 +19,7 @@ pub enum FeedState {
     Live,
     /// The feed has ended.
     Ended,
-    /// The server refuses the key; it is tried again, slowly.
+    /// The server refuses the key. One that was accepted before is tried again, slowly; with any other the feed has ended.
     Refused,
 }
 
@@ -72,6 +72,7 @@ pub struct FeedStatus {
     /// Sessions opened since the start.
     pub sessions: AtomicU32,
     signs_of_life: AtomicU64,
+    ended: AtomicBool,
     problem: Mutex<Option<Problem>>,
 }
 
@@ -87,6 +88,18 @@ impl FeedStatus {
         if before != state as u8 || self.since_us.load(Relaxed) == 0 {
             self.since_us.store(Moment::now().0, Relaxed);
         }
+    }
+
+    /// The feed has ended, and will not go on; `state` says how.
+    pub(crate) fn end(&self, state: FeedState) {
+        self.set(state);
+        self.ended.store(true, Relaxed);
+    }
+
+    /// Whether the feed has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Relaxed)
     }
 
     /// A frame was read at `at`.
@@ -140,6 +153,15 @@ mod tests {
             words.insert(state.as_str());
         }
         assert_eq!(words.len(), FeedState::ALL.len());
+    }
+
+    #[test]
+    fn a_feed_that_ended_says_how() {
+        let status = FeedStatus::default();
+        status.set(FeedState::Refused);
+        assert!(!status.has_ended(), "it is tried again");
+        status.end(FeedState::Refused);
+        assert_eq!((status.has_ended(), status.state()), (true, FeedState::Refused));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One feed's feed: connect, read, stamp, queue; and again, for as long as the schedule wants it.
+//! One feed at work: connect, read, stamp, queue; and again, for as long as the schedule wants it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 /// What a feed works with.
 #[derive(Clone, Debug)]
 pub struct Feed {
-    /// FeedName and URL.
+    /// Name and URL.
     pub config: FeedConfig,
     /// Time limits.
     pub connection: ConnectionConfig,
@@ -52,7 +52,7 @@ pub struct Feed {
     pub queue: Queue,
     /// What others see.
     pub status: Arc<FeedStatus>,
-    /// Whether any feed's key was ever accepted in this process.
+    /// Whether this feed's key was ever accepted in this process: by the same or by another feed's service.
     pub accepted: Arc<AtomicBool>,
 }
 
@@ -67,9 +67,12 @@ impl Feed {
             accepted: Arc::clone(&self.accepted),
             stop,
         };
-        let end = sessions.run(&mut self).await;
-        self.status.set(FeedState::Ended);
-        end.unwrap_or(FeedEnd::JournalStopped)
+        let end = sessions.run(&mut self).await.unwrap_or(FeedEnd::JournalStopped);
+        self.status.end(match end {
+            FeedEnd::Refused(_) => FeedState::Refused,
+            FeedEnd::Stopped | FeedEnd::Closed | FeedEnd::JournalStopped => FeedState::Ended,
+        });
+        end
     }
 
     /// Reads until the session ends; why it did, and whether it brought any data.

@@ -102,7 +102,7 @@ pub(crate) struct SessionLoop<C> {
     /// Whether to end when the hours are over, instead of waiting for the next.
     pub(crate) until_close: bool,
     pub(crate) backoff: Backoff,
-    /// Whether any feed's key was ever accepted in this process.
+    /// Whether this feed's key was ever accepted in this process.
     pub(crate) accepted: Arc<AtomicBool>,
     pub(crate) stop: watch::Receiver<bool>,
 }

@@ -65,6 +65,9 @@ fn feed(url: &str, queue: Queue) -> (Feed, watch::Sender<Schedule>) {
     let config = FeedConfig {
         name: "KOSPI".parse().unwrap(),
         url: url.parse().unwrap(),
+        member_name: "x".to_owned(),
+        api_key_file: None,
+        schedule: Schedule::Always,
     };
     let connector = Connector::new(&config, &connection, &ProxyVariables::default()).unwrap();
     let feed = Feed {

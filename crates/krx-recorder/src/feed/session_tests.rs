@@ -264,6 +264,9 @@ async fn i1_a_full_queue_costs_no_message_whatever_timers_fire_meanwhile() {
     let config = FeedConfig {
         name: "KOSPI".parse().unwrap(),
         url: url.parse().unwrap(),
+        member_name: "x".to_owned(),
+        api_key_file: None,
+        schedule: Schedule::Always,
     };
     let connector = Connector::new(&config, &connection, &ProxyVariables::default()).unwrap();
     let feed = Feed {

@@ -104,6 +104,20 @@ impl Schedule {
         }
     }
 
+    /// What the schedules of several feeds say together: open while any of them is, and else closed until the first opens.
+    /// Without a schedule it is open.
+    #[must_use]
+    pub fn together<'a>(schedules: impl IntoIterator<Item = &'a Self>, now: Moment) -> Hours {
+        let mut opening: Option<Moment> = None;
+        for schedule in schedules {
+            match schedule.at(now) {
+                Hours::Open => return Hours::Open,
+                Hours::ClosedUntil(next) => opening = Some(opening.map_or(next, |opening| opening.min(next))),
+            }
+        }
+        opening.map_or(Hours::Open, Hours::ClosedUntil)
+    }
+
     /// Why there is no session any more on the date of `now`, in words.
     #[must_use]
     pub fn why_over(&self, now: Moment) -> String {
@@ -215,6 +229,38 @@ pub(crate) mod tests {
             };
             assert_eq!(daily(vec![]).over_until(kst(now)), later, "{now}");
         }
+    }
+
+    #[test]
+    fn several_feeds_are_open_while_one_of_them_is() {
+        let Schedule::Calendar(usual) = daily(vec![]) else {
+            panic!("a calendar")
+        };
+        let early = Schedule::Calendar(Daily {
+            open: time(6, 0),
+            close: time(9, 0),
+            ..usual.clone()
+        });
+        let both = [early, Schedule::Calendar(usual)];
+        for (now, expected) in [
+            (
+                "2026-11-20 05:00:00",
+                Hours::ClosedUntil(kst("2026-11-20 06:00:00")),
+            ),
+            ("2026-11-20 07:00:00", Hours::Open),
+            ("2026-11-20 20:00:00", Hours::Open),
+            (
+                "2026-11-20 21:00:00",
+                Hours::ClosedUntil(kst("2026-11-23 06:00:00")),
+            ),
+        ] {
+            assert_eq!(Schedule::together(&both, kst(now)), expected, "{now}");
+        }
+        let with_always = [both[0].clone(), Schedule::Always];
+        assert_eq!(
+            Schedule::together(&with_always, kst("2026-11-21 05:00:00")),
+            Hours::Open
+        );
     }
 
     #[test]

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use krx_store::{FeedName, Progress};
+use tokio::sync::watch;
 
 use crate::feed::feed_status::FeedStatus;
 use crate::feed::queue::QueueGauge;
+use crate::hours::schedule::Schedule;
 
 /// One feed, as others may see it.
 #[derive(Clone, Debug)]
@@ -16,7 +18,9 @@ pub(crate) struct FeedView {
     pub host: String,
     /// Its counters.
     pub progress: Arc<Progress>,
-    /// Its feed.
+    /// When it is to be connected.
+    pub schedule: watch::Receiver<Schedule>,
+    /// Where it stands.
     pub status: Arc<FeedStatus>,
     /// Its queue.
     pub queue: QueueGauge,

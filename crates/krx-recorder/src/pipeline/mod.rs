@@ -27,7 +27,7 @@ use krx_store::{DataDir, Event, FeedName, Moment, Progress, StoreError, Tail, op
 use tokio::sync::watch;
 use tracing::error;
 
-use crate::config::key::ApiKey;
+use crate::config::key::InitRequest;
 use crate::config::{Config, FeedConfig};
 use crate::feed::connect::Connector;
 use crate::feed::feed_status::{FeedState, FeedStatus};
@@ -60,7 +60,7 @@ impl Pipeline {
         config: &Config,
         data: &DataDir,
         configured: &FeedConfig,
-        rules: RulesOf,
+        (schedule, rules): (watch::Receiver<Schedule>, RulesOf),
         stopping: &watch::Receiver<bool>,
         started: Moment,
     ) -> Result<Self, Failure> {
@@ -72,7 +72,7 @@ impl Pipeline {
         let tail = writer.tail();
         let absence = Absence {
             calendar: Arc::clone(&config.calendar),
-            schedule: config.schedule.clone(),
+            schedule: configured.schedule.clone(),
         };
         let (queue, entries) = queue();
         let journaling = Journaling {
@@ -94,6 +94,7 @@ impl Pipeline {
             feed,
             host: configured.url.host().unwrap_or_default().to_owned(),
             progress,
+            schedule,
             status: Arc::new(FeedStatus::default()),
             queue: queue.gauge(),
         };
@@ -114,8 +115,7 @@ impl Pipeline {
         &self,
         config: &Config,
         connector: Connector,
-        key: &ApiKey,
-        schedule: watch::Receiver<Schedule>,
+        init: InitRequest,
         until_close: bool,
         accepted: &Arc<AtomicBool>,
     ) -> Feed {
@@ -123,9 +123,9 @@ impl Pipeline {
             config: connector.feed().clone(),
             connection: config.connection.clone(),
             connector: Arc::new(connector),
-            schedule,
+            schedule: self.view.schedule.clone(),
             until_close,
-            init: key.init_request(&config.member_name),
+            init,
             queue: self.queue.clone(),
             status: Arc::clone(&self.view.status),
             accepted: Arc::clone(accepted),
@@ -158,7 +158,7 @@ impl Pipeline {
 
     /// Whether a session is open or sought.
     pub(crate) fn is_on(&self) -> bool {
-        !matches!(self.view.status.state(), FeedState::Waiting | FeedState::Ended)
+        !self.view.status.has_ended() && self.view.status.state() != FeedState::Waiting
     }
 
     /// The first part that is stuck by a fault of its own.
@@ -184,7 +184,7 @@ impl Pipeline {
         [
             // A feed whose queue is full waits for the journal.
             Sign {
-                busy: self.view.status.state() != FeedState::Ended && !self.queue.is_full(),
+                busy: !self.view.status.has_ended() && !self.queue.is_full(),
                 done: (self.view.status.signs_of_life(), 0),
             },
             Sign {

@@ -6,7 +6,7 @@ use krx_store::{DateRules, Event, Moment};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, FeedConfig};
 use crate::hours::schedule::kst;
 use crate::hours::schedule::{Hours, Schedule};
 use crate::process::logging::Filter;
@@ -25,7 +25,8 @@ pub struct Source {
 pub(crate) struct Reload {
     source: Source,
     config: Config,
-    schedule: watch::Sender<Schedule>,
+    /// Of each feed, in the order of the configuration.
+    schedules: Vec<watch::Sender<Schedule>>,
 }
 
 impl Reload {
@@ -35,19 +36,27 @@ impl Reload {
         Self {
             source,
             config: config.clone(),
-            schedule: watch::Sender::new(config.schedule.clone()),
+            schedules: config
+                .feeds
+                .iter()
+                .map(|feed| watch::Sender::new(feed.schedule.clone()))
+                .collect(),
         }
     }
 
-    /// The schedule, now and as it will be.
+    /// A feed's schedule, now and as it will be.
+    ///
+    /// # Panics
+    /// When there is no such feed.
     #[must_use]
-    pub(crate) fn schedule(&self) -> watch::Receiver<Schedule> {
-        self.schedule.subscribe()
+    pub(crate) fn schedule(&self, feed: usize) -> watch::Receiver<Schedule> {
+        self.schedules[feed].subscribe()
     }
 
-    /// Reads the configuration again. What is to be journaled when it was good; one that is not changes nothing.
+    /// Reads the configuration again. What is to be journaled for each feed when it was good, in the order of the feeds;
+    /// nothing when it was not, which changes nothing.
     #[must_use]
-    pub(crate) fn again(&mut self) -> Option<Event> {
+    pub(crate) fn again(&mut self) -> Option<Vec<Event>> {
         let config = match (self.source.load)() {
             Ok(config) => config,
             Err(error) => {
@@ -56,14 +65,20 @@ impl Reload {
                 return None;
             }
         };
-        if self.source.until_close && config.schedule == Schedule::Always {
+        let is_endless = |feed: &FeedConfig| feed.schedule == Schedule::Always;
+        if self.source.until_close && config.feeds.iter().any(is_endless) {
             error!(
                 "schedule.mode = \"always\" has no close, and --until-close needs one; the configuration in force stays in force"
             );
             return None;
         }
         self.source.filter.set(&config.log);
-        self.config.schedule = config.schedule.clone();
+        // A feed that is not in it any more goes on as before until the next start.
+        for feed in &mut self.config.feeds {
+            if let Some(again) = config.feeds.iter().find(|again| again.name == feed.name) {
+                feed.schedule = again.schedule.clone();
+            }
+        }
         self.config.calendar_file = config.calendar_file.clone();
         self.config.calendar = config.calendar.clone();
         self.config.log.filter = config.log.filter.clone();
@@ -76,23 +91,27 @@ impl Reload {
         }
         let now = Moment::now();
         let date = now.date();
-        if let Some(hours) = closes_at_once(&self.schedule.borrow(), &config.schedule, now) {
-            warn!(
-                "the hours that were read again close the day at once: nothing more is recorded now; {hours}"
-            );
-        }
-        let expected = config.schedule.expected_on(date);
-        self.schedule.send_replace(config.schedule);
-        Some(Event::Hours {
-            date,
-            expected: expected.map(|(from, to)| (from.0, to.0)),
-        })
+        let events = self.config.feeds.iter().zip(&self.schedules).map(|(feed, schedule)| {
+            let again = feed.schedule.clone();
+            if let Some(hours) = closes_at_once(&schedule.borrow(), &again, now) {
+                warn!(feed = %feed.name,
+                    "the hours that were read again close the day at once: nothing more is recorded now; {hours}"
+                );
+            }
+            let expected = again.expected_on(date);
+            schedule.send_replace(again);
+            Event::Hours {
+                date,
+                expected: expected.map(|(from, to)| (from.0, to.0)),
+            }
+        });
+        Some(events.collect())
     }
 
-    /// What is journaled of each date.
+    /// What is journaled of each date for a feed.
     #[must_use]
-    pub(crate) fn rules(&self) -> RulesOf {
-        let (schedule, export) = (self.schedule(), self.config.export);
+    pub(crate) fn rules(&self, feed: usize) -> RulesOf {
+        let (schedule, export) = (self.schedule(feed), self.config.export);
         Box::new(move |date| DateRules {
             expected: schedule.borrow().expected_on(date),
             rotate_us: i64::try_from(export.rotate_interval.as_micros()).unwrap_or(i64::MAX),
@@ -127,7 +146,45 @@ mod tests {
     use krx_calendar::Override;
 
     use super::*;
+    use crate::config::Overrides;
     use crate::hours::schedule::tests::{daily, kst as at};
+
+    #[test]
+    fn each_feed_has_its_own_hours_and_those_that_are_read_again() {
+        let overrides = Overrides {
+            data_dir: Some("/nowhere".into()),
+            base_url: Some("ws://127.0.0.1:1".into()),
+            member_name: Some("x".into()),
+            always: true,
+        };
+        let config = Config::load(None, &overrides).unwrap();
+        let (mut changed, date) = (config.clone(), "2026-11-20".parse().unwrap());
+        changed.feeds[1].schedule = daily(vec![]);
+        changed.feeds.swap(0, 1);
+        let source = Source {
+            load: Box::new(move || Ok(changed.clone())),
+            filter: Filter::default(),
+            until_close: false,
+        };
+        let mut reload = Reload::new(source, &config);
+        let rules = [reload.rules(0), reload.rules(1)];
+        let whole_day = Schedule::Always.expected_on(date);
+        assert_eq!(rules.each_ref().map(|rules| rules(date).expected), [whole_day; 2]);
+        let events = reload.again().unwrap();
+        let hours = daily(vec![]).expected_on(date);
+        assert_eq!(
+            rules.each_ref().map(|rules| rules(date).expected),
+            [whole_day, hours],
+            "by the feeds' names"
+        );
+        let today = Moment::now().date();
+        let expected = [Schedule::Always, daily(vec![])].map(|schedule| Event::Hours {
+            date: today,
+            expected: schedule.expected_on(today).map(|(from, to)| (from.0, to.0)),
+        });
+        assert_eq!(events, expected);
+        assert_eq!(*reload.schedule(0).borrow(), Schedule::Always);
+    }
 
     #[test]
     fn hours_that_close_the_day_at_once_are_told_with_when_it_goes_on() {

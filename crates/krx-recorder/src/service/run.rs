@@ -6,17 +6,18 @@ use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
 use krx_store::day::Uptime;
-use krx_store::{DataDir, DataDirLock, Event, FeedName, Moment, format, reach};
+use krx_store::journal::GapReason;
+use krx_store::{DataDir, DataDirLock, Event, Moment, format, reach};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
 
 use crate::config::Config;
-use crate::config::key::ApiKey;
+use crate::config::key::{ApiKey, Keys};
 use crate::feed::connect::{Connector, ProxyVariables};
+use crate::feed::feed_status::FeedState;
 use crate::feed::session_loop::FeedEnd;
-use crate::hours::schedule::Schedule;
 use crate::pipeline::rates::{self, Rates};
 use crate::pipeline::{Pipeline, Threads};
 use crate::process::exit::Failure;
@@ -43,13 +44,13 @@ const BUSY_LAG_US: i64 = 10_000_000;
 /// was done.
 const MORE_TIME: Duration = Duration::from_secs(60);
 
-/// Records until asked to stop, or until the close with `until_close`.
+/// Records with a key for each feed until asked to stop, or until the close with `until_close`.
 ///
 /// # Errors
 /// [`Failure`], with the exit code that it asks for. What was received is in the journal in any case.
 pub async fn run(
     config: Config,
-    key: ApiKey,
+    keys: &[ApiKey],
     until_close: bool,
     source: reload::Source,
     requests: mpsc::UnboundedReceiver<Request>,
@@ -71,34 +72,23 @@ pub async fn run(
 
     let reload = Reload::new(source, &config);
     let (stop, stopping) = watch::channel(false);
-    let accepted = Arc::new(AtomicBool::new(false));
+    let in_use = KeysInUse::new(keys);
     let mut pipelines = Vec::new();
     let mut feeds = JoinSet::new();
-    for connector in connectors {
+    for (index, (connector, key)) in connectors.into_iter().zip(keys).enumerate() {
         connector.log_route();
-        let pipeline = Pipeline::start(
-            &config,
-            &data,
-            connector.feed(),
-            reload.rules(),
-            &stopping,
-            started,
-        )?;
+        let hours = (reload.schedule(index), reload.rules(index));
+        let pipeline = Pipeline::start(&config, &data, connector.feed(), hours, &stopping, started)?;
         let start = Event::Start {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         // A queue that is closed already tells of it when the journal's thread is joined.
         let _ = pipeline.queue.event(start).await;
-        let session_loop = pipeline.feed(
-            &config,
-            connector,
-            &key,
-            reload.schedule(),
-            until_close,
-            &accepted,
-        );
-        let (name, stopping) = (session_loop.config.name.clone(), stopping.clone());
-        feeds.spawn(async move { (name, session_loop.run(stopping).await) });
+        let init = in_use.keys.init_request(key, &connector.feed().member_name);
+        let key = in_use.of_feed(index);
+        let feed = pipeline.feed(&config, connector, init, until_close, &key.accepted);
+        let stopping = key.stop.subscribe();
+        feeds.spawn(async move { (index, feed.run(stopping).await) });
         pipelines.push(pipeline);
     }
     let views: Vec<_> = pipelines.iter().map(|pipeline| pipeline.view.clone()).collect();
@@ -108,7 +98,6 @@ pub async fn run(
     let server = config.status_listen.and_then(|address| {
         let view = View::new(
             started,
-            reload.schedule(),
             disk.status(),
             config.warn_free_bytes,
             liveness.subscribe(),
@@ -120,11 +109,10 @@ pub async fn run(
 
     let mut recording = Recording {
         interval_us: i64::try_from(config.export.rotate_interval.as_micros()).unwrap_or(i64::MAX),
-        summary: Summary::new(&views, disk.status(), reload.schedule()),
+        summary: Summary::new(&views, disk.status()),
         pipelines,
         feeds,
         requests,
-        schedule: reload.schedule(),
         reload,
         disk,
         housekeeping: Housekeeping::new(
@@ -139,6 +127,8 @@ pub async fn run(
             Instant::now(),
         ),
         stop,
+        keys: in_use,
+        refused: None,
         liveness,
     };
     let end = recording.until_all_feeds_have_ended().await;
@@ -146,7 +136,7 @@ pub async fn run(
     // A recorder of one session has no later time to seal its day; an operator who stops the recorder wants it to end.
     let now = Moment::now();
     let over = (until_close && !*recording.stop.borrow())
-        .then(|| recording.schedule.borrow().last_over(now))
+        .then(|| recording.last_over(now))
         .flatten();
     let drained = drain(
         recording.pipelines,
@@ -162,6 +152,10 @@ pub async fn run(
     // A disk that fails is the cause, and a feed that then ends for want of a journal its consequence.
     drained?;
     end?;
+    if let Some(refused) = recording.refused {
+        info!("stopped; all that was received is committed");
+        return Err(refused);
+    }
     // A date on which nothing is traded has sessions without data: that is no failure. Nor is a clean stop, or a date that
     // was closed, by a calendar that was read again, before a session was tried.
     let asked_to_stop = *recording.stop.borrow();
@@ -178,7 +172,8 @@ pub async fn run(
 /// A recorder at work.
 struct Recording {
     pipelines: Vec<Pipeline>,
-    feeds: JoinSet<(FeedName, FeedEnd)>,
+    /// Each with its place among the pipelines.
+    feeds: JoinSet<(usize, FeedEnd)>,
     requests: mpsc::UnboundedReceiver<Request>,
     reload: Reload,
     disk: DiskWatch,
@@ -187,7 +182,9 @@ struct Recording {
     summary: Summary,
     interval_us: i64,
     liveness: watch::Sender<LivenessReport>,
-    schedule: watch::Receiver<Schedule>,
+    keys: KeysInUse,
+    /// The first key that was refused, and ended its feeds.
+    refused: Option<Failure>,
 }
 
 impl Recording {
@@ -206,18 +203,16 @@ impl Recording {
             tokio::select! {
                 ended = self.feeds.join_next() => match ended {
                     None => return result,
-                    Some(Ok((_, FeedEnd::Stopped | FeedEnd::Closed))) => {}
-                    Some(Ok((feed, FeedEnd::Refused(words)))) => {
-                        result = Err(Failure::KeyRefused { feed: feed.to_string(), words });
-                        self.stop.send_replace(true);
-                    }
+                    Some(Ok((_, FeedEnd::Closed))) => {}
+                    Some(Ok((feed, FeedEnd::Stopped))) => self.note_if_refused(feed),
+                    Some(Ok((feed, FeedEnd::Refused(words)))) => self.key_refused(feed, words),
                     Some(Ok((feed, FeedEnd::JournalStopped))) => {
-                        error!(feed = %feed, "the journal has stopped; so does the recorder");
-                        self.stop.send_replace(true);
+                        error!(feed = %self.pipelines[feed].view.feed, "the journal has stopped; so does the recorder");
+                        self.stop();
                     }
                     Some(Err(error)) => {
                         result = Err(Failure::Bug(format!("a feed panicked: {error}")));
-                        self.stop.send_replace(true);
+                        self.stop();
                     }
                 },
                 Some(request) = self.requests.recv() => {
@@ -235,13 +230,50 @@ impl Recording {
         }
     }
 
+    /// Asks all feeds to stop.
+    fn stop(&self) {
+        self.stop.send_replace(true);
+        self.keys.stop_all();
+    }
+
+    /// The server refuses a feed's key, and never accepted it: its feeds end, and no others.
+    fn key_refused(&mut self, feed: usize, words: String) {
+        let view = &self.pipelines[feed].view;
+        error!(feed = %view.feed, detail = words,
+            "the server refuses the API key: the feeds with this key end, and those with another go on");
+        let refusal = Failure::KeyRefused {
+            feed: view.feed.to_string(),
+            words: words.clone(),
+        };
+        self.refused.get_or_insert(refusal);
+        self.keys.refuse(feed, words);
+    }
+
+    /// A feed that stopped since another one's service refused their key shows that.
+    fn note_if_refused(&self, feed: usize) {
+        if !*self.stop.borrow()
+            && let Some(words) = self.keys.refusal(feed)
+        {
+            let view = &self.pipelines[feed].view;
+            error!(feed = %view.feed, "ended: the server refuses its API key for another feed");
+            view.status.note(GapReason::Refused, words);
+            view.status.end(FeedState::Refused);
+        }
+    }
+
+    /// The last date that nothing more is expected of, for any feed.
+    fn last_over(&self, now: Moment) -> Option<NaiveDate> {
+        let over = self
+            .pipelines
+            .iter()
+            .map(|pipeline| pipeline.view.schedule.borrow().last_over(now));
+        over.collect::<Option<Vec<_>>>()?.into_iter().min()
+    }
+
     /// The last date that is over and exported; none while the exporters are busy.
     fn last_exported(&self, now: Moment) -> Option<NaiveDate> {
         let is_busy = |pipeline: &Pipeline| pipeline.view.progress.lag_us(now) > BUSY_LAG_US;
-        let over = self
-            .schedule
-            .borrow()
-            .last_over(Moment(now.0 - SETTLED_AFTER_US))?;
+        let over = self.last_over(Moment(now.0 - SETTLED_AFTER_US))?;
         let is_on = over == now.date() && self.pipelines.iter().any(Pipeline::is_on);
         (!is_on && !self.pipelines.iter().any(is_busy)).then_some(over)
     }
@@ -250,20 +282,22 @@ impl Recording {
         match request {
             Request::Stop => {
                 info!("stopping: what was received is synced, exported and committed first");
-                self.stop.send_replace(true);
+                self.stop();
             }
             Request::OutOfTime if *self.stop.borrow() => {}
             Request::OutOfTime => {
                 error!(
                     "the limit of processor time is nearly used up: stopping; what was received is exported first"
                 );
-                self.stop.send_replace(true);
+                self.stop();
             }
             Request::CommitNow => self.journal(&Event::CommitNow),
             Request::Reload => {
                 notify::reloading();
                 if let Some(hours) = self.reload.again() {
-                    self.journal(&hours);
+                    for (pipeline, hours) in self.pipelines.iter().zip(hours) {
+                        pipeline.queue.event_when_there_is_room(hours);
+                    }
                 }
                 notify::ready();
             }
@@ -293,6 +327,60 @@ impl Recording {
             error!("{stuck}: that is a bug; the service manager is no longer told that all is well");
         }
         self.liveness.send_replace(LivenessReport::now(stuck));
+    }
+}
+
+/// The keys that feeds have, each with what is known of it.
+struct KeysInUse {
+    keys: Keys,
+    known: Vec<KnownKey>,
+    /// The key of each feed.
+    of_feeds: Vec<usize>,
+}
+
+/// What is known of a key.
+struct KnownKey {
+    /// Whether any feed's session with it was ever accepted.
+    accepted: Arc<AtomicBool>,
+    /// What the server said when it refused it, if it never accepted it.
+    refused: Option<String>,
+    /// Ends the feeds that have it.
+    stop: watch::Sender<bool>,
+}
+
+impl KeysInUse {
+    fn new(keys: &[ApiKey]) -> Self {
+        let of = Keys::of(keys.iter().cloned());
+        let known = || KnownKey {
+            accepted: Arc::default(),
+            refused: None,
+            stop: watch::Sender::new(false),
+        };
+        Self {
+            known: (0..of.count()).map(|_| known()).collect(),
+            of_feeds: keys.iter().filter_map(|key| of.position(key)).collect(),
+            keys: of,
+        }
+    }
+
+    fn of_feed(&self, feed: usize) -> &KnownKey {
+        &self.known[self.of_feeds[feed]]
+    }
+
+    fn refuse(&mut self, feed: usize, words: String) {
+        let key = &mut self.known[self.of_feeds[feed]];
+        key.refused = Some(words);
+        key.stop.send_replace(true);
+    }
+
+    fn refusal(&self, feed: usize) -> Option<&str> {
+        self.of_feed(feed).refused.as_deref()
+    }
+
+    fn stop_all(&self) {
+        for key in &self.known {
+            key.stop.send_replace(true);
+        }
     }
 }
 
@@ -342,3 +430,7 @@ async fn drain(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use krx_store::Moment;
-use tokio::sync::watch;
 
 use crate::feed::feed_status::FeedState;
 use crate::hours::schedule::kst;
@@ -17,22 +16,16 @@ use crate::watch::disk_watch::DiskStatus;
 pub(super) struct Summary {
     feeds: Vec<(FeedView, u64)>,
     disk: Arc<DiskStatus>,
-    schedule: watch::Receiver<Schedule>,
     told: Moment,
 }
 
 impl Summary {
     /// Counters that are at zero.
     #[must_use]
-    pub(super) fn new(
-        feeds: &[FeedView],
-        disk: Arc<DiskStatus>,
-        schedule: watch::Receiver<Schedule>,
-    ) -> Self {
+    pub(super) fn new(feeds: &[FeedView], disk: Arc<DiskStatus>) -> Self {
         Self {
             feeds: feeds.iter().map(|view| (view.clone(), 0)).collect(),
             disk,
-            schedule,
             told: Moment::now(),
         }
     }
@@ -40,7 +33,14 @@ impl Summary {
     /// `KOSPI live, 812 messages/s, 24 files; KOSDAQ …; 123.4 GB free`
     pub(super) fn line(&mut self, now: Moment) -> String {
         let mut line = String::new();
-        if let Hours::ClosedUntil(opening) = self.schedule.borrow().at(now) {
+        let schedules: Vec<_> = self
+            .feeds
+            .iter()
+            .map(|(view, _)| view.schedule.borrow())
+            .collect();
+        let hours = Schedule::together(schedules.iter().map(|schedule| &**schedule), now);
+        drop(schedules);
+        if let Hours::ClosedUntil(opening) = hours {
             let _ = write!(line, "waiting until {} KST; ", kst(opening));
         }
         // The clock may have been set.
@@ -77,22 +77,25 @@ impl Summary {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::watch;
+
     use super::*;
     use crate::hours::schedule::tests::{daily, kst as at};
 
     #[test]
     fn it_says_what_matters_and_how_fast() {
+        let (_keep, schedule) = watch::channel(daily(vec![]));
         let view = FeedView {
             feed: "KOSPI".parse().unwrap(),
             host: String::new(),
             queue: crate::feed::queue::queue().0.gauge(),
             progress: Arc::default(),
+            schedule,
             status: Arc::default(),
         };
         let disk: Arc<DiskStatus> = Arc::default();
         disk.free_bytes.store(123_450_000_000, Relaxed);
-        let (_keep, schedule) = watch::channel(daily(vec![]));
-        let mut summary = Summary::new(std::slice::from_ref(&view), disk, schedule);
+        let mut summary = Summary::new(std::slice::from_ref(&view), disk);
         assert_eq!(
             summary.line(at("2026-11-21 10:00:00")),
             "waiting until 2026-11-23 08:20 KST; KOSPI waiting, 0 files; 123.4 GB free"

@@ -51,16 +51,6 @@ fn recorder(snapshot: &Snapshot) -> Vec<MetricFamily> {
             flag(snapshot.complaint.is_none()),
         ),
         one_gauge(
-            "krx_session_expected",
-            "Whether a session of each feed is to be open now, by the schedule.",
-            flag(snapshot.schedule.session_expected),
-        ),
-        one_gauge(
-            "krx_data_expected",
-            "Whether trading is continuous now, by the calendar, so that each feed must send data.",
-            flag(snapshot.schedule.data_expected),
-        ),
-        one_gauge(
             "krx_disk_free_bytes",
             "Bytes free for the recorder where it records.",
             snapshot.disk_free_bytes as f64,
@@ -90,6 +80,18 @@ fn feed(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
             "krx_feed_state",
             "1 for the state that the feed is in, 0 for all others.",
             states.collect(),
+        ),
+        feed_gauges(
+            "krx_session_expected",
+            "Whether a session of the feed is to be open now, by its schedule.",
+            feeds,
+            |feed| flag(feed.schedule.session_expected),
+        ),
+        feed_gauges(
+            "krx_data_expected",
+            "Whether trading is continuous now, by the calendar, so that the feed must send data.",
+            feeds,
+            |feed| flag(feed.schedule.data_expected),
         ),
         counters("krx_feed_sessions_total", "Sessions opened.", feeds, |feed| {
             f64::from(feed.sessions)

@@ -62,7 +62,7 @@
       const since = feed.state_since ? ` since ${clock(feed.state_since)}` : "";
       const why = feed.last_problem ? ` ${feed.last_problem.reason}: ${feed.last_problem.detail}` : "";
       if (feed.state === "refused") act(`${name} is not recorded: the key is refused`, `${name}: the server refuses the key.${why}`);
-      else if (status.schedule.session_expected && feed.state !== "live") {
+      else if (feed.schedule.session_expected && feed.state !== "live") {
         act(`${name} is not recorded`, `${name}: ${feed.state}${since}.${why}`);
       }
       if (feed.queue_bytes > 1e6) act(`The disk does not keep up`, `${name}: the disk does not keep up; ${bytes(feed.queue_bytes)} wait in memory.`);
@@ -247,7 +247,7 @@
     const times = feed.intervals.filter((interval) => interval.state !== "idle")
       .flatMap((interval) => [ofDay(interval.from_ts, date), ofDay(interval.to_ts, date)]);
     feed.minutes.forEach((records, minute) => { if (records) times.push(minute * 60, minute * 60 + 60); });
-    if (status.schedule.session_expected) times.push(ofDay(status.now, date));
+    if (feed.schedule.session_expected) times.push(ofDay(status.now, date));
     if (times.length === 0) return [8 * 3600, 20 * 3600];
     const from = Math.floor(times.reduce((least, time) => Math.min(least, time)) / 3600) * 3600;
     const to = Math.ceil(times.reduce((most, time) => Math.max(most, time)) / 3600) * 3600;

@@ -35,20 +35,14 @@ fn port() -> Port {
         feed: "KOSPI".parse().unwrap(),
         host: "koscom.example".to_owned(),
         progress: Arc::new(Progress::since(Moment::now())),
+        schedule: watch::Sender::new(Schedule::Always).subscribe(),
         status: Arc::new(FeedStatus::default()),
         queue: queue().0.gauge(),
     };
     let liveness = watch::Sender::new(LivenessReport::begin());
     let disk = Arc::new(DiskStatus::default());
     disk.free_bytes.store(7, Relaxed);
-    let view = View::new(
-        Moment::now(),
-        watch::Sender::new(Schedule::Always).subscribe(),
-        disk,
-        8,
-        liveness.subscribe(),
-        vec![feed.clone()],
-    );
+    let view = View::new(Moment::now(), disk, 8, liveness.subscribe(), vec![feed.clone()]);
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let server = Server::begin(address, Some(listener), view).unwrap();

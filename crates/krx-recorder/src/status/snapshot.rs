@@ -52,7 +52,7 @@ pub(crate) struct Snapshot {
     pub date: NaiveDate,
     /// What is wrong with the recorder itself: a part that does not do what it is there for.
     pub complaint: Option<String>,
-    /// The hours.
+    /// The hours of all feeds together.
     pub schedule: ScheduleSnapshot,
     /// Bytes free for the recorder; 0 before it has looked.
     pub disk_free_bytes: u64,
@@ -64,7 +64,7 @@ pub(crate) struct Snapshot {
     pub feeds: Vec<FeedSnapshot>,
 }
 
-/// What the schedule says.
+/// What a feed's schedule says; of several together, what any of them does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ScheduleSnapshot {
     /// Whether a session is to be open now.
@@ -88,6 +88,8 @@ pub(crate) struct FeedSnapshot {
     pub state: String,
     /// Since when; `null` before it has begun.
     pub state_since: Option<Kst>,
+    /// Its hours.
+    pub schedule: ScheduleSnapshot,
     /// Sessions opened since the start.
     pub sessions: u32,
     /// When the last frame was read, µs since the Unix epoch; 0 before the first.
@@ -204,6 +206,9 @@ impl Snapshot {
     pub(super) fn of(view: &View) -> Self {
         let (windows, now) = (view.windows(), Moment::now());
         let feeds = view.feeds.iter().zip(windows.iter());
+        let feeds: Vec<_> = feeds
+            .map(|(feed, window)| FeedSnapshot::take(feed, window, now))
+            .collect();
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -212,13 +217,11 @@ impl Snapshot {
             now_us: now.0,
             date: now.date(),
             complaint: view.liveness.borrow().complaint(std::time::Instant::now()),
-            schedule: ScheduleSnapshot::of(&view.schedule.borrow(), now),
+            schedule: ScheduleSnapshot::together(feeds.iter().map(|feed| feed.schedule)),
             disk_free_bytes: view.disk.free_bytes.load(Relaxed),
             disk_low: view.disk.low.load(Relaxed),
             disk_warn_free_bytes: view.warn_free_bytes,
-            feeds: feeds
-                .map(|(feed, window)| FeedSnapshot::take(feed, window, now))
-                .collect(),
+            feeds,
         }
     }
 }
@@ -237,6 +240,23 @@ impl ScheduleSnapshot {
             data_expected: schedule.expects_data(now),
             opens_at: opens.map(Kst),
             closes_at: closes.map(Kst),
+        }
+    }
+}
+
+impl ScheduleSnapshot {
+    /// Open while any feed is: until the last one closes, or from the first that opens.
+    #[must_use]
+    pub(crate) fn together(mut feeds: impl Iterator<Item = Self> + Clone) -> Self {
+        let open = feeds.clone().filter(|feed| feed.session_expected);
+        let session_expected = open.clone().next().is_some();
+        let closes: Option<Vec<_>> = open.map(|feed| feed.closes_at).collect();
+        let opens = feeds.clone().filter_map(|feed| feed.opens_at).min();
+        Self {
+            session_expected,
+            data_expected: feeds.any(|feed| feed.data_expected),
+            opens_at: opens.filter(|_| !session_expected),
+            closes_at: closes.and_then(|closes| closes.into_iter().max()),
         }
     }
 }
@@ -261,6 +281,7 @@ impl FeedSnapshot {
             host: view.host.clone(),
             state: status.state().as_str().to_owned(),
             state_since: instant(status.since_us.load(Relaxed)),
+            schedule: ScheduleSnapshot::of(&view.schedule.borrow(), now),
             sessions: status.sessions.load(Relaxed),
             last_frame_us,
             last_frame_at: instant(last_frame_us),

@@ -7,7 +7,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::window::Window;
-use crate::hours::schedule::Schedule;
 use crate::pipeline::feed_view::FeedView;
 use crate::watch::disk_watch::DiskStatus;
 use crate::watch::liveness::LivenessReport;
@@ -16,8 +15,6 @@ use crate::watch::liveness::LivenessReport;
 pub(crate) struct View {
     /// When the process started.
     pub started: Moment,
-    /// When a session is to be open.
-    pub schedule: watch::Receiver<Schedule>,
     /// What is known of the disk.
     pub disk: Arc<DiskStatus>,
     /// Below this the disk is low, bytes.
@@ -35,7 +32,6 @@ impl View {
     #[must_use]
     pub(crate) fn new(
         started: Moment,
-        schedule: watch::Receiver<Schedule>,
         disk: Arc<DiskStatus>,
         warn_free_bytes: u64,
         liveness: watch::Receiver<LivenessReport>,
@@ -44,7 +40,6 @@ impl View {
         let windows = feeds.iter().map(|_| Window::default()).collect();
         Self {
             started,
-            schedule,
             disk,
             warn_free_bytes,
             liveness,

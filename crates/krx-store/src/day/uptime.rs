@@ -14,13 +14,13 @@ pub const GRACE: Duration = Duration::from_secs(3600);
 pub struct Uptime(Duration);
 
 impl Uptime {
-    /// Now.
+    /// Now, to the millisecond.
     #[must_use]
     pub fn now() -> Self {
         let time = clock_gettime(ClockId::Boottime);
         let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-        let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
-        Self(Duration::new(seconds, nanos))
+        let millis = u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000;
+        Self(Duration::from_secs(seconds) + Duration::from_millis(millis))
     }
 
     /// How long the machine has been running then.

@@ -111,7 +111,7 @@ fn head(pen: &mut Pen, snapshot: &Snapshot) {
 
 fn feed_lines(pen: &mut Pen, snapshot: &Snapshot, feed: &FeedSnapshot) {
     pen.line("");
-    let expected = snapshot.schedule.session_expected;
+    let expected = feed.schedule.session_expected;
     let tone = match feed.state.as_str() {
         "live" => Tone::Good,
         "waiting" if !expected => Tone::Soft,

@@ -10,7 +10,8 @@ const EXAMPLE: &str = r#"{
   "disk_free_bytes": 412000000000, "disk_low": false, "disk_warn_free_bytes": 10000000000,
   "feeds": [{
     "feed": "KOSPI", "host": "koscom.example", "state": "live",
-    "state_since": "2026-11-20T09:41:08.000000+09:00", "sessions": 2, "last_frame_us": 1,
+    "state_since": "2026-11-20T09:41:08.000000+09:00", "schedule": {"session_expected": true, "data_expected": true, "opens_at": null, "closes_at": "2026-11-20T20:10:00.000000+09:00"},
+    "sessions": 2, "last_frame_us": 1,
     "last_frame_at": "2026-11-20T10:00:29.600000+09:00", "seconds_since_last_frame": 0.4,
     "last_problem": {"at_us": 1, "at": "2026-11-19T09:41:07.000000+09:00", "reason": "reset",
       "detail": "broken\u001b[2J\n"},
@@ -120,6 +121,7 @@ fn a_day_on_which_nothing_is_known_yet() {
     snapshot.schedule.opens_at = Some(Kst(Moment(snapshot.now.0.0 + 3 * 86_400_000_000)));
     let feed = &mut snapshot.feeds[0];
     feed.state = "waiting".to_owned();
+    feed.schedule = snapshot.schedule;
     (feed.intervals, feed.files, feed.gaps.count) = (Vec::new(), Vec::new(), 0);
     feed.minutes = vec![0; 1440];
     feed.seconds_since_last_frame = None;

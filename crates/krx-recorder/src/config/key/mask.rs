@@ -3,6 +3,8 @@
 //! A server may repeat a key as it is, in the escapes of JSON, of URLs or of HTML, one inside another, in other case, in
 //! Base64 or in hexadecimal; and its words may be cut off in the middle of the key.
 
+use std::ops::Range;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
@@ -15,12 +17,27 @@ const ESCAPE_BYTES_MAX: usize = 10;
 /// Shorter than this, an encoded key is too much like any other word.
 const ENCODED_CHARS_MIN: usize = 6;
 
-/// `text` with `masked` in place of `key`.
-pub(crate) fn mask(text: &str, key: &str, masked: &str) -> String {
-    let plain = replace(text, key, masked);
-    encodings(key)
-        .iter()
-        .fold(plain, |text, encoding| replace(&text, encoding, masked))
+/// `text` with `masked` in place of each of `keys`. One may be a part of another, or their spellings overlap: what any of
+/// them covers goes.
+pub(crate) fn mask<'a>(text: &str, keys: impl IntoIterator<Item = &'a str>, masked: &str) -> String {
+    let mut found = Vec::new();
+    for key in keys {
+        find(text, key, &mut found);
+        encodings(key)
+            .iter()
+            .for_each(|encoding| find(text, encoding, &mut found));
+    }
+    found.sort_unstable_by_key(|span| (span.start, span.end));
+    let (mut plain, mut end) = (String::new(), 0);
+    for span in found {
+        if span.start >= end {
+            plain.push_str(&text[end..span.start]);
+            plain.push_str(masked);
+        }
+        end = end.max(span.end);
+    }
+    plain.push_str(&text[end..]);
+    plain
 }
 
 /// The key in Base64, as a part of whatever stands around it, and in hexadecimal.
@@ -42,22 +59,10 @@ fn encodings(key: &str) -> Vec<String> {
     found
 }
 
-/// Replaces what spells `word`.
-fn replace(text: &str, word: &str, mask: &str) -> String {
+/// Finds all that spells `word`.
+fn find(text: &str, word: &str, found: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
-    let (mut masked, mut copied, mut at) = (String::new(), 0, 0);
-    while at < bytes.len() {
-        match spelled(bytes, at, word.as_bytes()) {
-            Some(end) => {
-                masked.push_str(&text[copied..at]);
-                masked.push_str(mask);
-                (copied, at) = (end, end);
-            }
-            None => at += 1,
-        }
-    }
-    masked.push_str(&text[copied..]);
-    masked
+    found.extend((0..bytes.len()).filter_map(|at| Some(at..spelled(bytes, at, word.as_bytes())?)));
 }
 
 /// Where a spelling of `word` that begins at `start` ends. The spellings of one character may be the beginning of each
@@ -181,7 +186,7 @@ mod tests {
     const MASK: &str = "(the key)";
 
     fn mask(text: &str, key: &str) -> String {
-        mask_as(text, key, MASK)
+        mask_as(text, [key], MASK)
     }
 
     const KEY: &str = "aB3-\"/\\&%+k'<z>9x";

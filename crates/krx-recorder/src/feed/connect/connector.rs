@@ -93,7 +93,7 @@ impl Connector {
 
     /// Says once which way it takes, if that is not the straight one or a proxy is passed over.
     pub fn log_route(&self) {
-        let FeedConfig { name: feed, url } = &self.feed;
+        let FeedConfig { name: feed, url, .. } = &self.feed;
         match &self.route {
             Route::Through(proxy) => info!(%feed, %url, %proxy, "connecting through a proxy"),
             Route::Direct {
