@@ -124,7 +124,7 @@ fn copy_beginning(from: &Path, to: &Path, market: &str, segments: usize, permill
         if index == segments {
             let file = File::options().write(true).open(&target).unwrap();
             let bytes = file.metadata().unwrap().len();
-            // Less than a header is no segment yet.
+            // Less than a header is not a segment yet.
             file.set_len((bytes * permille / 1000).max(64)).unwrap();
         }
     }

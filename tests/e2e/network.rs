@@ -64,7 +64,7 @@ fn i1_each_legal_answer_opens_a_session() {
             peer.delivered()?;
             if index + 1 == ANSWERS.len() { peer.live() } else { Ok(()) }
         };
-        // A client that goes is no failure of the server.
+        // A client that leaves is not the server's failure.
         let _ = serve();
     })
     .unwrap();

@@ -56,7 +56,7 @@ impl Parts {
         }
     }
 
-    /// Writes the file anew, with a footer that is right about the number of rows.
+    /// Rewrites the file with a footer whose number of rows is correct.
     fn write(mut self) {
         if !self.footer.iter().any(|pair| pair.key == "tampered") {
             let (key, other) = if self.path.to_string_lossy().contains("quarantine-") {
@@ -286,7 +286,7 @@ fn i1_no_tampering_escapes_the_oracle() {
     let untouched = recording.verdict(Mode::Exact, |_| ());
     assert!(untouched.starts_with("equal: "), "{untouched}");
     let rewritten = recording.verdict(Mode::Exact, |data| edit(data, "trades", |_| ()));
-    assert_eq!(rewritten, untouched, "writing a file anew is no tampering");
+    assert_eq!(rewritten, untouched, "rewriting a file is not tampering");
 
     for mode in [Mode::Exact, Mode::Prefix] {
         let caught = |what: &str, words: &str, tamper: &dyn Fn(&Path)| {
@@ -420,7 +420,7 @@ fn files_are_watched(caught: Caught<'_>) {
     caught("a quarantine file removed", "quarantine is missing", &|data| {
         fs::remove_file(middle(data, "quarantine")).unwrap();
     });
-    caught("a foreign file", "no sealed file", &|data| {
+    caught("a foreign file", "not a committed file", &|data| {
         fs::write(middle(data, "trades").with_file_name("notes.txt"), "hello").unwrap();
     });
     caught("a file cut short", "KOSPI differs", &|data| {

@@ -1,4 +1,4 @@
-//! A recorded day is served again, and whoever records that has the same day.
+//! A recorded day is served again, and recording that gives the same day.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -403,7 +403,7 @@ fn what_is_not_sealed_yet_is_told() {
         "{}",
         said(folder.path())
     );
-    // What is sealed after the start is not served either.
+    // What is committed after the start is not served either.
     let last_committed = MARKETS.map(|market| {
         let names = std::fs::read_dir(first.data_dir.join(format!("trades/date={date}/market={market}")));
         let names = names

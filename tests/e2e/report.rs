@@ -173,7 +173,7 @@ fn its_figures_are_those_of_the_ledger_the_coverage_and_the_disk() {
             .collect();
         assert_eq!(by_reason, disk.quarantined, "{name}");
 
-        // Time goes on in the last interval only.
+        // Time moves on only within the last interval.
         let intervals = market["intervals"].as_array().unwrap();
         assert_eq!(intervals.len(), rows.len(), "{name}");
         for (interval, row) in intervals.iter().zip(&rows).take(rows.len() - 1) {

@@ -220,7 +220,7 @@ fn i1_a_seal_that_is_killed_loses_and_doubles_nothing() {
         if kill % 4 == 0 {
             recording.assert_equal(&copy);
         }
-        // The next call goes on.
+        // The next call continues.
         let output = recording.seal(&copy).output().unwrap();
         assert!(
             output.status.success(),

@@ -145,7 +145,7 @@ fn all_forms_say_what_was_sent_and_what_the_ledger_says() {
         "garbage@100:text",
     ];
     let (mut simulator, config, port, mut recorder) = start(folder.path(), &arguments);
-    // Clients that hang are no hindrance to any of this.
+    // Clients that hang do not hinder any of this.
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let hanging: Vec<_> = (0..50)
         .map(|_| {
@@ -197,7 +197,7 @@ fn all_forms_say_what_was_sent_and_what_the_ledger_says() {
         assert_eq!(minutes, records + 1, "{market}: the chart");
         let intervals = told["intervals"].as_array().unwrap();
         assert_eq!(intervals.len(), rows.len());
-        // The last one is not over: it goes on between the two looks.
+        // The last one is not over: it continues between the two looks.
         for (shown, row) in intervals.iter().zip(&rows).take(rows.len() - 1) {
             for (key, value) in shown.as_object().unwrap() {
                 assert_eq!(value, &row[key], "{market}: {key}");

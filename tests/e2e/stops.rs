@@ -24,7 +24,7 @@ fn recorder_under_load(
     let simulator = Simulator::start(folder, &["--rate", rate]).unwrap();
     let config = RecorderConfig {
         rotate_interval: rotate_interval.to_owned(),
-        // What is journaled is compared with what is sealed, so nothing of it may go.
+        // What is journaled is compared with what is committed, so nothing of it may go.
         keep_days: 30,
         ..RecorderConfig::new(folder, &simulator.url)
     };

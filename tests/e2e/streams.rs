@@ -14,7 +14,7 @@ use rustix::process::Signal;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// The exit code of a command whose standard output takes nothing.
+/// The exit code of a command whose standard output accepts nothing.
 const NOT_PRINTED: i32 = 74;
 
 fn full() -> Stdio {
@@ -285,7 +285,7 @@ fn neither_do_the_other_programs() {
         assert_eq!(write.run(Some(out), None).0, 0);
         assert!(fs::metadata(&frames).unwrap().len() > 1000);
     }
-    // Whoever reads the first lines of the demonstration only ends it.
+    // Reading only the first lines of the demonstration ends it.
     let demo = case(&recorder.with_file_name("krx-demo"), &[]);
     assert_eq!(demo.run(Some(closed()), None).0, 0);
     // Its folder is named after the second.
@@ -293,7 +293,7 @@ fn neither_do_the_other_programs() {
     let (code, _, told) = demo.run(Some(full()), None);
     assert_eq!(code, NOT_PRINTED, "{told}");
     assert!(told.contains("writing to standard output"), "{told}");
-    // A simulator that nobody listens to goes on.
+    // A simulator without a listener continues.
     let port = free_port().unwrap();
     let mut command = Program::Simulator.command().unwrap();
     let listen = format!("127.0.0.1:{port}");

@@ -362,7 +362,7 @@ fn i9_a_trading_day_on_which_nothing_ran_is_said_everywhere() {
         (code, findings(&report)),
         (Some(65), vec![(partition.as_str(), "unaccounted")])
     );
-    // Whoever asks is told, though nothing is on record yet.
+    // `verify` reports them even before anything is on record.
     let told = run(&config, &["coverage", &missing.to_string()]);
     assert_eq!(told.code, Some(0), "{}", told.stderr);
     assert!(

@@ -111,7 +111,7 @@ pub(crate) fn recover(config: &RecorderConfig) -> Result<()> {
     recorder.stop()
 }
 
-/// A market's last frame of data in a journal that nobody writes to; `None` when there is none.
+/// A market's last data frame in a journal that nobody is writing to; `None` if there is none.
 pub(crate) fn last_data_frame(data_dir: &Path, market: &str) -> Result<Option<(NaiveDate, i64)>> {
     let dir = DataDir::new(data_dir).journal(&market.parse()?);
     let mut follower = Follower::new(dir, None);

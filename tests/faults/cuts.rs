@@ -165,7 +165,7 @@ fn killed_then_cut(tally: &mut Tally, kind: Kind, rounds: usize) -> Result<()> {
     let mut bench = Bench::new(&["--rate", "400000", "--repeat"])?;
     let mut volume = Volume::image(kind, bench.path(), MEGABYTES)?;
     let mut switch = PowerSwitch::ready()?;
-    // Nothing is sealed before the end, so that the journal alone has it all; and segments are short, so that a kill
+    // Nothing is committed before the end, so that the journal alone has it all; and segments are short, so that a kill
     // often leaves two that are not synced.
     bench.config = RecorderConfig {
         data_dir: volume.at.join("data"),

@@ -57,7 +57,7 @@ pub(crate) fn flipped_bytes_are_no_rows(
     let mut random = fastrand::Rng::with_seed(seed);
     let mut bench = Bench::new(&["--rate", "100000", "--repeat", "--market", "KOSPI"])?;
     bench.config.more = KOSPI_ALONE.to_owned();
-    // Nothing is sealed before the damage.
+    // Nothing is committed before the damage.
     (bench.config.rotate_interval, bench.config.rows_max) = ("1h".to_owned(), 10_000_000);
     change(&mut bench.config);
     let mut recorder = bench.config.start()?;

@@ -74,7 +74,7 @@ impl Batch {
         self.what.push(inject.to_owned());
         let mut strace = Strace::to(&path).inject(inject);
         if inject.starts_with("write:") {
-            // The runtime wakes its threads with `write`, too, and that is no disk.
+            // The runtime also wakes its threads with `write`, which is not the disk.
             let staging = self.bench.config.data_dir.join(".krx/staging");
             strace.paths = ["trades", "quarantine", "coverage"]
                 .map(|dataset| staging.join(format!("{dataset}-KOSPI.partial")))

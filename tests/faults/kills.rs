@@ -36,7 +36,7 @@ const CALLS_MAX: usize = 1000;
 /// A kill before the call does anything.
 const IN: &str = "signal=KILL";
 
-/// A kill once it is done, before the thread goes on.
+/// A kill once it is done, before the thread continues.
 const AFTER: &str = "delay_exit=700000";
 
 /// The thread that is to be held back, by the beginning of its name; each of them counts its calls by itself.
@@ -49,9 +49,9 @@ fn thread_of(inject: &str) -> &str {
 enum Work {
     /// Journal and datasets in turn.
     Both,
-    /// Segments of the journal, no sealed files.
+    /// Segments of the journal, but no committed files.
     Journal,
-    /// Sealed files from one segment.
+    /// Committed files from one segment.
     Datasets,
 }
 
@@ -110,7 +110,7 @@ fn killed_run(
         );
     }
     recorder.kill()?;
-    // strace is no child of ours: what it has to write is there soon after.
+    // strace is not our child: what it still has to write appears soon after.
     let mut parsed = Log::default();
     wait_until(Duration::from_secs(5), "strace has written its log", || {
         let text = std::fs::read(log).unwrap_or_default();

@@ -145,7 +145,7 @@ fn i1_records_without_a_look_at_their_checksum_are_caught() {
     );
 }
 
-/// After failing twice the exporter quarantines the frame whole, and goes on.
+/// After failing twice, the exporter quarantines the whole frame and continues.
 #[test]
 fn i1_a_frame_that_the_exporter_cannot_digest_is_quarantined_and_costs_no_other() {
     /// The exporter is started again some seconds after each failure.

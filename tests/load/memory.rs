@@ -26,7 +26,7 @@ fn measure(rate: u64, seconds: usize) {
     let _machine = crate::whole_machine();
     let folder = tempfile::tempdir().unwrap();
     let mut simulator = Simulator::start(folder.path(), &["--rate", &rate.to_string(), "--repeat"]).unwrap();
-    // The limits of the example configuration, which decide how much is held before it is sealed.
+    // The limits of the example configuration, which decide how much is held before it is committed.
     let config = RecorderConfig {
         rotate_interval: "5m".to_owned(),
         ..RecorderConfig::new(folder.path(), &simulator.url)

@@ -46,7 +46,7 @@ def keep_clear_of_midnight() -> None:
 
 
 def sealed_rows(data_dir: Path) -> int:
-    """Rows of all sealed files, by their footers."""
+    """Rows of all committed files, by their footers."""
     datasets = ("trades", "quarantine")
     files = (path for dataset in datasets for path in (data_dir / dataset).glob("**/*.parquet"))
     return sum(pq.read_metadata(path).num_rows for path in files)

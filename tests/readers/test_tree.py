@@ -24,7 +24,7 @@ def test_only_finished_parquet_files(dataset: str, recording: Recording) -> None
     covered: dict[str, int] = dict.fromkeys(MARKETS, 0)
     for path in sorted(files):
         match = FILE.fullmatch(path.relative_to(root).as_posix())
-        assert match, f"{path} is not a sealed file"
+        assert match, f"{path} is not a committed file"
         assert (match["dataset"], match["key"]) == (dataset, readers.key(dataset))
         assert match["date"].replace("-", "") == match["day"]
         file = pq.ParquetFile(path)

@@ -101,7 +101,7 @@ class Service:
         self.systemctl("daemon-reload")
 
     def wait_for_records(self) -> bool:
-        """Waits until a file of each market is sealed that was not there before."""
+        """Waits until a file of each market is committed that was not there before."""
         before = self.sealed()
         return wait_until(lambda: {path.parent.name for path in self.sealed() - before} >= MARKETS)
 

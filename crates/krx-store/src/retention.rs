@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_stays_as_long_as_any_market_has_journal_of_it() {
+    fn a_date_stays_as_long_as_any_feed_has_journal_of_it() {
         let dir = tempfile::tempdir().unwrap();
         let data = recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);
         // An exporter that lags behind: its newest segment is not its only one.

@@ -49,7 +49,7 @@ fn sha256sum(dir: &Path) -> Result<(), String> {
 }
 
 #[test]
-fn each_sealed_file_has_a_line_that_sha256sum_reads() {
+fn each_committed_file_has_a_line_that_sha256sum_reads() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path());
     let text = list(dir.path());
@@ -176,7 +176,7 @@ fn many_may_record_at_once() {
     assert_eq!(list(dir.path()).lines().count() as u64, THREADS * FILES - 2);
 }
 
-/// A quarantine file that was sealed before its trades file, and cut off there, is sealed again only if the journal has
+/// A quarantine file that was committed before its trades file, and cut off there, is committed again only if the journal has
 /// its frames.
 #[test]
 fn a_line_goes_only_when_the_journal_gives_the_file_once_more() {
@@ -213,7 +213,7 @@ fn a_line_goes_only_when_the_journal_gives_the_file_once_more() {
             stays,
             "{first_frame}"
         );
-        // What trades files cover is never sealed again.
+        // What trades files cover is never committed again.
         Checksums::of(&data, date())
             .record_files(std::slice::from_ref(&committed))
             .unwrap();

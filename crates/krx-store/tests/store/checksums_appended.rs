@@ -197,7 +197,7 @@ fn a_commit_neither_reads_nor_replaces_a_long_list() {
 
 /// The segment's files get their lines by one append, in an exporter too.
 #[test]
-fn each_seal_but_the_first_appends() {
+fn each_commit_but_the_first_appends() {
     let dir = fast_dir();
     journal(
         dir.path(),
@@ -223,7 +223,7 @@ fn each_seal_but_the_first_appends() {
     sha256sum(dir.path()).unwrap();
 }
 
-/// A day's entries: a seal a minute, reconnects, a quarantined frame here and there.
+/// A day's entries: a commit a minute, reconnects, a quarantined frame here and there.
 fn day(begin: i64, minutes: i64) -> Vec<Entry<Vec<u8>>> {
     let mut entries = vec![connected(begin)];
     for minute in 0..minutes {
@@ -251,7 +251,7 @@ fn sha256sum_passes_before_every_operation_of_days_with_reconnects_and_restarts(
     }
     .before(dir.path());
     let run = || Exporter::new(&data, &feed(), config(60, 1000), None, Arc::default()).run();
-    // A day in two runs of the recorder, which goes on to the next date in the second; and another start on that.
+    // A day in two runs of the recorder, which moves on to the next date in the second; and another start on that.
     for entries in [
         day(NINE, 5),
         [day(NINE + 3600 * SECOND, 4), day(NINE + DAY, 3)].concat(),
@@ -379,7 +379,7 @@ fn an_append_that_the_disk_refuses_costs_no_line() {
 }
 
 #[test]
-fn markets_may_append_at_once_while_another_rewrites() {
+fn feeds_may_append_at_once_while_another_rewrites() {
     const FILES: u64 = 60;
     let dir = fast_dir();
     let data = DataDir::new(dir.path());
@@ -447,7 +447,7 @@ fn coverage_has_a_line_only_while_it_is_not_going_to_be_replaced() {
     assert!(has_line(date()) && has_line(next_date()));
 }
 
-/// A recorder that is past the date may be behind with its export.
+/// A recorder that is past the date may still be exporting it.
 #[test]
 fn rebuild_gives_no_line_to_coverage_that_may_be_replaced() {
     let dir = fast_dir();
@@ -472,7 +472,7 @@ fn rebuild_gives_no_line_to_coverage_that_may_be_replaced() {
 /// What may happen to a list.
 #[derive(Clone, Debug)]
 enum Step {
-    /// So many files are sealed and appended; the next start adds those that the disk refuses.
+    /// This many files are committed and appended; the next start adds those that the disk refuses.
     Append(u64),
     /// The list is replaced as a whole.
     Rewrite,

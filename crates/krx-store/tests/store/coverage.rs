@@ -114,7 +114,7 @@ fn i8_a_session_that_ends_within_a_partition_is_live_up_to_what_is_committed() {
     assert_eq!(
         rows(&seen),
         [(0, 490, "connected", 8), (490, 500, "crash", 0)],
-        "whoever asks now is told of the journal too"
+        "asking now includes the journal"
     );
     record(dir.path(), &[event(NINE + 600 * SECOND, Event::Stop)]);
     export(dir.path(), config(300, 1000));
@@ -187,7 +187,7 @@ proptest! {
     }
 }
 
-/// A day until 9:05, and until 9:10; the journal of the second goes on where that of the first ends.
+/// A day until 9:05, and until 9:10; the journal of the second continues where that of the first ends.
 fn two_stages() -> (tempfile::TempDir, tempfile::TempDir) {
     let (early, late) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let minute = |minute: i64| frame(NINE + minute * 60 * SECOND, &batch(3, 1));
@@ -201,7 +201,7 @@ fn two_stages() -> (tempfile::TempDir, tempfile::TempDir) {
     (early, late)
 }
 
-/// Goes on with what was restored: an hour later another session brings two more frames.
+/// Continues from what was restored: an hour later another session brings two more frames.
 fn go_on(dir: &Path) {
     let at = NINE + 3600 * SECOND;
     record(
@@ -286,7 +286,7 @@ fn check_restored(dir: &Path, what: &str) {
     assert_agreement(dir);
 }
 
-/// Trades are put back from an older copy, the recorder goes on, and only then the files are found again.
+/// Trades are restored from an older copy, the recorder continues, and only then are the files found again.
 #[test]
 fn files_that_come_back_behind_a_later_start_are_live_again() {
     let (early, late) = two_stages();
@@ -319,7 +319,7 @@ fn files_that_come_back_behind_a_later_start_are_live_again() {
     assert_agreement(late.path());
 }
 
-/// Files of before a day was sealed, put back beside it: readers find each row twice, and coverage counts it once.
+/// Files from before a day was sealed, restored beside it: readers find each row twice, but coverage counts it once.
 #[test]
 fn files_that_others_hold_already_count_once() {
     let (_, late) = two_stages();
@@ -398,7 +398,7 @@ fn coverage_of_trades_that_retention_has_removed_stays() {
     assert_eq!(frames(&coverage(dir)), 2);
 }
 
-/// One bit of a frame that coverage was once told of, and that no file has.
+/// One bit of a frame that coverage once counted, and that no file has.
 #[test]
 fn i8_what_is_missing_comes_from_what_is_committed() {
     let dir = tempfile::tempdir().unwrap();
@@ -457,7 +457,7 @@ fn assert_sound_but_known(dir: &Path) {
     assert_eq!(report.known.len(), 1);
 }
 
-/// Damage in what is exported already costs nothing, and is no gap.
+/// Damage in what is already exported costs nothing, and is not a gap.
 #[test]
 fn damage_in_exported_journal_is_no_gap() {
     let dir = tempfile::tempdir().unwrap();

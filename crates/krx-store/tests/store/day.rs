@@ -265,7 +265,7 @@ fn keys_of(batch: &arrow::array::RecordBatch) -> Vec<(String, i64, i16)> {
 }
 
 #[test]
-fn whoever_could_read_the_files_can_read_the_one() {
+fn readers_of_the_files_can_read_the_sealed_day() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path(), &[5; 20], &BTreeSet::from([9]));
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -505,7 +505,7 @@ fn whatever_fails_the_day_is_as_it_was_or_sealed() {
             );
             assert_eq!(arrived(dir.path()), rows, "operation {number}");
             ends[usize::from(names.len() == 1)] += 1;
-            // Whoever seals next clears up.
+            // The next seal clears up.
             assert!(matches!(
                 sealed(dir.path()),
                 Outcome::Sealed(_) | Outcome::AlreadySealed

@@ -107,7 +107,7 @@ fn frames_without_a_record_are_covered_by_a_file_without_rows() {
 }
 
 #[test]
-fn journal_segments_go_when_all_of_them_is_sealed_and_the_newest_stays() {
+fn journal_segments_go_when_all_of_them_is_committed_and_the_newest_stays() {
     let dir = tempfile::tempdir().unwrap();
     let long = batch(8, 1);
     let mut entries: Vec<_> = (0..20).map(|index| frame(NINE + index, &long)).collect();
@@ -115,7 +115,7 @@ fn journal_segments_go_when_all_of_them_is_sealed_and_the_newest_stays() {
     let before = segments(dir.path());
     assert!(before.len() > 3);
     export(dir.path(), config(60, 1000));
-    assert_eq!(segments(dir.path()), before, "nothing is sealed yet");
+    assert_eq!(segments(dir.path()), before, "nothing is committed yet");
     entries = vec![event(NINE + 30, Event::Stop)];
     journal(dir.path(), SMALL_SEGMENTS, &entries);
     export(dir.path(), config(60, 1000));
@@ -129,7 +129,7 @@ fn journal_segments_go_when_all_of_them_is_sealed_and_the_newest_stays() {
     );
     export(dir.path(), config(60, 1000));
     assert_eq!(trades(dir.path()).last().unwrap().0, 21);
-    // Not even when the journal is lost: the sealed files know their numbers.
+    // Not even when the journal is lost: the committed files know their numbers.
     fs::remove_dir_all(DataDir::new(dir.path()).journal(&feed())).unwrap();
     journal(
         dir.path(),
@@ -224,7 +224,7 @@ fn damage_ends_a_file_and_its_segment_is_kept() {
         assert_eq!(names(dir.path()).len(), 2, "{text}");
         assert_eq!(trades(dir.path()).len(), 9 - usize::from(in_frame));
         assert_no_hole_within_a_file(dir.path());
-        // For whoever wants to look at it, when the journal has let go of it.
+        // It is kept for inspection, after the journal has removed it.
         assert!(!segment.exists(), "it is exported");
         assert_eq!(
             fs::read(segment.with_extension("journal.damaged")).unwrap(),
@@ -234,7 +234,7 @@ fn damage_ends_a_file_and_its_segment_is_kept() {
     }
 }
 
-/// No record is left that would tell of them: the numbers behind do.
+/// No record is left to reveal them: the numbers after them do.
 #[test]
 fn frames_that_went_with_a_segment_are_missing_between_two_files() {
     let dir = tempfile::tempdir().unwrap();
@@ -273,7 +273,7 @@ impl Gate for Porter {
     }
 }
 
-/// The exporter before was killed right behind its renames: what they named may be in the page cache alone.
+/// The previous exporter was killed right after its renames: the new names may be only in the page cache.
 #[test]
 fn i1_no_journal_goes_before_the_names_of_what_stands_for_it_are_on_disk() {
     let dir = tempfile::tempdir().unwrap();
@@ -330,7 +330,7 @@ fn the_reserve_is_the_journals_until_it_is_closed() {
     assert_eq!(trades(dir.path()).len(), 3);
 }
 
-/// The clock is put back by some seconds right behind midnight: the date goes on, and so do the names of its files.
+/// The clock is set back by a few seconds just after midnight: the date continues, and so do the names of its files.
 #[test]
 fn a_file_begins_in_its_date_though_its_first_frame_does_not() {
     let dir = tempfile::tempdir().unwrap();
@@ -357,7 +357,7 @@ fn a_file_begins_in_its_date_though_its_first_frame_does_not() {
     assert_eq!(trades(dir.path()).len(), 2);
 }
 
-/// A recorder was killed: the events behind its last frame are in the journal alone until an exporter has come to its end.
+/// A recorder was killed: the events after its last frame are only in the journal until an exporter reaches its end.
 #[test]
 fn i4_coverage_has_what_the_journal_ends_with() {
     let dir = tempfile::tempdir().unwrap();
@@ -404,8 +404,8 @@ impl Gate for NoCoverage {
     }
 }
 
-/// The exporter was killed between a trades file and the coverage of its frames. What the journal tells behind them is in
-/// a segment whose frames are all sealed: it is read once more.
+/// The exporter was killed between a trades file and the coverage of its frames. The events after them are in a segment
+/// whose frames are all committed: it is read once more.
 #[test]
 fn i4_a_segment_is_read_again_until_coverage_has_what_it_tells() {
     let dir = tempfile::tempdir().unwrap();
@@ -434,7 +434,7 @@ fn i4_a_segment_is_read_again_until_coverage_has_what_it_tells() {
 }
 
 #[test]
-fn the_layout_of_a_sealed_file() {
+fn the_layout_of_a_committed_file() {
     let dir = tempfile::tempdir().unwrap();
     let mut entries: Vec<_> = (0..400).map(|index| frame(NINE + index, &batch(50, 7))).collect();
     entries.push(event(NINE + SECOND, Event::Stop));
@@ -526,7 +526,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// I3: the same journal gives the same bytes, however often the export was stopped and started in between; and
-    /// what is not sealed is still in the journal (I1).
+    /// what is not committed is still in the journal (I1).
     #[test]
     fn i3_exports_are_byte_identical_whatever_the_stops(
         entries in prop::collection::vec(entry(), 1..80), rotate_s in 1..120_u64, rows_max in 1000..1500_u64,
@@ -564,12 +564,12 @@ proptest! {
         let before = tree(at_once.path());
         export(at_once.path(), config);
         prop_assert_eq!(&tree(at_once.path()), &before);
-        // With an end to it, all of it is sealed.
+        // With an end to it, all of it is committed.
         journal(at_once.path(), SMALL_SEGMENTS, &[event(now, Event::Stop)]);
         export(at_once.path(), config);
         let covered: u64 = names(at_once.path()).iter().map(|name| {
-            let sealed = krx_store::layout::CommittedName::parse(&krx_store::service::TRADES, name).unwrap();
-            sealed.last_frame + 1 - sealed.first_frame
+            let committed = krx_store::layout::CommittedName::parse(&krx_store::service::TRADES, name).unwrap();
+            committed.last_frame + 1 - committed.first_frame
         }).sum();
         prop_assert_eq!(covered, frames as u64);
     }
@@ -603,7 +603,7 @@ fn an_export_killed_before_its_rename_leaves_nothing_behind_that_matters() {
 }
 
 #[test]
-fn a_sealed_file_has_the_rights_of_one_that_was_born_in_its_partition() {
+fn a_committed_file_has_the_rights_of_one_that_was_born_in_its_partition() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
     let dir = tempfile::tempdir().unwrap();
     let record = |at: i64| {
@@ -625,7 +625,7 @@ fn a_sealed_file_has_the_rights_of_one_that_was_born_in_its_partition() {
         let known = fs::metadata(path).unwrap();
         (known.gid(), known.mode())
     };
-    let sealed = files(&partition, "parquet");
-    assert_eq!(sealed.len(), 2);
-    assert_eq!(rights(&sealed[1]), rights(&born));
+    let committed = files(&partition, "parquet");
+    assert_eq!(committed.len(), 2);
+    assert_eq!(rights(&committed[1]), rights(&born));
 }

@@ -269,7 +269,7 @@ fn beside_a_recorder_only_dates_are_rebuilt_that_it_is_past() {
     let rebuilt = rebuild(&data, &feed(), date(), keep(), &access, false).unwrap();
     assert_eq!(rebuilt.restored.len(), 2);
     assert_eq!(tree(dir.path()), whole);
-    // Frames that no file has ever had may be about to be sealed by the recorder.
+    // Frames that no file has ever had may be about to be committed by the recorder.
     let fresh = tempfile::tempdir().unwrap();
     copy_tree(
         &dir.path().join(".krx/archive"),

@@ -129,7 +129,7 @@ fn the_next_start_of_a_recorder_removes_its_files_and_leaves_a_name() {
     assert_eq!(left(dir.path()), [is(FIRST, 2)]);
     let started = now.later(MINUTE);
     settled(dir.path(), started, Some(started));
-    // Whoever has the directory open finds a name in it that cannot be opened.
+    // A reader with the directory open finds a name in it that cannot be opened.
     assert_eq!(left(dir.path()), [is(FIRST, 0)]);
     settled(dir.path(), now.later(GRACE), Some(started));
     assert_eq!(left(dir.path()), []);

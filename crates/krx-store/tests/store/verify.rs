@@ -269,7 +269,7 @@ fn lists_and_files_are_held_against_each_other() {
         "the footer tells of it"
     );
     let no_list = changed(dir.path(), remove(LIST));
-    // Coverage has a checksum of its own, and needs no line while its date has journal.
+    // Coverage has its own checksum, and needs no line while its date has journal.
     assert_eq!(no_list.len(), 4);
     assert!(
         no_list
@@ -382,7 +382,7 @@ fn a_hole_that_coverage_tells_of_is_known() {
         ],
         "coverage does not know of it"
     );
-    // What the journal has lost, coverage tells of.
+    // Coverage records what the journal has lost.
     let dir = tempfile::tempdir().unwrap();
     let entries: Vec<_> = (0..5)
         .map(|number| frame(NINE + number * SECOND, &batch(1, 7)))
@@ -455,7 +455,7 @@ fn i8_coverage_that_says_other_than_the_files_is_found_and_made_again() {
         assert_eq!(rebuilt.restored, [COVERAGE], "{what}");
         assert_eq!(kinds(dir.path()), [], "{what}");
     }
-    // Once the archive is gone too, what came behind the last frame is not known any more.
+    // Once the archive is gone too, what came after the last frame is no longer known.
     assert_eq!(
         fs::read(dir.path().join(COVERAGE)).unwrap(),
         whole,
@@ -516,7 +516,7 @@ fn damage_in_the_journal_is_found_and_a_torn_tail_only_when_nobody_writes_it() {
     assert_eq!(kinds(dir.path()), found(&name(newest), Kind::Journal));
     let held = DataDirLock::take(&DataDir::new(dir.path())).unwrap();
     assert_eq!(kinds(dir.path()), []);
-    // Whoever writes the newest writes no other.
+    // The process that writes the newest date writes no other.
     let end = fs::read(first).unwrap().len();
     flip(first, 4160 + 40);
     assert_eq!(kinds(dir.path()), found(&name(first), Kind::Journal), "{end}");
@@ -524,7 +524,7 @@ fn damage_in_the_journal_is_found_and_a_torn_tail_only_when_nobody_writes_it() {
 }
 
 #[test]
-fn a_quarantine_sealed_before_its_trades_is_not_lost_as_long_as_the_journal_has_both() {
+fn a_quarantine_committed_before_its_trades_is_not_lost_as_long_as_the_journal_has_both() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path());
     for path in [SECOND_FILE, THIRD] {
@@ -532,7 +532,7 @@ fn a_quarantine_sealed_before_its_trades_is_not_lost_as_long_as_the_journal_has_
         unlist(dir.path(), path);
     }
     unlist(dir.path(), QUARANTINE);
-    // Coverage comes behind both.
+    // Coverage comes after both.
     fs::remove_file(dir.path().join(COVERAGE)).unwrap();
     unlist(dir.path(), COVERAGE);
     assert_eq!(kinds(dir.path()), []);

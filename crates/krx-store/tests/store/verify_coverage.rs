@@ -151,5 +151,5 @@ fn i8_a_file_whose_footer_tells_of_other_sessions_or_frames_than_it_has_is_found
         }
         _ => text,
     });
-    assert!(is_found(), "its footer tells of a frame more");
+    assert!(is_found(), "its footer counts one frame more");
 }
