@@ -1,5 +1,5 @@
-//! Standard output and standard error that take nothing: a pipe whose reader has gone, a disk that is full. Every command
-//! of every program ends as it would otherwise, or says that it could not print; none ends by a panic or a signal.
+//! Standard output and standard error that accept nothing: a pipe whose reader has gone, a full disk. Every command of
+//! every program ends as it would otherwise, or reports that it could not print; none ends by a panic or a signal.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ fn closed() -> Stdio {
     writer.into()
 }
 
-/// A program and its arguments, and what it is run in.
+/// A program and its arguments, and the folder in which it runs.
 struct Case {
     program: PathBuf,
     arguments: Vec<String>,
@@ -46,7 +46,7 @@ impl Case {
         command
     }
 
-    /// Runs it to its end; the exit code, and what went to the streams that are files.
+    /// Runs it to its end; returns the exit code, and what went to the streams that are files.
     fn run(&self, stdout: Option<Stdio>, stderr: Option<Stdio>) -> (i32, String, String) {
         let [out, err] = ["stdout", "stderr"].map(|name| self.folder.join(name));
         let file = |path: &Path| Stdio::from(File::create(path).unwrap());
@@ -99,7 +99,7 @@ impl Case {
     }
 }
 
-/// A data directory with a day in it, and a file that `verify` complains of.
+/// A data directory with a day in it, and a file about which `verify` complains.
 fn recorded(folder: &Path) -> (RecorderConfig, String) {
     let mut simulator = Simulator::start(folder, &["--rate", "5000"]).unwrap();
     let config = RecorderConfig {
@@ -200,7 +200,7 @@ fn a_recorder_and_a_replay_at_work_do_not_mind_either() {
         })
         .unwrap();
 
-        // The status of one at work, and a configuration that is read again while nothing is taken.
+        // The status of a running one, and a configuration reload while nothing is accepted.
         recorder.signal(Signal::HUP).unwrap();
         let case = Case {
             program: Program::Recorder.path().unwrap(),
@@ -276,7 +276,7 @@ fn neither_do_the_other_programs() {
     }
     assert_eq!(fs::read_dir(&run_in).unwrap().count(), 0, "nothing is begun");
 
-    // The frames are what is wanted, and the line on standard output is not.
+    // The frames are the point; the line on standard output is not.
     let write = case(
         &Program::Simulator.path().unwrap(),
         &["--write-frames", &frames, "--records", "1000"],

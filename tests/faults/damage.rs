@@ -46,8 +46,8 @@ fn records(data_dir: &Path) -> Result<Vec<Record>> {
     Ok(records)
 }
 
-/// Flips bytes of a journal and exports it; an error when anything but the damaged frames is missing, or one of them
-/// is there.
+/// Flips bytes of a journal and exports it; an error if anything but the damaged frames is missing, or one of them is
+/// present.
 pub(crate) fn flipped_bytes_are_no_rows(
     tally: &mut Tally,
     change: impl FnOnce(&mut RecorderConfig),
@@ -85,7 +85,7 @@ pub(crate) fn flipped_bytes_are_no_rows(
         file.read_exact_at(&mut byte, offset)?;
         byte[0] ^= 1 << if flip == 0 { 0 } else { random.u8(0..8) };
         file.write_all_at(&byte, offset)?;
-        // A second flip of the same bit would mend it.
+        // A second flip of the same bit would repair it.
         if !damaged.insert(record.frame) {
             file.write_all_at(&[byte[0] ^ 0x55], record.bytes.start + 40)?;
         }

@@ -1,4 +1,4 @@
-//! The exporter: every record once, files that are a function of the journal, and segments that end where they should.
+//! The exporter: every record once, files that depend only on the journal, and segments that end where they should.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -121,7 +121,7 @@ fn journal_segments_go_when_all_of_them_is_committed_and_the_newest_stays() {
     export(dir.path(), config(60, 1000));
     assert_eq!(segments(dir.path()).len(), 1);
     assert_eq!(trades(dir.path()).len(), 160);
-    // The numbers go on where they were, and nothing is exported twice.
+    // The numbers continue where they were, and nothing is exported twice.
     journal(
         dir.path(),
         SMALL_SEGMENTS,
@@ -185,7 +185,7 @@ fn damage_costs_its_own_frames_and_no_others() {
     );
 }
 
-/// Each trades file covers frames that it has a row of, all of them.
+/// Each trades file covers exactly the frames of which it has a row.
 fn assert_no_hole_within_a_file(dir: &Path) {
     let rows: BTreeSet<u64> = trades(dir).iter().map(|row| row.0.cast_unsigned()).collect();
     for name in names(dir) {
@@ -197,7 +197,7 @@ fn assert_no_hole_within_a_file(dir: &Path) {
     }
 }
 
-/// What is missing is known by the files' names: it is never between two frames of one file.
+/// What is missing shows in the files' names: it is never between two frames of one file.
 #[test]
 fn damage_ends_a_file_and_its_segment_is_kept() {
     let frames = || (1..=9).map(|second| frame(NINE + second, &batch(1, 7)));
@@ -252,7 +252,7 @@ fn frames_that_went_with_a_segment_are_missing_between_two_files() {
     assert_no_hole_within_a_file(dir.path());
 }
 
-/// Sees every operation, and refuses to remove journal.
+/// Records every operation, and refuses to remove journal.
 #[derive(Debug, Default)]
 struct Porter {
     seen: Mutex<Vec<(Op, PathBuf)>>,
@@ -304,7 +304,7 @@ fn i1_no_journal_goes_before_the_names_of_what_stands_for_it_are_on_disk() {
     }
 }
 
-/// With less than this free nothing new is begun, as long as the journal may want it.
+/// With less than this free no new segment is begun, as long as the journal may need the space.
 #[test]
 fn the_reserve_is_the_journals_until_it_is_closed() {
     let dir = tempfile::tempdir().unwrap();
@@ -391,7 +391,7 @@ fn i4_coverage_has_what_the_journal_ends_with() {
     assert!(!poison.panicked(), "no frame is in hand any more");
 }
 
-/// Puts no coverage in its place.
+/// Restores no coverage.
 #[derive(Debug)]
 struct NoCoverage;
 
@@ -515,7 +515,7 @@ fn entry() -> impl Strategy<Value = (i64, Option<Entry<Vec<u8>>>)> {
         Just(Event::Stop)
     ]
     .prop_map(|word| Some(event(0, word)));
-    // The clock may run on by hours, or be set back.
+    // The clock may jump ahead by hours, or be set back.
     (
         prop_oneof![9 => 0..2 * SECOND, 1 => -10 * SECOND..8 * 3600 * SECOND],
         prop_oneof![9 => frame, 2 => event, 1 => Just(None)],
@@ -590,7 +590,7 @@ fn an_export_killed_before_its_rename_leaves_nothing_behind_that_matters() {
     let other = tempfile::tempdir().unwrap();
     copy_tree(dir.path(), other.path());
     export(dir.path(), config(60, 1000));
-    // As if it was killed between the renames: the quarantine is there, the trades are not, staging has a torn file.
+    // As if killed between the renames: the quarantine is there, the trades are not, staging has a torn file.
     copy_tree(&dir.path().join("quarantine"), &other.path().join("quarantine"));
     fs::create_dir_all(other.path().join(".krx/staging")).unwrap();
     fs::write(

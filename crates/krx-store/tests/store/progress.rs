@@ -1,4 +1,4 @@
-//! What is shown of a feed while it is exported: the same as its files and its ledger say, also after a restart.
+//! What is shown of a feed while it is exported agrees with its files and its ledger, even after a restart.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -31,7 +31,7 @@ fn morning() -> Vec<Entry<Vec<u8>>> {
     ]
 }
 
-/// Appends to the journal and closes it, as a recorder does that is killed then.
+/// Appends to the journal and closes it, like a recorder that is then killed.
 fn write(dir: &std::path::Path, entries: &[Entry<Vec<u8>>], progress: &Arc<Progress>) {
     let mut writer = krx_store::open_writer(
         &DataDir::new(dir),
@@ -142,7 +142,7 @@ fn a_restart_within_the_date_shows_all_of_it() {
         day.intervals.iter().map(|interval| interval.rows).sum::<u64>(),
         18
     );
-    // Those of the run before stay on the ledger, and are no part of this run's counters.
+    // Those of the previous run stay in the ledger, but are not in this run's counters.
     let reasons = |gaps: &Gaps| gaps.0.keys().map(|reason| reason.as_str()).collect::<Vec<_>>();
     assert_eq!(
         reasons(&Gaps::of(&day.intervals, Moment(0))),
@@ -165,7 +165,7 @@ fn an_exporter_that_begins_anew_counts_nothing_twice() {
     assert_eq!(minutes(&progress, now), [3, 6, 0, 7, 0]);
     assert_eq!(tree(dir.path()), files);
 
-    // Nothing is left of the files: all is decoded, and nothing counted.
+    // None of the files is left: everything is decoded, but nothing is counted.
     let copy = tempfile::tempdir().unwrap();
     write(copy.path(), &morning(), &Arc::default());
     copy_tree(copy.path(), dir.path());

@@ -18,7 +18,7 @@ fn keep() -> ExportConfig {
     }
 }
 
-/// A date of ten files, three of them with quarantine, whose last file the next date's first record ends.
+/// A date of ten files, three of them with quarantine; the next date's first record ends the last file.
 fn record(dir: &Path) {
     let mut entries = Vec::new();
     for minute in 0..10 {
@@ -114,7 +114,7 @@ fn what_is_damaged_or_gone_comes_back_and_nothing_else_changes() {
         assert_eq!(rebuilt.restored, [path.to_str().unwrap()]);
         assert_eq!(tree(dir.path()), whole);
     }
-    // All of it, the list too.
+    // All of it, including the list.
     for dataset in ["trades", "quarantine", "coverage"] {
         fs::remove_dir_all(dir.path().join(dataset).join("date=2026-11-20")).unwrap();
     }
@@ -133,7 +133,7 @@ fn a_damaged_list_is_put_right() {
     let list = DataDir::new(dir.path()).checksum_list(date());
     let lines = fs::read_to_string(&list).unwrap();
     for damaged in [
-        // A wrong digest, a wrong name, a line that is none, and no list at all.
+        // A wrong digest, a wrong name, a line that is not one, and no list at all.
         lines.replacen(&lines[..64], &"0".repeat(64), 1),
         lines.replacen("-000000000020.parquet", "-000000000024.parquet", 1),
         lines.replacen("trades/", "trodes/", 1),
@@ -213,7 +213,7 @@ fn what_the_archive_lacks_is_said_and_not_guessed() {
     );
     let after = tree(dir.path());
     assert_eq!(after.len(), whole.len() - 1);
-    // What was made from a part of the journal has the same rows; how its session began is lost.
+    // What was exported from part of the journal has the same rows; how its session began is lost.
     let made_again =
         |path: &std::path::Path| rebuilt.restored.iter().any(|restored| path.ends_with(restored));
     assert!(

@@ -1,4 +1,4 @@
-//! What somebody removes or moves while it is recorded: segments, the journal's directory, `.krx`, the data directory.
+//! What somebody removes or moves during recording: segments, the journal's directory, `.krx`, the data directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ fn open(dir: &Path, config: JournalConfig) -> Writer {
     krx_store::open_writer(&DataDir::new(dir), &feed(), config, Arc::default()).unwrap()
 }
 
-/// As the recorder does: the same call until the disk takes it.
+/// Like the recorder: repeats the call until the disk accepts it.
 fn append(writer: &mut Writer, entries: &[Entry<Vec<u8>>]) {
     until("the disk takes it", || writer.append(entries).is_ok());
 }

@@ -1,4 +1,4 @@
-//! A dataset is added by its spec and its decoder. All that happens to it afterwards comes from the spec.
+//! A dataset is added by its spec and its decoder. Everything else follows from the spec.
 
 use std::fs;
 use std::sync::Arc;
@@ -178,7 +178,7 @@ fn a_dataset_of_a_spec_and_a_decoder_is_recorded_verified_sealed_rebuilt_and_exp
     let lost = path(&LENGTHS, 1);
     let before = fs::read(&lost).unwrap();
 
-    // A lost file is missed, by the primary file of its frames, and made again.
+    // A lost file is reported, through the primary file of its frames, and restored.
     fs::remove_file(&lost).unwrap();
     let found = findings(&data);
     assert!(

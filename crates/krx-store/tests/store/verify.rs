@@ -1,4 +1,4 @@
-//! Verify: it finds what is wrong, all of it, and nothing else.
+//! Verify finds everything that is wrong, and nothing else.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -79,7 +79,7 @@ fn found(path: &str, kind: Kind) -> Vec<(String, Kind)> {
     vec![(path.to_owned(), kind)]
 }
 
-/// A copy of a recorded directory, changed; what is found in it.
+/// Changes a copy of a recorded directory; returns what is found in it.
 fn changed(recorded: &Path, change: impl FnOnce(&Path)) -> Vec<(String, Kind)> {
     let copy = tempfile::tempdir().unwrap();
     copy_tree(recorded, copy.path());
@@ -127,7 +127,7 @@ fn segment_bytes(dir: &Path) -> u64 {
 
 /// The only finding is of this kind and of this file.
 fn assert_flip_found(dir: &Path, path: &str, byte: usize, bit: u32, wanted: &[Kind]) {
-    // In place: a file that is truncated and written anew is flushed by some filesystems.
+    // In place: some filesystems flush a file that is truncated and rewritten.
     let file = File::options()
         .read(true)
         .write(true)
@@ -161,7 +161,7 @@ fn a_flipped_bit_is_found_wherever_it_is() {
         let bit = u32::try_from(byte % 8).unwrap();
         assert_flip_found(dir.path(), &archived, byte, bit, &[Kind::Archive]);
     }
-    // Thousands of looks are quicker at little.
+    // Thousands of checks are faster on a small file.
     let dir = tempfile::tempdir().unwrap();
     let entries = [
         frame(NINE + SECOND, &format!("[{{}},{}", &batch(3, 2)[1..])),
@@ -200,8 +200,8 @@ fn a_flipped_bit_is_found_wherever_it_is() {
     assert_eq!(kinds(dir.path()), []);
 }
 
-/// Even where the list was given the digest of the damaged file, what cannot be decoded or counted is found; and no
-/// damage makes it panic.
+/// Even if the list has the digest of the damaged file, whatever cannot be decoded or counted is found, and no damage
+/// causes a panic.
 #[test]
 fn a_file_speaks_for_itself_where_its_list_does_not() {
     let dir = tempfile::tempdir().unwrap();
@@ -225,7 +225,7 @@ fn a_file_speaks_for_itself_where_its_list_does_not() {
         bytes[byte] ^= 1 << (byte % 8);
         fs::write(dir.path().join(FIRST), &bytes).unwrap();
         relist(dir.path(), FIRST);
-        // Some bits change a value and nothing else: only the digest of then could tell.
+        // Some bits change a value and nothing else: only the original digest could show that.
         let _ = look(dir.path());
     }
 }
@@ -235,7 +235,7 @@ fn lists_and_files_are_held_against_each_other() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path());
     let remove = |path: &'static str| move |dir: &Path| fs::remove_file(dir.join(path)).unwrap();
-    // Its footer would tell of the quarantine too, and the frames behind it of the last file.
+    // Its footer would refer to the quarantine too, and to the frames after it in the last file.
     let missing = changed(dir.path(), remove(THIRD));
     assert_eq!(missing, found(THIRD, Kind::Missing));
     assert_eq!(
@@ -336,7 +336,7 @@ fn coverage_needs_no_line_as_long_as_its_date_has_journal_but_to_fit_its_own_che
         let mut flipped = bytes.clone();
         flipped[byte] ^= 1 << (byte % 8);
         fs::write(dir.path().join(COVERAGE), flipped).unwrap();
-        // Some bits say nothing that is read: of statistics, or of who wrote it.
+        // Some bits are in nothing that is read, such as statistics or the writer's name.
         for (path, kind) in kinds(dir.path()) {
             let told = [
                 Kind::Digest,
@@ -406,7 +406,7 @@ fn i8_coverage_that_says_other_than_the_files_is_found_and_made_again() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path());
     let whole = fs::read(dir.path().join(COVERAGE)).unwrap();
-    // Coverage of a later time than the files: a copy that was made while the day went on.
+    // Coverage that is later than the files: a copy made while the day was in progress.
     let later = tempfile::tempdir().unwrap();
     copy_tree(dir.path(), later.path());
     journal(
