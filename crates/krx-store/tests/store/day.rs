@@ -415,7 +415,7 @@ fn frames_that_damage_has_taken_stay_known_as_missing() {
     assert!(
         findings
             .iter()
-            .any(|finding| finding.contains("coverage: it tells of 30 frames")),
+            .any(|finding| finding.contains("coverage: it counts 30 frames")),
         "{findings:?}"
     );
 }

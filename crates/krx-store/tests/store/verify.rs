@@ -114,7 +114,7 @@ fn what_is_recorded_is_sound() {
     assert_eq!(told.get() - day.bytes, segment_bytes(dir.path()));
     assert!(
         krx_store::catalog::all_dates(&DataDir::new(dir.path().join("none"))).is_err(),
-        "no data directory is no sound one"
+        "a missing data directory is not sound"
     );
 }
 
@@ -266,7 +266,7 @@ fn lists_and_files_are_held_against_each_other() {
     assert_eq!(
         no_quarantine,
         found(QUARANTINE, Kind::Missing),
-        "the footer tells of it"
+        "the footer names it"
     );
     let no_list = changed(dir.path(), remove(LIST));
     // Coverage has its own checksum, and needs no line while its date has journal.
