@@ -84,7 +84,7 @@ fn demo() -> Result<()> {
     let stopping = Instant::now();
     recorder.stop()?;
     say(format_args!(
-        "The recorder was stopped by SIGTERM, and has sealed everything in {:.1?}.",
+        "The recorder was stopped by SIGTERM, and has committed everything in {:.1?}.",
         stopping.elapsed()
     ))?;
 
@@ -159,14 +159,14 @@ fn simulated(elapsed: Duration) -> String {
 fn so_far(port: u16) -> Option<String> {
     let status = status(port).ok()?;
     let sum = |key: &str| -> Option<u64> {
-        status["markets"]
+        status["feeds"]
             .as_array()?
             .iter()
-            .map(|market| market[key].as_u64())
+            .map(|feed| feed[key].as_u64())
             .sum()
     };
     Some(format!(
-        "{:>6} frames received, {:>7} rows sealed in {:>3} files",
+        "{:>6} frames received, {:>7} rows committed in {:>3} files",
         sum("frames_journaled")?,
         sum("rows_committed")?,
         sum("files_committed")?

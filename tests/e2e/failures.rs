@@ -62,7 +62,7 @@ fn a_bad_configuration_is_78_and_names_the_key() {
         ),
         (
             "[[feed]]\nmarket = \"../KOSPI\"\npath = \"/ws_ksp\"\n",
-            ["feed.market", "is no market name"],
+            ["feed.market", "is no feed name"],
         ),
         (
             "[status]\nlisten = \"0.0.0.0:9464\"\n",
@@ -193,7 +193,7 @@ fn i7_a_key_that_is_good_is_shown_nowhere_either() {
     let mut config = RecorderConfig::new(folder.path(), &simulator.url);
     config.variables.push(("KRX_LOG".to_owned(), "trace".into()));
     let mut recorder = config.start().unwrap();
-    recorder.wait_for_log("sealed", 2, LIMIT).unwrap();
+    recorder.wait_for_log("committed", 2, LIMIT).unwrap();
     let arguments = fs::read(format!("/proc/{}/cmdline", recorder.process.id())).unwrap();
     assert!(!String::from_utf8_lossy(&arguments).contains(KEY));
     recorder.stop().unwrap();
@@ -265,7 +265,7 @@ fn a_status_port_in_use_is_waited_for_while_it_records() {
     assert_fails(&config.run_to_end("check", &[], LIMIT).unwrap(), 74, &words);
 
     let mut recorder = config.start().unwrap();
-    recorder.wait_for_log(" sealed ", 4, LIMIT).unwrap();
+    recorder.wait_for_log(" committed ", 4, LIMIT).unwrap();
     let log = recorder.log().unwrap();
     let told: Vec<_> = log
         .lines()
@@ -306,7 +306,7 @@ fn an_export_that_fails_is_told_once_and_when_it_works_again() {
         ..RecorderConfig::new(folder.path(), &simulator.url)
     };
     let mut recorder = config.start().unwrap();
-    recorder.wait_for_log(" sealed ", 2, LIMIT).unwrap();
+    recorder.wait_for_log(" committed ", 2, LIMIT).unwrap();
     let (trades, away) = (config.data_dir.join("trades"), folder.path().join("away"));
     fs::rename(&trades, &away).unwrap();
     fs::write(&trades, "in the way").unwrap();

@@ -760,7 +760,7 @@ fn i7_a_refused_key_and_the_last_problem_are_in_the_status() {
     recorder.wait_for_log("not connected", 1, LIMIT).unwrap();
     let mut market = serde_json::Value::Null;
     wait_until(LIMIT, "the status tells of the refusal", || {
-        market = status(port)?["markets"][0].clone();
+        market = status(port)?["feeds"][0].clone();
         Ok(market["state"] == "refused")
     })
     .unwrap();

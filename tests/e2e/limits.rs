@@ -107,7 +107,7 @@ fn what_a_recorder_does_not_need_it_does_without() {
             .wait_for_log("INFO connected ", 2, LIMIT)
             .unwrap_or_else(|error| panic!("{limit}: {error:#}"));
         recorder
-            .wait_for_log(" sealed ", 4, LIMIT)
+            .wait_for_log(" committed ", 4, LIMIT)
             .unwrap_or_else(|error| panic!("{limit}: {error:#}"));
         recorder
             .stop()
@@ -132,7 +132,7 @@ fn i1_files_that_may_not_grow_are_a_disk_that_refuses() {
     let mut simulator = Simulator::start(folder.path(), &["--rate", "50000"]).unwrap();
     let config = RecorderConfig::new(folder.path(), &simulator.url);
     let mut recorder = config.start().unwrap();
-    recorder.wait_for_log(" sealed ", 2, LIMIT).unwrap();
+    recorder.wait_for_log(" committed ", 2, LIMIT).unwrap();
     // The log is a file too, and stays below this; the journal grows beyond it.
     prlimit(&recorder, "--fsize=1048576:unlimited");
     recorder
@@ -231,7 +231,7 @@ fn the_other_commands_say_which_limit_it_is_too() {
     let mut simulator = Simulator::start(folder.path(), &["--rate", "5000"]).unwrap();
     let config = RecorderConfig::new(folder.path(), &simulator.url);
     let mut recorder = config.start().unwrap();
-    recorder.wait_for_log(" sealed ", 4, LIMIT).unwrap();
+    recorder.wait_for_log(" committed ", 4, LIMIT).unwrap();
     recorder.stop().unwrap();
     simulator.stop().unwrap();
     let date = date_in(&config.data_dir);

@@ -55,7 +55,7 @@ impl Scene {
         let frames = |market: &serde_json::Value| {
             ["frames_received", "frames_journaled"].map(|key| market[key].as_u64().unwrap())
         };
-        let markets = status["markets"].as_array().unwrap();
+        let markets = status["feeds"].as_array().unwrap();
         markets.iter().map(|market| frames(market).into()).collect()
     }
 
@@ -209,7 +209,7 @@ fn i1_a_lock_file_that_is_removed_lets_no_second_recorder_in() {
 #[test]
 fn i1_a_data_directory_that_is_moved_away_and_back_has_all_of_it() {
     let mut scene = Scene::begin("1s");
-    scene.recorder.wait_for_log(" sealed ", 2, LIMIT).unwrap();
+    scene.recorder.wait_for_log(" committed ", 2, LIMIT).unwrap();
     let (here, away) = (scene.config.data_dir.clone(), scene.folder.path().join("away"));
     fs::rename(&here, &away).unwrap();
     scene
@@ -228,10 +228,10 @@ fn i1_a_data_directory_that_is_moved_away_and_back_has_all_of_it() {
         .recorder
         .wait_for_log("the journal's files are back where they belong", 2, LIMIT)
         .unwrap();
-    let sealed = scene.recorder.log().unwrap().matches(" sealed ").count();
+    let committed = scene.recorder.log().unwrap().matches(" committed ").count();
     scene
         .recorder
-        .wait_for_log(" sealed ", sealed + 2, LIMIT)
+        .wait_for_log(" committed ", committed + 2, LIMIT)
         .unwrap();
     scene.receive_more();
     scene.end_of_the_exchange();

@@ -228,7 +228,7 @@ fn messages_of_every_kind_come_again_and_what_cannot_is_told() {
         folder.path(),
         &first,
         &date_of(&original),
-        &["--speed", "max", "--market", "KOSPI"],
+        &["--speed", "max", "--feed", "KOSPI"],
     )
     .unwrap();
     let second = recorder_in(folder.path(), "second", &replay.url);
@@ -324,7 +324,7 @@ fn the_pace_is_the_recorded_one_and_a_day_sealed_meanwhile_goes_on() {
 fn who_comes_late_misses_what_was_due() {
     let folder = tempfile::tempdir().unwrap();
     let (first, originals) = with_a_pause(folder.path());
-    let arguments = ["--speed", "1", "--market", "KOSPI"];
+    let arguments = ["--speed", "1", "--feed", "KOSPI"];
     let mut replay = Simulator::replay(folder.path(), &first, &date_of(&originals[0]), &arguments).unwrap();
     let second = recorder_in(folder.path(), "second", &replay.url);
     let mut recorder = second.start().unwrap();
@@ -362,7 +362,7 @@ fn a_replay_begins_when_it_is_told_to() {
         let arguments = [
             "--speed",
             "max",
-            "--market",
+            "--feed",
             "KOSPI",
             "--exit-at-end",
             "--from",
@@ -387,19 +387,19 @@ fn a_replay_begins_when_it_is_told_to() {
 }
 
 #[test]
-fn what_is_not_sealed_yet_is_told() {
+fn what_is_not_committed_yet_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["--rate", "4000", "--trades-per-day", "1000000"];
     let mut simulator = Simulator::start(folder.path(), &arguments).unwrap();
     let first = recorder_in(folder.path(), "first", &simulator.url);
     let mut recorder = first.start().unwrap();
-    recorder.wait_for_log(" sealed market=", 4, LIMIT).unwrap();
+    recorder.wait_for_log(" committed feed=", 4, LIMIT).unwrap();
     let date = std::fs::read_dir(first.data_dir.join("trades")).unwrap().next();
     let date: PathBuf = date.unwrap().unwrap().file_name().into();
     let date = date.to_str().unwrap().trim_start_matches("date=").to_owned();
     let mut replay = Simulator::replay(folder.path(), &first, &date, &["--speed", "max"]).unwrap();
     assert!(
-        said(folder.path()).contains("are received and not sealed yet: they are not served"),
+        said(folder.path()).contains("are received and not committed yet: they are not served"),
         "{}",
         said(folder.path())
     );
@@ -412,7 +412,7 @@ fn what_is_not_sealed_yet_is_told() {
         let last_frame = |name: String| name[name.len() - 20..name.len() - 8].parse::<i64>().unwrap();
         names.map(last_frame).max().unwrap()
     });
-    recorder.wait_for_log(" sealed market=", 12, LIMIT).unwrap();
+    recorder.wait_for_log(" committed feed=", 12, LIMIT).unwrap();
     let second = record(folder.path(), "second", &mut replay);
     simulator.stop().unwrap();
     recorder.stop().unwrap();
@@ -431,7 +431,7 @@ fn what_cannot_be_replayed_is_refused_with_a_reason() {
     std::fs::create_dir_all(config.data_dir.join(format!("trades/date={date}/market=KONEX"))).unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    let only_kospi = ["--market", "KOSPI", "--listen", &taken];
+    let only_kospi = ["--feed", "KOSPI", "--listen", &taken];
     let cases: [(&str, &[&str], i32, String); 7] = [
         (
             "2020-01-02",
@@ -442,7 +442,7 @@ fn what_cannot_be_replayed_is_refused_with_a_reason() {
         (&date, &[], 64, "KONEX cannot be replayed".to_owned()),
         (
             &date,
-            &["--market", "KOSPI2"],
+            &["--feed", "KOSPI2"],
             64,
             "KOSPI2 is not recorded on".to_owned(),
         ),
@@ -481,7 +481,7 @@ fn what_cannot_be_replayed_is_refused_with_a_reason() {
     let bytes = std::fs::read(&file).unwrap();
     std::fs::write(&file, &bytes[..bytes.len() - 100]).unwrap();
     let finished = config
-        .run_to_end("replay", &[&date, "--market", "KOSPI"], LIMIT)
+        .run_to_end("replay", &[&date, "--feed", "KOSPI"], LIMIT)
         .unwrap();
     assert_eq!(finished.code, Some(74), "{}", finished.stderr);
     assert!(

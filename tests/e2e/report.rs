@@ -162,7 +162,7 @@ fn its_figures_are_those_of_the_ledger_the_coverage_and_the_disk() {
             sum(&rows, "frames"),
             "{name}: messages, and in the coverage"
         );
-        assert_eq!(market["rows_not_sealed"], 0, "{name}");
+        assert_eq!(market["rows_not_committed"], 0, "{name}");
 
         assert!(quarantined > 100, "{name}: {quarantined}");
         let by_reason: BTreeMap<String, u64> = market["quarantine"]

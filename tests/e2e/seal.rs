@@ -108,7 +108,7 @@ fn i1_a_sealed_day_has_each_record_once() {
     // One market, then everything that is left.
     let output = recording
         .seal(&recording.data)
-        .args(["--market", "KOSPI"])
+        .args(["--feed", "KOSPI"])
         .output()
         .unwrap();
     assert_eq!(

@@ -69,8 +69,8 @@ fn coverage(config: &RecorderConfig) -> Vec<Value> {
 }
 
 fn market_of<'a>(status: &'a Value, market: &str) -> &'a Value {
-    let markets = status["markets"].as_array().unwrap();
-    markets.iter().find(|one| one["market"] == market).unwrap()
+    let markets = status["feeds"].as_array().unwrap();
+    markets.iter().find(|one| one["feed"] == market).unwrap()
 }
 
 fn sum(rows: &[Value], key: &str) -> u64 {
@@ -82,12 +82,12 @@ fn settled(port: u16) -> Value {
     let (mut settled, mut still) = (Value::Null, 0);
     wait_until(LIMIT, "all is exported", || {
         let before = std::mem::replace(&mut settled, status(port)?);
-        let done = settled["markets"].as_array().unwrap().iter().all(|market| {
+        let done = settled["feeds"].as_array().unwrap().iter().all(|market| {
             let nothing_left = market["frames_behind"] == 0 && market["queue_bytes"] == 0;
             nothing_left && market["state"] == "connecting"
         });
         let counts = |status: &Value| {
-            let markets = status["markets"].as_array().cloned().unwrap_or_default();
+            let markets = status["feeds"].as_array().cloned().unwrap_or_default();
             markets
                 .iter()
                 .map(|market| market["records"].clone())
@@ -119,7 +119,7 @@ fn settled_with_coverage(port: u16, config: &RecorderConfig) -> (Value, Vec<Valu
         let told = |market| rows.iter().filter(|row| row["feed"] == market).count();
         let filed = |market| {
             let files = market_of(&status, market)["files"].as_array().map_or(0, Vec::len);
-            files == 8.min(sealed(config, market))
+            files == 8.min(committed(config, market))
         };
         Ok(MARKETS
             .iter()
@@ -162,7 +162,7 @@ fn all_forms_say_what_was_sent_and_what_the_ledger_says() {
     let samples = samples(&metrics);
     for market in MARKETS {
         let (texts, records) = sent(&simulator.ledger, market);
-        let of = |name: &str| samples[&format!("{name}{{market=\"{market}\"}}")];
+        let of = |name: &str| samples[&format!("{name}{{feed=\"{market}\"}}")];
         let told = market_of(&status, market);
         // One text was no trade: a row of quarantine.
         let expected = (texts as f64, (records + 1) as f64);
@@ -173,7 +173,7 @@ fn all_forms_say_what_was_sent_and_what_the_ledger_says() {
         );
         assert_eq!(of("krx_journal_frames_total"), expected.0);
         assert_eq!(of("krx_feed_received_bytes_total"), of("krx_journal_bytes_total"));
-        let malformed = format!("krx_quarantined_total{{market=\"{market}\",reason=\"malformed_json\"}}");
+        let malformed = format!("krx_quarantined_total{{feed=\"{market}\",reason=\"malformed_json\"}}");
         assert_eq!(samples[&malformed], 1.0);
         assert_eq!(told["quarantined_by_reason"]["malformed_json"], 1);
         assert_eq!(
@@ -208,7 +208,7 @@ fn all_forms_say_what_was_sent_and_what_the_ledger_says() {
         gaps.for_each(|gap| *by_reason.entry(gap["reason"].as_str().unwrap()).or_default() += 1.0);
         assert!(by_reason.len() >= 3, "{by_reason:?}");
         for (reason, count) in &by_reason {
-            let series = format!("krx_gaps_total{{market=\"{market}\",reason=\"{reason}\"}}");
+            let series = format!("krx_gaps_total{{feed=\"{market}\",reason=\"{reason}\"}}");
             assert_eq!(samples[&series], *count, "{series}");
         }
         assert_eq!(of("krx_date_gaps"), by_reason.values().sum::<f64>());
@@ -318,13 +318,13 @@ fn each_alert_says_what_to_do() {
 fn a_restart_in_the_middle_of_a_day_keeps_the_chart() {
     let folder = tempfile::tempdir().unwrap();
     let (mut simulator, config, port, mut recorder) = start(folder.path(), &["--rate", "20000"]);
-    recorder.wait_for_log("sealed", 6, LIMIT).unwrap();
+    recorder.wait_for_log("committed", 6, LIMIT).unwrap();
     recorder.stop().unwrap();
     let before = coverage(&config);
 
     let mut recorder = config.start().unwrap();
     recorder.wait_for_log("INFO connected ", 2, LIMIT).unwrap();
-    recorder.wait_for_log("sealed", 2, LIMIT).unwrap();
+    recorder.wait_for_log("committed", 2, LIMIT).unwrap();
     simulator.finish(&mut recorder, 2).unwrap();
     let (status, rows) = settled_with_coverage(port, &config);
     for market in MARKETS {
@@ -350,13 +350,13 @@ fn a_restart_in_the_middle_of_a_day_keeps_the_chart() {
         assert_eq!(told["intervals"].as_array().unwrap().len(), of(&rows).len());
         assert_eq!(
             told["files"].as_array().unwrap().len(),
-            8.min(sealed(&config, market))
+            8.min(committed(&config, market))
         );
     }
     recorder.stop().unwrap();
 }
 
-fn sealed(config: &RecorderConfig, market: &str) -> usize {
+fn committed(config: &RecorderConfig, market: &str) -> usize {
     let files = krx_harness::tree::files_under(&config.data_dir.join("trades")).unwrap();
     let of_market = files
         .iter()

@@ -48,17 +48,20 @@ fn last_journaled(data_dir: &Path, market: &str) -> u64 {
     }
 }
 
-fn assert_all_journaled_is_sealed(simulator: &mut Simulator, config: &RecorderConfig) {
+fn assert_all_journaled_is_committed(simulator: &mut Simulator, config: &RecorderConfig) {
     simulator.stop().unwrap();
     let report = compare(&simulator.ledger, &config.data_dir, Mode::Prefix).unwrap();
     println!("{report}");
     for market in MARKETS {
-        let (sealed, journaled) = (
+        let (committed, journaled) = (
             report.markets[market].frames,
             last_journaled(&config.data_dir, market),
         );
         assert!(journaled > 1, "{market}: {journaled} frames are too few to tell");
-        assert_eq!(sealed, journaled, "{market}: frames sealed, and frames journaled");
+        assert_eq!(
+            committed, journaled,
+            "{market}: frames committed, and frames journaled"
+        );
     }
 }
 
@@ -75,7 +78,7 @@ fn i1_sigterm_under_load_seals_all_that_was_journaled() {
         "it took {:?}",
         asked.elapsed()
     );
-    assert_all_journaled_is_sealed(&mut simulator, &config);
+    assert_all_journaled_is_committed(&mut simulator, &config);
 }
 
 #[test]
@@ -83,19 +86,21 @@ fn sigusr1_seals_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let (mut simulator, config, mut recorder) = recorder_under_load(folder.path(), "20000", "1h");
     sleep(Duration::from_secs(1));
-    let sealed = || files_under(&config.data_dir.join("trades")).unwrap().len();
-    let before = sealed();
+    let committed = || files_under(&config.data_dir.join("trades")).unwrap().len();
+    let before = committed();
     recorder.process.signal(Signal::USR1).unwrap();
-    wait_until(Duration::from_secs(2), "both markets are sealed", || {
-        Ok(sealed() >= before + 2)
-    })
+    wait_until(
+        Duration::from_secs(2),
+        "files of both feeds are committed",
+        || Ok(committed() >= before + 2),
+    )
     .unwrap();
     // It is logged a moment after the file gets its name: the checksum comes first.
     recorder
         .wait_for_log("reason=\"asked\"", 2, Duration::from_secs(5))
         .unwrap();
     recorder.stop().unwrap();
-    assert_all_journaled_is_sealed(&mut simulator, &config);
+    assert_all_journaled_is_committed(&mut simulator, &config);
 }
 
 #[test]
@@ -110,7 +115,7 @@ fn i1_a_sigterm_that_is_sent_twice_is_one_request() {
         recorder.process.signal(signal).unwrap();
     }
     recorder.stop().unwrap();
-    assert_all_journaled_is_sealed(&mut simulator, &config);
+    assert_all_journaled_is_committed(&mut simulator, &config);
 }
 
 #[test]
@@ -137,8 +142,11 @@ fn i1_timeout_of_coreutils_stops_it_in_good_order() {
     sleep(Duration::from_secs(1));
     recorder.stop().unwrap();
     let log = recorder.log().unwrap();
-    assert!(log.contains("stopped; all that was received is sealed"), "{log}");
-    assert_all_journaled_is_sealed(&mut simulator, &config);
+    assert!(
+        log.contains("stopped; all that was received is committed"),
+        "{log}"
+    );
+    assert_all_journaled_is_committed(&mut simulator, &config);
 }
 
 #[test]
@@ -171,14 +179,14 @@ fn i1_a_later_sigterm_ends_at_once_and_the_next_start_exports_the_rest() {
     let mut recorder = config.start().unwrap();
     recorder.wait_for_log("not connected", 1, CONNECT_MAX).unwrap();
     recorder.stop().unwrap();
-    assert_all_journaled_is_sealed(&mut simulator, &config);
+    assert_all_journaled_is_committed(&mut simulator, &config);
 }
 
 #[test]
 fn a_data_directory_has_one_recorder() {
     let folder = tempfile::tempdir().unwrap();
     let (mut simulator, config, mut recorder) = recorder_under_load(folder.path(), "2000", "1s");
-    recorder.wait_for_log("sealed", 4, CONNECT_MAX).unwrap();
+    recorder.wait_for_log("committed", 4, CONNECT_MAX).unwrap();
     let second_folder = folder.path().join("second");
     fs::create_dir(&second_folder).unwrap();
     let second = RecorderConfig {
@@ -195,5 +203,5 @@ fn a_data_directory_has_one_recorder() {
         assert!(refused.stderr.contains(&words), "{command}: {}", refused.stderr);
     }
     recorder.stop().unwrap();
-    assert_all_journaled_is_sealed(&mut simulator, &config);
+    assert_all_journaled_is_committed(&mut simulator, &config);
 }

@@ -107,7 +107,7 @@ fn recorded(folder: &Path) -> (RecorderConfig, String) {
         ..RecorderConfig::new(folder, &simulator.url)
     };
     let mut recorder = config.start().unwrap();
-    recorder.wait_for_log(" sealed ", 4, LIMIT).unwrap();
+    recorder.wait_for_log(" committed ", 4, LIMIT).unwrap();
     recorder.stop().unwrap();
     simulator.stop().unwrap();
     fs::write(config.data_dir.join("trades/stray.txt"), "not ours").unwrap();
@@ -189,13 +189,13 @@ fn a_recorder_and_a_replay_at_work_do_not_mind_either() {
         let mut command = config.command("run", &[]).unwrap();
         command.stdout(out).stderr(err);
         let mut recorder = Process::start("krx-recorder run", &mut command).unwrap();
-        wait_until(LIMIT, "both markets are live and sealed", || {
+        wait_until(LIMIT, "both feeds are live and have committed files", || {
             assert_eq!(recorder.ended()?, None);
             Ok(status(port).is_ok_and(|status| {
-                let markets = status["markets"].as_array().unwrap();
-                markets
+                let feeds = status["feeds"].as_array().unwrap();
+                feeds
                     .iter()
-                    .all(|market| market["state"] == "live" && market["files_committed"].as_u64() > Some(0))
+                    .all(|feed| feed["state"] == "live" && feed["files_committed"].as_u64() > Some(0))
             }))
         })
         .unwrap();

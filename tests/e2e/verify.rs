@@ -104,7 +104,7 @@ fn a_flipped_bit_is_named_and_what_is_lost_is_rebuilt() {
     let folder = tempfile::tempdir().unwrap();
     let (mut simulator, config, mut recorder) = recorder(folder.path());
 
-    recorder.wait_for_log(" sealed ", 4, CONNECT_MAX).unwrap();
+    recorder.wait_for_log(" committed ", 4, CONNECT_MAX).unwrap();
     // While it records there is nothing to find, and the lists are valid at any time.
     for _ in 0..4 {
         sleep(Duration::from_millis(700));
@@ -179,8 +179,8 @@ fn a_flipped_bit_is_named_and_what_is_lost_is_rebuilt() {
     assert!(sha256sum(&config));
     let report: Value = serde_json::from_str(&rebuild(&["--json"])).unwrap();
     let counts = |key: &str| -> u64 {
-        let markets = report["markets"].as_array().unwrap();
-        markets.iter().map(|market| market[key].as_u64().unwrap()).sum()
+        let feeds = report["feeds"].as_array().unwrap();
+        feeds.iter().map(|feed| feed[key].as_u64().unwrap()).sum()
     };
     assert_eq!(counts("identical"), whole.len() as u64, "{report}");
 
@@ -214,7 +214,7 @@ fn exit_codes_tell_what_is_wrong_with_the_call() {
     assert_eq!(run(&config, &["verify", "yesterday"]).code, Some(64));
     assert_eq!(run(&config, &["rebuild"]).code, Some(64), "no date");
     assert_eq!(
-        run(&config, &["rebuild", "2026-11-20", "--market", "../x"]).code,
+        run(&config, &["rebuild", "2026-11-20", "--feed", "../x"]).code,
         Some(64)
     );
     for arguments in [&["verify"][..], &["rebuild", "2026-11-20"]] {
@@ -250,7 +250,7 @@ fn exit_codes_tell_what_is_wrong_with_the_call() {
 fn what_retention_removes_is_missing_nowhere() {
     let folder = tempfile::tempdir().unwrap();
     let (mut simulator, config, mut recorder) = recorder(folder.path());
-    recorder.wait_for_log(" sealed ", 4, CONNECT_MAX).unwrap();
+    recorder.wait_for_log(" committed ", 4, CONNECT_MAX).unwrap();
     recorder.stop().unwrap();
     simulator.stop().unwrap();
     let data = DataDir::new(&config.data_dir);

@@ -38,12 +38,12 @@ fn i1_a_disk_that_hangs_for_half_a_minute_costs_no_record_and_no_connection() {
 
 /// The status still answered within a second, and reported that the export was waiting.
 fn told_of_the_hang(status: &Value) -> Result<()> {
-    for market in status["markets"].as_array().context("markets")? {
-        let lag = market["lag_seconds"].as_f64().unwrap_or(0.0);
+    for feed in status["feeds"].as_array().context("feeds")? {
+        let lag = feed["lag_seconds"].as_f64().unwrap_or(0.0);
         let waits = HANG.as_secs_f64() - 5.0;
         ensure!(
-            market["state"] == "live" && lag > waits,
-            "the status does not tell that the disk hangs: {market}"
+            feed["state"] == "live" && lag > waits,
+            "the status does not tell that the disk hangs: {feed}"
         );
     }
     Ok(())

@@ -168,7 +168,7 @@ fn i1_a_frame_that_the_exporter_cannot_digest_is_quarantined_and_costs_no_other(
         ])?;
         with_defect(&mut bench.config, program, "poison");
         let mut recorder = bench.config.start()?;
-        recorder.wait_for_log("market=KOSPI", 1, CONNECT_MAX)?;
+        recorder.wait_for_log("feed=KOSPI", 1, CONNECT_MAX)?;
         let kospi = bench.config.data_dir.join("quarantine");
         krx_harness::process::wait_until(PATIENCE, "the poison is in quarantine", || {
             Ok(recorder.process.ended()?.is_some() || !krx_harness::tree::files_under(&kospi)?.is_empty())

@@ -10,7 +10,7 @@ const at = (seconds, date = DATE) => {
 };
 const clock = (text) => text.split(":").map(Number).reduce((sum, part) => sum * 60 + part, 0) * (text.split(":").length === 2 ? 60 : 1);
 
-/** Records a minute as a market has them: auctions, the rush after the open, a quiet noon. */
+/** Records a minute as a feed has them: auctions, the rush after the open, a quiet noon. */
 function curve(until, scale) {
   let seed = 7;
   const chance = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
@@ -34,7 +34,7 @@ function ledger(changes, now, minutes) {
   });
 }
 
-function market(name, now, scale, changes, more) {
+function feed(name, now, scale, changes, more) {
   const minutes = curve(Math.floor(now / 60), scale);
   const intervals = ledger(changes, now, minutes);
   const gaps = intervals.filter(({ state }) => state === "gap");
@@ -42,7 +42,7 @@ function market(name, now, scale, changes, more) {
   const seconds = ({ from_ts: from, to_ts: to }) => (Date.parse(to) - Date.parse(from)) / 1000;
   const last = intervals[intervals.length - 1];
   return {
-    market: name, host: "koscom.example", state: last.state === "live" ? "live" : last.state === "idle" ? "waiting" : "connecting",
+    feed: name, host: "koscom.example", state: last.state === "live" ? "live" : last.state === "idle" ? "waiting" : "connecting",
     state_since: last.from_ts, sessions: 2, last_frame_us: 1, last_frame_at: at(now - 0.4), seconds_since_last_frame: 0.4, last_problem: null,
     frames_received: sum("frames"), bytes_received: 1, queue_bytes: 0, frames_journaled: sum("frames"), bytes_journaled: 1, frames_behind: 0,
     lag_seconds: 0, records: sum("rows"), quarantined_by_reason: {},
@@ -59,10 +59,10 @@ function market(name, now, scale, changes, more) {
   };
 }
 
-function day(now, schedule, markets, more) {
+function day(now, schedule, feeds, more) {
   return {
     version: "0.1.0", pid: 811, started_at: at(clock("08:19"), "2026-11-16"), now: at(now), now_us: 1, date: DATE, schedule,
-    disk_free_bytes: 412_300_000_000, disk_low: false, disk_warn_free_bytes: 10_737_418_240, markets, ...more,
+    disk_free_bytes: 412_300_000_000, disk_low: false, disk_warn_free_bytes: 10_737_418_240, feeds, ...more,
   };
 }
 
@@ -75,18 +75,18 @@ const LOST = [...MORNING, ["11:02:31", "gap", "stalled", "nothing came for 30 s"
 /** Two in the afternoon of a day like others. */
 export const good = () => {
   const now = clock("14:32:10");
-  return day(now, OPEN, [market("KOSPI", now, 52000, ALL_DAY), market("KOSDAQ", now, 61000, LOST, {
+  return day(now, OPEN, [feed("KOSPI", now, 52000, ALL_DAY), feed("KOSDAQ", now, 61000, LOST, {
     last_problem: { at_us: 1, at: at(clock("11:02:31")), reason: "stalled", detail: "nothing came for 30 s" },
   })]);
 };
 
-/** Half past eight, and one market cannot be had. */
+/** Half past eight, and one feed cannot be had. */
 export const bad = () => {
   const now = clock("08:31:25");
   const words = "connecting to koscom.example:443: Connection timed out (os error 110)";
   return day(now, OPEN, [
-    market("KOSPI", now, 52000, MORNING, { lag_seconds: 41.3, frames_behind: 5210 }),
-    market("KOSDAQ", now, 0, [["00:00", "idle", "not_connected"], ["08:20:00", "gap", "not_connected", `31 attempts to connect failed, the last: unreachable: ${words}`]], {
+    feed("KOSPI", now, 52000, MORNING, { lag_seconds: 41.3, frames_behind: 5210 }),
+    feed("KOSDAQ", now, 0, [["00:00", "idle", "not_connected"], ["08:20:00", "gap", "not_connected", `31 attempts to connect failed, the last: unreachable: ${words}`]], {
       last_problem: { at_us: 1, at: at(clock("08:31:19")), reason: "unreachable", detail: words },
       seconds_since_last_frame: null, last_frame_at: null, queue_bytes: 0, files: [],
       rates: { seconds: 60, frames_per_s: 0, bytes_per_s: 0, records_per_s: 0, sync_seconds: null },
@@ -101,7 +101,7 @@ export const closed = () => {
     rates: { seconds: 60, frames_per_s: 0, bytes_per_s: 0, records_per_s: 0, sync_seconds: null } };
   const schedule = { session_expected: false, data_expected: false, opens_at: at(clock("08:20"), "2026-11-23"), closes_at: null };
   const saturday = "2026-11-21";
-  return day(now, schedule, [market("KOSPI", now, 0, MORNING, empty), market("KOSDAQ", now, 0, MORNING, empty)], { date: saturday, now: at(now, saturday) });
+  return day(now, schedule, [feed("KOSPI", now, 0, MORNING, empty), feed("KOSDAQ", now, 0, MORNING, empty)], { date: saturday, now: at(now, saturday) });
 };
 
 /** A server whose words want to be more than words, and a day that would not stay connected. */
@@ -115,6 +115,6 @@ export const hostile = () => {
   }
   const broken = { quarantined_by_reason: { malformed_json: 12, not_an_integer: 3, server_error: 118 }, poison_frames: 1, journal_renewals: 2, journal_damage: 1,
     queue_bytes: 33_000_000, last_problem: { at_us: 1, at: at(now - 3), reason: "server_closed", detail: words } };
-  return day(now, OPEN, [market("KOSPI", now, 52000, flapping, broken), market("KOSDAQ", now, 61000, ALL_DAY, { state: "refused", last_problem: broken.last_problem })],
+  return day(now, OPEN, [feed("KOSPI", now, 52000, flapping, broken), feed("KOSDAQ", now, 61000, ALL_DAY, { state: "refused", last_problem: broken.last_problem })],
     { complaint: "export-KOSPI has done nothing for 61 s" });
 };

@@ -50,12 +50,12 @@ async function openOn(status, options) {
   const opened = await open(options);
   await opened.page.route("**/status.json", (route) => route.fulfill({ json: status }));
   await opened.page.goto(recorder.address);
-  await opened.page.waitForSelector("section[data-market]");
+  await opened.page.waitForSelector("section[data-feed]");
   return opened;
 }
 
-/** What the page says of a market: figures as numbers where they are, and the gaps' table. */
-const shown = (page, market) => page.$eval(`section[data-market=${market}]`, (section) => {
+/** What the page says of a feed: figures as numbers where they are, and the gaps' table. */
+const shown = (page, feed) => page.$eval(`section[data-feed=${feed}]`, (section) => {
   const figure = (name) => section.querySelector(`[data-figure=${name}] .big`).textContent;
   const rows = (table) => [...section.querySelectorAll(`${table} tbody tr`)].map((row) => [...row.cells].map((cell) => cell.textContent));
   const number = (name) => Number(figure(name).replaceAll(",", ""));
@@ -75,8 +75,8 @@ test("its figures are the ledger's while it records, and it asks nobody else", a
   const { page, asked, complaints, close } = await open();
   await page.goto(recorder.address);
   const first = await until("records are shown", async () => {
-    const market = await shown(page, "KOSPI").catch(() => null);
-    return market?.records > 0 && market;
+    const feed = await shown(page, "KOSPI").catch(() => null);
+    return feed?.records > 0 && feed;
   });
   await until("they rise", async () => (await shown(page, "KOSPI")).records > first.records);
   await until("the day is over", () => simulator.told().filter(({ event }) => event === "day_complete").length === 2, 120);
@@ -87,16 +87,16 @@ test("its figures are the ledger's while it records, and it asks nobody else", a
     await page.waitForTimeout(4500);
     const pages = Object.fromEntries(await Promise.all(["KOSPI", "KOSDAQ"].map(async (name) => [name, await shown(page, name)])));
     const status = await recorder.status();
-    const frames = (of) => of.markets.map((market) => `${market.frames_journaled} ${market.files_committed}`).join();
-    return frames(before) === frames(status) && status.markets.every((market) => market.frames_behind === 0) && { before, status, coverage, pages };
+    const frames = (of) => of.feeds.map((feed) => `${feed.frames_journaled} ${feed.files_committed}`).join();
+    return frames(before) === frames(status) && status.feeds.every((feed) => feed.frames_behind === 0) && { before, status, coverage, pages };
   });
   await shoot(page, "recording");
   await simulator.stop();
   // Nothing came in the seconds between; what came right after the second look is left out.
   const sent = sentBy(simulator.ledger, before.now_us + 1e6);
 
-  for (const market of status.markets) {
-    const name = market.market;
+  for (const feed of status.feeds) {
+    const name = feed.feed;
     const rows = coverage.filter((row) => row.feed === name);
     const sum = (key) => rows.reduce((total, row) => total + row[key], 0);
     const gaps = rows.filter(({ state }) => state === "gap");
@@ -106,16 +106,16 @@ test("its figures are the ledger's while it records, and it asks nobody else", a
     assert.equal(page.frames, sum("frames"), `${name}: messages on the page, and in the coverage`);
     assert.equal(page.frames, sent[name].frames, `${name}: messages on the page, and sent`);
     assert.equal(page.records, sent[name].records + sent[name].others, `${name}: records on the page, and sent`);
-    assert.equal(page.records, market.minutes.reduce((total, records) => total + records), `${name}: the chart`);
-    assert.ok(page.quarantined >= 1 && page.quarantined === Object.values(market.quarantined_by_reason).reduce((a, b) => a + b), name);
+    assert.equal(page.records, feed.minutes.reduce((total, records) => total + records), `${name}: the chart`);
+    assert.ok(page.quarantined >= 1 && page.quarantined === Object.values(feed.quarantined_by_reason).reduce((a, b) => a + b), name);
     assert.ok(gaps.length >= 3, `${name}: the start, and two connections that were lost`);
     assert.equal(page.gaps, gaps.length, `${name}: gaps on the page, and in the coverage`);
     assert.equal(page.bands > 0, true, `${name}: gaps in the band`);
     assert.deepEqual(page.gapRows.map(([from, , reason]) => [from, reason.split(" ")[0]]),
       gaps.reverse().map((gap) => [gap.from_ts.slice(11, 19), gap.reason]), name);
     // Time moves on only within the last interval.
-    assert.deepEqual(market.intervals.slice(0, -1), rows.slice(0, -1).map(({ date, feed, ...row }) => row), name);
-    assert.deepEqual(page.files.map((file) => Number(file[2].replaceAll(",", ""))), market.files.map((file) => file.rows), name);
+    assert.deepEqual(feed.intervals.slice(0, -1), rows.slice(0, -1).map(({ date, feed, ...row }) => row), name);
+    assert.deepEqual(page.files.map((file) => Number(file[2].replaceAll(",", ""))), feed.files.map((file) => file.rows), name);
     assert.equal(page.lag, "none");
   }
   assert.ok(asked.length > 3);
@@ -127,7 +127,7 @@ test("its figures are the ledger's while it records, and it asks nobody else", a
 test("it says when nobody answers any more, and since when", async () => {
   const { page, close } = await open();
   await page.goto(recorder.address);
-  await page.waitForSelector("section[data-market=KOSPI]");
+  await page.waitForSelector("section[data-feed=KOSPI]");
   await page.waitForTimeout(2500);
   const before = await shown(page, "KOSPI");
   await recorder.stop();
@@ -177,7 +177,7 @@ test("a full disk is the headline, whatever follows from it", async () => {
 test("a figure is never broken in two", async () => {
   const reasons = { not_an_integer: 10, malformed_json: 12345, too_many_records: 7, overflow: 1 };
   const status = good();
-  status.markets.forEach((market) => { market.quarantined_by_reason = reasons; });
+  status.feeds.forEach((market) => { feed.quarantined_by_reason = reasons; });
   for (const viewport of [DESKTOP, PHONE, { width: 320, height: 800 }]) {
     const { page, close } = await openOn(status, { viewport });
     const figures = await page.$$eval("[data-figure=quarantined] .piece", (pieces) => pieces.map((piece) => {
@@ -200,7 +200,7 @@ test("words of a server stay words", async () => {
   assert.notEqual(await page.title(), "broken");
   assert.deepEqual(complaints, []);
   // Hundreds of gaps are a band of pixels and a table of twelve.
-  const market = await shown(page, "KOSPI");
+  const feed = await shown(page, "KOSPI");
   assert.ok(market.gaps > 600 && market.bands < 700, `${market.gaps} ${market.bands}`);
   assert.equal(market.gapRows.length, 13);
   assert.match(market.gapRows[12].join(" "), /\d+ more: krx-recorder coverage shows them/);

@@ -41,7 +41,7 @@ def test_readers_never_fail_and_counts_never_fall(tmp_path: Path) -> None:
             wait_until(
                 lambda: sealed_rows(recorder.data_dir) > 0,
                 FIRST_FILE_S_MAX,
-                "a first file is sealed",
+                "a first file is committed",
                 recorder.check_running,
             )
             for reader in readers.READERS:

@@ -56,7 +56,7 @@ def test_every_answer_has_the_same_count_while_days_are_sealed(before: days.Days
         dates = sorted(path.name.removeprefix("date=") for path in (before.data_dir / "trades").iterdir())
         for date in dates[-3:]:
             for market in ("KOSPI", "KOSDAQ"):
-                report = seal(before.data_dir, date, "--market", market)
+                report = seal(before.data_dir, date, "--feed", market)
                 assert [day["outcome"] for day in report["days"]] == ["sealed"], report
                 wait_for_readings(stop)
         report = seal(before.data_dir)

@@ -107,7 +107,7 @@ def ask(form: str, data_dir: Path, warm: Path, folder: Path, stop: tuple[str, in
             assert time.monotonic() < deadline, f"{form} does not end, stopped in {stop}"
             if not was_stopped and log.exists() and "stopped by SIGSTOP" in log.read_text():
                 # Only this market: files of the other that are gone would be a separate error.
-                seal(data_dir, DATE, "--market", MARKET)
+                seal(data_dir, DATE, "--feed", MARKET)
                 was_stopped = True
             if was_stopped:
                 # Each of its threads may be stopped once.

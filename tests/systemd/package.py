@@ -68,7 +68,7 @@ def upgrades(service: Service, facts: Facts, deb: Path) -> None:
     version = machine.out("dpkg-query", "--show", "--showformat=${Version}", "krx-recorder")
     facts.that("a newer package installs while it records", done.returncode == 0 and version == "0.1.0-2", done.stdout)
     facts.that("the recorder was started anew by it", service.restarted(before), service.state())
-    facts.that("after a clean stop", "stopped; all that was received is sealed" in service.journal(), service.state())
+    facts.that("after a clean stop", "stopped; all that was received is committed" in service.journal(), service.state())
     same = machine.path("/etc/krx-recorder/krx-recorder.toml").read_text() == config
     facts.that("the configuration is as it was", same)
     facts.that("it is enabled still", machine.out("systemctl", "is-enabled", UNIT) == "enabled")
@@ -83,7 +83,7 @@ def is_removed(service: Service, facts: Facts) -> None:
     done = machine.run("dpkg", "--remove", "krx-recorder", check=False)
     gone = done.returncode == 0 and not machine.path("/usr/bin/krx-recorder").exists()
     facts.that("dpkg --remove stops and removes it", gone and service.pid == 0, done.stdout)
-    clean = "stopped; all that was received is sealed" in service.journal("--lines=20")
+    clean = "stopped; all that was received is committed" in service.journal("--lines=20")
     facts.that("after a clean stop", clean, service.journal("--lines=20"))
     kept = [machine.path(f"/etc/krx-recorder/{name}").exists() for name in ("krx-recorder.toml", "api-key")]
     facts.that("configuration and key are kept until it is purged", all(kept))

@@ -30,7 +30,7 @@ def begins(service: Service, facts: Facts, simulator: Simulator) -> None:
     facts.that("systemctl status shows its line", told, service.show("StatusText"))
     line = next((line for line in service.state().splitlines() if "Status: " in line), "")
     print(f"               {line.strip()}")
-    journal = service.machine.out("journalctl", "--quiet", "--no-pager", "KRX_MARKET=KOSPI", "--output=verbose")
+    journal = service.machine.out("journalctl", "--quiet", "--no-pager", "KRX_FEED=KOSPI", "--output=verbose")
     facts.that("the journal has its fields", f"_SYSTEMD_UNIT={UNIT}" in journal and "PRIORITY=6" in journal, journal[-2000:])
 
 
@@ -113,8 +113,8 @@ def stops(service: Service, facts: Facts) -> None:
     service.systemctl("stop", UNIT)
     result = service.show("Result"), service.show("ExecMainStatus"), service.show("ActiveState")
     facts.that("systemctl stop is clean: success, exit code 0", result == ("success", "0", "inactive"), (result, service.state()))
-    sealed = "stopped; all that was received is sealed" in service.journal("--lines=20", "--output=cat")
-    facts.that("all that was received is sealed", sealed, service.state())
+    committed = "stopped; all that was received is committed" in service.journal("--lines=20", "--output=cat")
+    facts.that("all that was received is committed", committed, service.state())
 
 
 def has_all(service: Service, facts: Facts, simulator: Simulator, compare: Path, data: str = DATA) -> None:

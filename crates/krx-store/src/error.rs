@@ -19,6 +19,14 @@ pub enum StoreError {
         /// Why not.
         source: io::Error,
     },
+    /// The disk did not give back what it has of the journal.
+    #[error("reading the journal segment {path}: {source}")]
+    JournalRead {
+        /// The segment.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// The Parquet library reported an error.
     #[error("{doing} {path}: {source}")]
     Parquet {
@@ -182,6 +190,12 @@ pub enum StoreError {
 pub(crate) fn at(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
     move |source| StoreError::Io { doing, path, source }
+}
+
+/// Gives an error of reading the journal its context.
+pub(crate) fn reading_journal(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::JournalRead { path, source }
 }
 
 /// Gives a Parquet error its context.

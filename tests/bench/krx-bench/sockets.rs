@@ -134,7 +134,7 @@ fn frames_journaled(status: SocketAddr) -> Result<u64> {
         .nth(1)
         .context("a response without a body")?;
     let json: serde_json::Value = serde_json::from_str(body)?;
-    json["markets"][0]["frames_journaled"]
+    json["feeds"][0]["frames_journaled"]
         .as_u64()
         .context("a status without frames")
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use krx_protocol::{Control, Refusal};
+use krx_store::disk::free_bytes;
 use krx_store::journal::GapReason;
 use krx_store::{DataDir, DataDirLock, Moment, StoreError, format, reach};
 use serde::Serialize;
@@ -139,11 +140,7 @@ fn disk(data_dir: &Path) -> Result<String, Failure> {
     format::check(&data)?;
     let _lock = DataDirLock::take(&data)?;
     reach::check(&data)?;
-    let stat = rustix::fs::statvfs(data_dir).map_err(|error| Failure::System {
-        doing: format!("asking for the free space of {}", data_dir.display()),
-        source: error.into(),
-    })?;
-    let free = stat.f_bavail * stat.f_frsize;
+    let free = free_bytes(data_dir)?;
     let text = format!(
         "{} is writable, {:.1} GB free",
         data_dir.display(),

@@ -37,7 +37,7 @@ Exit codes: 0 done, 64 usage, 65 recorded data is damaged or of another layout, 
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Record: the daemon. SIGTERM stops it cleanly, SIGUSR1 seals the current segments, SIGHUP reads schedule, calendar
+    /// Record: the daemon. SIGTERM stops it cleanly, SIGUSR1 commits the current segments, SIGHUP reads schedule, calendar
     /// and log filter again.
     Run {
         #[command(flatten)]
@@ -95,7 +95,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Read sealed files and journal again: is all of it what it was? Also beside a recorder at work.
+    /// Read committed files and journal again: is all of it what it was? Also beside a recorder at work.
     Verify {
         /// The date, as 2026-11-20; without it all dates.
         date: Option<NaiveDate>,
@@ -114,7 +114,7 @@ enum Command {
         #[command(flatten)]
         source: DataSource,
         /// This feed only.
-        #[arg(long, value_name = "MARKET")]
+        #[arg(long, alias = "market", value_name = "NAME")]
         feed: Option<FeedName>,
         /// Print one JSON object.
         #[arg(long)]
@@ -126,7 +126,7 @@ enum Command {
         source: DataSource,
     },
     /// Write a report of a date: one HTML file with charts of records, gaps, lag, quarantine and oddities. Needs no
-    /// network to be read. A date that still goes on is reported as far as it is sealed.
+    /// network to be read. A date that still goes on is reported as far as it is committed.
     Report {
         /// The date, as 2026-11-20.
         date: NaiveDate,
@@ -146,7 +146,7 @@ enum Command {
         #[command(flatten)]
         source: DataSource,
         /// This feed only.
-        #[arg(long, value_name = "MARKET")]
+        #[arg(long, alias = "market", value_name = "NAME")]
         feed: Option<FeedName>,
         /// Only tell what would be done.
         #[arg(long)]

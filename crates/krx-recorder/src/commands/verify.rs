@@ -147,7 +147,7 @@ fn advice(finding: &Finding) -> String {
             "keep the file; what is exported of it is not touched by this, and what follows the damage is exported too"
                 .to_owned()
         }
-        Kind::Archive => "it serves only to rebuild sealed files: as long as they are sound, nothing is lost".to_owned(),
+        Kind::Archive => "it serves only to rebuild committed files: as long as they are sound, nothing is lost".to_owned(),
         Kind::Unaccounted => "krx-recorder coverage --complete, or the next start, puts that on record".to_owned(),
         Kind::Unreadable => "look at the disk and at the permissions, then verify again".to_owned(),
         _ => format!("krx-recorder rebuild {date}, or restore it from a backup"),
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn each_market_has_its_own_findings() {
+    fn each_feed_has_its_own_findings() {
         let day = |feed: &str| FeedDay {
             date: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(),
             feed: feed.parse().unwrap(),

@@ -11,10 +11,10 @@ member_name = "예시 증권"
 api_key_file = "/etc/krx-recorder/api-key"
 allow_plaintext = false
 [[feed]]
-feed = "KOSPI"
+market = "KOSPI"
 path = "/ws_ksp"
 [[feed]]
-feed = "KOSDAQ"
+market = "KOSDAQ"
 path = "/ws_kdq"
 [schedule]
 mode = "calendar"
@@ -124,7 +124,7 @@ fn an_unknown_key_is_named_with_its_nearest_neighbour() {
         (
             "market = \"KOSPI\"",
             "markt = \"KOSPI\"",
-            "unknown key `feed.markt`; did you mean `feed.feed`?",
+            "unknown key `feed.markt`; did you mean `feed.market`?",
         ),
         (
             "keep_days = 0",
@@ -149,7 +149,7 @@ base_url = "https://gateway.example"
 member_name = " "
 api_key_file = "~/key"
 [feed]
-feed = "kospi"
+market = "kospi"
 [schedule]
 mode = "sometimes"
 open = "8.20"
@@ -260,7 +260,7 @@ fn a_key_or_a_table_that_stands_twice_hides_nothing() {
 #[test]
 fn a_data_directory_is_a_whole_path_and_in_no_folder_that_looks_like_a_partition() {
     let folder = tempfile::tempdir().unwrap();
-    let (odd, link) = (folder.path().join("FeedName=KOSPI"), folder.path().join("link"));
+    let (odd, link) = (folder.path().join("market=KOSPI"), folder.path().join("link"));
     std::fs::create_dir(&odd).unwrap();
     std::os::unix::fs::symlink(&odd, &link).unwrap();
     let below = |path: &Path| path.join("deep/data").display().to_string();
@@ -275,8 +275,8 @@ fn a_data_directory_is_a_whole_path_and_in_no_folder_that_looks_like_a_partition
         ("~krx/data".to_owned(), "`~` stands for"),
         ("/srv/date=2026/data".to_owned(), "lies in the folder `date=2026`"),
         ("/srv/feed=X".to_owned(), "lies in the folder `feed=X`"),
-        (below(&odd), "lies in the folder `FeedName=KOSPI`"),
-        (below(&link), "lies in the folder `FeedName=KOSPI`"),
+        (below(&odd), "lies in the folder `market=KOSPI`"),
+        (below(&link), "lies in the folder `market=KOSPI`"),
     ] {
         let problem = problem(
             "data_dir = \"/var/lib/krx-recorder\"",

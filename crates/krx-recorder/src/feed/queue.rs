@@ -1,11 +1,14 @@
-//! The one buffer between a socket and the journal: bounded in bytes, and empty as long as the disk keeps up.
+//! The one buffer between a socket and the journal: bounded in bytes, and empty as long as the disk keeps up. Its room is
+//! for what waits to be written and for what is written and not known to be on disk, together: both are in memory.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use krx_store::journal::What;
 use krx_store::{Entry, Event, Moment};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Bytes;
 use tracing::warn;
 
@@ -28,12 +31,21 @@ const ENTRY_BYTES_U32: u32 = 128;
 /// A frame or an event on its way to the journal.
 pub(crate) type QueuedEntry = Entry<Bytes>;
 
+/// What the journal's thread is woken by.
+#[derive(Debug)]
+enum Item {
+    Entry(QueuedEntry),
+    /// More is on disk, and room is short.
+    Synced,
+}
+
 /// The end that a feed writes to.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    sender: mpsc::UnboundedSender<QueuedEntry>,
+    sender: mpsc::UnboundedSender<Item>,
     room: Arc<Semaphore>,
-    bytes_max: usize,
+    /// Bytes that wait to be written.
+    waiting: Arc<AtomicUsize>,
     /// The clocks when something was last put in, or could have been.
     clocks: Arc<Mutex<Clocks>>,
 }
@@ -41,22 +53,45 @@ pub struct Queue {
 /// The end that the journal's thread reads from.
 #[derive(Debug)]
 pub struct QueueReader {
-    receiver: mpsc::UnboundedReceiver<QueuedEntry>,
+    receiver: mpsc::UnboundedReceiver<Item>,
+    items: Vec<Item>,
     room: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
+    /// Room of entries that are written and not known to be on disk.
+    held: usize,
+    waker: RoomWaker,
 }
 
 /// Tells how full a queue is, without keeping it open.
 #[derive(Clone, Debug)]
 pub struct QueueGauge {
-    room: Arc<Semaphore>,
-    bytes_max: usize,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl QueueGauge {
     /// Bytes of what waits for the journal, or is being written to it.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes_max.saturating_sub(self.room.available_permits())
+        self.waiting.load(Relaxed)
+    }
+}
+
+/// Wakes the journal's thread when more is on disk, so that it gives back the room that this frees.
+#[derive(Clone, Debug)]
+pub struct RoomWaker {
+    sender: mpsc::WeakUnboundedSender<Item>,
+    room: Arc<Semaphore>,
+    bytes_max: usize,
+}
+
+impl RoomWaker {
+    /// More is on disk. While there is plenty of room nobody is woken for it.
+    pub fn synced(&self) {
+        if self.room.available_permits() < self.bytes_max / 2
+            && let Some(sender) = self.sender.upgrade()
+        {
+            let _ = sender.send(Item::Synced);
+        }
     }
 }
 
@@ -74,15 +109,27 @@ pub fn queue() -> (Queue, QueueReader) {
 pub(crate) fn bounded(bytes_max: usize) -> (Queue, QueueReader) {
     // The channel itself is bounded by the room that every entry must have taken before it is sent.
     let (sender, receiver) = mpsc::unbounded_channel();
-    let room = Arc::new(Semaphore::new(bytes_max));
+    let (room, waiting) = (Arc::new(Semaphore::new(bytes_max)), Arc::default());
+    let waker = RoomWaker {
+        sender: sender.downgrade(),
+        room: Arc::clone(&room),
+        bytes_max,
+    };
     (
         Queue {
             sender,
             room: Arc::clone(&room),
-            bytes_max,
+            waiting: Arc::clone(&waiting),
             clocks: Arc::new(Mutex::new(Clocks::now())),
         },
-        QueueReader { receiver, room },
+        QueueReader {
+            receiver,
+            items: Vec::new(),
+            room,
+            waiting,
+            held: 0,
+            waker,
+        },
     )
 }
 
@@ -99,8 +146,7 @@ impl Queue {
     #[must_use]
     pub fn gauge(&self) -> QueueGauge {
         QueueGauge {
-            room: Arc::clone(&self.room),
-            bytes_max: self.bytes_max,
+            waiting: Arc::clone(&self.waiting),
         }
     }
 
@@ -153,7 +199,7 @@ impl Queue {
             // It must come before what follows, so it cannot wait; where there is no room, `disk` is on record anyway.
             if let Ok(room) = self.room.try_acquire_many(ENTRY_BYTES_U32) {
                 room.forget();
-                let _ = self.sender.send(entry);
+                let _ = self.send(entry);
             }
         }
     }
@@ -176,16 +222,10 @@ impl Queue {
         .await
     }
 
-    /// Puts in an event without waiting: in front of a hanging disk it is left for a task of its own.
-    pub fn event_when_there_is_room(&self, event: Event) {
-        let queue = self.clone();
-        tokio::spawn(async move { queue.event(event).await });
-    }
-
     /// Whether something waits for the journal.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        self.room.available_permits() < self.bytes_max
+        self.waiting.load(Relaxed) > 0
     }
 
     /// Whether there may be no room for the next message.
@@ -201,14 +241,87 @@ impl Queue {
             .await
             .map_err(|_| JournalStopped)?
             .forget();
-        self.sender.send(entry).map_err(|_| JournalStopped)
+        self.send(entry)
+    }
+
+    /// Sends an entry whose room is taken.
+    fn send(&self, entry: QueuedEntry) -> Result<(), JournalStopped> {
+        self.waiting.fetch_add(entry_bytes(&entry), Relaxed);
+        self.sender.send(Item::Entry(entry)).map_err(|_| JournalStopped)
+    }
+}
+
+/// Puts events into a queue, in their order, for those that must not wait while it is full.
+#[derive(Debug)]
+pub(crate) struct EventLane {
+    sender: mpsc::UnboundedSender<Event>,
+    /// Whether a time mark waits: one says as much as many.
+    mark_waits: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+}
+
+impl EventLane {
+    /// A lane into `queue`. It holds one time mark, and what an operator has asked for.
+    #[must_use]
+    pub(crate) fn into(queue: Queue) -> Self {
+        let (sender, mut events) = mpsc::unbounded_channel();
+        let mark_waits = Arc::new(AtomicBool::new(false));
+        let task = tokio::spawn({
+            let mark_waits = Arc::clone(&mark_waits);
+            async move {
+                while let Some(event) = events.recv().await {
+                    let is_mark = event == Event::TimeMark;
+                    if queue.event(event).await.is_err() {
+                        return;
+                    }
+                    if is_mark {
+                        mark_waits.store(false, Relaxed);
+                    }
+                }
+            }
+        });
+        Self {
+            sender,
+            mark_waits,
+            task,
+        }
+    }
+
+    /// Puts in an event as soon as there is room, behind those that were given before.
+    pub(crate) fn send(&self, event: Event) {
+        if event == Event::TimeMark && self.mark_waits.swap(true, Relaxed) {
+            return;
+        }
+        // A lane that has ended says that the journal has stopped, which its own thread reports.
+        let _ = self.sender.send(event);
+    }
+
+    /// Puts in the last event, and waits until all of them are in the queue.
+    pub(crate) async fn end(self, last: Event) {
+        self.send(last);
+        drop(self.sender);
+        if self.task.await.is_err() {
+            warn!("the task that journals events panicked: that is a bug, please report it");
+        }
     }
 }
 
 impl QueueReader {
-    /// Waits for entries, and moves up to `max` of them into `batch`; `false` when all feeds have ended.
+    /// Waits for entries, and moves up to `max` of them into `batch`, or none when more is on disk; `false` when all feeds
+    /// have ended.
     pub fn take(&mut self, batch: &mut Vec<QueuedEntry>, max: usize) -> bool {
-        self.receiver.blocking_recv_many(batch, max) > 0
+        let any = self.receiver.blocking_recv_many(&mut self.items, max) > 0;
+        batch.extend(self.items.drain(..).filter_map(|item| match item {
+            Item::Entry(entry) => Some(entry),
+            Item::Synced => None,
+        }));
+        any
+    }
+
+    /// What is to be told when more is on disk.
+    #[must_use]
+    pub fn room_waker(&self) -> RoomWaker {
+        self.waker.clone()
     }
 
     /// Entries that wait to be taken.
@@ -217,9 +330,14 @@ impl QueueReader {
         self.receiver.len()
     }
 
-    /// Gives back the room of entries that are in the journal now.
-    pub fn journaled(&self, batch: &[QueuedEntry]) {
-        self.room.add_permits(batch.iter().map(entry_bytes).sum());
+    /// The entries are in the journal now, of which so many bytes are not known to be on disk. The room of the rest is
+    /// given back.
+    pub fn journaled(&mut self, batch: &[QueuedEntry], unsynced_bytes: usize) {
+        let bytes: usize = batch.iter().map(entry_bytes).sum();
+        self.waiting.fetch_sub(bytes, Relaxed);
+        let held = self.held + bytes;
+        self.held = held.min(unsynced_bytes);
+        self.room.add_permits(held - self.held);
     }
 }
 
@@ -253,7 +371,7 @@ mod tests {
         let (reader, batch) = tokio::task::spawn_blocking(move || {
             let mut batch = Vec::new();
             assert!(reader.take(&mut batch, 2));
-            reader.journaled(&batch);
+            reader.journaled(&batch, 0);
             (reader, batch)
         })
         .await
@@ -265,10 +383,75 @@ mod tests {
         assert_eq!(queue.frame(Moment(4), frame(4)).await, Err(JournalStopped));
     }
 
+    /// What is written and not known to be on disk is in memory, too: it has its room until it is.
+    #[tokio::test]
+    async fn i5_what_is_not_on_disk_yet_takes_room_and_a_sync_wakes_the_thread_that_gives_it_back() {
+        let one = ENTRY_BYTES + 10;
+        let (queue, mut reader) = bounded(2 * one);
+        let waker = reader.room_waker();
+        let frame = || queue.frame(Moment(0), Bytes::from_static(&[0; 10]));
+        frame().await.unwrap();
+        frame().await.unwrap();
+        let batch = taken(&mut reader);
+        reader.journaled(&batch, one);
+        assert_eq!(queue.gauge().bytes(), 0, "nothing waits to be written");
+        assert!(!queue.is_waiting());
+        assert_eq!(queue.room.available_permits(), one);
+        frame().await.unwrap();
+        assert_eq!(queue.room.available_permits(), 0);
+        let batch = taken(&mut reader);
+        reader.journaled(&batch, 2 * one);
+        waker.synced();
+        let (mut reader, woken) = tokio::task::spawn_blocking(move || {
+            let mut batch = Vec::new();
+            let woken = reader.take(&mut batch, 2);
+            assert!(batch.is_empty());
+            (reader, woken)
+        })
+        .await
+        .unwrap();
+        assert!(woken);
+        reader.journaled(&[], 0);
+        assert_eq!(queue.room.available_permits(), 2 * one);
+        waker.synced();
+        assert!(reader.receiver.try_recv().is_err(), "there is plenty of room");
+        drop(queue);
+        waker.synced();
+        assert!(reader.receiver.is_closed(), "the waker does not keep it open");
+    }
+
+    #[tokio::test]
+    async fn events_keep_their_order_behind_a_full_queue_and_the_last_one_is_last() {
+        let (queue, mut reader) = bounded(2 * ENTRY_BYTES);
+        let full = |queue: &Queue| queue.room.available_permits() == 0;
+        queue.event(Event::SessionEnd).await.unwrap();
+        queue.event(Event::SessionEnd).await.unwrap();
+        assert!(full(&queue));
+        let lane = EventLane::into(queue.clone());
+        lane.send(Event::TimeMark);
+        lane.send(Event::CommitNow);
+        lane.send(Event::TimeMark);
+        let ending = tokio::spawn(lane.end(Event::Stop));
+        drop(queue);
+        let (seen, journaled) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let mut batch = Vec::new();
+            while reader.take(&mut batch, 1) {
+                reader.journaled(&batch, 0);
+                batch.drain(..).for_each(|entry| seen.send(entry.what).unwrap());
+            }
+        });
+        ending.await.unwrap();
+        thread.join().unwrap();
+        let events: Vec<_> = journaled.try_iter().skip(2).collect();
+        let expected = [Event::TimeMark, Event::CommitNow, Event::Stop].map(What::Event);
+        assert_eq!(events, expected, "a second time mark says nothing more");
+    }
+
     /// All that waits, without giving its room back.
     fn taken(reader: &mut QueueReader) -> Vec<QueuedEntry> {
         let mut batch = Vec::new();
-        while let Ok(entry) = reader.receiver.try_recv() {
+        while let Ok(Item::Entry(entry)) = reader.receiver.try_recv() {
             batch.push(entry);
         }
         batch
@@ -362,9 +545,9 @@ mod tests {
                 What::Frame(frame_of(0)),
             ]
         );
-        reader.journaled(&batch[..2]);
+        reader.journaled(&batch[..2], 0);
         assert_eq!(gauge.bytes(), 2 * ENTRY_BYTES);
-        reader.journaled(&batch[2..]);
+        reader.journaled(&batch[2..], 0);
         assert_eq!((gauge.bytes(), queue.is_waiting()), (0, false));
         assert_eq!(queue.room.available_permits(), 1 << 20, "no more than there was");
     }
@@ -382,7 +565,7 @@ mod tests {
         was_paused(&queue);
         let first = taken(&mut reader);
         assert_eq!(first.len(), 1);
-        reader.journaled(&first);
+        reader.journaled(&first, 0);
         waiting.await.unwrap().unwrap();
         queue.frame(Moment(6), frame_of(1)).await.unwrap();
         let what: Vec<_> = taken(&mut reader).into_iter().map(|entry| entry.what).collect();

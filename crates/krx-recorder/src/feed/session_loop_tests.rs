@@ -180,7 +180,7 @@ async fn in_a_year_each_session_is_opened_and_closed_once_and_none_on_a_closed_d
         assert!((240..250).contains(&trading.len()), "{} days", trading.len());
         for (from, to) in &exchange.sessions {
             assert_eq!(from.date(), to.date());
-            // The examination is an hour later, and the after-feed perhaps too.
+            // The examination is an hour later, and the after-market perhaps too.
             let examination = to.date() == NaiveDate::from_ymd_opt(2026, 11, 19).unwrap()
                 || to.date() == NaiveDate::from_ymd_opt(2027, 11, 18).unwrap();
             let close = if examination { 21 } else { 20 };

@@ -93,7 +93,7 @@ impl Running {
             move || {
                 let mut batch = Vec::new();
                 while reader.take(&mut batch, 64) {
-                    reader.journaled(&batch);
+                    reader.journaled(&batch, 0);
                     entries.lock().unwrap().append(&mut batch);
                 }
             }

@@ -284,7 +284,7 @@ async fn i1_a_full_queue_costs_no_message_whatever_timers_fire_meanwhile() {
         let (mut texts, mut batch) = (Vec::new(), Vec::new());
         while texts.len() < MESSAGES && entries.take(&mut batch, 8) {
             std::thread::sleep(Duration::from_millis(300));
-            entries.journaled(&batch);
+            entries.journaled(&batch, 0);
             texts.extend(batch.drain(..).filter_map(|entry| match entry.what {
                 What::Frame(payload) => Some(String::from_utf8(payload.to_vec()).unwrap()),
                 What::Event(_) => None,

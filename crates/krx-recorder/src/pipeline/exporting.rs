@@ -41,6 +41,7 @@ pub(super) fn run(
     activity: &Activity,
     absence: &Absence,
 ) -> Result<(), Failure> {
+    Activity::runs_here(&activity.export_thread);
     // On this thread, since only it may wait for the disk, and writes coverage of this feed.
     let yesterday = Moment::now().date().pred_opt().unwrap_or_default();
     if let Err(error) = absence.record(data, feed, yesterday) {
@@ -76,7 +77,7 @@ pub(super) fn run(
             }
             // The frame is known by now, and is passed over when it does it again.
             Err(_) if poison.panicked() => {
-                error!(feed = %feed, "the exporter panicked over a frame; it goes on behind the last sealed file");
+                error!(feed = %feed, "the exporter panicked over a frame; it goes on behind the last committed file");
                 continue;
             }
             Err(_) => Failure::Bug(format!("the exporter of {feed} panicked")),
@@ -160,8 +161,7 @@ impl Outage {
 
 fn is_unreadable_journal(error: &StoreError) -> bool {
     const EIO: i32 = 5;
-    matches!(error, StoreError::Io { doing, source, .. }
-        if *doing == "reading the journal segment" && source.raw_os_error() == Some(EIO))
+    matches!(error, StoreError::JournalRead { source, .. } if source.raw_os_error() == Some(EIO))
 }
 
 #[cfg(test)]

@@ -45,10 +45,15 @@ impl Journaling {
     /// [`StoreError::Lost`], when the disk still refuses a while after the request to stop. Feeds then find the queue
     /// closed.
     pub fn run(mut self) -> Result<(), StoreError> {
+        Activity::runs_here(&self.activity.journal_thread);
+        let waker = self.entries.room_waker();
+        self.writer.tail().when_synced(move || waker.synced());
         let mut batch = Vec::with_capacity(ENTRIES_MAX);
         while self.entries.take(&mut batch, ENTRIES_MAX) {
-            self.until_taken(batch.len(), |writer| writer.append(&batch))?;
-            self.entries.journaled(&batch);
+            if !batch.is_empty() {
+                self.until_taken(batch.len(), |writer| writer.append(&batch))?;
+            }
+            self.entries.journaled(&batch, self.writer.unsynced_bytes());
             batch.clear();
         }
         self.until_taken(0, Writer::finish)?;

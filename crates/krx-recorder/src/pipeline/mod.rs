@@ -31,12 +31,12 @@ use crate::config::key::ApiKey;
 use crate::config::{Config, FeedConfig};
 use crate::feed::connect::Connector;
 use crate::feed::feed_status::{FeedState, FeedStatus};
-use crate::feed::queue::{Queue, queue};
+use crate::feed::queue::{EventLane, Queue, queue};
 use crate::feed::session::Feed;
 use crate::hours::absence::Absence;
 use crate::hours::schedule::Schedule;
 use crate::process::exit::Failure;
-use crate::watch::liveness::{Activity, Liveness, Sign, Stuck};
+use crate::watch::liveness::{Activity, Liveness, Part, Sign, Stuck, waits_in_the_kernel};
 use feed_view::FeedView;
 use rates::Rates;
 use time_marks::mark_due;
@@ -45,6 +45,7 @@ use time_marks::mark_due;
 pub(crate) struct Pipeline {
     pub(crate) view: FeedView,
     pub(crate) queue: Queue,
+    events: EventLane,
     tail: Arc<Tail>,
     journal: JoinHandle<Result<(), StoreError>>,
     export: JoinHandle<Result<(), Failure>>,
@@ -98,6 +99,7 @@ impl Pipeline {
         };
         Ok(Self {
             view,
+            events: EventLane::into(queue.clone()),
             queue,
             tail,
             journal,
@@ -144,13 +146,13 @@ impl Pipeline {
         exporting::look(&self.view.feed, &self.view.progress, &self.activity);
         // The next write finds out that a sync has failed; when nothing is received, that write is this mark.
         if self.tail.failure().is_some() {
-            self.queue.event_when_there_is_room(Event::TimeMark);
+            self.events.send(Event::TimeMark);
         }
         let last_frame = Moment(self.view.status.last_frame_us.load(Relaxed));
         let now = Moment::now();
         if mark_due(last_frame, self.last_mark, now, interval_us) {
             self.last_mark = now;
-            self.queue.event_when_there_is_room(Event::TimeMark);
+            self.events.send(Event::TimeMark);
         }
     }
 
@@ -162,7 +164,14 @@ impl Pipeline {
     /// The first part that is stuck by a fault of its own.
     pub(crate) fn stuck(&mut self) -> Option<Stuck> {
         let stuck = self.liveness.look(self.signs(), Instant::now())?;
-        (!stuck.is_the_disks_fault()).then_some(stuck)
+        let thread = match stuck.part() {
+            // Feeds have no thread of their own, and never wait for the disk.
+            Part::Feed => return Some(stuck),
+            Part::Journal => &self.activity.journal_thread,
+            Part::Sync => &self.view.progress.journal.sync_thread,
+            Part::Export => &self.activity.export_thread,
+        };
+        (!waits_in_the_kernel(thread.load(Relaxed))).then_some(stuck)
     }
 
     /// In the order of [`crate::watch::liveness::Part`].
@@ -200,8 +209,14 @@ impl Pipeline {
         ]
     }
 
-    /// Lets go of all but the threads: they end when they have done what is left.
-    pub(crate) fn into_threads(self) -> Threads {
+    /// Journals an event as soon as there is room, behind those that were given before.
+    pub(crate) fn journal(&self, event: Event) {
+        self.events.send(event);
+    }
+
+    /// Journals that the recorder stops, and lets go of all but the threads: they end when they have done what is left.
+    pub(crate) async fn stop(self) -> Threads {
+        self.events.end(Event::Stop).await;
         Threads {
             feed: self.view.feed,
             journal: self.journal,

@@ -78,7 +78,7 @@ mod tests {
     use crate::process::logging::logged;
 
     #[test]
-    fn a_closed_market_without_news_is_not_worth_a_line() {
+    fn a_closed_feed_without_news_is_not_worth_a_line() {
         let (progress, status) = (Arc::new(Progress::default()), Arc::new(FeedStatus::default()));
         let feed = "KOSPI".parse().unwrap();
         let mut rates = Rates::new(feed, Arc::clone(&progress), Arc::clone(&status));
@@ -87,7 +87,7 @@ mod tests {
         progress.journal.frames.store(120, Relaxed);
         let line = logged(|| rates.log());
         assert!(
-            line.contains("rates market=KOSPI") && line.contains("frames_per_s=2 "),
+            line.contains("rates feed=KOSPI") && line.contains("frames_per_s=2 "),
             "{line}"
         );
         assert_eq!(logged(|| rates.log()), "", "it was told");

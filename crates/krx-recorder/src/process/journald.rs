@@ -1,10 +1,10 @@
 //! The systemd journal as a log: each event with its level, and with its fields both in the message, where a person
-//! reads them, and as fields of their own, by which they can be looked for (`journalctl KRX_MARKET=KOSPI`). Lines that it
+//! reads them, and as fields of their own, by which they can be looked for (`journalctl KRX_FEED=KOSPI`). Lines that it
 //! does not take at once are counted, and not waited for.
 //!
 //! ```text
 //!   a datagram an event, to /run/systemd/journal/socket (systemd.io/JOURNAL_NATIVE_PROTOCOL):
-//!   PRIORITY=4\nSYSLOG_IDENTIFIER=krx-recorder\nMESSAGE=not connected market=KOSPI …\nKRX_MARKET=KOSPI\n…
+//!   PRIORITY=4\nSYSLOG_IDENTIFIER=krx-recorder\nMESSAGE=not connected feed=KOSPI …\nKRX_FEED=KOSPI\n…
 //!   a value with a line break in it: NAME\n<length, 8 bytes, little-endian><value>\n
 //! ```
 
@@ -173,9 +173,9 @@ mod tests {
         let detail = "two\nlines, 두 줄";
         let mut expected = b"PRIORITY=4\nSYSLOG_IDENTIFIER=krx-recorder\n".to_vec();
         expected.extend_from_slice(
-            "MESSAGE=not connected market=KOSPI frames=7 detail=\"two\\nlines, 두 줄\"\n".as_bytes(),
+            "MESSAGE=not connected feed=KOSPI frames=7 detail=\"two\\nlines, 두 줄\"\n".as_bytes(),
         );
-        expected.extend_from_slice(b"KRX_MARKET=KOSPI\nKRX_FRAMES=7\nKRX_DETAIL\n");
+        expected.extend_from_slice(b"KRX_FEED=KOSPI\nKRX_FRAMES=7\nKRX_DETAIL\n");
         expected.extend_from_slice(&(detail.len() as u64).to_le_bytes());
         expected.extend_from_slice(format!("{detail}\n").as_bytes());
         assert_eq!(

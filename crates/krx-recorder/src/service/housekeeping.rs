@@ -82,7 +82,12 @@ impl Housekeeping {
     /// more is expected of; `None` while anything of it may still be exported. What was replaced is looked for more
     /// often, the more when less than `low_bytes` are free.
     pub(crate) fn look(&mut self, now: Instant, over: Option<NaiveDate>, free_bytes: u64) {
-        let at_work = self.thread.as_ref().is_some_and(|thread| !thread.is_finished());
+        if self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+            && let Some(done) = self.thread.take()
+        {
+            join(done);
+        }
+        let at_work = self.thread.is_some();
         let is_new = self.duties.seals && over.is_some() && over != self.sealed_to;
         let is_due = now >= self.next || (is_new && now >= self.begins);
         let interval = match free_bytes < self.duties.low_bytes {
@@ -178,11 +183,20 @@ impl Leaving {
             self.stop.store(true, Relaxed);
         }
         if let Some(thread) = self.thread {
-            let _ = thread.join();
+            join(thread);
         }
         if let Some(over) = over.filter(|_| self.duties.seals) {
             seal_up_to(&self.duties, over, &self.stop, &self.progress);
         }
+    }
+}
+
+/// Waits for a thread that is done, or about to be. A panic costs what it was doing, and not the recorder.
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        error!(
+            "the housekeeping thread panicked: that is a bug, please report it; the same work is tried again in an hour"
+        );
     }
 }
 

@@ -171,7 +171,7 @@ pub async fn run(
         let words = "no session could be opened until the close of the day; see the log for why";
         return Err(Failure::Unavailable(words.to_owned()));
     }
-    info!("stopped; all that was received is sealed");
+    info!("stopped; all that was received is committed");
     Ok(())
 }
 
@@ -249,7 +249,7 @@ impl Recording {
     fn serve(&mut self, request: Request) {
         match request {
             Request::Stop => {
-                info!("stopping: what was received is synced, exported and sealed first");
+                info!("stopping: what was received is synced, exported and committed first");
                 self.stop.send_replace(true);
             }
             Request::OutOfTime if *self.stop.borrow() => {}
@@ -272,7 +272,7 @@ impl Recording {
 
     fn journal(&self, event: &Event) {
         for pipeline in &self.pipelines {
-            pipeline.queue.event_when_there_is_room(event.clone());
+            pipeline.journal(event.clone());
         }
     }
 
@@ -309,8 +309,7 @@ async fn drain(
     let mut joined = tokio::task::spawn_blocking({
         let mut threads = Vec::new();
         for pipeline in pipelines {
-            let _ = pipeline.queue.event(Event::Stop).await;
-            threads.push(pipeline.into_threads());
+            threads.push(pipeline.stop().await);
         }
         move || {
             if over.is_none() {

@@ -198,19 +198,19 @@ fn export(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
         ),
         counters(
             "krx_files_committed_total",
-            "Trades files sealed.",
+            "Trades files committed.",
             feeds,
             |feed| feed.files_committed as f64,
         ),
         counters(
             "krx_committed_rows_total",
-            "Rows of sealed trades files.",
+            "Rows of committed trades files.",
             feeds,
             |feed| feed.rows_committed as f64,
         ),
         counters(
             "krx_committed_bytes_total",
-            "Bytes of sealed files.",
+            "Bytes of committed files.",
             feeds,
             |feed| feed.bytes_committed as f64,
         ),
@@ -219,7 +219,7 @@ fn export(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
 
 fn gaps(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
     let by_reason = |value: fn(krx_store::progress::GapSum) -> f64| {
-        let of_market = move |feed: &FeedSnapshot| {
+        let of_feed = move |feed: &FeedSnapshot| {
             let gaps = feed.hidden.gaps.0.clone();
             let name = feed.feed.clone();
             coverage::Reason::of_gaps().map(move |reason| {
@@ -227,7 +227,7 @@ fn gaps(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
                 counter(labels, value(gaps.get(&reason).copied().unwrap_or_default()))
             })
         };
-        feeds.iter().flat_map(of_market).collect::<Vec<_>>()
+        feeds.iter().flat_map(of_feed).collect::<Vec<_>>()
     };
     vec![
         family(
@@ -297,7 +297,7 @@ fn process(snapshot: &Snapshot, usage: &Usage) -> Vec<MetricFamily> {
 }
 
 fn syncs(feeds: &[FeedSnapshot]) -> MetricFamily {
-    let of_market = |feed: &FeedSnapshot| {
+    let of_feed = |feed: &FeedSnapshot| {
         let mut metric = Metric::from_label(vec![label("feed", &feed.feed)]);
         metric.set_histogram(feed.hidden.syncs.as_ref().map(histogram).unwrap_or_default());
         metric
@@ -306,7 +306,7 @@ fn syncs(feeds: &[FeedSnapshot]) -> MetricFamily {
         "krx_journal_sync_duration_seconds",
         "How long fdatasync of the journal took, failed ones included.",
         MetricType::HISTOGRAM,
-        feeds.iter().map(of_market).collect(),
+        feeds.iter().map(of_feed).collect(),
     )
 }
 

@@ -57,20 +57,20 @@
       act("The disk is full", `The disk is full: ${bytes(status.disk_free_bytes)} are free. Make room; what is received waits in memory meanwhile.`);
     }
     if (status.complaint) act("A part of the recorder does not work", status.complaint);
-    for (const market of status.markets) {
-      const name = market.market;
-      const since = market.state_since ? ` since ${clock(market.state_since)}` : "";
-      const why = market.last_problem ? ` ${market.last_problem.reason}: ${market.last_problem.detail}` : "";
-      if (market.state === "refused") act(`${name} is not recorded: the key is refused`, `${name}: the server refuses the key.${why}`);
-      else if (status.schedule.session_expected && market.state !== "live") {
-        act(`${name} is not recorded`, `${name}: ${market.state}${since}.${why}`);
+    for (const feed of status.feeds) {
+      const name = feed.feed;
+      const since = feed.state_since ? ` since ${clock(feed.state_since)}` : "";
+      const why = feed.last_problem ? ` ${feed.last_problem.reason}: ${feed.last_problem.detail}` : "";
+      if (feed.state === "refused") act(`${name} is not recorded: the key is refused`, `${name}: the server refuses the key.${why}`);
+      else if (status.schedule.session_expected && feed.state !== "live") {
+        act(`${name} is not recorded`, `${name}: ${feed.state}${since}.${why}`);
       }
-      if (market.queue_bytes > 1e6) act(`The disk does not keep up`, `${name}: the disk does not keep up; ${bytes(market.queue_bytes)} wait in memory.`);
-      if (market.state === "live" && market.seconds_since_last_frame > 60) look(`${name}: nothing has come for ${length(market.seconds_since_last_frame)}.`);
-      if (market.lag_seconds > 30) look(`${name}: the export is ${length(market.lag_seconds)} behind.`);
-      if (market.journal_damage > 0) look(`${name}: part of the journal could not be read; see the gaps with the reason damage.`);
-      if (market.journal_renewals > 0) look(`${name}: the disk has refused the journal ${plural(market.journal_renewals, "time")} since the start.`);
-      if (market.poison_frames > 0) look(`${name}: ${plural(market.poison_frames, "message")} made the exporter fail; each is in quarantine.`);
+      if (feed.queue_bytes > 1e6) act(`The disk does not keep up`, `${name}: the disk does not keep up; ${bytes(feed.queue_bytes)} wait in memory.`);
+      if (feed.state === "live" && feed.seconds_since_last_frame > 60) look(`${name}: nothing has come for ${length(feed.seconds_since_last_frame)}.`);
+      if (feed.lag_seconds > 30) look(`${name}: the export is ${length(feed.lag_seconds)} behind.`);
+      if (feed.journal_damage > 0) look(`${name}: part of the journal could not be read; see the gaps with the reason damage.`);
+      if (feed.journal_renewals > 0) look(`${name}: the disk has refused the journal ${plural(feed.journal_renewals, "time")} since the start.`);
+      if (feed.poison_frames > 0) look(`${name}: ${plural(feed.poison_frames, "message")} made the exporter fail; each is in quarantine.`);
     }
     if (status.disk_low && status.disk_free_bytes >= FULL_BYTES) look(`The disk is nearly full: ${bytes(status.disk_free_bytes)} are free.`);
     return found.sort((one, other) => one.level.localeCompare(other.level));
@@ -79,9 +79,9 @@
   function verdict(status, found) {
     const acts = [...new Set(found.filter(({ level }) => level === "act").map(({ short }) => short))];
     if (acts.length > 0) return { level: "act", text: `■ ${acts.join("; ")}` };
-    const names = status.markets.map((market) => market.market).join(" and ");
-    const live = status.markets.every((market) => market.state === "live");
-    const well = live ? `${names} ${status.markets.length === 1 ? "is" : "are"} being recorded` : closed(status);
+    const names = status.feeds.map((feed) => feed.feed).join(" and ");
+    const live = status.feeds.every((feed) => feed.state === "live");
+    const well = live ? `${names} ${status.feeds.length === 1 ? "is" : "are"} being recorded` : closed(status);
     if (found.length > 0) return { level: "look", text: `▲ Have a look. ${well}` };
     return { level: live ? "good" : "none", text: `${live ? "●" : "○"} ${well}` };
   }
@@ -150,54 +150,54 @@
 
   const sections = new Map();
 
-  function sectionOf(market) {
-    if (!sections.has(market)) {
-      const section = $("#market").content.firstElementChild.cloneNode(true);
-      section.dataset.market = market;
-      write($(".name", section), market);
-      $("#markets").append(section);
-      sections.set(market, section);
+  function sectionOf(feed) {
+    if (!sections.has(feed)) {
+      const section = $("#feed").content.firstElementChild.cloneNode(true);
+      section.dataset.feed = feed;
+      write($(".name", section), feed);
+      $("#feeds").append(section);
+      sections.set(feed, section);
       const chart = $(".chart", section);
       chart.addEventListener("pointermove", (event) => point(section, event));
       chart.addEventListener("pointerleave", () => point(section, null));
     }
-    return sections.get(market);
+    return sections.get(feed);
   }
 
-  function showMarket(status, market) {
-    const section = sectionOf(market.market);
+  function showFeed(status, feed) {
+    const section = sectionOf(feed.feed);
     const state = $(".state", section);
-    state.dataset.state = market.state;
-    const since = market.state_since ? ` since ${dayAndTime(market.state_since, status.date)}` : "";
-    write(state, `${MARKS[market.state] || "?"} ${market.state}${since}`);
+    state.dataset.state = feed.state;
+    const since = feed.state_since ? ` since ${dayAndTime(feed.state_since, status.date)}` : "";
+    write(state, `${MARKS[feed.state] || "?"} ${feed.state}${since}`);
 
-    const ago = market.seconds_since_last_frame;
-    const quarantined = Object.entries(market.quarantined_by_reason);
-    figure(section, "date_records", count(market.date_records));
-    figure(section, "date_frames", count(market.date_frames), `${plural(market.sessions, "session")}`);
-    figure(section, "rate", `${count(market.rates.records_per_s)}/s`, `${bytes(market.rates.bytes_per_s)}/s`);
-    figure(section, "last_frame", ago === null ? "none yet" : `${length(ago)} ago`, ago === null ? "" : `at ${instant(market.last_frame_at, status.date)}`);
-    figure(section, "gaps", count(market.gaps.count), market.gaps.count ? `${length(market.gaps.seconds)} together` : "");
-    figure(section, "lag", market.frames_behind ? length(market.lag_seconds) : "none", market.frames_behind ? `${plural(market.frames_behind, "message")} behind` : "");
+    const ago = feed.seconds_since_last_frame;
+    const quarantined = Object.entries(feed.quarantined_by_reason);
+    figure(section, "date_records", count(feed.date_records));
+    figure(section, "date_frames", count(feed.date_frames), `${plural(feed.sessions, "session")}`);
+    figure(section, "rate", `${count(feed.rates.records_per_s)}/s`, `${bytes(feed.rates.bytes_per_s)}/s`);
+    figure(section, "last_frame", ago === null ? "none yet" : `${length(ago)} ago`, ago === null ? "" : `at ${instant(feed.last_frame_at, status.date)}`);
+    figure(section, "gaps", count(feed.gaps.count), feed.gaps.count ? `${length(feed.gaps.seconds)} together` : "");
+    figure(section, "lag", feed.frames_behind ? length(feed.lag_seconds) : "none", feed.frames_behind ? `${plural(feed.frames_behind, "message")} behind` : "");
     figure(section, "quarantined", count(quarantined.reduce((sum, [, number]) => sum + number, 0)), quarantined.length ? quarantined.map(([reason, number]) => `${reason} ${count(number)}`) : "in this run");
-    figure(section, "sync", market.rates.sync_seconds === null ? "–" : length(market.rates.sync_seconds), market.queue_bytes > 1e5 ? `${bytes(market.queue_bytes)} wait` : "");
+    figure(section, "sync", feed.rates.sync_seconds === null ? "–" : length(feed.rates.sync_seconds), feed.queue_bytes > 1e5 ? `${bytes(feed.queue_bytes)} wait` : "");
 
     const problem = $(".problem", section);
-    problem.hidden = !market.last_problem;
-    if (market.last_problem) {
-      const { at, reason, detail } = market.last_problem;
+    problem.hidden = !feed.last_problem;
+    if (feed.last_problem) {
+      const { at, reason, detail } = feed.last_problem;
       write(problem, `Last problem, ${instant(at, status.date)}: ${reason}: ${detail}`);
     }
 
-    const gaps = market.intervals.filter((interval) => interval.state === "gap").reverse();
+    const gaps = feed.intervals.filter((interval) => interval.state === "gap").reverse();
     const rows = gaps.slice(0, GAPS_SHOWN).map((gap) => [clock(gap.from_ts), length(seconds(gap, status.date)), [gap.reason, gap.detail]]);
     if (gaps.length > GAPS_SHOWN) rows.push(["", "", `${gaps.length - GAPS_SHOWN} more: krx-recorder coverage shows them`]);
     fill($(".gaps", section), rows, "none");
-    fill($(".files", section), market.files.map((file) => {
+    fill($(".files", section), feed.files.map((file) => {
       const [, , first, last] = file.name.replace(".parquet", "").split("-");
       return [dayAndTime(file.committed_at, status.date), `${count(first)} to ${count(last)}`, count(file.rows), bytes(file.bytes)];
-    }), "none sealed today");
-    draw(section, status, market);
+    }), "none committed today");
+    draw(section, status, feed);
   }
 
   function show(status) {
@@ -218,7 +218,7 @@
       }));
     }
     write($("#clock"), `${day(status.now)} ${clock(status.now)} KST`);
-    status.markets.forEach((market) => showMarket(status, market));
+    status.feeds.forEach((feed) => showFeed(status, feed));
 
     const recorder = $("#recorder");
     recorder.hidden = false;
@@ -242,11 +242,11 @@
   }
 
   /** From when to when there is anything to see: whole hours, one at least, in seconds of the date. */
-  function span(status, market) {
+  function span(status, feed) {
     const date = status.date;
-    const times = market.intervals.filter((interval) => interval.state !== "idle")
+    const times = feed.intervals.filter((interval) => interval.state !== "idle")
       .flatMap((interval) => [ofDay(interval.from_ts, date), ofDay(interval.to_ts, date)]);
-    market.minutes.forEach((records, minute) => { if (records) times.push(minute * 60, minute * 60 + 60); });
+    feed.minutes.forEach((records, minute) => { if (records) times.push(minute * 60, minute * 60 + 60); });
     if (status.schedule.session_expected) times.push(ofDay(status.now, date));
     if (times.length === 0) return [8 * 3600, 20 * 3600];
     const from = Math.floor(times.reduce((least, time) => Math.min(least, time)) / 3600) * 3600;
@@ -265,9 +265,9 @@
   }
 
   /** The ledger as stretches of pixels. Where several intervals share one, a gap is what is shown. */
-  function stretches(status, market, x, from, to) {
+  function stretches(status, feed, x, from, to) {
     const gaps = [], others = [];
-    for (const { from_ts: begins, to_ts: ends, state } of market.intervals) {
+    for (const { from_ts: begins, to_ts: ends, state } of feed.intervals) {
       const begin = Math.max(ofDay(begins, status.date), from);
       const end = Math.min(ofDay(ends, status.date), to);
       if (end < begin) continue;
@@ -280,13 +280,13 @@
     return [...others, ...gaps];
   }
 
-  function draw(section, status, market) {
+  function draw(section, status, feed) {
     const chart = $(".chart", section);
     const width = Math.max(chart.clientWidth, 200);
-    const [from, to] = span(status, market);
+    const [from, to] = span(status, feed);
     const x = (second) => Number((LEFT + (second - from) / (to - from) * (width - LEFT - RIGHT)).toFixed(1));
     const first = from / 60, last = to / 60;
-    const minutes = market.minutes.slice(first, last);
+    const minutes = feed.minutes.slice(first, last);
     const peak = minutes.reduce((most, records) => Math.max(most, records), 0);
     const top = nice(Math.max(peak, 10));
     const y = (records) => Number((TOP + PLOT - records / top * PLOT).toFixed(1));
@@ -311,7 +311,7 @@
     const some = minutes.slice(0, over).some((records) => records > 0);
     const points = minutes.slice(0, some ? over : over + 1).map((records, index) => `${x((first + index) * 60)},${y(records)}H${x((first + index + 1) * 60)}`);
     const shades = [], band = [svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: TOP + PLOT, y2: TOP + PLOT })];
-    for (const { state, left, right } of stretches(status, market, x, from, to)) {
+    for (const { state, left, right } of stretches(status, feed, x, from, to)) {
       const thickness = { live: 4, gap: BAND, idle: 2 }[state] || 2;
       band.push(svg("rect", { class: state, x: left, width: Math.max(right - left, 0.5), y: BAND_TOP + (BAND - thickness) / 2, height: thickness }));
       if (state === "gap") shades.push(svg("rect", { class: "shade", x: left, width: right - left, y: TOP, height: PLOT }));
@@ -329,7 +329,7 @@
 
     const at = minutes.indexOf(peak) + first;
     const peakWords = peak ? `at most ${count(peak)}, at ${String(Math.floor(at / 60)).padStart(2, "0")}:${String(at % 60).padStart(2, "0")}` : "none yet";
-    const label = `Records of ${market.market} a minute: ${peakWords}. ${plural(market.gaps.count, "gap")}, listed below.`;
+    const label = `Records of ${feed.feed} a minute: ${peakWords}. ${plural(feed.gaps.count, "gap")}, listed below.`;
     chart.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     if (chart.getAttribute("aria-label") !== label) chart.setAttribute("aria-label", label);
     chart.replaceChildren(...parts);
@@ -392,7 +392,7 @@
     else write(silence, `No answer yet, for ${ago}. Look at: systemctl status krx-recorder`);
   }
 
-  addEventListener("resize", () => { if (latest) latest.markets.forEach((market) => draw(sectionOf(market.market), latest, market)); });
+  addEventListener("resize", () => { if (latest) latest.feeds.forEach((feed) => draw(sectionOf(feed.feed), latest, feed)); });
   document.addEventListener("visibilitychange", () => { if (!document.hidden && latest) show(latest); });
   ask();
 })();

@@ -109,12 +109,12 @@ fn each_form_says_the_same() {
 
     let metrics = port.get("/metrics");
     for line in [
-        "krx_feed_state{market=\"KOSPI\",state=\"live\"} 1\n",
-        "krx_feed_state{market=\"KOSPI\",state=\"refused\"} 0\n",
-        "krx_feed_frames_total{market=\"KOSPI\"} 1\n",
-        "krx_journal_frames_total{market=\"KOSPI\"} 3\n",
-        "krx_quarantined_total{market=\"KOSPI\",reason=\"poison\"} 0\n",
-        "krx_gaps_total{market=\"KOSPI\",reason=\"stalled\"} 0\n",
+        "krx_feed_state{feed=\"KOSPI\",state=\"live\"} 1\n",
+        "krx_feed_state{feed=\"KOSPI\",state=\"refused\"} 0\n",
+        "krx_feed_frames_total{feed=\"KOSPI\"} 1\n",
+        "krx_journal_frames_total{feed=\"KOSPI\"} 3\n",
+        "krx_quarantined_total{feed=\"KOSPI\",reason=\"poison\"} 0\n",
+        "krx_gaps_total{feed=\"KOSPI\",reason=\"stalled\"} 0\n",
         "krx_disk_free_bytes 7\n",
     ] {
         assert!(metrics.contains(line), "{line}");

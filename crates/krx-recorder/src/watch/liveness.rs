@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::fs;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use krx_store::FeedName;
@@ -27,6 +27,10 @@ pub struct Activity {
     pub journal: AtomicU64,
     /// Exporters that were started.
     pub export: AtomicU64,
+    /// The thread that journals, by its number in the system; 0 before it has begun.
+    pub journal_thread: AtomicI32,
+    /// Likewise the one that exports.
+    pub export_thread: AtomicI32,
     /// While the export fails, one more than the files that were committed before it did; 0 while it does not.
     pub export_failing: AtomicU64,
 }
@@ -34,6 +38,11 @@ pub struct Activity {
 impl Activity {
     pub(crate) fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Relaxed);
+    }
+
+    /// The calling thread is this one.
+    pub(crate) fn runs_here(thread: &AtomicI32) {
+        thread.store(rustix::thread::gettid().as_raw_nonzero().get(), Relaxed);
     }
 }
 
@@ -181,21 +190,19 @@ impl Liveness {
     }
 }
 
+/// Whether a thread of this process waits inside the kernel, usually for the disk, where no signal ends it. It is known by
+/// its number: names are cut to 15 bytes, and two may be the same then.
+#[must_use]
+pub(crate) fn waits_in_the_kernel(thread: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
+    stat.is_ok_and(|stat| is_uninterruptible(&stat))
+}
+
 impl Stuck {
-    /// Whether the part's thread waits inside the kernel, for the disk as a rule, where no signal ends it.
+    /// Which.
     #[must_use]
-    pub(crate) fn is_the_disks_fault(&self) -> bool {
-        let name = format!("{}-{}", self.part.as_str(), self.feed);
-        // A thread's name is cut off by the system.
-        let name: String = name.chars().take(15).collect();
-        let Ok(tasks) = fs::read_dir("/proc/self/task") else {
-            return false;
-        };
-        tasks.flatten().any(|task| {
-            let is_it =
-                fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name);
-            is_it && fs::read_to_string(task.path().join("stat")).is_ok_and(|stat| is_uninterruptible(&stat))
-        })
+    pub(crate) fn part(&self) -> Part {
+        self.part
     }
 }
 
@@ -301,11 +308,22 @@ mod tests {
         assert!(!is_uninterruptible("7 (a) D) S 1 2 3"));
         assert!(!is_uninterruptible("7 (sync-KOSPI) S 1 2 3"));
         assert!(!is_uninterruptible(""));
-        let stuck = Stuck {
-            feed: "NOBODY".parse().unwrap(),
-            part: Part::Sync,
-            since: SECOND,
-        };
-        assert!(!stuck.is_the_disks_fault());
+        assert!(!waits_in_the_kernel(0), "it has not begun");
+        let thread = AtomicI32::new(0);
+        Activity::runs_here(&thread);
+        let here = thread.load(Relaxed);
+        assert!(fs::exists(format!("/proc/self/task/{here}/stat")).unwrap());
+        assert!(!waits_in_the_kernel(here));
+        // Names that are the same in their first 15 bytes are of two threads all the same.
+        let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let [one, two] = ["export-A_LONG_NAME_1", "export-A_LONG_NAME_2"].map(|name| {
+            let number = named(name).spawn(|| {
+                let thread = AtomicI32::new(0);
+                Activity::runs_here(&thread);
+                thread.load(Relaxed)
+            });
+            number.unwrap().join().unwrap()
+        });
+        assert_ne!(one, two);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use krx_store::day::Uptime;
 use krx_store::{Event, Moment};
 
 /// A recorder that runs looks at the clocks every second. With more between two looks it did not run: this is far more
@@ -25,11 +26,8 @@ impl Clocks {
     /// Both clocks, now.
     #[must_use]
     pub(crate) fn now() -> Self {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-        let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
         Self {
-            uptime: Duration::new(seconds, nanos),
+            uptime: Uptime::now().since_start(),
             wall: Moment::now(),
         }
     }

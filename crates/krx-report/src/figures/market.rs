@@ -46,7 +46,7 @@ pub struct MarketFacts {
     /// How much of the day was recorded.
     pub recorded: Recorded,
     /// Rows that the ledger counts but no committed file has; negative if it is the other way round.
-    pub rows_not_sealed: i64,
+    pub rows_not_committed: i64,
     /// `recv_ts` − `trade_ts` of its trades.
     pub lag: LagFacts,
     /// The meaning of `trdVol`, judged over its issues.
@@ -94,7 +94,7 @@ impl MarketFacts {
             quarantined,
             quarantine: fold.quarantine.clone(),
             recorded: Recorded::of(&ledger, regular, until),
-            rows_not_sealed: signed(in_ledger) - signed(fold.records + quarantined),
+            rows_not_committed: signed(in_ledger) - signed(fold.records + quarantined),
             lag: fold.lags.facts(),
             volume: judge(fold.issues.all().iter().map(|issue| &issue.volume)),
             top_issues: fold.issues.top(TOP_ISSUES),

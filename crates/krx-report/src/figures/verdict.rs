@@ -230,8 +230,8 @@ fn of_market(market: &MarketFacts, goes_on: bool) -> Vec<Worry> {
         );
         add(Level::Act, words);
     }
-    if market.rows_not_sealed > 0 {
-        let rows = plural(market.rows_not_sealed.unsigned_abs(), "record");
+    if market.rows_not_committed > 0 {
+        let rows = plural(market.rows_not_committed.unsigned_abs(), "record");
         if goes_on {
             add(
                 Level::None,
@@ -245,8 +245,8 @@ fn of_market(market: &MarketFacts, goes_on: bool) -> Vec<Worry> {
                 ),
             );
         }
-    } else if market.rows_not_sealed < 0 && recorded.known && !goes_on {
-        let rows = plural(market.rows_not_sealed.unsigned_abs(), "record");
+    } else if market.rows_not_committed < 0 && recorded.known && !goes_on {
+        let rows = plural(market.rows_not_committed.unsigned_abs(), "record");
         add(
             Level::Look,
             format!("{name}: {rows} more in committed files than in the ledger; see krx-recorder verify."),
@@ -292,7 +292,7 @@ mod tests {
     fn market(name: &str, ledger: Vec<Interval>) -> MarketFacts {
         let date = chrono::NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
         let mut market = MarketFacts::new(name, &Fold::new(name, date), ledger, Some(HOURS), HOURS.1);
-        market.rows_not_sealed = 0;
+        market.rows_not_committed = 0;
         market
     }
 
@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn what_is_not_committed_is_no_worry_while_the_day_goes_on() {
         let mut some = with_gaps("KOSPI", &[]);
-        some.rows_not_sealed = 12;
+        some.rows_not_committed = 12;
         let on = verdict(&day(true), std::slice::from_ref(&some), &[], true);
         assert!(
             on.words

@@ -219,7 +219,7 @@ fn names_in_json_are_those_that_scripts_rely_on() {
             "quarantined",
             "quarantine",
             "recorded",
-            "rows_not_sealed",
+            "rows_not_committed",
             "lag",
             "volume",
             "top_issues",

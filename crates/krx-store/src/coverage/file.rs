@@ -8,10 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{
+    Array, ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use chrono::NaiveDate;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -356,7 +357,7 @@ mod tests {
                 rows.column(index).slice(0, last),
                 rows.column(index).slice(other, 1),
             ];
-            columns[index] = arrow::compute::concat(&[&*pieces[0], &*pieces[1]]).unwrap();
+            columns[index] = arrow_select::concat::concat(&[&*pieces[0], &*pieces[1]]).unwrap();
             write_again(&path, columns, &pairs);
             assert!(!is_believed(), "{} was changed", field.name());
         }

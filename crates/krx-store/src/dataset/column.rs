@@ -1,6 +1,6 @@
 //! A column of a dataset: its name, its type, how it is stored and what it means.
 
-use arrow::datatypes::{DataType, Field, TimeUnit};
+use arrow_schema::{DataType, Field, TimeUnit};
 
 /// The zone of all time stamps.
 pub(crate) const ZONE: &str = "Asia/Seoul";

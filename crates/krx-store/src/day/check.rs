@@ -1,7 +1,8 @@
 //! Whether a sealed day's rows are laid out as its footer says.
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Int16Type, Int32Type, Int64Type};
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int16Type, Int32Type, Int64Type};
 
 use crate::dataset::{Dataset, DayFooter};
 

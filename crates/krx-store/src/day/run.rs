@@ -1,7 +1,8 @@
 //! Cutting rows in order of arrival into runs: pure.
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{Array, RecordBatch};
 
 use crate::read::Columns;
 

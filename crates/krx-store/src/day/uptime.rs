@@ -19,8 +19,14 @@ impl Uptime {
     pub fn now() -> Self {
         let time = clock_gettime(ClockId::Boottime);
         let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-        let millis = u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000;
-        Self(Duration::from_secs(seconds) + Duration::from_millis(millis))
+        let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+        Self(Duration::new(seconds, nanos))
+    }
+
+    /// How long the machine has been running then.
+    #[must_use]
+    pub fn since_start(self) -> Duration {
+        self.0
     }
 
     /// This much later.

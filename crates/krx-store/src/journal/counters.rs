@@ -1,6 +1,6 @@
 //! What the writer counts, for others to read.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 
 use chrono::NaiveDate;
 
@@ -19,6 +19,8 @@ pub struct Counters {
     pub renewals: AtomicU64,
     /// How long syncs take.
     pub syncs: Syncs,
+    /// The thread that syncs, by its number in the system; 0 before it has begun.
+    pub sync_thread: AtomicI32,
     /// The last frame in the journal.
     last: Place,
 }

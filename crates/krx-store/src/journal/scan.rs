@@ -9,7 +9,7 @@ use super::record::{
     HEADER_BYTES, HEADER_COPY_AT, HeaderFault, RECORD_HEADER_BYTES, RecordHead, SEGMENT_HEADER_BYTES,
     SegmentHeader, VERSION, checksum, record_bytes,
 };
-use crate::error::{StoreError, at};
+use crate::error::{StoreError, at, reading_journal};
 use crate::sabotage::{self, Defect};
 
 /// How much is read at a time: large enough that system calls cost nothing, small enough for a core's cache.
@@ -180,7 +180,7 @@ impl SegmentReader {
         let mut bytes = vec![0; usize::try_from(span.end - span.start).unwrap_or(0)];
         self.file
             .read_exact_at(&mut bytes, span.start)
-            .map_err(at("reading the journal segment", &self.path))?;
+            .map_err(reading_journal(&self.path))?;
         Ok(bytes)
     }
 
@@ -257,7 +257,7 @@ impl SegmentReader {
                     }
                     filled = end;
                 }
-                Err(error) => return Err(at("reading the journal segment", &self.path)(error)),
+                Err(error) => return Err(reading_journal(&self.path)(error)),
             }
         }
         Ok(filled)
@@ -276,6 +276,6 @@ fn read_header(
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             Ok(Err(HeaderFault::Damaged("the file is too short")))
         }
-        Err(error) => Err(at("reading the journal segment", path)(error)),
+        Err(error) => Err(reading_journal(path)(error)),
     }
 }

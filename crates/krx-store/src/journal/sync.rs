@@ -101,7 +101,9 @@ pub(super) fn sync_until_closed(tail: &Tail, files_of: &Files, config: JournalCo
             }
             Err(error) => state.failure = Some(error),
         }
+        drop(state);
         tail.advanced.notify_all();
+        tail.tell_synced();
     }
 }
 

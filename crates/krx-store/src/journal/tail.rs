@@ -1,7 +1,8 @@
 //! How far the journal is written, and how far it is known to be on disk.
 
+use std::fmt;
 use std::fs::File;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tracing::error;
@@ -22,6 +23,17 @@ pub struct Tail {
     pub(super) dirty: Condvar,
     /// Followers and the writer wait for this: more is synced, a sync has failed, or the journal is closed.
     pub(super) advanced: Condvar,
+    synced_hook: SyncedHook,
+}
+
+/// Called by the sync thread when more is on disk.
+#[derive(Default)]
+struct SyncedHook(OnceLock<Box<dyn Fn() + Send + Sync>>);
+
+impl fmt::Debug for SyncedHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SyncedHook").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -99,6 +111,17 @@ impl Tail {
             None
         } else {
             Some(state.synced)
+        }
+    }
+
+    /// Has the sync thread call `hook` whenever more is on disk; only the first one given is called.
+    pub fn when_synced(&self, hook: impl Fn() + Send + Sync + 'static) {
+        let _ = self.synced_hook.0.set(Box::new(hook));
+    }
+
+    pub(super) fn tell_synced(&self) {
+        if let Some(hook) = self.synced_hook.0.get() {
+            hook();
         }
     }
 

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 
 use chrono::NaiveDate;
@@ -138,7 +139,11 @@ impl Writer {
             .name(format!("sync-{feed}"))
             .spawn({
                 let (tail, files, counters) = (Arc::clone(&tail), files.clone(), Arc::clone(&counters));
-                move || sync::sync_until_closed(&tail, &files, config, &counters.syncs)
+                move || {
+                    let number = rustix::thread::gettid().as_raw_nonzero().get();
+                    counters.sync_thread.store(number, Relaxed);
+                    sync::sync_until_closed(&tail, &files, config, &counters.syncs);
+                }
             })
             .map_err(at("starting the sync thread of", &dir))?;
         Ok(Self {
@@ -177,9 +182,11 @@ impl Writer {
         self
     }
 
-    /// Bytes of records that are not known to be on disk.
+    /// Bytes of records that are not known to be on disk, all of which are in memory.
     #[must_use]
-    pub fn unsynced_bytes(&self) -> usize {
+    pub fn unsynced_bytes(&mut self) -> usize {
+        let synced = self.tail.synced();
+        drop(self.forget_synced(synced));
         self.unsynced_bytes + self.buffer.len()
     }
 

@@ -1,10 +1,11 @@
 //! A fingerprint of rows that does not depend on their order: their number, and the sum of a hash of each.
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch};
-use arrow::datatypes::{
-    DataType, Float64Type, Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
-    TimestampMillisecondType,
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Float64Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
 };
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray, RecordBatch};
+use arrow_schema::{DataType, TimeUnit};
 
 /// Compares what was read with what was written. A row that is lost, duplicated or changed goes unnoticed once in 2^64
 /// cases: enough against mistakes, but no protection against malice.
@@ -131,8 +132,8 @@ fn mix_numbers<T: ArrowPrimitiveType>(
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{DictionaryArray, Int64Array, StringArray};
-    use arrow::datatypes::{Field, Schema};
+    use arrow_array::{DictionaryArray, Int64Array, StringArray};
+    use arrow_schema::{Field, Schema};
     use proptest::prelude::*;
 
     use super::*;

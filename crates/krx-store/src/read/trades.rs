@@ -1,9 +1,11 @@
 //! Trades, row by row.
 
-use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, StringArray};
-use arrow::datatypes::{
-    DataType, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
 };
+use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch, StringArray};
+use arrow_schema::DataType;
 use chrono::NaiveDate;
 
 use super::arrivals::Arrivals;

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{
-    ArrayRef, DictionaryArray, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray, StringBuilder,
-    TimestampMicrosecondArray, TimestampMillisecondBuilder,
+use arrow_array::builder::{StringBuilder, TimestampMillisecondBuilder};
+use arrow_array::{
+    ArrayRef, DictionaryArray, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
 use krx_protocol::{BatchSink, Decoded, Decoder, Kind, PACKED_RECORDS_MAX, Reason, Trade};
 

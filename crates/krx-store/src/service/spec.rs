@@ -1,6 +1,6 @@
 //! The description of a service, and what decodes its frames.
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use chrono::NaiveDate;
 use krx_protocol::Reason;
 

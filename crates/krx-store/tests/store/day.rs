@@ -250,9 +250,9 @@ fn a_day_becomes_one_sorted_file_with_the_same_rows() {
     );
 }
 
-fn keys_of(batch: &arrow::array::RecordBatch) -> Vec<(String, i64, i16)> {
-    use arrow::array::AsArray;
-    use arrow::datatypes::{Int16Type, Int64Type};
+fn keys_of(batch: &arrow_array::RecordBatch) -> Vec<(String, i64, i16)> {
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Int16Type, Int64Type};
     let column = |name: &str| batch.column_by_name(name).unwrap();
     let (code, frame) = (
         column("code").as_string::<i32>(),

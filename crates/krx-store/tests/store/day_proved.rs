@@ -137,7 +137,10 @@ impl Gate for Careful {
         let mut unsynced = self.unsynced.lock().unwrap();
         if !unsynced.is_empty() {
             let replaced = files(&dir.join(".krx/sealing"), "parquet");
-            let is_file = |path: &&PathBuf| path.to_str().unwrap().contains("trades-");
+            let is_file = |path: &&PathBuf| {
+                let name = path.file_name().and_then(|name| name.to_str());
+                name.is_some_and(|name| name.starts_with("trades-"))
+            };
             assert_eq!(
                 replaced.iter().filter(is_file).count(),
                 2,

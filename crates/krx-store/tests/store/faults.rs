@@ -110,6 +110,72 @@ fn read(data: &DataDir) -> Vec<String> {
     }
 }
 
+/// What is not known to be on disk is in memory. Writing all of it to a new segment takes one write of it more, and not two
+/// copies of everything (I5).
+#[test]
+fn i5_a_journal_is_renewed_one_write_at_a_time() {
+    const WRITES: usize = 40;
+    let dir = fast_dir();
+    let gate = Arc::new(Pieces::default());
+    let data = DataDir::on(Disk::behind(gate.clone()), dir.path());
+    let large = JournalConfig {
+        sync_interval: Duration::from_millis(1),
+        segment_bytes: 1 << 20,
+    };
+    let mut writer = krx_store::open_writer(&data, &feed(), large, Arc::default()).unwrap();
+    append(&mut writer, &[connected(NINE)]);
+    // The disk takes writes, and no sync comes back.
+    gate.hangs.store(true, Relaxed);
+    for round in 0..WRITES {
+        let at = NINE + i64::try_from(round).unwrap();
+        append(&mut writer, &[frame(at, &round.to_string())]);
+        until("a sync waits", || gate.waits.load(Relaxed));
+    }
+    gate.writes.store(0, Relaxed);
+    gate.hangs.store(false, Relaxed);
+    until("the sync fails", || writer.tail().failure().is_some());
+    append(&mut writer, &[frame(NINE + 1000, "last")]);
+    let writes = gate.writes.load(Relaxed);
+    assert!(writes > WRITES as u64, "a header and each write: {writes}");
+    finish(writer);
+    let frames = read(&data).into_iter().filter(|record| record.starts_with('f'));
+    let expected: Vec<_> = (0..WRITES)
+        .map(|round| round.to_string())
+        .chain(["last".to_owned()])
+        .collect();
+    let texts: Vec<_> = frames
+        .map(|record| record.split_once(' ').unwrap().1.to_owned())
+        .collect();
+    assert_eq!(texts, expected);
+}
+
+/// Counts writes to segments that have no name yet. While it hangs no sync comes back, and then the one that waited fails.
+#[derive(Debug, Default)]
+struct Pieces {
+    writes: AtomicU64,
+    hangs: AtomicBool,
+    waits: AtomicBool,
+}
+
+impl Gate for Pieces {
+    fn pass(&self, op: Op, path: &Path) -> io::Result<()> {
+        match op {
+            Op::Sync if self.hangs.load(Relaxed) => {
+                self.waits.store(true, Relaxed);
+                while self.hangs.load(Relaxed) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(io::Error::from_raw_os_error(5))
+            }
+            Op::Write if path.to_string_lossy().contains("spare-") => {
+                self.writes.fetch_add(1, Relaxed);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 #[test]
 fn i1_every_operation_of_the_journal_may_fail_once() {
     let entries = |round: i64| -> Vec<Entry<Vec<u8>>> {

@@ -1,15 +1,20 @@
 //! Rebuild: what is lost comes back byte for byte, and what is sound is left alone.
 
-use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{fs, io};
 
 use crate::support::{
     self, DAY, NINE, SECOND, SMALL_SEGMENTS, batch, config, copy_tree, date, event, export, feed, files,
     frame, journal, tree,
 };
+use krx_store::dataset::QUARANTINE;
+use krx_store::disk::{Disk, Gate, Op};
 use krx_store::rebuild::{Access, Rebuilt, feeds, rebuild};
+use krx_store::service::TRADES;
 use krx_store::verify::verify;
-use krx_store::{DataDir, DataDirLock, Event, ExportConfig, StoreError, archive};
+use krx_store::{DataDir, DataDirLock, Event, ExportConfig, Retention, StoreError, archive, retention};
 
 fn keep() -> ExportConfig {
     ExportConfig {
@@ -20,8 +25,12 @@ fn keep() -> ExportConfig {
 
 /// A date of ten files, three of them with quarantine; the next date's first record ends the last file.
 fn record(dir: &Path) {
+    record_minutes(dir, 10);
+}
+
+fn record_minutes(dir: &Path, minutes: i64) {
     let mut entries = Vec::new();
-    for minute in 0..10 {
+    for minute in 0..minutes {
         for index in 0..20 {
             let text = match (minute % 4, index) {
                 (0, 7) => "garbage".to_owned(),
@@ -287,5 +296,135 @@ fn beside_a_recorder_only_dates_are_rebuilt_that_it_is_past() {
         rebuilt.restored.len(),
         13,
         "without the next date's first record the last file has no end"
+    );
+}
+
+/// Refuses the operation with this number, and counts all of them.
+#[derive(Debug)]
+struct Once {
+    refused: u64,
+    count: AtomicU64,
+}
+
+impl Gate for Once {
+    fn pass(&self, _: Op, _: &Path) -> io::Result<()> {
+        match self.count.fetch_add(1, Relaxed) {
+            number if number == self.refused => Err(io::Error::from_raw_os_error(5)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Calls `work` over a disk that refuses one operation after the other, each time on a copy of `from`, until it comes to its
+/// end without one; what it leaves is looked at by `check`, which is told whether it failed. How many operations there were.
+fn refusing_each(
+    from: &Path,
+    work: impl Fn(&DataDir) -> Result<(), StoreError>,
+    check: impl Fn(&Path, bool),
+) -> u64 {
+    for refused in 0.. {
+        let dir = support::fast_dir();
+        copy_tree(from, dir.path());
+        let gate = Arc::new(Once {
+            refused,
+            count: AtomicU64::new(0),
+        });
+        let data = DataDir::on(Disk::behind(gate.clone()), dir.path());
+        let failed = work(&data).is_err();
+        check(dir.path(), failed);
+        if gate.count.load(Relaxed) <= refused {
+            return refused;
+        }
+    }
+    unreachable!("the numbers do not end")
+}
+
+#[test]
+fn every_operation_of_a_rebuild_may_fail_once_and_the_next_one_makes_it_good() {
+    let dir = support::fast_dir();
+    record_minutes(dir.path(), 3);
+    let whole = tree(dir.path());
+    let lost: Vec<_> = whole
+        .keys()
+        .filter(|path| {
+            ["trades", "quarantine"]
+                .iter()
+                .any(|dataset| path.starts_with(format!("{dataset}/date={}", date())))
+        })
+        .step_by(2)
+        .cloned()
+        .collect();
+    for path in &lost {
+        fs::remove_file(dir.path().join(path)).unwrap();
+    }
+    let sound: Vec<_> = tree(dir.path()).into_iter().collect();
+    let operations = refusing_each(
+        dir.path(),
+        |data| {
+            let access = Access::take(data, date())?;
+            rebuild(data, &feed(), date(), keep(), &access, false).map(drop)
+        },
+        |dir, _| {
+            let after = tree(dir);
+            for (path, bytes) in &sound {
+                let is_data = ["trades/", "quarantine/", ".krx/archive/"]
+                    .iter()
+                    .any(|start| path.starts_with(start));
+                assert!(
+                    !is_data || after.get(path) == Some(bytes),
+                    "{} was sound",
+                    path.display()
+                );
+            }
+            again(dir, false);
+            let data = DataDir::new(dir);
+            let report = verify(&data, &krx_store::catalog::all_dates(&data).unwrap(), &|_| {}).unwrap();
+            assert!(report.ok, "{:?}", report.findings);
+            let made = tree(dir);
+            for path in &lost {
+                assert_eq!(made.get(path), whole.get(path), "{}", path.display());
+            }
+        },
+    );
+    assert!(
+        operations > 50,
+        "it changes the disk through its gate: {operations}"
+    );
+}
+
+#[test]
+fn every_operation_of_retention_may_fail_once_and_the_next_one_goes_on() {
+    let dir = support::fast_dir();
+    record_minutes(dir.path(), 3);
+    fs::remove_dir_all(DataDir::new(dir.path()).journal(&feed())).unwrap();
+    let today = date() + chrono::Days::new(100);
+    for days in 1..=5 {
+        let recent = DataDir::new(dir.path()).date_dir(&TRADES, today - chrono::Days::new(days));
+        fs::create_dir_all(recent).unwrap();
+    }
+    let retention = Retention::default().keeping(&TRADES, 30).keeping(&QUARANTINE, 30);
+    let is_gone = |dir: &Path| {
+        let data = DataDir::new(dir);
+        [&TRADES, &QUARANTINE].map(|dataset| !data.date_dir(dataset, date()).exists())
+    };
+    let operations = refusing_each(
+        dir.path(),
+        |data| retention::expire(data, &retention, today).map(drop),
+        |dir, failed| {
+            assert!(failed || is_gone(dir) == [true; 2]);
+            retention::expire(&DataDir::new(dir), &retention, today).unwrap();
+            assert_eq!(is_gone(dir), [true; 2]);
+            assert!(is_sound(dir));
+            let staging = DataDir::new(dir).staging();
+            let left = fs::read_dir(staging).unwrap().flatten();
+            let left: Vec<_> = left
+                .filter(|entry| entry.file_name().to_string_lossy().starts_with("expired-"))
+                .collect();
+            assert!(left.is_empty(), "{left:?}");
+        },
+    );
+    assert!(
+        operations > 20,
+        "it changes the disk through its gate: {operations}"
     );
 }

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Int16Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int16Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, RecordBatch};
 use chrono::NaiveDate;
 use krx_store::coverage::{Interval, Reason, State};
 use krx_store::journal::{Followed, Follower, RecordKind, What};
@@ -240,7 +241,7 @@ pub(crate) fn trades(dir: &Path) -> Vec<(i64, i16, i32, i64, i64)> {
 
 /// The rows of the coverage file of the date.
 pub(crate) fn coverage(dir: &Path) -> Vec<Interval> {
-    use arrow::datatypes::TimestampMicrosecondType as Micros;
+    use arrow_array::types::TimestampMicrosecondType as Micros;
     let mut rows = Vec::new();
     for path in files(&dir.join("coverage"), "parquet") {
         for batch in batches(&path) {

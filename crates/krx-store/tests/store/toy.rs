@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use arrow::array::{
+use arrow_array::{
     ArrayRef, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use krx_store::dataset::{Column, ColumnType, DatasetSpec, Encoding, QUARANTINE};

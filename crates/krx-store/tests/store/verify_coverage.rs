@@ -10,8 +10,9 @@ use crate::support::{
     NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, date, event, export, files, frame, journal,
     segments,
 };
-use arrow::array::{AsArray, Int32Array, RecordBatch};
-use arrow::datatypes::Int32Type;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
+use arrow_array::{Int32Array, RecordBatch};
 use krx_store::checksums::digest;
 use krx_store::journal::GapReason;
 use krx_store::verify::{Kind, verify};

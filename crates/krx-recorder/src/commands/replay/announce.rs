@@ -28,15 +28,15 @@ pub(super) fn begin(
     out::mention(text.trim_end());
     for recording in recordings.iter().filter(|recording| recording.uncommitted > 0) {
         out::tell(format_args!(
-            "{}: {} frames of {date} are received and not sealed yet: they are not served, nor is what comes from now on",
-            recording.market,
+            "{}: {} frames of {date} are received and not committed yet: they are not served, nor is what comes from now on",
+            recording.feed,
             HumanCount(recording.uncommitted)
         ));
     }
 }
 
 fn url(recording: &Recording, address: SocketAddr) -> String {
-    format!("ws://{address}{}", recording.feed.path())
+    format!("ws://{address}{}", recording.market.path())
 }
 
 fn speed(pace: Pace) -> String {
@@ -58,7 +58,7 @@ fn words(
     for recording in recordings {
         text += &format!(
             "  {:<8} {}  {} trades in {} frames\n",
-            recording.market.as_str(),
+            recording.feed.as_str(),
             url(recording, address),
             HumanCount(recording.trades),
             HumanCount(recording.last_frame)
@@ -78,15 +78,15 @@ fn event(
     start: TimeOfDay,
     pace: Pace,
 ) -> Value {
-    let markets: Vec<_> = recordings
+    let feeds: Vec<_> = recordings
         .iter()
         .map(|recording| {
             json!({
-                "market": recording.market.as_str(),
+                "feed": recording.feed.as_str(),
                 "url": url(recording, address),
                 "trades": recording.trades,
                 "frames": recording.last_frame,
-                "frames_not_sealed": recording.uncommitted,
+                "frames_not_committed": recording.uncommitted,
             })
         })
         .collect();
@@ -94,5 +94,5 @@ fn event(
         Pace::Speed(speed) => json!(speed),
         _ => json!("max"),
     };
-    json!({"event": "replaying", "date": date, "from": start.to_string(), "speed": speed, "markets": markets})
+    json!({"event": "replaying", "date": date, "from": start.to_string(), "speed": speed, "feeds": feeds})
 }

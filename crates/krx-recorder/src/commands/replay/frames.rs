@@ -1,4 +1,4 @@
-//! A market's recorded frames in order: rows of trades and of quarantine, merged by frame and item.
+//! A feed's recorded frames in order: rows of trades and of quarantine, merged by frame and item.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -31,11 +31,11 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    /// The frames of a market and date up to `last`. Nothing is opened yet.
-    pub(super) fn new(data: &DataDir, market: &FeedName, date: NaiveDate, last: u64) -> Self {
+    /// The frames of a feed and date up to `last`. Nothing is opened yet.
+    pub(super) fn new(data: &DataDir, feed: &FeedName, date: NaiveDate, last: u64) -> Self {
         let day = Day {
             data: data.clone(),
-            market: market.clone(),
+            feed: feed.clone(),
             date,
         };
         Self {
@@ -116,7 +116,7 @@ impl Frames {
 #[derive(Clone)]
 struct Day {
     data: DataDir,
-    market: FeedName,
+    feed: FeedName,
     date: NaiveDate,
 }
 
@@ -222,7 +222,7 @@ impl Batch for TradeRows {
     type Dataset = Trades;
 
     fn open(day: &Day) -> Result<Trades, StoreError> {
-        Trades::open(&day.data, &day.market, day.date)
+        Trades::open(&day.data, &day.feed, day.date)
     }
 
     fn read(&mut self, trades: &mut Trades, passed: u64) -> Result<bool, StoreError> {
@@ -246,7 +246,7 @@ impl Batch for QuarantineRows {
     type Dataset = Quarantine;
 
     fn open(day: &Day) -> Result<Quarantine, StoreError> {
-        Quarantine::open(&day.data, &day.market, day.date)
+        Quarantine::open(&day.data, &day.feed, day.date)
     }
 
     fn read(&mut self, quarantine: &mut Quarantine, passed: u64) -> Result<bool, StoreError> {

@@ -34,7 +34,7 @@ use recording::look;
 /// Serves what is committed of `date` until it is told to stop, or to the end of the day with `--exit-at-end`.
 ///
 /// # Errors
-/// [`Failure`]: nothing is recorded of the date, a market is not known, the address cannot be listened on, or a file
+/// [`Failure`]: nothing is recorded of the date, a feed is not known, the address cannot be listened on, or a file
 /// cannot be read.
 pub(super) async fn replay(data_dir: &Path, date: NaiveDate, options: &Options) -> Result<(), Failure> {
     let (mut requests, _signals) = signals::listen()?;
@@ -43,8 +43,8 @@ pub(super) async fn replay(data_dir: &Path, date: NaiveDate, options: &Options) 
     }
     let data = DataDir::new(data_dir);
     let mut recordings = Vec::new();
-    for (market, feed) in markets(&data, date, options)? {
-        recordings.push(look(&data, date, market, feed)?);
+    for (feed, market) in feeds(&data, date, options)? {
+        recordings.push(look(&data, date, feed, market)?);
     }
     let Some(first) = recordings.iter().filter_map(|recording| recording.begins).min() else {
         return Err(nothing_recorded(&data, date)?);
@@ -60,9 +60,9 @@ pub(super) async fn replay(data_dir: &Path, date: NaiveDate, options: &Options) 
     // A reader that cannot go on leaves the supply open until the server has ended: the day is not complete.
     let (failed, mut failures) = mpsc::channel(1);
     let config = Config {
-        markets: recordings.iter().map(|recording| recording.feed).collect(),
+        markets: recordings.iter().map(|recording| recording.market).collect(),
         admits: Admits::keys_if_any(options.key.clone()),
-        // What came to both markets at one time is sent at one time.
+        // What came to both feeds at one time is sent at one time.
         one_clock: true,
         exit_at_end: options.exit_at_end,
         events: if options.json {
@@ -73,12 +73,12 @@ pub(super) async fn replay(data_dir: &Path, date: NaiveDate, options: &Options) 
         ..Config::default()
     };
     let speed = options.speed;
-    let program = move |feed| {
+    let program = move |market| {
         let (supplier, supply) = supply();
-        if let Some(recording) = recordings.iter().find(|recording| recording.feed == feed) {
+        if let Some(recording) = recordings.iter().find(|recording| recording.market == market) {
             let reader = Reader {
-                frames: Frames::new(&data, &recording.market, date, recording.last_frame),
-                market: recording.market.clone(),
+                frames: Frames::new(&data, &recording.feed, date, recording.last_frame),
+                feed: recording.feed.clone(),
                 date,
                 start,
                 trades: recording.trades,
@@ -110,8 +110,8 @@ pub(super) async fn replay(data_dir: &Path, date: NaiveDate, options: &Options) 
     }
 }
 
-/// The markets to be served, each with its feed.
-fn markets(
+/// The feeds to be served, each with the market that the server knows it by.
+fn feeds(
     data: &DataDir,
     date: NaiveDate,
     options: &Options,
@@ -120,32 +120,32 @@ fn markets(
     if recorded.is_empty() {
         return Err(nothing_recorded(data, date)?);
     }
-    let asked: BTreeSet<FeedName> = options.market.iter().cloned().collect();
-    if let Some(missing) = asked.iter().find(|market| !recorded.contains(market)) {
+    let asked: BTreeSet<FeedName> = options.feed.iter().cloned().collect();
+    if let Some(missing) = asked.iter().find(|feed| !recorded.contains(feed)) {
         let words = format!(
-            "{missing} is not recorded on {date}; choose another --market: there is {}",
+            "{missing} is not recorded on {date}; choose another --feed: there is {}",
             list(&recorded)
         );
         return Err(Failure::Usage(words));
     }
     let wanted = if asked.is_empty() { recorded } else { asked };
     let mut feeds = Vec::new();
-    for market in &wanted {
-        let Some(feed) = krx_exchange::Market::named(market.as_str()) else {
+    for feed in &wanted {
+        let Some(market) = krx_exchange::Market::named(feed.as_str()) else {
             let words = format!(
-                "{market} cannot be replayed: the server has the feeds of KOSPI and KOSDAQ only; of {date} there is {}: \
-                 choose with --market",
+                "{feed} cannot be replayed: the server has the feeds of KOSPI and KOSDAQ only; of {date} there is {}: \
+                 choose with --feed",
                 list(&wanted)
             );
             return Err(Failure::Usage(words));
         };
-        feeds.push((market.clone(), feed));
+        feeds.push((feed.clone(), market));
     }
     Ok(feeds)
 }
 
-fn list(markets: &BTreeSet<FeedName>) -> String {
-    let names: Vec<_> = markets.iter().map(FeedName::as_str).collect();
+fn list(feeds: &BTreeSet<FeedName>) -> String {
+    let names: Vec<_> = feeds.iter().map(FeedName::as_str).collect();
     names.join(", ")
 }
 

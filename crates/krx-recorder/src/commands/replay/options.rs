@@ -10,9 +10,9 @@ use krx_store::FeedName;
 /// The options of `replay` beside date and data directory.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// This market only, repeatable; without it all that are recorded.
-    #[arg(long, value_name = "MARKET")]
-    pub market: Vec<FeedName>,
+    /// This feed only, repeatable; without it all that are recorded.
+    #[arg(long, alias = "market", value_name = "NAME")]
+    pub feed: Vec<FeedName>,
     /// Loopback address to listen on; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9887")]
     pub listen: SocketAddr,
@@ -26,7 +26,7 @@ pub(crate) struct Options {
     /// Accepted key, repeatable; without one every key that is not empty is accepted.
     #[arg(long, value_name = "KEY", value_parser = parse_key)]
     pub key: Vec<Key>,
-    /// Exit when every market's day was sent and the clients have left, or a minute later.
+    /// Exit when every feed's day was sent and the clients have left, or a minute later.
     #[arg(long)]
     pub exit_at_end: bool,
     /// Write events to standard output as JSON objects, one a line.

@@ -1,4 +1,4 @@
-//! Reads a market's day for one feed, on a thread of its own, a little ahead of it.
+//! Reads a feed's day for one client, on a thread of its own, a little ahead of it.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 pub(super) struct Reader {
     pub(super) frames: Frames,
-    pub(super) market: FeedName,
+    pub(super) feed: FeedName,
     pub(super) date: NaiveDate,
     /// Frames that were received earlier are passed over.
     pub(super) start: TimeOfDay,
@@ -48,7 +48,7 @@ impl Reader {
                 if tally == Tally::default() {
                     out::tell(format_args!(
                         "{}: nothing was received after {}",
-                        self.market, self.start
+                        self.feed, self.start
                     ));
                 }
             }
@@ -56,7 +56,7 @@ impl Reader {
             // One failure ends the replay; that of another feed need not be told.
             Err(error) => drop(failed.try_send((error, supplier))),
         }
-        tally.tell(&self.market);
+        tally.tell(&self.feed);
     }
 
     fn supply(
@@ -100,7 +100,7 @@ impl Reader {
                 told = Instant::now();
                 out::tell(format_args!(
                     "{}: at {at}, {} of {} records",
-                    self.market,
+                    self.feed,
                     HumanCount(records),
                     HumanCount(self.trades)
                 ));
@@ -119,7 +119,7 @@ impl Tally {
     }
 
     /// Says what was not as it came, if anything.
-    fn tell(&self, market: &FeedName) {
+    fn tell(&self, feed: &FeedName) {
         let counts = [
             (self.server_errors, "errors of the server, not sent"),
             (self.not_text, "messages that are no UTF-8, not sent"),
@@ -133,7 +133,7 @@ impl Tally {
             ),
         ];
         for (count, words) in counts.into_iter().filter(|(count, _)| *count > 0) {
-            out::tell(format_args!("{market}: {words}: {}", HumanCount(count)));
+            out::tell(format_args!("{feed}: {words}: {}", HumanCount(count)));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What there is of a market to be served.
+//! What there is of a feed to be served.
 
 use chrono::NaiveDate;
 use krx_exchange::TimeOfDay;
@@ -9,11 +9,11 @@ use krx_store::{DataDir, FeedName, Moment, coverage};
 use super::frames::Frames;
 use crate::process::exit::Failure;
 
-/// What is served of a market.
+/// What is served of a feed.
 #[derive(Clone, Debug)]
 pub(super) struct Recording {
-    pub(super) market: FeedName,
-    pub(super) feed: krx_exchange::Market,
+    pub(super) feed: FeedName,
+    pub(super) market: krx_exchange::Market,
     pub(super) trades: u64,
     /// The last frame of the files that were committed when the replay began.
     pub(super) last_frame: u64,
@@ -23,19 +23,19 @@ pub(super) struct Recording {
     pub(super) begins: Option<TimeOfDay>,
 }
 
-/// Looks at what is committed of a market.
+/// Looks at what is committed of a feed.
 pub(super) fn look(
     data: &DataDir,
     date: NaiveDate,
-    market: FeedName,
-    feed: krx_exchange::Market,
+    feed: FeedName,
+    market: krx_exchange::Market,
 ) -> Result<Recording, Failure> {
-    let last_frame = last_committed(data, &market, date)?.frame;
-    let intervals = coverage::view(data, &market, date, Moment::now())?;
+    let last_frame = last_committed(data, &feed, date)?.frame;
+    let intervals = coverage::view(data, &feed, date, Moment::now())?;
     let received: u64 = intervals.iter().map(|interval| interval.frames).sum();
-    let begins = Frames::new(data, &market, date, last_frame).begins()?;
+    let begins = Frames::new(data, &feed, date, last_frame).begins()?;
     Ok(Recording {
-        trades: Trades::open(data, &market, date)?.rows(),
+        trades: Trades::open(data, &feed, date)?.rows(),
         last_frame,
         uncommitted: received.saturating_sub(last_frame),
         begins: begins.map(|at| time_of_day(at, date)),

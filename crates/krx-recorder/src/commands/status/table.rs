@@ -72,7 +72,7 @@ pub(super) fn table(snapshot: &Snapshot, colours: bool) -> String {
     };
     head(&mut pen, snapshot);
     for feed in &snapshot.feeds {
-        market_lines(&mut pen, snapshot, feed);
+        feed_lines(&mut pen, snapshot, feed);
     }
     pen.text
 }
@@ -109,7 +109,7 @@ fn head(pen: &mut Pen, snapshot: &Snapshot) {
     }
 }
 
-fn market_lines(pen: &mut Pen, snapshot: &Snapshot, feed: &FeedSnapshot) {
+fn feed_lines(pen: &mut Pen, snapshot: &Snapshot, feed: &FeedSnapshot) {
     pen.line("");
     let expected = snapshot.schedule.session_expected;
     let tone = match feed.state.as_str() {
@@ -271,7 +271,7 @@ fn gaps(pen: &mut Pen, feed: &FeedSnapshot) {
 
 fn files(pen: &mut Pen, snapshot: &Snapshot, feed: &FeedSnapshot) {
     if feed.files.is_empty() {
-        pen.entry("files", "none sealed today");
+        pen.entry("files", "none committed today");
         return;
     }
     for (index, file) in feed.files.iter().take(FILES_SHOWN).enumerate() {
