@@ -11,7 +11,7 @@ use serde_json::Value;
 #[path = "architecture/modules.rs"]
 mod modules;
 
-/// Each crate's dependencies inside the workspace.
+/// Each crate's dependencies within the workspace.
 const INSIDE: [(&str, &[&str]); 7] = [
     ("krx-protocol", &[]),
     ("krx-calendar", &[]),
@@ -31,7 +31,7 @@ const INSIDE: [(&str, &[&str]); 7] = [
     ),
 ];
 
-/// Who may use a crate, given by the beginning of its name.
+/// Who may use a crate, given by a prefix of its name.
 const OUTSIDE: [(&str, &[&str]); 5] = [
     ("tokio", &["krx-exchange", "krx-recorder", "krx-simulator"]),
     ("axum", &["krx-recorder"]),
@@ -44,7 +44,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// The normal dependencies of the crates that are shipped; tests and benchmarks may use what they like.
+/// The normal dependencies of the shipped crates; tests and benchmarks may use what they like.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let told = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
@@ -59,7 +59,7 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     });
     let name_of = |of: &Value| of["name"].as_str().unwrap().to_owned();
     let names = shipped.map(|package| {
-        // Those of tests and of build scripts have a kind.
+        // Those of tests and build scripts have a kind.
         let all = package["dependencies"].as_array().unwrap().iter();
         let normal = all.filter(|dependency| dependency["kind"].is_null());
         (name_of(package), normal.map(name_of).collect())
@@ -135,7 +135,7 @@ fn no_folders_of_a_crate_need_each_other() {
     );
 }
 
-/// What ties two files of a crate of these files, given as names and contents, in a circle.
+/// What ties two files of a crate, given as names and contents, in a cycle.
 fn circles_of(files: &[(&str, &str)]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {
@@ -198,7 +198,7 @@ fn modules_that_only_hand_names_on_make_no_circle_and_tests_count_for_nothing() 
     assert!(circle.contains("b.rs needs house/wall.rs\n"), "{circle}");
 }
 
-/// A path of somebody's machine works nowhere else.
+/// A path on somebody's machine works nowhere else.
 #[test]
 fn no_source_names_a_path_of_one_machine() {
     let beginnings = ["home", "root", "Users", "work", "tmp"].map(|dir| format!("\"/{dir}/"));

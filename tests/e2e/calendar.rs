@@ -26,7 +26,7 @@ fn on<'a>(rows: &'a [Value], date: &str) -> &'a Value {
     rows.iter().find(|row| row["date"] == date).unwrap()
 }
 
-/// A configuration with nothing but a calendar file in it, which has `days` as its text.
+/// A configuration containing only a calendar file, with `days` as its text.
 fn config(folder: &Path, days: &str) -> String {
     let (config, calendar) = (folder.join("recorder.toml"), folder.join("days.toml"));
     let table = format!("[schedule]\ncalendar_file = {calendar:?}\n");
@@ -127,7 +127,7 @@ fn a_reader_that_goes_away_is_no_error() {
         .args(["calendar", "2026", "--json"])
         .stdout(Stdio::piped());
     let mut process = Process::start("krx-recorder", &mut command).unwrap();
-    // A year is more than a pipe holds: it is being written when the reader goes.
+    // A year is more than a pipe holds: it is being written when the reader leaves.
     drop(process.stdout());
     assert_eq!(process.wait(COMMAND_MAX).unwrap().code(), Some(0));
 }
@@ -139,7 +139,7 @@ fn check_tells_of_the_calendar_and_its_file() {
     let mut command = Program::Recorder.command().unwrap();
     command
         .args(["check", "--json", "--config", &config, "--member-name", "tests"])
-        // Nothing listens there; that is not what is looked for.
+        // Nothing listens there, but this test does not look for that.
         .args(["--base-url", "ws://127.0.0.1:9", "--data-dir"])
         .arg(folder.path().join("data"))
         .env("KRX_API_KEY", "key");

@@ -1,4 +1,4 @@
-//! The same journal gives the same files, byte for byte, however often the export of it was cut off.
+//! The same journal gives the same files, byte for byte, however often its export was cut off.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -33,8 +33,8 @@ fn config(folder: &Path, url: &str) -> RecorderConfig {
     }
 }
 
-/// A data directory with a journal that several recorders have written, all but the last of them killed, and with
-/// what they have sealed while it was written.
+/// A data directory with a journal that several recorders have written, all but the last of them killed, and with what
+/// they committed while it was written.
 fn record(folder: &Path) -> PathBuf {
     let mut simulator = Simulator::start(
         folder,
@@ -63,7 +63,7 @@ fn record(folder: &Path) -> PathBuf {
     config.data_dir
 }
 
-/// Puts what was exported and archived back into the journal.
+/// Moves what was exported and archived back into the journal.
 fn restore_journal(data: &Path) {
     let data = DataDir::new(data);
     for market in MARKETS {
@@ -124,7 +124,7 @@ fn copy_beginning(from: &Path, to: &Path, market: &str, segments: usize, permill
         if index == segments {
             let file = File::options().write(true).open(&target).unwrap();
             let bytes = file.metadata().unwrap().len();
-            // Less than a header is no segment yet.
+            // Less than a header is not a segment yet.
             file.set_len((bytes * permille / 1000).max(64)).unwrap();
         }
     }

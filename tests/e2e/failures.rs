@@ -1,4 +1,4 @@
-//! How each failure ends: its exit code, and words that say what to do about it.
+//! How each failure ends: its exit code, and a message that says what to do about it.
 
 use std::fs;
 use std::net::TcpListener;
@@ -15,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Nothing listens on the discard port of a loopback address.
 const NOWHERE: &str = "ws://127.0.0.1:9";
 
-/// Every failure has its exit code, says `words`, and never looks like a crash or shows the key.
+/// Every failure has its exit code, prints `words`, and never looks like a crash or shows the key.
 fn assert_fails(finished: &Finished, code: i32, words: &[&str]) {
     let Finished { stdout, stderr, .. } = finished;
     assert_eq!(finished.code, Some(code), "{stdout}\n{stderr}");
@@ -79,7 +79,7 @@ fn a_bad_configuration_is_78_and_names_the_key() {
             assert_fails(&config.run_to_end(command, &[], LIMIT).unwrap(), 78, &words);
         }
     }
-    // All that is wrong at once, with where it is.
+    // Everything that is wrong at once, with its place.
     let many = RecorderConfig {
         more: "[feed]\nmarket = \"KOSPI\"\npath = \"/x\"\n[seal]\nafter_close = 1\n[connection]\nbackoff_max = \"soon\"\n"
             .to_owned(),
@@ -296,7 +296,7 @@ fn a_port_in_use_ends_a_simulator_with_74() {
     assert_fails(&finished, 74, &[&address]);
 }
 
-/// A log that repeats itself every few seconds fills the disk that is full already.
+/// A log that repeats itself every few seconds fills a disk that is already full.
 #[test]
 fn an_export_that_fails_is_told_once_and_when_it_works_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -358,7 +358,7 @@ fn a_closed_day_prints_the_next_session_and_is_0() {
     let folder = tempfile::tempdir().unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let minute_in_korea = (now + 9 * 3600) % 86_400 / 60;
-    // Hours that are over, or, in the first minutes of the day, hours that are far.
+    // Hours that are over, or, in the first minutes of the day, hours that are far off.
     let hours = if minute_in_korea >= 2 {
         ("00:00", "00:01")
     } else {

@@ -1,7 +1,7 @@
 //! A server that does everything wrong, and what the recorder makes of it (docs/hostile-server.md).
 //!
-//! Each case has a recorder and a server of its own, and all cases of a test run at the same time. The server is
-//! hostile on the first connection and good on the second.
+//! Each case has its own recorder and server, and all cases of a test run at the same time. The server is hostile on
+//! the first connection and good on the second.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -28,7 +28,7 @@ use krx_tests::hostile::{
 
 const MARKET: &str = "KOSPI";
 
-/// The most that a recorder of one market may ever hold, whatever it is sent.
+/// The most memory that a recorder of one market may ever use, whatever it is sent.
 const PEAK_BYTES_MAX: u64 = 60_000_000;
 
 /// The recorder's limits in these tests.
@@ -37,24 +37,24 @@ const CONNECTION: &str = "[connection]\nconnect_timeout = \"1s\"\nheartbeat_inte
     stall_timeout = \"1s\"\nbackoff_initial = \"50ms\"\nbackoff_max = \"200ms\"\nmessage_bytes_max = 1048576\n\n\
     [[feed]]\nmarket = \"KOSPI\"\npath = \"/ws_ksp\"\n";
 
-/// How long a machine under load may take for what takes no time.
+/// How long a machine under load may take over something that takes no time.
 const SLACK: Duration = Duration::from_secs(4);
 
-/// Everything, the slowest wait included, is over long before this.
+/// Everything, including the slowest wait, is over long before this.
 const LIMIT: Duration = Duration::from_secs(40);
 
 type Deed = fn(&mut Peer) -> io::Result<()>;
 
-/// What the first connection is like.
+/// The behaviour on the first connection.
 #[derive(Clone, Copy)]
 enum Hostility {
     /// A session with a record, and then this.
     Session(Deed),
-    /// This in place of the answer to the request, which has been read; the text is what the answer must accept.
+    /// This instead of the answer to the request, which has been read; the text is what the answer must accept.
     Answer(fn(&mut Peer, &str) -> io::Result<()>),
-    /// A certificate that is not good.
+    /// A bad certificate.
     Certificate(Flaw),
-    /// This in place of TLS.
+    /// This instead of TLS.
     Hello(Deed),
 }
 
@@ -64,7 +64,7 @@ struct Case {
     /// What must be on record.
     reason: &'static str,
     detail: &'static str,
-    /// How long after the first deed the next connection may come, and must have come.
+    /// The earliest and the latest time for the next connection, counted from the first deed.
     back: (Duration, Duration),
     /// Messages of the hostile session that belong in quarantine.
     quarantined: usize,
@@ -85,7 +85,7 @@ const fn session(name: &'static str, deed: Deed, reason: &'static str, detail: &
     case(name, Hostility::Session(deed), reason, detail)
 }
 
-/// A session that must be found out by the clock: not before the limit, and soon after it.
+/// A session that must be detected by the clock: not before the limit, and soon after it.
 const fn stalled(name: &'static str, deed: Deed, detail: &'static str) -> Case {
     Case {
         back: (STALL, Duration::from_secs(5)),
@@ -127,7 +127,7 @@ const GOOD: [&[&str]; 3] = [
     &["100004", "100005", "100006"],
 ];
 
-/// Serves a connection; tells when the hostile deed began, and when all that is good has been read.
+/// Serves a connection; reports when the hostile deed began, and when everything good has been read.
 fn serve(
     case: &Case,
     authority: Option<&Authority>,
@@ -150,7 +150,7 @@ fn serve(
         match case.hostility {
             Hostility::Session(deed) => {
                 peer.begin()?;
-                // Each sign of life comes after this, however late a busy machine lets us go on.
+                // Each sign of life comes after this, however late a busy machine lets the thread continue.
                 let begun = Instant::now();
                 peer.send(&frame(TEXT, batch(&["000001"]).as_bytes()))?;
                 peer.delivered()?;
@@ -201,7 +201,7 @@ fn frames(data_dir: &Path) -> Result<Vec<Frame>> {
     Ok(found)
 }
 
-/// Runs a case; how long the recorder took to be back, and its peak of memory.
+/// Runs a case; returns how long the recorder took to be back, and its peak memory.
 fn run(case: &'static Case) -> Result<(Duration, u64)> {
     let folder = tempfile::tempdir()?;
     let secure = matches!(case.hostility, Hostility::Certificate(_) | Hostility::Hello(_));
@@ -214,7 +214,7 @@ fn run(case: &'static Case) -> Result<(Duration, u64)> {
     let tell = Mutex::new(tell);
     let server = HostileServer::start(move |index, tcp| {
         let tell = tell.lock().unwrap().clone();
-        // That a connection breaks is what these tests are about.
+        // These tests are about connections that break.
         let _ = serve(case, authority.as_ref(), index, tcp, &tell);
     })?;
     let mut config = if secure {
@@ -728,7 +728,7 @@ fn i7_servers_that_cannot_be_trusted() {
     run_all(&CASES);
 }
 
-/// A session that was accepted, then one that is refused: the recorder goes on, says so, and repeats the key nowhere.
+/// A session that was accepted, then one that is refused: the recorder continues, says so, and never repeats the key.
 #[test]
 fn i7_a_refused_key_and_the_last_problem_are_in_the_status() {
     let folder = tempfile::tempdir().unwrap();
@@ -774,7 +774,7 @@ fn i7_a_refused_key_and_the_last_problem_are_in_the_status() {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_micros();
     let at = u128::from(problem["at_us"].as_u64().unwrap());
     assert!((now - 60_000_000..=now).contains(&at), "{at}");
-    // It is not tried again soon.
+    // It is not retried soon.
     thread::sleep(Duration::from_secs(3));
     assert_eq!(server.accepted().len(), 2);
     recorder.stop().unwrap();
@@ -792,8 +792,8 @@ fn i7_a_refused_key_and_the_last_problem_are_in_the_status() {
 }
 
 /// A server that displaces every session at once is not hammered.
-/// A server that repeats the key in its words, escaped as it likes: what people look at has it nowhere. `raw` of quarantine
-/// keeps what was received.
+/// A server that repeats the key in its words, escaped as it likes: the key appears nowhere that people look. `raw` of
+/// quarantine keeps what was received.
 #[test]
 fn i7_a_key_that_a_server_repeats_in_any_spelling_is_in_raw_alone() {
     let escaped: String = KEY.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
@@ -856,7 +856,7 @@ fn i7_a_key_that_a_server_repeats_in_any_spelling_is_in_raw_alone() {
         looked[0].1
     );
     assert!(looked[0].1.contains("bye (the key)"), "{}", looked[0].1);
-    // What the code means is said in words of our own.
+    // The meaning of the code is given in our own words.
     assert!(
         looked[1].1.contains("10090: data under maintenance"),
         "{}",
@@ -886,7 +886,7 @@ fn two_recorders_with_one_key_do_not_displace_each_other_ever_faster() {
     thread::sleep(Duration::from_secs(6));
     recorder.stop().unwrap();
     let sessions = server.accepted().len();
-    // The ceilings are 50, 100, 200 … ms; with a reset at each session it would be two hundred and more.
+    // The ceilings are 50, 100, 200 … ms; resetting them at each session would allow two hundred sessions and more.
     println!("{sessions} sessions in 6 s");
     assert!((4..=25).contains(&sessions), "{sessions} sessions");
     assert_eq!(
@@ -941,7 +941,7 @@ fn i6_a_flood_on_one_feed_does_not_starve_the_other() {
     let mut recorder = config.start().unwrap();
     let mut taken = told.recv_timeout(LIMIT).unwrap();
     taken.sort_unstable();
-    // Half of them, since a single one may also wait for a machine under load.
+    // Half of them, since any single one may have to wait on a machine under load.
     let (median, longest) = (taken[MESSAGES / 2], taken[MESSAGES - 1]);
     println!("beside the flood a message and its pong took {median:?}, at most {longest:?}");
     assert!(median < Duration::from_millis(100), "{median:?}");
@@ -1090,7 +1090,7 @@ fn messages() -> Vec<Sent> {
         many(51),
         many(10_000),
     ];
-    // The exact same message twice: the feed may say the same thing twice, and it is not for us to judge.
+    // The exact same message twice: the feed may repeat itself, and it is not for us to judge.
     for _ in 0..2 {
         messages.push(
             Sent::text(batch(&["200004", "200005"]))
@@ -1098,7 +1098,7 @@ fn messages() -> Vec<Sent> {
                 .trade(1, "200005"),
         );
     }
-    // 2^53 + 1 is what a float cannot hold; zero is a price like any other.
+    // A float cannot hold 2^53 + 1; zero is a price like any other.
     let values = [
         ("9007199254740993", "200006"),
         ("\"9007199254740993\"", "200007"),
@@ -1155,7 +1155,7 @@ fn i1_messages_of_every_kind_are_kept_as_they_came() {
     .unwrap();
     let config = RecorderConfig {
         keep_days: 30,
-        // A busy machine may hold up either side in the middle of a message.
+        // A busy machine may delay either side in the middle of a message.
         more: CONNECTION.replace("stall_timeout = \"1s\"", "stall_timeout = \"30s\""),
         ..recorder_config(folder.path(), &format!("ws://127.0.0.1:{}", server.port))
     };
@@ -1216,7 +1216,7 @@ fn i1_messages_of_every_kind_are_kept_as_they_came() {
     );
 }
 
-/// The price that a record of the test was sent with.
+/// The price with which a record of the test was sent.
 fn price_of(code: &str) -> i64 {
     match code {
         "200006" | "200007" => 9_007_199_254_740_993,

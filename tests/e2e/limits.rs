@@ -1,4 +1,4 @@
-//! The limits of the process, `ulimit` of every kind: each of them ends a command with a sentence that names it, or not at
+//! The process limits (`ulimit`) of every kind: each of them ends a command with a message that names it, or not at
 //! all; never by a signal or with a panic.
 
 use std::fs::{self, File};
@@ -86,7 +86,7 @@ fn what_a_recorder_does_not_need_it_does_without() {
     let folder = tempfile::tempdir().unwrap();
     let mut simulator = Simulator::start(folder.path(), &["--rate", "20000"]).unwrap();
     let config = RecorderConfig::new(folder.path(), &simulator.url);
-    // The memory is what the message of the refusal asks for.
+    // The memory that the refusal's message asks for.
     let limits = [
         "--stack=131072",
         "--as=1476395008",
@@ -166,7 +166,7 @@ fn i1_processor_time_that_is_used_up_is_an_orderly_stop() {
     compare(&simulator.ledger, &config.data_dir, Mode::Prefix).unwrap();
 }
 
-/// As a user of its own, since root may start as many threads as it likes.
+/// As a separate user, since root may start as many threads as it likes.
 #[test]
 fn too_few_threads_are_told_or_enough() {
     const USER: u32 = 54_321;
@@ -247,7 +247,7 @@ fn the_other_commands_say_which_limit_it_is_too() {
         ),
         ("--stack=131072", "verify", &[], ""),
     ] {
-        // What it says goes to files, which may not grow either.
+        // Its output goes to files, which may not grow either.
         let config = limited(&config, &["prlimit", limit]);
         let mut run = config.command(command, arguments).unwrap();
         let finished = if limit.starts_with("--fsize") {

@@ -1,6 +1,7 @@
 //! The real programs, end to end: what they record, print and say, and how they end.
 //!
-//! One program, since each one links arrow and parquet. All that is measured is a child process, so tests may run side by side.
+//! One program, since each one links arrow and parquet. Everything measured is a child process, so tests may run in
+//! parallel.
 #![allow(clippy::unwrap_used)]
 
 mod architecture;

@@ -1,5 +1,5 @@
-//! Somebody removes or moves what a recorder has in use: it is told at once, and nothing received is lost by it, not even
-//! when the recorder is killed then.
+//! Somebody removes or moves what a recorder is using: it is reported at once, and nothing received is lost, even if
+//! the recorder is then killed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ impl Scene {
         scene
     }
 
-    /// Of each market: frames received, and journaled.
+    /// For each market: frames received, and journaled.
     fn frames(&self) -> Vec<(u64, u64)> {
         let status = status(self.port).unwrap();
         let frames = |market: &serde_json::Value| {
@@ -79,7 +79,7 @@ impl Scene {
         files.into_iter().filter(is_segment).collect()
     }
 
-    /// Has all but the newest segments exported: what is at rest, and removed, is lost.
+    /// Has all but the newest segments exported: older ones that are removed are lost.
     fn seal(&mut self) {
         self.recorder.process.signal(Signal::USR1).unwrap();
         wait_until(LIMIT, "each market has one segment", || {
@@ -88,7 +88,7 @@ impl Scene {
         .unwrap();
     }
 
-    /// Removes something, and waits until each segment that was in it is put back and another one begun.
+    /// Removes something, and waits until each segment that was in it is restored and another one begun.
     fn remove(&mut self, markets: &[&str], remove: impl FnOnce(&Self)) {
         let told = self.recorder.log().unwrap().matches(REMOVED).count();
         let before: Vec<_> = markets.iter().map(|market| self.segments(market)).collect();
@@ -96,7 +96,7 @@ impl Scene {
         self.recorder
             .wait_for_log(REMOVED, told + markets.len(), LIMIT)
             .unwrap();
-        // The one that was put back may be gone again: it is removed as soon as all of it is exported.
+        // The restored one may be gone again: it is removed as soon as all of it is exported.
         wait_until(LIMIT, "a new segment is begun", || {
             let is_begun = |(market, before): (&&str, &Vec<PathBuf>)| {
                 self.segments(market).iter().any(|path| !before.contains(path))
@@ -127,7 +127,7 @@ impl Scene {
         }
     }
 
-    /// Ends the exchange, and waits until all that it has sent is journaled.
+    /// Ends the exchange, and waits until everything that it sent is journaled.
     fn end_of_the_exchange(&mut self) {
         self.simulator.finish(&mut self.recorder, 2).unwrap();
         wait_until(LIMIT, "all is journaled", || {
@@ -160,7 +160,7 @@ fn remove_all(paths: &[PathBuf]) {
     }
 }
 
-/// `rm -r` of a directory in which files are being made meanwhile.
+/// `rm -r` of a directory in which files are being created.
 fn remove_dir_in_use(dir: &Path) {
     while let Err(error) = fs::remove_dir_all(dir) {
         assert_eq!(error.kind(), std::io::ErrorKind::DirectoryNotEmpty, "{error}");
@@ -191,7 +191,7 @@ fn i1_journal_that_is_removed_while_it_is_written_is_put_back() {
     scene.receive_more();
     scene.end_of_the_exchange();
     scene.seal();
-    // Nothing is received any more.
+    // Nothing more is received.
     scene.remove(&["KOSDAQ"], |scene| remove_all(&scene.segments("KOSDAQ")));
     scene.kill_and_compare();
 }
@@ -216,7 +216,7 @@ fn i1_a_data_directory_that_is_moved_away_and_back_has_all_of_it() {
         .recorder
         .wait_for_log("the data directory was moved or removed", 2, LIMIT)
         .unwrap();
-    // Each exporter has come to where it would have to make a file.
+    // Each exporter has reached the point where it would have to create a file.
     scene
         .recorder
         .wait_for_log("export failed; recording goes on", 2, LIMIT)

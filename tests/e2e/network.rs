@@ -1,5 +1,5 @@
-//! The networks that people have: intermediaries that answer in their own way, names with several addresses, resolvers that
-//! hang, proxies, and authorities of their own.
+//! Networks as they exist: intermediaries with their own answers, names with several addresses, resolvers that hang,
+//! proxies, and private authorities.
 
 use std::fs;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -20,7 +20,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 const ONE_FEED: &str = "[connection]\nbackoff_initial = \"10ms\"\nbackoff_max = \"50ms\"\n\n\
     [[feed]]\nmarket = \"KOSPI\"\npath = \"/ws_ksp\"\n";
 
-/// A name that no resolver knows, so that only our own ways lead to it.
+/// A name that no resolver knows, so that only the test's own means lead to it.
 const NAME: &str = "exchange.test";
 
 /// Each of these is a legal answer to the handshake (RFC 9110, 7.6.1, 15.2; RFC 6455, 4.1).
@@ -64,7 +64,7 @@ fn i1_each_legal_answer_opens_a_session() {
             peer.delivered()?;
             if index + 1 == ANSWERS.len() { peer.live() } else { Ok(()) }
         };
-        // A client that goes is no failure of the server.
+        // A client that leaves is not the server's failure.
         let _ = serve();
     })
     .unwrap();
@@ -96,7 +96,7 @@ fn codes(data_dir: &Path) -> usize {
     rows.sum()
 }
 
-/// Files of `/etc` as a test wants them, for the recorder alone. `None` where namespaces of one's own are not allowed.
+/// Files of `/etc` as the test needs them, for the recorder only. `None` where private namespaces are not allowed.
 fn own_etc(folder: &Path, files: &[(&str, &str)]) -> Option<Vec<String>> {
     let mut script = String::new();
     for (name, text) in files {
@@ -133,9 +133,9 @@ fn swallowing(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
 }
 
 /// An exchange that answers at the second address of [`NAME`], the first address at the same port, and a recorder's
-/// configuration for it. `None` where a process cannot have an `/etc` of its own.
+/// configuration for it. `None` where a process cannot have its own `/etc`.
 fn at_the_second_address(folder: &Path) -> Option<(Simulator, [SocketAddr; 2], RecorderConfig)> {
-    // The resolver puts the address first that is more like our own (RFC 6724).
+    // The resolver puts the address closer to the local one first (RFC 6724).
     let hosts = "127.0.0.1 exchange.test\n127.0.0.2 exchange.test\n";
     let wrapper = own_etc(folder, &[("hosts", hosts)])?;
     let simulator = Simulator::start(folder, &["--rate", "2000"]).unwrap();
@@ -178,14 +178,14 @@ fn check_tries_the_other_address_after_one_that_opens_no_session() {
     let Some((mut simulator, [broken, _], config)) = at_the_second_address(folder.path()) else {
         return;
     };
-    // Nothing listens on port 1: each connection is taken, and ended at once.
+    // Nothing listens on port 1: each connection is accepted, and ended at once.
     forward(TcpListener::bind(broken).unwrap(), 1);
     let checked = config.run_to_end("check", &[], WAIT_MAX).unwrap();
     simulator.stop().unwrap();
     assert_eq!(checked.code, Some(0), "{}", checked.stdout);
 }
 
-/// Leads each connection to a port of 127.0.0.1. The threads end with the connections, and with the test.
+/// Connects everything to a port of 127.0.0.1. The threads end with the connections, and with the test.
 fn forward(listener: TcpListener, to_port: u16) {
     thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
@@ -230,7 +230,7 @@ fn all_addresses_are_named_when_none_answers() {
 #[test]
 fn a_resolver_that_hangs_is_named_and_does_not_hold_up_the_end() {
     let folder = tempfile::tempdir().unwrap();
-    // Port 53 of an address of our own: it takes questions, and answers none.
+    // Port 53 of a local address: it accepts questions, and answers none.
     let Ok(_silent) = UdpSocket::bind("127.0.0.77:53") else {
         eprintln!("skipped: it takes root to listen on port 53");
         return;
@@ -265,7 +265,7 @@ fn a_resolver_that_hangs_is_named_and_does_not_hold_up_the_end() {
     assert!(asked.elapsed() < Duration::from_secs(28), "{:?}", asked.elapsed());
 }
 
-/// A simulated exchange by the name [`NAME`], and the file of the private authority that vouches for it.
+/// A simulated exchange with the name [`NAME`], and the certificate file of its private authority.
 fn exchange(folder: &Path) -> (Simulator, PathBuf) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -293,7 +293,7 @@ fn exchange(folder: &Path) -> (Simulator, PathBuf) {
     (Simulator::start(folder, &arguments).unwrap(), authority)
 }
 
-/// `Basic` of `user:open sesame`, and the password itself: neither may be anywhere that people look.
+/// `Basic` of `user:open sesame`, and the password itself: neither may appear anywhere that people look.
 const AUTHORIZATION: &str = "Basic dXNlcjpvcGVuIHNlc2FtZQ==";
 const SECRETS: [&str; 3] = ["open sesame", "open%20sesame", "dXNlcjpvcGVuIHNlc2FtZQ"];
 
@@ -335,7 +335,7 @@ fn i1_i7_a_day_is_recorded_through_a_proxy_with_a_private_authority() {
         checked.stdout
     );
     fs::write(&credentials, "\u{feff}user:open sesame\r\n").unwrap();
-    // Without the authority, nothing is sent; and it is said what is missing.
+    // Without the authority, nothing is sent, and the message says what is missing.
     let with_authority = config.more.clone();
     config.more = config
         .more
@@ -389,7 +389,7 @@ fn i7_the_usual_variables_name_a_proxy_and_no_proxy_is_passed_over_in_silence() 
     assert!(checked.stdout.contains("($https_proxy)"), "{}", checked.stdout);
     holds_no_secret("check", &format!("{}{}", checked.stdout, checked.stderr));
     assert_eq!(proxy.asked().len(), 2);
-    // One that is passed over.
+    // One that is skipped.
     config.variables.push(set("NO_PROXY", "localhost,.test"));
     let checked = config.run_to_end("check", &[], WAIT_MAX).unwrap();
     assert_eq!(checked.code, Some(69), "{}", checked.stdout);

@@ -1,4 +1,4 @@
-//! The oracle is proved first: each way in which a recording can be wrong is done to a copy, and must be found.
+//! The oracle is proved first: each way in which a recording can be wrong is applied to a copy, and must be detected.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
-/// A file of one row group, taken apart.
+/// A file with one row group, taken apart.
 struct Parts {
     path: PathBuf,
     batch: RecordBatch,
@@ -56,7 +56,7 @@ impl Parts {
         }
     }
 
-    /// Writes the file anew, with a footer that is right about the number of rows.
+    /// Rewrites the file with a footer whose number of rows is correct.
     fn write(mut self) {
         if !self.footer.iter().any(|pair| pair.key == "tampered") {
             let (key, other) = if self.path.to_string_lossy().contains("quarantine-") {
@@ -92,7 +92,7 @@ impl Parts {
         self.batch = take_record_batch(&self.batch, &rows).unwrap();
     }
 
-    /// Changes one value, as little as its type allows.
+    /// Changes one value by as little as its type allows.
     fn change(&mut self, column: &str, row: usize) {
         let index = self.batch.schema().index_of(column).unwrap();
         let mut columns = self.batch.columns().to_vec();
@@ -210,7 +210,7 @@ fn changed(column: &ArrayRef, row: usize) -> ArrayRef {
     }
 }
 
-/// The recording that all tampering starts from, and a copy of it.
+/// The recording from which all tampering starts, and a copy of it.
 struct Recording {
     folder: tempfile::TempDir,
     ledger: PathBuf,
@@ -248,7 +248,7 @@ impl Recording {
         }
     }
 
-    /// Tampers with a copy, and gives what the oracle says of it.
+    /// Tampers with a copy, and returns the oracle's verdict.
     fn verdict(&self, mode: Mode, tamper: impl FnOnce(&Path)) -> String {
         let copy = self.folder.path().join("copy");
         for dataset in ["trades", "quarantine"] {
@@ -264,8 +264,8 @@ impl Recording {
     }
 }
 
-/// A file of a dataset in KOSPI that has files before and behind it: of `trades` the largest of these, which is a full one,
-/// or the one in `quarantine` that belongs to it.
+/// A file of a dataset in KOSPI with files before and after it: for `trades` the largest of these, which is a full one,
+/// or the file in `quarantine` that belongs to it.
 fn middle(data: &Path, dataset: &str) -> PathBuf {
     let mut files = files_under(&data.join("trades")).unwrap();
     files.retain(|path| path.parent().unwrap().ends_with(partition("trades", "KOSPI")));
@@ -286,7 +286,7 @@ fn i1_no_tampering_escapes_the_oracle() {
     let untouched = recording.verdict(Mode::Exact, |_| ());
     assert!(untouched.starts_with("equal: "), "{untouched}");
     let rewritten = recording.verdict(Mode::Exact, |data| edit(data, "trades", |_| ()));
-    assert_eq!(rewritten, untouched, "writing a file anew is no tampering");
+    assert_eq!(rewritten, untouched, "rewriting a file is not tampering");
 
     for mode in [Mode::Exact, Mode::Prefix] {
         let caught = |what: &str, words: &str, tamper: &dyn Fn(&Path)| {
@@ -303,7 +303,7 @@ fn i1_no_tampering_escapes_the_oracle() {
 
 type Caught<'a> = &'a dyn Fn(&str, &str, &dyn Fn(&Path));
 
-/// Which rows are kept, in which order, of so many.
+/// Which of this many rows are kept, and in which order.
 type Rows = fn(usize) -> Vec<usize>;
 
 fn rows_are_watched(caught: Caught<'_>) {
@@ -320,7 +320,7 @@ fn rows_are_watched(caught: Caught<'_>) {
         ("trades", "one doubled", "KOSPI differs", |rows| {
             (0..=rows / 2).chain(rows / 2..rows).collect()
         }),
-        // It is the last of its message, so that no other one follows that could be missed.
+        // It is the last of its message, so that no other one after it could be missed.
         ("trades", "the last doubled", "twice", |rows| {
             (0..rows).chain([rows - 1]).collect()
         }),
@@ -420,7 +420,7 @@ fn files_are_watched(caught: Caught<'_>) {
     caught("a quarantine file removed", "quarantine is missing", &|data| {
         fs::remove_file(middle(data, "quarantine")).unwrap();
     });
-    caught("a foreign file", "no committed file", &|data| {
+    caught("a foreign file", "not a committed file", &|data| {
         fs::write(middle(data, "trades").with_file_name("notes.txt"), "hello").unwrap();
     });
     caught("a file cut short", "KOSPI differs", &|data| {
@@ -430,7 +430,7 @@ fn files_are_watched(caught: Caught<'_>) {
     });
 }
 
-/// The last file gone is a shorter recording: a beginning, and not all.
+/// Without its last file a recording is merely shorter: a beginning, not all of it.
 fn the_end_may_be_missing_in_prefix_mode(recording: &Recording) {
     let without_the_end = |data: &Path| {
         let files = files_under(&data.join("trades")).unwrap();
@@ -457,7 +457,7 @@ fn the_end_may_be_missing_in_prefix_mode(recording: &Recording) {
     assert!(prefix.starts_with("equal"), "{prefix}");
 }
 
-/// A recording of what the ledger says, with midnight in Korea after a number of texts of each market.
+/// A recording that matches the ledger, with midnight in Korea after a number of texts of each market.
 fn record_across_midnight(ledger: &Path, data: &Path, texts_before: usize) {
     const DAY_US: i64 = 86_400_000_000;
     const KOREA_US: i64 = 9 * 3_600_000_000;

@@ -1,4 +1,4 @@
-//! A recorded day is served again, and whoever records that has the same day.
+//! A recorded day is served again, and recording that gives the same day.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -18,7 +18,7 @@ use krx_tests::hostile::{BINARY, HostileServer, Peer, TEXT, frame};
 const LIMIT: Duration = Duration::from_secs(60);
 const DAY_MS: i64 = 86_400_000;
 
-/// A recorder in a folder of its own, which commits many files.
+/// A recorder in its own folder, which commits many files.
 fn recorder_in(folder: &Path, name: &str, base_url: &str) -> RecorderConfig {
     let folder = folder.join(name);
     std::fs::create_dir_all(&folder).unwrap();
@@ -28,7 +28,7 @@ fn recorder_in(folder: &Path, name: &str, base_url: &str) -> RecorderConfig {
     }
 }
 
-/// Records all that a server sends of both markets' day.
+/// Records everything that a server sends of both markets' day.
 fn record(folder: &Path, name: &str, server: &mut Simulator) -> RecorderConfig {
     let config = recorder_in(folder, name, &server.url);
     let mut recorder = config.start().unwrap();
@@ -46,7 +46,7 @@ fn frames(data_dir: &Path, market: &str) -> Vec<Frame> {
     found
 }
 
-/// The date of a recording, which is to have one.
+/// The date of a recording, which must have one.
 fn date_of(frames: &[Frame]) -> String {
     let date = frames.first().unwrap().date;
     assert!(
@@ -56,8 +56,8 @@ fn date_of(frames: &[Frame]) -> String {
     date.to_string()
 }
 
-/// Compares all that came over the wire: frames by their order, rows by all columns but those that say when and in which
-/// session.
+/// Compares everything that came over the wire: frames by their order, rows by all columns except those that say when
+/// and in which session.
 fn assert_same(original: &[Frame], again: &[Frame]) {
     assert!(!original.is_empty(), "there is something to compare");
     for (frame, copy) in original.iter().zip(again) {
@@ -104,7 +104,7 @@ fn details(data_dir: &Path, market: &str, date: &str) -> Vec<(String, Option<Str
     found
 }
 
-/// What a replay has said on standard error.
+/// What a replay has printed to standard error.
 fn said(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("replay.err")).unwrap()
 }
@@ -149,7 +149,7 @@ fn a_replay_is_recorded_as_the_day_that_it_is_of() {
 
 const GOOD: &str = r#"{"isuSrtCd":"005930","trdPrc":"71500","trdVol":"10","trdTm":"09450155"}"#;
 
-/// Messages as no simulated day has them, and whether they can be sent again as they came.
+/// Messages unlike any in a simulated day, and whether they can be sent again unchanged.
 fn odd_messages() -> Vec<(u8, Vec<u8>, bool)> {
     let with = |from: &str, to: &str| GOOD.replace(from, to);
     let array = |records: &[&str]| format!("[{}]", records.join(","));
@@ -378,7 +378,7 @@ fn a_replay_begins_when_it_is_told_to() {
             .collect();
         assert_eq!(complete.messages, wanted.len() as u64, "from {from}");
         recorder.stop().unwrap();
-        // It ends by itself when the client has left.
+        // It ends by itself once the client has left.
         replay.wait_for("session_ended", LIMIT).unwrap();
         replay.stop().unwrap();
         let nothing = format!("KOSPI: nothing was received after {from}:00\n");

@@ -1,5 +1,5 @@
-//! The report of a recorded day: its figures are those of the ledger, of the coverage and of what is on disk, and the
-//! page needs nobody to be read.
+//! The report of a recorded day: its figures are those of the ledger, of coverage and of the files on disk, and the
+//! page is self-contained.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A command that needs the data directory only, run in the test's folder.
+/// A command that needs only the data directory, run in the test's folder.
 fn run(config: &RecorderConfig, arguments: &[&str]) -> Finished {
     let mut command = Program::Recorder.command().unwrap();
     command
@@ -26,7 +26,7 @@ fn run(config: &RecorderConfig, arguments: &[&str]) -> Finished {
     Finished::run("krx-recorder", &mut command, &config.folder, LIMIT).unwrap()
 }
 
-/// A day that was sent as fast as it was read, with connections that broke and messages that are none.
+/// A day sent as fast as it was read, with connections that broke and messages that are not valid.
 fn record(folder: &Path) -> (RecorderConfig, Simulator) {
     let arguments = [
         "--speed",
@@ -56,7 +56,7 @@ fn json(config: &RecorderConfig, arguments: &[&str]) -> Value {
     serde_json::from_str(&done.stdout).unwrap()
 }
 
-/// What is on disk of a market, read by other code than the recorder's.
+/// What is on disk for a market, read by other code than the recorder's.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct OnDisk {
     records: u64,
@@ -173,7 +173,7 @@ fn its_figures_are_those_of_the_ledger_the_coverage_and_the_disk() {
             .collect();
         assert_eq!(by_reason, disk.quarantined, "{name}");
 
-        // Time goes on in the last interval only.
+        // Time moves on only within the last interval.
         let intervals = market["intervals"].as_array().unwrap();
         assert_eq!(intervals.len(), rows.len(), "{name}");
         for (interval, row) in intervals.iter().zip(&rows).take(rows.len() - 1) {
@@ -359,7 +359,7 @@ fn the_page_is_one_small_file_that_needs_nobody() {
         .replace('>', "&gt;");
     assert!(page.contains(&format!(">{escaped}</h1>")), "{answer}");
 
-    // A file of that name is replaced as a whole, and nothing is left beside it.
+    // A file of that name is replaced as a whole, and nothing else is left.
     let other = folder.path().join("reports");
     fs::create_dir(&other).unwrap();
     let file = other.join("day.html");
@@ -369,7 +369,7 @@ fn the_page_is_one_small_file_that_needs_nobody() {
     assert!(fs::read_to_string(&file).unwrap().ends_with("</html>\n"));
     assert_eq!(fs::read_dir(&other).unwrap().count(), 1);
 
-    // What cannot be done is said, with what to do instead.
+    // What cannot be done is reported, with what to do instead.
     let nothing = run(&config, &["report", "2020-01-02"]);
     assert_eq!(nothing.code, Some(64), "{}", nothing.stderr);
     assert!(

@@ -1,4 +1,4 @@
-//! Days made one file by the real program, whatever happens to it: the oracle finds each record once.
+//! Days sealed into one file by the real program, whatever happens to it: the oracle finds each record once.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use krx_harness::tree::{copy_tree, files_under};
 use krx_harness::{Mode, RecorderConfig, Simulator, compare};
 use serde_json::Value;
 
-/// A recorded day of both markets with bad records in it, and a disconnect.
+/// A recorded day of both markets with bad records and a disconnect.
 struct Recording {
     _folder: tempfile::TempDir,
     ledger: PathBuf,
@@ -105,7 +105,7 @@ fn i1_a_sealed_day_has_each_record_once() {
             .map(|day| day["outcome"].as_str().unwrap().to_owned())
             .collect()
     };
-    // One market, then all that is left.
+    // One market, then everything that is left.
     let output = recording
         .seal(&recording.data)
         .args(["--feed", "KOSPI"])
@@ -120,13 +120,13 @@ fn i1_a_sealed_day_has_each_record_once() {
     assert_eq!(recording.files(&recording.data), 2);
     recording.assert_equal(&recording.data);
     verified(&recording.data);
-    // What was replaced is there for an hour, and says so.
+    // Replaced files stay for an hour, marked as such.
     let replaced = files_under(&recording.data.join(".krx/sealing")).unwrap();
     let markers = replaced.iter().filter(|path| path.ends_with("replaced.parquet"));
     assert_eq!(markers.count(), 2, "{replaced:?}");
     assert!(replaced.len() > 10, "{replaced:?}");
 
-    // A date that nothing is recorded of, and a directory that is not there.
+    // A date with no recording, and a directory that does not exist.
     let mut other = Command::new(Program::Recorder.path().unwrap());
     let output = other
         .args(["seal", "2020-01-02", "--data-dir"])
@@ -169,7 +169,7 @@ fn i1_a_damaged_file_is_not_sealed_and_costs_the_other_market_nothing() {
     recording.assert_equal(&recording.data);
 }
 
-/// So often in all stages together.
+/// This many times over all stages.
 const KILLS: usize = 15;
 
 #[test]
@@ -179,7 +179,7 @@ fn i1_a_seal_that_is_killed_loses_and_doubles_nothing() {
     let copy = folder.path().join("data");
     copy_tree(&recording.data, &copy).unwrap();
     let before = recording.files(&copy);
-    // How far a seal has come when it is killed, and up to some milliseconds later.
+    // How far a seal has got when it is killed, and up to some milliseconds later.
     let is_building = |market: &str| {
         copy.join(format!(".krx/sealing/{}-{market}/day.partial", recording.date))
             .exists()
@@ -220,7 +220,7 @@ fn i1_a_seal_that_is_killed_loses_and_doubles_nothing() {
         if kill % 4 == 0 {
             recording.assert_equal(&copy);
         }
-        // The next call goes on.
+        // The next call continues.
         let output = recording.seal(&copy).output().unwrap();
         assert!(
             output.status.success(),
@@ -248,7 +248,7 @@ fn sigterm_leaves_the_day_as_it_was_and_says_so() {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    // It is at it when a file is being built.
+    // It is under way once a file is being built.
     let sealing = recording.data.join(".krx/sealing");
     wait_until(Duration::from_secs(20), "a day is being sealed", || {
         Ok(sealing.exists()

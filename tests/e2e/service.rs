@@ -1,4 +1,4 @@
-//! The recorder as a service: what it tells the service manager, and what it reads again when it is asked to.
+//! The recorder as a service: what it reports to the service manager, and what it reloads when asked to.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// What comes on `$NOTIFY_SOCKET`, line by line.
+/// What arrives on `$NOTIFY_SOCKET`, line by line.
 struct Manager {
     socket: UnixDatagram,
     heard: Vec<String>,
@@ -27,7 +27,7 @@ impl Manager {
         }
     }
 
-    /// Waits for a line that is not heard yet, and forgets those before it.
+    /// Waits for a line that was not heard before, and forgets those before it.
     fn wait_for(&mut self, what: &str) -> String {
         let begun = Instant::now();
         loop {
@@ -83,7 +83,7 @@ fn calendar_file(path: &Path, trading: bool) {
     fs::write(path, days.concat()).unwrap();
 }
 
-/// To systemd, a service of Type=notify that ends before it was ready has failed, whatever its exit code.
+/// To systemd, a service of Type=notify that ends before it is ready has failed, whatever its exit code.
 #[test]
 fn on_a_closed_day_the_service_manager_hears_that_it_is_ready_before_it_ends() {
     let folder = tempfile::tempdir().unwrap();
@@ -119,7 +119,7 @@ fn sighup_reads_schedule_calendar_and_filter_again() {
     let mut recorder = config.start().unwrap();
     recorder.wait_for_log("INFO connected ", 2, LIMIT).unwrap();
 
-    // A configuration that is wrong changes nothing.
+    // An invalid configuration changes nothing.
     fs::write(&calendar, "[[day]]\ndate = \"never\"\n").unwrap();
     recorder.process.signal(Signal::HUP).unwrap();
     recorder.wait_for_log("stays in force", 1, LIMIT).unwrap();

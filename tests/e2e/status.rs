@@ -1,4 +1,4 @@
-//! The status of a recorder at work: every form of it says what was sent, and what the ledger says.
+//! The status of a running recorder: every form of it agrees with what was sent, and with the ledger.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -30,7 +30,7 @@ fn start(folder: &Path, arguments: &[&str]) -> (Simulator, RecorderConfig, u16, 
     (simulator, config, port, recorder)
 }
 
-/// The text of an answer, behind its head.
+/// The body of an answer.
 fn body(port: u16, path: &str) -> String {
     get(port, path)
         .unwrap()
@@ -40,7 +40,7 @@ fn body(port: u16, path: &str) -> String {
         .to_owned()
 }
 
-/// A sample of each series, by the series as it is written.
+/// A sample of each series, by its name and labels.
 fn samples(metrics: &str) -> BTreeMap<String, f64> {
     let lines = metrics.lines().filter(|line| !line.starts_with('#'));
     lines
@@ -77,7 +77,7 @@ fn sum(rows: &[Value], key: &str) -> u64 {
     rows.iter().map(|row| row[key].as_u64().unwrap()).sum()
 }
 
-/// Waits until all that the exchange has sent is exported; the status then.
+/// Waits until everything that the exchange sent is exported; returns the status.
 fn settled(port: u16) -> Value {
     let (mut settled, mut still) = (Value::Null, 0);
     wait_until(LIMIT, "all is exported", || {
@@ -93,7 +93,7 @@ fn settled(port: u16) -> Value {
                 .map(|market| market["records"].clone())
                 .collect::<Vec<_>>()
         };
-        // What was counted last is shown a moment later.
+        // The latest counts are shown a moment later.
         still = if done && counts(&before) == counts(&settled) {
             still + 1
         } else {
@@ -105,8 +105,8 @@ fn settled(port: u16) -> Value {
     settled
 }
 
-/// The same, with the coverage: an attempt to connect that ends between the two looks may begin a row, and silence seal a
-/// file.
+/// The same, with the coverage: an attempt to connect that ends between the two looks may begin a row, and silence may
+/// end a file.
 fn settled_with_coverage(port: u16, config: &RecorderConfig) -> (Value, Vec<Value>) {
     let (mut status, mut rows) = (Value::Null, Vec::new());
     wait_until(LIMIT, "the status and the coverage are of one instant", || {
@@ -145,7 +145,7 @@ fn all_forms_say_what_was_sent_and_what_the_ledger_says() {
         "garbage@100:text",
     ];
     let (mut simulator, config, port, mut recorder) = start(folder.path(), &arguments);
-    // Clients that hang are no hindrance to any of this.
+    // Clients that hang do not hinder any of this.
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let hanging: Vec<_> = (0..50)
         .map(|_| {
@@ -197,7 +197,7 @@ fn all_forms_say_what_was_sent_and_what_the_ledger_says() {
         assert_eq!(minutes, records + 1, "{market}: the chart");
         let intervals = told["intervals"].as_array().unwrap();
         assert_eq!(intervals.len(), rows.len());
-        // The last one is not over: it goes on between the two looks.
+        // The last one is not over: it continues between the two looks.
         for (shown, row) in intervals.iter().zip(&rows).take(rows.len() - 1) {
             for (key, value) in shown.as_object().unwrap() {
                 assert_eq!(value, &row[key], "{market}: {key}");
@@ -245,7 +245,7 @@ fn deploy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy")
 }
 
-/// Each metric that the alerts and the dashboard name is served.
+/// Each metric named by the alerts and the dashboard is served.
 fn the_deployed_names_exist(metrics: &str) {
     let served: BTreeSet<&str> = metrics
         .lines()
@@ -264,7 +264,7 @@ fn the_deployed_names_exist(metrics: &str) {
     }
 }
 
-/// Says why not, and is content, where there is no promtool.
+/// Where promtool is missing, it says so and passes.
 fn promtool(arguments: &[&str], input: &str) {
     if !has_tool("promtool") {
         println!("skipped: promtool {arguments:?}: it is not installed (tests/tools/page-tools.sh)");
@@ -399,7 +399,7 @@ fn who_asks_in_vain_is_told_where_to_look() {
     let bare = |arguments: &[&str]| -> Finished { config.run_bare(arguments, LIMIT).unwrap() };
     assert_eq!(bare(&["status"]).code, Some(64));
     assert_eq!(bare(&["status", "--listen", "10.0.0.1:9464"]).code, Some(78));
-    // Something else answers there, which speaks no HTTP at all.
+    // Something else answers there, which does not speak HTTP at all.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let other = std::thread::spawn(move || listener.accept().unwrap().0.write_all(b"SSH-2.0\r\n").unwrap());

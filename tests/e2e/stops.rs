@@ -1,4 +1,4 @@
-//! What signals do: stop cleanly, also when asked twice, stop at once, seal now; and one recorder for each data directory.
+//! What signals do: stop cleanly, even when sent twice, stop at once, commit now; and one recorder per data directory.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -95,7 +95,7 @@ fn sigusr1_seals_at_once() {
         || Ok(committed() >= before + 2),
     )
     .unwrap();
-    // It is logged a moment after the file has its name: its checksum comes first.
+    // It is logged a moment after the file gets its name: the checksum comes first.
     recorder
         .wait_for_log("reason=\"asked\"", 2, Duration::from_secs(5))
         .unwrap();
@@ -109,7 +109,7 @@ fn i1_a_sigterm_that_is_sent_twice_is_one_request() {
     let (mut simulator, config, mut recorder) = recorder_under_load(folder.path(), "200000", "1h");
     sleep(Duration::from_secs(1));
     recorder.process.signal(Signal::TERM).unwrap();
-    // The kernel keeps one pending signal of a kind: the second is to be a second one.
+    // The kernel keeps one pending signal of each kind: the second one must really be a second one.
     recorder.wait_for_log("stopping", 1, CONNECT_MAX).unwrap();
     for signal in [Signal::TERM, Signal::INT] {
         recorder.process.signal(signal).unwrap();
@@ -122,7 +122,7 @@ fn i1_a_sigterm_that_is_sent_twice_is_one_request() {
 fn i1_timeout_of_coreutils_stops_it_in_good_order() {
     let folder = tempfile::tempdir().unwrap();
     let mut simulator = Simulator::start(folder.path(), &["--rate", "200000"]).unwrap();
-    // It sends the signal to its child, and then to the group that both are in. A child that is left over must not stay.
+    // It sends the signal to its child, and then to their common group. A leftover child must not remain.
     let wrapper = [
         "timeout",
         "--preserve-status",
@@ -156,7 +156,7 @@ fn i1_a_later_sigterm_ends_at_once_and_the_next_start_exports_the_rest() {
     sleep(Duration::from_secs(3));
     recorder.process.signal(Signal::TERM).unwrap();
     recorder.wait_for_log("stopping", 1, CONNECT_MAX).unwrap();
-    // It would be done before the two seconds are over in which a second request is the first one.
+    // It would otherwise be done within the two seconds in which a second request counts as the first.
     recorder.process.signal(Signal::STOP).unwrap();
     sleep(Duration::from_millis(2100));
     recorder.process.signal(Signal::TERM).unwrap();

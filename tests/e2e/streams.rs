@@ -1,5 +1,5 @@
-//! Standard output and standard error that take nothing: a pipe whose reader has gone, a disk that is full. Every command
-//! of every program ends as it would otherwise, or says that it could not print; none ends by a panic or a signal.
+//! Standard output and standard error that accept nothing: a pipe whose reader has gone, a full disk. Every command of
+//! every program ends as it would otherwise, or reports that it could not print; none ends by a panic or a signal.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use rustix::process::Signal;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// The exit code of a command whose standard output takes nothing.
+/// The exit code of a command whose standard output accepts nothing.
 const NOT_PRINTED: i32 = 74;
 
 fn full() -> Stdio {
@@ -28,7 +28,7 @@ fn closed() -> Stdio {
     writer.into()
 }
 
-/// A program and its arguments, and what it is run in.
+/// A program and its arguments, and the folder in which it runs.
 struct Case {
     program: PathBuf,
     arguments: Vec<String>,
@@ -46,7 +46,7 @@ impl Case {
         command
     }
 
-    /// Runs it to its end; the exit code, and what went to the streams that are files.
+    /// Runs it to its end; returns the exit code, and what went to the streams that are files.
     fn run(&self, stdout: Option<Stdio>, stderr: Option<Stdio>) -> (i32, String, String) {
         let [out, err] = ["stdout", "stderr"].map(|name| self.folder.join(name));
         let file = |path: &Path| Stdio::from(File::create(path).unwrap());
@@ -99,7 +99,7 @@ impl Case {
     }
 }
 
-/// A data directory with a day in it, and a file that `verify` complains of.
+/// A data directory with a day in it, and a file about which `verify` complains.
 fn recorded(folder: &Path) -> (RecorderConfig, String) {
     let mut simulator = Simulator::start(folder, &["--rate", "5000"]).unwrap();
     let config = RecorderConfig {
@@ -202,7 +202,7 @@ fn a_recorder_and_a_replay_at_work_do_not_mind_either() {
         })
         .unwrap();
 
-        // The status of one at work, and a configuration that is read again while nothing is taken.
+        // The status of a running one, and a configuration reload while nothing is accepted.
         recorder.signal(Signal::HUP).unwrap();
         let case = Case {
             program: Program::Recorder.path().unwrap(),
@@ -278,7 +278,7 @@ fn neither_do_the_other_programs() {
     }
     assert_eq!(fs::read_dir(&run_in).unwrap().count(), 0, "nothing is begun");
 
-    // The frames are what is wanted, and the line on standard output is not.
+    // The frames are the point; the line on standard output is not.
     let write = case(
         &Program::Simulator.path().unwrap(),
         &["--write-frames", &frames, "--records", "1000"],
@@ -287,7 +287,7 @@ fn neither_do_the_other_programs() {
         assert_eq!(write.run(Some(out), None).0, 0);
         assert!(fs::metadata(&frames).unwrap().len() > 1000);
     }
-    // Whoever reads the first lines of the demonstration only ends it.
+    // Reading only the first lines of the demonstration ends it.
     let demo = case(&recorder.with_file_name("krx-demo"), &[]);
     assert_eq!(demo.run(Some(closed()), None).0, 0);
     // Its folder is named after the second.
@@ -295,7 +295,7 @@ fn neither_do_the_other_programs() {
     let (code, _, told) = demo.run(Some(full()), None);
     assert_eq!(code, NOT_PRINTED, "{told}");
     assert!(told.contains("writing to standard output"), "{told}");
-    // A simulator that nobody listens to goes on.
+    // A simulator without a listener continues.
     let port = free_port().unwrap();
     let mut command = Program::Simulator.command().unwrap();
     let listen = format!("127.0.0.1:{port}");

@@ -1,4 +1,4 @@
-//! Over TLS: what a trusted server sends is recorded, and a server that nobody vouches for is not talked to.
+//! Over TLS: what a trusted server sends is recorded, and an untrusted server is sent nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use krx_harness::tree::files_under;
 use krx_harness::{Mode, RecorderConfig, Simulator, compare};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 
-/// An authority of our own; its certificate is written to `folder`.
+/// A test authority; its certificate is written to `folder`.
 fn authority(folder: &Path, name: &str) -> (CertifiedIssuer<'static, KeyPair>, PathBuf) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,4 +1,4 @@
-//! What is recorded can be proved to be what was recorded, and what is damaged can be had back.
+//! A recording can be proved intact, and damage can be repaired.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -37,14 +37,14 @@ fn recorder(folder: &Path) -> (Simulator, RecorderConfig, Recorder) {
     (simulator, config, recorder)
 }
 
-/// Runs a command that needs nothing but the data directory: no key, no server.
+/// Runs a command that needs only the data directory: no key, no server.
 fn run(config: &RecorderConfig, arguments: &[&str]) -> Finished {
     let mut command = Program::Recorder.command().unwrap();
     command.args(arguments).arg("--data-dir").arg(&config.data_dir);
     Finished::run("krx-recorder", &mut command, &config.folder, COMMAND_MAX).unwrap()
 }
 
-/// What `verify --json` says, and its exit code.
+/// The output of `verify --json`, and its exit code.
 fn verify(config: &RecorderConfig) -> (Option<i32>, Value) {
     let done = run(config, &["verify", "--json"]);
     let report = serde_json::from_str(&done.stdout)
@@ -105,7 +105,7 @@ fn a_flipped_bit_is_named_and_what_is_lost_is_rebuilt() {
     let (mut simulator, config, mut recorder) = recorder(folder.path());
 
     recorder.wait_for_log(" committed ", 4, CONNECT_MAX).unwrap();
-    // While it records there is nothing to be found, and the lists hold at any time.
+    // While it records there is nothing to find, and the lists are valid at any time.
     for _ in 0..4 {
         sleep(Duration::from_millis(700));
         let (code, report) = verify(&config);
@@ -184,7 +184,7 @@ fn a_flipped_bit_is_named_and_what_is_lost_is_rebuilt() {
     };
     assert_eq!(counts("identical"), whole.len() as u64, "{report}");
 
-    // Without the archive only a backup helps, and that is what it says.
+    // Without the archive only a backup helps, and the message says so.
     fs::remove_dir_all(config.data_dir.join(".krx/archive")).unwrap();
     fs::remove_file(config.data_dir.join(trades[0])).unwrap();
     let lost = run(&config, &["rebuild", date]);
@@ -245,7 +245,7 @@ fn exit_codes_tell_what_is_wrong_with_the_call() {
     drop(held);
 }
 
-/// A year later: the quarantine of the date is removed, then its trades, and neither is taken for a loss.
+/// A year later: the date's quarantine is removed, then its trades, and neither counts as a loss.
 #[test]
 fn what_retention_removes_is_missing_nowhere() {
     let folder = tempfile::tempdir().unwrap();
@@ -255,7 +255,7 @@ fn what_retention_removes_is_missing_nowhere() {
     simulator.stop().unwrap();
     let data = DataDir::new(&config.data_dir);
     let today = Moment::now().date() + chrono::Days::new(365);
-    // Recording went on: without some dates of late the clock would not be believed.
+    // Recording continued: without some recent dates the clock would not be trusted.
     let partition = |days| {
         data.partition(
             &TRADES,
@@ -332,7 +332,7 @@ fn record_date(data: &DataDir, date: NaiveDate) {
         .unwrap();
 }
 
-/// A day on which cron was broken: nothing ran, and so nothing wrote anything.
+/// A day on which cron was broken: nothing ran, and so nothing was written.
 #[test]
 fn i9_a_trading_day_on_which_nothing_ran_is_said_everywhere() {
     let folder = tempfile::tempdir().unwrap();
@@ -362,7 +362,7 @@ fn i9_a_trading_day_on_which_nothing_ran_is_said_everywhere() {
         (code, findings(&report)),
         (Some(65), vec![(partition.as_str(), "unaccounted")])
     );
-    // Whoever asks is told, though nothing is on record yet.
+    // `verify` reports them even before anything is on record.
     let told = run(&config, &["coverage", &missing.to_string()]);
     assert_eq!(told.code, Some(0), "{}", told.stderr);
     assert!(
@@ -417,7 +417,7 @@ fn i9_a_trading_day_on_which_nothing_ran_is_said_everywhere() {
     assert!(sha256sum(&config));
 }
 
-/// A directory of another layout is refused by every command, and not touched.
+/// A directory with another layout is refused by every command, and left untouched.
 #[test]
 fn another_layout_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();

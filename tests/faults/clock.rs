@@ -1,4 +1,4 @@
-//! Part 5: a clock that is set while the recorder runs, hours forth and back, also across midnight in Korea.
+//! Part 5: a clock that is set while the recorder runs, hours forward and back, also across midnight in Korea.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,7 +22,7 @@ fn library() -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Written whole: the recorder reads the file at each look at the clock.
+/// Written whole: the recorder reads the file whenever it looks at the clock.
 fn set(file: &Path, offset_s: i64) -> Result<()> {
     let next = file.with_extension("next");
     fs::write(&next, format!("{offset_s:+}\n"))?;
@@ -50,7 +50,7 @@ fn jumps(tally: &mut Tally, jumps: usize, seed: u64, library: PathBuf) -> Result
     let mut dates = BTreeSet::from([date_at(0)?]);
     for jump in 0..jumps {
         sleep(Duration::from_millis(random.u64(100..=500)));
-        // On the whole it goes forth, so that midnight comes again and again.
+        // Overall it moves forward, so that midnight comes again and again.
         let offset_s = i64::try_from(jump)? * HOUR + random.i64(-30 * HOUR..=30 * HOUR);
         dates.insert(date_at(offset_s)?);
         set(&file, offset_s)?;

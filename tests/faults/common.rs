@@ -21,12 +21,12 @@ pub(crate) const CONNECT_MAX: Duration = Duration::from_secs(20);
 /// Nothing listens on the discard port of a loopback address.
 pub(crate) const NOWHERE: &str = "ws://127.0.0.1:9";
 
-/// A feed of KOSPI alone: then each of the recorder's threads is there once, and what it does can be counted.
+/// A feed of KOSPI only: then each of the recorder's threads exists once, and what it does can be counted.
 pub(crate) const KOSPI_ALONE: &str = "[[feed]]\nmarket = \"KOSPI\"\npath = \"/ws_ksp\"\n";
 
 static TURN: Mutex<()> = Mutex::new(());
 
-/// Parts run one after the other: each measures times.
+/// Parts run one after another, since each measures times.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -40,8 +40,8 @@ pub(crate) fn now_us() -> i64 {
     i64::try_from(since.as_micros()).unwrap()
 }
 
-/// A folder for one simulator, its ledger and the recorders that it serves; kept for a look at it when a directory for
-/// that is named in `$KRX_FAULTS_KEEP` and something failed in it.
+/// A folder for one simulator, its ledger and its recorders. If something failed, it is kept for inspection in the
+/// directory named by `$KRX_FAULTS_KEEP`, if any.
 pub(crate) struct Bench {
     folder: Option<tempfile::TempDir>,
     pub(crate) simulator: Simulator,
@@ -91,7 +91,7 @@ impl Bench {
         }
     }
 
-    /// A recorder that is not interfered with brings what is left into the datasets; then the exchange ends.
+    /// An undisturbed recorder brings what is left into the datasets; then the exchange ends.
     pub(crate) fn finish(&mut self) -> Result<()> {
         let config = RecorderConfig {
             wrapper: Vec::new(),
@@ -111,7 +111,7 @@ pub(crate) fn recover(config: &RecorderConfig) -> Result<()> {
     recorder.stop()
 }
 
-/// A market's last frame of data in a journal that nobody writes to; `None` when there is none.
+/// A market's last data frame in a journal that nobody is writing to; `None` if there is none.
 pub(crate) fn last_data_frame(data_dir: &Path, market: &str) -> Result<Option<(NaiveDate, i64)>> {
     let dir = DataDir::new(data_dir).journal(&market.parse()?);
     let mut follower = Follower::new(dir, None);
@@ -129,7 +129,7 @@ pub(crate) fn last_data_frame(data_dir: &Path, market: &str) -> Result<Option<(N
     }
 }
 
-/// I1: what `write` had returned for is in the journal of a recorder that was killed, whole.
+/// I1: whatever `write` had returned for is complete in the journal of a recorder that was killed.
 pub(crate) fn assert_written_is_there(log: &Log) -> Result<()> {
     let written = |call: &&Call| {
         call.call == "pwrite64" && matches!(call.outcome, Outcome::Done(_)) && {
@@ -157,8 +157,8 @@ pub(crate) fn assert_written_is_there(log: &Log) -> Result<()> {
     Ok(())
 }
 
-/// I1: the last frames that journals held when their recorders were killed are the last that were recorded of some
-/// session: nothing behind them was dropped.
+/// I1: the last frames in the journals of killed recorders are the last that were recorded of some session: nothing
+/// after them was dropped.
 pub(crate) fn assert_recorded_to(
     report: &Report,
     market: &str,
@@ -181,7 +181,7 @@ pub(crate) fn assert_recorded_to(
     Ok(())
 }
 
-/// Looks for panics in what all recorders of a folder have said.
+/// Looks for panics in the logs of all recorders of a folder.
 pub(crate) fn look_at_logs(tally: &mut Tally, what: impl std::fmt::Debug, folder: &Path) {
     for path in std::fs::read_dir(folder)
         .into_iter()
@@ -203,7 +203,7 @@ pub(crate) fn look_at_logs(tally: &mut Tally, what: impl std::fmt::Debug, folder
 /// An instant for each of the ledger's sessions, by market and number, µs since the Unix epoch.
 pub(crate) type Sessions = BTreeMap<(String, u32), i64>;
 
-/// I1: whatever was sent in a session earlier than `slack` before its instant is recorded.
+/// I1: whatever was sent in a session more than `slack` before its instant is recorded.
 pub(crate) fn assert_nothing_older_is_lost(report: &Report, ends: &Sessions, slack: Duration) -> Result<()> {
     for ((market, number), end_us) in ends {
         let session = report
@@ -221,7 +221,7 @@ pub(crate) fn assert_nothing_older_is_lost(report: &Report, ends: &Sessions, sla
     Ok(())
 }
 
-/// Compares the coverage ledger with what is recorded, when the recorder can tell it.
+/// Compares the coverage ledger with what is recorded, if the recorder can report it.
 pub(crate) fn check_coverage(
     tally: &mut Tally,
     what: impl std::fmt::Display,

@@ -13,13 +13,13 @@ use krx_tests::volume::{Kind, PowerSwitch, Volume, has_tool};
 
 use crate::common::{Bench, check_coverage, look_at_logs, number, recover, turn};
 
-/// Cuts of each filesystem in full, unless `$KRX_POWER_CUTS` says otherwise.
+/// Cuts of each filesystem in a full run, unless `$KRX_POWER_CUTS` says otherwise.
 const CUTS: usize = 500;
 
 /// Cuts between two comparisons.
 const BATCH: usize = 25;
 
-/// `journal.sync_interval`: what a power cut may cost, beside one `fdatasync`.
+/// `journal.sync_interval`: what a power cut may cost, apart from one `fdatasync`.
 const SYNC_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What one `fdatasync`, the sockets and a busy machine may add.
@@ -27,7 +27,7 @@ const SLACK: Duration = Duration::from_millis(400);
 
 const MEGABYTES: u64 = 512;
 
-/// The oldest text that a cut cost: its age at the cut, µs.
+/// The age at the cut of the oldest text that was lost, µs.
 fn oldest_lost(report: &Report, cuts: &BTreeMap<(String, u32), i64>) -> (i64, usize) {
     let (mut oldest, mut lossless) = (0, 0);
     for ((market, session), cut_us) in cuts {
@@ -140,8 +140,8 @@ fn i1_power_cuts_on_xfs_cost_the_sync_interval_at_most() {
     power_cuts(Kind::Xfs);
 }
 
-/// What a process had written when it was killed is in the page cache alone. The next run must not leave it there:
-/// the power may go before the kernel writes it back.
+/// What a process had written when it was killed is only in the page cache. The next run must not leave it there: the
+/// power may fail before the kernel writes it back.
 #[test]
 fn i1_a_power_cut_after_a_kill_and_a_restart_loses_nothing_of_the_killed_run() {
     let _turn = turn();
@@ -165,7 +165,7 @@ fn killed_then_cut(tally: &mut Tally, kind: Kind, rounds: usize) -> Result<()> {
     let mut bench = Bench::new(&["--rate", "400000", "--repeat"])?;
     let mut volume = Volume::image(kind, bench.path(), MEGABYTES)?;
     let mut switch = PowerSwitch::ready()?;
-    // Nothing is sealed before the end, so that the journal alone has it all; and segments are short, so that a kill
+    // Nothing is committed before the end, so that the journal alone has it all; and segments are short, so that a kill
     // often leaves two that are not synced.
     bench.config = RecorderConfig {
         data_dir: volume.at.join("data"),

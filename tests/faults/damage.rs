@@ -46,8 +46,8 @@ fn records(data_dir: &Path) -> Result<Vec<Record>> {
     Ok(records)
 }
 
-/// Flips bytes of a journal and exports it; an error when anything but the damaged frames is missing, or one of them
-/// is there.
+/// Flips bytes of a journal and exports it; an error if anything but the damaged frames is missing, or one of them is
+/// present.
 pub(crate) fn flipped_bytes_are_no_rows(
     tally: &mut Tally,
     change: impl FnOnce(&mut RecorderConfig),
@@ -57,7 +57,7 @@ pub(crate) fn flipped_bytes_are_no_rows(
     let mut random = fastrand::Rng::with_seed(seed);
     let mut bench = Bench::new(&["--rate", "100000", "--repeat", "--market", "KOSPI"])?;
     bench.config.more = KOSPI_ALONE.to_owned();
-    // Nothing is sealed before the damage.
+    // Nothing is committed before the damage.
     (bench.config.rotate_interval, bench.config.rows_max) = ("1h".to_owned(), 10_000_000);
     change(&mut bench.config);
     let mut recorder = bench.config.start()?;
@@ -85,7 +85,7 @@ pub(crate) fn flipped_bytes_are_no_rows(
         file.read_exact_at(&mut byte, offset)?;
         byte[0] ^= 1 << if flip == 0 { 0 } else { random.u8(0..8) };
         file.write_all_at(&byte, offset)?;
-        // A second flip of the same bit would mend it.
+        // A second flip of the same bit would repair it.
         if !damaged.insert(record.frame) {
             file.write_all_at(&[byte[0] ^ 0x55], record.bytes.start + 40)?;
         }

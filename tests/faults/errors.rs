@@ -1,5 +1,5 @@
-//! Part 2: a disk that refuses. Once running, the recorder survives it and loses nothing; at the start it may end,
-//! with exit code 74 and words that say why.
+//! Part 2: a disk that refuses. Once running, the recorder survives it and loses nothing; at the start it may exit,
+//! with exit code 74 and a message that says why.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,16 +28,16 @@ const CALLS_MAX: usize = 1000;
 
 const ERRNOS: [&str; 4] = ["ENOSPC", "EIO", "EROFS", "EDQUOT"];
 
-/// Up to this call each error is tried; from then on they take turns.
+/// Each error is tried up to this call; from then on they take turns.
 const EACH_ERRNO_UNTIL: usize = 12;
 
-/// What may lie between the sending of a text and its reading, under strace on a busy machine.
+/// The most time between sending a text and reading it, under strace on a busy machine.
 const READ_SLACK: Duration = Duration::from_secs(1);
 
-/// How long a disk refuses when it refuses for longer than once.
+/// How long a disk refuses when it does so more than once.
 const REFUSAL: Duration = Duration::from_secs(3);
 
-/// The exporter tries again within this, with some time to catch up.
+/// The exporter retries within this, including some time to catch up.
 const COME_BACK: Duration = Duration::from_secs(8);
 
 /// How a run under an injected error went.
@@ -46,7 +46,7 @@ enum Ran {
     NotReached,
     /// The recorder ended before it had connected, as it may.
     EndedAtStart,
-    /// It lived on, and stopped when asked to.
+    /// It survived, and stopped when asked to.
     Survived,
 }
 
@@ -74,7 +74,7 @@ impl Batch {
         self.what.push(inject.to_owned());
         let mut strace = Strace::to(&path).inject(inject);
         if inject.starts_with("write:") {
-            // The runtime wakes its threads with `write`, too, and that is no disk.
+            // The runtime also wakes its threads with `write`, which is not the disk.
             let staging = self.bench.config.data_dir.join(".krx/staging");
             strace.paths = ["trades", "quarantine", "coverage"]
                 .map(|dataset| staging.join(format!("{dataset}-KOSPI.partial")))
@@ -140,7 +140,7 @@ impl Batch {
     }
 }
 
-/// Lets a recorder run; whether it still does. It may end before it has connected, in good order.
+/// Lets a recorder run; returns whether it still does. It may end before it has connected, if it does so cleanly.
 fn live(recorder: &mut Recorder) -> Result<bool> {
     let started = Instant::now();
     while started.elapsed() < RUN {
@@ -216,7 +216,7 @@ fn i1_a_single_error_of_any_call_costs_nothing() {
                 let ran = current.run(&mut tally, &inject);
                 let reached = !matches!(ran, Ok(Ran::NotReached));
                 if let Err(error) = ran {
-                    // A thousand calls that fail alike are told once, and counted.
+                    // A thousand calls that fail alike are reported once, and counted.
                     let words = format!("{error:#}");
                     let count = complaints.entry(words.chars().take(90).collect()).or_default();
                     *count += 1;
@@ -244,7 +244,7 @@ fn i1_a_single_error_of_any_call_costs_nothing() {
     tally.finish();
 }
 
-/// Records, lets `refuse` make the disk refuse for a while, and looks at what came of it.
+/// Records, makes the disk refuse for a while through `refuse`, and examines the result.
 fn refusal(
     tally: &mut Tally,
     what: &str,

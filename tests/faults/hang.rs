@@ -36,7 +36,7 @@ fn i1_a_disk_that_hangs_for_half_a_minute_costs_no_record_and_no_connection() {
     tally.finish();
 }
 
-/// The status has answered within a second all the same, and has said that the export waits.
+/// The status still answered within a second, and reported that the export was waiting.
 fn told_of_the_hang(status: &Value) -> Result<()> {
     for feed in status["feeds"].as_array().context("feeds")? {
         let lag = feed["lag_seconds"].as_f64().unwrap_or(0.0);

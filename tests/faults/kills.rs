@@ -21,37 +21,37 @@ use crate::common::{
     last_data_frame, look_at_logs, recover, turn,
 };
 
-/// How long a recorder records when the call that it is to be killed in never comes.
+/// How long a recorder records if the call in which it should be killed never comes.
 const RUN: Duration = Duration::from_millis(1300);
 
-/// In the sample each call is known to come, sooner or later.
+/// In the sample, each call is known to come sooner or later.
 const SAMPLE_RUN: Duration = Duration::from_secs(5);
 
 /// Kills between two comparisons.
 const BATCH: usize = 24;
 
-/// No call is made so often in a run.
+/// No call occurs this often in a run.
 const CALLS_MAX: usize = 1000;
 
 /// A kill before the call does anything.
 const IN: &str = "signal=KILL";
 
-/// A kill once it is done, before the thread goes on.
+/// A kill once it is done, before the thread continues.
 const AFTER: &str = "delay_exit=700000";
 
-/// The thread that is to be held back, by the beginning of its name; each of them counts its calls by itself.
+/// The thread to hold back, by the beginning of its name; each thread counts its own calls.
 fn thread_of(inject: &str) -> &str {
     inject.split_once(" thread ").map_or("", |(_, thread)| thread)
 }
 
-/// What a recorder does most: the Nth call of the busiest thread is the one that is hit.
+/// What a recorder mostly does: the Nth call of the busiest thread is hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
     /// Journal and datasets in turn.
     Both,
-    /// Segments of the journal, no sealed files.
+    /// Segments of the journal, but no committed files.
     Journal,
-    /// Sealed files from one segment.
+    /// Committed files from one segment.
     Datasets,
 }
 
@@ -67,7 +67,7 @@ impl Work {
     }
 }
 
-/// One run under strace: where it was killed, or nothing when the call never came and it was killed at some instant.
+/// One run under strace: where it was killed, or nothing if the call never came and it was killed at some instant.
 fn killed_run(
     config: &RecorderConfig,
     inject: &str,
@@ -90,7 +90,7 @@ fn killed_run(
             None if Instant::now() > deadline => break None,
             None => sleep(Duration::from_millis(2)),
         }
-        // The thread is held back behind its call: it is killed before it does anything else.
+        // The thread is held back after its call: it is killed before it does anything else.
         if inject.contains(AFTER) {
             let text = std::fs::read(log).unwrap_or_default();
             let of_thread = format!("<{}", thread_of(inject));
@@ -110,7 +110,7 @@ fn killed_run(
         );
     }
     recorder.kill()?;
-    // strace is no child of ours: what it has to write is there soon after.
+    // strace is not our child: what it still has to write appears soon after.
     let mut parsed = Log::default();
     wait_until(Duration::from_secs(5), "strace has written its log", || {
         let text = std::fs::read(log).unwrap_or_default();
@@ -306,7 +306,7 @@ fn i1_recorders_killed_in_any_call_lose_nothing_written_and_double_nothing() {
             kills_of(&mut tally, call, AFTER, thread, work, BATCH);
         }
     }
-    // Directories are made in an empty data directory only.
+    // Directories are created only in an empty data directory.
     kills_of(&mut tally, "mkdir", IN, "", Work::Both, 1);
     kills_of(&mut tally, "mkdir", AFTER, "export", Work::Both, 1);
     tally.finish();
@@ -337,7 +337,7 @@ impl Killed {
         Ok(Self { bench, reference })
     }
 
-    /// Kills a recovery, and lets another one finish; whether the call was reached.
+    /// Kills a recovery, and lets another one finish; returns whether the call was reached.
     fn kill(&self, tally: &mut Tally, run: usize, inject: &str) -> Result<bool> {
         let config = RecorderConfig {
             base_url: NOWHERE.to_owned(),

@@ -19,7 +19,7 @@ const AWAY: Duration = Duration::from_secs(7);
 
 const BACK: Duration = Duration::from_secs(4);
 
-/// A network namespace with nothing but a loopback.
+/// A network namespace with only a loopback interface.
 struct Namespace(String);
 
 impl Namespace {

@@ -1,4 +1,4 @@
-//! Part 6: recorders that are stopped and go on, as on a machine that was suspended.
+//! Part 6: recorders that are stopped and continued, as on a machine that was suspended.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use rustix::process::Signal;
 
 use crate::common::{Bench, CONNECT_MAX, check_coverage, look_at_logs, number, turn};
 
-/// Stops in full, unless `$KRX_STOPS` says otherwise.
+/// How many stops a full run has, unless `$KRX_STOPS` says otherwise.
 const STOPS: usize = 50;
 
-/// Recorders that are stopped side by side.
+/// Recorders that are stopped in parallel.
 const SIDE_BY_SIDE: usize = 10;
 
 /// What one recorder goes through.
@@ -44,7 +44,7 @@ fn compare_all(tally: &mut Tally, bench: &Bench, dropped: Option<&str>, what: &s
     check_coverage(tally, what, &bench.config);
     let by_us = |line: &&str| line.contains("stalled") || line.contains("shutdown");
     if let Some(line) = dropped.filter(by_us) {
-        // The server was there all the time, and had sent what lay in the socket.
+        // The server was there all the time, and had sent what was waiting in the socket.
         anyhow::bail!(
             "I1: the recorder dropped the connection after a stop, and what lay in the socket is lost: {line}"
         );

@@ -1,5 +1,5 @@
-//! Part 8: the checks prove themselves. Each is passed by the sound recorder, and fails with a recorder that has the
-//! defect which it is to find (`make build-sabotaged`).
+//! Part 8: the checks prove themselves. Each passes with the sound recorder, and fails with a recorder that has the
+//! defect which it should find (`make build-sabotaged`).
 
 use std::path::PathBuf;
 use std::thread::sleep;
@@ -29,7 +29,7 @@ fn with_defect(config: &mut RecorderConfig, program: PathBuf, defect: &str) {
     config.variables.push(("KRX_SABOTAGE".to_owned(), defect.into()));
 }
 
-/// Runs a check with the sound recorder, which must pass, and with the broken one, which must not, and for one of the
+/// Runs a check with the sound recorder, which must pass, and with the broken one, which must fail for one of the
 /// reasons that belong to its defect.
 fn caught(
     defect: &str,
@@ -145,7 +145,7 @@ fn i1_records_without_a_look_at_their_checksum_are_caught() {
     );
 }
 
-/// After failing twice the exporter quarantines the frame whole, and goes on.
+/// After failing twice, the exporter quarantines the whole frame and continues.
 #[test]
 fn i1_a_frame_that_the_exporter_cannot_digest_is_quarantined_and_costs_no_other() {
     /// The exporter is started again some seconds after each failure.

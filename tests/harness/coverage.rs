@@ -1,6 +1,6 @@
-//! Whether coverage agrees with what is recorded: no instant of a date without a row, no frame outside of a live row of its
-//! session, no two sessions without a gap between them (I4). And the same of the coverage files alone, which tell of
-//! the frames that the other files have and of no others (I8).
+//! Whether coverage agrees with what is recorded: every instant of a date has a row, every frame is in a live row of
+//! its session, and there is a gap between any two sessions (I4). The same is checked of the coverage files alone,
+//! which must cover exactly the frames that the other files have (I8).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -43,7 +43,7 @@ struct Interval {
     found_rows: u64,
 }
 
-/// What was found equal.
+/// What was found to be equal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
     /// Intervals by state and reason.
@@ -59,7 +59,7 @@ impl Coverage {
     }
 }
 
-/// Whether the recorder can tell its coverage.
+/// Whether the recorder can report its coverage.
 ///
 /// # Errors
 /// When it cannot be run.
@@ -73,7 +73,7 @@ pub fn is_told(config: &RecorderConfig) -> Result<bool> {
     Ok(help.code == Some(0))
 }
 
-/// Compares the coverage of every date with the committed files of a data directory that nobody writes to.
+/// Compares the coverage of every date with the committed files of a data directory that nobody is writing to.
 ///
 /// # Errors
 /// The first difference.
@@ -135,7 +135,7 @@ pub struct Claim {
     pub live_to_us: i64,
 }
 
-/// What a coverage file claims at this moment; nothing as long as there is none.
+/// What a coverage file claims at this moment; nothing while there is none.
 ///
 /// # Errors
 /// When it cannot be read.

@@ -1,4 +1,4 @@
-//! The rows that a text must become, by the rules of docs/protocol.md, in the plainest way.
+//! The rows that a text must become, following docs/protocol.md in the plainest way.
 //!
 //! It knows what the simulator sends, not all that a server could send.
 
@@ -9,9 +9,9 @@ use serde_json::value::RawValue;
 /// One row of `trades` or `quarantine`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// A record that is whole.
+    /// A whole record.
     Trade(Trade<'a>),
-    /// A record (`item`) or a message that is not.
+    /// A record (`item`) or a message that is not whole.
     Rejected {
         /// The record's position, or none for a whole message.
         item: Option<i16>,
@@ -89,7 +89,7 @@ fn digits(text: &str) -> Option<i64> {
     if all_digits { text.parse().ok() } else { None }
 }
 
-/// An array of which some element is no good record: each is looked at by itself.
+/// An array with an element that is not a good record: each is examined separately.
 fn elements(text: &str) -> Vec<Piece<'_>> {
     let (mut pieces, mut rest) = (Vec::new(), &text[1..]);
     for item in 0.. {
@@ -136,7 +136,7 @@ fn object(text: &str) -> Vec<Piece<'_>> {
     }
 }
 
-/// Milliseconds since midnight that a `trdTm` stands for, unless it is a signal.
+/// The milliseconds since midnight that a `trdTm` means, unless it is a signal.
 #[must_use]
 pub fn clock_ms(time: i32) -> Option<i64> {
     let text = format!("{time:08}");

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::tree::hex;
 
-/// Large enough that system calls do not count.
+/// Large enough that system calls do not matter.
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// One text message, as the simulator entered it just before it sent it.
@@ -43,8 +43,8 @@ struct Line<'a> {
     text: Cow<'a, str>,
 }
 
-/// A reader of one market's entries. Connections that were refused (session 0) and halves of messages, which no
-/// client ever gets, are passed over.
+/// A reader of one market's entries. It skips connections that were refused (session 0) and halves of messages, which
+/// no client ever gets.
 #[derive(Debug)]
 pub struct Ledger {
     path: PathBuf,
@@ -76,16 +76,16 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// What comes next.
+    /// The next entry.
     #[must_use]
     pub fn peek(&self) -> Option<&Sent> {
         self.ahead.as_ref()
     }
 
-    /// Takes what comes next.
+    /// Takes the next entry.
     ///
     /// # Errors
-    /// When what follows it cannot be read, or is none of the simulator's.
+    /// When the entry after it cannot be read, or is not the simulator's.
     pub fn pop(&mut self) -> Result<Option<Sent>> {
         let next = self.read()?;
         Ok(std::mem::replace(&mut self.ahead, next))

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! The oracle shares no code with the recorder: it parses the ledger's texts with `serde_json`, reads the files with
-//! the `parquet` crate, and applies the rules of docs/protocol.md by itself. Every wait has a bound, all sockets are
-//! on loopback, and every child is ended by its own process number.
+//! the `parquet` crate, and applies the rules of docs/protocol.md itself. Every wait has a bound, all sockets are on
+//! loopback, and every child process is ended by its own process number.
 
 pub mod coverage;
 pub mod expected;

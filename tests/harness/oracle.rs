@@ -1,9 +1,9 @@
 //! The oracle: whether what was recorded is what was sent, record by record.
 //!
 //! A session's frames must be an unbroken beginning of the texts that the simulator sent in it. Frames count all texts
-//! of a market and date from 1, those without rows (replies, heartbeats) included; so the first row of a session
-//! tells which text it begins with, and every later row has its place from then on. Sessions are told apart by their
-//! first record-bearing text, in order: a connection that broke before it was journaled has no number on one side.
+//! of a market and date from 1, including those without rows (replies, heartbeats); so the first row of a session shows
+//! which text it begins with, and from then on every later row has its place. Sessions are matched by their first text
+//! with records, in order: a connection that broke before it was journaled has no number on one side.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -22,10 +22,10 @@ pub const MARKETS: [&str; 2] = ["KOSPI", "KOSDAQ"];
 /// Both programs read the same clock; it may be stepped back by this much between sending and receiving.
 const CLOCK_STEP_US: i64 = 1_000_000;
 
-/// A clock that is set back behind a date's midnight by no more than this leaves the date as it is.
+/// A clock set back behind a date's midnight by no more than this leaves the date as it is.
 const BACK_MIN_US: i64 = 60_000_000;
 
-/// What a recorder with the defect `poison` cannot digest.
+/// What makes a recorder with the defect `poison` panic.
 pub const POISON: &str = "KRX-POISON";
 
 /// How much of each session must have been recorded.
@@ -54,26 +54,26 @@ pub struct SessionReport {
     pub last_frame: Option<(NaiveDate, i64)>,
 }
 
-/// What was found equal in one market.
+/// What was found to be equal in one market.
 #[derive(Clone, Debug, Default)]
 pub struct MarketReport {
     /// Rows of `trades`.
     pub trades: u64,
     /// Rows of `quarantine`.
     pub quarantined: u64,
-    /// Frames, those without rows included.
+    /// Frames, including those without rows.
     pub frames: u64,
-    /// Sealed files of both datasets.
+    /// Committed files of both datasets.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Those of `trades` alone.
+    /// Those of `trades` only.
     pub trades_bytes: u64,
     /// The ledger's sessions, by number.
     pub sessions: BTreeMap<u32, SessionReport>,
 }
 
-/// What was found equal.
+/// What was found to be equal.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// By market.
@@ -93,7 +93,7 @@ impl Report {
         self.markets.values().map(|market| market.quarantined).sum()
     }
 
-    /// Sealed files.
+    /// Committed files.
     #[must_use]
     pub fn files(&self) -> u64 {
         self.markets.values().map(|market| market.files).sum()
@@ -133,7 +133,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Compares the simulator's ledger with a data directory that nobody writes to.
+/// Compares the simulator's ledger with a data directory that nobody is writing to.
 ///
 /// # Errors
 /// The first difference.
@@ -143,8 +143,8 @@ pub fn compare(ledger: &Path, data_dir: &Path, mode: Mode) -> Result<Report> {
     })
 }
 
-/// Compares all that was sent with what a recorder made of it while its clock was set forward and back, so that it left
-/// dates and entered them again.
+/// Compares everything that was sent with what a recorder made of it while its clock was set forward and back, so that
+/// it left dates and returned to them.
 ///
 /// # Errors
 /// The first difference.
@@ -164,7 +164,7 @@ fn compare_markets(data_dir: &Path, compare: impl Fn(&str) -> Result<MarketRepor
             });
             ensure!(
                 known && entry.extension().is_some_and(|end| end == "parquet"),
-                "{} is no committed file",
+                "{} is not a committed file",
                 entry.display()
             );
         }
@@ -319,7 +319,7 @@ impl Comparison {
         self.report
     }
 
-    /// A frame of the session that is being compared.
+    /// A frame of the session being compared.
     fn go_on(&mut self, run: Run, frame: &Frame) -> Result<()> {
         let number = frame.position - run.offset;
         while let Some(sent) = self.ledger.peek() {
@@ -357,7 +357,7 @@ impl Comparison {
             Some(run) => self.pop_without_rows(run.sent_as)?,
             None => 0,
         };
-        // At midnight a session goes on under a new number.
+        // At midnight a session continues under a new number.
         if let Some(run) = before
             && same_date.is_none()
             && self
@@ -408,7 +408,7 @@ impl Comparison {
         }
     }
 
-    /// All that was recorded is compared: what is left of the ledger must be allowed to be.
+    /// Everything recorded has been compared: the rest of the ledger may be missing only where that is allowed.
     fn end(&mut self) -> Result<()> {
         let gap = self.frames.covered() - self.position;
         let mut without_rows = 0;
@@ -424,7 +424,7 @@ impl Comparison {
         Ok(())
     }
 
-    /// Takes the next texts of a session that have no rows; how many.
+    /// Takes the next texts of a session that have no rows; returns how many.
     fn pop_without_rows(&mut self, session: u32) -> Result<i64> {
         let mut count = 0;
         while self
@@ -438,7 +438,7 @@ impl Comparison {
         Ok(count)
     }
 
-    /// Passes over what is left of a session, which was not recorded.
+    /// Skips the rest of a session, which was not recorded.
     fn leave(&mut self, session: u32) -> Result<()> {
         while let Some(sent) = self.ledger.peek().filter(|sent| sent.session == session) {
             ensure!(
@@ -454,7 +454,7 @@ impl Comparison {
         Ok(())
     }
 
-    /// Takes the text that `frame` was found to be.
+    /// Takes the text that `frame` turned out to be.
     fn accept(&mut self, frame: &Frame) -> Result<()> {
         let sent = self.pop()?;
         let (session, number) = (sent.session, sent.number);
@@ -531,7 +531,7 @@ fn same(sent: &Sent, frame: &Frame) -> Result<()> {
     Ok(())
 }
 
-/// Likewise, where both programs read the same clock: nothing is received before it is sent.
+/// The same, where both programs read the same clock: nothing is received before it is sent.
 fn same_by_one_clock(sent: &Sent, frame: &Frame) -> Result<()> {
     same(sent, frame)?;
     ensure!(

@@ -1,4 +1,4 @@
-//! What the programs for people print: a reader that goes away ends them calmly, and a full disk with a sentence.
+//! What the programs print for people: a reader that goes away ends them quietly, and a full disk with a message.
 
 use std::fmt::Arguments;
 use std::io::{self, Write};
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-/// Standard output took nothing.
+/// Standard output accepted nothing.
 #[derive(Debug)]
 pub struct Printing(io::Error);
 
@@ -21,7 +21,7 @@ impl std::error::Error for Printing {}
 /// Prints a line.
 ///
 /// # Errors
-/// [`Printing`], when standard output does not take it.
+/// [`Printing`], when standard output does not accept it.
 pub fn say(words: Arguments<'_>) -> Result<(), Printing> {
     let mut out = io::stdout().lock();
     writeln!(out, "{words}")
@@ -29,7 +29,7 @@ pub fn say(words: Arguments<'_>) -> Result<(), Printing> {
         .map_err(Printing)
 }
 
-/// How a program ends: 0 when it is done, also when nobody reads any more what it prints; 74 when standard output takes
+/// How a program ends: 0 when it is done, even if nobody reads its output any more; 74 when standard output accepts
 /// nothing for another reason; and 1, with the reason on standard error.
 pub fn end(program: &str, result: &Result<()>) -> ExitCode {
     let Err(error) = result else {
@@ -46,7 +46,7 @@ pub fn end(program: &str, result: &Result<()>) -> ExitCode {
     }
 }
 
-/// What the arguments of a program ask for, when they are not what it is called with.
+/// Handles arguments other than those with which the program is meant to be called.
 ///
 /// # Errors
 /// The exit code: 0 after `--help`, 64 after anything else.

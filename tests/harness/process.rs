@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How often a condition is looked at.
+/// How often a condition is checked.
 const POLL: Duration = Duration::from_millis(5);
 
 /// The kernel's unit of processor time in /proc: the same on every architecture that this runs on.
@@ -103,7 +103,7 @@ impl Process {
         })
     }
 
-    /// Its standard output, when it was piped and not taken before.
+    /// Its standard output, if it was piped and not taken before.
     pub fn stdout(&mut self) -> Option<std::process::ChildStdout> {
         self.child.stdout.take()
     }
@@ -114,7 +114,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Sends a signal; nothing happens when the process has ended.
+    /// Sends a signal; nothing happens if the process has ended.
     ///
     /// # Errors
     /// When the system refuses.
@@ -155,7 +155,7 @@ impl Process {
         status.context("it has ended")
     }
 
-    /// The most memory that it has ever held, bytes (`VmHWM`).
+    /// The most memory that it has ever used, bytes (`VmHWM`).
     ///
     /// # Errors
     /// When it has ended.
@@ -163,7 +163,7 @@ impl Process {
         self.memory("VmHWM:")
     }
 
-    /// The memory that it holds now, bytes (`VmRSS`).
+    /// The memory that it uses now, bytes (`VmRSS`).
     ///
     /// # Errors
     /// When it has ended.
@@ -263,7 +263,7 @@ pub fn wait_until(limit: Duration, what: &str, mut condition: impl FnMut() -> Re
     Ok(())
 }
 
-/// A loopback port that nothing listens on at the moment.
+/// A loopback port on which nothing is listening at the moment.
 ///
 /// # Errors
 /// When the system has none.
@@ -272,7 +272,7 @@ pub fn free_port() -> Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
-/// Bytes that the connections of a loopback port were given, and that nobody has read yet.
+/// Bytes that were sent to the connections of a loopback port and that nobody has read yet.
 ///
 /// # Errors
 /// When the kernel's table cannot be read.

@@ -1,4 +1,5 @@
-//! What a recorder has committed, frame by frame: in the order of the files' names, and of a sealed day put back in order.
+//! What a recorder has committed, frame by frame: in the order of the files' names, with a sealed day put back in
+//! order.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
@@ -20,7 +21,7 @@ use arrow_select::take::{take, take_record_batch};
 use chrono::{DateTime, FixedOffset, NaiveDate};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-/// Rows that are decoded at a time.
+/// How many rows are decoded at a time.
 const BATCH_ROWS: usize = 8192;
 
 /// A row of `trades`.
@@ -47,7 +48,7 @@ pub struct TradeRow {
 /// A row of `quarantine`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuarantineRow {
-    /// Position in the frame, or none for a whole message.
+    /// Position in the frame; `None` for a whole message.
     pub item: Option<i16>,
     /// A word.
     pub reason: String,
@@ -55,7 +56,7 @@ pub struct QuarantineRow {
     pub raw: Vec<u8>,
 }
 
-/// What all rows of a frame have in common.
+/// What all rows of a frame share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Head {
     frame: i64,
@@ -82,7 +83,7 @@ pub struct Frame {
     pub quarantine: Vec<QuarantineRow>,
 }
 
-/// Names a committed file of `trades`, and that of `quarantine` which it may have. A sealed day may have several.
+/// A committed file of `trades`, and its file of `quarantine`, if any. A sealed day may have several.
 #[derive(Clone, Debug)]
 struct Segment {
     date: NaiveDate,
@@ -157,7 +158,7 @@ impl Frames {
     /// A market's frames under a data directory.
     ///
     /// # Errors
-    /// When a directory has something in it that is no committed file.
+    /// When a directory contains something other than committed files.
     pub fn open(data_dir: &Path, market: &str) -> Result<Self> {
         Ok(Self {
             left: segments(data_dir, market)?.into(),
@@ -172,13 +173,13 @@ impl Frames {
         })
     }
 
-    /// The frames that the files read so far cover, those without rows included.
+    /// The frames covered by the files read so far, including those without rows.
     #[must_use]
     pub fn covered(&self) -> i64 {
         self.base + self.last.map_or(0, |(_, frame)| frame)
     }
 
-    /// Takes files for sound that have frames missing between them.
+    /// Accepts files with frames missing between them.
     #[must_use]
     pub fn with_holes(mut self) -> Self {
         self.holes = true;
@@ -194,7 +195,7 @@ impl Frames {
     /// The next frame that has rows.
     ///
     /// # Errors
-    /// When a file is not what its name, its footer or its neighbour says.
+    /// When a file contradicts its name, its footer or its neighbour.
     #[expect(
         clippy::should_implement_trait,
         reason = "an iterator of results is more to write for each caller"
@@ -292,7 +293,7 @@ impl Frames {
     }
 }
 
-/// The committed files of a market: `trades` in the order of date and first frame, each with its `quarantine`.
+/// The committed files of a market: `trades` in order of date and first frame, each with its `quarantine`.
 fn segments(data_dir: &Path, market: &str) -> Result<Vec<Segment>> {
     let mut segments: Vec<_> = files(data_dir, "trades", market)?
         .into_iter()
@@ -357,7 +358,7 @@ fn files(data_dir: &Path, dataset: &str, market: &str) -> Result<Vec<(NaiveDate,
                 .and_then(|rest| rest.strip_suffix(".parquet"))
                 .and_then(|rest| rest.split('-').nth(1)?.parse::<i64>().ok());
             let first_frame =
-                first_frame.with_context(|| format!("{} is no committed file", path.display()))?;
+                first_frame.with_context(|| format!("{} is not a committed file", path.display()))?;
             found.push((date, first_frame, path));
         }
     }

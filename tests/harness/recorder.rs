@@ -16,7 +16,7 @@ use crate::process::{Finished, Process, Program, command_of, text_of, wait_until
 /// The API key of all tests, unlike any other text, so that it can be searched for.
 pub const KEY: &str = "qzx-api-key-of-the-tests-7391";
 
-/// What may be left to export when a recorder is asked to stop is committed well within this.
+/// What is left to export when a recorder is asked to stop is committed well within this time.
 const STOP_MAX: Duration = Duration::from_secs(60);
 
 /// The recorder's configuration, as a test wants it.
@@ -50,8 +50,8 @@ pub struct RecorderConfig {
     pub variables: Vec<(String, PathBuf)>,
     /// Another program than the one that [`Program::Recorder`] finds.
     pub program: Option<PathBuf>,
-    /// A command that is given the recorder's as its last arguments, such as `strace`. It must become the recorder,
-    /// or be its tracer only: signals and the exit code are those of the process that is started.
+    /// A command that takes the recorder's as its last arguments, such as `strace`. It must become the recorder, or
+    /// merely trace it: signals and the exit code are those of the process that is started.
     pub wrapper: Vec<String>,
 }
 
@@ -106,7 +106,7 @@ impl RecorderConfig {
         toml
     }
 
-    /// Writes the configuration; its file.
+    /// Writes the configuration; returns its file.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -156,7 +156,7 @@ impl RecorderConfig {
         )
     }
 
-    /// Runs the recorder to its end with nothing but these arguments.
+    /// Runs the recorder to its end with only these arguments.
     ///
     /// # Errors
     /// When it does not end within `limit`.
@@ -176,7 +176,7 @@ impl RecorderConfig {
     /// # Errors
     /// When it cannot be started.
     pub fn start(&self) -> Result<Recorder> {
-        // Each run has a log of its own: what an earlier run said must not be taken for this one's.
+        // Each run has its own log: what an earlier run logged must not be taken for this one's.
         let log = (1..)
             .map(|run| self.folder.join(format!("recorder-{run:03}.log")))
             .find(|path| !path.exists());
@@ -191,7 +191,7 @@ impl RecorderConfig {
     }
 }
 
-/// A recorder that runs.
+/// A running recorder.
 #[derive(Debug)]
 pub struct Recorder {
     /// The child itself.
@@ -200,7 +200,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// All that it has said so far.
+    /// Everything that it has logged so far.
     ///
     /// # Errors
     /// When its log cannot be read.
@@ -208,10 +208,10 @@ impl Recorder {
         text_of(&self.log)
     }
 
-    /// Waits until its log holds `needle` so many times.
+    /// Waits until its log contains `needle` this many times.
     ///
     /// # Errors
-    /// When it ends before that, or does not say it within `limit`; with the end of the log.
+    /// When it ends before that, or does not log it within `limit`; with the end of the log.
     pub fn wait_for_log(&mut self, needle: &str, count: usize, limit: Duration) -> Result<()> {
         let waited = wait_until(
             limit,
@@ -231,7 +231,7 @@ impl Recorder {
         waited.with_context(|| self.log_end())
     }
 
-    /// Asks it to stop, and waits for a good end.
+    /// Asks it to stop, and waits for a clean exit.
     ///
     /// # Errors
     /// When it does not end with exit code 0; with the end of its log.
@@ -274,7 +274,7 @@ pub fn status(port: u16) -> Result<serde_json::Value> {
     serde_json::from_str(body).context("reading the status")
 }
 
-/// What it answers to a GET, with the head.
+/// Its answer to a GET, including the head.
 ///
 /// # Errors
 /// When it does not answer within a second.

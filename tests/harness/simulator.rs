@@ -18,10 +18,10 @@ use crate::recorder::{Recorder, RecorderConfig};
 /// A simulator that builds its day takes a second or two.
 const LISTENING_MAX: Duration = Duration::from_secs(60);
 
-/// Its ledger is written to the end when it stops.
+/// It finishes its ledger when it stops.
 const STOP_MAX: Duration = Duration::from_secs(60);
 
-/// What the simulator tells, as far as tests want to know it.
+/// The simulator's reports, as far as tests need them.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct SimulatorEvent {
@@ -29,7 +29,7 @@ pub struct SimulatorEvent {
     pub event: String,
     /// Where it listens.
     pub url: String,
-    /// On which port.
+    /// The port.
     pub port: u16,
     /// The market concerned.
     pub market: String,
@@ -39,7 +39,7 @@ pub struct SimulatorEvent {
     pub messages: u64,
     /// Records in them.
     pub records: u64,
-    /// Records that fell due while nobody listened.
+    /// Records that fell due while nobody was listening.
     pub missed: u64,
     /// Why a session ended.
     pub reason: String,
@@ -55,7 +55,7 @@ pub struct Simulator {
     pub url: String,
     /// The port.
     pub port: u16,
-    /// Where everything is written that it sends.
+    /// The file to which it writes everything that it sends.
     pub ledger: PathBuf,
 }
 
@@ -68,7 +68,7 @@ impl Simulator {
         Self::start_within(&[], folder, arguments)
     }
 
-    /// Starts it likewise by a command that is given its own as last arguments, such as `ip netns exec NAME`.
+    /// Starts it by a command that takes its own as the last arguments, such as `ip netns exec NAME`.
     ///
     /// # Errors
     /// When it does not listen.
@@ -89,7 +89,7 @@ impl Simulator {
         Self::of("krx-simulator", &mut command, ledger)
     }
 
-    /// Starts a replay of what `config` has recorded of a date, on a free port; what it says on standard error goes to
+    /// Starts a replay of what `config` recorded on a date, on a free port; its standard error goes to
     /// `folder`/replay.err. It keeps no ledger.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ impl Simulator {
         let mut process = Process::start(name, command)?;
         let stdout = process.stdout().context("its standard output is piped")?;
         let (sender, events) = channel();
-        // It ends with the process, whose output it reads, or with the receiver.
+        // It ends with the process whose output it reads, or with the receiver.
         let reader = std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 let Ok(event) = serde_json::from_str(&line) else {
@@ -130,7 +130,7 @@ impl Simulator {
         Ok(simulator)
     }
 
-    /// The next event of a kind; others are passed over.
+    /// The next event of a kind; others are skipped.
     ///
     /// # Errors
     /// When it does not come within `limit`.
@@ -151,13 +151,13 @@ impl Simulator {
         }
     }
 
-    /// The next event of a kind, if it has been told already.
+    /// The next event of a kind, if it has already been reported.
     pub fn poll_for(&mut self, event: &str) -> Option<SimulatorEvent> {
         self.events.try_iter().find(|found| found.event == event)
     }
 
-    /// Waits until the day of each of `markets` markets was sent and read to the last byte, then ends the exchange
-    /// and waits until the recorder knows it. The ledger and the recorder's journal then hold the same.
+    /// Waits until the day of each of `markets` markets has been sent and read to the last byte, then ends the exchange
+    /// and waits until the recorder notices. The ledger and the recorder's journal then hold the same.
     ///
     /// # Errors
     /// When that takes longer than `limit`.
@@ -168,7 +168,7 @@ impl Simulator {
         self.finish(recorder, markets)
     }
 
-    /// Ends the exchange, once all that it has sent was read, and waits until the recorder knows it.
+    /// Ends the exchange once everything that it sent has been read, and waits until the recorder notices.
     ///
     /// # Errors
     /// When that takes too long.
@@ -184,7 +184,7 @@ impl Simulator {
     /// Ends it; its ledger is then complete.
     ///
     /// # Errors
-    /// When it does not end, or not well.
+    /// When it does not end, or not cleanly.
     pub fn stop(&mut self) -> Result<()> {
         self.process.signal(Signal::TERM)?;
         let status = self.process.wait(STOP_MAX)?;

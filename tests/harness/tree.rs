@@ -1,4 +1,4 @@
-//! A directory tree as names and contents, to be compared with another.
+//! A directory tree as names and contents, for comparison with another.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,15 +22,15 @@ pub fn tree(dir: &Path) -> Result<BTreeMap<PathBuf, String>> {
     Ok(files)
 }
 
-/// The directory of a feed's files of a date in a dataset: `trades` is partitioned by market, all else by feed. A feed
-/// of a market has the market's name.
+/// The directory of a feed's files of a date in a dataset: `trades` is partitioned by market, everything else by feed.
+/// A market's feed has the market's name.
 #[must_use]
 pub fn partition(dataset: &str, feed: &str) -> String {
     let key = if dataset == "trades" { "market" } else { "feed" };
     format!("{key}={feed}")
 }
 
-/// Every file under `dir`, in order of their paths.
+/// Every file under `dir`, in order of path.
 ///
 /// # Errors
 /// When a directory cannot be listed.

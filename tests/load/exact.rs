@@ -1,4 +1,4 @@
-//! Millions of records through real sockets, each of them found once, with each of its values.
+//! Millions of records through real sockets, each found exactly once, with all its values.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
-//! An average day of twelve million trades over the real list of issues, as fast as it goes.
+//! An average day of twelve million trades over the real list of issues, as fast as possible.
 //!
-//! Runs only where `$KRX_FULL_DAY` is 1 and the list lies beside the project.
+//! Runs only if `$KRX_FULL_DAY` is 1 and the list lies beside the project.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Recorders killed at any instant: no frame that was journaled is lost, none is recorded twice, and coverage never says
-//! more than the files.
+//! Recorders killed at any instant: no frame that was journaled is lost, none is recorded twice, and coverage never
+//! claims more than the files hold.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
 
-/// What is journaled and in no file was received behind all that coverage calls live (I8).
+/// What is journaled but in no file was received after everything that coverage calls live (I8).
 fn assert_i8(data_dir: &Path, market: &str) {
     let mut follower = Follower::new(DataDir::new(data_dir).journal(&market.parse().unwrap()), None);
     let mut claims = BTreeMap::new();
@@ -64,7 +64,7 @@ fn i1_i8_killed_recorders_lose_nothing_that_was_journaled_and_double_nothing() {
     let _machine = crate::whole_machine();
     let folder = tempfile::tempdir().unwrap();
     let mut simulator = Simulator::start(folder.path(), &["--rate", "100000", "--repeat"]).unwrap();
-    // Small limits make rotation, sealing and removal happen all the time.
+    // Small limits make rotation, commits and removal happen all the time.
     let config = RecorderConfig {
         rows_max: 20_000,
         segment_bytes: 4 << 20,

@@ -1,6 +1,6 @@
-//! Recorders at the highest rates that a simulator reaches, and killed over and over.
+//! Recorders at the highest rates that a simulator reaches, and killed again and again.
 //!
-//! Each test has the machine to itself: it takes all of it, and its figures are of that one recorder.
+//! Each test has the machine to itself: it uses all of it, and its figures are for that one recorder.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -7,7 +7,7 @@ use krx_harness::{RecorderConfig, Simulator};
 
 const MEGABYTE: u64 = 1_000_000;
 
-/// The most that a recorder may hold while both markets together send so many records a second.
+/// The most memory that a recorder may use while both markets together send this many records a second.
 fn limit_bytes(rate: u64) -> u64 {
     if rate <= 2_000 {
         60 * MEGABYTE
@@ -26,7 +26,7 @@ fn measure(rate: u64, seconds: usize) {
     let _machine = crate::whole_machine();
     let folder = tempfile::tempdir().unwrap();
     let mut simulator = Simulator::start(folder.path(), &["--rate", &rate.to_string(), "--repeat"]).unwrap();
-    // The limits of the example configuration, which decide how much is held before it is sealed.
+    // The limits of the example configuration, which decide how much is held before it is committed.
     let config = RecorderConfig {
         rotate_interval: "5m".to_owned(),
         ..RecorderConfig::new(folder.path(), &simulator.url)
@@ -69,7 +69,7 @@ fn i5_memory_stays_within_its_limit_in_a_burst() {
     measure(50_000, 15);
 }
 
-/// As long as `$KRX_MEMORY_SECONDS` (600) at `$KRX_MEMORY_RATE` (50000) says.
+/// Runs for `$KRX_MEMORY_SECONDS` (600) at `$KRX_MEMORY_RATE` (50000).
 #[test]
 #[ignore = "takes as long as it is told to"]
 fn i5_memory_stays_within_its_limit_for_long() {

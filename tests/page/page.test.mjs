@@ -18,7 +18,7 @@ let folder, browser, simulator, recorder;
 before(async () => {
   mkdirSync(SHOTS, { recursive: true });
   folder = mkdtempSync(path.join(tmpdir(), "krx-page-"));
-  // Each market loses its connection twice, and is sent what is no trade.
+  // Each market loses its connection twice, and is sent something that is not a trade.
   simulator = await startSimulator(folder, ["--rate", "3000", "--trades-per-day", "60000", "--heartbeat-interval", "0",
     "--fault", "disconnect@2000,market=KOSPI", "--fault", "reset@9000,market=KOSPI", "--fault", "garbage@150:badrecord",
     "--fault", "close@3000:1011,market=KOSDAQ", "--fault", "disconnect@8000,market=KOSDAQ", "--fault", "garbage@400"]);
@@ -113,7 +113,7 @@ test("its figures are the ledger's while it records, and it asks nobody else", a
     assert.equal(page.bands > 0, true, `${name}: gaps in the band`);
     assert.deepEqual(page.gapRows.map(([from, , reason]) => [from, reason.split(" ")[0]]),
       gaps.reverse().map((gap) => [gap.from_ts.slice(11, 19), gap.reason]), name);
-    // Time goes on within the last interval only.
+    // Time moves on only within the last interval.
     assert.deepEqual(feed.intervals.slice(0, -1), rows.slice(0, -1).map(({ date, feed, ...row }) => row), name);
     assert.deepEqual(page.files.map((file) => Number(file[2].replaceAll(",", ""))), feed.files.map((file) => file.rows), name);
     assert.equal(page.lag, "none");

@@ -17,7 +17,7 @@ LAST = dt.date(2026, 11, 20)
 """The date of the document's examples."""
 RECORDS, RECORDS_LAST = 4_000, 120_000
 GAP = (LAST, "KOSPI", dt.time(10, 0, 30), dt.time(10, 2, 10))
-"""A stretch of the last day that was not recorded: what was sent in it is in no message below."""
+"""A stretch of the last day that was not recorded: no message below was sent in it."""
 
 MAKE_S_MAX = 300.0
 
@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 @dataclass
 class Days:
-    """A data directory with twenty days in it, and the messages that they were made of."""
+    """A data directory with twenty days in it, and the messages from which they were made."""
 
     data_dir: Path
     messages: Path

@@ -1,4 +1,4 @@
-"""The code blocks of `docs/reading-the-data.md`, so that what people copy is what is tested and measured."""
+"""The code blocks of `docs/reading-the-data.md`, so that what people copy has been tested and measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUESTIONS = {
     "vwap": "Volume-weighted average price and volume of every issue",
     "bars": "One-minute bars of a hundred issues",
 }
-"""The five questions, by a short name: the heading that each stands under."""
+"""The five questions, by short name, with the heading of each."""
 
 ISSUE = "005930"
 ISSUES = '"005930", "000660", "035420"'
@@ -26,7 +26,7 @@ ISSUES = '"005930", "000660", "035420"'
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block, and where it stands."""
+    """A fenced block, and its place."""
 
     heading: str
     language: str
@@ -35,7 +35,7 @@ class Block:
 
     @property
     def library(self) -> str:
-        """Whose code it is: `duckdb`, `pandas`, `polars`, `pyarrow`, or the block's language."""
+        """The reader that runs it: `duckdb`, `pandas`, `polars`, `pyarrow`, or the block's language."""
         if self.language == "sql":
             return "duckdb"
         imported = re.search(r"^import (pandas|polars|pyarrow)", self.text, re.MULTILINE)
@@ -75,7 +75,7 @@ def about(text: str, issue: str, issues: list[str]) -> str:
 
 
 def run_python(text: str) -> Any:
-    """Runs a block, and gives the variable that it assigns last."""
+    """Runs a block, and returns the variable that it assigns last."""
     scope: dict[str, Any] = {}
     exec(compile(text, "reading-the-data.md", "exec"), scope)
     assigned = [

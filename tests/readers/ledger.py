@@ -45,7 +45,7 @@ TRADES = pa.schema(
         ("market", pa.utf8()),
     ]
 )
-"""What the ledger can foretell of `trades`: all but `recv_ts`."""
+"""What the ledger can predict of `trades`: all but `recv_ts`."""
 
 QUARANTINE = pa.schema(
     [
@@ -58,7 +58,7 @@ QUARANTINE = pa.schema(
         ("feed", pa.utf8()),
     ]
 )
-"""What the ledger can foretell of `quarantine`: all but `recv_ts` and `detail`."""
+"""What the ledger can predict of `quarantine`: all but `recv_ts` and `detail`."""
 
 
 @dataclass
@@ -99,7 +99,7 @@ def clock_ms(trade_time: int) -> int | None:
 
 
 def trade(record: dict[str, str], midnight_ms: int) -> dict[str, Any] | None:
-    """A record's columns, or None when one of its values is no number."""
+    """A record's columns, or None when one of its values is not a number."""
     if not (record["trdPrc"].isdigit() and record["trdVol"].isdigit() and record["trdTm"].isdigit()):
         return None
     trade_time = int(record["trdTm"])
@@ -116,7 +116,7 @@ def trade(record: dict[str, str], midnight_ms: int) -> dict[str, Any] | None:
 
 
 def is_control(message: dict[str, Any]) -> bool:
-    """Whether an object is a reply or a heartbeat, which are no data and no fault."""
+    """Whether an object is a reply or a heartbeat, which are neither data nor faults."""
     return "result" in message or message.get("method") == "heartbeat"
 
 

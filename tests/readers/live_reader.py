@@ -1,4 +1,4 @@
-"""A reader in a process of its own, which reads the whole tree again and again while it is written.
+"""A reader in its own process, which reads the whole tree again and again while it is written.
 
     live_reader.py READER DATA_DIR STOP_FILE [again]
 

@@ -79,7 +79,7 @@ def bytes_under_way(port: int) -> int:
 
 
 def end(process: subprocess.Popen[Any]) -> None:
-    """Ends a child that may still run, whatever it does."""
+    """Ends a child that may still be running, whatever it is doing."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -122,7 +122,7 @@ class Simulator:
     def wait_for(
         self, event: str, count: int, seconds_max: float, check: Callable[[], None] = lambda: None
     ) -> list[dict[str, Any]]:
-        """Waits for so many events of a kind, and passes over others. `check` is called every second."""
+        """Waits for this many events of a kind, and skips others. `check` is called every second."""
         found: list[dict[str, Any]] = []
         deadline = time.monotonic() + seconds_max
         while len(found) < count:
@@ -168,7 +168,7 @@ class Recorder:
             )
 
     def stop(self) -> None:
-        """Asks it to seal everything and end; fails the test when it does not, or says that something was wrong."""
+        """Asks it to commit everything and exit; fails the test if it does not, or reports a problem."""
         self.process.send_signal(signal.SIGTERM)
         try:
             status = self.process.wait(STOP_S_MAX)

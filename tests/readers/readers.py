@@ -1,4 +1,4 @@
-"""The four readers, each used as its own documentation tells.
+"""The four readers, each used as its own documentation says.
 
 `SUMMARIES[name](data_dir, dataset)` reads every row of a dataset and gives (rows, sum of the frame numbers); the
 sum keeps a reader from answering out of the footers alone. `TABLES[name](data_dir, dataset)` gives the whole dataset
@@ -17,7 +17,7 @@ TZ = "Asia/Seoul"
 
 
 def key(dataset: str) -> str:
-    """What a dataset is partitioned by below the date: `trades` by market, all else by feed."""
+    """What a dataset is partitioned by below the date: `trades` by market, everything else by feed."""
     return "market" if dataset == "trades" else "feed"
 
 
@@ -88,7 +88,7 @@ def polars_table(data_dir: Path, dataset: str) -> pa.Table:
 
 
 def partitions(dataset: str) -> pa.Schema:
-    """The columns that stand in the path."""
+    """The columns in the path."""
     return pa.schema([("date", pa.date32()), (key(dataset), pa.utf8())])
 
 

@@ -1,4 +1,4 @@
-"""A reader in a process of its own that reads once, and prints one JSON line: its rows, or its error.
+"""A reader in its own process that reads once, and prints one JSON line: its rows, or its error.
 
     slow_reader.py FORM DATA_DIR OTHER_DATA_DIR
 

@@ -23,7 +23,7 @@ READINGS_MIN = 5
 
 
 def start_reader(reader: str, data_dir: Path, stop: Path, *more: str) -> subprocess.Popen[str]:
-    """A reader in a process of its own."""
+    """A reader in its own process."""
     command = [sys.executable, live_reader.__file__, reader, str(data_dir), str(stop), *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
@@ -37,7 +37,7 @@ def test_readers_never_fail_and_counts_never_fall(tmp_path: Path) -> None:
     try:
         recorder = Recorder(tmp_path, simulator.url)
         try:
-            # With no file at all DuckDB and polars say so, rightly, by an error.
+            # With no file at all DuckDB and polars rightly report an error.
             wait_until(
                 lambda: sealed_rows(recorder.data_dir) > 0,
                 FIRST_FILE_S_MAX,

@@ -1,5 +1,5 @@
-"""The examples of `docs/reading-the-data.md` are run as they stand there: the five questions against an answer in plain
-Python, and all others for being right in every word."""
+"""The examples of `docs/reading-the-data.md` are run as printed: the five questions against an answer in plain
+Python, and all others checked word for word."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ ANSWERS: dict[str, tuple[Callable[[Days], list[tuple[Any, ...]]], list[str]]] = 
 
 @pytest.fixture(scope="session")
 def one_file_a_day(twenty_days: Days, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same days in one file each, whose rows are in no order that a question could lean on."""
+    """The same days in one file each, whose rows are in no order on which a question could rely."""
     folder = tmp_path_factory.mktemp("one-file")
     for partition in (twenty_days.data_dir / "trades").glob("date=*/market=*"):
         table = ds.dataset(partition).to_table().sort_by([("code", "descending"), ("price", "descending")])

@@ -39,7 +39,7 @@ CALLS_TRIED = int(os.environ.get("KRX_CALLS_TRIED", "2"))
 """Of each kind. Behind four there is only more of the same, the files' sizes and their opening."""
 
 SKIPS_WHAT_IS_GONE = {"duckdb", "pandas", "pyarrow"}
-"""Readers that say nothing of a name that is gone when they ask for its size."""
+"""Readers that do not complain about a name that is gone when they ask for its size."""
 
 
 def is_traceable() -> bool:
@@ -68,7 +68,7 @@ def one_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Answer:
-    """What a reader said, and the calls on the partition by which it came to that."""
+    """A reader's answer, and the calls on the partition that led to it."""
 
     rows: int | None
     error: str
@@ -90,7 +90,7 @@ def signal_all(process: subprocess.Popen[str], number: int) -> None:
 
 
 def ask(form: str, data_dir: Path, warm: Path, folder: Path, stop: tuple[str, int] | None) -> tuple[Answer, bool]:
-    """Reads in a process of its own; stopped in a call, it goes on when the day is sealed. Whether it was stopped."""
+    """Reads in its own process; stopped in a call, it continues once the day is sealed. Whether it was stopped."""
     partition = data_dir / "trades" / f"date={DATE}" / f"market={MARKET}"
     log = folder / "calls"
     log.unlink(missing_ok=True)
@@ -106,7 +106,7 @@ def ask(form: str, data_dir: Path, warm: Path, folder: Path, stop: tuple[str, in
         while process.poll() is None:
             assert time.monotonic() < deadline, f"{form} does not end, stopped in {stop}"
             if not was_stopped and log.exists() and "stopped by SIGSTOP" in log.read_text():
-                # Only this market: that files of the other are gone would be an error of its own.
+                # Only this market: files of the other that are gone would be a separate error.
                 seal(data_dir, DATE, "--feed", MARKET)
                 was_stopped = True
             if was_stopped:

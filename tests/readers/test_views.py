@@ -157,7 +157,7 @@ def made(tmp_path: Path) -> Made:
     )
     made.trades(DAY, "KOSDAQ", ("A", "09:02:15.000", 7, 1), ("C", "23:59:59.990", 8, 2))
     made.coverage(DAY, "KOSDAQ", ("00:00", "24:00", "live"))
-    # Nobody knows of this day's KOSDAQ: it has trades and no coverage.
+    # Nothing is known about this day's KOSDAQ: it has trades but no coverage.
     made.trades(BEFORE, "KOSPI", ("A", "09:00:01.000", 90, 1))
     made.coverage(BEFORE, "KOSPI", ("00:00", "12:15", "live"), ("12:15", "12:30", "gap"), ("12:30", "24:00", "live"))
     made.trades(BEFORE, "KOSDAQ", ("C", "00:00:00.000", 5, 1))
@@ -368,7 +368,7 @@ def outages(tmp_path: Path) -> Made:
     # A market of which nothing was ever recorded before the 20th.
     made.trades(on(20), "KONEX", ("K", "09:00:00", 3, 3))
     made.coverage(on(20), "KONEX", ("00:00", "24:00", "live"))
-    # And a feed that is no market, so that nothing of it is in `trades`.
+    # And a feed that is not a market, so that none of it is in `trades`.
     for day in (16, 17, 19):
         for feed in ("KOSPI", "KOSDAQ", "KONEX", "ISSUES"):
             made.coverage(on(day), feed, ("00:00", "08:20", "idle"), ("08:20", "20:10", "gap"), ("20:10", "24:00", "idle"))
@@ -638,7 +638,7 @@ def test_a_directory_that_duckdb_cannot_name_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Iterator[tuple[Path, dt.date]]:
-    """A recording whose connections broke now and then, each for a moment."""
+    """A recording whose connections broke now and then, briefly."""
     keep_clear_of_midnight()
     date = dt.datetime.now(ledger.KST).date()
     arguments = ["--speed", "max", "--seed", "3", "--trades-per-day", "40000"]

@@ -1,5 +1,5 @@
-//! Whether a recorder's system calls keep the order on which durability rests, whatever the filesystem does beyond
-//! what POSIX promises.
+//! Whether a recorder's system calls keep the order on which durability rests, relying on nothing from the filesystem
+//! beyond what POSIX promises.
 //!
 //! | rule | says |
 //! |---|---|
@@ -9,14 +9,14 @@
 //! | D4 | before a journal segment is removed, the parent of every directory that was made is synced after the making |
 //! | D5 | a journal segment is not synced a second time before the directory that it was renamed in |
 //!
-//! D1 and D4 look at all runs together: a run that finds a file in place does not know that its name is on disk.
+//! D1 and D4 consider all runs together: a run that finds a file in place does not know whether its name is on disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::strace::{Call, Log, Outcome, Step};
 
-/// A rule that was broken, and by what.
+/// A rule that was broken, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
     /// `D1` to `D5`.
@@ -25,16 +25,16 @@ pub struct Broken {
     pub what: String,
 }
 
-/// An open file: the descriptor and how often it was given out before.
+/// An open file: the descriptor, and how often it was assigned before.
 type Open = (i64, u64);
 
 #[derive(Default)]
 struct State {
-    /// New names by the directory that must be synced, with the rule and what for.
+    /// New names, by the directory that must be synced, with the rule and the reason.
     unsynced: BTreeMap<String, Vec<(&'static str, String)>>,
-    /// What a sync of a directory that has begun will make durable.
+    /// What a directory sync that has begun will make durable.
     syncing: BTreeMap<usize, Vec<(&'static str, String)>>,
-    /// Staged files written since they were synced.
+    /// Staged files written to since they were last synced.
     dirty: BTreeSet<String>,
     opened: BTreeMap<i64, u64>,
     failed: BTreeSet<Open>,
@@ -175,7 +175,7 @@ impl State {
                     self.failed.insert(open);
                 }
             }
-            // A kill in the call leaves open whether the name is there; the next run will see.
+            // A kill during the call leaves open whether the name exists; the next run will tell.
             "rename" | "renameat" | "renameat2" if done => {
                 let (from, to) = names(call);
                 self.dirty.remove(from);

@@ -1,4 +1,5 @@
-//! A server that a test writes byte by byte: it does the WebSocket handshake by hand, or wrongly, and sends anything.
+//! A server that a test scripts byte by byte: it performs the WebSocket handshake by hand, or wrongly, and sends
+//! anything.
 //!
 //! ```text
 //!   connection 0: something hostile  ──▶ krx-recorder ──▶ trades/, quarantine/, the gap on record
@@ -56,12 +57,12 @@ pub struct HostileServer {
 #[derive(Debug, Default)]
 struct Shared {
     stopped: AtomicBool,
-    /// When each was accepted; and its socket, as long as somebody serves it.
+    /// When each was accepted, and its socket while it is being served.
     accepted: Mutex<Vec<(Instant, Option<TcpStream>)>>,
 }
 
 impl HostileServer {
-    /// Listens, and gives each connection with its number, from 0, to `serve`.
+    /// Listens, and passes each connection with its number, from 0, to `serve`.
     ///
     /// # Errors
     /// When there is no port.
@@ -115,7 +116,7 @@ impl HostileServer {
 impl Drop for HostileServer {
     fn drop(&mut self) {
         self.shared.stopped.store(true, SeqCst);
-        // Wakes the listener, which then finds that it is to stop; and whoever waits for a byte or for room.
+        // Wakes the listener, which then sees that it should stop, and every thread that waits for a byte or for room.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
         let accepted = self
             .shared
@@ -145,7 +146,7 @@ impl Peer {
     /// Over TCP.
     ///
     /// # Errors
-    /// When the socket fails, as with all that follows.
+    /// When the socket fails, as for everything below.
     pub fn plain(tcp: TcpStream) -> io::Result<Self> {
         tcp.set_read_timeout(Some(WAIT_MAX))?;
         tcp.set_write_timeout(Some(WAIT_MAX))?;
@@ -159,7 +160,7 @@ impl Peer {
     /// Over TLS.
     ///
     /// # Errors
-    /// When the configuration is none.
+    /// When the configuration is invalid.
     pub fn tls(tcp: TcpStream, config: &Arc<ServerConfig>) -> io::Result<Self> {
         let peer = Self::plain(tcp)?;
         let session = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
@@ -256,7 +257,7 @@ impl Peer {
         Ok((head[0], payload))
     }
 
-    /// Waits until all that was sent has been read, which the client's pong proves; its own pings are answered.
+    /// Waits until everything sent has been read, which the client's pong proves; its own pings are answered.
     ///
     /// # Errors
     /// When the pong does not come.
@@ -272,10 +273,10 @@ impl Peer {
         }
     }
 
-    /// Answers pings, as a living server does, until the client goes.
+    /// Answers pings, as a live server does, until the client leaves.
     ///
     /// # Errors
-    /// When it has gone.
+    /// When it has left.
     pub fn live(&mut self) -> io::Result<()> {
         loop {
             if let (PING, payload) = self.frame()? {
@@ -284,20 +285,20 @@ impl Peer {
         }
     }
 
-    /// Takes what comes and says nothing, until the client goes.
+    /// Reads whatever comes and says nothing, until the client leaves.
     ///
     /// # Errors
-    /// When it goes other than in good order.
+    /// When it leaves other than cleanly.
     pub fn be_silent(&mut self) -> io::Result<()> {
         let mut bytes = [0; 4096];
         while self.stream.read(&mut bytes)? > 0 {}
         Ok(())
     }
 
-    /// Sends the same again and again until the client goes, and a pause each time.
+    /// Sends the same bytes again and again, with pauses, until the client leaves.
     ///
     /// # Errors
-    /// When it has gone.
+    /// When it has left.
     pub fn flood(&mut self, bytes: &[u8], pause: Duration) -> io::Result<()> {
         loop {
             self.send(bytes)?;
@@ -342,13 +343,13 @@ pub fn close(code: u16, reason: &str) -> Vec<u8> {
 /// What is wrong with a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
-    /// Nothing: for `localhost`, of the authority.
+    /// Nothing: it is for `localhost`, and from the authority.
     None,
     /// It was valid until 2020.
     Expired,
     /// It is for another host.
     OtherHost,
-    /// Nobody vouches for it but itself.
+    /// Only the certificate itself vouches for it.
     SelfSigned,
 }
 
@@ -362,7 +363,7 @@ impl Authority {
     /// A new one.
     ///
     /// # Errors
-    /// When it cannot be made, as with all that follows.
+    /// When it cannot be made, as for everything below.
     pub fn new() -> Result<Self> {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -410,17 +411,17 @@ impl Authority {
     }
 }
 
-/// A stretch without a session, as it is on record.
+/// A stretch without a session, as recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// The ledger's word.
+    /// The reason in the ledger.
     pub reason: String,
-    /// In words.
+    /// The detail.
     pub detail: String,
 }
 
-/// The gaps that a recorder has put on record, in order, as `krx-recorder coverage` tells them: how a session ended, and
-/// the last of the attempts that failed before the next.
+/// The gaps that a recorder has recorded, in order, as `krx-recorder coverage` reports them: how a session ended, and
+/// the last of the failed attempts before the next one.
 ///
 /// # Errors
 /// When they cannot be read.
@@ -442,7 +443,7 @@ pub fn gaps(data_dir: &Path) -> Result<Vec<Gap>> {
             reason: reason.to_owned(),
             detail: detail.to_owned(),
         });
-        // A refusal begins a row of its own, so its first attempt is all there is to tell.
+        // A refusal begins a row of its own, so its first attempt is the only one.
         let told_by_attempt = attempt.as_ref().is_some_and(|attempt| attempt.reason == reason);
         if reason != "start" && reason != "shutdown" && !told_by_attempt {
             gaps.push(Gap { reason, detail });

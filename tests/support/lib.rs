@@ -1,4 +1,5 @@
-//! What only the tests need: servers, proxies, disks and system calls that misbehave as told, and a tally of what came of it.
+//! What only the tests need: servers, proxies, disks and system calls that misbehave on demand, and a tally of the
+//! results.
 
 pub mod durability;
 pub mod hostile;

@@ -1,4 +1,4 @@
-//! An HTTP proxy that makes tunnels (CONNECT), as a company has one at its edge.
+//! An HTTP proxy that makes tunnels (CONNECT), such as companies use.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -15,20 +15,20 @@ pub struct Proxy {
     /// Where it listens.
     pub port: u16,
     shared: Arc<Shared>,
-    /// It ends its connections when it is dropped.
+    /// Dropping it ends the proxy's connections.
     _server: HostileServer,
 }
 
 #[derive(Debug)]
 struct Shared {
     to_port: u16,
-    /// What `Proxy-Authorization` must be, if anything.
+    /// The required value of `Proxy-Authorization`, if any.
     authorization: Option<String>,
     asked: Mutex<Vec<String>>,
 }
 
 impl Proxy {
-    /// Connects each client that shows `authorization` to `to_port` on loopback.
+    /// Connects each client that presents `authorization` to `to_port` on loopback.
     ///
     /// # Errors
     /// When there is no port.
@@ -50,7 +50,7 @@ impl Proxy {
         })
     }
 
-    /// What it was asked to connect to, each time.
+    /// The targets that it was asked for, in order.
     #[must_use]
     pub fn asked(&self) -> Vec<String> {
         self.shared
@@ -84,7 +84,7 @@ impl Shared {
                 .then(|| value.trim().to_owned())
         });
         if self.authorization.is_some() && self.authorization != shown {
-            // A proxy may well repeat what it was shown.
+            // A proxy may well repeat what it was given.
             let body = format!("who may you be? {}", shown.unwrap_or_default());
             let refusal = format!(
                 "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"edge\"\r\n\

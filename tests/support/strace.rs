@@ -1,8 +1,8 @@
 //! System calls of a recorder, watched and tampered with by `strace`.
 //!
-//! `strace` counts the calls for `when=N` in each thread by itself. The recorder's threads have names and parts of
-//! their own, so the Nth call of the first thread that makes so many is hit; other workloads make other threads come
-//! first. `--seccomp-bpf` would be faster, but with it strace 6.1 leaves out the signals it should inject.
+//! `strace` counts the calls for `when=N` separately in each thread. The recorder's threads have their own names and
+//! roles, so the Nth call of the first thread to make that many is hit; other workloads put other threads first.
+//! `--seccomp-bpf` would be faster, but with it strace 6.1 omits the signals that it should inject.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,18 +12,18 @@ use anyhow::{Context, Result};
 
 use krx_harness::process::Process;
 
-/// The calls with which the recorder changes the disk, in the names that any architecture may have for them.
+/// The calls with which the recorder changes the disk, by the names that they have on any architecture.
 pub const DISK_CALLS: &str = "?open,openat,creat,?mkdir,mkdirat,?rename,renameat,renameat2,?unlink,unlinkat,write,\
                               pwrite64,fsync,fdatasync,fallocate,ftruncate";
 
 /// What to inject into which calls, after `inject=` of strace.
 #[derive(Clone, Debug, Default)]
 pub struct Strace {
-    /// Such as `fsync:signal=KILL:when=3`; nothing is only watched.
+    /// Such as `fsync:signal=KILL:when=3`; if empty, calls are only watched.
     pub inject: Vec<String>,
     /// Only calls that concern these paths.
     pub paths: Vec<PathBuf>,
-    /// Where the calls are written.
+    /// The file in which the calls are logged.
     pub log: PathBuf,
 }
 
@@ -57,8 +57,8 @@ impl Strace {
         }
     }
 
-    /// The command that a program is given to as its last arguments. The program becomes the process that is
-    /// started: strace is in a process of its own.
+    /// The command that takes a program as its last arguments. The program becomes the process that is started: strace
+    /// runs in a process of its own.
     #[must_use]
     pub fn wrapper(&self) -> Vec<String> {
         let mut wrapper = vec!["strace".to_owned(), "-D".to_owned()];
@@ -66,7 +66,7 @@ impl Strace {
         wrapper
     }
 
-    /// Attaches to a process that runs already; to be ended with SIGINT, after which the process goes on.
+    /// Attaches to a process that is already running. End it with SIGINT; the process then continues.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -125,13 +125,13 @@ pub struct Call {
 }
 
 impl Call {
-    /// The quoted strings among the arguments: paths, since no other data is shown.
+    /// The quoted strings among the arguments: they are paths, since no other data is shown.
     #[must_use]
     pub fn strings(&self) -> Vec<&str> {
         self.arguments.split('"').skip(1).step_by(2).collect()
     }
 
-    /// The path of the file that the first argument's descriptor is open on.
+    /// The path of the file on which the first argument's descriptor is open.
     #[must_use]
     pub fn file(&self) -> Option<&str> {
         let first = self.arguments.split([',', ')']).next()?;
@@ -148,7 +148,7 @@ impl Call {
             .ok()
     }
 
-    /// Thread, call and the kind of file, for a count of where faults have hit.
+    /// Thread, call and kind of file, for counting where faults have hit.
     #[must_use]
     pub fn place(&self) -> String {
         let strings = self.strings();
@@ -159,7 +159,7 @@ impl Call {
             _ if path.ends_with(".journal") => "segment",
             _ if name.starts_with("spare-") => "spare",
             _ if path.ends_with(".partial") => "staging",
-            _ if path.ends_with(".parquet") => "sealed",
+            _ if path.ends_with(".parquet") => "committed",
             _ if path.contains("/.krx/journal") => "journal directory",
             _ if ["/trades", "/quarantine", "/coverage"]
                 .iter()
@@ -176,7 +176,7 @@ impl Call {
     }
 }
 
-/// What a line of the log is, in the order in which things happened.
+/// What a line of the log is, in chronological order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A call begins; the index is that of its [`Call`].
@@ -190,7 +190,7 @@ pub enum Step {
 pub struct Log {
     /// In the order in which they began.
     pub calls: Vec<Call>,
-    /// What happened in turn.
+    /// What happened, in order.
     pub steps: Vec<Step>,
 }
 
@@ -204,7 +204,7 @@ impl Log {
         Ok(Self::parse(&String::from_utf8_lossy(&bytes)))
     }
 
-    /// Takes a log apart; lines that are no calls are passed over.
+    /// Parses a log; lines that are not calls are skipped.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut log = Self::default();
@@ -220,7 +220,7 @@ impl Log {
                 continue;
             };
             if rest.starts_with("+++") {
-                // Whatever it was in has no end.
+                // The call that it was in never ends.
                 open.retain(|&index| log.calls[index].thread != thread);
             } else if let Some(resumed) = rest.strip_prefix("<... ") {
                 let Some(position) = open.iter().position(|&index| log.calls[index].thread == thread) else {

@@ -90,7 +90,7 @@ def survives_a_hang(service: Service, facts: Facts) -> None:
     facts.that("a restart is a clean one", service.show("Result") == "success" and service.pid != before, service.state())
     facts.that("it records, and makes no system call that is denied", service.wait_for_records(), service.state())
     before, begun = service.pid, service.journal("--show-cursor", "--lines=0").removeprefix("-- cursor: ")
-    # Longer than the watchdog waits: whoever works is left alone.
+    # Longer than the watchdog waits: it leaves a working recorder alone.
     left_alone = not wait_until(lambda: service.pid != before, WATCHDOG_S + 1)
     facts.that(f"the watchdog ({WATCHDOG_S} s) leaves a recorder alone that works", left_alone, service.state())
     service.kill("STOP", before)

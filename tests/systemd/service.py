@@ -1,4 +1,4 @@
-"""The recorder's service in a machine, as systemctl and journalctl tell of it, and the files that configure it."""
+"""The recorder's service in a machine, as systemctl and journalctl show it, and the files that configure it."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ async fn a_script_is_done_in_its_order_and_the_transcript_has_it() {
     let served = Served::start(config, Scripted::default()).await;
     let mut client = served.client(Market::Kospi).await;
     assert_eq!(client.take(4).await, [REPLY, "[]", "[]", "a word"]);
-    assert_eq!(client.next().await, None, "half a frame is no message");
+    assert_eq!(client.next().await, None, "half a frame is not a message");
     let mut client = served.client(Market::Kospi).await;
     assert_eq!(client.take(3).await, [REPLY, "again", "[]"]);
     served.stop.send(()).unwrap();

@@ -229,7 +229,7 @@ mod tests {
         fs::remove_dir_all(data.internal()).unwrap();
         assert!(is_held(&data).unwrap());
         assert!(matches!(DataDirLock::take(&data), Err(StoreError::Locked { .. })));
-        assert!(!data.internal().exists(), "whoever is refused makes nothing");
+        assert!(!data.internal().exists(), "a refused process creates nothing");
         drop(held);
         DataDirLock::take(&data).unwrap();
     }

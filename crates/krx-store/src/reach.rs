@@ -75,7 +75,7 @@ mod tests {
         let shm = Path::new("/dev/shm");
         let is_other = device(shm).is_some() && device(shm) != device(&std::env::temp_dir());
         if !is_other {
-            println!("there is no other file system here: not tested");
+            println!("there is no other filesystem here: not tested");
         }
         is_other.then(|| tempfile::tempdir_in(shm).unwrap())
     }

@@ -301,7 +301,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let data = recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);
         let nothing = expire(&data, &Retention::default(), day(30)).unwrap();
-        assert_eq!(nothing, [], "it is off as long as nobody asks for it");
+        assert_eq!(nothing, [], "it is off by default");
         let retention = Retention::default().keeping(&TRADES, 10).keeping(&QUARANTINE, 1);
         // The 2nd is ten days ago on the 12th, and more than that on the 13th.
         assert_eq!(expire(&data, &retention, day(12)).unwrap().len(), 5);
@@ -321,7 +321,7 @@ mod tests {
         assert!(lines(day(2)).keys().all(|path| path.starts_with("coverage/")));
         let retention = retention.keeping(&COVERAGE, 10);
         expire(&data, &retention, day(13)).unwrap();
-        assert!(!data.checksum_list(day(2)).exists(), "a list of nothing is none");
+        assert!(!data.checksum_list(day(2)).exists(), "an empty list is removed");
         assert!(
             !data.expired(&TRADES, day(2)).exists(),
             "nor is a mark of nothing"
@@ -346,7 +346,7 @@ mod tests {
         let retention = Retention::default().keeping(&TRADES, 10);
         expire(&data, &retention, day(13)).unwrap();
         let names = replaced.map(|dir| catalog::names(&dir).unwrap().len());
-        assert_eq!(names, [1, 2], "of a date that stays all of it stays");
+        assert_eq!(names, [1, 2], "a date that stays keeps everything");
     }
 
     #[test]
@@ -356,7 +356,7 @@ mod tests {
         let retention = Retention::default().keeping(&TRADES, 1);
         let ahead = day(2) + Days::new(365);
         assert_eq!(expire(&data, &retention, ahead).unwrap(), []);
-        // What four days recorded by that clock, it is still not believed.
+        // After four days recorded by that clock, it is still not trusted.
         let feed: FeedName = "KOSPI".parse().unwrap();
         for days in 0..4 {
             let date = ahead + Days::new(days);
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_stays_as_long_as_any_market_has_journal_of_it() {
+    fn a_date_stays_as_long_as_any_feed_has_journal_of_it() {
         let dir = tempfile::tempdir().unwrap();
         let data = recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);
         // An exporter that lags behind: its newest segment is not its only one.
@@ -399,7 +399,7 @@ mod tests {
             "today says nothing"
         );
         let ahead: BTreeSet<_> = (1..9).map(|days| today + Days::new(days)).collect();
-        assert!(!is_credible(&ahead, today), "nor do dates that are to come");
+        assert!(!is_credible(&ahead, today), "nor do future dates");
     }
 
     /// Records every operation, and refuses those whose path contains this text.

@@ -97,7 +97,7 @@ pub(crate) fn journal(url: &str, frames: &Frames, dir: &Path) -> Result<u64> {
     Ok(progress.journal.bytes.load(Relaxed))
 }
 
-/// Until all frames are in sealed files, and the recorder has ended.
+/// Until all frames are in committed files, and the recorder has ended.
 pub(crate) fn record(url: &str, frames: &Frames, dir: &Path) -> Result<u64> {
     let mut config = config(url, dir)?;
     let status = free_address()?;

@@ -1,4 +1,4 @@
-"""The peers of the decoder and of the sealed file: five ways a Python developer would turn frames into columns.
+"""The peers of the decoder and of the committed file: five ways a Python developer would turn frames into columns.
 
 Every function named `*_columns` goes from frames to columns in memory; every function named `*_seal` goes on to one
 closed Parquet file. Each takes one thread. None checks its input as the recorder does: a bad record makes a peer

@@ -1,9 +1,9 @@
-//! Which file of a crate names what of which other, read from the sources as they are written.
+//! Which file of a crate names something in which other, read from the sources as written.
 //!
-//! A name counts as the file's that defines it, however many modules hand it on: `use crate::export::Footer` is a tie to
-//! `export/footer.rs`, where that is what `export/mod.rs` gives out, and a module that is only passed through ties
-//! nothing. What macros are given is searched for paths; what macros make of it is not seen, nor is a type that is never
-//! named. Code for tests (`#[cfg(test)]`) does not count.
+//! A name counts as belonging to the file that defines it, however many modules re-export it: `use
+//! crate::export::Footer` is a tie to `export/footer.rs` if `export/mod.rs` re-exports it from there, and a module that
+//! is only passed through ties nothing. The arguments of macros are searched for paths; their expansions are not seen,
+//! nor is a type that is never named. Code for tests (`#[cfg(test)]`) does not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,19 +20,19 @@ struct Module {
     file: PathBuf,
     children: BTreeMap<String, usize>,
     items: BTreeSet<String>,
-    /// What `use` brings, under the name that it has here.
+    /// What `use` brings in, by its name here.
     imports: BTreeMap<String, Vec<String>>,
     globs: Vec<Vec<String>>,
     mentions: Vec<Mention>,
 }
 
-/// A path as it is written somewhere.
+/// A path as written somewhere.
 struct Mention {
     path: Vec<String>,
     line: usize,
 }
 
-/// What a path leads to: a module, or something in one.
+/// The target of a path: a module, or something in one.
 #[derive(Clone, Copy)]
 enum Found {
     Module(usize),
@@ -49,7 +49,7 @@ pub(super) struct Modules {
 pub(super) struct Tie {
     pub(super) from: String,
     pub(super) to: String,
-    /// Where it says so.
+    /// Where it does so.
     pub(super) evidence: String,
 }
 
@@ -61,7 +61,8 @@ impl Modules {
         Self { all }
     }
 
-    /// Each file that names something of another file, with the first place that does. `base` is cut off the files' names.
+    /// Each file that names something in another file, with the first place where it does. `base` is stripped from the
+    /// files' names.
     pub(super) fn ties_of_files(&self, base: &Path) -> Vec<Tie> {
         let name = |module: &Module| label(&module.file, base);
         self.ties(base, |from, to| {
@@ -69,7 +70,7 @@ impl Modules {
         })
     }
 
-    /// Each module that, with all that is below it, names something of another one beside it.
+    /// Each module that, including everything below it, names something in a sibling.
     pub(super) fn ties_of_folders(&self, base: &Path) -> Vec<Tie> {
         self.ties(base, |from, to| {
             let same = from.path.iter().zip(&to.path).take_while(|(a, b)| a == b).count();
@@ -170,7 +171,7 @@ fn read_file(all: &mut Vec<Module>, path: Vec<String>, file: &Path) {
     read_items(all, path, file, &parsed.items);
 }
 
-/// Reads a module and all below it; its place.
+/// Reads a module and everything below it; returns its place.
 fn read_items(all: &mut Vec<Module>, path: Vec<String>, file: &Path, items: &[Item]) -> usize {
     let index = all.len();
     all.push(Module {
@@ -274,7 +275,7 @@ impl Reader<'_> {
         self.mention(path, span);
     }
 
-    /// The paths among the words of a macro.
+    /// The paths among the tokens of a macro.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let (mut colons, mut span) = (0, None);
@@ -422,7 +423,7 @@ fn attributes(item: &Item) -> &[Attribute] {
     }
 }
 
-/// Whether it is there in tests only: `#[test]`, or `#[cfg(…)]` with `test` in it that is not negated.
+/// Whether it exists only in tests: `#[test]`, or `#[cfg(…)]` with a `test` that is not negated.
 fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         Meta::Path(path) => path.is_ident("test"),
@@ -435,7 +436,7 @@ fn is_for_tests(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// For each group of files or folders that need each other, the shortest way round, each step with its evidence.
+/// For each group of files or folders that need each other, the shortest cycle, each step with its evidence.
 pub(super) fn cycles(ties: &[Tie]) -> Vec<Vec<Tie>> {
     let mut next: BTreeMap<&str, Vec<&Tie>> = BTreeMap::new();
     for tie in ties {
@@ -446,7 +447,7 @@ pub(super) fn cycles(ties: &[Tie]) -> Vec<Vec<Tie>> {
         .filter_map(|start| shortest_round(start, &next))
         .collect();
     rounds.sort_by_key(Vec::len);
-    // One for each knot: a longer way through the same files says nothing new.
+    // One for each group: a longer cycle through the same files says nothing new.
     let (mut told, mut found) = (BTreeSet::new(), Vec::new());
     for round in rounds {
         if round.iter().all(|tie| !told.contains(&tie.from)) {
@@ -482,7 +483,7 @@ fn shortest_round(start: &str, next: &BTreeMap<&str, Vec<&Tie>>) -> Option<Vec<T
     None
 }
 
-/// A round as a person reads it.
+/// A cycle, for people to read.
 pub(super) fn words(round: &[Tie]) -> String {
     let steps = round
         .iter()

@@ -10,7 +10,7 @@ use crate::members::Members;
 
 const GOOD: &str = r#"{"isuSrtCd":"000210","trdPrc":"81000","trdVol":"5","trdTm":"14340400"}"#;
 
-/// Longer bytes are no value of a record that says anything new.
+/// Longer values of a record reveal nothing new.
 const VALUE_MAX: usize = 64;
 
 /// Decodes the bytes by themselves, as a record between two good ones, and as a value of each key.
@@ -206,7 +206,7 @@ fn decode(decoder: &mut Decoder, frame: &[u8]) -> (Decoded, Vec<Outcome>) {
     (decoded, outcomes)
 }
 
-/// Reads the frame anew with `serde_json`, if it is JSON in its strictest sense, and compares each element.
+/// Parses the frame again with `serde_json`, if it is strict JSON, and compares each element.
 fn compare(frame: &[u8], elements: usize, outcomes: &[Outcome]) {
     let text = frame.strip_prefix(b"\xef\xbb\xbf").unwrap_or(frame).trim_ascii();
     // As values, numbers must be in range and escapes be characters, which raw values leave open.

@@ -86,7 +86,7 @@ impl Segment {
         while !script.0.is_empty() {
             damage(&mut script, &whole, &records, &mut bytes);
         }
-        // A segment has its header before it has its name.
+        // A segment gets its header before it gets its name.
         let first_limit = (bytes.len() * usize::from(first_limit) / 0xffff)
             .max(SEGMENT_HEADER)
             .min(bytes.len());

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One reader in an environment of its own: what it makes of data directories, compared with what they hold.
+"""One reader in its own environment: what it makes of data directories, compared with what they hold.
 
     read.py READER TASK
 
@@ -26,7 +26,7 @@ ZONE = "Asia/Seoul"
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 TIMES = ("trade_ts", "recv_ts", "from_ts", "to_ts")
 KEYS = {"trades": ("date", "market"), "quarantine": ("date", "feed"), "coverage": ("date", "feed")}
-"""The columns that stand in the path."""
+"""The columns in the path."""
 
 COLUMN_NAMES = {
     "trades": "code trade_ts price volume kind trade_time recv_ts frame item session extra".split(),

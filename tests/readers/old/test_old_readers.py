@@ -1,4 +1,4 @@
-"""Readers of years ago read everything that is recorded, and rightly (docs/adr/0034).
+"""Readers from years ago read everything that is recorded, and read it correctly (docs/adr/0034).
 
 `make test-old-readers` installs them. Each runs in its own environment (read.py), and what it reads is compared with what the
 newest pyarrow reads; that is compared with the simulator's ledger.
@@ -183,7 +183,7 @@ def test_an_older_reader_reads_everything(of: Set, reader: str, task: Path, tmp_
     answers = len(TWENTY) * len(ANSWERS) if reader in read.ASK else 0
     answers += len(TWENTY) * len(read.VIEWS) if reader == "duckdb" else 0
     assert len(outcomes) == (COLUMNS if reader == "fastparquet" else DATASETS + answers)
-    # What fastparquet cannot read it has to say.
+    # What fastparquet cannot read must be an error.
     allowed = ("right", "error") if reader == "fastparquet" else ("right",)
     bad = [f"{one['what']}: {one['outcome']}: {one['detail']}" for one in outcomes if one["outcome"] not in allowed]
     assert not bad, "\n" + "\n".join(bad)

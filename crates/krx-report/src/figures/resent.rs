@@ -277,7 +277,7 @@ mod tests {
             [(1, "ABCD"), (2, "BACD")],
             [(1, "ABAB"), (1, "AB")],
             [(1, "ABCD"), (2, "EFGH")],
-            // Signals alone, and signals behind the last trade.
+            // Signals alone, and signals after the last trade.
             [(1, "ab"), (2, "ab")],
             [(1, "Aab"), (2, "abA")],
         ] {

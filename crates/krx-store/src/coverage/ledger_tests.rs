@@ -133,7 +133,7 @@ fn i4_a_day_with_everything_in_it() {
             (1770, 1771, "gap", "start"),
             (1771, 1780, "gap", "refused"),
             (1780, 1790, "live", "connected"),
-            // The frame behind it lies in what follows.
+            // The frame after it is in what follows.
             (1790, 1799, "gap", "damage"),
             (1799, 9000, "live", "resumed"),
             (9000, 9100, "idle", "session_end"),
@@ -185,7 +185,7 @@ fn i4_right_after_a_crash_the_gap_begins_with_the_last_frame() {
             (110, 150, "gap", "crash")
         ]
     );
-    // With a recorder at work the session is still open.
+    // While a recorder is running, the session is still open.
     assert_eq!(rows(&ledger.until(at(150)))[2], (101, 150, "live", "connected"));
 }
 
@@ -234,7 +234,7 @@ fn i4_a_clock_that_leaps_over_midnight_makes_nothing_live() {
     assert_eq!(rows(&ledger.intervals())[1..], leapt);
     ledger.end_date();
     assert_eq!(rows(&ledger.intervals())[1..], leapt);
-    // It is put right two seconds later, and the recorder is killed; another one goes on.
+    // It is corrected two seconds later, and the recorder is killed; another one continues.
     let mut killed = ledger.clone();
     killed.event(at(36_300), 1, 1, &date_event(hours(0, 86_400), false));
     killed.event(at(36_300), 1, 1, &start());
@@ -249,7 +249,7 @@ fn i4_a_clock_that_leaps_over_midnight_makes_nothing_live() {
             (36_310, 36_320, "live", "connected"),
         ]
     );
-    // Or the recorder goes on by itself.
+    // Or the same recorder continues.
     ledger.event(at(36_002), 2, 1, &date_event(hours(0, 86_400), true));
     ledger.event(at(36_002), 2, 1, &Event::Continued);
     ledger.frame(at(36_003), 2, 2, 5);
@@ -260,7 +260,7 @@ fn i4_a_clock_that_leaps_over_midnight_makes_nothing_live() {
         (36_001, 36_003, "live", "continued"),
     ];
     assert_eq!(rows(&ledger.intervals())[1..], back);
-    // Shortly before midnight a leap looks like the end of the date, until the clock comes back.
+    // Shortly before midnight a jump looks like the end of the date, until the clock comes back.
     let mut late = Ledger::new(date());
     late.event(at(86_000), 0, 0, &date_event(hours(0, 86_400), false));
     late.event(at(86_000), 1, 0, &connected());
@@ -281,7 +281,7 @@ fn i4_a_clock_that_leaps_over_midnight_makes_nothing_live() {
             (86_209, 86_220, "live", "continued"),
         ]
     );
-    // The date that the clock had leapt to is left again.
+    // The date to which the clock had jumped is left again.
     let mut left = Ledger::new(date());
     left.event(at(5), 0, 0, &date_event(hours(0, 86_400), true));
     left.event(at(5), 1, 0, &Event::Continued);
@@ -393,7 +393,7 @@ fn i4_hours_that_change_during_the_date_count_for_what_is_not_closed_yet() {
     let hours_event = |date, expected| Event::Hours { date, expected };
     ledger.event(at(500), 0, 0, &date_event(None, false));
     ledger.event(at(500), 0, 0, &start());
-    // Of another date: the change came around midnight.
+    // For another date: the change came around midnight.
     let tomorrow = date().succ_opt().unwrap();
     ledger.event(at(600), 0, 0, &hours_event(tomorrow, hours(550, 9000)));
     assert_eq!(rows(&ledger.until(at(700))).last().unwrap().2, "idle");
@@ -542,14 +542,14 @@ proptest! {
                 prop_assert_eq!(&Ledger::of_slices(date(), &[merged]).unwrap(), &ledger);
             }
         }
-        // What came behind the last file is added by the coverage file.
+        // The coverage file adds what came after the last file.
         if let Some(mut restored) = Ledger::of_slices(date(), &slices)
             && restored.last_held() == ledger.last_held()
         {
             restored.graft(&ledger);
             prop_assert_eq!(&restored, &ledger);
         }
-        // A file that is lost costs its own frames, and its time is called live by no other.
+        // A lost file costs its own frames, and no other file calls its time live.
         if let Some(lost) = lost.filter(|_| slices.len() > 1) {
             let lost = slices.remove(lost.index(slices.len() - 1));
             let restored = Ledger::of_slices(date(), &slices).unwrap();

@@ -71,7 +71,7 @@ fn a_slice_of_another_version_is_not_read() {
     assert_eq!(Slice::parse(&json[1..]), None);
 }
 
-/// The exporter found no file that it could read, and called all before it unknown; then one was put back.
+/// The exporter found no readable file, and called everything before it unknown; then one was restored.
 #[test]
 fn what_one_file_knows_stands_above_what_another_calls_unknown() {
     let (_, slices) = day();
@@ -91,7 +91,7 @@ fn what_one_file_knows_stands_above_what_another_calls_unknown() {
             (100, 110, "connected"),
         ]
     );
-    // One that knows all of that time leaves nothing of it unknown.
+    // A file that knows all of that time leaves none of it unknown.
     let mut whole = Ledger::of_slices(date(), &slices).unwrap();
     connected(&mut whole, 200, 2, 3);
     whole.frame(at(210), 2, 4, 5);
@@ -108,7 +108,7 @@ fn a_hole_is_never_taken_for_the_beginning_of_the_open_interval() {
     connected(&mut ledger, 100, 2, 3);
     ledger.frame(at(110), 2, 4, 5);
     lost(&mut ledger, 8000, 2, 4);
-    // The gap goes on over the close of the hours, at 9000.
+    // The gap continues past the end of the hours, at 9000.
     for seconds in [8100, 9050, 9100] {
         ledger.event(at(seconds), 2, 4, &Event::TimeMark);
         slices.push(ledger.commit());
@@ -133,7 +133,7 @@ fn a_hole_is_never_taken_for_the_beginning_of_the_open_interval() {
 #[test]
 fn behind_what_was_grafted_the_next_file_adds_what_no_file_has() {
     let (mut stored, mut slices) = day();
-    // Behind the last file, so in coverage alone.
+    // After the last file, so only in coverage.
     stored.event(at(70), 1, 3, &Event::Stop);
     slices.remove(1);
     let mut ledger = Ledger::of_slices(date(), &slices).unwrap();

@@ -80,7 +80,7 @@ struct Behind {
 /// How far a date is exported.
 struct ExportDate {
     date: NaiveDate,
-    /// Those of the open segment: what applies from its first frame on, by the journal.
+    /// The limits of the open segment: those that the journal gives for its first frame.
     limits: Limits,
     /// The last frame that is committed.
     covered: u64,

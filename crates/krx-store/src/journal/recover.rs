@@ -23,7 +23,7 @@ pub struct Last {
     pub frame: u64,
     /// Of a session.
     pub session: u32,
-    /// The journal segment of the last committed frames. A journal that was lost continues after it, so that its
+    /// Of a journal segment with committed frames. A lost journal is continued after it, so that its
     /// positions are never confused with those of the old journal.
     pub segment: u32,
 }

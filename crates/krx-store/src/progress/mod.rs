@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   Writer ──▶ counters, Place ──┐
-//!   sync thread ──▶ Syncs ───────┼──▶ whoever shows it
+//!   sync thread ──▶ Syncs ───────┼──▶ status
 //!   Exporter ──▶ Tally ──▶ Board ┘    (Board: one mutex, held for a copy; the writer never takes it)
 //! ```
 

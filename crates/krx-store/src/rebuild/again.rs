@@ -73,7 +73,7 @@ pub fn rebuild(
             lacking.push((next_frame, first_frame - 1));
         }
         next_frame = last_frame + 1;
-        // The exported files of the scratch journal are no longer needed.
+        // Exported segments of the scratch journal need not be archived.
         let config = ExportConfig {
             keep_days: 0,
             ..config

@@ -1,4 +1,4 @@
-//! The archive of exported segments: what went in comes out, and not too early does anything go.
+//! The archive of exported segments: what goes in comes out, and nothing is removed too early.
 
 use std::fs;
 use std::io;
@@ -112,7 +112,7 @@ fn the_exporter_archives_all_but_the_newest_and_expires_what_is_old() {
         krx_store::catalog::segments(&data.journal(&feed())).unwrap(),
         names[names.len() - 1..]
     );
-    // These are the days of the test's journal, which lies years before or behind the clock's.
+    // These are the days of the test's journal, which lies years before or after the clock's.
     if Moment(NINE).date() < Moment::now().date() {
         export(dir.path(), keep(0));
         assert_eq!(krx_store::catalog::archived(&data, &feed()).unwrap(), []);
@@ -196,7 +196,7 @@ fn a_segment_is_archived_only_when_it_reads_back_as_it_is() {
     for (what, change) in changes {
         let changing = DataDir::on(Disk::behind(Arc::new(Swaps(change))), dir.path());
         assert!(archive::keep(&changing, &feed(), names[0]).is_err(), "{what}");
-        // The exporter keeps the segment, which is all that is left of what was received.
+        // The exporter keeps the segment, which is the only copy of what was received.
         Exporter::new(&changing, &feed(), keep, None, Arc::default())
             .run()
             .unwrap();

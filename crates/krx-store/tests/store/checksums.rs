@@ -33,7 +33,7 @@ fn list(dir: &Path) -> String {
     fs::read_to_string(DataDir::new(dir).checksum_list(date())).unwrap()
 }
 
-/// What `sha256sum -c` says, run from the data directory.
+/// The output of `sha256sum -c`, run in the data directory.
 fn sha256sum(dir: &Path) -> Result<(), String> {
     let list = format!(".krx/checksums/{}.sha256", date());
     let done = Command::new("sha256sum")
@@ -49,7 +49,7 @@ fn sha256sum(dir: &Path) -> Result<(), String> {
 }
 
 #[test]
-fn each_sealed_file_has_a_line_that_sha256sum_reads() {
+fn each_committed_file_has_a_line_that_sha256sum_reads() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path());
     let text = list(dir.path());
@@ -117,7 +117,7 @@ fn a_damaged_list_is_made_anew_and_stops_nothing() {
         Checksums::of(&data, date()).record(&[], &[]).unwrap();
         let list = Checksums::of(&data, date()).read().unwrap();
         assert_eq!(list.odd_lines, Vec::<usize>::new());
-        // A digit that became another one, or a path that became another one, reads as a line: those are for `verify`.
+        // If one digit became another, or one path another, it still parses as a line: those are for `verify`.
         let lost = whole.lines().filter(|line| {
             let committed = line.split_once("  ").unwrap().1;
             !list.digests.contains_key(committed)
@@ -176,7 +176,7 @@ fn many_may_record_at_once() {
     assert_eq!(list(dir.path()).lines().count() as u64, THREADS * FILES - 2);
 }
 
-/// A quarantine file that was sealed before its trades file, and cut off there, is sealed again only if the journal has
+/// A quarantine file that was committed before its trades file, and cut off there, is committed again only if the journal has
 /// its frames.
 #[test]
 fn a_line_goes_only_when_the_journal_gives_the_file_once_more() {
@@ -213,7 +213,7 @@ fn a_line_goes_only_when_the_journal_gives_the_file_once_more() {
             stays,
             "{first_frame}"
         );
-        // What trades files cover is never sealed again.
+        // What trades files cover is never committed again.
         Checksums::of(&data, date())
             .record_files(std::slice::from_ref(&committed))
             .unwrap();
@@ -228,7 +228,7 @@ fn a_line_goes_only_when_the_journal_gives_the_file_once_more() {
     }
 }
 
-/// Syncs no list, and lets none be written anew.
+/// Syncs no list, and lets none be rewritten.
 #[derive(Debug)]
 struct NoList;
 
@@ -243,7 +243,8 @@ impl Gate for NoList {
     }
 }
 
-/// The page cache has them, and the disk may not: the next start must not find them and believe that all is well.
+/// They are in the page cache, but perhaps not on the disk: the next start must not find them and believe that all is
+/// well.
 #[test]
 fn lines_that_are_not_known_to_be_on_disk_are_taken_back() {
     let dir = tempfile::tempdir().unwrap();

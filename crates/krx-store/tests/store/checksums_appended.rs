@@ -1,5 +1,5 @@
-//! Lines are appended to the lists of checksums, at a cost that does not grow with them; and each list passes
-//! `sha256sum -c` at every instant, whatever the exporter is at.
+//! Lines are appended to the lists of checksums at a cost that does not grow with them; and each list passes `sha256sum
+//! -c` at every instant, whatever the exporter is doing.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -46,7 +46,7 @@ fn coverage(date: chrono::NaiveDate) -> String {
     CommittedPath { date, feed, name }.to_string()
 }
 
-/// Makes a file with this path; what is in it does not matter to a list.
+/// Creates a file with this path; its contents do not matter to a list.
 fn make(dir: &Path, committed: &CommittedPath) -> CommittedPath {
     let path = dir.join(committed.to_string());
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -58,7 +58,7 @@ fn read(data: &DataDir, date: chrono::NaiveDate) -> List {
     Checksums::of(data, date).read().unwrap()
 }
 
-/// What `sha256sum -c` says of all lists, run from the data directory.
+/// The output of `sha256sum -c` for all lists, run in the data directory.
 fn sha256sum(dir: &Path) -> Result<(), String> {
     let lists = files(&dir.join(".krx/checksums"), "sha256");
     if lists.is_empty() {
@@ -77,7 +77,7 @@ fn sha256sum(dir: &Path) -> Result<(), String> {
         .ok_or_else(|| String::from_utf8_lossy(&said).into_owned())
 }
 
-/// Sees every operation, and refuses those with these numbers, of those whose path has this in it.
+/// Records every operation, and refuses those with these numbers among those whose path contains this.
 #[derive(Debug, Default)]
 struct Porter {
     of: &'static str,
@@ -170,7 +170,7 @@ fn a_commit_neither_reads_nor_replaces_a_long_list() {
     let digest = read(&data, date()).digests[&first.to_string()];
     let entries: Vec<_> = (2..LINES).map(|frame| (trades(&feed(), frame), digest)).collect();
     list.record(&entries, &[]).unwrap();
-    // One that reads the list would leave this out.
+    // An implementation that read the list would drop this line.
     let path = data.checksum_list(date());
     let before = fs::read_to_string(&path)
         .unwrap()
@@ -197,7 +197,7 @@ fn a_commit_neither_reads_nor_replaces_a_long_list() {
 
 /// The segment's files get their lines by one append, in an exporter too.
 #[test]
-fn each_seal_but_the_first_appends() {
+fn each_commit_but_the_first_appends() {
     let dir = fast_dir();
     journal(
         dir.path(),
@@ -217,13 +217,13 @@ fn each_seal_but_the_first_appends() {
         .unwrap();
     let operations: Vec<_> = porter.seen.lock().unwrap().iter().map(|(op, _)| *op).collect();
     let appends = [Op::Write, Op::Sync].repeat(11);
-    // The first makes the list, and the coverage's line comes with the end.
+    // The first commit creates the list, and the coverage's line comes at the end.
     let expected = [vec![Op::Rename], appends, vec![Op::Rename]].concat();
     assert_eq!(operations, expected);
     sha256sum(dir.path()).unwrap();
 }
 
-/// A day's entries: a seal a minute, reconnects, a quarantined frame here and there.
+/// A day's entries: a commit a minute, reconnects, a quarantined frame here and there.
 fn day(begin: i64, minutes: i64) -> Vec<Entry<Vec<u8>>> {
     let mut entries = vec![connected(begin)];
     for minute in 0..minutes {
@@ -251,7 +251,7 @@ fn sha256sum_passes_before_every_operation_of_days_with_reconnects_and_restarts(
     }
     .before(dir.path());
     let run = || Exporter::new(&data, &feed(), config(60, 1000), None, Arc::default()).run();
-    // A day in two runs of the recorder, which goes on to the next date in the second; and another start on that.
+    // A day in two runs of the recorder, which moves on to the next date in the second; and another start on that.
     for entries in [
         day(NINE, 5),
         [day(NINE + 3600 * SECOND, 4), day(NINE + DAY, 3)].concat(),
@@ -269,7 +269,7 @@ fn sha256sum_passes_before_every_operation_of_days_with_reconnects_and_restarts(
     assert!(porter.count() > 200);
 }
 
-/// The exporter is ended before each of its operations, as by a kill, and started again.
+/// The exporter is ended before each of its operations, as by a kill, and restarted.
 #[test]
 fn wherever_an_exporter_is_cut_off_the_lists_hold_and_the_next_start_completes_them() {
     let recorded = fast_dir();
@@ -328,7 +328,7 @@ fn a_line_that_a_crash_has_torn_is_made_whole_by_the_next_append_and_by_the_next
             assert_eq!((read.digests.len(), read.odd_lines), (4, vec![]), "{torn}");
         }
     }
-    // An append cannot see a line that is damaged before the last; a start does.
+    // An append does not notice a damaged line before the last; a start does.
     let four = fs::read(&path).unwrap();
     fs::write(&path, [b"what is this\n", &four[..]].concat()).unwrap();
     complete(&data, &feed(), date()).unwrap();
@@ -362,7 +362,7 @@ fn an_append_that_the_disk_refuses_costs_no_line() {
             assert!(has_line || appended.is_err(), "{at}");
             assert!(times > 1 || appended.is_ok(), "{at}");
             if appended.is_ok() {
-                // A file whose sync has failed is not the list any more.
+                // A file whose sync has failed is no longer the list.
                 assert_ne!(
                     fs::metadata(data.checksum_list(date())).unwrap().ino(),
                     inode,
@@ -379,7 +379,7 @@ fn an_append_that_the_disk_refuses_costs_no_line() {
 }
 
 #[test]
-fn markets_may_append_at_once_while_another_rewrites() {
+fn feeds_may_append_at_once_while_another_rewrites() {
     const FILES: u64 = 60;
     let dir = fast_dir();
     let data = DataDir::new(dir.path());
@@ -405,7 +405,7 @@ fn markets_may_append_at_once_while_another_rewrites() {
     assert_eq!((list.digests.len() as u64, list.odd_lines), (lines, vec![]));
 }
 
-/// A day under way beside its writer: the coverage gets its line when the recorder has stopped, and not before.
+/// A day in progress beside its writer: coverage gets its line when the recorder has stopped, and not before.
 #[test]
 fn coverage_has_a_line_only_while_it_is_not_going_to_be_replaced() {
     let dir = fast_dir();
@@ -447,7 +447,7 @@ fn coverage_has_a_line_only_while_it_is_not_going_to_be_replaced() {
     assert!(has_line(date()) && has_line(next_date()));
 }
 
-/// A recorder that is past the date may be behind with its export.
+/// A recorder that is past the date may still be exporting it.
 #[test]
 fn rebuild_gives_no_line_to_coverage_that_may_be_replaced() {
     let dir = fast_dir();
@@ -469,16 +469,16 @@ fn rebuild_gives_no_line_to_coverage_that_may_be_replaced() {
     assert_eq!(again(), (1, true));
 }
 
-/// What may happen to a list.
+/// What can happen to a list.
 #[derive(Clone, Debug)]
 enum Step {
-    /// So many files are sealed and appended; the next start adds those that the disk refuses.
+    /// This many files are committed and appended; the next start adds those that the disk refuses.
     Append(u64),
     /// The list is replaced as a whole.
     Rewrite,
     /// A file leaves the dataset.
     Remove(prop::sample::Index),
-    /// A crash, which may take this many bytes of the list's end.
+    /// A crash, which may cost this many bytes at the list's end.
     Crash(usize),
     /// Operations fail from now on, counted from here.
     Fail(BTreeSet<usize>),
@@ -513,7 +513,7 @@ proptest! {
                         .collect();
                     next += count;
                     there.extend(committed.iter().map(ToString::to_string));
-                    // An exporter that fails is followed by one that starts.
+                    // An exporter that fails is followed by one that starts up.
                     if list.append(&committed).is_err() {
                         let _ = complete(&data, &feed(), date());
                     }

@@ -24,7 +24,7 @@ fn start(at: i64) -> Entry<Vec<u8>> {
     event(at, Event::Start { version: "0".into() })
 }
 
-/// The intervals from the first session on, in seconds behind nine o'clock, with their frames.
+/// The intervals from the first session on, in seconds after nine o'clock, with their frames.
 fn rows(intervals: &[Interval]) -> Vec<(i64, i64, &'static str, u64)> {
     let seconds = |moment: Moment| (moment.0 - NINE).div_euclid(SECOND);
     intervals
@@ -74,7 +74,7 @@ fn assert_i8(dir: &Path, received: &[(i64, usize)]) {
     }
 }
 
-/// Coverage and files say the same. That a list of checksums names files that were not restored is another matter.
+/// Coverage and files agree. A list of checksums naming files that were not restored is another matter.
 fn assert_agreement(dir: &Path) {
     let report = verify(&DataDir::new(dir), &BTreeSet::from([date()]), &|_| ()).unwrap();
     let found: Vec<_> = report
@@ -114,7 +114,7 @@ fn i8_a_session_that_ends_within_a_partition_is_live_up_to_what_is_committed() {
     assert_eq!(
         rows(&seen),
         [(0, 490, "connected", 8), (490, 500, "crash", 0)],
-        "whoever asks now is told of the journal too"
+        "asking now includes the journal"
     );
     record(dir.path(), &[event(NINE + 600 * SECOND, Event::Stop)]);
     export(dir.path(), config(300, 1000));
@@ -122,7 +122,7 @@ fn i8_a_session_that_ends_within_a_partition_is_live_up_to_what_is_committed() {
     assert_sound(dir.path());
 }
 
-/// A recorder is killed, and started again on another date: the journal has no record of the first date that would tell.
+/// A recorder is killed, and restarted on another date: nothing in the journal says that the first date is over.
 #[test]
 fn i4_a_crash_is_on_record_also_when_the_next_start_is_on_another_date() {
     let dir = tempfile::tempdir().unwrap();
@@ -145,8 +145,8 @@ fn i4_a_crash_is_on_record_also_when_the_next_start_is_on_another_date() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever is received, and wherever the exporter is stopped: no coverage file calls an instant live of which a
-    /// committed file lacks a record.
+    /// Whatever is received, and wherever the exporter is stopped: no coverage file calls an instant live if the
+    /// committed files lack a record of it.
     #[test]
     fn i8_no_instant_is_live_with_a_record_missing(
         steps in prop::collection::vec((0..40_i64, 0..12_u8), 1..40), rows_max in 2..9_u64,
@@ -155,7 +155,7 @@ proptest! {
         let (mut at, mut received, mut is_live) = (NINE, Vec::new(), true);
         let mut entries = vec![start(at), connected(at)];
         for (wait, what) in steps {
-            // Frames often come in the same microsecond, and events have one of their own; seldom in another partition.
+            // Frames often come in the same microsecond, events at times of their own; seldom in another partition.
             at += if wait < 25 { i64::from(what >= 7 || wait > 20) } else { wait * SECOND };
             is_live = what == 10 || (is_live && what < 9);
             entries.push(match what {
@@ -187,7 +187,7 @@ proptest! {
     }
 }
 
-/// A day until 9:05, and until 9:10; the journal of the second goes on where that of the first ends.
+/// A day until 9:05, and until 9:10; the journal of the second continues where that of the first ends.
 fn two_stages() -> (tempfile::TempDir, tempfile::TempDir) {
     let (early, late) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let minute = |minute: i64| frame(NINE + minute * 60 * SECOND, &batch(3, 1));
@@ -201,7 +201,7 @@ fn two_stages() -> (tempfile::TempDir, tempfile::TempDir) {
     (early, late)
 }
 
-/// Goes on with what was restored: an hour later another session brings two more frames.
+/// Continues from what was restored: an hour later another session brings two more frames.
 fn go_on(dir: &Path) {
     let at = NINE + 3600 * SECOND;
     record(
@@ -275,7 +275,7 @@ fn check_restored(dir: &Path, what: &str) {
     assert_eq!(frames, held.len() as u64, "{what}: {:?}", rows(&all));
     let live: Vec<_> = all.iter().filter(|row| row.state == State::Live).collect();
     assert!(live.len() >= 2, "{what}: {:?}", rows(&all));
-    // Coverage may know numbers of frames that nothing has any more.
+    // Coverage may know numbers of frames that no longer exist anywhere.
     let gap = all
         .iter()
         .rfind(|row| matches!(row.reason.as_str(), "crash" | "damage"));
@@ -286,7 +286,7 @@ fn check_restored(dir: &Path, what: &str) {
     assert_agreement(dir);
 }
 
-/// Trades are put back from an older copy, the recorder goes on, and only then the files are found again.
+/// Trades are restored from an older copy, the recorder continues, and only then are the files found again.
 #[test]
 fn files_that_come_back_behind_a_later_start_are_live_again() {
     let (early, late) = two_stages();
@@ -319,7 +319,7 @@ fn files_that_come_back_behind_a_later_start_are_live_again() {
     assert_agreement(late.path());
 }
 
-/// Files of before a day was sealed, put back beside it: readers find each row twice, and coverage counts it once.
+/// Files from before a day was sealed, restored beside it: readers find each row twice, but coverage counts it once.
 #[test]
 fn files_that_others_hold_already_count_once() {
     let (_, late) = two_stages();
@@ -370,8 +370,8 @@ fn a_file_that_is_lost_is_a_gap_in_coverage_from_the_next_start_on() {
     assert_eq!(frames, trades(late.path()).len() as u64 / 3);
 }
 
-/// What retention has removed of the trades is known by coverage alone, also when a recorder with a wrong clock goes on
-/// with the date.
+/// What retention has removed of the trades is known only to coverage, even when a recorder with a wrong clock
+/// continues the date.
 #[test]
 fn coverage_of_trades_that_retention_has_removed_stays() {
     let (_, late) = two_stages();
@@ -388,7 +388,7 @@ fn coverage_of_trades_that_retention_has_removed_stays() {
     let after = coverage(dir);
     assert_eq!(frames(&after), frames(&before) + 2);
     assert_eq!(rows(&after)[0], rows(&before)[0]);
-    // Without the word of retention they are lost, and coverage says so.
+    // Without a note by retention they are lost, and coverage says so.
     let (_, late) = two_stages();
     let dir = late.path();
     for gone in ["trades", "quarantine", ".krx/journal"] {
@@ -398,7 +398,7 @@ fn coverage_of_trades_that_retention_has_removed_stays() {
     assert_eq!(frames(&coverage(dir)), 2);
 }
 
-/// One bit of a frame that coverage was once told of, and that no file has.
+/// One bit of a frame that coverage once counted, and that no file has.
 #[test]
 fn i8_what_is_missing_comes_from_what_is_committed() {
     let dir = tempfile::tempdir().unwrap();
@@ -457,7 +457,7 @@ fn assert_sound_but_known(dir: &Path) {
     assert_eq!(report.known.len(), 1);
 }
 
-/// Damage in what is exported already costs nothing, and is no gap.
+/// Damage in what is already exported costs nothing, and is not a gap.
 #[test]
 fn damage_in_exported_journal_is_no_gap() {
     let dir = tempfile::tempdir().unwrap();

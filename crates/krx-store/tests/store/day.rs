@@ -32,7 +32,7 @@ const SMALL: Layout = Layout {
     bloom_filter: false,
 };
 
-/// A message of so many records: all shapes that a row can have, and now and then a record that goes to quarantine.
+/// A message of this many records: every shape of row, and now and then a record that goes to quarantine.
 fn message(number: usize, records: usize) -> String {
     let record = |item: usize| {
         let code = ["005930", "000660", "0000D0", "005935", "Q500001"][(number * 7 + item * 3) % 5];
@@ -60,7 +60,7 @@ fn message(number: usize, records: usize) -> String {
     format!("[{}]", records.join(","))
 }
 
-/// A recorded date: messages of so many records, in files that end behind the frames in `cuts`.
+/// A recorded date: messages with this many records, in files that end after the frames in `cuts`.
 fn record(dir: &Path, messages: &[usize], cuts: &BTreeSet<usize>) {
     let mut entries = vec![connected(NINE)];
     for (number, records) in messages.iter().enumerate() {
@@ -90,7 +90,7 @@ fn try_seal(data: &DataDir, layout: &Layout) -> Result<Outcome, StoreError> {
         layout,
         watch,
     )?;
-    // As if it were an hour later, so that what was replaced goes.
+    // As if it were an hour later, so that what was replaced is removed.
     settle(&sealing, Uptime::now().later(GRACE), None)?;
     Ok(outcome)
 }
@@ -265,7 +265,7 @@ fn keys_of(batch: &arrow_array::RecordBatch) -> Vec<(String, i64, i16)> {
 }
 
 #[test]
-fn whoever_could_read_the_files_can_read_the_one() {
+fn readers_of_the_files_can_read_the_sealed_day() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path(), &[5; 20], &BTreeSet::from([9]));
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -322,7 +322,7 @@ fn a_file_that_has_changed_since_does_not_become_part_of_a_sound_one() {
     assert_eq!(tree(dir.path()), before);
 }
 
-/// Does something to a partition.
+/// Changes something in a partition.
 type Spoil = fn(&Path);
 
 #[test]
@@ -372,7 +372,7 @@ fn what_a_killed_seal_left_over_is_kept_while_its_rows_are_nowhere_else() {
     let partition = dir.path().join("trades/date=2026-11-20/market=KOSPI");
     let left_over = dir.path().join(".krx/sealing/2026-11-20-trades-KOSPI");
     fs::create_dir_all(&left_over).unwrap();
-    // As if the one file that has the last frames were in there only.
+    // As if the one file with the last frames were only in there.
     let last = files(&partition, "parquet").remove(1);
     let kept = left_over.join(last.file_name().unwrap());
     fs::rename(&last, &kept).unwrap();
@@ -415,7 +415,7 @@ fn frames_that_damage_has_taken_stay_known_as_missing() {
     assert!(
         findings
             .iter()
-            .any(|finding| finding.contains("coverage: it tells of 30 frames")),
+            .any(|finding| finding.contains("coverage: it counts 30 frames")),
         "{findings:?}"
     );
 }
@@ -455,7 +455,7 @@ fn a_recorder_that_starts_in_the_evening_shows_when_the_day_was_received() {
     assert_eq!(minutes.iter().map(|count| *count as usize).sum::<usize>(), rows);
 }
 
-/// Fails an operation, or from it on all of them: as a disk that fails, or a process that is killed there.
+/// Fails one operation, or all of them from then on: like a disk that fails, or a process that is killed there.
 #[derive(Debug)]
 struct FailsAt {
     number: u64,
@@ -505,7 +505,7 @@ fn whatever_fails_the_day_is_as_it_was_or_sealed() {
             );
             assert_eq!(arrived(dir.path()), rows, "operation {number}");
             ends[usize::from(names.len() == 1)] += 1;
-            // Whoever seals next clears up.
+            // The next seal clears up.
             assert!(matches!(
                 sealed(dir.path()),
                 Outcome::Sealed(_) | Outcome::AlreadySealed
@@ -713,7 +713,7 @@ proptest! {
         after.sort_unstable();
         prop_assert_eq!(after, before);
 
-        // The same files come one after the other, and in between the day is sealed as it is.
+        // The same files arrive one after another, and in between the day is sealed as it is.
         let staged = tempfile::tempdir().unwrap();
         for (index, path) in files_before.iter().enumerate() {
             let target = staged.path().join(path.strip_prefix(original.path()).unwrap());

@@ -1,5 +1,5 @@
-//! A sealed day is put in place only when it is proved: made of what was recorded, read back as it was read, and on disk
-//! before anything that it replaces may go.
+//! A sealed day is put in place only once it is proved: made from what was recorded, read back as it was read, and on
+//! disk before anything that it replaces is removed.
 
 use std::fs;
 use std::io;
@@ -15,8 +15,7 @@ use krx_store::day::{GRACE, Layout, Outcome, Sealing, Uptime, Watch, seal, settl
 use krx_store::disk::{Disk, Gate, Op};
 use krx_store::{DataDir, Event, StoreError};
 
-/// Two files of a date. What is recorded with another `volume` of as many digits differs in nothing else, the footers
-/// included.
+/// Two files of a date. Recording another `volume` with as many digits changes nothing else, not even the footers.
 fn recorded(volume: usize) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let entries = [
@@ -52,7 +51,7 @@ fn sealed(data: &DataDir) -> Result<Outcome, StoreError> {
     )
 }
 
-/// A sound file of other rows stands under the name of one that was sealed: only its digest tells.
+/// A sound file with other rows has the name of a committed one: only its digest shows it.
 #[test]
 fn a_file_that_is_not_the_one_in_the_list_does_not_become_part_of_the_day() {
     let (dir, other) = (recorded(1), recorded(2));
@@ -73,7 +72,7 @@ fn a_file_that_is_not_the_one_in_the_list_does_not_become_part_of_the_day() {
     ));
 }
 
-/// Writes other bytes to the file that is being built when it is to be synced.
+/// Writes other bytes to the file being built when it is about to be synced.
 #[derive(Debug)]
 struct Swaps {
     bytes: Vec<u8>,
@@ -90,7 +89,7 @@ impl Gate for Swaps {
     }
 }
 
-/// As many rows, in the same order, of the same frames, under the same footer: only what is in them is different.
+/// As many rows, in the same order, of the same frames, with the same footer: only their contents differ.
 #[test]
 fn a_day_whose_rows_read_back_otherwise_is_not_put_in_place() {
     let (dir, other) = (recorded(1), recorded(2));
@@ -113,11 +112,11 @@ fn a_day_whose_rows_read_back_otherwise_is_not_put_in_place() {
     assert!(trades(dir.path()).iter().all(|row| row.3 == 1));
 }
 
-/// Looks before each operation whether an exchange may be lost in a power cut still, and whether all files of before are
-/// there then; and can refuse the syncs that end that time.
+/// Checks before each operation whether a power cut could still undo an exchange, and whether all replaced files are
+/// present in that case; and can refuse the syncs that end that time.
 #[derive(Debug, Default)]
 struct Careful {
-    /// The directories that an exchange has changed and that are not synced since.
+    /// The directories changed by an exchange and not synced since.
     unsynced: Mutex<Vec<PathBuf>>,
     refuses: AtomicBool,
     exchanges: Mutex<usize>,
@@ -130,7 +129,7 @@ fn root_of(path: &Path) -> Option<&Path> {
 impl Gate for Careful {
     fn pass(&self, op: Op, path: &Path) -> io::Result<()> {
         let Some(dir) = root_of(path) else { return Ok(()) };
-        // Two empty directories, by which it is found out whether the file system can exchange any.
+        // Two empty directories, used to test whether the filesystem can exchange any.
         if path.to_string_lossy().contains("probe-") {
             return Ok(());
         }
@@ -193,7 +192,7 @@ fn an_exchange_that_is_not_known_to_be_on_disk_leaves_the_date_as_it_was() {
     assert_eq!(trades(dir.path()).len(), 6);
 }
 
-/// The process that exchanged the directories was killed before it synced them. What has the files of before must not go
+/// The process that exchanged the directories was killed before it synced them. The replaced files must not be removed
 /// before the next one has done that.
 #[test]
 fn what_a_killed_seal_replaced_goes_only_behind_a_sync_of_both_directories() {
@@ -213,7 +212,7 @@ fn what_a_killed_seal_replaced_goes_only_behind_a_sync_of_both_directories() {
         let data = DataDir::on(Disk::behind(gate.clone()), dir.path());
         let sealing = Sealing::take(&data, 0).unwrap();
         let now = Uptime::now();
-        // The hour of one that was not told begins now.
+        // The hour of an unmarked one begins now.
         for now in [now.later(GRACE), now.later(2 * GRACE)] {
             settle(&sealing, now, None).unwrap();
         }

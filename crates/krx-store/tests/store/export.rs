@@ -1,4 +1,4 @@
-//! The exporter: every record once, files that are a function of the journal, and segments that end where they should.
+//! The exporter: every record once, files that depend only on the journal, and segments that end where they should.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -107,7 +107,7 @@ fn frames_without_a_record_are_covered_by_a_file_without_rows() {
 }
 
 #[test]
-fn journal_segments_go_when_all_of_them_is_sealed_and_the_newest_stays() {
+fn journal_segments_go_when_all_of_them_is_committed_and_the_newest_stays() {
     let dir = tempfile::tempdir().unwrap();
     let long = batch(8, 1);
     let mut entries: Vec<_> = (0..20).map(|index| frame(NINE + index, &long)).collect();
@@ -115,13 +115,13 @@ fn journal_segments_go_when_all_of_them_is_sealed_and_the_newest_stays() {
     let before = segments(dir.path());
     assert!(before.len() > 3);
     export(dir.path(), config(60, 1000));
-    assert_eq!(segments(dir.path()), before, "nothing is sealed yet");
+    assert_eq!(segments(dir.path()), before, "nothing is committed yet");
     entries = vec![event(NINE + 30, Event::Stop)];
     journal(dir.path(), SMALL_SEGMENTS, &entries);
     export(dir.path(), config(60, 1000));
     assert_eq!(segments(dir.path()).len(), 1);
     assert_eq!(trades(dir.path()).len(), 160);
-    // The numbers go on where they were, and nothing is exported twice.
+    // The numbers continue where they were, and nothing is exported twice.
     journal(
         dir.path(),
         SMALL_SEGMENTS,
@@ -129,7 +129,7 @@ fn journal_segments_go_when_all_of_them_is_sealed_and_the_newest_stays() {
     );
     export(dir.path(), config(60, 1000));
     assert_eq!(trades(dir.path()).last().unwrap().0, 21);
-    // Not even when the journal is lost: the sealed files know their numbers.
+    // Not even when the journal is lost: the committed files know their numbers.
     fs::remove_dir_all(DataDir::new(dir.path()).journal(&feed())).unwrap();
     journal(
         dir.path(),
@@ -185,7 +185,7 @@ fn damage_costs_its_own_frames_and_no_others() {
     );
 }
 
-/// Each trades file covers frames that it has a row of, all of them.
+/// Each trades file covers exactly the frames of which it has a row.
 fn assert_no_hole_within_a_file(dir: &Path) {
     let rows: BTreeSet<u64> = trades(dir).iter().map(|row| row.0.cast_unsigned()).collect();
     for name in names(dir) {
@@ -197,7 +197,7 @@ fn assert_no_hole_within_a_file(dir: &Path) {
     }
 }
 
-/// What is missing is known by the files' names: it is never between two frames of one file.
+/// What is missing shows in the files' names: it is never between two frames of one file.
 #[test]
 fn damage_ends_a_file_and_its_segment_is_kept() {
     let frames = || (1..=9).map(|second| frame(NINE + second, &batch(1, 7)));
@@ -224,7 +224,7 @@ fn damage_ends_a_file_and_its_segment_is_kept() {
         assert_eq!(names(dir.path()).len(), 2, "{text}");
         assert_eq!(trades(dir.path()).len(), 9 - usize::from(in_frame));
         assert_no_hole_within_a_file(dir.path());
-        // For whoever wants to look at it, when the journal has let go of it.
+        // It is kept for inspection, after the journal has removed it.
         assert!(!segment.exists(), "it is exported");
         assert_eq!(
             fs::read(segment.with_extension("journal.damaged")).unwrap(),
@@ -234,7 +234,7 @@ fn damage_ends_a_file_and_its_segment_is_kept() {
     }
 }
 
-/// No record is left that would tell of them: the numbers behind do.
+/// No record is left to reveal them: the numbers after them do.
 #[test]
 fn frames_that_went_with_a_segment_are_missing_between_two_files() {
     let dir = tempfile::tempdir().unwrap();
@@ -252,7 +252,7 @@ fn frames_that_went_with_a_segment_are_missing_between_two_files() {
     assert_no_hole_within_a_file(dir.path());
 }
 
-/// Sees every operation, and refuses to remove journal.
+/// Records every operation, and refuses to remove journal.
 #[derive(Debug, Default)]
 struct Porter {
     seen: Mutex<Vec<(Op, PathBuf)>>,
@@ -273,7 +273,7 @@ impl Gate for Porter {
     }
 }
 
-/// The exporter before was killed right behind its renames: what they named may be in the page cache alone.
+/// The previous exporter was killed right after its renames: the new names may be only in the page cache.
 #[test]
 fn i1_no_journal_goes_before_the_names_of_what_stands_for_it_are_on_disk() {
     let dir = tempfile::tempdir().unwrap();
@@ -304,7 +304,7 @@ fn i1_no_journal_goes_before_the_names_of_what_stands_for_it_are_on_disk() {
     }
 }
 
-/// With less than this free nothing new is begun, as long as the journal may want it.
+/// With less than this free no new segment is begun, as long as the journal may need the space.
 #[test]
 fn the_reserve_is_the_journals_until_it_is_closed() {
     let dir = tempfile::tempdir().unwrap();
@@ -330,7 +330,7 @@ fn the_reserve_is_the_journals_until_it_is_closed() {
     assert_eq!(trades(dir.path()).len(), 3);
 }
 
-/// The clock is put back by some seconds right behind midnight: the date goes on, and so do the names of its files.
+/// The clock is set back by a few seconds just after midnight: the date continues, and so do the names of its files.
 #[test]
 fn a_file_begins_in_its_date_though_its_first_frame_does_not() {
     let dir = tempfile::tempdir().unwrap();
@@ -357,7 +357,7 @@ fn a_file_begins_in_its_date_though_its_first_frame_does_not() {
     assert_eq!(trades(dir.path()).len(), 2);
 }
 
-/// A recorder was killed: the events behind its last frame are in the journal alone until an exporter has come to its end.
+/// A recorder was killed: the events after its last frame are only in the journal until an exporter reaches its end.
 #[test]
 fn i4_coverage_has_what_the_journal_ends_with() {
     let dir = tempfile::tempdir().unwrap();
@@ -391,7 +391,7 @@ fn i4_coverage_has_what_the_journal_ends_with() {
     assert!(!poison.panicked(), "no frame is in hand any more");
 }
 
-/// Puts no coverage in its place.
+/// Restores no coverage.
 #[derive(Debug)]
 struct NoCoverage;
 
@@ -404,8 +404,8 @@ impl Gate for NoCoverage {
     }
 }
 
-/// The exporter was killed between a trades file and the coverage of its frames. What the journal tells behind them is in
-/// a segment whose frames are all sealed: it is read once more.
+/// The exporter was killed between a trades file and the coverage of its frames. The events after them are in a segment
+/// whose frames are all committed: it is read once more.
 #[test]
 fn i4_a_segment_is_read_again_until_coverage_has_what_it_tells() {
     let dir = tempfile::tempdir().unwrap();
@@ -434,7 +434,7 @@ fn i4_a_segment_is_read_again_until_coverage_has_what_it_tells() {
 }
 
 #[test]
-fn the_layout_of_a_sealed_file() {
+fn the_layout_of_a_committed_file() {
     let dir = tempfile::tempdir().unwrap();
     let mut entries: Vec<_> = (0..400).map(|index| frame(NINE + index, &batch(50, 7))).collect();
     entries.push(event(NINE + SECOND, Event::Stop));
@@ -515,7 +515,7 @@ fn entry() -> impl Strategy<Value = (i64, Option<Entry<Vec<u8>>>)> {
         Just(Event::Stop)
     ]
     .prop_map(|word| Some(event(0, word)));
-    // The clock may run on by hours, or be set back.
+    // The clock may jump ahead by hours, or be set back.
     (
         prop_oneof![9 => 0..2 * SECOND, 1 => -10 * SECOND..8 * 3600 * SECOND],
         prop_oneof![9 => frame, 2 => event, 1 => Just(None)],
@@ -526,7 +526,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// I3: the same journal gives the same bytes, however often the export was stopped and started in between; and
-    /// what is not sealed is still in the journal (I1).
+    /// what is not committed is still in the journal (I1).
     #[test]
     fn i3_exports_are_byte_identical_whatever_the_stops(
         entries in prop::collection::vec(entry(), 1..80), rotate_s in 1..120_u64, rows_max in 1000..1500_u64,
@@ -564,12 +564,12 @@ proptest! {
         let before = tree(at_once.path());
         export(at_once.path(), config);
         prop_assert_eq!(&tree(at_once.path()), &before);
-        // With an end to it, all of it is sealed.
+        // With an end to it, all of it is committed.
         journal(at_once.path(), SMALL_SEGMENTS, &[event(now, Event::Stop)]);
         export(at_once.path(), config);
         let covered: u64 = names(at_once.path()).iter().map(|name| {
-            let sealed = krx_store::layout::CommittedName::parse(&krx_store::service::TRADES, name).unwrap();
-            sealed.last_frame + 1 - sealed.first_frame
+            let committed = krx_store::layout::CommittedName::parse(&krx_store::service::TRADES, name).unwrap();
+            committed.last_frame + 1 - committed.first_frame
         }).sum();
         prop_assert_eq!(covered, frames as u64);
     }
@@ -590,7 +590,7 @@ fn an_export_killed_before_its_rename_leaves_nothing_behind_that_matters() {
     let other = tempfile::tempdir().unwrap();
     copy_tree(dir.path(), other.path());
     export(dir.path(), config(60, 1000));
-    // As if it was killed between the renames: the quarantine is there, the trades are not, staging has a torn file.
+    // As if killed between the renames: the quarantine is there, the trades are not, staging has a torn file.
     copy_tree(&dir.path().join("quarantine"), &other.path().join("quarantine"));
     fs::create_dir_all(other.path().join(".krx/staging")).unwrap();
     fs::write(
@@ -603,7 +603,7 @@ fn an_export_killed_before_its_rename_leaves_nothing_behind_that_matters() {
 }
 
 #[test]
-fn a_sealed_file_has_the_rights_of_one_that_was_born_in_its_partition() {
+fn a_committed_file_has_the_rights_of_one_that_was_born_in_its_partition() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
     let dir = tempfile::tempdir().unwrap();
     let record = |at: i64| {
@@ -625,7 +625,7 @@ fn a_sealed_file_has_the_rights_of_one_that_was_born_in_its_partition() {
         let known = fs::metadata(path).unwrap();
         (known.gid(), known.mode())
     };
-    let sealed = files(&partition, "parquet");
-    assert_eq!(sealed.len(), 2);
-    assert_eq!(rights(&sealed[1]), rights(&born));
+    let committed = files(&partition, "parquet");
+    assert_eq!(committed.len(), 2);
+    assert_eq!(rights(&committed[1]), rights(&born));
 }

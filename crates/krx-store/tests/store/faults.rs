@@ -324,9 +324,9 @@ impl Gate for NameUnsynced {
     }
 }
 
-/// Whoever starts next takes a name for a commit, and removes the journal: it must be on disk.
+/// The next start takes a name for a commit and removes the journal, so the name must be on disk.
 #[test]
-fn i1_a_sealed_file_whose_name_is_not_known_to_be_on_disk_is_no_commit() {
+fn i1_a_file_whose_name_is_not_known_to_be_on_disk_is_no_commit() {
     for of in ["trades-2026", "quarantine-2026"] {
         let dir = fast_dir();
         let entries = [
@@ -525,7 +525,7 @@ proptest! {
         }
         model.gate.behave();
         drop(model.writer.take());
-        // A last start and stop: what is left open is sealed.
+        // A last start and stop: what is still open is committed.
         model.writer();
         model.step(&Step::Stop);
         model.export().unwrap();

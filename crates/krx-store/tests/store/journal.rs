@@ -88,7 +88,7 @@ fn a_clock_that_is_put_right_goes_back_to_its_date_and_small_steps_do_not() {
             "2026-11-21 s2 f3 e",
         ]
     );
-    // A restart goes by the clock as it is then, and on with the numbers of that date.
+    // A restart uses the clock as it is then, and continues the numbers of that date.
     journal(dir.path(), SMALL_SEGMENTS, &[frame(NINE, "f")]);
     assert_eq!(follow(dir.path())[9..], ["2026-11-20 s2 f3 f"]);
 }
@@ -236,7 +236,7 @@ fn damage_in_the_middle_is_reported_and_passed_over() {
         &[frame(NINE, "first"), frame(NINE, "second"), frame(NINE, "third")],
     );
     let path = segments(whole.path())[0].clone();
-    // The second record begins behind the header and the first record of 40 bytes.
+    // The second record begins after the header and the first record of 40 bytes.
     let second = HEADER + 40;
     for byte in second..second + 38 {
         let dir = tempfile::tempdir().unwrap();

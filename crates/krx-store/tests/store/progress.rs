@@ -1,4 +1,4 @@
-//! What is shown of a feed while it is exported: the same as its files and its ledger say, also after a restart.
+//! What is shown of a feed while it is exported agrees with its files and its ledger, even after a restart.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,7 +14,7 @@ use krx_store::{DataDir, Entry, Event, Exporter, Moment, Progress};
 
 const MINUTE: i64 = 60 * SECOND;
 
-/// A morning with a gap, and with something that is no trade.
+/// A morning with a gap, and with something that is not a trade.
 fn morning() -> Vec<Entry<Vec<u8>>> {
     let lost = Event::Disconnected {
         reason: GapReason::Reset,
@@ -31,7 +31,7 @@ fn morning() -> Vec<Entry<Vec<u8>>> {
     ]
 }
 
-/// Appends to the journal and closes it, as a recorder does that is killed then.
+/// Appends to the journal and closes it, like a recorder that is then killed.
 fn write(dir: &std::path::Path, entries: &[Entry<Vec<u8>>], progress: &Arc<Progress>) {
     let mut writer = krx_store::open_writer(
         &DataDir::new(dir),
@@ -79,7 +79,7 @@ fn what_is_shown_is_what_is_recorded() {
 
     let day = progress.day(now);
     assert_eq!(day.date, now.date());
-    // Nobody holds the lock, so whoever looks from outside takes the recorder for crashed.
+    // Nobody holds the lock, so from outside the recorder appears to have crashed.
     let seen = view(&data, &feed(), day.date, now).unwrap();
     let live = |state: &State| *state == State::Live;
     assert_eq!(day.intervals.len(), 4);
@@ -121,7 +121,7 @@ fn a_restart_within_the_date_shows_all_of_it() {
     // A recorder that starts journals it a moment later.
     let progress = Arc::new(Progress::since(Moment(NINE + 5 * MINUTE - 1)));
     seed(&progress, &data, &feed(), now.date()).unwrap();
-    // The two sealed files, and not the frame that is left in the journal.
+    // The two committed files, but not the frame that is left in the journal.
     assert_eq!(minutes(&progress, now), [3, 6, 0, 0, 0]);
     assert_eq!(progress.day(now).files.len(), 2);
     let start = Event::Start { version: "0".into() };
@@ -142,7 +142,7 @@ fn a_restart_within_the_date_shows_all_of_it() {
         day.intervals.iter().map(|interval| interval.rows).sum::<u64>(),
         18
     );
-    // Those of the run before stay on the ledger, and are no part of this run's counters.
+    // Those of the previous run stay in the ledger, but are not in this run's counters.
     let reasons = |gaps: &Gaps| gaps.0.keys().map(|reason| reason.as_str()).collect::<Vec<_>>();
     assert_eq!(
         reasons(&Gaps::of(&day.intervals, Moment(0))),
@@ -159,13 +159,13 @@ fn an_exporter_that_begins_anew_counts_nothing_twice() {
     write(dir.path(), &morning(), &progress);
     export(dir.path(), &progress);
     let (first, files) = (progress.records_decoded.load(Relaxed), tree(dir.path()));
-    // The frame that is not sealed is decoded again, as after a failure of the disk.
+    // The frame that is not committed is decoded again, as after a disk failure.
     export(dir.path(), &progress);
     assert_eq!(progress.records_decoded.load(Relaxed), first);
     assert_eq!(minutes(&progress, now), [3, 6, 0, 7, 0]);
     assert_eq!(tree(dir.path()), files);
 
-    // Nothing is left of the files: all is decoded, and nothing counted.
+    // None of the files is left: everything is decoded, but nothing is counted.
     let copy = tempfile::tempdir().unwrap();
     write(copy.path(), &morning(), &Arc::default());
     copy_tree(copy.path(), dir.path());
@@ -185,7 +185,7 @@ fn counters_of_gaps_never_fall() {
     let at = |minute: i64| progress.gaps(Moment(NINE + minute * MINUTE)).total();
     assert_eq!((at(4).count, at(4).us), (1, 2 * MINUTE));
     assert_eq!(at(3).us, 2 * MINUTE, "the clock was set back");
-    // The next date begins, and the gap goes on to its end.
+    // The next date begins, and the gap continues to its end.
     let midnight = 15 * 60;
     assert_eq!(at(midnight + 600).us, (midnight - 2) * MINUTE);
     write(
@@ -203,7 +203,7 @@ fn counters_of_gaps_never_fall() {
             .1
             .us
     };
-    // No recorder said that it goes on, so the rest of the date is a crash's.
+    // No recorder said that it continues, so the rest of the date counts as a crash.
     assert_eq!(of("not_running"), 600 * MINUTE);
     assert!(gaps.total().us >= (midnight - 2 + 600) * MINUTE);
 }

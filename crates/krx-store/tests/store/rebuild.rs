@@ -23,7 +23,7 @@ fn keep() -> ExportConfig {
     }
 }
 
-/// A date of ten files, three of them with quarantine, whose last file the next date's first record ends.
+/// A date of ten files, three of them with quarantine; the next date's first record ends the last file.
 fn record(dir: &Path) {
     record_minutes(dir, 10);
 }
@@ -123,7 +123,7 @@ fn what_is_damaged_or_gone_comes_back_and_nothing_else_changes() {
         assert_eq!(rebuilt.restored, [path.to_str().unwrap()]);
         assert_eq!(tree(dir.path()), whole);
     }
-    // All of it, the list too.
+    // All of it, including the list.
     for dataset in ["trades", "quarantine", "coverage"] {
         fs::remove_dir_all(dir.path().join(dataset).join("date=2026-11-20")).unwrap();
     }
@@ -142,7 +142,7 @@ fn a_damaged_list_is_put_right() {
     let list = DataDir::new(dir.path()).checksum_list(date());
     let lines = fs::read_to_string(&list).unwrap();
     for damaged in [
-        // A wrong digest, a wrong name, a line that is none, and no list at all.
+        // A wrong digest, a wrong name, a line that is not one, and no list at all.
         lines.replacen(&lines[..64], &"0".repeat(64), 1),
         lines.replacen("-000000000020.parquet", "-000000000024.parquet", 1),
         lines.replacen("trades/", "trodes/", 1),
@@ -222,7 +222,7 @@ fn what_the_archive_lacks_is_said_and_not_guessed() {
     );
     let after = tree(dir.path());
     assert_eq!(after.len(), whole.len() - 1);
-    // What was made from a part of the journal has the same rows; how its session began is lost.
+    // What was exported from part of the journal has the same rows; how its session began is lost.
     let made_again =
         |path: &std::path::Path| rebuilt.restored.iter().any(|restored| path.ends_with(restored));
     assert!(
@@ -278,7 +278,7 @@ fn beside_a_recorder_only_dates_are_rebuilt_that_it_is_past() {
     let rebuilt = rebuild(&data, &feed(), date(), keep(), &access, false).unwrap();
     assert_eq!(rebuilt.restored.len(), 2);
     assert_eq!(tree(dir.path()), whole);
-    // Frames that no file has ever had may be about to be sealed by the recorder.
+    // Frames that no file has ever had may be about to be committed by the recorder.
     let fresh = tempfile::tempdir().unwrap();
     copy_tree(
         &dir.path().join(".krx/archive"),

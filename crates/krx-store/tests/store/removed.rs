@@ -1,4 +1,4 @@
-//! What somebody removes or moves while it is recorded: segments, the journal's directory, `.krx`, the data directory.
+//! What somebody removes or moves during recording: segments, the journal's directory, `.krx`, the data directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ fn open(dir: &Path, config: JournalConfig) -> Writer {
     krx_store::open_writer(&DataDir::new(dir), &feed(), config, Arc::default()).unwrap()
 }
 
-/// As the recorder does: the same call until the disk takes it.
+/// Like the recorder: repeats the call until the disk accepts it.
 fn append(writer: &mut Writer, entries: &[Entry<Vec<u8>>]) {
     until("the disk takes it", || writer.append(entries).is_ok());
 }
@@ -126,7 +126,7 @@ fn i1_what_is_removed_while_nothing_is_received_is_put_back_and_outlives_a_kill(
                 .load(std::sync::atomic::Ordering::Relaxed),
             1
         );
-        // The next run goes on with it.
+        // The next run continues with it.
         support::journal(dir.path(), LARGE, &frames(41..43));
         let expected: Vec<_> = expected.into_iter().chain(41..43).collect();
         assert_eq!(journaled(dir.path()), expected, "{removed:?}");
@@ -279,7 +279,7 @@ fn a_segment_that_is_gone_keeps_no_other_from_the_archive() {
     until_synced(&writer);
     let exporter = Exporter::new(&data, &feed(), keeping, tail, Arc::clone(&progress));
     let exporting = std::thread::spawn(move || exporter.run());
-    // All of it is read, and none of it sealed: all segments wait to be archived.
+    // All of it is read, but none of it is committed: all segments wait to be archived.
     until("all is read", || progress.frames_behind() == 0);
     let all = segments(dir.path());
     fs::remove_file(&all[1]).unwrap();

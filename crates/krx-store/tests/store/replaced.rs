@@ -20,7 +20,7 @@ use krx_store::{DataDir, Event, StoreError};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Two files more of the date, from this second of it on.
+/// Two more files of the date, from this second on.
 fn record(dir: &Path, second: i64) {
     let at = NINE + second * SECOND;
     let entries = [
@@ -70,7 +70,7 @@ fn settled(dir: &Path, now: Uptime, started: Option<Uptime>) {
     assert!(!is_due(&data, now, started, false).unwrap(), "all is done");
 }
 
-/// Files by the directory that they are in, in `sealing`: those of before, and whether it says that it was replaced.
+/// The replaced files in each directory in `sealing`, and whether it is marked as replaced.
 fn left(dir: &Path) -> Vec<(String, usize, bool)> {
     let mut left: Vec<_> = fs::read_dir(dir.join(".krx/sealing"))
         .unwrap()
@@ -124,12 +124,12 @@ fn it_stays_for_an_hour_and_no_longer() {
 fn the_next_start_of_a_recorder_removes_its_files_and_leaves_a_name() {
     let before = Uptime::now();
     let (dir, now) = replaced();
-    // Sealed beside a recorder at work: its start is no reason.
+    // Sealed beside a running recorder: its start is no reason.
     settled(dir.path(), now, Some(before));
     assert_eq!(left(dir.path()), [is(FIRST, 2)]);
     let started = now.later(MINUTE);
     settled(dir.path(), started, Some(started));
-    // Whoever has the directory open finds a name in it that cannot be opened.
+    // A reader with the directory open finds a name in it that cannot be opened.
     assert_eq!(left(dir.path()), [is(FIRST, 0)]);
     settled(dir.path(), now.later(GRACE), Some(started));
     assert_eq!(left(dir.path()), []);
@@ -267,7 +267,7 @@ fn a_seal_that_was_killed_before_it_said_so_has_replaced_all_the_same() {
             .join("replaced.parquet"),
     )
     .unwrap();
-    // Nor had it come to the list.
+    // Nor had it got as far as the list.
     fs::remove_file(dir.path().join(format!(".krx/checksums/{}.sha256", date()))).unwrap();
     settled(dir.path(), now, None);
     assert_eq!(left(dir.path()), [is(FIRST, 2)]);
@@ -276,7 +276,7 @@ fn a_seal_that_was_killed_before_it_said_so_has_replaced_all_the_same() {
     assert_eq!(left(dir.path()), []);
 }
 
-/// Fails from this operation on: as a process that is killed there.
+/// Fails from this operation on, like a process that is killed there.
 #[derive(Debug)]
 struct KilledAt {
     number: u64,
@@ -314,7 +314,7 @@ fn a_removal_that_is_killed_is_gone_on_with_and_costs_no_row() {
         let is_through = gate.count.load(Relaxed) <= number;
         killed += usize::from(!is_through);
         assert_eq!(trades(dir.path()).len(), 12, "operation {number}");
-        // With an hour that begins again at the latest.
+        // At the latest, with an hour that starts again.
         settled(dir.path(), later.later(GRACE), None);
         assert_eq!(left(dir.path()), [], "operation {number}");
         assert_eq!(trades(dir.path()).len(), 12, "operation {number}");

@@ -33,7 +33,7 @@ pub(crate) fn fast_dir() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
 
-/// Waits for a fact, and gives up when it has had far more time than it needs.
+/// Waits for a condition, and gives up after far more time than it should need.
 pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
@@ -86,7 +86,7 @@ pub(crate) fn connected(at: i64) -> Entry<Vec<u8>> {
     )
 }
 
-/// A message of `records` trades, told apart by `volume`.
+/// A message of `records` trades, identified by `volume`.
 pub(crate) fn batch(records: usize, volume: usize) -> String {
     let record = format!(r#"{{"isuSrtCd":"005930","trdPrc":"71000","trdVol":"{volume}","trdTm":"9000001"}}"#);
     format!("[{}]", vec![record; records].join(","))

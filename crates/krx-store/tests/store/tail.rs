@@ -10,7 +10,7 @@ use krx_store::disk::{Disk, Gate, Op};
 use krx_store::journal::{Followed, Follower, Position};
 use krx_store::{DataDir, Entry, JournalConfig, Tail, Writer};
 
-/// Every record has a segment of its own.
+/// Every record gets its own segment.
 const TINY: JournalConfig = JournalConfig {
     sync_interval: Duration::from_millis(20),
     segment_bytes: 4096,
@@ -60,7 +60,7 @@ impl Gate for Porter {
         if op == Op::Write && is_segment && std::mem::take(&mut state.refuses_write) {
             return Err(io::Error::from_raw_os_error(5));
         }
-        // In order of their ends, so that what is behind a write was begun behind it.
+        // In order of their ends, so that whatever comes after a write was begun after it.
         self.seen.lock().unwrap().push((op, path.to_owned()));
         Ok(())
     }

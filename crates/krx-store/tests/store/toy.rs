@@ -1,4 +1,4 @@
-//! A dataset is added by its spec and its decoder. All that happens to it afterwards comes from the spec.
+//! A dataset is added by its spec and its decoder. Everything else follows from the spec.
 
 use std::fs;
 use std::sync::Arc;
@@ -178,7 +178,7 @@ fn a_dataset_of_a_spec_and_a_decoder_is_recorded_verified_sealed_rebuilt_and_exp
     let lost = path(&LENGTHS, 1);
     let before = fs::read(&lost).unwrap();
 
-    // A lost file is missed, by the primary file of its frames, and made again.
+    // A lost file is reported, through the primary file of its frames, and restored.
     fs::remove_file(&lost).unwrap();
     let found = findings(&data);
     assert!(
@@ -196,7 +196,7 @@ fn a_dataset_of_a_spec_and_a_decoder_is_recorded_verified_sealed_rebuilt_and_exp
     assert_eq!(fs::read(&lost).unwrap(), before, "byte for byte");
     assert_eq!(findings(&data), []);
 
-    // The day is one file of each dataset that is sealed.
+    // The day is one file for each dataset that is sealed.
     seal_all(&data);
     assert_eq!(findings(&data), []);
     for dataset in [&LENGTHS, &TRADES] {
@@ -214,7 +214,7 @@ fn a_dataset_of_a_spec_and_a_decoder_is_recorded_verified_sealed_rebuilt_and_exp
     assert_eq!(fs::read(&day).unwrap(), sealed);
     assert_eq!(findings(&data), []);
 
-    // A sealed day that has lost rows of one dataset is found out by the other's footer.
+    // A sealed day that has lost rows of one dataset is detected by the other's footer.
     let today = date() + chrono::Days::new(1);
     for days in 1..=5 {
         let recent = data.date_dir(&TRADES, today - chrono::Days::new(days));

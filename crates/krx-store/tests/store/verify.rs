@@ -1,4 +1,4 @@
-//! Verify: it finds what is wrong, all of it, and nothing else.
+//! Verify finds everything that is wrong, and nothing else.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -79,7 +79,7 @@ fn found(path: &str, kind: Kind) -> Vec<(String, Kind)> {
     vec![(path.to_owned(), kind)]
 }
 
-/// A copy of a recorded directory, changed; what is found in it.
+/// Changes a copy of a recorded directory; returns what is found in it.
 fn changed(recorded: &Path, change: impl FnOnce(&Path)) -> Vec<(String, Kind)> {
     let copy = tempfile::tempdir().unwrap();
     copy_tree(recorded, copy.path());
@@ -114,7 +114,7 @@ fn what_is_recorded_is_sound() {
     assert_eq!(told.get() - day.bytes, segment_bytes(dir.path()));
     assert!(
         krx_store::catalog::all_dates(&DataDir::new(dir.path().join("none"))).is_err(),
-        "no data directory is no sound one"
+        "a missing data directory is not sound"
     );
 }
 
@@ -127,7 +127,7 @@ fn segment_bytes(dir: &Path) -> u64 {
 
 /// The only finding is of this kind and of this file.
 fn assert_flip_found(dir: &Path, path: &str, byte: usize, bit: u32, wanted: &[Kind]) {
-    // In place: a file that is truncated and written anew is flushed by some filesystems.
+    // In place: some filesystems flush a file that is truncated and rewritten.
     let file = File::options()
         .read(true)
         .write(true)
@@ -161,7 +161,7 @@ fn a_flipped_bit_is_found_wherever_it_is() {
         let bit = u32::try_from(byte % 8).unwrap();
         assert_flip_found(dir.path(), &archived, byte, bit, &[Kind::Archive]);
     }
-    // Thousands of looks are quicker at little.
+    // Thousands of checks are faster on a small file.
     let dir = tempfile::tempdir().unwrap();
     let entries = [
         frame(NINE + SECOND, &format!("[{{}},{}", &batch(3, 2)[1..])),
@@ -200,8 +200,8 @@ fn a_flipped_bit_is_found_wherever_it_is() {
     assert_eq!(kinds(dir.path()), []);
 }
 
-/// Even where the list was given the digest of the damaged file, what cannot be decoded or counted is found; and no
-/// damage makes it panic.
+/// Even if the list has the digest of the damaged file, whatever cannot be decoded or counted is found, and no damage
+/// causes a panic.
 #[test]
 fn a_file_speaks_for_itself_where_its_list_does_not() {
     let dir = tempfile::tempdir().unwrap();
@@ -225,7 +225,7 @@ fn a_file_speaks_for_itself_where_its_list_does_not() {
         bytes[byte] ^= 1 << (byte % 8);
         fs::write(dir.path().join(FIRST), &bytes).unwrap();
         relist(dir.path(), FIRST);
-        // Some bits change a value and nothing else: only the digest of then could tell.
+        // Some bits change a value and nothing else: only the original digest could show that.
         let _ = look(dir.path());
     }
 }
@@ -235,7 +235,7 @@ fn lists_and_files_are_held_against_each_other() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path());
     let remove = |path: &'static str| move |dir: &Path| fs::remove_file(dir.join(path)).unwrap();
-    // Its footer would tell of the quarantine too, and the frames behind it of the last file.
+    // Its footer would refer to the quarantine too, and to the frames after it in the last file.
     let missing = changed(dir.path(), remove(THIRD));
     assert_eq!(missing, found(THIRD, Kind::Missing));
     assert_eq!(
@@ -266,10 +266,10 @@ fn lists_and_files_are_held_against_each_other() {
     assert_eq!(
         no_quarantine,
         found(QUARANTINE, Kind::Missing),
-        "the footer tells of it"
+        "the footer names it"
     );
     let no_list = changed(dir.path(), remove(LIST));
-    // Coverage has a checksum of its own, and needs no line while its date has journal.
+    // Coverage has its own checksum, and needs no line while its date has journal.
     assert_eq!(no_list.len(), 4);
     assert!(
         no_list
@@ -336,7 +336,7 @@ fn coverage_needs_no_line_as_long_as_its_date_has_journal_but_to_fit_its_own_che
         let mut flipped = bytes.clone();
         flipped[byte] ^= 1 << (byte % 8);
         fs::write(dir.path().join(COVERAGE), flipped).unwrap();
-        // Some bits say nothing that is read: of statistics, or of who wrote it.
+        // Some bits are in nothing that is read, such as statistics or the writer's name.
         for (path, kind) in kinds(dir.path()) {
             let told = [
                 Kind::Digest,
@@ -382,7 +382,7 @@ fn a_hole_that_coverage_tells_of_is_known() {
         ],
         "coverage does not know of it"
     );
-    // What the journal has lost, coverage tells of.
+    // Coverage records what the journal has lost.
     let dir = tempfile::tempdir().unwrap();
     let entries: Vec<_> = (0..5)
         .map(|number| frame(NINE + number * SECOND, &batch(1, 7)))
@@ -406,7 +406,7 @@ fn i8_coverage_that_says_other_than_the_files_is_found_and_made_again() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path());
     let whole = fs::read(dir.path().join(COVERAGE)).unwrap();
-    // Coverage of a later time than the files: a copy that was made while the day went on.
+    // Coverage that is later than the files: a copy made while the day was in progress.
     let later = tempfile::tempdir().unwrap();
     copy_tree(dir.path(), later.path());
     journal(
@@ -455,7 +455,7 @@ fn i8_coverage_that_says_other_than_the_files_is_found_and_made_again() {
         assert_eq!(rebuilt.restored, [COVERAGE], "{what}");
         assert_eq!(kinds(dir.path()), [], "{what}");
     }
-    // Once the archive is gone too, what came behind the last frame is not known any more.
+    // Once the archive is gone too, what came after the last frame is no longer known.
     assert_eq!(
         fs::read(dir.path().join(COVERAGE)).unwrap(),
         whole,
@@ -516,7 +516,7 @@ fn damage_in_the_journal_is_found_and_a_torn_tail_only_when_nobody_writes_it() {
     assert_eq!(kinds(dir.path()), found(&name(newest), Kind::Journal));
     let held = DataDirLock::take(&DataDir::new(dir.path())).unwrap();
     assert_eq!(kinds(dir.path()), []);
-    // Whoever writes the newest writes no other.
+    // The process that writes the newest date writes no other.
     let end = fs::read(first).unwrap().len();
     flip(first, 4160 + 40);
     assert_eq!(kinds(dir.path()), found(&name(first), Kind::Journal), "{end}");
@@ -524,7 +524,7 @@ fn damage_in_the_journal_is_found_and_a_torn_tail_only_when_nobody_writes_it() {
 }
 
 #[test]
-fn a_quarantine_sealed_before_its_trades_is_not_lost_as_long_as_the_journal_has_both() {
+fn a_quarantine_committed_before_its_trades_is_not_lost_as_long_as_the_journal_has_both() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path());
     for path in [SECOND_FILE, THIRD] {
@@ -532,7 +532,7 @@ fn a_quarantine_sealed_before_its_trades_is_not_lost_as_long_as_the_journal_has_
         unlist(dir.path(), path);
     }
     unlist(dir.path(), QUARANTINE);
-    // Coverage comes behind both.
+    // Coverage comes after both.
     fs::remove_file(dir.path().join(COVERAGE)).unwrap();
     unlist(dir.path(), COVERAGE);
     assert_eq!(kinds(dir.path()), []);

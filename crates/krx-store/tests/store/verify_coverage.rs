@@ -1,5 +1,5 @@
-//! Coverage is held against the files: an interval that differs is found beside a journal too, and so is a file whose
-//! footer says of its sessions and frames what its rows do not.
+//! Coverage is compared with the files: a differing interval is found even beside a journal, and so is a file whose
+//! footer contradicts its rows about sessions and frames.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -22,7 +22,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
-/// Two files of a session each, the second of which begins so many seconds after nine.
+/// Two files with one session each; the second session begins this many seconds after nine.
 fn recorded(second_session: i64) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let (reason, detail) = (GapReason::Reset, String::new());
@@ -87,7 +87,7 @@ fn i8_a_row_that_differs_is_found_beside_the_journal_and_without_it() {
     assert_eq!(found(dir.path()), expected, "nor may it be gone");
 }
 
-/// Writes a trades file once more, with other sessions, or another text in its footer.
+/// Rewrites a trades file with other sessions, or other text in its footer.
 fn write_again(path: &Path, by: i32, text: impl Fn(&str, String) -> String) {
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
     let pairs = builder
@@ -152,5 +152,5 @@ fn i8_a_file_whose_footer_tells_of_other_sessions_or_frames_than_it_has_is_found
         }
         _ => text,
     });
-    assert!(is_found(), "its footer tells of a frame more");
+    assert!(is_found(), "its footer counts one frame more");
 }
