@@ -274,7 +274,10 @@ impl Frames {
             .collect::<Result<_>>()?;
         if let (false, Some(quarantine)) = (footer.is_day, quarantine.front()) {
             ensure!(
-                Footer { rows: footer.rows, ..quarantine.footer } == footer,
+                Footer {
+                    rows: footer.rows,
+                    ..quarantine.footer
+                } == footer,
                 "{path}: its quarantine's footer differs"
             );
         }

@@ -296,7 +296,7 @@ impl Recording {
                 notify::reloading();
                 if let Some(hours) = self.reload.again() {
                     for (pipeline, hours) in self.pipelines.iter().zip(hours) {
-                        pipeline.queue.event_when_there_is_room(hours);
+                        pipeline.journal(hours);
                     }
                 }
                 notify::ready();
