@@ -20,8 +20,9 @@ use parquet::file::metadata::KeyValue;
 use serde::{Deserialize, Serialize};
 
 use super::interval::{Interval, Reason, State};
-use super::ledger::{Ledger, LedgerState, bounds};
+use super::ledger::Ledger;
 use super::slice::VERSION;
+use super::state::{LedgerState, bounds};
 use crate::dataset::{COVERAGE, Footer, ZONE, value_of};
 use crate::disk::Output;
 use crate::error::{StoreError, at, parquet_at};

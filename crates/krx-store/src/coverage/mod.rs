@@ -10,13 +10,14 @@ mod interval;
 mod ledger;
 mod restore;
 mod slice;
+mod state;
 mod view;
 
 pub(crate) use file::{is_as_written, load, read, store};
 pub use interval::{Interval, Reason, State};
 pub use ledger::Ledger;
-pub(crate) use ledger::bounds;
 pub(crate) use restore::{Files, Restored, restore, slice_of};
 pub use slice::Slice;
+pub(crate) use state::bounds;
 pub(crate) use view::damage_detail;
 pub use view::{dates, view};

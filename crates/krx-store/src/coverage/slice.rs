@@ -14,7 +14,8 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::interval::{Interval, Reason, State};
-use super::ledger::{Ledger, LedgerState, Told, bounds};
+use super::ledger::Ledger;
+use super::state::{LedgerState, Told, bounds};
 use crate::dataset::Footer;
 use crate::moment::Moment;
 

@@ -5,8 +5,9 @@ use krx_protocol::Reason;
 
 use super::file::load;
 use super::interval::Interval;
-use super::ledger::{Ledger, bounds};
+use super::ledger::Ledger;
 use super::restore::restore;
+use super::state::bounds;
 use crate::catalog;
 use crate::dataset::{BATCH_ROWS, QUARANTINE};
 use crate::error::StoreError;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::NaiveDate;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use super::cut::{CommitReason, Held, Limits};
 use super::poison::Poison;
@@ -21,7 +21,7 @@ use crate::moment::Moment;
 use crate::progress::{CommittedFile, Progress, Tally};
 use crate::sabotage::{self, Defect};
 use crate::service::{FULL_MARKET, FrameDecoder, Service};
-use crate::{archive, checksums, disk};
+use crate::{checksums, disk};
 
 /// How a feed is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,48 +47,48 @@ impl ExportConfig {
 
 /// Exports one feed's journal.
 pub struct Exporter {
-    data: DataDir,
-    feed: FeedName,
-    config: ExportConfig,
-    tail: Option<Arc<Tail>>,
-    progress: Arc<Progress>,
+    pub(super) data: DataDir,
+    pub(super) feed: FeedName,
+    pub(super) config: ExportConfig,
+    pub(super) tail: Option<Arc<Tail>>,
+    pub(super) progress: Arc<Progress>,
     /// Counted but not yet published.
-    tally: Tally,
-    poison: Arc<Poison>,
+    pub(super) tally: Tally,
+    pub(super) poison: Arc<Poison>,
     /// Whether this exporter replaces an earlier one of the same feed.
-    again: bool,
-    follower: Follower,
-    service: &'static Service,
-    decoder: Box<dyn FrameDecoder>,
-    date: Option<ExportDate>,
-    segment: Option<OpenSegment>,
+    pub(super) again: bool,
+    pub(super) follower: Follower,
+    pub(super) service: &'static Service,
+    pub(super) decoder: Box<dyn FrameDecoder>,
+    pub(super) date: Option<ExportDate>,
+    pub(super) segment: Option<OpenSegment>,
     /// Segments read to their end.
-    behind: VecDeque<Behind>,
+    pub(super) behind: VecDeque<Behind>,
     /// In the segment being read; `None` when it has no record yet.
-    last_frame_read: Option<u64>,
+    pub(super) last_frame_read: Option<u64>,
 }
 
 /// A journal segment that was read to its end.
-struct Behind {
-    name: SegmentName,
+pub(super) struct Behind {
+    pub(super) name: SegmentName,
     /// Its last frame.
-    last_frame: u64,
+    pub(super) last_frame: u64,
     /// How far the ledger must be on disk before the segment may be removed; `None` when that is already certain.
-    folded: Option<Position>,
+    pub(super) folded: Option<Position>,
 }
 
 /// How far a date is exported.
-struct ExportDate {
-    date: NaiveDate,
+pub(super) struct ExportDate {
+    pub(super) date: NaiveDate,
     /// The limits of the open segment: those that the journal gives for its first frame.
-    limits: Limits,
+    pub(super) limits: Limits,
     /// The last frame that is committed.
-    covered: u64,
+    pub(super) covered: u64,
     /// The last frame that is committed, in hand or known to be missing.
-    last_seen: u64,
-    ledger: Ledger,
+    pub(super) last_seen: u64,
+    pub(super) ledger: Ledger,
     /// The ledger as its file has it.
-    saved: Option<Ledger>,
+    pub(super) saved: Option<Ledger>,
 }
 
 impl Exporter {
@@ -195,50 +195,9 @@ impl Exporter {
         Ok(())
     }
 
-    /// Skips segments that committed files and the ledger cover completely, judging by their names.
-    fn skip_what_is_committed(&mut self) -> Result<(), StoreError> {
-        let names = catalog::segments(&self.data.journal(&self.feed))?;
-        let mut dates: Vec<_> = names.iter().map(|name| name.date).collect();
-        dates.dedup();
-        for date in dates {
-            if let Err(error) = checksums::complete(&self.data, &self.feed, date) {
-                let words = "committed files stay without checksums";
-                match self.again {
-                    false => error!(feed = %self.feed, %date, %error, "{words}"),
-                    true => debug!(feed = %self.feed, %date, %error, "{words}"),
-                }
-            }
-        }
-        self.expire_archive();
-        let mut covered: Option<(NaiveDate, u64, Option<Position>)> = None;
-        for pair in names.windows(2) {
-            let (name, next) = (pair[0], pair[1]);
-            let (_, frame, folded) = match covered {
-                Some(known) if known.0 == name.date => known,
-                _ => {
-                    let frame = self.covered(name.date)?;
-                    let Restored { ledger, on_disk } = coverage::restore(&self.data, &self.feed, name.date)?;
-                    let folded = ledger.folded().filter(|_| on_disk);
-                    *covered.insert((name.date, frame, folded))
-                }
-            };
-            let in_ledger = folded.is_some_and(|folded| folded.segment > name);
-            if name.date != next.date || next.first_frame > frame + 1 || !in_ledger {
-                break;
-            }
-            self.follower.skip_to_after(name);
-            self.behind.push_back(Behind {
-                name,
-                last_frame: next.first_frame.saturating_sub(1),
-                folded: None,
-            });
-        }
-        self.remove_exported()
-    }
-
     /// The last frame of a date that is committed and on disk. The directories are synced first: a process that was
     /// killed may have left a name that is not on disk yet, and the journal must not be removed because of it.
-    fn covered(&self, date: NaiveDate) -> Result<u64, StoreError> {
+    pub(super) fn covered(&self, date: NaiveDate) -> Result<u64, StoreError> {
         for dataset in self.data.datasets() {
             let dir = self.data.partition(dataset, date, &self.feed);
             self.data.disk().sync_dirs(self.data.path(), &dir)?;
@@ -478,7 +437,7 @@ impl Exporter {
     }
 
     /// The journal has moved on to another date: nothing will be added to this one.
-    fn leave_date(&mut self) -> Result<(), StoreError> {
+    pub(super) fn leave_date(&mut self) -> Result<(), StoreError> {
         self.commit(CommitReason::Day)?;
         if let Some(date) = &mut self.date {
             date.ledger.end_date();
@@ -493,7 +452,7 @@ impl Exporter {
 
     /// Writes the ledger if its file is out of date. Not while frames are held that no file has: the file would call
     /// live what readers cannot find (I8).
-    fn save_ledger(&mut self) -> Result<(), StoreError> {
+    pub(super) fn save_ledger(&mut self) -> Result<(), StoreError> {
         let Some(date) = self.date.as_mut().filter(|_| self.segment.is_none()) else {
             return Ok(());
         };
@@ -543,80 +502,6 @@ impl Exporter {
             bytes = committed.bytes, "committed");
         self.tell();
         self.remove_exported()
-    }
-
-    fn segment_end(&mut self, name: SegmentName) -> Result<(), StoreError> {
-        let last_frame = self
-            .last_frame_read
-            .take()
-            .unwrap_or(name.first_frame.saturating_sub(1));
-        // Before a date's last segment may be removed: a date without journal is never returned to.
-        let mut later = catalog::segments(&self.data.journal(&self.feed))?.into_iter();
-        if later
-            .find(|later| *later > name)
-            .is_some_and(|later| later.date != name.date)
-        {
-            self.leave_date()?;
-        } else {
-            self.save_ledger()?;
-        }
-        let folded = self.date.as_ref().filter(|date| date.date == name.date);
-        self.behind.push_back(Behind {
-            name,
-            last_frame,
-            folded: folded.and_then(|date| date.ledger.folded()),
-        });
-        self.remove_exported()
-    }
-
-    /// An old file that cannot be removed takes space, but is no reason to stop exporting.
-    fn expire_archive(&self) {
-        let today = Moment::now().date();
-        if let Err(error) = archive::expire(&self.data, &self.feed, today, self.config.keep_days) {
-            error!(feed = %self.feed, %error, "segments older than keep_days cannot be removed from the archive");
-        }
-    }
-
-    /// Removes segments already read, once committed files cover them and coverage has their events; with `keep_days`
-    /// they are archived first. The newest segment is never among them: it keeps the numbers from which the next run
-    /// continues.
-    fn remove_exported(&mut self) -> Result<(), StoreError> {
-        while let Some(Behind {
-            name,
-            last_frame,
-            folded,
-        }) = self.behind.front()
-        {
-            let (name, folded) = (*name, *folded);
-            let current = self.date.as_ref().filter(|current| current.date == name.date);
-            let covered = match current {
-                Some(current) => current.covered,
-                None => self.covered(name.date)?,
-            };
-            // A date that was left has its whole ledger on disk.
-            let is_told = current.is_none_or(|current| {
-                let saved = current.saved.as_ref();
-                folded.is_none_or(|folded| saved.is_some_and(|saved| saved.has(folded)))
-            });
-            if (covered < *last_frame || !is_told) && !sabotage::is(Defect::DeleteEarly) {
-                break;
-            }
-            let path = self.data.journal(&self.feed).join(name.to_string());
-            let archives = self.config.keep_days > 0;
-            // A segment that somebody removed can no longer be archived, and must not hold up the others.
-            if archives && !path.try_exists().unwrap_or(true) {
-                warn!(feed = %self.feed, segment = %name, "the journal segment is gone: it was exported but not archived");
-            } else if archives && let Err(error) = archive::keep(&self.data, &self.feed, name) {
-                error!(feed = %self.feed, segment = %name, %error,
-                    "the segment could not be archived; it stays in the journal, and is retried after the next commit");
-                break;
-            }
-            let (disk, dir) = (self.data.disk(), self.data.journal(&self.feed));
-            disk.remove_left_over(&path)?;
-            disk.sync_dir(&dir)?;
-            self.behind.pop_front();
-        }
-        Ok(())
     }
 }
 
