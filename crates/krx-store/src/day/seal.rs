@@ -387,7 +387,7 @@ fn check(
         footer,
         groups,
         reader,
-    } = read::open(dataset, path, read::BATCH_ROWS)?;
+    } = read::open(dataset, path, read::READ_ROWS)?;
     if footer != *expected {
         return Err(differs("the footer is not the one written".to_owned()));
     }

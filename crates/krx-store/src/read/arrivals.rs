@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use super::columns::Columns;
-use super::file::{BATCH_ROWS, Opened, not_ours, open, undecodable};
+use super::file::{Opened, READ_ROWS, not_ours, open, undecodable};
 use super::fingerprint::Fingerprint;
 use crate::catalog;
 use crate::dataset::{Dataset, Footer};
@@ -94,7 +94,7 @@ impl Arrivals {
 
 impl Current {
     fn open(dataset: Dataset, path: PathBuf) -> Result<Self, StoreError> {
-        let Opened { footer, reader, .. } = open(dataset, &path, BATCH_ROWS)?;
+        let Opened { footer, reader, .. } = open(dataset, &path, READ_ROWS)?;
         let runs = footer.day.as_ref().map(|day| {
             let mut runs = day.runs.clone();
             runs.reverse();
@@ -127,7 +127,7 @@ impl Current {
             return self.read(fingerprint);
         }
         loop {
-            let rows: Vec<u32> = self.order.by_ref().take(BATCH_ROWS).collect();
+            let rows: Vec<u32> = self.order.by_ref().take(READ_ROWS).collect();
             if !rows.is_empty() {
                 return Ok(Some(self.run.take(&rows)));
             }

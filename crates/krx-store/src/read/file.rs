@@ -13,7 +13,7 @@ use crate::dataset::{Dataset, Footer};
 use crate::error::{StoreError, at};
 
 /// Rows read at a time.
-pub(crate) const BATCH_ROWS: usize = 32_768;
+pub(crate) const READ_ROWS: usize = 32_768;
 
 /// The dataset's schema, except that the column that divides a sealed day is read as the dictionary in which it is
 /// stored.

@@ -16,7 +16,7 @@ mod trades;
 pub(crate) use arrivals::Arrivals;
 pub use codes::codes;
 pub(crate) use columns::Columns;
-pub(crate) use file::{BATCH_ROWS, Opened, open};
+pub(crate) use file::{Opened, READ_ROWS, open};
 pub use fingerprint::Fingerprint;
 pub use quarantine::{Quarantine, QuarantineRow};
 pub use trades::{TradeBatch, TradeRow, Trades};

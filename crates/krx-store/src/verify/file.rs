@@ -23,7 +23,7 @@ use crate::layout::{CommittedPath, DataDir};
 use crate::moment::Moment;
 
 /// Rows decoded at a time, so that memory stays small whatever the file's size.
-const BATCH_ROWS: usize = 8192;
+const VERIFIED_ROWS: usize = 8192;
 
 /// What reading a file found.
 #[derive(Clone, Debug)]
@@ -98,7 +98,7 @@ fn read(path: &Path, committed: &CommittedPath, is_primary: bool) -> Result<Cont
     let file = File::open(path).map_err(|error| undecodable(&error))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file)
         .map_err(|error| Fault::new(Kind::Footer, format!("its footer cannot be read: {error}")))?
-        .with_batch_size(BATCH_ROWS);
+        .with_batch_size(VERIFIED_ROWS);
     let footer = check_footer(builder.metadata().file_metadata(), committed, is_primary)?;
     check_schema(committed.name.dataset, builder.schema())?;
     let stated = value_of(builder.metadata().file_metadata(), "rows").and_then(|rows| rows.parse().ok());
@@ -333,7 +333,7 @@ impl Places {
         let file = File::open(root.join(committed.to_string())).map_err(|error| fault(&error))?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| fault(&error))?;
         let columns = ProjectionMask::columns(builder.parquet_schema(), ["frame", "item"]);
-        let builder = builder.with_projection(columns).with_batch_size(BATCH_ROWS);
+        let builder = builder.with_projection(columns).with_batch_size(VERIFIED_ROWS);
         Ok(Self {
             reader: builder.build().map_err(|error| fault(&error))?,
             left: Vec::new().into_iter(),
