@@ -59,16 +59,14 @@ impl Parts {
     /// Rewrites the file with a footer whose number of rows is correct.
     fn write(mut self) {
         if !self.footer.iter().any(|pair| pair.key == "tampered") {
-            let (key, other) = if self.path.to_string_lossy().contains("quarantine-") {
-                ("krx.quarantined", sibling(&self.path, "quarantine", "trades"))
-            } else {
-                ("krx.rows", sibling(&self.path, "trades", "quarantine"))
-            };
             let rows = self.batch.num_rows().to_string();
-            let mut other = Self::read(&other);
-            other.set(key, &rows);
-            other.write_as_it_is();
-            self.set(key, &rows);
+            if self.path.to_string_lossy().contains("quarantine-") {
+                let mut other = Self::read(&sibling(&self.path, "quarantine", "trades"));
+                other.set("krx.quarantined", &rows);
+                other.write_as_it_is();
+                self.set("krx.quarantined", &rows);
+            }
+            self.set("krx.rows", &rows);
         }
         self.write_as_it_is();
     }

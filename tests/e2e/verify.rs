@@ -440,7 +440,7 @@ fn another_layout_is_refused_and_left_as_it_is() {
         let done = run(&config, command);
         assert_eq!(done.code, Some(65), "{command:?}: {}", done.stderr);
         assert!(
-            done.stderr.contains("version \"1\" of the layout"),
+            done.stderr.contains("has layout version \"1\""),
             "{}",
             done.stderr
         );
