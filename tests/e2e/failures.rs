@@ -62,7 +62,7 @@ fn a_bad_configuration_is_78_and_names_the_key() {
         ),
         (
             "[[feed]]\nmarket = \"../KOSPI\"\npath = \"/ws_ksp\"\n",
-            ["feed.market", "is no feed name"],
+            ["feed.market", "feed name"],
         ),
         (
             "[status]\nlisten = \"0.0.0.0:9464\"\n",

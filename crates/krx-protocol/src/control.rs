@@ -122,6 +122,12 @@ impl ServerError {
         }
     }
 
+    /// Code and message, as the server has them. They may hold anything, the key too.
+    #[must_use]
+    pub fn words(&self) -> String {
+        format!("error {}: {}", self.code, self.message)
+    }
+
     /// What the code means, after the guide's error table: for a text that must not repeat the server's own words, in which
     /// it may name the key.
     #[must_use]

@@ -333,7 +333,7 @@ fn each_wrong_value_says_which_and_what_to_write() {
         ),
         ("\"wss://gateway.example\"", "\"\"", "koscom.base_url"),
         ("\"KOSDAQ\"", "\"KOSPI\"", "KOSPI stands twice"),
-        ("\"KOSDAQ\"", "\"../x\"", "no feed name"),
+        ("\"KOSDAQ\"", "\"../x\"", "feed.market: \"../x\" is "),
         ("\"/ws_kdq\"", "\"ws_kdq\"", "must begin with a slash"),
         (
             "\"calendar\"",
