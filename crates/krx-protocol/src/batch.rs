@@ -11,12 +11,10 @@ use crate::parser::{Parser, node_count};
 use crate::reason::Reason;
 use crate::record::{BatchSink, Fields, MAX_ITEMS, give, record};
 use crate::salvage;
-use crate::scan::{Span, split};
+use crate::scan::{Span, split, without_byte_order_mark};
 
 /// The most records that the guide allows in one message. More are accepted, and counted by the caller.
 pub const PACKED_RECORDS_MAX: usize = 50;
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What a frame was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +53,7 @@ impl Decoder {
 
     /// Decodes one frame into `sink`.
     pub fn decode(&mut self, frame: &[u8], sink: &mut impl BatchSink) -> Decoded {
-        let text = frame.strip_prefix(BYTE_ORDER_MARK).unwrap_or(frame).trim_ascii();
+        let text = without_byte_order_mark(frame).trim_ascii();
         match text.first() {
             Some(b'[') => Decoded::Batch(self.decode_array(text, sink)),
             Some(b'{') => decode_object(frame, text, sink),

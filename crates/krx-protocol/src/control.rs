@@ -124,6 +124,12 @@ impl ServerError {
         }
     }
 
+    /// Code and message, as the server has them. They may hold anything, the key too.
+    #[must_use]
+    pub fn words(&self) -> String {
+        format!("error {}: {}", self.code, self.message)
+    }
+
     /// What the code means, from the guide's error table: for text that must not repeat the server's own words, which
     /// may contain the key.
     #[must_use]

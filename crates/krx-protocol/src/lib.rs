@@ -12,20 +12,21 @@
 
 mod batch;
 mod control;
+pub mod conversation;
 mod issue_code;
 mod number;
 mod parser;
 mod reason;
 mod record;
-mod request;
 mod salvage;
 mod scan;
 mod trade_time;
 
 pub use batch::{Decoded, Decoder, PACKED_RECORDS_MAX};
 pub use control::{Control, Refusal, ServerError};
+pub use conversation::request::{heartbeat, init};
 pub use issue_code::{IssueCode, IssueCodeError};
 pub use reason::Reason;
 pub use record::{BatchSink, MAX_ITEMS, Trade};
-pub use request::{heartbeat, init};
+pub use scan::without_byte_order_mark;
 pub use trade_time::{Kind, TradeTime, TradeTimeError};

@@ -2,6 +2,12 @@
 
 use std::ops::Range;
 
+/// The message without the mark that some senders begin UTF-8 with.
+#[must_use]
+pub fn without_byte_order_mark(message: &[u8]) -> &[u8] {
+    message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message)
+}
+
 /// Where an element lies in the message, without the white space around it.
 pub(crate) type Span = Range<usize>;
 

@@ -241,12 +241,12 @@ async fn endpoint(config: &Config, feed: &FeedConfig, init: &InitRequest) -> Res
         Ok(Some(Ok(Message::Text(text)))) => match Control::classify(text.as_bytes()) {
             Some(Control::Error(error)) if error.refusal() == Refusal::Key => Err(Failure::KeyRefused {
                 feed: name,
-                words: init.plain(&format!("error {}: {}", error.code, error.message)),
+                words: init.plain(&error.words()),
             }),
             Some(Control::Error(error)) => Err(Failure::Unavailable(format!(
                 "{} answers with {}",
                 feed.url,
-                init.plain(&format!("error {}: {}", error.code, error.message))
+                init.plain(&error.words())
             ))),
             _ => Ok(format!("{}{way} answers", feed.url)),
         },

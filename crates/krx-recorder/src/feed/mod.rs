@@ -1,7 +1,7 @@
 //! A feed: one feed's connection to the server, from the socket to the queue.
 //!
 //! ```text
-//!   session_loop ──▶ session ──▶ connect             backoff, silence, pace, wire: what it asks before it waits
+//!   session_loop ──▶ session ──▶ connect             backoff, pace, wire: what it asks before it waits
 //!   hours, rests     one after   proxy, TLS,
 //!                    the other   WebSocket
 //!                       └───────▶ queue ──▶ pipeline
@@ -14,7 +14,6 @@ pub(crate) mod session;
 pub(crate) mod connect;
 
 mod pace;
-mod silence;
 mod wire;
 
 pub(crate) mod backoff;

@@ -1,13 +1,13 @@
 //! One feed at work: connect, read, stamp, queue; and again, for as long as the schedule wants it.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{FutureExt, SinkExt, Stream, StreamExt};
-use krx_protocol::{Control, Refusal};
+use krx_protocol::conversation::{Conversation, FullMarket, Heartbeat, Meaning, Parting, Phase, Received};
 use krx_store::journal::GapReason;
 use krx_store::{Event, Moment};
 use tokio::sync::watch;
@@ -24,7 +24,6 @@ use crate::feed::feed_status::{FeedState, FeedStatus};
 use crate::feed::pace::{ControlPace, LinePace};
 use crate::feed::queue::{JournalStopped, Queue};
 use crate::feed::session_loop::{End, Ended, FeedEnd, SessionLoop, Sessions, WallClock, stopped};
-use crate::feed::silence::{Pings, Silence};
 use crate::hours::schedule::{Hours, Schedule};
 
 /// How long a closing connection is waited for.
@@ -81,24 +80,23 @@ impl Feed {
         connection: &mut Connection,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(End, bool), JournalStopped> {
+        let begun = Instant::now();
+        let (heartbeats, silence_max) = (self.connection.heartbeat_interval, self.connection.stall_timeout);
+        let conversation = FullMarket::begin(heartbeats, silence_max, begun.into_std());
         let mut reader = Reader {
+            conversation: Box::new(conversation),
             feed: self.config.name.as_str(),
             init: &self.init,
             queue: &self.queue,
             status: &self.status,
             accepted: &self.accepted,
-            data: false,
             error_lines: LinePace::default(),
         };
-        let begun = Instant::now();
-        let mut silence = Silence::new(self.connection.stall_timeout, begun);
-        let (mut pings, mut controls) = (Pings::default(), ControlPace::new(begun));
+        let mut controls = ControlPace::new(begun);
         let (mut unflushed, mut paused_until) = (false, None);
-        let heartbeat_interval = self.connection.heartbeat_interval;
         let mut watchdog = interval_at(begun + WATCH_INTERVAL, WATCH_INTERVAL);
-        let mut heartbeat = interval_at(begun + heartbeat_interval, heartbeat_interval);
+        let mut heartbeat = pin!(sleep_until(reader.conversation.heartbeat_due().into()));
         watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let end = loop {
             // Every branch may be dropped half-way when another is ready, so each waits for one thing only, and a
             // message that was read is queued behind the select: there it cannot be lost, however long the queue is
@@ -110,44 +108,43 @@ impl Feed {
             let (at, message) = tokio::select! {
                 biased;
                 () = stopped(stop) => break End::stop(),
-                _ = heartbeat.tick() => {
-                    buffer_heartbeat(connection, pings.next_payload());
+                () = heartbeat.as_mut() => {
+                    let now = Instant::now().into_std();
+                    buffer_heartbeat(connection, reader.conversation.heartbeat(now));
+                    heartbeat.as_mut().reset(reader.conversation.heartbeat_due().into());
                     unflushed = true;
                     continue;
                 }
-                _ = watchdog.tick() => match self.look_at_the_clock(&mut silence, connection) {
+                _ = watchdog.tick() => match self.look_at_the_clock(&mut *reader.conversation, connection) {
                     None => continue,
                     Some(end) => break end,
                 },
                 message = next_message(&mut messages, paused_until, Moment::now) => message,
             };
             paused_until = None;
-            let read = reader.take(at, message).await?;
-            let now = Instant::now();
-            note_life(&mut silence, &mut pings, &read, now);
-            match read {
-                Read::Data | Read::Other => {}
-                Read::Control(_) => {
-                    paused_until = controls.take(now);
+            match reader.take(at, message).await? {
+                Read::Message => {}
+                Read::Control => {
+                    paused_until = controls.take(Instant::now());
                     // What lies in the buffer costs tokio's budget nothing, and would be taken in one go.
                     consume_budget().await;
                 }
                 Read::End(end) => break end,
             }
         };
-        Ok((end, reader.data))
+        Ok((end, reader.conversation.phase() == Phase::Data))
     }
 
     /// Why the session must end now, if it must: the hours are over, or the server has been silent for too long.
-    fn look_at_the_clock(&self, silence: &mut Silence, connection: &Connection) -> Option<End> {
+    fn look_at_the_clock(&self, conversation: &mut dyn Conversation, connection: &Connection) -> Option<End> {
         self.status.note_life();
         let now = Moment::now();
         let schedule = self.schedule.borrow();
         if schedule.at(now) != Hours::Open {
             return Some(End::new(GapReason::Shutdown, "the day's hours are over"));
         }
-        let open_since = connection.get_ref().message_open_since();
-        let stall = silence.look(Instant::now(), schedule.expects_data(now), open_since)?;
+        let open_since = connection.get_ref().message_open_since().map(Instant::into_std);
+        let stall = conversation.stall(Instant::now().into_std(), schedule.expects_data(now), open_since)?;
         let words = stall.words(self.connection.stall_timeout);
         Some(End::new(GapReason::Stalled, words))
     }
@@ -228,9 +225,9 @@ impl Sessions for Feed {
 /// second. Nothing waits here. A server that does not read gets none while its buffers are full, so gives no answer;
 /// but as long as data come, that is no reason to stop reading them. What is broken, the reading side finds out, after
 /// all that came before.
-fn buffer_heartbeat(connection: &mut Connection, ping: [u8; 8]) {
-    let heartbeat = Message::text(krx_protocol::heartbeat());
-    for message in [heartbeat, Message::Ping(Bytes::copy_from_slice(&ping))] {
+fn buffer_heartbeat(connection: &mut Connection, heartbeat: Heartbeat) {
+    let ping = Bytes::copy_from_slice(&heartbeat.ping);
+    for message in [Message::text(heartbeat.text), Message::Ping(ping)] {
         let _ = connection.feed(message).now_or_never();
     }
 }
@@ -268,24 +265,12 @@ impl Stream for Flushing<'_> {
 /// What reading gave.
 #[derive(Debug, PartialEq, Eq)]
 enum Read {
-    /// Data, as far as the first byte tells.
-    Data,
-    /// Another message.
-    Other,
-    /// A control frame; a pong's payload.
-    Control(Option<Bytes>),
+    /// A message.
+    Message,
+    /// A control frame.
+    Control,
     /// The session is over.
     End(End),
-}
-
-/// Notes what was read at `now` as the sign of life that it is.
-fn note_life(silence: &mut Silence, pings: &mut Pings, read: &Read, now: Instant) {
-    match read {
-        Read::Data => silence.data(now),
-        Read::Other => silence.heard(now),
-        Read::Control(Some(pong)) if pings.answered_by(pong) => silence.heard(now),
-        Read::Control(_) | Read::End(_) => {}
-    }
 }
 
 /// Waits for a message, after a pause if there is to be one, and stamps it before anything else is done with it. May
@@ -308,7 +293,7 @@ struct Reader<'a> {
     queue: &'a Queue,
     status: &'a FeedStatus,
     accepted: &'a AtomicBool,
-    data: bool,
+    conversation: Box<dyn Conversation>,
     error_lines: LinePace,
 }
 
@@ -323,80 +308,56 @@ impl Reader<'_> {
             Some(Ok(Message::Text(text))) => text.into(),
             Some(Ok(Message::Binary(bytes))) => bytes,
             Some(Ok(Message::Close(frame))) => {
-                let detail = match frame {
-                    None => "no close code".to_owned(),
-                    Some(frame) if frame.reason.is_empty() => format!("close code {}", frame.code),
-                    Some(frame) => format!("close code {}: {}", frame.code, frame.reason),
-                };
-                return Ok(self.end(GapReason::ServerClosed, &detail));
+                let frame = frame
+                    .as_ref()
+                    .map(|frame| (frame.code.into(), frame.reason.as_str()));
+                return Ok(self.hear(Received::Close(frame)));
             }
-            Some(Ok(Message::Pong(payload))) => return Ok(Read::Control(Some(payload))),
-            Some(Ok(Message::Ping(_) | Message::Frame(_))) => return Ok(Read::Control(None)),
+            Some(Ok(Message::Pong(payload))) => return Ok(self.hear(Received::Pong(&payload))),
+            Some(Ok(Message::Ping(_) | Message::Frame(_))) => return Ok(self.hear(Received::Ping)),
             Some(Err(error)) => return Ok(self.end(reason_of(&error), &error.to_string())),
             None => return Ok(self.end(GapReason::Reset, "the connection ended")),
         };
         // A copy: the payload is a slice of the read buffer, and would keep all of it, however small it is itself.
         self.queue.frame(at, Bytes::copy_from_slice(&payload)).await?;
         self.status.read(at, payload.len());
-        Ok(self.look_at(&payload))
+        Ok(self.hear(Received::Message(&payload)))
     }
 
     fn end(&self, reason: GapReason, detail: &str) -> Read {
         Read::End(End::new(reason, self.init.plain(detail)))
     }
 
-    /// Tells data from the few messages that concern the connection; those are objects, and data are arrays.
-    fn look_at(&mut self, payload: &[u8]) -> Read {
-        const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-        let text = payload
-            .strip_prefix(BYTE_ORDER_MARK)
-            .unwrap_or(payload)
-            .trim_ascii_start();
-        match text.first() {
-            None => return Read::Other,
-            Some(b'{') => {}
-            Some(_) => return self.accept(),
+    /// Tells the conversation what came, and does what it says.
+    fn hear(&mut self, received: Received<'_>) -> Read {
+        let now = Instant::now();
+        let meaning = self.conversation.heard(received, now.into_std());
+        if self.conversation.phase() >= Phase::Accepted {
+            self.accepted.store(true, Relaxed);
         }
-        match Control::classify(text) {
-            Some(Control::Error(error)) => {
-                let words = || {
-                    self.init
-                        .plain(&format!("error {}: {}", error.code, error.message))
-                };
-                let (reason, asked) = match error.refusal() {
-                    Refusal::Key => (GapReason::Refused, Asked::OtherKey),
-                    Refusal::Reconnect => (GapReason::Reconnect, Asked::Reconnect),
-                    Refusal::Nothing => {
-                        if let Some(kept_back) = self.error_lines.line(Instant::now()) {
-                            let detail = words();
-                            warn!(
-                                feed = %self.feed,
-                                detail, kept_back, "the server reports an error"
-                            );
-                        }
-                        return Read::Other;
-                    }
+        match meaning {
+            Meaning::Data | Meaning::Other => Read::Message,
+            Meaning::Control => Read::Control,
+            Meaning::Trouble(error) => {
+                if let Some(kept_back) = self.error_lines.line(now) {
+                    let detail = self.init.plain(&error.words());
+                    warn!(feed = %self.feed, detail, kept_back, "the server reports an error");
+                }
+                Read::Message
+            }
+            Meaning::Over(parting) => {
+                let (reason, asked) = match parting {
+                    Parting::KeyRefused(_) => (GapReason::Refused, Asked::OtherKey),
+                    Parting::Reconnect(_) => (GapReason::Reconnect, Asked::Reconnect),
+                    Parting::Closed(_) => (GapReason::ServerClosed, Asked::Nothing),
                 };
                 Read::End(End {
                     reason,
-                    detail: words(),
+                    detail: self.init.plain(&parting.words()),
                     asked,
                 })
             }
-            // Of the per-issue service, but data all the same.
-            Some(Control::Push) => self.accept(),
-            Some(Control::Reply) => {
-                self.accepted.store(true, Relaxed);
-                Read::Other
-            }
-            Some(Control::Heartbeat | Control::Unknown) | None => Read::Other,
         }
-    }
-
-    fn accept(&mut self) -> Read {
-        self.data = true;
-        self.accepted.store(true, Relaxed);
-        Read::Data
     }
 }
 

@@ -9,7 +9,6 @@ use super::*;
 use crate::config::proxy::ProxySetting;
 use crate::feed::connect::ProxyVariables;
 use crate::feed::queue::queue;
-use crate::feed::silence::Stall;
 
 fn init() -> InitRequest {
     let sources = crate::config::key::KeySources {
@@ -32,7 +31,11 @@ fn reader<'a>(
         queue,
         status,
         accepted,
-        data: false,
+        conversation: Box::new(FullMarket::begin(
+            Duration::from_secs(10),
+            Duration::from_secs(30),
+            Instant::now().into_std(),
+        )),
         error_lines: LinePace::default(),
     }
 }
@@ -57,7 +60,7 @@ async fn a_frame_is_stamped_when_it_is_read_before_any_other_work_on_it() {
         .take(at, message)
         .await
         .unwrap();
-    assert_eq!((read, step.get()), (Read::Data, 2));
+    assert_eq!((read, step.get()), (Read::Message, 2));
     let batch = tokio::task::spawn_blocking(move || {
         let mut batch = Vec::new();
         entries.take(&mut batch, 10);
@@ -90,27 +93,27 @@ async fn each_message_is_told_from_the_others() {
         }))
     };
     let cases = [
-        (Message::text("[]"), Read::Data, true),
-        (Message::binary("[]"), Read::Data, true),
-        (Message::text("garbage"), Read::Data, true),
+        (Message::text("[]"), Read::Message, true),
+        (Message::binary("[]"), Read::Message, true),
+        (Message::text("garbage"), Read::Message, true),
         (
             Message::text(r#"{"jsonrpc":"2.0","id":1,"result":{"message":"ok"}}"#),
-            Read::Other,
+            Read::Message,
             true,
         ),
-        (Message::text(krx_protocol::heartbeat()), Read::Other, false),
+        (Message::text(krx_protocol::heartbeat()), Read::Message, false),
         (
             Message::text(r#"{"error":{"code":47,"message":"x"}}"#),
-            Read::Other,
+            Read::Message,
             false,
         ),
         (
             Message::text(r#"{"jsonrpc":"2.0","method":"push","params":{"preset":"tick"}}"#),
-            Read::Data,
+            Read::Message,
             true,
         ),
-        (Message::text(r#"{"hello":1}"#), Read::Other, false),
-        (Message::text(" \n"), Read::Other, false),
+        (Message::text(r#"{"hello":1}"#), Read::Message, false),
+        (Message::text(" \n"), Read::Message, false),
         (
             Message::text(r#"{"error":{"code":10070,"message":"고객 정보가 일치하지 않습니다"}}"#),
             end(
@@ -151,12 +154,8 @@ async fn each_message_is_told_from_the_others() {
             false,
         ),
         (Message::Close(None), closed("no close code"), false),
-        (Message::Ping(Bytes::new()), Read::Control(None), false),
-        (
-            Message::Pong(Bytes::from_static(b"1")),
-            Read::Control(Some(Bytes::from_static(b"1"))),
-            false,
-        ),
+        (Message::Ping(Bytes::new()), Read::Control, false),
+        (Message::Pong(Bytes::from_static(b"1")), Read::Control, false),
     ];
     for (message, expected, accepts) in cases {
         let (status, accepted) = (FeedStatus::default(), AtomicBool::new(false));
@@ -166,45 +165,6 @@ async fn each_message_is_told_from_the_others() {
             .unwrap();
         assert_eq!((read, accepted.load(Relaxed)), (expected, accepts));
     }
-}
-
-#[test]
-fn only_data_end_a_silence_of_data_and_only_answers_to_our_pings_are_heard() {
-    let (begun, limit) = (Instant::now(), Duration::from_secs(30));
-    let mut pings = Pings::default();
-    let asked = Bytes::copy_from_slice(&pings.next_payload());
-    let never_asked = Bytes::from_static(b"12345678");
-    let control = Read::Control;
-    // What is read again and again, and how a minute of it shows while data are due, and at other times.
-    let (silent, no_data) = (Some(Stall::NothingCame), Some(Stall::NoData));
-    let cases = [
-        (Read::Data, None, None),
-        (Read::Other, no_data, None),
-        (control(None), silent, silent),
-        (control(Some(never_asked)), silent, silent),
-        (Read::End(End::stop()), silent, silent),
-    ];
-    for (read, due, at_other_times) in cases {
-        for (expects_data, expected) in [(true, due), (false, at_other_times)] {
-            let mut silence = Silence::new(limit, begun);
-            let stall = (0..60_u32).find_map(|second| {
-                let now = begun + second * Duration::from_secs(1);
-                note_life(&mut silence, &mut pings, &read, now);
-                silence.look(now, expects_data, None)
-            });
-            assert_eq!(stall, expected, "{read:?}");
-        }
-    }
-    // One answer to each ping, half a minute of patience for each.
-    let mut silence = Silence::new(limit, begun);
-    let told = (0..90_u32).find(|second| {
-        let now = begun + *second * Duration::from_secs(1);
-        if *second >= 20 {
-            note_life(&mut silence, &mut pings, &control(Some(asked.clone())), now);
-        }
-        silence.look(now, false, None).is_some()
-    });
-    assert_eq!(told, Some(52));
 }
 
 #[test]

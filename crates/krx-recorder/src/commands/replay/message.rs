@@ -248,7 +248,7 @@ impl MessageBuilder {
 
 /// Whether a recorder would take it for an error, whatever it was recorded as.
 fn is_server_error(raw: &[u8]) -> bool {
-    let text = raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(raw);
+    let text = krx_protocol::without_byte_order_mark(raw);
     matches!(Control::classify(text.trim_ascii()), Some(Control::Error(_)))
 }
 

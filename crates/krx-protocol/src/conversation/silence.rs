@@ -5,13 +5,11 @@
 //! nothing, and nor do pongs that nobody asked for: both can come for ever from something that has long lost its
 //! feed, and every living peer must answer a ping (RFC 6455, 5.5.2).
 
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How a session shows that it is dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stall {
+pub enum Stall {
     /// Not even an answer to our pings.
     NothingCame,
     /// No data, at a time at which there must be some.
@@ -23,7 +21,7 @@ pub(super) enum Stall {
 impl Stall {
     /// For the ledger.
     #[must_use]
-    pub(super) fn words(self, limit: Duration) -> String {
+    pub fn words(self, limit: Duration) -> String {
         match self {
             Self::NothingCame => format!("nothing came for {limit:?}"),
             Self::NoData => format!("no data came for {limit:?}"),
