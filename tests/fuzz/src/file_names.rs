@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use chrono::NaiveDate;
-use krx_store::layout::{DataDir, Dataset, Market, SealedName, SegmentName};
-use krx_store::moment::Moment;
+use krx_store::dataset::Dataset;
+use krx_store::layout::{CommittedName, DataDir, SegmentName};
+use krx_store::{FeedName, Moment};
 
 /// Takes the bytes for a name, and for the numbers that a name is made of.
 ///
@@ -17,33 +18,44 @@ pub fn check(data: &[u8]) {
     write(data);
 }
 
+/// All that a data directory may hold.
+fn datasets() -> Vec<Dataset> {
+    DataDir::new("/data").datasets()
+}
+
 fn read(name: &str) {
-    if let Some(sealed) = SealedName::parse(name) {
-        assert_one_component(name, &sealed.to_string());
-        assert_eq!(SealedName::parse(&sealed.to_string()), Some(sealed));
+    for dataset in datasets() {
+        if let Some(committed) = CommittedName::parse(dataset, name) {
+            assert_one_component(name, &committed.to_string());
+            assert_eq!(
+                CommittedName::parse(dataset, &committed.to_string()),
+                Some(committed)
+            );
+        }
     }
     if let Some(segment) = SegmentName::parse(name) {
         assert_one_component(name, &segment.to_string());
         assert_eq!(SegmentName::parse(&segment.to_string()), Some(segment));
     }
-    if let Ok(market) = name.parse::<Market>() {
-        assert_one_component(name, market.as_str());
-        assert_eq!(market.to_string().parse::<Market>().ok(), Some(market.clone()));
+    if let Ok(feed) = name.parse::<FeedName>() {
+        assert_one_component(name, feed.as_str());
+        assert_eq!(feed.to_string().parse::<FeedName>().ok(), Some(feed.clone()));
         let (data, date) = (DataDir::new("/data"), NaiveDate::default());
-        assert_eq!(data.journal(&market), Path::new("/data/.krx/journal").join(name));
-        let partition = data.partition(Dataset::Trades, date, &market);
-        assert_eq!(
-            partition.parent(),
-            Some(Path::new("/data/trades/date=1970-01-01"))
-        );
-        assert_eq!(
-            partition.file_name().and_then(|last| last.to_str()),
-            Some(&*format!("market={name}"))
-        );
-        assert_eq!(
-            data.staged(Dataset::Trades, &market).parent(),
-            Some(&*data.staging())
-        );
+        assert_eq!(data.journal(&feed), Path::new("/data/.krx/journal").join(name));
+        for dataset in datasets() {
+            let partition = data.partition(dataset, date, &feed);
+            assert_eq!(
+                partition.parent(),
+                Some(data.dataset_dir(dataset).join("date=1970-01-01").as_path())
+            );
+            let last = partition.file_name().and_then(|last| last.to_str());
+            assert_eq!(last, Some(&*format!("{}={name}", dataset.partition_key)));
+            assert_eq!(
+                last.and_then(|last| dataset.parse_partition(last)),
+                Some(feed.clone())
+            );
+            assert_eq!(data.staged(dataset, &feed).parent(), Some(&*data.staging()));
+        }
     }
 }
 
@@ -64,21 +76,22 @@ fn write(data: &[u8]) {
     let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
     // From 1970 to the end of the year 9999 in Korea: the years that have four digits, as dates in names do.
     let seconds = i64::try_from(number(0) % (253_402_300_800 - 9 * 3600)).expect("below 2^63");
-    let sealed = SealedName {
-        dataset: if bytes[8] % 2 == 0 {
-            Dataset::Trades
-        } else {
-            Dataset::Quarantine
-        },
+    let datasets = datasets();
+    let dataset = datasets[usize::from(bytes[8]) % datasets.len()];
+    let committed = CommittedName {
+        dataset,
         partition: Moment(seconds * 1_000_000),
         first_frame: number(9),
         last_frame: number(17),
     };
-    assert_eq!(SealedName::parse(&sealed.to_string()), Some(sealed));
+    assert_eq!(
+        CommittedName::parse(dataset, &committed.to_string()),
+        Some(committed)
+    );
     let segment = SegmentName {
         number: u32::from_le_bytes(std::array::from_fn(|index| bytes[25 + index])),
-        date: sealed.partition.date(),
-        first_frame: sealed.first_frame,
+        date: committed.partition.date(),
+        first_frame: committed.first_frame,
     };
     assert_eq!(SegmentName::parse(&segment.to_string()), Some(segment));
 }
