@@ -181,8 +181,11 @@ fn i1_a_seal_that_is_killed_loses_and_doubles_nothing() {
     let before = recording.files(&copy);
     // How far a seal has got when it is killed, and up to some milliseconds later.
     let is_building = |market: &str| {
-        copy.join(format!(".krx/sealing/{}-trades-{market}/day.partial", recording.date))
-            .exists()
+        copy.join(format!(
+            ".krx/sealing/{}-trades-{market}/day.partial",
+            recording.date
+        ))
+        .exists()
     };
     let stages: [&dyn Fn() -> bool; 3] = [&|| is_building("KOSDAQ"), &|| is_building("KOSPI"), &|| {
         recording.files(&copy) == 2
