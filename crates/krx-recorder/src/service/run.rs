@@ -47,7 +47,7 @@ const MORE_TIME: Duration = Duration::from_secs(60);
 /// Records with a key for each feed until asked to stop, or until the close with `until_close`.
 ///
 /// # Errors
-/// [`Failure`], with the exit code that it asks for. What was received is in the journal in any case.
+/// `Failure`, with the exit code that it asks for. What was received is in the journal in any case.
 pub async fn run(
     config: Config,
     keys: &[ApiKey],

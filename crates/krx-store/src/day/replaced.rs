@@ -101,7 +101,7 @@ fn listed(data: &DataDir) -> Result<Vec<(SealingName, Marker)>, StoreError> {
     Ok(found)
 }
 
-/// Whether [`settle`], or with `is_short` [`make_room`], has anything to do. It takes no lock.
+/// Whether [`super::settle`], or with `is_short` [`super::make_room`], has anything to do. It takes no lock.
 ///
 /// # Errors
 /// [`StoreError::Io`], when a directory cannot be read.

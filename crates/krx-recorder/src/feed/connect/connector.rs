@@ -118,7 +118,7 @@ impl Connector {
     /// Connects and sends `init`.
     ///
     /// # Errors
-    /// [`ConnectFailure`], also when `connect_timeout` is over. Its words are fit for a log, whatever the server sent.
+    /// `ConnectFailure`, also when `connect_timeout` is over. Its words are fit for a log, whatever the server sent.
     pub async fn connect(&self, init: &InitRequest) -> Result<Connection, ConnectFailure> {
         let (step, timeout) = (Step::default(), self.config.connect_timeout);
         let address = Mutex::new(None);
