@@ -177,7 +177,7 @@ test("a full disk is the headline, whatever follows from it", async () => {
 test("a figure is never broken in two", async () => {
   const reasons = { not_an_integer: 10, malformed_json: 12345, too_many_records: 7, overflow: 1 };
   const status = good();
-  status.feeds.forEach((market) => { feed.quarantined_by_reason = reasons; });
+  status.feeds.forEach((feed) => { feed.quarantined_by_reason = reasons; });
   for (const viewport of [DESKTOP, PHONE, { width: 320, height: 800 }]) {
     const { page, close } = await openOn(status, { viewport });
     const figures = await page.$$eval("[data-figure=quarantined] .piece", (pieces) => pieces.map((piece) => {
@@ -201,9 +201,9 @@ test("words of a server stay words", async () => {
   assert.deepEqual(complaints, []);
   // Hundreds of gaps are a band of pixels and a table of twelve.
   const feed = await shown(page, "KOSPI");
-  assert.ok(market.gaps > 600 && market.bands < 700, `${market.gaps} ${market.bands}`);
-  assert.equal(market.gapRows.length, 13);
-  assert.match(market.gapRows[12].join(" "), /\d+ more: krx-recorder coverage shows them/);
+  assert.ok(feed.gaps > 600 && feed.bands < 700, `${feed.gaps} ${feed.bands}`);
+  assert.equal(feed.gapRows.length, 13);
+  assert.match(feed.gapRows[12].join(" "), /\d+ more: krx-recorder coverage shows them/);
   await close();
 });
 
