@@ -1,5 +1,6 @@
 //! `krx-recorder check`: what would go wrong, found out before the open.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -14,11 +15,12 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::commands::calendar;
 use crate::config::key::{self, InitRequest, Keys};
-use crate::config::{Config, FeedConfig, FeedKey};
+use crate::config::{Config, ConfigError, FeedConfig, FeedKey};
 use crate::feed::connect::{ConnectFailure, Connector, ProxyVariables, Route};
 use crate::hours::schedule::{Hours, kst};
 use crate::process::exit::Failure;
-use crate::process::limits;
+use crate::process::runtime::in_runtime;
+use crate::process::{limits, out};
 use crate::status;
 
 /// How long an answer to `init` is waited for. A server that says nothing has accepted it, as far as is known.
@@ -29,7 +31,7 @@ const FREE_BYTES_WANTED: u64 = 10_000_000_000;
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
-pub(super) struct Finding {
+struct Finding {
     /// What.
     pub name: String,
     /// Whether it is as it should be.
@@ -41,7 +43,7 @@ pub(super) struct Finding {
 impl Finding {
     /// What a failure says.
     #[must_use]
-    pub(super) fn bad(name: &str, failure: &Failure) -> Self {
+    fn bad(name: &str, failure: &Failure) -> Self {
         Self {
             name: name.to_owned(),
             good: false,
@@ -50,8 +52,32 @@ impl Finding {
     }
 }
 
+/// Loads the configuration, looks at everything that a recording needs, and prints what was found.
+///
+/// # Errors
+/// The first failure, with its exit code.
+pub(super) fn run(config: Result<Config, ConfigError>, json: bool) -> Result<(), Failure> {
+    let (findings, failure) = match config.map_err(Failure::from) {
+        Ok(config) => in_runtime(async { Ok(check(&config).await) })?,
+        // A program reads what is wrong from the findings, a person from the message.
+        Err(failure) if json => (vec![Finding::bad("config", &failure)], Some(failure)),
+        Err(failure) => return Err(failure),
+    };
+    out::print("printing the findings", |out| {
+        if json {
+            let text = serde_json::to_string_pretty(&findings).map_err(io::Error::other)?;
+            return writeln!(out, "{text}");
+        }
+        findings.iter().try_for_each(|finding| {
+            let mark = if finding.good { "ok  " } else { "BAD " };
+            writeln!(out, "{mark} {:<16} {}", finding.name, finding.detail)
+        })
+    })?;
+    failure.map_or(Ok(()), Err)
+}
+
 /// Looks at everything that a recording needs. Gives what was found, and the first failure.
-pub(super) async fn check(config: &Config) -> (Vec<Finding>, Option<Failure>) {
+async fn check(config: &Config) -> (Vec<Finding>, Option<Failure>) {
     let mut findings = Vec::new();
     let mut failures = Vec::new();
     let mut note = |name: &str, result: Result<String, Failure>| {

@@ -1,25 +1,19 @@
 //! The command line.
 
-use std::collections::BTreeSet;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::io;
+use std::path::PathBuf;
 
 use chrono::NaiveDate;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use krx_store::{DataDir, FeedName, Moment, format};
-use tracing::warn;
 
 use super::calendar::{self, Period};
-use super::{check, coverage, rebuild, replay, report, schema, seal, sql, status, verify};
-use crate::config::key;
-use crate::config::{self, Config, DataConfig, FeedConfig, FeedKey, Overrides};
-use crate::hours::schedule::Schedule;
-use crate::hours::schedule::kst;
+use super::{check, coverage, rebuild, replay, report, run, schema, seal, sql, status, verify};
+use crate::config::{self, Config, ConfigError, DataConfig, Overrides};
 use crate::process::exit::{Exit, Failure};
-use crate::process::{limits, logging, out, signals};
-use crate::service::{notify, reload, run};
+use crate::process::runtime::in_runtime;
+use crate::process::{limits, logging, out};
 
 /// Records Koscom's full KOSPI and KOSDAQ trade feeds to Parquet.
 #[derive(Debug, Parser)]
@@ -197,6 +191,7 @@ impl DataSource {
     }
 }
 
+/// Where and from whom to record.
 #[derive(Clone, Debug, Args)]
 struct Source {
     /// The configuration file.
@@ -216,95 +211,109 @@ struct Source {
     always: bool,
 }
 
+impl Source {
+    fn load(&self) -> Result<Config, ConfigError> {
+        let overrides = Overrides {
+            data_dir: self.data_dir.clone(),
+            base_url: self.base_url.clone(),
+            member_name: self.member_name.clone(),
+            always: self.always,
+        };
+        Config::load(self.config.as_deref(), &overrides)
+    }
+}
+
 /// Runs the program; its exit code.
 #[must_use]
 pub fn main() -> Exit {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return match error.print() {
-                _ if !asked_for => Exit::Usage,
-                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                    out::tell(format_args!(
-                        "krx-recorder: printing the help: writing to standard output: {error}"
-                    ));
-                    Exit::Io
-                }
-                _ => Exit::Done,
-            };
-        }
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => return explain(&error),
     };
     refuse_core_dumps();
-    limits::prepare(matches!(cli.command, Command::Run { .. }));
-    let result = match cli.command {
+    limits::prepare(matches!(command, Command::Run { .. }));
+    // `run` starts its own log, and `check` says what it found by itself.
+    if !matches!(command, Command::Run { .. } | Command::Check { .. }) {
+        logging::warnings();
+    }
+    match execute(command) {
+        Ok(()) => Exit::Done,
+        Err(failure) => limits::fail(&failure),
+    }
+}
+
+/// Prints what clap has to say: the help or the version that was asked for, or what is wrong with the command line.
+fn explain(error: &clap::Error) -> Exit {
+    let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    match error.print() {
+        _ if !asked_for => Exit::Usage,
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            out::tell(format_args!(
+                "krx-recorder: printing the help: writing to standard output: {error}"
+            ));
+            Exit::Io
+        }
+        _ => Exit::Done,
+    }
+}
+
+// One arm for each command, and nothing in it but what the command takes: longer than a function should be otherwise.
+fn execute(command: Command) -> Result<(), Failure> {
+    match command {
         Command::Run {
             source,
             until_close,
             json,
-        } => start(source, until_close, json),
+        } => run::start(move || source.load(), until_close, json),
         Command::Coverage {
             date,
             source,
             complete,
             json,
         } => {
-            logging::warnings();
-            source.load().and_then(|config| {
-                let data = DataDir::new(config.data_dir);
-                let feeds = config::load_absence(source.config.as_deref())?;
-                if complete {
-                    coverage::complete(&data, &feeds, json)
-                } else {
-                    coverage::print(&data, &feeds, date, json)
-                }
-            })
+            let data = DataDir::new(source.load()?.data_dir);
+            let feeds = config::load_absence(source.config.as_deref())?;
+            if complete {
+                coverage::complete(&data, &feeds, json)
+            } else {
+                coverage::print(&data, &feeds, date, json)
+            }
         }
         Command::Status { config, listen, json } => {
-            logging::warnings();
-            start_status(config.as_deref(), listen.as_deref(), json)
+            let address = match (listen, config) {
+                (Some(listen), _) => config::listen_option(&listen)?,
+                (None, Some(config)) => config::status_listen(&config)?,
+                (None, None) => return Err(Failure::Usage("--config or --listen is needed".into())),
+            };
+            in_runtime(status::print(address, json))
         }
         Command::Calendar { period, config, json } => {
-            logging::warnings();
-            config::load_calendar(config.as_deref())
-                .map_err(Failure::from)
-                .and_then(|calendar| calendar::print(&calendar, period, Moment::now(), json))
+            let calendar = config::load_calendar(config.as_deref())?;
+            calendar::print(&calendar, period, Moment::now(), json)
         }
-        Command::Check { source, json } => start_check(&source, json),
+        Command::Check { source, json } => check::run(source.load(), json),
         Command::Verify { date, source, json } => {
-            logging::warnings();
-            source.load().and_then(|config| {
-                let feeds = config::load_absence(source.config.as_deref())?;
-                verify::verify(&config.data_dir, &feeds, date, json)
-            })
+            let config = source.load()?;
+            let feeds = config::load_absence(source.config.as_deref())?;
+            verify::verify(&config.data_dir, &feeds, date, json)
         }
         Command::Seal {
             date,
             source,
             feed,
             json,
-        } => {
-            logging::warnings();
-            source
-                .load()
-                .and_then(|config| seal::seal(&config, date, feed, json))
-        }
+        } => seal::seal(&source.load()?, date, feed, json),
         Command::Schema { dataset, json } => schema::print(dataset.as_deref(), json),
-        Command::Sql { source } => {
-            logging::warnings();
-            source.load().and_then(|config| sql::print(&config.data_dir))
-        }
+        Command::Sql { source } => sql::print(&source.load()?.data_dir),
         Command::Report {
             date,
             source,
             output,
             json,
         } => {
-            logging::warnings();
-            source.load().and_then(|config| {
-                let calendar = config::load_calendar(source.config.as_deref())?;
-                report::report(&config.data_dir, &calendar, date, output.as_deref(), json)
-            })
+            let config = source.load()?;
+            let calendar = config::load_calendar(source.config.as_deref())?;
+            report::report(&config.data_dir, &calendar, date, output.as_deref(), json)
         }
         Command::Rebuild {
             date,
@@ -312,26 +321,12 @@ pub fn main() -> Exit {
             feed,
             dry_run,
             json,
-        } => {
-            logging::warnings();
-            source
-                .load()
-                .and_then(|config| rebuild::rebuild(&config, date, feed, dry_run, json))
-        }
+        } => rebuild::rebuild(&source.load()?, date, feed, dry_run, json),
         Command::Replay {
             date,
             source,
             options,
-        } => {
-            logging::warnings();
-            source
-                .load()
-                .and_then(|config| in_runtime(replay::replay(&config.data_dir, date, &options))?)
-        }
-    };
-    match result {
-        Ok(()) => Exit::Done,
-        Err(failure) => limits::fail(&failure),
+        } => in_runtime(replay::replay(&source.load()?.data_dir, date, &options)),
     }
 }
 
@@ -343,137 +338,4 @@ fn refuse_core_dumps() {
     };
     // Where even that is not allowed, nothing is lost but this precaution.
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
-}
-
-impl Source {
-    fn overrides(&self) -> Overrides {
-        Overrides {
-            data_dir: self.data_dir.clone(),
-            base_url: self.base_url.clone(),
-            member_name: self.member_name.clone(),
-            always: self.always,
-        }
-    }
-}
-
-fn load(source: &Source) -> Result<Config, Failure> {
-    Ok(Config::load(source.config.as_deref(), &source.overrides())?)
-}
-
-const FOREVER: Duration = Duration::from_secs(365 * 86_400);
-
-/// Runs a command that talks to others.
-fn in_runtime<T>(command: impl Future<Output = T>) -> Result<T, Failure> {
-    // All sockets together take a few percent of one core: one thread serves them, and the rest is left to exporting.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .thread_keep_alive(FOREVER)
-        .build()
-        .map_err(|source| Failure::System {
-            doing: "starting the runtime".into(),
-            source,
-        })?;
-    // tokio panics when it needs a thread for what blocks, such as looking up a name, and has none and gets none. So one
-    // is started now, and stays: later ones may fail.
-    limits::probe_threads()?;
-    drop(runtime.spawn_blocking(|| ()));
-    let result = runtime.block_on(command);
-    // A resolver that hangs may keep a thread for a minute. Nothing is lost with it.
-    runtime.shutdown_background();
-    Ok(result)
-}
-
-fn start(source: Source, until_close: bool, json: bool) -> Result<(), Failure> {
-    // Before all else: a signal that comes early must not end the process by its default.
-    let (requests, _signals) = signals::listen()?;
-    let config = load(&source)?;
-    limits::enough_to_record(config.feeds.len(), config.journal.segment_bytes)?;
-    limits::probe_threads()?;
-    let logging::Log {
-        filter,
-        writer: _writer,
-    } = logging::start(&config.log, json);
-    let (mut keys, mut files) = (Vec::new(), BTreeSet::new());
-    for FeedKey { key, file, .. } in config.keys() {
-        keys.push(key?);
-        files.extend(file);
-    }
-    for exposed in files.iter().filter_map(|file| key::exposed(file)) {
-        warn!("the API key is not well kept: {exposed}");
-    }
-    let credentials = config.connection.proxy_credentials_file.as_deref();
-    if let Some(exposed) = credentials.and_then(key::exposed) {
-        warn!("the proxy's password is not well kept: {exposed}");
-    }
-    if until_close {
-        let is_endless = |feed: &FeedConfig| feed.schedule == Schedule::Always;
-        if config.feeds.iter().any(is_endless) {
-            let words = "--until-close needs hours: leave out --always, and set schedule.mode = \"calendar\"";
-            return Err(Failure::Usage(words.into()));
-        }
-        let now = Moment::now();
-        let openings: Option<Vec<_>> = config
-            .feeds
-            .iter()
-            .map(|feed| feed.schedule.over_until(now))
-            .collect();
-        if let Some(opening) = openings.and_then(|openings| openings.into_iter().min()) {
-            let why = config
-                .feeds
-                .first()
-                .map(|feed| feed.schedule.why_over(now))
-                .unwrap_or_default();
-            out::mention(format_args!(
-                "closed now: {why}; the next session opens {} KST",
-                kst(opening)
-            ));
-            // To a service manager that waits for it, a process that ends before it was ready has failed.
-            notify::ready();
-            return Ok(());
-        }
-    }
-    install_crypto();
-    let again = reload::Source {
-        load: Box::new(move || Config::load(source.config.as_deref(), &source.overrides())),
-        filter,
-        until_close,
-    };
-    in_runtime(run::run(config, &keys, until_close, again, requests))?
-}
-
-fn start_status(config: Option<&Path>, listen: Option<&str>, json: bool) -> Result<(), Failure> {
-    let address = match (listen, config) {
-        (Some(listen), _) => config::listen_option(listen)?,
-        (None, Some(config)) => config::status_listen(config)?,
-        (None, None) => return Err(Failure::Usage("--config or --listen is needed".into())),
-    };
-    in_runtime(status::print(address, json))?
-}
-
-fn start_check(source: &Source, json: bool) -> Result<(), Failure> {
-    let (findings, failure) = match load(source) {
-        Ok(config) => {
-            install_crypto();
-            in_runtime(check::check(&config))?
-        }
-        // A program reads what is wrong from the findings, a person from the message.
-        Err(failure) if json => (vec![check::Finding::bad("config", &failure)], Some(failure)),
-        Err(failure) => return Err(failure),
-    };
-    out::print("printing the findings", |out| {
-        if json {
-            let text = serde_json::to_string_pretty(&findings).map_err(io::Error::other)?;
-            return writeln!(out, "{text}");
-        }
-        findings.iter().try_for_each(|finding| {
-            let mark = if finding.good { "ok  " } else { "BAD " };
-            writeln!(out, "{mark} {:<16} {}", finding.name, finding.detail)
-        })
-    })?;
-    failure.map_or(Ok(()), Err)
-}
-
-fn install_crypto() {
-    // Fails only when a provider is installed already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
 }

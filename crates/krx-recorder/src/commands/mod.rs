@@ -1,6 +1,8 @@
-//! The command line, and a module for each command but `run`, which is the service.
+//! The command line, and a module for each command.
 
 pub(crate) mod cli;
+
+mod run;
 
 mod check;
 

@@ -2,6 +2,9 @@
 
 use tracing_subscriber::EnvFilter;
 
+use super::file;
+use super::problem::{ConfigError, Problems};
+
 /// Where the log goes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Target {
@@ -14,12 +17,12 @@ pub enum Target {
     Journald,
 }
 
-/// What to log, and where to.
+/// What to log, and where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogConfig {
-    /// Where to.
+    /// Where to log.
     pub target: Target,
-    /// What, where `$KRX_LOG` does not say it; checked.
+    /// What to log unless `$KRX_LOG` says; checked.
     pub filter: Option<String>,
 }
 
@@ -43,6 +46,34 @@ pub(crate) fn check_filter(text: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The checked table, if all of it is good.
+pub(super) fn check_log(table: file::Log, problems: &mut Problems) -> Option<LogConfig> {
+    let filter = match &table.filter {
+        Some(filter) => check_filter(filter).map_err(|error| {
+            let problem =
+                format!("{filter:?} is no filter such as \"info\" or \"krx_store=debug,info\": {error}");
+            ConfigError::invalid("log.filter", problem)
+        }),
+        None => Ok(()),
+    };
+    let filter = problems.take(filter);
+    let target = match table.target.as_str() {
+        "auto" => Ok(Target::Auto),
+        "stderr" => Ok(Target::Stderr),
+        "journald" => Ok(Target::Journald),
+        other => {
+            let problem = format!("{other:?} must be \"auto\", \"stderr\" or \"journald\"");
+            Err(ConfigError::invalid("log.target", problem))
+        }
+    };
+    let target = problems.take(target);
+    filter?;
+    Some(LogConfig {
+        target: target?,
+        filter: table.filter,
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,13 @@
 //! Tests of the configuration: the whole file, and each thing that can be wrong with it.
 
+use std::time::Duration;
+
+use chrono::NaiveTime;
+
 use super::file::shape;
+use super::proxy::ProxySetting;
 use super::*;
+use crate::hours::schedule::Schedule;
 
 const WHOLE: &str = r#"
 data_dir = "/var/lib/krx-recorder"

@@ -6,6 +6,8 @@ pub(crate) mod out;
 pub(crate) mod limits;
 pub(crate) mod signals;
 
+pub(crate) mod runtime;
+
 mod journald;
 pub(crate) mod logging;
 

@@ -4,10 +4,14 @@ pub(crate) mod run;
 
 pub(crate) mod reload;
 
+mod keys_in_use;
+
 pub(crate) mod housekeeping;
 
 pub(crate) mod notify;
 mod summary;
+
+mod drain;
 
 pub use reload::Source;
 pub use run::run;

@@ -1,7 +1,6 @@
 //! `krx-recorder run`: the wiring.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
@@ -14,16 +13,18 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
 
 use crate::config::Config;
-use crate::config::key::{ApiKey, Keys};
+use crate::config::key::ApiKey;
 use crate::feed::connect::{Connector, ProxyVariables};
 use crate::feed::feed_status::FeedState;
 use crate::feed::session_loop::FeedEnd;
+use crate::pipeline::Pipeline;
 use crate::pipeline::rates::{self, Rates};
-use crate::pipeline::{Pipeline, Threads};
 use crate::process::exit::Failure;
 use crate::process::limits;
 use crate::process::signals::Request;
-use crate::service::housekeeping::{Duties, Housekeeping, Leaving};
+use crate::service::drain::drain;
+use crate::service::housekeeping::{Duties, Housekeeping};
+use crate::service::keys_in_use::KeysInUse;
 use crate::service::notify;
 use crate::service::reload::{self, Reload};
 use crate::service::summary::Summary;
@@ -40,10 +41,6 @@ const SETTLED_AFTER_US: i64 = 60_000_000;
 /// An exporter that lags by more than this may still have frames of a date that is over.
 const BUSY_LAG_US: i64 = 10_000_000;
 
-/// How much more time the service manager is asked for while the end is being exported, each second in which something
-/// was done.
-const MORE_TIME: Duration = Duration::from_secs(60);
-
 /// Records with a key for each feed until asked to stop, or until the close with `until_close`.
 ///
 /// # Errors
@@ -56,18 +53,9 @@ pub async fn run(
     requests: mpsc::UnboundedReceiver<Request>,
 ) -> Result<(), Failure> {
     let (started, up_since) = (Moment::now(), Uptime::now());
-    let data = DataDir::new(&config.data_dir);
-    format::check(&data)?;
-    let lock = DataDirLock::take(&data)?;
+    let lock = open(&DataDir::new(&config.data_dir))?;
     let data = lock.data().clone();
-    format::settle(&data)?;
-    reach::check(&data)?;
-    let variables = ProxyVariables::of_process();
-    let connectors = config
-        .feeds
-        .iter()
-        .map(|feed| Connector::new(feed, &config.connection, &variables));
-    let connectors = connectors.collect::<Result<Vec<_>, _>>()?;
+    let connectors = connectors(&config)?;
     info!(version = env!("CARGO_PKG_VERSION"), data_dir = %config.data_dir.display(), feeds = config.feeds.len(), "recording");
 
     let reload = Reload::new(source, &config);
@@ -76,13 +64,12 @@ pub async fn run(
     let mut pipelines = Vec::new();
     let mut feeds = JoinSet::new();
     for (index, (connector, key)) in connectors.into_iter().zip(keys).enumerate() {
-        connector.log_route();
         let hours = (reload.schedule(index), reload.rules(index));
         let pipeline = Pipeline::start(&config, &data, connector.feed(), hours, &stopping, started)?;
         let start = Event::Start {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        // A queue that is closed already tells of it when the journal's thread is joined.
+        // If the queue is closed already, joining the journal's thread tells why.
         let _ = pipeline.queue.event(start).await;
         let init = in_use.keys.init_request(key, &connector.feed().member_name);
         let key = in_use.of_feed(index);
@@ -96,18 +83,13 @@ pub async fn run(
     disk.look();
     let liveness = watch::Sender::new(LivenessReport::begin());
     let server = config.status_listen.and_then(|address| {
-        let view = View::new(
-            started,
-            disk.status(),
-            config.warn_free_bytes,
-            liveness.subscribe(),
-            views.clone(),
-        );
+        let (status, low) = (disk.status(), config.warn_free_bytes);
+        let view = View::new(started, status, low, liveness.subscribe(), views.clone());
         Server::start(address, view)
     });
     notify::ready();
 
-    let mut recording = Recording {
+    let recording = Recording {
         interval_us: i64::try_from(config.export.rotate_interval.as_micros()).unwrap_or(i64::MAX),
         summary: Summary::new(&views, disk.status()),
         pipelines,
@@ -115,50 +97,19 @@ pub async fn run(
         requests,
         reload,
         disk,
-        housekeeping: Housekeeping::new(
-            Duties {
-                data: data.clone(),
-                retention: config.retention,
-                seals: config.seal_after_close,
-                reserve_bytes: config.export.reserve_bytes,
-                low_bytes: config.warn_free_bytes.max(config.export.reserve_bytes),
-                started: up_since,
-            },
-            Instant::now(),
-        ),
+        housekeeping: Housekeeping::new(duties(&config, data, up_since), Instant::now()),
         stop,
         keys: in_use,
         refused: None,
         liveness,
     };
-    let end = recording.until_all_feeds_have_ended().await;
-    notify::stopping();
-    // A recorder of one session has no later time to seal its day; an operator who stops the recorder wants it to end.
-    let now = Moment::now();
-    let over = (until_close && !*recording.stop.borrow())
-        .then(|| recording.last_over(now))
-        .flatten();
-    let drained = drain(
-        recording.pipelines,
-        recording.housekeeping.leave(),
-        over,
-        recording.requests,
-        &recording.liveness,
-    )
-    .await;
+    let ended = recording.until_committed(until_close).await;
     if let Some(server) = server {
         server.stop();
     }
-    // A disk that fails is the cause, and a feed that then ends for want of a journal its consequence.
-    drained?;
-    end?;
-    if let Some(refused) = recording.refused {
-        info!("stopped; all that was received is committed");
-        return Err(refused);
-    }
-    // A date on which nothing is traded has sessions without data: that is no failure. Nor is a clean stop, or a date that
-    // was closed, by a calendar that was read again, before a session was tried.
-    let asked_to_stop = *recording.stop.borrow();
+    let asked_to_stop = ended?;
+    // A date without trades has sessions without data: that is no failure. Nor is a clean stop, or a date that a calendar
+    // read again closed before a session was tried.
     let tried = views.iter().any(|view| view.status.last_problem().is_some());
     let recorded = views.iter().any(|view| view.status.sessions.load(Relaxed) > 0);
     if until_close && !asked_to_stop && tried && !recorded {
@@ -167,6 +118,37 @@ pub async fn run(
     }
     info!("stopped; all that was received is committed");
     Ok(())
+}
+
+/// Locks the data directory, and sees to it that this version can record there.
+fn open(data: &DataDir) -> Result<DataDirLock, Failure> {
+    format::check(data)?;
+    let lock = DataDirLock::take(data)?;
+    format::settle(lock.data())?;
+    reach::check(lock.data())?;
+    Ok(lock)
+}
+
+/// What connects each feed, in the order of the configuration.
+fn connectors(config: &Config) -> Result<Vec<Connector>, Failure> {
+    let variables = ProxyVariables::of_process();
+    let connectors = config.feeds.iter().map(|feed| {
+        let connector = Connector::new(feed, &config.connection, &variables)?;
+        connector.log_route();
+        Ok(connector)
+    });
+    connectors.collect()
+}
+
+fn duties(config: &Config, data: DataDir, started: Uptime) -> Duties {
+    Duties {
+        data,
+        retention: config.retention.clone(),
+        seals: config.seal_after_close,
+        reserve_bytes: config.export.reserve_bytes,
+        low_bytes: config.warn_free_bytes.max(config.export.reserve_bytes),
+        started,
+    }
 }
 
 /// A recorder at work.
@@ -188,6 +170,35 @@ struct Recording {
 }
 
 impl Recording {
+    /// Records until all feeds have ended and everything is committed. Whether that was asked for.
+    async fn until_committed(mut self, until_close: bool) -> Result<bool, Failure> {
+        let end = self.until_all_feeds_have_ended().await;
+        notify::stopping();
+        let asked_to_stop = *self.stop.borrow();
+        // A recorder of one session has no later time to seal its day; an operator who stops the recorder wants it to end.
+        let now = Moment::now();
+        let over = (until_close && !asked_to_stop).then(|| self.last_over(now));
+        let housekeeping = self.housekeeping.leave();
+        let drained = drain(
+            self.pipelines,
+            housekeeping,
+            over.flatten(),
+            self.requests,
+            &self.liveness,
+        )
+        .await;
+        // A failing disk is the cause, and a feed that then ends for lack of a journal its consequence.
+        drained?;
+        end?;
+        match self.refused {
+            None => Ok(asked_to_stop),
+            Some(refused) => {
+                info!("stopped; all that was received is committed");
+                Err(refused)
+            }
+        }
+    }
+
     /// Serves requests and the clock until all feeds have ended.
     async fn until_all_feeds_have_ended(&mut self) -> Result<(), Failure> {
         let mut rates: Vec<_> = self.pipelines.iter().map(Pipeline::rates).collect();
@@ -327,107 +338,6 @@ impl Recording {
             error!("{stuck}: that is a bug; the service manager is no longer told that all is well");
         }
         self.liveness.send_replace(LivenessReport::now(stuck));
-    }
-}
-
-/// The keys that feeds have, each with what is known of it.
-struct KeysInUse {
-    keys: Keys,
-    known: Vec<KnownKey>,
-    /// The key of each feed.
-    of_feeds: Vec<usize>,
-}
-
-/// What is known of a key.
-struct KnownKey {
-    /// Whether any feed's session with it was ever accepted.
-    accepted: Arc<AtomicBool>,
-    /// What the server said when it refused it, if it never accepted it.
-    refused: Option<String>,
-    /// Ends the feeds that have it.
-    stop: watch::Sender<bool>,
-}
-
-impl KeysInUse {
-    fn new(keys: &[ApiKey]) -> Self {
-        let of = Keys::of(keys.iter().cloned());
-        let known = || KnownKey {
-            accepted: Arc::default(),
-            refused: None,
-            stop: watch::Sender::new(false),
-        };
-        Self {
-            known: (0..of.count()).map(|_| known()).collect(),
-            of_feeds: keys.iter().filter_map(|key| of.position(key)).collect(),
-            keys: of,
-        }
-    }
-
-    fn of_feed(&self, feed: usize) -> &KnownKey {
-        &self.known[self.of_feeds[feed]]
-    }
-
-    fn refuse(&mut self, feed: usize, words: String) {
-        let key = &mut self.known[self.of_feeds[feed]];
-        key.refused = Some(words);
-        key.stop.send_replace(true);
-    }
-
-    fn refusal(&self, feed: usize) -> Option<&str> {
-        self.of_feed(feed).refused.as_deref()
-    }
-
-    fn stop_all(&self) {
-        for key in &self.known {
-            key.stop.send_replace(true);
-        }
-    }
-}
-
-/// Ends each feed's journal, and waits until all of it is committed.
-async fn drain(
-    pipelines: Vec<Pipeline>,
-    housekeeping: Leaving,
-    over: Option<NaiveDate>,
-    mut requests: mpsc::UnboundedReceiver<Request>,
-    liveness: &watch::Sender<LivenessReport>,
-) -> Result<(), Failure> {
-    let (stop, progress) = (housekeeping.stop(), housekeeping.progress());
-    let endings: Vec<_> = pipelines.iter().map(Pipeline::watch_ending).collect();
-    let mut joined = tokio::task::spawn_blocking({
-        let mut threads = Vec::new();
-        for pipeline in pipelines {
-            threads.push(pipeline.stop().await);
-        }
-        move || {
-            if over.is_none() {
-                housekeeping.stop().store(true, Relaxed);
-            }
-            let joined = threads.into_iter().map(Threads::join).fold(Ok(()), Result::and);
-            housekeeping.end(over.filter(|_| joined.is_ok()));
-            joined
-        }
-    });
-    let (mut second, mut done) = (interval(Duration::from_secs(1)), None);
-    loop {
-        tokio::select! {
-            joined = &mut joined => {
-                return joined.map_err(|error| Failure::Bug(format!("joining threads: {error}")))?;
-            }
-            Some(request) = requests.recv() => if request == Request::Stop {
-                stop.store(true, Relaxed);
-            },
-            _ = second.tick() => {
-                liveness.send_replace(LivenessReport::now(None));
-                let sealed = progress.load(Relaxed);
-                let now = endings.iter().fold(sealed, |sum, ending| sum.wrapping_add(ending.done()));
-                // As long as something is done, it gets the time that it takes.
-                if done.replace(now) != Some(now) {
-                    notify::needs(MORE_TIME);
-                    notify::alive();
-                }
-            }
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A whole recorder in this process, with servers that refuse a key.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use futures_util::{SinkExt, StreamExt};

@@ -7,7 +7,8 @@ use super::svg::Escaped;
 use super::table::{Column, Table};
 use crate::figures::day::DayFacts;
 use crate::figures::lag::LagBin;
-use crate::figures::volume::{BINS, Verdict};
+use crate::figures::market::MarketFacts;
+use crate::figures::volume::{BINS, Verdict, VolumeFacts};
 use crate::time::{count, length, percent, plural};
 
 /// How late trades came.
@@ -19,75 +20,87 @@ pub(crate) fn lags(day: &DayFacts) -> String {
          towards the ends; percentiles are accurate to 1.6 %.</p>\n",
     );
     for market in &day.markets {
-        let lag = &market.lag;
-        let _ = writeln!(html, "<h3>{}</h3>", Escaped(&market.market));
-        if lag.trades == 0 {
-            html.push_str("<p class=\"none\">No trades.</p>\n");
-            continue;
-        }
-        let ms = |value: Option<f64>| value.map_or_else(String::new, |ms| length(ms / 1000.0));
-        html.push_str("<dl class=\"figures\">");
-        for (term, text) in [
-            ("Half are at most", ms(lag.p50_ms)),
-            ("95 of 100", ms(lag.p95_ms)),
-            ("99 of 100", ms(lag.p99_ms)),
-            ("Longest", ms(lag.max_ms)),
-            ("Shortest", ms(lag.min_ms)),
-            ("Below zero", percent(lag.below_zero_share.unwrap_or(0.0))),
-        ] {
-            let _ = write!(
-                html,
-                "<div><dt>{term}</dt><dd><span class=\"big\">{}</span></dd></div>",
-                Escaped(&text)
-            );
-        }
-        html.push_str("</dl>\n");
-        let shown = without_ends(&lag.bins);
-        let share = |bin: &LagBin| bin.trades as f64 / lag.trades as f64;
-        let all: Vec<Bar> = shown
-            .iter()
-            .map(|bin| Bar {
-                name: bin_name(bin),
-                value: share(bin) * 100.0,
-                text: if bin.trades == 0 {
-                    String::new()
-                } else {
-                    percent(share(bin))
-                },
-                title: format!(
-                    "{}: {}, {}",
-                    bin_name(bin),
-                    plural(bin.trades, "trade"),
-                    percent(share(bin))
-                ),
-                is_other: bin.to_ms.is_some_and(|to| to <= 0),
-            })
-            .collect();
-        let mut table = Table::new(
-            &format!("Lags of {}", market.market),
-            &[
-                Column::Text("lag"),
-                Column::Number("trades"),
-                Column::Number("share"),
-            ],
-        );
-        for bin in shown {
-            table.row([
-                bin_name(bin).into(),
-                count(bin.trades).into(),
-                percent(share(bin)).into(),
-            ]);
-        }
-        let label = format!(
-            "Lags of {}: half are at most {}, 99 of 100 at most {}. The table has all bars.",
-            market.market,
-            ms(lag.p50_ms),
-            ms(lag.p99_ms)
-        );
-        html.push_str(&beside(&all, &label, "% of trades", &table.finish("none")));
+        html.push_str(&lags_of(market));
     }
     html.push_str("</section>\n");
     html
+}
+
+fn lags_of(market: &MarketFacts) -> String {
+    let lag = &market.lag;
+    let mut html = format!("<h3>{}</h3>\n", Escaped(&market.market));
+    if lag.trades == 0 {
+        html.push_str("<p class=\"none\">No trades.</p>\n");
+        return html;
+    }
+    let ms = |value: Option<f64>| value.map_or_else(String::new, |ms| length(ms / 1000.0));
+    html.push_str("<dl class=\"figures\">");
+    for (term, text) in [
+        ("Half are at most", ms(lag.p50_ms)),
+        ("95 of 100", ms(lag.p95_ms)),
+        ("99 of 100", ms(lag.p99_ms)),
+        ("Longest", ms(lag.max_ms)),
+        ("Shortest", ms(lag.min_ms)),
+        ("Below zero", percent(lag.below_zero_share.unwrap_or(0.0))),
+    ] {
+        let _ = write!(
+            html,
+            "<div><dt>{term}</dt><dd><span class=\"big\">{}</span></dd></div>",
+            Escaped(&text)
+        );
+    }
+    html.push_str("</dl>\n");
+    html.push_str(&lag_bars(market));
+    html
+}
+
+/// The trades of each length of lag, as bars and as a table.
+fn lag_bars(market: &MarketFacts) -> String {
+    let lag = &market.lag;
+    let ms = |value: Option<f64>| value.map_or_else(String::new, |ms| length(ms / 1000.0));
+    let shown = without_ends(&lag.bins);
+    let share = |bin: &LagBin| bin.trades as f64 / lag.trades as f64;
+    let all: Vec<Bar> = shown
+        .iter()
+        .map(|bin| Bar {
+            name: bin_name(bin),
+            value: share(bin) * 100.0,
+            text: if bin.trades == 0 {
+                String::new()
+            } else {
+                percent(share(bin))
+            },
+            title: format!(
+                "{}: {}, {}",
+                bin_name(bin),
+                plural(bin.trades, "trade"),
+                percent(share(bin))
+            ),
+            is_other: bin.to_ms.is_some_and(|to| to <= 0),
+        })
+        .collect();
+    let mut table = Table::new(
+        &format!("Lags of {}", market.market),
+        &[
+            Column::Text("lag"),
+            Column::Number("trades"),
+            Column::Number("share"),
+        ],
+    );
+    for bin in shown {
+        table.row([
+            bin_name(bin).into(),
+            count(bin.trades).into(),
+            percent(share(bin)).into(),
+        ]);
+    }
+    let label = format!(
+        "Lags of {}: half are at most {}, 99 of 100 at most {}. The table has all bars.",
+        market.market,
+        ms(lag.p50_ms),
+        ms(lag.p99_ms)
+    );
+    beside(&all, &label, "% of trades", &table.finish("none"))
 }
 
 /// Without the empty bars at both ends.
@@ -143,6 +156,18 @@ pub(crate) fn volume(day: &DayFacts) -> String {
          next is examined, in order of arrival.</p>\n",
         facts.verdict.as_str()
     );
+    html.push_str(&volume_table(day));
+    html.push_str(
+        "<p class=\"say\">“not falling” is the share of steps from one trade to the next in which the volume does not fall, for \
+         the median issue; “last by sum” is the last trade's volume divided by the sum of all, also the median.</p>\n",
+    );
+    html.push_str(&volume_bars(facts));
+    html.push_str("</section>\n");
+    html
+}
+
+/// What each market's issues say about `trdVol`, and all together.
+fn volume_table(day: &DayFacts) -> String {
     let columns = [
         Column::Text("market"),
         Column::Text("verdict"),
@@ -158,7 +183,7 @@ pub(crate) fn volume(day: &DayFacts) -> String {
         .markets
         .iter()
         .map(|market| (market.market.as_str(), &market.volume));
-    for (name, facts) in markets.chain([("all", facts)]) {
+    for (name, facts) in markets.chain([("all", &day.volume)]) {
         let share = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), percent);
         table.row([
             name.into(),
@@ -171,11 +196,11 @@ pub(crate) fn volume(day: &DayFacts) -> String {
             share(facts.last_to_sum_median).into(),
         ]);
     }
-    html.push_str(&table.finish("none"));
-    html.push_str(
-        "<p class=\"say\">“not falling” is the share of steps from one trade to the next in which the volume does not fall, for \
-         the median issue; “last by sum” is the last trade's volume divided by the sum of all, also the median.</p>\n",
-    );
+    table.finish("none")
+}
+
+/// How many issues' volumes never fall, fall now and then, or often.
+fn volume_bars(facts: &VolumeFacts) -> String {
     let name = |bin: usize| match bin {
         0 => "0 to 10 %".to_owned(),
         bin if bin == BINS - 1 => "100 %".to_owned(),
@@ -198,12 +223,10 @@ pub(crate) fn volume(day: &DayFacts) -> String {
     for (bin, issues) in bins.iter().enumerate() {
         table.row([name(bin).into(), count(*issues).into()]);
     }
-    html.push_str(&beside(
+    beside(
         &all,
         "Issues by the share of steps in which volume does not fall. The table has all bars.",
         "issues",
         &table.finish("none"),
-    ));
-    html.push_str("</section>\n");
-    html
+    )
 }

@@ -1,21 +1,20 @@
 //! The exporter of one feed: follows the journal, and commits what it finds there.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::NaiveDate;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::cut::{CommitReason, Held, Limits};
 use super::poison::Poison;
 use super::segment::OpenSegment;
 use crate::catalog;
-use crate::coverage::{self, Ledger, Restored, damage_detail};
+use crate::coverage::{self, Ledger, Restored};
 use crate::error::StoreError;
 use crate::feed_name::FeedName;
-use crate::journal::{Event, Followed, Follower, Position, RecordHead, RecordKind, Tail, end_of_damage};
+use crate::journal::{Event, Followed, Follower, Position, RecordHead, RecordKind, Tail};
 use crate::layout::{DataDir, SegmentName};
 use crate::moment::Moment;
 use crate::progress::{CommittedFile, Progress, Tally};
@@ -345,7 +344,7 @@ impl Exporter {
     }
 
     /// The last frame of the date that is committed, in hand or known to be missing.
-    fn last_seen(&self) -> u64 {
+    pub(super) fn last_seen(&self) -> u64 {
         self.date.as_ref().map_or(0, |date| date.last_seen)
     }
 
@@ -371,49 +370,8 @@ impl Exporter {
         })
     }
 
-    /// Part of a journal segment cannot be read. The segment is kept under another name for inspection.
-    fn damage(&mut self, name: SegmentName, span: &Range<u64>) -> Result<(), StoreError> {
-        Progress::add(&self.progress.journal_damage, 1);
-        self.enter_date(name.date)?;
-        let end = end_of_damage(&self.data.journal(&self.feed), name, span);
-        if self.date.as_ref().is_some_and(|date| date.ledger.has(end)) {
-            error!(feed = %self.feed, segment = %name, from = span.start, to = end.offset,
-                "journal is damaged; what this stretch held is exported already");
-            return Ok(());
-        }
-        error!(feed = %self.feed, segment = %name, from = span.start, to = end.offset,
-            "journal is damaged; what this stretch held is lost, what follows is exported");
-        let path = self.data.journal(&self.feed).join(name.to_string());
-        let kept = path.with_extension("journal.damaged");
-        if !kept.exists()
-            && let Err(error) = self.data.disk().link(&path, &kept)
-        {
-            warn!(segment = %path.display(), %error, "the damaged segment cannot be kept beside the journal");
-        }
-        self.commit(CommitReason::Damage)?;
-        if let Some(date) = &mut self.date {
-            date.ledger.damage(damage_detail(name, span));
-        }
-        Ok(())
-    }
-
-    /// Accounts for frames up to this one that never came: damage took them without leaving a trace. They should be
-    /// missing between two files, not within one.
-    fn see_frames_up_to(&mut self, frame: u64) -> Result<(), StoreError> {
-        let last = self.last_seen();
-        if frame <= last {
-            return Ok(());
-        }
-        error!(feed = %self.feed, first = last + 1, last = frame, "frames are missing in the journal");
-        self.commit(CommitReason::Damage)?;
-        if let Some(date) = &mut self.date {
-            date.last_seen = frame;
-        }
-        Ok(())
-    }
-
     /// Moves on to a record's date.
-    fn enter_date(&mut self, date: NaiveDate) -> Result<(), StoreError> {
+    pub(super) fn enter_date(&mut self, date: NaiveDate) -> Result<(), StoreError> {
         if self.date.as_ref().is_some_and(|current| current.date == date) {
             return Ok(());
         }
@@ -469,7 +427,7 @@ impl Exporter {
 
     /// Commits the open segment: the other datasets' files, the primary file, coverage. Only then may journal be
     /// removed.
-    fn commit(&mut self, reason: CommitReason) -> Result<(), StoreError> {
+    pub(super) fn commit(&mut self, reason: CommitReason) -> Result<(), StoreError> {
         let (Some(date), Some(segment)) = (&mut self.date, self.segment.take()) else {
             return Ok(());
         };

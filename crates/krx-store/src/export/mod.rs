@@ -9,6 +9,7 @@
 //! encoded: the same journal gives the same bytes, however often the exporter was interrupted.
 
 mod cut;
+mod damage;
 mod exported;
 mod exporter;
 mod poison;

@@ -9,6 +9,7 @@ use tracing::{error, info};
 
 use super::config::JournalConfig;
 use super::files::Files;
+use super::position::Position;
 use super::spare::Spare;
 use super::syncs::Syncs;
 use super::tail::{State, Tail};
@@ -31,34 +32,13 @@ pub(super) fn sync_until_closed(tail: &Tail, files_of: &Files, config: JournalCo
     let mut watch = Watch::over(files_of);
     let mut listed: Option<SegmentName> = None;
     let mut spare_tried: Option<Instant> = None;
-    loop {
-        let idle = |state: &mut State| {
-            let nothing = state.written == state.synced || state.failure.is_some();
-            nothing && !state.ending
-        };
-        let (mut state, waited) = tail
-            .dirty
-            .wait_timeout_while(tail.lock(), watch.due_in(), idle)
-            .unwrap_or_else(PoisonError::into_inner);
-        if state.ending {
-            return;
-        }
-        if waited.timed_out() {
-            drop(state);
-            watch.look(tail);
-            continue;
-        }
-        let gather = |state: &mut State| !state.ending && !state.urgent;
-        state = tail
-            .dirty
-            .wait_timeout_while(state, config.sync_interval, gather)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0;
-        state.urgent = false;
-        let (target, files, generation) = (state.written, state.unsynced.clone(), state.generation);
-        let wants_spare = state.spare.is_none();
-        drop(state);
-
+    while let Some(batch) = next_batch(tail, &mut watch, config.sync_interval) {
+        let Batch {
+            target,
+            files,
+            generation,
+            wants_spare,
+        } = batch;
         let newest = files.last().map(|(name, _)| *name);
         let begun = Instant::now();
         let mut synced = sync_all(files_of, &files, newest != listed);
@@ -104,6 +84,54 @@ pub(super) fn sync_until_closed(tail: &Tail, files_of: &Files, config: JournalCo
         drop(state);
         tail.advanced.notify_all();
         tail.tell_synced();
+    }
+}
+
+/// What is to be synced, as the writer had left it.
+struct Batch {
+    /// The last position written.
+    target: Option<Position>,
+    /// The files that may have something unsynced, oldest first.
+    files: Vec<(SegmentName, Arc<File>)>,
+    /// Which files these are: it changes when files are abandoned or put back.
+    generation: u64,
+    /// Whether there is no spare segment.
+    wants_spare: bool,
+}
+
+/// Waits until something is to be synced and, unless that is urgent, for `sync_interval` so that writes gather. Meanwhile
+/// looks after the files' names. `None` when the journal ends.
+fn next_batch(tail: &Tail, watch: &mut Watch<'_>, sync_interval: Duration) -> Option<Batch> {
+    loop {
+        let idle = |state: &mut State| {
+            let nothing = state.written == state.synced || state.failure.is_some();
+            nothing && !state.ending
+        };
+        let (mut state, waited) = tail
+            .dirty
+            .wait_timeout_while(tail.lock(), watch.due_in(), idle)
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.ending {
+            return None;
+        }
+        if waited.timed_out() {
+            drop(state);
+            watch.look(tail);
+            continue;
+        }
+        let gather = |state: &mut State| !state.ending && !state.urgent;
+        state = tail
+            .dirty
+            .wait_timeout_while(state, sync_interval, gather)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
+        state.urgent = false;
+        return Some(Batch {
+            target: state.written,
+            files: state.unsynced.clone(),
+            generation: state.generation,
+            wants_spare: state.spare.is_none(),
+        });
     }
 }
 

@@ -10,14 +10,14 @@ use chrono::NaiveDate;
 use super::access::Access;
 use super::merge::Merge;
 use super::report::Rebuilt;
-use super::segments::{kept_segments, restore_run, runs};
+use super::segments::{Kept, kept_segments, restore_run, runs};
 use crate::catalog::{self, read_footer};
 use crate::checksums::{Checksums, List};
 use crate::day::{Layout, Sealing, Watch};
 use crate::error::StoreError;
 use crate::export::{ExportConfig, Exporter};
 use crate::feed_name::FeedName;
-use crate::layout::{CommittedPath, DataDir};
+use crate::layout::{CommittedPath, DataDir, SegmentName};
 use crate::progress::Progress;
 use crate::service::FULL_MARKET;
 
@@ -60,53 +60,21 @@ pub fn rebuild(
     let scratch = scratch(data).join(feed.as_str());
     data.disk().remove_tree(&scratch)?;
     let segments = kept_segments(data, feed)?;
-    let service = catalog::service_of(data, feed, date).unwrap_or(&FULL_MARKET);
-    let (mut made, mut lacking) = (BTreeMap::new(), Vec::new());
-    let mut next_frame = 1;
-    let runs = runs(segments.keys().copied(), date);
-    for (index, run) in runs.iter().enumerate() {
-        let dir = data.another(scratch.join(index.to_string()));
-        let last_frame = restore_run(data, feed, &segments, run, &dir)?;
-        let first_frame = run[0].first_frame;
-        let known = link_before(data, feed, date, first_frame, &dir)?;
-        if first_frame > next_frame {
-            lacking.push((next_frame, first_frame - 1));
-        }
-        next_frame = last_frame + 1;
-        // Exported segments of the scratch journal need not be archived.
-        let config = ExportConfig {
-            keep_days: 0,
-            ..config
-        };
-        Exporter::new(&dir, feed, config, None, Arc::new(Progress::default()))
-            .of_service(service)
-            .run()?;
-        for committed in catalog::committed(&dir, feed, date)? {
-            if known.contains(&committed) {
-                continue;
-            }
-            let path = dir.path().join(committed.to_string());
-            made.insert(committed.to_string(), (committed, path));
-        }
-    }
+    let exported = Exported::of(data, feed, date, config, &segments, &scratch)?;
+    let Exported {
+        mut made,
+        mut lacking,
+        next_frame,
+        runs,
+    } = exported;
     let list = Checksums::of(data, date).read().unwrap_or_default();
     let covered = last_covered(data, feed, date, &list)?;
     if covered >= next_frame {
         lacking.push((next_frame, covered));
     }
-    let is_whole = runs.len() == 1 && lacking.is_empty();
+    let is_whole = runs == 1 && lacking.is_empty();
     for day in sealed_days(data, feed, date, &list, &made)? {
-        let dataset = day.name.dataset;
-        let is_inside = |file: &CommittedPath| file.name.dataset == dataset && file.name.overlaps(&day.name);
-        let inside: Vec<_> = made
-            .values()
-            .filter(|(file, _)| is_inside(file))
-            .cloned()
-            .collect();
-        made.retain(|_, (file, _)| !is_inside(file));
-        if is_whole && let Some(path) = seal_again(data, &scratch, &day, &inside)? {
-            made.insert(day.to_string(), (day, path));
-        }
+        replace_by_sealed(data, &scratch, day, is_whole, &mut made)?;
     }
     let merge = Merge {
         data,
@@ -123,6 +91,87 @@ pub fn rebuild(
     let rebuilt = merge.run()?;
     data.disk().remove_tree(&scratch)?;
     Ok(rebuilt)
+}
+
+/// Files that were exported again, by their paths in the data directory.
+type Made = BTreeMap<String, (CommittedPath, PathBuf)>;
+
+/// What the journal of a date gave.
+struct Exported {
+    made: Made,
+    /// Frames that no segment has, before the last that one has.
+    lacking: Vec<(u64, u64)>,
+    /// The first frame that no segment has any more.
+    next_frame: u64,
+    /// How many runs of segments without a hole there are.
+    runs: usize,
+}
+
+impl Exported {
+    /// Exports each run of a date's segments into a folder of its own.
+    fn of(
+        data: &DataDir,
+        feed: &FeedName,
+        date: NaiveDate,
+        config: ExportConfig,
+        segments: &BTreeMap<SegmentName, Kept>,
+        scratch: &Path,
+    ) -> Result<Self, StoreError> {
+        let service = catalog::service_of(data, feed, date).unwrap_or(&FULL_MARKET);
+        // Exported segments of the scratch journal need not be archived.
+        let config = ExportConfig {
+            keep_days: 0,
+            ..config
+        };
+        let runs = runs(segments.keys().copied(), date);
+        let mut exported = Self {
+            made: BTreeMap::new(),
+            lacking: Vec::new(),
+            next_frame: 1,
+            runs: runs.len(),
+        };
+        for (index, run) in runs.iter().enumerate() {
+            let dir = data.another(scratch.join(index.to_string()));
+            let last_frame = restore_run(data, feed, segments, run, &dir)?;
+            let first_frame = run[0].first_frame;
+            let known = link_before(data, feed, date, first_frame, &dir)?;
+            if first_frame > exported.next_frame {
+                exported.lacking.push((exported.next_frame, first_frame - 1));
+            }
+            exported.next_frame = last_frame + 1;
+            Exporter::new(&dir, feed, config, None, Arc::new(Progress::default()))
+                .of_service(service)
+                .run()?;
+            for committed in catalog::committed(&dir, feed, date)? {
+                if !known.contains(&committed) {
+                    let path = dir.path().join(committed.to_string());
+                    exported.made.insert(committed.to_string(), (committed, path));
+                }
+            }
+        }
+        Ok(exported)
+    }
+}
+
+/// Puts a sealed day in the place of the files that it was made of, if all of its frames are there.
+fn replace_by_sealed(
+    data: &DataDir,
+    scratch: &Path,
+    day: CommittedPath,
+    is_whole: bool,
+    made: &mut Made,
+) -> Result<(), StoreError> {
+    let dataset = day.name.dataset;
+    let is_inside = |file: &CommittedPath| file.name.dataset == dataset && file.name.overlaps(&day.name);
+    let (inside, rest) = std::mem::take(made)
+        .into_iter()
+        .partition::<Made, _>(|(_, (file, _))| is_inside(file));
+    *made = rest;
+    let inside: Vec<_> = inside.into_values().collect();
+    if is_whole && let Some(path) = seal_again(data, scratch, &day, &inside)? {
+        made.insert(day.to_string(), (day, path));
+    }
+    Ok(())
 }
 
 /// Links the committed files of the frames before a run into the scratch directory, for the exporter to continue after:
@@ -158,7 +207,7 @@ fn sealed_days(
     feed: &FeedName,
     date: NaiveDate,
     list: &List,
-    made: &BTreeMap<String, (CommittedPath, PathBuf)>,
+    made: &Made,
 ) -> Result<Vec<CommittedPath>, StoreError> {
     let listed = list.digests.keys().filter_map(|path| data.parse(path));
     let listed = listed.filter(|file| file.feed == *feed);

@@ -76,9 +76,7 @@ impl Merge<'_> {
             let line = self.list.digests.get(path);
             match (self.made.get(path), place) {
                 (Some((_, made)), Place::Sound | Place::Damaged(_))
-                    if self.is_same(made, path)?
-                        || (*place == Place::Sound
-                            && has_same_rows(committed.name.dataset, made, &self.data.path().join(path))) =>
+                    if self.is_as_good(made, path, committed, place)? =>
                 {
                     rebuilt.identical += 1;
                     self.put_right(committed, line, &mut lines)?;
@@ -94,12 +92,7 @@ impl Merge<'_> {
                 }
                 (Some((_, made)), _) if self.fits(committed, &sound) => {
                     if !self.dry_run {
-                        let target = self.data.path().join(path);
-                        let dir = target.parent().unwrap_or(self.data.path());
-                        self.data.create_dir(dir)?;
-                        rights::as_born_in(made, dir);
-                        self.data.disk().replace(made, &target)?;
-                        restored.push((committed.clone(), digest(&target)?));
+                        restored.push((committed.clone(), self.restore(made, path)?));
                     }
                     rebuilt.restored.push(path.clone());
                 }
@@ -124,6 +117,29 @@ impl Merge<'_> {
         }
         self.coverage(&mut rebuilt, pending)?;
         Ok(rebuilt)
+    }
+
+    /// Whether the file in place has what was exported again: every byte, or if it is sound, every row.
+    fn is_as_good(
+        &self,
+        made: &Path,
+        path: &str,
+        committed: &CommittedPath,
+        place: &Place,
+    ) -> Result<bool, StoreError> {
+        let in_place = self.data.path().join(path);
+        Ok(self.is_same(made, path)?
+            || (*place == Place::Sound && has_same_rows(committed.name.dataset, made, &in_place)))
+    }
+
+    /// Puts a file that was exported again in its place.
+    fn restore(&self, made: &Path, path: &str) -> Result<Digest, StoreError> {
+        let target = self.data.path().join(path);
+        let dir = target.parent().unwrap_or(self.data.path());
+        self.data.create_dir(dir)?;
+        rights::as_born_in(made, dir);
+        self.data.disk().replace(made, &target)?;
+        digest(&target)
     }
 
     /// Coverage is what the committed files' footers say, plus what the date's whole journal adds.

@@ -67,7 +67,6 @@ impl Looker<'_> {
                 return;
             }
         };
-        // The recorder was killed between committing the files and writing coverage: the next start finishes it.
         let is_pending = listed
             .segments
             .get(feed)
@@ -76,23 +75,7 @@ impl Looker<'_> {
             .iter()
             .filter_map(|(_, content)| Slice::of(content.footer.as_ref()?))
             .collect();
-        let fault = match (&stored, Ledger::of_slices(self.date, &slices)) {
-            (None, None) => None,
-            (None, Some(_)) if is_pending => None,
-            (None, Some(_)) => Some(
-                "it does not exist, although there are files that it should cover; `rebuild` makes it from them"
-                    .to_owned(),
-            ),
-            (Some(stored), None) if stored.frames() == 0 => None,
-            (Some(stored), None) => Some(format!(
-                "it counts {} frames, but no file has any",
-                stored.frames()
-            )),
-            (Some(stored), Some(of_files)) => {
-                let lags = is_pending && stored.last_held() < of_files.last_held();
-                (!lags).then(|| difference(stored, of_files)).flatten()
-            }
-        };
+        let fault = contradiction(stored.as_ref(), Ledger::of_slices(self.date, &slices), is_pending);
         if let Some(detail) = fault {
             day.find(&name, self.date, Fault::new(Kind::Coverage, detail));
         }
@@ -151,6 +134,23 @@ impl Looker<'_> {
                 let detail = format!("it has {held} frames, but the intervals in its footer say {frames}");
                 day.find(&path, self.date, Fault::new(Kind::Coverage, detail));
             }
+        }
+    }
+}
+
+/// What is wrong with a date's coverage, by the ledger that its files' footers make. With `is_pending` the recorder was
+/// killed between committing the files and writing coverage: the next start finishes it.
+fn contradiction(stored: Option<&Ledger>, of_files: Option<Ledger>, is_pending: bool) -> Option<String> {
+    match (stored, of_files) {
+        (None, None) => None,
+        (None, Some(_)) => (!is_pending).then(|| {
+            "it does not exist, although there are files that it should cover; `rebuild` makes it from them".to_owned()
+        }),
+        (Some(stored), None) => (stored.frames() > 0)
+            .then(|| format!("it counts {} frames, but no file has any", stored.frames())),
+        (Some(stored), Some(of_files)) => {
+            let lags = is_pending && stored.last_held() < of_files.last_held();
+            (!lags).then(|| difference(stored, of_files)).flatten()
         }
     }
 }

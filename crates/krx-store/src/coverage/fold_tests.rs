@@ -1,5 +1,6 @@
-//! The ledger: one day of it, and any journal at all.
+//! The fold: one day of it, and any journal at all.
 
+use chrono::NaiveDate;
 use proptest::prelude::*;
 
 use super::super::slice::Slice;
