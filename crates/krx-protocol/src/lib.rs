@@ -16,6 +16,7 @@ pub mod conversation;
 mod issue_code;
 mod number;
 mod parser;
+pub mod per_issue;
 mod reason;
 mod record;
 mod salvage;
