@@ -110,7 +110,7 @@ fn mistakes_are_named_with_what_is_accepted() {
     }
     let twice = "[[day]]\ndate = \"2026-12-01\"\ntrading = false\n".repeat(2);
     for (days, words) in [
-        (twice.as_str(), "days.toml, line 5: 2026-12-01 stands twice"),
+        (twice.as_str(), "days.toml, line 5: 2026-12-01 is listed twice"),
         ("[[day]]\ntradin = 1", "did you mean `day.trading`?"),
     ] {
         let config = config(folder.path(), days);

@@ -437,7 +437,7 @@ fn what_cannot_be_replayed_is_refused_with_a_reason() {
             "2020-01-02",
             &[],
             64,
-            format!("of 2020-01-02; there are dates from {date}"),
+            format!("for 2020-01-02; the recorded dates go from {date}"),
         ),
         (&date, &[], 64, "KONEX cannot be replayed".to_owned()),
         (
