@@ -245,7 +245,7 @@ fn messages_of_every_kind_come_again_and_what_cannot_is_told() {
     assert_same(&expected, &frames(&second.data_dir, "KOSPI"));
     assert_eq!(
         said(folder.path()),
-        "KOSPI: errors of the server, not sent: 1\nKOSPI: messages that are no UTF-8, not sent: 1\n"
+        "KOSPI: server errors, not sent: 1\nKOSPI: messages that are not UTF-8, not sent: 1\n"
     );
 }
 
@@ -399,7 +399,7 @@ fn what_is_not_committed_yet_is_told() {
     let date = date.to_str().unwrap().trim_start_matches("date=").to_owned();
     let mut replay = Simulator::replay(folder.path(), &first, &date, &["--speed", "max"]).unwrap();
     assert!(
-        said(folder.path()).contains("are received and not committed yet: they are not served"),
+        said(folder.path()).contains("are received but not committed yet: they are not served"),
         "{}",
         said(folder.path())
     );

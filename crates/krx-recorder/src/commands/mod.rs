@@ -1,4 +1,4 @@
-//! The command line, and a module for each command but `run`, which is the service.
+//! The command line, and a module for each command except `run`, which is the service.
 
 pub(crate) mod cli;
 

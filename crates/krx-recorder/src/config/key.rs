@@ -132,7 +132,8 @@ impl ApiKey {
             }
             None => Err(ConfigError::invalid(
                 "koscom.api_key_file",
-                "no API key: name a file in koscom.api_key_file, set $KRX_API_KEY, or load the systemd credential api-key",
+                "no API key: name a file in koscom.api_key_file, set $KRX_API_KEY, or load the systemd \
+                 credential api-key",
             )),
         }
     }

@@ -166,7 +166,8 @@ impl Sessions for Feed {
                     detail: failure.detail,
                     asked: failure.asked,
                 };
-                warn!(%feed, url = %self.config.url, reason = end.reason.as_str(), detail = end.detail, "not connected");
+                warn!(%feed, url = %self.config.url, reason = end.reason.as_str(), detail = end.detail,
+                    "not connected");
                 self.status.note(end.reason, &end.detail);
                 let event = Event::ConnectFailed {
                     reason: end.reason,

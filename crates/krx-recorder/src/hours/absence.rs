@@ -49,7 +49,8 @@ impl Absence {
         }
         if !absent.believed {
             warn!(%feed, days = absent.days.len(),
-                "trading days without a recorder are not put on record: too little was recorded in the last month to trust the clock");
+                "trading days without a recorder are not put on record: too little was recorded in \
+                 the last month to trust the clock");
             return Ok(absent);
         }
         for date in &absent.days {

@@ -45,7 +45,8 @@ pub(super) fn run(
     // On this thread, because only it may wait for the disk and writes this feed's coverage.
     let yesterday = Moment::now().date().pred_opt().unwrap_or_default();
     if let Err(error) = absence.record(data, feed, yesterday) {
-        error!(%feed, %error, "the trading days on which no recorder ran could not be put on record; the next start tries again");
+        error!(%feed, %error,
+            "the trading days on which no recorder ran could not be put on record; the next start tries again");
     }
     // Before the first exporter adds to the counters.
     if let Err(error) = seed(progress, data, feed, Moment::now().date()) {

@@ -78,7 +78,8 @@ impl Journaling {
             };
             first.get_or_insert_with(Instant::now);
             if alarmed.is_none_or(|at| at.elapsed() >= ALARM_INTERVAL) {
-                error!(feed = %self.feed, %error, "the journal cannot be written; received messages wait in memory: check the disk");
+                error!(feed = %self.feed, %error,
+                    "the journal cannot be written; received messages wait in memory: check the disk");
                 alarmed = Some(Instant::now());
             }
             if *self.stopping.borrow() {

@@ -255,7 +255,8 @@ impl Threads {
             .unwrap_or_else(|_| Err(Failure::Bug(format!("the export thread of {feed} panicked"))));
         let mut result = Ok(());
         for failure in [journal.err(), export.err()].into_iter().flatten() {
-            error!(feed = %feed, error = %failure, "the recorder did not end cleanly; the next start exports what is in the journal");
+            error!(feed = %feed, error = %failure,
+                "the recorder did not end cleanly; the next start exports what is in the journal");
             result = result.and(Err(failure));
         }
         result

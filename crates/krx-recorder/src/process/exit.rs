@@ -58,7 +58,8 @@ pub enum Failure {
     Limit(String),
     /// The server refused the key, and never accepted it.
     #[error(
-        "the server refuses the API key for {feed}: {words}; check the key and the member name with Koscom, then start again"
+        "the server refuses the API key for {feed}: {words}; check the key and the member name with Koscom, then start \
+         again"
     )]
     KeyRefused {
         /// The feed whose service refused it.

@@ -3,7 +3,7 @@
 //!
 //! | limit | what happens |
 //! |---|---|
-//! | open files (-n), memory (-v, -d), file size (-f), processor time (-t) | one too low to record with is refused at the start: `too_small` |
+//! | open files (-n), memory (-v, -d), file size (-f), processor time (-t) | refused at the start if too low to record with: `too_small` |
 //! | file size (-f) | the signal is caught, so a write fails with an error: [`prepare`] |
 //! | processor time (-t) | a recorder stops cleanly a while before; any other command says why it ends: [`prepare`] |
 //! | stack (-s) | everything runs on threads with a stack size of their own: [`on_a_stack`] |
@@ -287,7 +287,8 @@ fn hint_of(error: &io::Error) -> Option<&'static str> {
         Errno::NFILE => Some("the machine has too many open files: see fs.file-max"),
         Errno::FBIG => Some("raise the limit on file size (ulimit -f, LimitFSIZE=)"),
         Errno::AGAIN => Some(
-            "raise the limit on processes and threads (ulimit -u, LimitNPROC=, TasksMax=), or the one on memory (ulimit -v, LimitAS=)",
+            "raise the limit on processes and threads (ulimit -u, LimitNPROC=, TasksMax=), or the one \
+             on memory (ulimit -v, LimitAS=)",
         ),
         Errno::NOMEM => Some("raise the limit on memory (ulimit -v, LimitAS=), or free some"),
         _ => None,

@@ -68,12 +68,13 @@ impl Reload {
         let is_endless = |feed: &FeedConfig| feed.schedule == Schedule::Always;
         if self.source.until_close && config.feeds.iter().any(is_endless) {
             error!(
-                "schedule.mode = \"always\" has no close, but --until-close needs one; the current configuration stays in force"
+                "schedule.mode = \"always\" has no close, but --until-close needs one; the current configuration \
+                 stays in force"
             );
             return None;
         }
         self.source.filter.set(&config.log);
-        // A feed that was removed from it continues as before until the next start.
+        // A feed that was removed from the configuration continues as before until the next start.
         for feed in &mut self.config.feeds {
             if let Some(again) = config.feeds.iter().find(|again| again.name == feed.name) {
                 feed.schedule = again.schedule.clone();
@@ -86,7 +87,8 @@ impl Reload {
             info!("schedule, calendar and log filter reloaded");
         } else {
             warn!(
-                "schedule, calendar and log filter reloaded; other keys have changed too, and take effect at the next start"
+                "schedule, calendar and log filter reloaded; other keys have changed too, and take effect \
+                 at the next start"
             );
         }
         let now = Moment::now();

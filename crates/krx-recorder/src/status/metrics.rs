@@ -146,7 +146,8 @@ fn journal(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
         syncs(feeds),
         counters(
             "krx_journal_renewals_total",
-            "How often the disk refused a write or a sync, or a segment was removed, and the journal continued in a new one.",
+            "How often the disk refused a write or a sync, or a segment was removed, and the journal continued in \
+             a new one.",
             feeds,
             |feed| feed.journal_renewals as f64,
         ),
@@ -170,7 +171,8 @@ fn export(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
     vec![
         counters(
             "krx_records_total",
-            "Records decoded, including quarantined ones and those from messages that an earlier run left in the journal.",
+            "Records decoded, including quarantined ones and those from messages that an earlier run left in \
+             the journal.",
             feeds,
             |feed| feed.records as f64,
         ),
@@ -234,8 +236,8 @@ fn gaps(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
     vec![
         family(
             "krx_gaps_total",
-            "Gaps in the hours in which data is expected, by the reason they began with; those of this run, including the \
-             one that its start ended.",
+            "Gaps in the hours in which data is expected, by the reason they began with; those of this run, \
+             including the one that its start ended.",
             MetricType::COUNTER,
             by_reason(|sum| sum.count as f64),
         ),

@@ -106,7 +106,9 @@ fn taken(address: SocketAddr, bound: io::Result<TcpListener>, is_told: bool) -> 
         }
         Err(error) => {
             if is_told {
-                warn!(%address, %error, "the status is not served, and recording goes on: the port is tried again every few seconds; stop what listens there, or choose another status.listen");
+                warn!(%address, %error,
+                    "the status is not served, and recording goes on: the port is tried again every few seconds; stop \
+                     what listens there, or choose another status.listen");
             }
             None
         }

@@ -178,7 +178,8 @@ impl Connector {
             is_the_only_one: dialed.addresses == 1,
         });
         if !dialed.missed.is_empty() {
-            warn!(host = to_host, address = %dialed.address, missed = dialed.missed, "connected to one of several addresses");
+            warn!(host = to_host, address = %dialed.address, missed = dialed.missed,
+                "connected to one of several addresses");
         }
         let at = match &self.route {
             Route::Direct { .. } => format!(" ({})", dialed.address),

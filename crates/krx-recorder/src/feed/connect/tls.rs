@@ -104,8 +104,8 @@ fn certificate_words(error: &CertificateError, host: &str) -> String {
             "the server's certificate has expired, or this machine's clock is wrong".to_owned()
         }
         CertificateError::ExpiredContext { time, not_after } => format!(
-            "the server's certificate expired on {}, and this machine's clock says {}: the certificate must be renewed, or \
-             the clock set",
+            "the server's certificate expired on {}, and this machine's clock says {}: the certificate must be renewed, \
+             or the clock set",
             utc(*not_after),
             utc(*time)
         ),
@@ -134,8 +134,8 @@ fn certificate_words(error: &CertificateError, host: &str) -> String {
             format!("the server's certificate is for {names}, and not for {host}: check koscom.base_url")
         }
         CertificateError::UnknownIssuer => {
-            "the server's certificate is self-signed, or from an authority that this machine does not trust: put a private \
-             authority's certificate into connection.ca_file"
+            "the server's certificate is self-signed, or from an authority that this machine does not trust: put a \
+             private authority's certificate into connection.ca_file"
                 .to_owned()
         }
         // webpki's error for a self-signed certificate.
