@@ -54,10 +54,7 @@ fn what_is_too_little_to_record_with_is_refused_with_its_name() {
         ),
         (
             "--fsize=1048576",
-            [
-                "file size (ulimit -f, LimitFSIZE=) is 1 MiB",
-                "64 MiB are needed",
-            ],
+            ["file size (ulimit -f, LimitFSIZE=) is 1 MiB", "64 MiB are needed"],
         ),
         (
             "--as=300000000",

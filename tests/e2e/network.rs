@@ -402,10 +402,7 @@ fn i7_the_usual_variables_name_a_proxy_and_no_proxy_is_passed_over_in_silence() 
         let done = config.run_to_end(command, &[], WAIT_MAX).unwrap();
         let said = format!("{}{}", done.stdout, done.stderr);
         assert_eq!(done.code, Some(78), "{command}: {said}");
-        assert!(
-            said.contains("$ALL_PROXY: names a socks5:// proxy"),
-            "{said}"
-        );
+        assert!(said.contains("$ALL_PROXY: names a socks5:// proxy"), "{said}");
         holds_no_secret(command, &said);
     }
     simulator.stop().unwrap();

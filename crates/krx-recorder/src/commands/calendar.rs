@@ -390,10 +390,7 @@ Next session: 2026-11-23 Mon, 09:00 to 15:30. All times are KST.
             ruled.contains("2028-01-03 Mon   10:00 to 15:30   First session of the year (by rule)\n"),
             "{ruled}"
         );
-        assert!(
-            ruled.contains("\nAfter 2027-12-31 only rules apply"),
-            "{ruled}"
-        );
+        assert!(ruled.contains("\nAfter 2027-12-31 only rules apply"), "{ruled}");
         assert!(known("2060-07").starts_with("2060-07   22 trading days, 09:00 to 15:30, assumed\n"));
         let early = known("2014-12");
         assert!(

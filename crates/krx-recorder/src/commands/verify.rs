@@ -64,7 +64,9 @@ fn outcome(report: &Report, data_dir: &Path) -> Result<(), Failure> {
     let dir = data_dir.display();
     if report.is_partial() {
         return Err(Failure::System {
-            doing: format!("verifying {dir}: not everything could be read; check the disk, then verify again"),
+            doing: format!(
+                "verifying {dir}: not everything could be read; check the disk, then verify again"
+            ),
             source: io::Error::other("see the findings of kind unreadable"),
         });
     }

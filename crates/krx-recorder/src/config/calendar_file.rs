@@ -126,7 +126,10 @@ fn day_of(date: NaiveDate, trading: bool, table: DayTable) -> Result<Override, S
     let hours = match (trading, table.open, table.close) {
         (false, None, None) => None,
         (false, ..) => {
-            return Err("a day with trading = false has no hours: remove open and close, or set trading = true".into());
+            return Err(
+                "a day with trading = false has no hours: remove open and close, or set trading = true"
+                    .into(),
+            );
         }
         (true, None, None) => Some(normal_hours(date)),
         (true, Some(open), Some(close)) => {
@@ -232,7 +235,11 @@ trading = true
                 "\"2026-02-29\"",
                 "line 12: date = \"2026-02-29\" is not a date such as \"2026-12-01\" from 1990 to 2100",
             ),
-            ("2027-06-10", "2207-06-10", "line 7: date = 2207-06-10 is not a date"),
+            (
+                "2027-06-10",
+                "2207-06-10",
+                "line 7: date = 2207-06-10 is not a date",
+            ),
             (
                 "2027-06-10",
                 "2027-06-10T10:00:00",

@@ -113,7 +113,7 @@ impl ApiKey {
     /// Reads the key from the first source that is set.
     ///
     /// # Errors
-    /// [`ConfigError`], when no source is set, or the first that is set has no valid key.
+    /// [`ConfigError`], if no source is set, or the first that is set has no valid key.
     pub fn read(sources: &KeySources) -> Result<Self, ConfigError> {
         if let Some(file) = &sources.file {
             let key = match &sources.feed {
@@ -149,10 +149,7 @@ impl ApiKey {
         let bytes = fs::read(path).map_err(|error| unreadable(error.to_string()))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
-            unreadable(format!(
-                "byte {} is not valid UTF-8; write the key again",
-                at + 1
-            ))
+            unreadable(format!("byte {} is not valid UTF-8; write the key again", at + 1))
         })?;
         Self::parse(&text, source)
     }

@@ -184,7 +184,7 @@ mod tests {
             .count();
         assert_eq!(lines, 3, "at once, and every ten minutes");
         let committed = Failed { committed: 8, ..full };
-        assert!(told(1205, committed), "it worked in between");
+        assert!(told(1205, committed), "export worked in between");
         assert!(!told(1210, committed));
         let io = Failed {
             errno: Some(5),

@@ -3,7 +3,7 @@
 //!
 //! | limit | what happens |
 //! |---|---|
-//! | open files (-n), memory (-v, -d), file size (-f), processor time (-t) | refused at the start if too low to record with: `too_small` |
+//! | files (-n), memory (-v, -d), file size (-f), processor time (-t) | refused at the start if too low: `too_small` |
 //! | file size (-f) | the signal is caught, so a write fails with an error: [`prepare`] |
 //! | processor time (-t) | a recorder stops cleanly a while before; any other command says why it ends: [`prepare`] |
 //! | stack (-s) | everything runs on threads with a stack size of their own: [`on_a_stack`] |
@@ -184,7 +184,7 @@ pub(crate) fn prepare(records: bool) {
         current: files.maximum,
         maximum: files.maximum,
     };
-    // If that is not allowed, the present limit must do; whether it is enough is checked later.
+    // If that is not allowed, make do with the present limit; whether it is enough is checked later.
     let _ = setrlimit(Resource::Nofile, most);
     // An empty handler: a write beyond the limit then fails and says why.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));

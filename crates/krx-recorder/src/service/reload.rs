@@ -93,20 +93,25 @@ impl Reload {
         }
         let now = Moment::now();
         let date = now.date();
-        let events = self.config.feeds.iter().zip(&self.schedules).map(|(feed, schedule)| {
-            let again = feed.schedule.clone();
-            if let Some(hours) = closes_at_once(&schedule.borrow(), &again, now) {
-                warn!(feed = %feed.name,
-                    "the reloaded hours close the day at once: recording stops now; {hours}"
-                );
-            }
-            let expected = again.expected_on(date);
-            schedule.send_replace(again);
-            Event::Hours {
-                date,
-                expected: expected.map(|(from, to)| (from.0, to.0)),
-            }
-        });
+        let events = self
+            .config
+            .feeds
+            .iter()
+            .zip(&self.schedules)
+            .map(|(feed, schedule)| {
+                let again = feed.schedule.clone();
+                if let Some(hours) = closes_at_once(&schedule.borrow(), &again, now) {
+                    warn!(feed = %feed.name,
+                        "the reloaded hours close the day at once: recording stops now; {hours}"
+                    );
+                }
+                let expected = again.expected_on(date);
+                schedule.send_replace(again);
+                Event::Hours {
+                    date,
+                    expected: expected.map(|(from, to)| (from.0, to.0)),
+                }
+            });
         Some(events.collect())
     }
 

@@ -4,11 +4,11 @@
 //! |---|---|
 //! | trades | an object of four strings in the guide's order, then the members of `extra` as they were sent |
 //! | quarantined records | `raw`, at their place in the array |
-//! | `truncated` as a record | the array is not closed behind it |
+//! | `truncated` as a record | the array is not closed after it |
 //! | `truncated` without a record or bytes | the array is not closed |
-//! | `trailing_bytes` | `raw` behind the closed array |
-//! | `too_many_records` | `raw`, which has the end of the array too |
-//! | any other message as a whole | `raw` and nothing else |
+//! | `trailing_bytes` | `raw` after the closed array |
+//! | `too_many_records` | `raw`, which includes the end of the array |
+//! | any other message quarantined whole | `raw` and nothing else |
 //!
 //! White space, the order of keys, and whether values were numbers or strings are not recorded: they make no difference
 //! to what is decoded. Messages with quarantined records are decoded again, to find out where they do.

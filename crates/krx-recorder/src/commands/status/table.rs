@@ -43,7 +43,8 @@ struct Pen {
 }
 
 impl Pen {
-    /// Colours the words. They may come from a server and contain anything, so escape sequences are removed first.
+    /// Colours the words. They may come from a server and contain anything, so control characters are removed first: a
+    /// terminal must not take them for commands.
     fn tone(&self, tone: Tone, words: &str) -> String {
         let words = clean(words);
         if self.colours {
@@ -104,7 +105,10 @@ fn head(pen: &mut Pen, snapshot: &Snapshot) {
         pen.line(&format!("{session}; {disk}"));
     }
     if let Some(complaint) = &snapshot.complaint {
-        let words = pen.tone(Tone::Act, &format!("part of the recorder does not work: {complaint}"));
+        let words = pen.tone(
+            Tone::Act,
+            &format!("part of the recorder does not work: {complaint}"),
+        );
         pen.line(&words);
     }
 }
@@ -319,7 +323,11 @@ fn us(seconds: f64) -> i64 {
     (seconds * 1e6) as i64
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as for `us`")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "as for `us`"
+)]
 fn whole(number: f64) -> u64 {
     number as u64
 }

@@ -104,8 +104,8 @@ fn certificate_words(error: &CertificateError, host: &str) -> String {
             "the server's certificate has expired, or this machine's clock is wrong".to_owned()
         }
         CertificateError::ExpiredContext { time, not_after } => format!(
-            "the server's certificate expired on {}, and this machine's clock says {}: the certificate must be renewed, \
-             or the clock set",
+            "the server's certificate expired on {}, and this machine's clock says {}: the certificate must be \
+             renewed, or the clock set",
             utc(*not_after),
             utc(*time)
         ),
@@ -165,7 +165,11 @@ mod tests {
         let words = |path: &Path| trusted(Some(path)).unwrap_err();
         assert!(words(&path).contains("ca.pem: ") && words(&path).contains("No such file"));
         std::fs::write(&path, "nothing\n").unwrap();
-        assert!(words(&path).contains("contains no certificate"), "{}", words(&path));
+        assert!(
+            words(&path).contains("contains no certificate"),
+            "{}",
+            words(&path)
+        );
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         std::fs::write(&path, broken).unwrap();
         assert!(

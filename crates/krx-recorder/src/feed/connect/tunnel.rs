@@ -45,8 +45,7 @@ pub(super) async fn open(
                     proxy.place_of_credentials()
                 ),
                 _ if refused => {
-                    "write user:password to a file, and name it in connection.proxy_credentials_file: "
-                        .into()
+                    "write user:password to a file, and name it in connection.proxy_credentials_file: ".into()
                 }
                 StatusCode::FORBIDDEN => "ask its operator to allow CONNECT to this host and port: ".into(),
                 _ => String::new(),
