@@ -72,7 +72,7 @@ fn without_a_period_it_prints_two_months_and_the_next_session() {
         .filter(|line| line.contains(" trading days, "));
     assert_eq!(months.count(), 2, "{}", done.stdout);
     assert!(
-        done.stdout.contains("\nNext session: ") || done.stdout.contains("\nA session is on, "),
+        done.stdout.contains("\nNext session: ") || done.stdout.contains("\nIn session now, "),
         "{}",
         done.stdout
     );
@@ -105,12 +105,12 @@ fn mistakes_are_named_with_what_is_accepted() {
     for wrong in ["1989", "2026-13", "2026-11-20", "december"] {
         let done = calendar(folder.path(), &[wrong]);
         assert_eq!(done.code, Some(64), "{wrong}");
-        let accepted = "write a year such as 2026 or a month such as 2026-11, of the years 1990 to 2100";
+        let accepted = "write a year such as 2026 or a month such as 2026-11, from 1990 to 2100";
         assert!(done.stderr.contains(accepted), "{}", done.stderr);
     }
     let twice = "[[day]]\ndate = \"2026-12-01\"\ntrading = false\n".repeat(2);
     for (days, words) in [
-        (twice.as_str(), "days.toml, line 5: 2026-12-01 stands twice"),
+        (twice.as_str(), "days.toml, line 5: 2026-12-01 is listed twice"),
         ("[[day]]\ntradin = 1", "did you mean `day.trading`?"),
     ] {
         let config = config(folder.path(), days);

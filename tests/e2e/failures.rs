@@ -260,7 +260,7 @@ fn a_status_port_in_use_is_waited_for_while_it_records() {
         "BAD",
         "status.listen",
         "Address already in use",
-        "a recorder would record all the same",
+        "a recorder would record anyway",
     ];
     assert_fails(&config.run_to_end("check", &[], LIMIT).unwrap(), 74, &words);
 

@@ -644,7 +644,7 @@ fn i4_answers_that_open_no_session() {
             "no answer",
             |peer, _| peer.be_silent(),
             "unreachable",
-            "no session within 1s: still waiting for the answer of 127.0.0.1 (",
+            "no session within 1s: still waiting for the answer from 127.0.0.1 (",
         )
         .back_between(0, 5000),
         answer(
@@ -657,7 +657,7 @@ fn i4_answers_that_open_no_session() {
             "a TLS port",
             |peer, _| peer.send(&[21, 3, 1, 0, 2, 2, 70]),
             "protocol",
-            "to a TLS port, write wss:// instead of ws://",
+            "for a TLS port, write wss:// instead of ws://",
         ),
         answer(
             "a 101 for something else",
@@ -716,7 +716,7 @@ fn i7_servers_that_cannot_be_trusted() {
             "an alert: the version is not spoken",
             Hostility::Hello(|peer| and_listen(peer, &[21, 3, 1, 0, 2, 2, 70])),
             "tls",
-            "ProtocolVersion; the server offers no protocol version and cipher that are secure",
+            "ProtocolVersion; the server offers no secure protocol version and cipher",
         ),
         case(
             "no TLS at all",

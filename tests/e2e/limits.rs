@@ -54,10 +54,7 @@ fn what_is_too_little_to_record_with_is_refused_with_its_name() {
         ),
         (
             "--fsize=1048576",
-            [
-                "size of a file (ulimit -f, LimitFSIZE=) is 1 MiB",
-                "64 MiB are needed",
-            ],
+            ["file size (ulimit -f, LimitFSIZE=) is 1 MiB", "64 MiB are needed"],
         ),
         (
             "--as=300000000",
@@ -69,7 +66,7 @@ fn what_is_too_little_to_record_with_is_refused_with_its_name() {
         ),
         (
             "--data=100000000",
-            ["memory for data (ulimit -d, LimitDATA=) is 95 MiB", "are needed"],
+            ["data memory (ulimit -d, LimitDATA=) is 95 MiB", "are needed"],
         ),
     ] {
         let config = limited(&config, &["prlimit", limit]);
@@ -141,7 +138,7 @@ fn i1_files_that_may_not_grow_are_a_disk_that_refuses() {
     assert_eq!(recorder.process.ended().unwrap(), None, "no signal ends it");
     prlimit(&recorder, "--fsize=unlimited:unlimited");
     recorder
-        .wait_for_log("the disk takes the journal again", 1, LIMIT)
+        .wait_for_log("the disk accepts the journal again", 1, LIMIT)
         .unwrap();
     recorder.stop().unwrap();
     simulator.stop().unwrap();
@@ -158,7 +155,7 @@ fn i1_processor_time_that_is_used_up_is_an_orderly_stop() {
     let log = recorder.log().unwrap();
     assert_eq!(ended.code(), Some(74), "{ended}: {log}");
     assert!(
-        log.contains("the limit of processor time (ulimit -t, LimitCPU=) is used up; raise it"),
+        log.contains("the limit on processor time (ulimit -t, LimitCPU=) is used up; raise it"),
         "{log}"
     );
     assert!(log.contains("nearly used up: stopping"), "{log}");
@@ -243,7 +240,7 @@ fn the_other_commands_say_which_limit_it_is_too() {
             "--fsize=100",
             "report",
             &[date.as_str(), "--output", &page],
-            "size of a file (ulimit -f",
+            "file size (ulimit -f",
         ),
         ("--stack=131072", "verify", &[], ""),
     ] {

@@ -245,7 +245,7 @@ fn messages_of_every_kind_come_again_and_what_cannot_is_told() {
     assert_same(&expected, &frames(&second.data_dir, "KOSPI"));
     assert_eq!(
         said(folder.path()),
-        "KOSPI: errors of the server, not sent: 1\nKOSPI: messages that are no UTF-8, not sent: 1\n"
+        "KOSPI: server errors, not sent: 1\nKOSPI: messages that are not UTF-8, not sent: 1\n"
     );
 }
 
@@ -399,7 +399,7 @@ fn what_is_not_committed_yet_is_told() {
     let date = date.to_str().unwrap().trim_start_matches("date=").to_owned();
     let mut replay = Simulator::replay(folder.path(), &first, &date, &["--speed", "max"]).unwrap();
     assert!(
-        said(folder.path()).contains("are received and not committed yet: they are not served"),
+        said(folder.path()).contains("are received but not committed yet: they are not served"),
         "{}",
         said(folder.path())
     );
@@ -437,7 +437,7 @@ fn what_cannot_be_replayed_is_refused_with_a_reason() {
             "2020-01-02",
             &[],
             64,
-            format!("of 2020-01-02; there are dates from {date}"),
+            format!("for 2020-01-02; the recorded dates go from {date}"),
         ),
         (&date, &[], 64, "KONEX cannot be replayed".to_owned()),
         (

@@ -373,7 +373,7 @@ fn the_page_is_one_small_file_that_needs_nobody() {
     let nothing = run(&config, &["report", "2020-01-02"]);
     assert_eq!(nothing.code, Some(64), "{}", nothing.stderr);
     assert!(
-        nothing.stderr.contains("of 2020-01-02") && nothing.stderr.contains(date),
+        nothing.stderr.contains("for 2020-01-02") && nothing.stderr.contains(date),
         "{}",
         nothing.stderr
     );

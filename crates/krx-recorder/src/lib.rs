@@ -6,12 +6,13 @@
 //!     ws       stamps each frame and event          krx_store::Writer         krx_store::Exporter
 //! ```
 //!
-//! `service::run` wires them. A feed parses nothing and never waits for an exporter (invariant I6): the journal on disk
-//! is all that lies between them.
+//! `service::run` wires them together. A feed parses nothing and never waits for an exporter (invariant I6): only the
+//! journal on disk connects them.
 //!
-//! The modules stand in reading order, from what a person calls down to what all others use; none uses one above it.
+//! The modules are in reading order, from what a person calls down to what everything else uses; none uses one above
+//! it.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
-// A stream that takes nothing would make these panic: see `process::out`.
+// These panic when the stream cannot be written: see `process::out`.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod commands;

@@ -1,4 +1,4 @@
-//! The recorder's program; what it does is in the library.
+//! The recorder's program. The library does the work.
 
 use std::process::ExitCode;
 

@@ -1,15 +1,15 @@
-//! What a server says, made fit for a log line, a ledger and a status: short, and without control characters.
+//! Makes what a server says fit for a log line, a ledger and a status: short, and free of control characters.
 
-/// The most characters of a detail.
+/// The longest detail, in characters.
 pub(crate) const DETAIL_CHARS_MAX: usize = 300;
 
-/// `text` without characters that could forge a log line or turn its direction round. As long as before.
+/// `text` without the characters that could forge a log line or reverse its direction. Does not shorten it.
 #[must_use]
 pub(crate) fn clean(text: &str) -> String {
     text.chars().filter(|c| !is_control(*c)).collect()
 }
 
-/// The beginning of `text`, at most [`DETAIL_CHARS_MAX`] characters, an ellipsis at the end of what was cut.
+/// The beginning of `text`, at most [`DETAIL_CHARS_MAX`] characters, ending in an ellipsis if it was cut.
 #[must_use]
 pub(crate) fn shorten(text: &str) -> String {
     if text.chars().nth(DETAIL_CHARS_MAX).is_none() {
@@ -18,7 +18,7 @@ pub(crate) fn shorten(text: &str) -> String {
     text.chars().take(DETAIL_CHARS_MAX - 1).chain(['…']).collect()
 }
 
-/// Control characters proper, and the invisible ones that separate lines or change the direction of writing.
+/// Control characters proper, and the invisible ones that separate lines or change the writing direction.
 fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_go_and_words_stay() {
+    fn control_characters_are_removed_and_words_kept() {
         assert_eq!(
             plain("고객\r\n정보\0 \u{1b}[31mred\u{202e}\u{2028}!"),
             "고객정보 [31mred!"

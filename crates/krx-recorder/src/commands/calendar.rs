@@ -13,10 +13,10 @@ use crate::config::calendar_file::YEARS;
 use crate::process::exit::Failure;
 use crate::process::out;
 
-/// A year or a month, as it is asked for.
+/// The year or month asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Period {
-    /// All of a year.
+    /// A whole year.
     Year(i32),
     /// The month with this first day.
     Month(NaiveDate),
@@ -44,13 +44,13 @@ impl FromStr for Period {
         };
         period.ok_or_else(|| {
             let (first, last) = (YEARS.start(), YEARS.end());
-            format!("write a year such as 2026 or a month such as 2026-11, of the years {first} to {last}")
+            format!("write a year such as 2026 or a month such as 2026-11, from {first} to {last}")
         })
     }
 }
 
 impl Period {
-    /// The months to print, by their first days; without a period those of today and after it.
+    /// The first days of the months to print; without a period, this month and the next.
     fn months(period: Option<Self>, today: NaiveDate) -> Vec<NaiveDate> {
         let (first, count) = match period {
             Some(Self::Year(year)) => (NaiveDate::from_ymd_opt(year, 1, 1), 12),
@@ -64,10 +64,10 @@ impl Period {
     }
 }
 
-/// Prints the period, or without one the month of `now` and the one after it.
+/// Prints the period; or, without one, the month of `now` and the next.
 ///
 /// # Errors
-/// [`Failure`], when it cannot be printed.
+/// [`Failure`], if it cannot be printed.
 pub(super) fn print(
     calendar: &Calendar,
     period: Option<Period>,
@@ -136,7 +136,7 @@ fn days(calendar: &Calendar, first: NaiveDate) -> impl Iterator<Item = Day> {
         .map(|date| calendar.day(date))
 }
 
-/// A line for each month and each of its special days, what to know of the period, and the next session.
+/// A line for each month and each of its special days, caveats about the period, and the next session.
 fn text_of(calendar: &Calendar, months: &[NaiveDate], now: NaiveDateTime) -> String {
     let mut text = String::new();
     for first in months {
@@ -157,13 +157,13 @@ fn text_of(calendar: &Calendar, months: &[NaiveDate], now: NaiveDateTime) -> Str
     for words in caveats(months) {
         let _ = writeln!(text, "{words}");
     }
-    let _ = writeln!(text, "{} Times are those of Korea.", session_words(calendar, now));
+    let _ = writeln!(text, "{} All times are KST.", session_words(calendar, now));
     text
 }
 
-/// How the days of a month are known that have no line of their own.
+/// How the days of a month that have no line of their own are known.
 fn known_by(first: NaiveDate) -> &'static str {
-    // Of a weekday without anything special, in the middle of the month.
+    // Look at an ordinary weekday in the middle of the month.
     let weekday = first
         .iter_days()
         .skip(9)
@@ -175,7 +175,7 @@ fn known_by(first: NaiveDate) -> &'static str {
     }
 }
 
-/// What a reader must be told: a weekday without trading, hours that are not the normal ones, an override.
+/// What needs a line: a weekday without trading, unusual hours, an override.
 fn is_special(day: &Day) -> bool {
     let weekend = day.date.weekday().number_from_monday() > 5;
     let expected = (!weekend).then(|| normal_hours(day.date));
@@ -199,7 +199,7 @@ fn line(day: &Day) -> String {
     line.trim_end().to_owned()
 }
 
-/// What is not certain of the months.
+/// What is uncertain about these months.
 fn caveats(months: &[NaiveDate]) -> Vec<String> {
     let any = |is: &dyn Fn(&NaiveDate) -> bool| months.iter().any(is);
     let mut words = Vec::new();
@@ -211,26 +211,26 @@ fn caveats(months: &[NaiveDate]) -> Vec<String> {
     }
     if any(&|first| *first > TABLE_LAST) {
         words.push(format!(
-            "After {TABLE_LAST} there are rules only: elections, temporary holidays and exam days are not known, and \
+            "After {TABLE_LAST} only rules apply: elections, temporary holidays and exam days are unknown, and \
              count as normal days."
         ));
     }
     if any(&|first| *first < TABLE_FIRST) {
         words.push(format!(
-            "Nothing is known of weekdays before {TABLE_FIRST}: they count as trading days."
+            "Nothing is known about weekdays before {TABLE_FIRST}: they count as trading days."
         ));
     }
     words
 }
 
-/// The session that is on or comes next.
+/// The current session, or else the next.
 fn session_words(calendar: &Calendar, now: NaiveDateTime) -> String {
     let today = calendar.day(now.date());
     if let Some(hours) = today.hours.filter(|hours| now.time() < hours.close) {
         return if now.time() < hours.open {
             format!("Next session: today, {}.", span(hours))
         } else {
-            format!("A session is on, {}.", span(hours))
+            format!("In session now, {}.", span(hours))
         };
     }
     let next = calendar.day(calendar.next_trading_after(now.date()));
@@ -246,11 +246,11 @@ fn clock(time: NaiveTime) -> String {
     time.format("%H:%M").to_string()
 }
 
-/// From how many days before its end on the table's end is to be told loudly: a quarter of a year is time to install
-/// a new version.
+/// From this many days before its end, `check` warns loudly that the table ends: a quarter of a year is enough time to
+/// install a new version.
 const TABLE_END_DAYS: i64 = 90;
 
-/// What `check` says of the calendar.
+/// What `check` says about the calendar.
 pub(crate) fn check_words(calendar: &Calendar, today: NaiveDate) -> String {
     let day = calendar.day(today);
     let note = day
@@ -265,9 +265,9 @@ pub(crate) fn check_words(calendar: &Calendar, today: NaiveDate) -> String {
         }
     };
     let left = (TABLE_LAST - today).num_days();
-    let remedy = "INSTALL A NEWER VERSION, or write the days that you know of into schedule.calendar_file";
+    let remedy = "INSTALL A NEWER VERSION, or add the days you know about to schedule.calendar_file";
     match left {
-        ..0 => format!("{words}; THE TABLE ENDED ON {TABLE_LAST}, there are rules only: {remedy}"),
+        ..0 => format!("{words}; THE TABLE ENDED ON {TABLE_LAST}, only rules apply: {remedy}"),
         0..=TABLE_END_DAYS => format!("{words}; THE TABLE ENDS IN {left} DAYS, ON {TABLE_LAST}: {remedy}"),
         _ => format!("{words}; the table goes to {TABLE_LAST}"),
     }
@@ -319,7 +319,7 @@ mod tests {
         ] {
             let problem = wrong.parse::<Period>().unwrap_err();
             assert_eq!(
-                problem, "write a year such as 2026 or a month such as 2026-11, of the years 1990 to 2100",
+                problem, "write a year such as 2026 or a month such as 2026-11, from 1990 to 2100",
                 "{wrong:?}"
             );
         }
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_special_has_a_line() {
+    fn each_special_day_has_a_line() {
         let calendar = Calendar::with_overrides([
             Override {
                 date: date("2026-12-01"),
@@ -371,13 +371,13 @@ mod tests {
   2026-12-25 Fri   closed           Christmas Day
   2026-12-31 Thu   closed           Year-end closing
 
-Next session: 2026-11-23 Mon, 09:00 to 15:30. Times are those of Korea.
+Next session: 2026-11-23 Mon, 09:00 to 15:30. All times are KST.
 "
         );
     }
 
     #[test]
-    fn what_is_not_certain_is_said() {
+    fn uncertain_periods_are_marked() {
         let known = |period| text(&Calendar::default(), period, "2026-11-22 12:00");
         assert!(!known("2026").contains("derived"));
         assert!(known("2027-02").contains("2027 is derived from the holiday law"));
@@ -390,10 +390,7 @@ Next session: 2026-11-23 Mon, 09:00 to 15:30. Times are those of Korea.
             ruled.contains("2028-01-03 Mon   10:00 to 15:30   First session of the year (by rule)\n"),
             "{ruled}"
         );
-        assert!(
-            ruled.contains("\nAfter 2027-12-31 there are rules only"),
-            "{ruled}"
-        );
+        assert!(ruled.contains("\nAfter 2027-12-31 only rules apply"), "{ruled}");
         assert!(known("2060-07").starts_with("2060-07   22 trading days, 09:00 to 15:30, assumed\n"));
         let early = known("2014-12");
         assert!(
@@ -401,16 +398,16 @@ Next session: 2026-11-23 Mon, 09:00 to 15:30. Times are those of Korea.
             "{early}"
         );
         assert!(
-            early.contains("\nNothing is known of weekdays before 2015-01-01"),
+            early.contains("\nNothing is known about weekdays before 2015-01-01"),
             "{early}"
         );
     }
 
     #[test]
-    fn the_next_session_is_told_from_before_and_after_the_close() {
+    fn the_next_session_is_shown_before_and_after_the_close() {
         let words = |now| session_words(&Calendar::default(), at(now));
         assert_eq!(words("2026-11-19 09:59"), "Next session: today, 10:00 to 16:30.");
-        assert_eq!(words("2026-11-19 10:00"), "A session is on, 10:00 to 16:30.");
+        assert_eq!(words("2026-11-19 10:00"), "In session now, 10:00 to 16:30.");
         assert_eq!(
             words("2026-11-19 16:30"),
             "Next session: 2026-11-20 Fri, 09:00 to 15:30."
@@ -460,7 +457,7 @@ Next session: 2026-11-23 Mon, 09:00 to 15:30. Times are those of Korea.
     }
 
     #[test]
-    fn check_is_loud_when_the_table_ends_within_90_days() {
+    fn check_warns_loudly_when_the_table_ends_within_90_days() {
         let words = |today| check_words(&Calendar::default(), date(today));
         assert_eq!(
             words("2026-11-19"),
@@ -476,6 +473,6 @@ Next session: 2026-11-23 Mon, 09:00 to 15:30. Times are those of Korea.
                 .contains("; THE TABLE ENDS IN 90 DAYS, ON 2027-12-31: INSTALL A NEWER VERSION")
         );
         assert!(words("2027-12-31").contains("; THE TABLE ENDS IN 0 DAYS"));
-        assert!(words("2028-01-01").contains("; THE TABLE ENDED ON 2027-12-31, there are rules only"));
+        assert!(words("2028-01-01").contains("; THE TABLE ENDED ON 2027-12-31, only rules apply"));
     }
 }

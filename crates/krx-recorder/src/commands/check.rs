@@ -1,4 +1,4 @@
-//! `krx-recorder check`: what would go wrong, found out before the open.
+//! `krx-recorder check`: finds out before the open what would go wrong.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -23,25 +23,25 @@ use crate::process::runtime::in_runtime;
 use crate::process::{limits, out};
 use crate::status;
 
-/// How long an answer to `init` is waited for. A server that says nothing has accepted it, as far as is known.
+/// How long to wait for an answer to `init`. A server that says nothing is assumed to have accepted it.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
-/// Space that a full day needs, with room to spare: the journal of a record day is about 2.5 GB, its files 0.2 GB.
+/// The space for a full day, with room to spare: a record day's journal is about 2.5 GB, its files 0.2 GB.
 const FREE_BYTES_WANTED: u64 = 10_000_000_000;
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Serialize)]
 struct Finding {
     /// What.
     pub name: String,
-    /// Whether it is as it should be.
+    /// Whether it is good.
     pub good: bool,
-    /// What was found, and what to do when it is not good.
+    /// What was found, and what to do if it is not good.
     pub detail: String,
 }
 
 impl Finding {
-    /// What a failure says.
+    /// The finding that reports a failure.
     #[must_use]
     fn bad(name: &str, failure: &Failure) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Finding {
     }
 }
 
-/// Loads the configuration, looks at everything that a recording needs, and prints what was found.
+/// Loads the configuration, checks everything that recording needs, and prints the findings.
 ///
 /// # Errors
 /// The first failure, with its exit code.
@@ -76,7 +76,7 @@ pub(super) fn run(config: Result<Config, ConfigError>, json: bool) -> Result<(),
     failure.map_or(Ok(()), Err)
 }
 
-/// Looks at everything that a recording needs. Gives what was found, and the first failure.
+/// Checks everything that recording needs. Returns the findings and the first failure.
 async fn check(config: &Config) -> (Vec<Finding>, Option<Failure>) {
     let mut findings = Vec::new();
     let mut failures = Vec::new();
@@ -113,7 +113,7 @@ async fn check(config: &Config) -> (Vec<Finding>, Option<Failure>) {
     for (feed, FeedKey { key, is_own, file }) in config.feeds.iter().zip(config.keys()) {
         let named = match is_own {
             true => Some(format!("key {}", feed.name)),
-            // The common one is one finding, however many feeds have it.
+            // The common key is one finding, however many feeds use it.
             false => (!std::mem::replace(&mut has_common, true)).then(|| "key".to_owned()),
         };
         match key {
@@ -125,8 +125,8 @@ async fn check(config: &Config) -> (Vec<Finding>, Option<Failure>) {
         }
     }
     if recording && !found.is_empty() {
-        // A second session with the same key may end the first: a recorder at work is left alone.
-        let words = "not tried: a recorder is at work with this key";
+        // A second session with the same key may end the first, so a running recorder is left alone.
+        let words = "not tried: a running recorder uses this key";
         note("endpoints", Ok(words.to_owned()));
         found.clear();
     }
@@ -178,12 +178,12 @@ fn clock(config: &Config) -> Result<String, Failure> {
 fn calendar(config: &Config) -> String {
     let words = calendar::check_words(&config.calendar, Moment::now().date());
     match &config.calendar_file {
-        Some(path) => format!("{words}; days of {} stand above it", path.display()),
+        Some(path) => format!("{words}; days in {} override it", path.display()),
         None => words,
     }
 }
 
-/// No clock that is right says an earlier date.
+/// A correct clock cannot show an earlier date.
 const BUILT_IN: chrono::NaiveDate = chrono::NaiveDate::from_ymd_opt(2026, 1, 1).expect("a date");
 
 fn disk(data_dir: &Path) -> Result<String, Failure> {
@@ -198,7 +198,7 @@ fn disk(data_dir: &Path) -> Result<String, Failure> {
         free as f64 / 1e9
     );
     Ok(if free < FREE_BYTES_WANTED {
-        format!("{text}: less than the 10 GB that a record day wants")
+        format!("{text}: less than the 10 GB that a record day needs")
     } else {
         text
     })
@@ -206,13 +206,13 @@ fn disk(data_dir: &Path) -> Result<String, Failure> {
 
 fn status(address: SocketAddr, recording: bool) -> Result<String, Failure> {
     if recording {
-        return Ok(format!("{address} is not tried: a recorder is at work"));
+        return Ok(format!("{address} not tried: a recorder is running"));
     }
     match status::bind(address) {
         Ok(_) => Ok(format!("{address} is free")),
         Err(source) => Err(Failure::System {
             doing: format!(
-                "listening on status.listen = {address} (a recorder would record all the same, and try again; end what \
+                "listening on status.listen = {address} (a recorder would record anyway, and keep trying; stop what \
                  listens there, or choose another address)"
             ),
             source,
@@ -231,8 +231,8 @@ async fn endpoint(config: &Config, feed: &FeedConfig, init: &InitRequest) -> Res
         through @ Route::Through(_) => format!(" ({through})"),
     };
     let mut connected = connector.connect(init).await;
-    // As a recorder does: after an address that takes connections and opens no session, the others have their turn. What
-    // a service answers in words is its answer.
+    // As a recorder does: after an address that accepts connections but opens no session, try the others. A service
+    // that explains its refusal has given its answer.
     let is_answer = |failure: &ConnectFailure| {
         let reason = failure.reason;
         matches!(
@@ -249,7 +249,7 @@ async fn endpoint(config: &Config, feed: &FeedConfig, init: &InitRequest) -> Res
             words: failure.detail,
         },
         GapReason::Throttled | GapReason::Unavailable => Failure::Unavailable(format!(
-            "{}{way} takes no connection for now: {}; try again later",
+            "{}{way} accepts no connections for now: {}; try again later",
             feed.url, failure.detail
         )),
         GapReason::Unreachable if matches!(connector.route(), Route::Through(_)) => {
@@ -281,13 +281,13 @@ async fn endpoint(config: &Config, feed: &FeedConfig, init: &InitRequest) -> Res
             feed.url
         ))),
         Ok(Some(Ok(_))) | Err(_) => Ok(format!(
-            "{}{way} accepts the connection, and says nothing yet",
+            "{}{way} accepts the connection, but has said nothing yet",
             feed.url
         )),
     }
 }
 
-/// The first message that is no ping or pong: those say nothing of the key.
+/// The first message other than a ping or pong, which say nothing about the key.
 async fn answer(
     messages: &mut (impl Stream<Item = tungstenite::Result<Message>> + Unpin),
 ) -> Option<tungstenite::Result<Message>> {

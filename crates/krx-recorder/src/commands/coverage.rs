@@ -1,4 +1,4 @@
-//! `krx-recorder coverage`: what of a date was and was not recorded.
+//! `krx-recorder coverage`: what was recorded on a date, and what was not.
 
 use std::io::{self, Write};
 
@@ -13,7 +13,7 @@ use crate::hours::absence::Absence;
 use crate::process::exit::Failure;
 use crate::process::out;
 
-/// A row of the output: the columns of the dataset, with its date and feed.
+/// A row of the output: the dataset's columns, with date and feed.
 #[derive(Debug, Serialize)]
 struct Row {
     date: NaiveDate,
@@ -22,12 +22,12 @@ struct Row {
     interval: IntervalRow,
 }
 
-/// Puts the trading days on record on which no recorder ran, and prints them.
+/// Puts trading days on which no recorder ran on record, and prints them.
 ///
 /// # Errors
-/// [`Failure`], when a recorder is at work, which has done that at its start; or when the disk refuses.
+/// [`Failure`], if a recorder is running, which did this when it started; or if the disk refuses.
 pub(super) fn complete(data: &DataDir, feeds: &[(FeedName, Absence)], json: bool) -> Result<(), Failure> {
-    // A directory that is not there must not be made by a slip of the pen.
+    // A typing error must not create a directory.
     if !data.path().is_dir() {
         return Err(Failure::NothingRecorded {
             data_dir: data.path().to_owned(),
@@ -58,8 +58,8 @@ pub(super) fn complete(data: &DataDir, feeds: &[(FeedName, Absence)], json: bool
         } else if doubtful > 0 {
             writeln!(
                 out,
-                "{doubtful} trading days are not accounted for, and not put on record: the clock is believed once five dates of \
-                 the last 31 days are recorded"
+                "{doubtful} trading days are not accounted for, and not put on record: the clock is trusted once five \
+                 of the last 31 days are recorded"
             )
         } else if written.is_empty() {
             let last = accounted.unwrap_or_default();
@@ -81,8 +81,8 @@ struct Absent {
     feed: String,
 }
 
-/// The ledgers of `date`: of the feeds that something is known of, and of those for which it is a trading day on which
-/// nothing ran.
+/// The ledgers of `date`: those of the feeds about which something is known, and of those for which it is a trading day
+/// on which no recorder ran.
 fn ledgers_of(
     data: &DataDir,
     feeds: &[(FeedName, Absence)],
@@ -108,10 +108,10 @@ fn ledgers_of(
     Ok(found)
 }
 
-/// Prints the ledger of `date`, or of the last date that something is known of.
+/// Prints the ledger of `date`, or of the last date about which something is known.
 ///
 /// # Errors
-/// [`Failure`], when nothing is known of the date, or the data directory cannot be read.
+/// [`Failure`], if nothing is known about the date, or the data directory cannot be read.
 pub(super) fn print(
     data: &DataDir,
     feeds: &[(FeedName, Absence)],
@@ -206,7 +206,7 @@ fn print_table(
     )
 }
 
-/// A time of the day, with the day's end as 24:00.
+/// A time of day; the end of the day is 24:00.
 fn clock(date: NaiveDate, moment: Moment) -> String {
     if moment.date() > date {
         "24:00:00.000000".to_owned()
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_those_of_korea_and_the_day_ends_at_24() {
+    fn times_are_korean_and_the_day_ends_at_24() {
         let date = NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
         let midnight = Moment::midnight(date).0;
         let nine = Moment(midnight + 9 * 3_600_000_000 + 1);

@@ -1,4 +1,4 @@
-//! `krx-recorder rebuild`: a date exported again from what is kept of its journal.
+//! `krx-recorder rebuild`: exports a date again from its archived journal.
 
 use std::io::{self, Write};
 
@@ -20,11 +20,11 @@ struct Report {
     feeds: Vec<Rebuilt>,
 }
 
-/// Rebuilds a date, of one feed or of all, and prints what was done.
+/// Rebuilds a date for one feed or all of them, and prints what was done.
 ///
 /// # Errors
-/// [`Failure::Data`] when something could not be restored, [`Failure::Store`] when the data directory is locked or
-/// the disk refuses.
+/// [`Failure::Data`] if something could not be restored, [`Failure::Store`] if the data directory is locked or the disk
+/// refuses.
 pub(super) fn rebuild(
     config: &DataConfig,
     date: NaiveDate,
@@ -33,7 +33,7 @@ pub(super) fn rebuild(
     json: bool,
 ) -> Result<(), Failure> {
     let data = DataDir::new(&config.data_dir);
-    // Before the lock, which would make a directory that is mistyped.
+    // Before taking the lock, which would create a mistyped directory.
     std::fs::read_dir(data.path()).map_err(|source| Failure::System {
         doing: format!("reading the data directory {}", data.path().display()),
         source,
@@ -95,18 +95,18 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
             if differing.is_empty() {
                 ""
             } else {
-                " (as another version of the recorder, or other settings, made them)"
+                " (written by another version of the recorder, or with other settings)"
             },
         )?;
         if feed.unchecked > 0 {
             writeln!(out, "  {} sound files are older than the archive", feed.unchecked)?;
         }
         if feed.lines > 0 {
-            writeln!(out, "  {} lines of the list of checksums put right", feed.lines)?;
+            writeln!(out, "  {} lines of the checksum list corrected", feed.lines)?;
         }
         for (first, last) in &feed.lacking {
             if feed.segments == 0 {
-                writeln!(out, "  the archive has nothing of this date")?;
+                writeln!(out, "  the archive has nothing for this date")?;
             } else if *first == 1 {
                 writeln!(out, "  the archive begins at frame {}", last + 1)?;
             } else {
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_says_what_is_lost_and_why() {
+    fn it_prints_what_is_lost_and_why() {
         let report = Report {
             ok: false,
             date: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(),

@@ -1,4 +1,4 @@
-//! `krx-recorder report`: writes the page of a recorded date, or prints its figures as JSON.
+//! `krx-recorder report`: writes the page about a recorded date, or prints its figures as JSON.
 
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
@@ -14,11 +14,11 @@ use crate::process::exit::Failure;
 use crate::process::out;
 use crate::status;
 
-/// Looks at `date` and writes the page to `output`, or prints the figures as JSON.
+/// Examines `date`, and writes the page to `output` or prints the figures as JSON.
 ///
 /// # Errors
-/// [`Failure::NothingRecorded`] when nothing is known of the date; [`Failure::Store`] when it cannot be read;
-/// [`Failure::System`] when the page cannot be written.
+/// [`Failure::NothingRecorded`] if nothing is known about the date; [`Failure::Store`] if it cannot be read;
+/// [`Failure::System`] if the page cannot be written.
 pub(super) fn report(
     data_dir: &Path,
     calendar: &Calendar,
@@ -60,7 +60,7 @@ pub(super) fn report(
     })
 }
 
-/// A bar on a terminal, nothing elsewhere.
+/// A progress bar on a terminal, hidden elsewhere.
 fn progress_bar(rows: impl FnOnce() -> Result<u64, krx_store::StoreError>) -> Result<ProgressBar, Failure> {
     if !io::stderr().is_terminal() {
         return Ok(ProgressBar::hidden());
@@ -71,25 +71,25 @@ fn progress_bar(rows: impl FnOnce() -> Result<u64, krx_store::StoreError>) -> Re
     Ok(bar)
 }
 
-/// Writes a file. A link leads to the file that is written; a pipe or a device is written to, and never replaced.
+/// Writes a file. A link is followed; a pipe or device is written to, never replaced.
 fn put(path: &Path, text: &str) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory")),
         Ok(found) if found.is_file() => replace(&path.canonicalize()?, text),
         Ok(_) => File::options().write(true).open(path)?.write_all(text.as_bytes()),
         Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
-            Err(io::Error::new(error.kind(), "it is a link that leads nowhere"))
+            Err(io::Error::new(error.kind(), "it is a broken link"))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => replace(path, text),
         Err(error) => Err(error),
     }
 }
 
-/// Puts a file in place as a whole: a reader sees the old one or the new one.
+/// Replaces a file atomically: a reader sees the old one or the new one.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let name = path
         .file_name()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it does not name a file"))?;
     let partial = path.with_file_name(format!(
         ".{}.{}.partial",
         name.to_string_lossy(),
@@ -101,7 +101,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
         fs::rename(&partial, path)
     });
     if written.is_err() {
-        // What is left of it is of no use.
+        // An incomplete file is of no use.
         let _ = fs::remove_file(&partial);
     }
     written
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_is_put_in_place_as_a_whole_or_not_at_all() {
+    fn a_report_is_put_in_place_completely_or_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.html");
         put(&path, "one").unwrap();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_written_to_and_stays_what_it_is() {
+    fn links_and_pipes_are_written_to_and_stay_what_they_are() {
         let folder = tempfile::tempdir().unwrap();
         let (file, link) = (folder.path().join("file"), folder.path().join("link"));
         fs::write(&file, "before").unwrap();

@@ -11,9 +11,9 @@ use crate::process::out;
 /// Prints one dataset, or all of them.
 ///
 /// # Errors
-/// [`Failure`], when there is no such dataset, or standard output is closed.
+/// [`Failure`], if there is no such dataset, or standard output cannot be written.
 pub(super) fn print(name: Option<&str>, json: bool) -> Result<(), Failure> {
-    // What a data directory may hold does not depend on where it is.
+    // The datasets are the same for any data directory.
     let datasets = DataDir::new("").datasets();
     let chosen = match name {
         Some(name) => vec![named(&datasets, name)?],
@@ -60,7 +60,7 @@ fn write_text(out: &mut dyn Write, document: &Document) -> io::Result<()> {
     writeln!(out, "{summary}")?;
     writeln!(out, "{dataset}/date=…/{partition_key}=…/{dataset}-….parquet")?;
     if let Some(column) = document.sealed_by {
-        writeln!(out, "A day that is over is one file, divided by {column}.")?;
+        writeln!(out, "A finished day is one file, divided by {column}.")?;
     }
     let types: Vec<_> = document
         .columns
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dataset_is_described_for_people_and_for_programs() {
+    fn a_dataset_is_described_for_people_and_programs() {
         let datasets = DataDir::new("").datasets();
         let trades = named(&datasets, "trades").unwrap().document();
         let mut text = Vec::new();

@@ -1,4 +1,4 @@
-//! `krx-recorder seal`: each feed's day as one file.
+//! `krx-recorder seal`: makes each feed's day one file.
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
@@ -34,7 +34,7 @@ struct Day {
     feed: FeedName,
     /// `sealed`, `already_sealed`, `nothing` or `failed`.
     outcome: &'static str,
-    /// Relative to the data directory's `trades`; of a day that was sealed, as the rest.
+    /// Relative to the data directory's `trades`. Like the figures below, only set if this call sealed the day.
     file: Option<String>,
     rows: u64,
     files_before: usize,
@@ -44,12 +44,12 @@ struct Day {
     error: Option<String>,
 }
 
-/// Seals a date, or all before today that are not sealed, and prints what was done. A day that cannot be sealed costs
-/// the others nothing.
+/// Seals a date, or all unsealed dates before today, and prints what was done. A day that cannot be sealed does not
+/// affect the others.
 ///
 /// # Errors
-/// The first day's failure; [`Failure::Interrupted`] on SIGINT and SIGTERM; [`Failure::NothingRecorded`] when there is
-/// nothing of the date.
+/// The first day's failure; [`Failure::Interrupted`] on SIGINT and SIGTERM; [`Failure::NothingRecorded`] if nothing is
+/// recorded for the date.
 pub(super) fn seal(
     config: &DataConfig,
     date: Option<NaiveDate>,
@@ -57,7 +57,7 @@ pub(super) fn seal(
     json: bool,
 ) -> Result<(), Failure> {
     let data = DataDir::new(&config.data_dir);
-    // Before the lock, which would make a directory that is mistyped.
+    // Before taking the lock, which would create a mistyped directory.
     let owner = std::fs::metadata(data.path()).map_err(|source| Failure::System {
         doing: format!(
             "reading the data directory {}; is it the right --data-dir?",
@@ -65,11 +65,11 @@ pub(super) fn seal(
         ),
         source,
     })?;
-    // A partition that root has made is none that the recorder can add files to.
+    // The recorder could not add files to a partition created by root.
     if rustix::process::geteuid().is_root() && owner.uid() != 0 {
         let (path, user) = (data.path().display(), owner.uid());
         return Err(Failure::Usage(format!(
-            "{path} belongs to the user with the id {user}; seal as that user: sudo -u '#{user}' krx-recorder seal …"
+            "{path} belongs to user {user}; seal as that user: sudo -u '#{user}' krx-recorder seal …"
         )));
     }
     let wanted = wanted(&data, date, feed.as_ref())?;
@@ -95,7 +95,7 @@ pub(super) fn seal(
                 report
                     .days
                     .push(Day::without_file(date, feed, Err(error.to_string())));
-                // The first one decides the exit code, and is told at the end.
+                // The first failure decides the exit code, and is reported at the end.
                 failure = failure.or(Some(Failure::from(error)));
             }
         }
@@ -106,13 +106,13 @@ pub(super) fn seal(
     match failure {
         Some(failure) => Err(failure),
         None if report.interrupted => Err(Failure::Interrupted(
-            "interrupted: the day at hand is as it was; the same command goes on with it".to_owned(),
+            "interrupted: the current day is as it was; run the same command again to continue".to_owned(),
         )),
         None => Ok(finished?),
     }
 }
 
-/// The days to look at.
+/// The days to seal.
 fn wanted(
     data: &DataDir,
     date: Option<NaiveDate>,
@@ -128,7 +128,7 @@ fn wanted(
             if let Some(feed) = feed.filter(|feed| !feeds.contains(feed)) {
                 let known: Vec<_> = feeds.iter().map(FeedName::as_str).collect();
                 let words = format!(
-                    "nothing of {feed} is recorded of {date}; there is {}",
+                    "nothing is recorded for {feed} on {date}, only for {}",
                     known.join(", ")
                 );
                 return Err(Failure::Usage(words));
@@ -160,7 +160,7 @@ fn nothing(data: &DataDir, date: Option<NaiveDate>) -> Result<Failure, Failure> 
     })
 }
 
-/// Seals a day behind a bar on a terminal; `None` when it was asked to stop.
+/// Seals a day, with a progress bar on a terminal; `None` if it was asked to stop.
 fn one(
     sealing: &Sealing,
     data: &DataDir,
@@ -198,7 +198,7 @@ fn one(
     })
 }
 
-/// Each row is written once, and checked once.
+/// Counts each row twice: it is written once and checked once.
 fn bar(data: &DataDir, dataset: Dataset, feed: &FeedName, date: NaiveDate) -> ProgressBar {
     let rows = match state(data, dataset, feed, date) {
         Ok(State::Files { rows, .. }) if io::stderr().is_terminal() => rows,
@@ -230,14 +230,14 @@ impl Day {
         let what = match (self.outcome, &self.error) {
             (_, Some(error)) => format!("NOT SEALED: {error}"),
             ("sealed", _) => format!(
-                "{} rows, {} of {} files before, {} now, {:.1} s",
+                "{} rows, {} in {} files before, {} now, {:.1} s",
                 HumanCount(self.rows),
                 DecimalBytes(self.bytes_before),
                 self.files_before,
                 DecimalBytes(self.bytes),
                 self.seconds
             ),
-            ("already_sealed", _) => "sealed already".to_owned(),
+            ("already_sealed", _) => "already sealed".to_owned(),
             _ => "no trades".to_owned(),
         };
         format!("{} {:<8} {what}", self.date, self.feed.as_str())
@@ -250,7 +250,7 @@ fn print(out: &mut impl Write, report: &Report, json: bool) -> io::Result<()> {
         return writeln!(out, "{text}");
     }
     if report.days.is_empty() && !report.interrupted {
-        writeln!(out, "nothing to seal: every date before today is")?;
+        writeln!(out, "nothing to seal: every date before today is sealed")?;
     }
     report
         .days

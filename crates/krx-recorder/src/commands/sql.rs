@@ -1,6 +1,6 @@
-//! `krx-recorder sql`: DuckDB views over a data directory that know of its gaps.
+//! `krx-recorder sql`: DuckDB views over a data directory that know about its gaps.
 //!
-//! The one source is `deploy/krx.sql`, whose paths are relative. Here they are made absolute.
+//! The only source is `deploy/krx.sql`, whose paths are relative. Here they are made absolute.
 
 use std::io::Write;
 use std::path::Path;
@@ -10,13 +10,13 @@ use crate::process::out;
 
 const VIEWS: &str = include_str!("../../../../deploy/krx.sql");
 
-/// How each path in the source begins: within a literal of SQL, with the patterns of the datasets.
+/// How each path in the source begins, inside an SQL literal, with the datasets' patterns.
 const PATHS: [&str; 3] = ["'trades/**", "'coverage/**", "'[cq]*/**"];
 
 /// Prints the views over the data directory at `data_dir`.
 ///
 /// # Errors
-/// [`Failure`], when there is no such directory, DuckDB has no way to name it, or standard output is closed.
+/// [`Failure`], if there is no such directory, DuckDB cannot name it, or standard output cannot be written.
 pub(super) fn print(data_dir: &Path) -> Result<(), Failure> {
     let failed = |doing: String| |source| Failure::System { doing, source };
     let absolute = data_dir.canonicalize().map_err(failed(format!(
@@ -25,14 +25,15 @@ pub(super) fn print(data_dir: &Path) -> Result<(), Failure> {
     )))?;
     let views = absolute.to_str().and_then(views).ok_or_else(|| {
         Failure::Usage(format!(
-            "DuckDB cannot name {}: it has a backslash or is not UTF-8; load krx.sql from within the directory instead",
+            "DuckDB cannot name {}: it contains a backslash or is not UTF-8; load krx.sql from inside the \
+             directory instead",
             absolute.display()
         ))
     })?;
     out::print("printing the views", |out| out.write_all(views.as_bytes()))
 }
 
-/// The views with paths below `data_dir`; `None` where DuckDB's patterns cannot express it.
+/// The views with paths below `data_dir`; `None` if DuckDB's patterns cannot express it.
 fn views(data_dir: &str) -> Option<String> {
     if data_dir.contains('\\') {
         return None;

@@ -1,4 +1,4 @@
-//! `krx-recorder verify`: is what was recorded still what it was?
+//! `krx-recorder verify`: checks that recorded data is still as it was written.
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
@@ -13,10 +13,10 @@ use crate::hours::absence::Absence;
 use crate::process::exit::Failure;
 use crate::process::out;
 
-/// Reads a date again, or all of them, and prints what is found.
+/// Rereads a date, or all dates, and prints the findings.
 ///
 /// # Errors
-/// [`Failure::Data`] when something is wrong, [`Failure::System`] when something could not be read.
+/// [`Failure::Data`] if something is wrong, [`Failure::System`] if something could not be read.
 pub(super) fn verify(
     data_dir: &Path,
     feeds: &[(FeedName, Absence)],
@@ -50,12 +50,12 @@ pub(super) fn verify(
     outcome(&report, data_dir)
 }
 
-/// A trading day of which nothing says why there is nothing.
+/// A trading day that is missing without any explanation on record.
 fn unaccounted(feed: &FeedName, date: NaiveDate) -> Finding {
     Finding {
         path: format!("coverage/date={date}/feed={feed}"),
         kind: Kind::Unaccounted,
-        detail: "nothing is known of this trading day, so no recorder ran".to_owned(),
+        detail: "nothing is known about this trading day, so no recorder ran".to_owned(),
         date: Some(date),
     }
 }
@@ -64,7 +64,9 @@ fn outcome(report: &Report, data_dir: &Path) -> Result<(), Failure> {
     let dir = data_dir.display();
     if report.is_partial() {
         return Err(Failure::System {
-            doing: format!("verifying {dir}: not all could be read; look at the disk, then verify again"),
+            doing: format!(
+                "verifying {dir}: not everything could be read; check the disk, then verify again"
+            ),
             source: io::Error::other("see the findings of kind unreadable"),
         });
     }
@@ -75,7 +77,7 @@ fn outcome(report: &Report, data_dir: &Path) -> Result<(), Failure> {
     }
 }
 
-/// A bar on a terminal, nothing elsewhere.
+/// Verifies, with a progress bar on a terminal.
 fn with_progress(data: &DataDir, dates: &BTreeSet<NaiveDate>) -> Result<Report, Failure> {
     if !io::stderr().is_terminal() {
         return Ok(look(data, dates, &|_| {})?);
@@ -107,9 +109,9 @@ fn print(out: &mut impl Write, report: &Report, date: Option<NaiveDate>) -> io::
     Ok(())
 }
 
-/// A line for a date and feed.
+/// The line for a date and feed.
 fn line(day: &FeedDay, findings: &[Finding]) -> String {
-    // Trades are partitioned by feed, all else by feed.
+    // Trades are partitioned by market, everything else by feed.
     let partitions = ["market", "feed"].map(|key| format!("/date={}/{key}={}/", day.date, day.feed));
     let journal = format!("/{}/", day.feed);
     let is_ours = |finding: &&Finding| {
@@ -143,12 +145,14 @@ fn advice(finding: &Finding) -> String {
     match finding.kind {
         Kind::Foreign => "move it out of the data directory".to_owned(),
         Kind::Journal => {
-            "keep the file; what is exported of it is not touched by this, and what follows the damage is exported too"
+            "keep the file; what was exported from it is not affected, and what follows the damage is exported too"
                 .to_owned()
         }
-        Kind::Archive => "it serves only to rebuild committed files: as long as they are sound, nothing is lost".to_owned(),
+        Kind::Archive => {
+            "it only serves to rebuild committed files: as long as they are sound, nothing is lost".to_owned()
+        }
         Kind::Unaccounted => "krx-recorder coverage --complete, or the next start, puts that on record".to_owned(),
-        Kind::Unreadable => "look at the disk and at the permissions, then verify again".to_owned(),
+        Kind::Unreadable => "check the disk and the permissions, then verify again".to_owned(),
         _ => format!("krx-recorder rebuild {date}, or restore it from a backup"),
     }
 }
@@ -193,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_read_is_no_verdict() {
+    fn unreadable_files_give_no_verdict() {
         let report = |kinds: &[Kind]| Report {
             findings: kinds.iter().map(|kind| finding("x", *kind)).collect(),
             ..Report::default()

@@ -1,4 +1,4 @@
-//! The calendar file: days that the operator knows better than the built-in calendar.
+//! The calendar file: days on which the operator overrides the built-in calendar.
 //!
 //! ```toml
 //! [[day]]
@@ -23,7 +23,7 @@ use toml::{Spanned, Value};
 use super::document::{self, Shape};
 use super::problem::{ConfigError, Problem, Problems, WrongFile};
 
-/// Years that a date may have: one of another is mistyped.
+/// The years a date may be in: any other is a typing error.
 pub(crate) const YEARS: std::ops::RangeInclusive<i32> = 1990..=2100;
 
 const KEYS: &[(&str, &[&str])] = &[
@@ -58,14 +58,14 @@ struct DayTable {
 /// Reads the file.
 ///
 /// # Errors
-/// [`ConfigError::Wrong`], with all that is wrong.
+/// [`ConfigError::Wrong`], with everything that is wrong.
 pub(super) fn read(path: &Path) -> Result<Vec<Override>, ConfigError> {
     let name = format!("the calendar file {}", path.display());
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
             let words =
-                format!("it cannot be read ({error}): put it there, or leave out schedule.calendar_file");
+                format!("it cannot be read ({error}): put it there, or remove schedule.calendar_file");
             return Err(ConfigError::Wrong(vec![WrongFile {
                 name: Some(name),
                 problems: vec![Problem { line: None, words }],
@@ -76,7 +76,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Override>, ConfigError> {
     problems.named(name).finish(Some(days))
 }
 
-/// What the text says, and what is wrong with it, where, and what to write.
+/// What the text says, and what is wrong with it, where, and what to write instead.
 fn parse(text: &str) -> (Vec<Override>, Problems) {
     let (file, mut problems): (File, _) = document::read(&shape(), text);
     let mut days: Vec<Override> = Vec::new();
@@ -94,7 +94,7 @@ fn parse(text: &str) -> (Vec<Override>, Problems) {
             }
         };
         if days.iter().any(|day| day.date == date) {
-            let words = format!("{date} stands twice: leave one of them out");
+            let words = format!("{date} is listed twice: remove one of them");
             problems.note(&at.span(), words);
         }
         let Some(trading) = trading else {
@@ -118,7 +118,7 @@ fn date_of(value: &Value) -> Result<NaiveDate, String> {
         .filter(|date| YEARS.contains(&date.year()))
         .ok_or_else(|| {
             let (first, last) = (YEARS.start(), YEARS.end());
-            format!("date = {value} is no date such as \"2026-12-01\", of a year from {first} to {last}")
+            format!("date = {value} is not a date such as \"2026-12-01\" from {first} to {last}")
         })
 }
 
@@ -126,7 +126,10 @@ fn day_of(date: NaiveDate, trading: bool, table: DayTable) -> Result<Override, S
     let hours = match (trading, table.open, table.close) {
         (false, None, None) => None,
         (false, ..) => {
-            return Err("trading = false has no hours: leave out open and close, or write true".into());
+            return Err(
+                "a day with trading = false has no hours: remove open and close, or set trading = true"
+                    .into(),
+            );
         }
         (true, None, None) => Some(normal_hours(date)),
         (true, Some(open), Some(close)) => {
@@ -143,7 +146,7 @@ fn day_of(date: NaiveDate, trading: bool, table: DayTable) -> Result<Override, S
         (true, Some(_), None) => return Err("open needs close: write both, or neither".into()),
         (true, None, Some(_)) => return Err("close needs open: write both, or neither".into()),
     };
-    // It is printed, each on one line.
+    // Commands print each note on one line.
     if table.note.iter().any(|note| note.contains(char::is_control)) {
         return Err("note must be one line of plain text".into());
     }
@@ -166,7 +169,7 @@ fn time_of(key: &str, value: &Value) -> Result<NaiveTime, String> {
             .unwrap_or(&text),
         "%H:%M",
     )
-    .map_err(|_| format!("{key} = {value} is no time of day such as \"10:00\" (KST)"))
+    .map_err(|_| format!("{key} = {value} is not a time of day such as \"10:00\" (KST)"))
 }
 
 #[cfg(test)]
@@ -214,7 +217,7 @@ trading = true
     }
 
     #[test]
-    fn each_mistake_is_named_with_its_date_and_what_to_write() {
+    fn each_mistake_is_reported_with_its_date_and_a_remedy() {
         for (from, to, expected) in [
             (
                 "note =",
@@ -225,20 +228,24 @@ trading = true
             (
                 "2026-12-25",
                 "2026-12-01",
-                "2026-12-01 stands twice: leave one of them out",
+                "2026-12-01 is listed twice: remove one of them",
             ),
             (
                 "\"2026-12-25\"",
                 "\"2026-02-29\"",
-                "line 12: date = \"2026-02-29\" is no date such as \"2026-12-01\", of a year from 1990 to 2100",
+                "line 12: date = \"2026-02-29\" is not a date such as \"2026-12-01\" from 1990 to 2100",
             ),
-            ("2027-06-10", "2207-06-10", "line 7: date = 2207-06-10 is no date"),
+            (
+                "2027-06-10",
+                "2207-06-10",
+                "line 7: date = 2207-06-10 is not a date",
+            ),
             (
                 "2027-06-10",
                 "2027-06-10T10:00:00",
-                "line 7: date = 2027-06-10T10:00:00 is no date",
+                "line 7: date = 2027-06-10T10:00:00 is not a date",
             ),
-            ("2027-06-10", "20270610", "line 7: date = 20270610 is no date"),
+            ("2027-06-10", "20270610", "line 7: date = 20270610 is not a date"),
             (
                 "open = \"10:00\"\n",
                 "",
@@ -257,17 +264,17 @@ trading = true
             (
                 "\"10:00\"",
                 "\"10\"",
-                "2027-06-10: open = \"10\" is no time of day such as \"10:00\" (KST)",
+                "2027-06-10: open = \"10\" is not a time of day such as \"10:00\" (KST)",
             ),
             (
                 "16:30:00",
                 "16:30:30",
-                "2027-06-10: close = 16:30:30 is no time of day",
+                "2027-06-10: close = 16:30:30 is not a time of day",
             ),
             (
                 "trading = false",
                 "trading = false\nopen = \"09:00\"",
-                "2026-12-01: trading = false has no hours",
+                "2026-12-01: a day with trading = false has no hours",
             ),
             (
                 "trading = false",
@@ -291,7 +298,7 @@ trading = true
     }
 
     #[test]
-    fn all_mistakes_are_found_at_once_each_with_its_line() {
+    fn all_mistakes_are_reported_at_once_with_their_lines() {
         let text = WHOLE
             .replace("note =", "nots =")
             .replace("\"10:00\"", "\"10\"")
@@ -307,13 +314,13 @@ trading = true
             "the calendar file has 4 errors:\n  \
              line 2: [[day]]: `trading` is missing\n  \
              line 4: unknown key `day.nots`; did you mean `day.note`?\n  \
-             line 5: 2027-06-10: open = \"10\" is no time of day such as \"10:00\" (KST)\n  \
-             line 11: date = \"2026-12-32\" is no date such as \"2026-12-01\", of a year from 1990 to 2100"
+             line 5: 2027-06-10: open = \"10\" is not a time of day such as \"10:00\" (KST)\n  \
+             line 11: date = \"2026-12-32\" is not a date such as \"2026-12-01\" from 1990 to 2100"
         );
     }
 
     #[test]
-    fn the_example_changes_nothing_until_its_marks_are_removed() {
+    fn the_example_changes_nothing_until_it_is_uncommented() {
         let example = include_str!("../../../../deploy/calendar.example.toml");
         assert_eq!(good(example), []);
         let bare: String = example
@@ -330,7 +337,7 @@ trading = true
     }
 
     #[test]
-    fn the_keys_of_the_hints_are_the_keys_there_are() {
+    fn the_keys_used_for_hints_match_the_real_ones() {
         let full = WHOLE.replace("close = 16:30:00\n", "close = 16:30:00\nnote = \"x\"\n");
         let table: toml::Table = full.parse().unwrap();
         let day = table["day"][1].as_table().unwrap();

@@ -1,4 +1,4 @@
-//! A TOML file as far as it can be read: what is wrong with it is noted, and the rest is read all the same.
+//! Reads as much of a TOML file as it can: it notes each problem and still reads the rest.
 
 use std::ops::Range;
 
@@ -8,12 +8,12 @@ use toml::de::{DeArray, DeTable, DeValue, Deserializer};
 
 use super::problem::Problems;
 
-/// What a file may have. The file itself is the table without a name.
+/// The tables and keys that a file may have. The file itself is the table without a name.
 #[derive(Clone, Debug)]
 pub(super) struct Shape {
-    /// The keys of each table; a table within another has both names, as `feed.schedule`.
+    /// The keys of each table; a nested table has both names, as in `feed.schedule`.
     pub(super) keys: Vec<(&'static str, Vec<&'static str>)>,
-    /// The tables of which there may be several, as `[[feed]]`, and what there may be several of.
+    /// The arrays of tables, such as `[[feed]]`, each with its plural for messages.
     pub(super) arrays: &'static [(&'static str, &'static str)],
 }
 
@@ -23,8 +23,8 @@ impl Shape {
         found.map(|(_, keys)| keys.as_slice())
     }
 
-    /// What a key that does not exist may be meant for. It may also stand in the wrong table: its nearest neighbour is
-    /// looked for in all of them.
+    /// The key that an unknown one was probably meant to be. It may also be in the wrong table, so all tables are
+    /// searched.
     fn nearest(&self, table: &str, unknown: &str) -> Option<String> {
         let neighbours = self
             .keys
@@ -34,7 +34,7 @@ impl Shape {
             let elsewhere = if *of == table { 0.0 } else { 0.1 };
             strsim::jaro_winkler(unknown, key) - elsewhere
         };
-        // Below this, two words have no more in common than any two.
+        // Words less alike than this have nothing in common.
         const LIKENESS_MIN: f64 = 0.7;
         let nearest = neighbours
             .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
@@ -51,14 +51,14 @@ fn path(table: &str, key: &str) -> String {
     }
 }
 
-/// Reads what can be read of `text`; what is left out is noted.
+/// Reads as much of `text` as it can, and notes what it had to leave out.
 pub(super) fn read<T: DeserializeOwned + Default>(shape: &Shape, text: &str) -> (T, Problems) {
     let mut problems = Problems::of(text);
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         problems.note(&error.span().unwrap_or(0..0), error.message());
     }
-    // What follows a line that is no TOML would be blamed for it.
+    // Whatever follows a line that is not TOML would be blamed for it.
     if errors
         .iter()
         .any(|error| !error.message().starts_with("duplicate key"))
@@ -91,7 +91,7 @@ pub(super) fn read<T: DeserializeOwned + Default>(shape: &Shape, text: &str) -> 
             .message()
             .strip_prefix("missing field `")
             .map(|field| path(key.trim_matches(['[', ']']), field.trim_end_matches('`')));
-        // A mistyped key is told already, and is what is missing.
+        // A mistyped key is reported already, and explains the missing one.
         if !missing.is_some_and(|missing| problems.is_excused(&missing)) {
             problems.note(&at, format!("{key}: {words}"));
         }
@@ -99,7 +99,7 @@ pub(super) fn read<T: DeserializeOwned + Default>(shape: &Shape, text: &str) -> 
     }
 }
 
-/// `[feed]` for `[[feed]]`, and the other way round: read as what was meant.
+/// Reads `[feed]` for `[[feed]]`, or the other way round, as what was meant.
 fn mend_shapes(shape: &Shape, table: &str, root: &mut DeTable<'_>, problems: &mut Problems) {
     for (name, value) in root.iter_mut() {
         let (at, name) = (name.span(), path(table, name.get_ref()));
@@ -150,7 +150,7 @@ fn mend_shapes(shape: &Shape, table: &str, root: &mut DeTable<'_>, problems: &mu
     }
 }
 
-/// The table that this is, or the tables that it is an array of.
+/// The table itself, or the tables of an array.
 fn tables_in<'a, 'i>(value: &'a mut DeValue<'i>) -> Vec<&'a mut DeTable<'i>> {
     match value {
         DeValue::Table(table) => vec![table],
@@ -165,7 +165,7 @@ fn tables_in<'a, 'i>(value: &'a mut DeValue<'i>) -> Vec<&'a mut DeTable<'i>> {
     }
 }
 
-/// Notes unknown keys and leaves them out, and notes where the known ones are.
+/// Notes and removes unknown keys, and records where the known ones are.
 fn drop_unknown(shape: &Shape, name: &str, table: &mut DeTable<'_>, problems: &mut Problems) {
     keep_known(shape, name, table, problems);
     for (key, value) in table.iter_mut() {
@@ -188,7 +188,7 @@ fn keep_known(shape: &Shape, name: &str, table: &mut DeTable<'_>, problems: &mut
             let nearest = shape.nearest(name, key.get_ref());
             let hint = match &nearest {
                 Some(nearest) => format!("did you mean `{nearest}`?"),
-                None => "there is no such key".to_owned(),
+                None => "no known key is like it".to_owned(),
             };
             let words = format!("unknown key `{}`; {hint}", path(name, key.get_ref()));
             problems.note(&key.span(), words);
@@ -197,7 +197,7 @@ fn keep_known(shape: &Shape, name: &str, table: &mut DeTable<'_>, problems: &mut
     }
 }
 
-/// Removes the innermost value at this place; its path.
+/// Removes the innermost value at this place and returns its path.
 fn remove_at(value: &mut DeValue<'_>, at: &Range<usize>, name: &str) -> Option<String> {
     let holds = |span: Range<usize>| span.start <= at.start && at.end <= span.end;
     match value {
@@ -238,7 +238,7 @@ fn remove_at(value: &mut DeValue<'_>, at: &Range<usize>, name: &str) -> Option<S
     }
 }
 
-/// What serde says, for a person who knows TOML and no Rust.
+/// What serde says, for somebody who knows TOML but not Rust.
 fn plain(message: &str) -> String {
     if let Some(field) = message.strip_prefix("missing field ") {
         return format!("{field} is missing");
@@ -247,7 +247,7 @@ fn plain(message: &str) -> String {
         ("expected u64", "expected a whole number, 0 or more"),
         ("expected u32", "expected a whole number, 0 or more"),
         ("expected a boolean", "expected true or false"),
-        ("expected a string", "expected a text in quotes"),
+        ("expected a string", "expected a string in quotes"),
         ("expected path string", "expected a path in quotes"),
     ]
     .into_iter()

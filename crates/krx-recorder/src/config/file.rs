@@ -1,4 +1,4 @@
-//! The file as it is written: tables, keys and defaults. What the values mean is checked in [`super`].
+//! The file as written: tables, keys and defaults. [`super`] checks what the values mean.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -64,7 +64,7 @@ pub(super) struct Feed {
     pub(super) schedule: FeedSchedule,
 }
 
-/// What a feed has instead of `[schedule]`.
+/// What a feed sets instead of `[schedule]`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FeedSchedule {
@@ -140,7 +140,7 @@ pub(super) static RETENTION_KEYS: LazyLock<Vec<(Dataset, String)>> = LazyLock::n
 });
 
 impl Retention {
-    /// The datasets that it names, with their keys and days.
+    /// The datasets named in it, with their keys and days.
     pub(super) fn days(&self) -> impl Iterator<Item = (Dataset, &'static str, u32)> {
         RETENTION_KEYS.iter().filter_map(|(dataset, key)| {
             let days = self.0.get(key)?;
@@ -225,14 +225,15 @@ impl Default for Rotate {
 
 impl Default for Disk {
     fn default() -> Self {
-        // A full day, with room to spare: the journal of a record day is about 2.5 GB, its files 0.2 GB.
+        // Room for a full day and more: a record day's journal is about 2.5 GB, its files 0.2 GB.
         Self {
             warn_free_bytes: 10 << 30,
         }
     }
 }
 
-/// The keys of each table but `[retention]`, for the hint at a mistyped one. A test holds them against the tables above.
+/// The keys of each table except `[retention]`, for hints about mistyped ones. A test compares them with the tables
+/// above.
 const KEYS: &[(&str, &[&str])] = &[
     (
         "",
@@ -293,7 +294,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("log", &["target", "filter"]),
 ];
 
-/// What the file may have.
+/// The tables and keys that the file may have.
 pub(super) fn shape() -> Shape {
     let tables = KEYS.iter().map(|(table, keys)| (*table, keys.to_vec()));
     let retention = RETENTION_KEYS.iter().map(|(_, key)| key.as_str()).collect();
@@ -303,7 +304,7 @@ pub(super) fn shape() -> Shape {
     }
 }
 
-/// What can be read of it, and what is wrong with it.
+/// What could be read, and what is wrong with it.
 pub(super) fn parse(text: &str) -> (File, Problems) {
     document::read(&shape(), text)
 }

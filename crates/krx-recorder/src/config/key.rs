@@ -1,4 +1,4 @@
-//! The API keys: read once, sent in `init`, and never shown.
+//! The API keys: read once, sent in `init`, never shown.
 
 use std::fmt;
 use std::fs;
@@ -15,7 +15,7 @@ mod mask;
 
 pub(crate) use mask::mask;
 
-/// Long enough for any token that a gateway gives out.
+/// Long enough for any token a gateway issues.
 const KEY_BYTES_MAX: usize = 4096;
 
 /// A secret; its `Debug` says nothing.
@@ -28,16 +28,17 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// Where a key may come from, in this order.
+/// Where a key may come from, in order of precedence.
 #[derive(Clone, Default)]
 pub struct KeySources {
-    /// The feed that they are for; without one they are for all that have none of their own.
+    /// The feed whose own key this is; `None` for the common key, which feeds without their own use.
     pub feed: Option<FeedName>,
     /// `koscom.api_key_file`, or `feed.api_key_file`.
     pub file: Option<PathBuf>,
     /// `$KRX_API_KEY`, or `$KRX_API_KEY_NAME`.
     pub environment: Option<String>,
-    /// `$CREDENTIALS_DIRECTORY`, which systemd sets for `LoadCredential=`. The credential is `api-key`, or `api-key-NAME`.
+    /// `$CREDENTIALS_DIRECTORY`, which systemd sets for `LoadCredential=`. The credential is `api-key` or
+    /// `api-key-NAME`.
     pub credentials: Option<PathBuf>,
 }
 
@@ -48,13 +49,13 @@ impl fmt::Debug for KeySources {
 }
 
 impl KeySources {
-    /// The sources of this process.
+    /// This process's sources of the common key.
     #[must_use]
     pub fn of_process(file: Option<PathBuf>) -> Self {
         Self::with(None, file)
     }
 
-    /// The sources of this process that are a feed's own.
+    /// This process's sources of a feed's own key.
     #[must_use]
     pub fn of_feed(feed: &FeedName, file: Option<PathBuf>) -> Self {
         Self::with(Some(feed.clone()), file)
@@ -74,7 +75,7 @@ impl KeySources {
         }
     }
 
-    /// The name of a source, with the feed's behind it.
+    /// The name of a source, followed by the feed's if there is one.
     fn named(&self, name: &str, joint: char) -> String {
         match &self.feed {
             Some(feed) => format!("{name}{joint}{feed}"),
@@ -88,20 +89,20 @@ impl KeySources {
         file.exists().then_some(file)
     }
 
-    /// Whether there is any source.
+    /// Whether any source is set.
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.file.is_some() || self.environment.is_some() || self.credential().is_some()
     }
 }
 
-/// What to tell of a file with a secret in it, if every user can read it.
+/// A warning if every user can read a file that holds a secret.
 #[must_use]
 pub(crate) fn exposed(secret: &Path) -> Option<String> {
     let mode = fs::metadata(secret).ok()?.permissions().mode();
     (mode & 0o004 != 0).then(|| {
         format!(
-            "{} can be read by every user of this machine (mode {:03o}): chmod 640, or 600",
+            "every user of this machine can read {} (mode {:03o}): chmod it to 640 or 600",
             secret.display(),
             mode & 0o777
         )
@@ -112,7 +113,7 @@ impl ApiKey {
     /// Reads the key from the first source that is set.
     ///
     /// # Errors
-    /// [`ConfigError`], when no source is set, or the one that is has no key.
+    /// [`ConfigError`], if no source is set, or the first that is set has no valid key.
     pub fn read(sources: &KeySources) -> Result<Self, ConfigError> {
         if let Some(file) = &sources.file {
             let key = match &sources.feed {
@@ -131,7 +132,8 @@ impl ApiKey {
             }
             None => Err(ConfigError::invalid(
                 "koscom.api_key_file",
-                "no API key: name a file in koscom.api_key_file, set $KRX_API_KEY, or load the systemd credential api-key",
+                "no API key: name a file in koscom.api_key_file, set $KRX_API_KEY, or load the systemd \
+                 credential api-key",
             )),
         }
     }
@@ -140,23 +142,20 @@ impl ApiKey {
         let unreadable =
             |error: String| ConfigError::invalid(source, format!("reading {}: {error}", path.display()));
         let metadata = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
-        // A pipe would be waited for, and a device read without end.
+        // Reading a pipe could block, and a device may never end.
         if !metadata.is_file() {
-            return Err(unreadable("it is not a file".to_owned()));
+            return Err(unreadable("it is not a regular file".to_owned()));
         }
         let bytes = fs::read(path).map_err(|error| unreadable(error.to_string()))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
-            unreadable(format!(
-                "byte {} is not text in UTF-8; write the key anew",
-                at + 1
-            ))
+            unreadable(format!("byte {} is not valid UTF-8; write the key again", at + 1))
         })?;
         Self::parse(&text, source)
     }
 
-    /// A key is one word of visible ASCII characters; white space around it and a byte order mark before it are not part
-    /// of it.
+    /// A key is one word of visible ASCII characters. White space around it and a byte order mark before it are
+    /// ignored.
     fn parse(text: &str, source: &str) -> Result<Self, ConfigError> {
         const BYTE_ORDER_MARK: char = '\u{feff}';
         let invalid = |problem: String| ConfigError::invalid(source, problem);
@@ -165,7 +164,7 @@ impl ApiKey {
         if key.is_empty() {
             return Err(invalid("the API key is empty".to_owned()));
         }
-        // Positions are those of an editor that shows the whole text.
+        // Count positions as an editor showing the whole text does.
         let before = text.chars().count() - unmarked.trim_start().chars().count();
         if let Some((at, odd)) = key.chars().enumerate().find(|(_, c)| !c.is_ascii_graphic()) {
             let what = if odd.is_ascii() {
@@ -174,33 +173,33 @@ impl ApiKey {
                 format!("U+{:04X}", u32::from(odd))
             };
             return Err(invalid(format!(
-                "character {} of the API key is {what}, which no key has: a key is one word of visible ASCII characters",
+                "character {} of the API key is {what}, but a key is one word of visible ASCII characters",
                 before + at + 1
             )));
         }
         if key.len() > KEY_BYTES_MAX {
             return Err(invalid(format!(
-                "the API key has {} characters, and none has more than {KEY_BYTES_MAX}",
+                "the API key has {} characters; at most {KEY_BYTES_MAX} are allowed",
                 key.len()
             )));
         }
         Ok(Self(key.to_owned()))
     }
 
-    /// The `init` request with this key in it, when it is the only one: as secret as the key.
+    /// The `init` request with this key, when it is the only one. As secret as the key.
     #[must_use]
     pub fn init_request(&self, member_name: &str) -> InitRequest {
         Keys::of([self.clone()]).init_request(self, member_name)
     }
 }
 
-/// All keys that are in use. Whatever a server says is masked against each of them: one that serves several feeds may
-/// name the key of another.
+/// All keys in use. Whatever a server says is masked against every one of them, since a server of several feeds may
+/// name another feed's key.
 #[derive(Clone, Debug)]
 pub struct Keys(Arc<[ApiKey]>);
 
 impl Keys {
-    /// These keys, each once.
+    /// These keys without duplicates.
     #[must_use]
     pub fn of(keys: impl IntoIterator<Item = ApiKey>) -> Self {
         let mut distinct = Vec::new();
@@ -218,13 +217,13 @@ impl Keys {
         self.0.len()
     }
 
-    /// Which of them a key is.
+    /// The index of a key among them.
     #[must_use]
     pub fn position(&self, key: &ApiKey) -> Option<usize> {
         self.0.iter().position(|known| known == key)
     }
 
-    /// The `init` request with one of them in it: as secret as the key.
+    /// The `init` request with one of them. As secret as the key.
     #[must_use]
     pub fn init_request(&self, key: &ApiKey, member_name: &str) -> InitRequest {
         InitRequest {
@@ -246,8 +245,8 @@ impl InitRequest {
         &self.text
     }
 
-    /// What a server says, made fit for logs, ledger and status: short, on one line, and without any key, which a
-    /// server may well repeat when it refuses it (I7).
+    /// Makes what a server says fit for logs, ledger and status: short, on one line, and without any key, since a
+    /// server may well repeat the key it refuses (I7).
     #[must_use]
     pub fn plain(&self, words: &str) -> String {
         let keys = self.keys.0.iter().map(|key| key.0.as_str());
@@ -266,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_source_that_is_set_counts_and_i7_nothing_shows_it() {
+    fn the_first_source_set_is_used_and_i7_nothing_shows_it() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("api-key");
         fs::write(&file, "from-file\n").unwrap();
@@ -300,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_feed_has_sources_of_its_own_above_the_common_ones() {
+    fn a_feeds_own_sources_override_the_common_ones() {
         let dir = tempfile::tempdir().unwrap();
         let sources = |feed: Option<&str>| KeySources {
             feed: feed.map(|feed| feed.parse().unwrap()),
@@ -326,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn i7_every_key_is_masked_whichever_feed_heard_it() {
+    fn i7_every_key_is_masked_whichever_feed_received_it() {
         let key = |text: &str| ApiKey(text.into());
         let keys = Keys::of([key("qzx-1"), key("qzx-12-abc"), key("qzx-1"), key("7391-kkw")]);
         assert_eq!((keys.count(), keys.position(&key("7391-kkw"))), (3, Some(2)));
@@ -335,13 +334,13 @@ mod tests {
             init.plain("bad keys: qzx-1, QZX-12-ABC and 7391%2Dkkw!"),
             "bad keys: (the key), (the key) and (the key)!"
         );
-        // One that begins with the end of another.
+        // A key that begins where another ends.
         assert_eq!(init.plain("qzx-12-abc7391-kkw"), "(the key)(the key)");
         assert!(!format!("{keys:?} {init:?}").contains("qzx"));
     }
 
     #[test]
-    fn i7_what_no_key_has_is_named_by_its_place() {
+    fn i7_an_invalid_character_is_named_by_its_position() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("api-key");
         let sources = KeySources {
@@ -381,17 +380,17 @@ mod tests {
             ApiKey::read(&pipe)
                 .unwrap_err()
                 .to_string()
-                .contains("it is not a file")
+                .contains("it is not a regular file")
         );
         let error = read(b"k3y\xff").unwrap_err();
-        assert!(error.contains("byte 4 is not text in UTF-8"), "{error}");
-        // As editors of another system write it.
+        assert!(error.contains("byte 4 is not valid UTF-8"), "{error}");
+        // As editors on Windows may write it.
         let utf16: Vec<u8> = "\u{feff}k3y".encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert!(read(&utf16).is_err());
     }
 
     #[test]
-    fn i7_a_file_that_everybody_can_read_is_told_of() {
+    fn i7_a_world_readable_file_is_reported() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("api-key");
         fs::write(&file, "k3y").unwrap();

@@ -1,19 +1,19 @@
-//! `[log]`: where the log goes, and what is logged.
+//! `[log]`: where the log goes, and what it contains.
 
 use tracing_subscriber::EnvFilter;
 
 use super::file;
 use super::problem::{ConfigError, Problems};
 
-/// Where the log goes to.
+/// Where the log goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Target {
-    /// To the journal where standard error goes there too, as under systemd; to standard error otherwise.
+    /// To the systemd journal if standard error goes there, as under systemd; otherwise to standard error.
     #[default]
     Auto,
     /// To standard error.
     Stderr,
-    /// To the journal.
+    /// To the systemd journal.
     Journald,
 }
 
@@ -26,11 +26,11 @@ pub struct LogConfig {
     pub filter: Option<String>,
 }
 
-/// Whether this is a filter that can be read, and names what there is: a word that is no level would be taken for a part
-/// of the program, and silence all others.
+/// Checks that a filter can be parsed and names only what exists: a word that is not a level would count as a module,
+/// and silence all others.
 ///
 /// # Errors
-/// Why not, in words.
+/// What is wrong, as a sentence.
 pub(crate) fn check_filter(text: &str) -> Result<(), String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     EnvFilter::try_new(text).map_err(|error| error.to_string())?;
@@ -40,7 +40,7 @@ pub(crate) fn check_filter(text: &str) -> Result<(), String> {
         let is_part = target.starts_with("krx_") && !target.contains('-');
         if !is_level && !is_part {
             return Err(format!(
-                "{directive:?} is neither a level ({}) nor a part of the program such as krx_store=debug",
+                "{directive:?} is neither a level ({}) nor a module such as krx_store=debug",
                 LEVELS.join(", ")
             ));
         }

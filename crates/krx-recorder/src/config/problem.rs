@@ -8,17 +8,17 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use toml::Spanned;
 
-/// A path that is written out.
+/// Checks that a path is neither empty nor relative to a home directory.
 pub(super) fn check_path(key: &str, path: &Path) -> Result<PathBuf, ConfigError> {
     if path.as_os_str().is_empty() {
         return Err(ConfigError::invalid(
             key,
-            "is empty: write a path, or leave the line out",
+            "is empty: write a path, or remove the line",
         ));
     }
     if path.as_os_str().as_encoded_bytes().starts_with(b"~") {
         let problem = format!(
-            "{path:?}: `~` stands for a home directory in a shell only; write the whole path, such as /home/NAME/…"
+            "{path:?}: only a shell expands `~` to a home directory; write the whole path, such as /home/NAME/…"
         );
         return Err(ConfigError::invalid(key, problem));
     }
@@ -36,7 +36,7 @@ pub enum ConfigError {
         /// Why not.
         source: std::io::Error,
     },
-    /// A value that cannot be.
+    /// A value is invalid.
     #[error("{key}: {problem}")]
     Invalid {
         /// The key's path, or the source of the value.
@@ -44,7 +44,7 @@ pub enum ConfigError {
         /// What is wrong and what to do.
         problem: String,
     },
-    /// All that is wrong with the configuration, and with the calendar file that it names.
+    /// Everything that is wrong with the configuration and with the calendar file it names.
     #[error("{}", text_of(.0))]
     Wrong(Vec<WrongFile>),
 }
@@ -57,7 +57,7 @@ impl ConfigError {
         }
     }
 
-    /// The same on one line, for a log.
+    /// The message on one line, for a log.
     #[must_use]
     pub fn on_one_line(&self) -> String {
         let text = self.to_string();
@@ -69,16 +69,16 @@ impl ConfigError {
 /// One file, and what is wrong with it.
 #[derive(Debug)]
 pub struct WrongFile {
-    /// The file, in words; `None` for values of the command line alone.
+    /// What to call the file in messages; `None` if there are only values from the command line.
     pub name: Option<String>,
-    /// In the order of their lines; what has no line is last.
+    /// In order of their lines; problems without a line come last.
     pub problems: Vec<Problem>,
 }
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The line that it is in, from 1; `None` for what is missing, and for values of the command line.
+    /// The line it is on, from 1; `None` for missing keys and for values from the command line.
     pub line: Option<usize>,
     /// The key, what is wrong, and what to write.
     pub words: String,
@@ -117,26 +117,26 @@ fn text_of(files: &[WrongFile]) -> String {
     files.join("\n")
 }
 
-/// Collects what is wrong with one file. It knows the line of each key.
+/// Collects what is wrong with one file. Knows the line of each key.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
-    /// Where lines begin, but for the first.
+    /// Where each line after the first begins.
     line_starts: Vec<usize>,
     lines: BTreeMap<String, usize>,
     found: Vec<Problem>,
     /// What is wrong with other files.
     others: Vec<WrongFile>,
     name: Option<String>,
-    /// Where the file lies, and what its relative paths begin at.
+    /// The file's folder, against which its relative paths are resolved.
     folder: PathBuf,
-    /// Keys that are missing because of something that is noted already.
+    /// Keys that are missing because of a problem already noted.
     excused: Vec<String>,
-    /// Whether the text is no TOML: what is looked for in it and not found says nothing.
+    /// Whether the text is not TOML, so that a missing key means nothing.
     broken: bool,
 }
 
 impl Problems {
-    /// None yet, of a file with this text.
+    /// No problems yet, in a file with this text.
     pub(super) fn of(text: &str) -> Self {
         Self {
             line_starts: text.match_indices('\n').map(|(at, _)| at + 1).collect(),
@@ -144,27 +144,28 @@ impl Problems {
         }
     }
 
-    /// Of the configuration at this path.
+    /// Names the configuration at `path` as the file these problems are in.
     pub(super) fn of_configuration(mut self, path: &Path) -> Self {
         self.name = Some(format!("the configuration {}", path.display()));
         self.folder = path.parent().map(Path::to_owned).unwrap_or_default();
         self
     }
 
-    /// The file's name in messages.
+    /// Sets what to call the file in messages.
     pub(super) fn named(mut self, name: String) -> Self {
         self.name = Some(name);
         self
     }
 
-    /// The path that this key has, if any; a relative one lies in the file's own folder. A note of what is wrong with it.
+    /// The path given for this key, if any, resolved against the file's own folder. Returns `None` and notes the
+    /// problem if the path is invalid.
     pub(super) fn path(&mut self, key: &str, written: Option<&Path>) -> Option<Option<PathBuf>> {
         let checked = written.map(|path| check_path(key, path)).transpose();
         let path = self.take(checked)?;
         Some(path.map(|path| self.folder.join(path)))
     }
 
-    /// The same of a key that each of several tables may have, at its place.
+    /// Like [`path`](Self::path), for a key that may appear in several tables: problems are noted at its place.
     pub(super) fn path_at(
         &mut self,
         key: &str,
@@ -182,13 +183,13 @@ impl Problems {
         self.lines.contains_key(key)
     }
 
-    /// The line of a place in the text; `None` for a value that is not from the file.
+    /// The line of a place in the text; `None` for a value that does not come from the file.
     pub(super) fn line(&self, span: &Range<usize>) -> Option<usize> {
         let is_default = *span == (0..0);
         (!is_default).then(|| 1 + self.line_starts.partition_point(|start| *start <= span.start))
     }
 
-    /// A value that each of several tables must have; a note at the table, when it has it not.
+    /// A value that each of several tables must have. If it is missing, notes that at the table.
     pub(super) fn needed<T>(
         &mut self,
         table: &Range<usize>,
@@ -202,14 +203,14 @@ impl Problems {
         value
     }
 
-    /// From now on problems of this key are at that place.
+    /// Problems with this key are reported at this place from now on.
     pub(super) fn locate(&mut self, key: String, span: &Range<usize>) {
         if let Some(line) = self.line(span) {
             self.lines.insert(key, line);
         }
     }
 
-    /// Notes what is wrong at a place.
+    /// Notes a problem at a place.
     pub(super) fn note(&mut self, span: &Range<usize>, words: impl Into<String>) {
         self.push(self.line(span), words.into());
     }
@@ -220,17 +221,17 @@ impl Problems {
         }
     }
 
-    /// That this key, or what is in this table, is missing follows from what is noted already.
+    /// If this key, or a key in this table, is missing, a problem already noted explains it.
     pub(super) fn excuse(&mut self, key: String) {
         self.excused.push(key);
     }
 
-    /// Nothing is noted from now on.
+    /// Notes nothing more from now on.
     pub(super) fn break_off(&mut self) {
         self.broken = true;
     }
 
-    /// Whether it follows from what is noted already that this key is missing.
+    /// Whether a problem already noted explains why this key is missing.
     pub(super) fn is_excused(&self, key: &str) -> bool {
         self.excused.iter().any(|excused| {
             let rest = key.strip_prefix(excused.as_str());
@@ -238,7 +239,7 @@ impl Problems {
         })
     }
 
-    /// The value, or a note of what is wrong with it, at the line of its key.
+    /// The value; or `None`, with a note of the problem at the line of its key.
     pub(super) fn take<T>(&mut self, checked: Result<T, ConfigError>) -> Option<T> {
         match checked {
             Ok(value) => Some(value),
@@ -260,7 +261,7 @@ impl Problems {
         }
     }
 
-    /// The value, or a note of what is wrong with it: at its place, for a key that each of several tables may have.
+    /// Like [`take`](Self::take), but notes the problem at `place`, for a key that may appear in several tables.
     pub(super) fn take_at<T>(
         &mut self,
         place: Option<&Range<usize>>,
@@ -275,14 +276,14 @@ impl Problems {
         }
     }
 
-    /// The value, when nothing was wrong.
+    /// The value if nothing was wrong; otherwise all problems.
     pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<T, ConfigError> {
         if let Some(value) = value.filter(|_| self.found.is_empty() && self.others.is_empty()) {
             return Ok(value);
         }
         self.found
             .sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
-        // What several feeds take from one table is wrong once.
+        // A wrong value that several feeds take from one table is reported once.
         let mut seen = Vec::new();
         self.found.retain(|problem| {
             let is_new = !seen.contains(problem);

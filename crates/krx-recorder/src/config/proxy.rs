@@ -1,4 +1,4 @@
-//! A proxy as it is configured, and its user and password.
+//! The configured proxy, with its user and password.
 
 use std::fmt;
 use std::path::Path;
@@ -11,13 +11,13 @@ use tokio_tungstenite::tungstenite::http::{Uri, uri};
 use super::key::mask;
 use super::problem::ConfigError;
 
-/// What `[connection]` says of a proxy.
+/// What `[connection]` says about a proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ProxySetting {
-    /// Nothing: the environment counts.
+    /// Nothing: the environment decides.
     #[default]
     Environment,
-    /// `proxy = "none"`: always straight.
+    /// `proxy = "none"`: always connect directly.
     None,
     /// `proxy = "http://…"`.
     Url(Uri),
@@ -27,7 +27,7 @@ impl ProxySetting {
     /// Reads `connection.proxy`.
     ///
     /// # Errors
-    /// [`ConfigError`], when it is not the URL of a proxy.
+    /// [`ConfigError`], if it is not the URL of a proxy.
     pub fn parse(text: Option<&str>) -> Result<Self, ConfigError> {
         const KEY: &str = "connection.proxy";
         match text {
@@ -37,7 +37,7 @@ impl ProxySetting {
                 if text.contains('@') {
                     return Err(ConfigError::invalid(
                         KEY,
-                        "must not have a user and password in it: write user:password into a file, and name that in \
+                        "must not contain a user and password: write user:password to a file, and name that in \
                          connection.proxy_credentials_file",
                     ));
                 }
@@ -50,7 +50,7 @@ impl ProxySetting {
     }
 }
 
-/// Says that `key` names no proxy.
+/// The error that `key` does not name a proxy.
 pub(crate) fn not_a_proxy(key: &str) -> ConfigError {
     ConfigError::invalid(
         key,
@@ -58,7 +58,7 @@ pub(crate) fn not_a_proxy(key: &str) -> ConfigError {
     )
 }
 
-/// Whether it is a kind of proxy that can be used.
+/// Checks that this kind of proxy is supported.
 pub(crate) fn check_scheme(key: &str, url: &Uri) -> Result<(), ConfigError> {
     match url.scheme_str() {
         None | Some("http") => Ok(()),
@@ -71,7 +71,7 @@ pub(crate) fn check_scheme(key: &str, url: &Uri) -> Result<(), ConfigError> {
             Err(ConfigError::invalid(
                 key,
                 format!(
-                    "names a proxy of the kind {scheme}://, and only http:// is supported (CONNECT, in which TLS to the \
+                    "names a {scheme}:// proxy, but only http:// is supported (CONNECT, through which TLS to the \
                      service runs end to end){advice}"
                 ),
             ))
@@ -92,14 +92,14 @@ pub struct Proxy {
 /// A user and password for a proxy.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Credentials {
-    /// `Proxy-Authorization`.
+    /// The `Proxy-Authorization` header.
     authorization: HeaderValue,
-    /// In words, both and the password alone: a proxy may repeat them.
+    /// In plain text, `user:password` and the password alone: a proxy may repeat either.
     secrets: [String; 2],
 }
 
 impl Proxy {
-    /// The proxy at `url`, which `source` names.
+    /// The proxy at `url`; `source` is the key or variable that names it.
     pub(crate) fn of(url: &Uri, credentials: Option<Credentials>, source: &str) -> Result<Self, ConfigError> {
         let host = url.host().filter(|host| !host.is_empty());
         let host = host.ok_or_else(|| not_a_proxy(source))?;
@@ -110,7 +110,7 @@ impl Proxy {
         {
             return Err(ConfigError::invalid(
                 source,
-                "has a port that is not one: write 1 to 65535",
+                "has an invalid port: write 1 to 65535",
             ));
         }
         if url.path().len() > 1 || url.query().is_some() {
@@ -118,28 +118,28 @@ impl Proxy {
         }
         Ok(Self {
             host: host.trim_matches(['[', ']']).to_owned(),
-            // curl's own default is 1080, which nobody means; this is that of the scheme.
+            // curl's own default is 1080, which nobody expects; this is the scheme's default.
             port: url.port_u16().unwrap_or(80),
             credentials,
             source: source.to_owned(),
         })
     }
 
-    /// `Proxy-Authorization`.
+    /// The `Proxy-Authorization` header.
     pub(crate) fn authorization(&self) -> Option<&HeaderValue> {
         self.credentials.as_ref().map(|of| &of.authorization)
     }
 
-    /// Where its user and password are to be looked at.
+    /// Where a person should look for its user and password.
     pub(crate) fn place_of_credentials(&self) -> &str {
         let is_file = !self.source.starts_with('$');
         if is_file { CREDENTIALS_KEY } else { &self.source }
     }
 
-    /// What a proxy says, without the password that it may repeat.
+    /// What a proxy says, without any password that it repeats.
     pub(crate) fn plain(&self, words: &str) -> String {
         let secrets = self.credentials.iter().flat_map(|of| &of.secrets);
-        // Shorter, it is too much like any other word.
+        // A shorter one would match ordinary words.
         let secrets = secrets.filter(|secret| secret.len() >= SECRET_CHARS_MIN);
         secrets.fold(words.to_owned(), |words, secret| {
             mask(&words, [secret.as_str()], "(the password)")
@@ -147,7 +147,7 @@ impl Proxy {
     }
 }
 
-/// Where it is and who says so; never its password.
+/// Where it is and what names it; never its password.
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "http://{} ({})", authority(&self.host, self.port), self.source)
@@ -162,23 +162,23 @@ impl fmt::Debug for Proxy {
 
 const SECRET_CHARS_MIN: usize = 4;
 
-/// The key that names the file with a proxy's user and password.
+/// The configuration key that names the file with a proxy's user and password.
 pub(crate) const CREDENTIALS_KEY: &str = "connection.proxy_credentials_file";
 
-/// Whether a file holds a proxy's user and password; or what is wrong with it.
+/// Checks that a file holds a proxy's user and password; the error says what is wrong.
 pub(crate) fn check_credentials_file(path: &Path) -> Result<(), String> {
     read_credentials(path).map(drop)
 }
 
-/// A proxy's user and password, from a file; or what is wrong with it.
+/// Reads a proxy's user and password from a file; the error says what is wrong.
 pub(crate) fn read_credentials(path: &Path) -> Result<Credentials, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     Credentials::parse(&text)
-        .ok_or_else(|| format!("{}: it must hold one line, user:password", path.display()))
+        .ok_or_else(|| format!("{}: it must contain one line, user:password", path.display()))
 }
 
 impl Credentials {
-    /// Reads `user:password` (RFC 7617), as a file has it.
+    /// Parses the `user:password` (RFC 7617) of a file.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
         let password = text.split_once(':').map(|(_, password)| password);
@@ -191,7 +191,7 @@ impl Credentials {
         }
     }
 
-    /// Those that a variable has.
+    /// The credentials from an environment variable.
     pub(crate) fn of_header(authorization: &HeaderValue) -> Self {
         let encoded = authorization
             .to_str()
@@ -216,14 +216,14 @@ fn sensitive(value: &str) -> HeaderValue {
     value
 }
 
-/// Whether what follows the host is no port.
+/// Whether the host is followed by something other than a port.
 pub(crate) fn has_odd_port(authority: &uri::Authority) -> bool {
     let text = authority.as_str();
     let behind_host = text.rsplit_once(']').map_or(text, |(_, rest)| rest);
     behind_host.contains(':') && authority.port_u16().is_none()
 }
 
-/// A host and port as a URL has them.
+/// A host and port as written in a URL.
 pub(crate) fn authority(host: &str, port: u16) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")

@@ -1,4 +1,4 @@
-//! Tests of the configuration: the whole file, and each thing that can be wrong with it.
+//! Tests of the configuration: a complete file, and everything that can be wrong with one.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ target = "auto"
 filter = "info"
 "#;
 
-/// A feed with all that it may have of its own.
+/// A feed that sets everything a feed can set.
 const OWN: &str = r#"[[feed]]
 name = "KONEX"
 service = "full_market"
@@ -89,7 +89,7 @@ fn problem(from: &str, to: &str) -> String {
 }
 
 #[test]
-fn the_whole_file_has_every_key_and_the_defaults_are_its_values() {
+fn a_complete_file_has_every_key_with_its_default_value() {
     let whole = load(WHOLE).unwrap();
     assert_eq!(whole.feeds[1].url.to_string(), "wss://gateway.example/ws_kdq");
     assert_eq!(whole.export.rotate_interval, Duration::from_secs(300));
@@ -100,7 +100,7 @@ fn the_whole_file_has_every_key_and_the_defaults_are_its_values() {
         ..feed.clone()
     });
     assert_eq!(feeds.collect::<Vec<_>>(), whole.feeds);
-    // Only without these does the environment count, and this machine's authorities alone.
+    // Only without these does the environment choose the proxy, and are only this machine's authorities trusted.
     let connection = ConnectionConfig {
         proxy: ProxySetting::Environment,
         proxy_credentials_file: None,
@@ -167,9 +167,9 @@ fn an_unknown_key_is_named_with_its_nearest_neighbour() {
     }
 }
 
-/// Each with the line that it is in, and nothing that only follows from another one.
+/// Each with its line, and none that only follows from another.
 #[test]
-fn all_that_is_wrong_is_said_at_once() {
+fn all_problems_are_reported_at_once() {
     let wrong = r#"
 data_dir = "data"
 datadir = "/srv"
@@ -247,7 +247,7 @@ filter = "loud"
 }
 
 #[test]
-fn errors_of_toml_are_all_told_too_and_nothing_that_follows_from_them() {
+fn all_toml_errors_are_reported_too_but_not_their_consequences() {
     let text = WHOLE
         .replace("open = \"08:20\"", "open =")
         .replace("[rotate]", "[rotate")
@@ -267,7 +267,7 @@ fn errors_of_toml_are_all_told_too_and_nothing_that_follows_from_them() {
 }
 
 #[test]
-fn a_key_or_a_table_that_stands_twice_hides_nothing() {
+fn a_duplicate_key_or_table_hides_nothing() {
     let text = WHOLE
         .replace("open = \"08:20\"", "open = \"08:20\"\nopen = \"08:30\"")
         .replace("\"5m\"", "\"soon\"")
@@ -287,7 +287,7 @@ fn a_key_or_a_table_that_stands_twice_hides_nothing() {
 }
 
 #[test]
-fn a_data_directory_is_a_whole_path_and_in_no_folder_that_looks_like_a_partition() {
+fn a_data_directory_is_a_full_path_outside_any_folder_that_looks_like_a_partition() {
     let folder = tempfile::tempdir().unwrap();
     let (odd, link) = (folder.path().join("market=KOSPI"), folder.path().join("link"));
     std::fs::create_dir(&odd).unwrap();
@@ -299,9 +299,9 @@ fn a_data_directory_is_a_whole_path_and_in_no_folder_that_looks_like_a_partition
         (String::new(), "is empty"),
         (
             "~/data".to_owned(),
-            "`~` stands for a home directory in a shell only",
+            "only a shell expands `~` to a home directory",
         ),
-        ("~krx/data".to_owned(), "`~` stands for"),
+        ("~krx/data".to_owned(), "expands `~`"),
         ("/srv/date=2026/data".to_owned(), "lies in the folder `date=2026`"),
         ("/srv/feed=X".to_owned(), "lies in the folder `feed=X`"),
         (below(&odd), "lies in the folder `market=KOSPI`"),
@@ -314,7 +314,7 @@ fn a_data_directory_is_a_whole_path_and_in_no_folder_that_looks_like_a_partition
         assert!(problem.starts_with("line 2: data_dir: "), "{path}: {problem}");
         assert!(problem.contains(words), "{path}: {problem}");
     }
-    // On the command line a relative path means what it means to the shell; the rest is the same.
+    // On the command line a relative path means what it means to the shell; the other rules stay.
     let given = |path: &str| DataConfig::load(None, Some(Path::new(path)));
     given("data").unwrap();
     for path in ["~/data", "market=KOSPI/data", "/srv/date=2026"] {
@@ -325,7 +325,7 @@ fn a_data_directory_is_a_whole_path_and_in_no_folder_that_looks_like_a_partition
 }
 
 #[test]
-fn each_wrong_value_says_which_and_what_to_write() {
+fn each_wrong_value_is_named_with_a_remedy() {
     let cases = [
         (
             "\"wss://gateway.example\"",
@@ -376,7 +376,7 @@ fn each_wrong_value_says_which_and_what_to_write() {
         (
             "\"/etc/krx-recorder/authority.pem\"",
             "\"~/authority.pem\"",
-            "line 22: connection.ca_file: \"~/authority.pem\": `~` stands for",
+            "line 22: connection.ca_file: \"~/authority.pem\": only a shell expands `~`",
         ),
         (
             "\"/etc/krx-recorder/proxy-credentials\"",
@@ -386,7 +386,7 @@ fn each_wrong_value_says_which_and_what_to_write() {
         (
             "ca_file",
             "zzqq",
-            "unknown key `connection.zzqq`; there is no such key",
+            "unknown key `connection.zzqq`; no known key is like it",
         ),
         ("\"5m\"", "\"1500ms\"", "whole seconds"),
         ("\"5m\"", "\"0s\"", "rotate.interval"),
@@ -436,7 +436,7 @@ fn each_wrong_value_says_which_and_what_to_write() {
 }
 
 #[test]
-fn a_feed_has_server_name_key_and_hours_of_its_own() {
+fn a_feed_can_have_its_own_server_name_key_and_hours() {
     let config = load(&WHOLE.replacen("[[feed]]\n", OWN, 1)).unwrap();
     let [own, kospi, _] = &config.feeds[..] else {
         panic!("{:?}", config.feeds)
@@ -457,7 +457,7 @@ fn a_feed_has_server_name_key_and_hours_of_its_own() {
     assert_eq!((own.open, own.close), (at(7, 20), at(18, 10)));
     assert_eq!((common.open, common.close), (at(8, 20), at(20, 10)));
 
-    // One key of it is enough, and the command line stands above all of it.
+    // One key of the table is enough, and the command line overrides all of it.
     let always =
         format!("{WHOLE}\n[[feed]]\nmarket = \"A\"\npath = \"/\"\n[feed.schedule]\nmode = \"always\"\n");
     assert_eq!(load(&always).unwrap().feeds[2].schedule, Schedule::Always);
@@ -477,7 +477,7 @@ fn a_feed_has_server_name_key_and_hours_of_its_own() {
         assert_eq!(feed.schedule, Schedule::Always);
     }
 
-    // With feeds that have all of it, nothing need be in common.
+    // If each feed sets everything, no common values are needed.
     let alone = format!("data_dir = \"/d\"\n{}", OWN.strip_suffix("[[feed]]\n").unwrap());
     load(&alone).unwrap();
     let lacking = load(&alone.replace("member_name = \"Another\"\n", ""))
@@ -487,7 +487,7 @@ fn a_feed_has_server_name_key_and_hours_of_its_own() {
 }
 
 #[test]
-fn what_is_wrong_with_one_feed_is_at_its_line() {
+fn a_problem_of_one_feed_is_reported_at_its_line() {
     let text = WHOLE.replacen("[[feed]]\n", OWN, 1);
     let cases = [
         (
@@ -555,10 +555,10 @@ fn what_is_wrong_with_one_feed_is_at_its_line() {
     for (from, to, expected) in cases {
         let at = text.find(from).unwrap_or_else(|| panic!("{from}"));
         let line = 1 + text[..at].matches('\n').count();
-        // What each feed takes from a wrong table is wrong once.
+        // A wrong value that every feed takes from a table is reported once.
         let error = load(&text.replacen(from, to, 1)).unwrap_err().to_string();
         let expected = match expected.split_once(": ") {
-            // The line of the URL is not that of the permission.
+            // The URL is on another line than the permission.
             Some(("feed.base_url", _)) => format!("line {}: {expected}", line - 3),
             _ => format!("line {line}: {expected}"),
         };
@@ -572,7 +572,7 @@ fn what_is_wrong_with_one_feed_is_at_its_line() {
 }
 
 #[test]
-fn one_backoff_that_is_written_moves_the_other() {
+fn setting_one_backoff_adjusts_the_other() {
     let of = |written: &str| {
         let both = "backoff_initial = \"250ms\"\nbackoff_max = \"15s\"";
         assert!(WHOLE.contains(both));
@@ -588,7 +588,7 @@ fn one_backoff_that_is_written_moves_the_other() {
 }
 
 #[test]
-fn the_files_that_a_configuration_names_are_looked_into_and_may_lie_beside_it() {
+fn files_that_a_configuration_names_are_checked_and_may_be_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     let whole = WHOLE.replace("/etc/krx-recorder/", "");
     let path = folder.path().join("krx-recorder.toml");
@@ -617,7 +617,7 @@ fn the_files_that_a_configuration_names_are_looked_into_and_may_lie_beside_it() 
 }
 
 #[test]
-fn plaintext_is_for_loopback_or_on_request() {
+fn plaintext_is_allowed_on_loopback_or_on_request() {
     for url in [
         "ws://127.0.0.1:9887",
         "ws://localhost:1",
@@ -633,7 +633,7 @@ fn plaintext_is_for_loopback_or_on_request() {
 }
 
 #[test]
-fn the_bounds_of_a_message_are_themselves_allowed() {
+fn the_limits_of_message_bytes_max_are_themselves_allowed() {
     for bytes in [65_536, 8_388_608] {
         let config = load(&WHOLE.replace("1048576", &bytes.to_string())).unwrap();
         assert_eq!(config.connection.message_bytes_max, bytes);
@@ -641,7 +641,7 @@ fn the_bounds_of_a_message_are_themselves_allowed() {
 }
 
 #[test]
-fn the_command_line_stands_above_the_file() {
+fn the_command_line_overrides_the_file() {
     let overrides = Overrides {
         data_dir: Some("/elsewhere".into()),
         base_url: Some("ws://127.0.0.1:1".into()),
@@ -657,7 +657,7 @@ fn the_command_line_stands_above_the_file() {
 }
 
 #[test]
-fn the_calendar_file_is_read_with_the_configuration_and_alone() {
+fn the_calendar_file_is_read_with_and_without_the_rest_of_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let (config, calendar) = (
         folder.path().join("recorder.toml"),
@@ -671,7 +671,7 @@ fn the_calendar_file_is_read_with_the_configuration_and_alone() {
     assert!(missing.contains("calendar.toml: it cannot be read"), "{missing}");
 
     std::fs::write(&calendar, "[[day]]\ndate = \"2026-12-25\"\ntrading = true\n").unwrap();
-    // A calendar needs neither server nor key, and no file at all.
+    // A calendar needs no server, no key, and no file at all.
     assert!(load_calendar(Some(&config)).unwrap().is_trading(christmas));
     assert!(!load_calendar(None).unwrap().is_trading(christmas));
 

@@ -1,33 +1,33 @@
-//! How long to wait before the next attempt to connect. Pure: time and chance are arguments.
+//! How long to wait before the next attempt to connect. Pure: time and randomness are arguments.
 //!
-//! As a rule the wait is random, between nothing and a ceiling that doubles up to a cap (full jitter). A server may ask
-//! for something else; what it asks for is obeyed within limits.
+//! The wait is normally random, between zero and a ceiling that doubles up to a cap (full jitter). A server may ask for
+//! something else, which is obeyed within limits.
 
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
-/// Refusals in a row, before any session was accepted, after which the key must be taken for wrong.
+/// After this many refusals in a row, before any session was accepted, the key must be considered wrong.
 const REFUSALS_MAX: u32 = 2;
 
-/// The wait after a refusal while the key may still be wrong, and after one of a key that was good before.
+/// The wait after a refusal while the key may still be wrong, and after the refusal of a key that was accepted before.
 const REFUSED_FIRST_WAIT: Duration = Duration::from_secs(2);
 const REFUSED_WAIT: Duration = Duration::from_secs(60);
 
-/// The least wait when the server wants a new connection "shortly", to which up to the same again is added at random.
+/// The shortest wait when the server wants a new connection "shortly"; up to the same again is added at random.
 const RECONNECT_LEAST: Duration = Duration::from_secs(1);
 
-/// The least wait when the server is too busy (429, 503) and does not say for how long.
+/// The shortest wait when the server is too busy (429, 503) and does not say how long to wait.
 const BUSY_LEAST: Duration = Duration::from_secs(5);
 
-/// The longest wait that a server can impose: more would leave the day to one wrong header.
+/// The longest wait that a server can impose: otherwise one wrong header could cost the day.
 const BUSY_MAX: Duration = Duration::from_secs(300);
 
-/// A session that lasted so many times the next wait's ceiling was a good one. Shorter ones, such as those of two
-/// recorders with one key that displace each other, are no reason to come back faster.
+/// A session was good if it lasted this many times the next wait's ceiling. Shorter ones, such as those of two
+/// recorders that share a key and displace each other, are no reason to come back faster.
 const STEADY_CEILINGS: u32 = 8;
 
-/// What the server asked for, in so many words or by refusing.
+/// What the server asked for, explicitly or by refusing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Asked {
     /// Nothing.
@@ -35,13 +35,13 @@ pub enum Asked {
     Nothing,
     /// A new connection, shortly.
     Reconnect,
-    /// Patience, and perhaps for how long.
+    /// Patience, perhaps with a duration.
     Patience(Option<Duration>),
     /// Another key.
     OtherKey,
 }
 
-/// An attempt, and the session that came of it.
+/// An attempt, and the session that followed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Attempt {
     /// How long the session lasted, if it brought data.
@@ -80,8 +80,8 @@ impl Backoff {
         }
     }
 
-    /// What to do after `ended`. `accepted`: whether any session with this key was accepted. `fraction` is random in
-    /// 0..1, so that many clients of one server do not come back together.
+    /// What to do after `ended`. `accepted` says whether any session with this key was accepted. `fraction` is random
+    /// in 0..1, so that a server's many clients do not all come back at once.
     pub(crate) fn next(&mut self, ended: Attempt, accepted: bool, fraction: f64) -> Next {
         let fraction = fraction.clamp(0.0, 1.0);
         if let Some(lasted) = ended.data_for {
@@ -108,7 +108,7 @@ impl Backoff {
         })
     }
 
-    /// The longest that the next random wait may be.
+    /// The upper limit of the next random wait.
     fn ceiling(&self) -> Duration {
         self.initial
             .saturating_mul(1 << self.attempt.min(16))
@@ -117,7 +117,7 @@ impl Backoff {
 }
 
 /// What a `Retry-After` header asks for: seconds, or a date in one of HTTP's three forms (RFC 9110, 10.2.3 and 5.6.7).
-/// A date that is past asks for no wait; what is neither asks for nothing.
+/// A date in the past asks for no wait; anything else asks for nothing.
 #[must_use]
 pub(crate) fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     const FORMS: [&str; 3] = [
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_session_that_lasted_brings_the_short_wait_back() {
+    fn only_a_long_session_resets_the_wait() {
         let mut backoff = Backoff::new(SECOND, 16 * SECOND);
         for wait in [1, 2, 4, 8, 16, 16] {
             assert_eq!(backoff.next(NOTHING, true, 1.0), Next::After(wait * SECOND));
@@ -164,7 +164,7 @@ mod tests {
             data_for: Some(seconds * SECOND),
             ..Attempt::default()
         };
-        // A second recorder with our key displaces us again and again.
+        // Another recorder with our key displaces us again and again.
         for _ in 0..10 {
             assert_eq!(backoff.next(session(127), true, 1.0), Next::After(16 * SECOND));
         }
@@ -184,13 +184,13 @@ mod tests {
             backoff.next(asked(Asked::Reconnect), true, 1.0),
             Next::After(2 * SECOND)
         );
-        // One that says so for ever is not asked every second.
+        // A server that always says so is not contacted every second.
         let waits = [(); 5].map(|()| backoff.next(asked(Asked::Reconnect), true, 1.0));
         assert_eq!(waits[4], Next::After(15 * SECOND));
     }
 
     #[test]
-    fn patience_is_what_the_server_asks_for_within_limits() {
+    fn a_requested_wait_is_obeyed_within_limits() {
         let patience = |seconds: Option<u64>| asked(Asked::Patience(seconds.map(Duration::from_secs)));
         let mut backoff = Backoff::new(SECOND / 4, SECOND);
         for (seconds, wait) in [
@@ -207,12 +207,12 @@ mod tests {
                 "{seconds:?}"
             );
         }
-        // "At once" does not undo the backoff.
+        // "At once" does not override the backoff.
         assert_eq!(backoff.next(patience(Some(0)), true, 1.0), Next::After(SECOND));
     }
 
     #[test]
-    fn a_refused_key_is_tried_twice_and_a_good_one_every_minute() {
+    fn a_refused_key_is_tried_twice_and_a_once_accepted_one_every_minute() {
         let mut backoff = Backoff::new(SECOND, SECOND);
         assert_eq!(
             backoff.next(asked(Asked::OtherKey), false, 0.0),
@@ -284,7 +284,7 @@ mod tests {
             prop_assert_eq!(backoff.next(good, true, 1.0), Next::After(initial));
         }
 
-        /// Whatever a server does, it is tried again, within minutes, unless it refuses a key that nobody accepted.
+        /// Whatever a server does, it is tried again within minutes, unless it refuses a key that was never accepted.
         #[test]
         fn no_server_can_keep_us_away(story in prop::collection::vec((attempts(), 0.0..1.0_f64), 1..50), accepted: bool) {
             let (initial, max) = (Duration::from_millis(250), 15 * SECOND);

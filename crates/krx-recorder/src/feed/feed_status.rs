@@ -1,4 +1,4 @@
-//! Where a feed stands, as others see it.
+//! A feed's state, as others see it.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -7,19 +7,19 @@ use krx_store::Moment;
 use krx_store::journal::GapReason;
 use serde::Serialize;
 
-/// Where a feed stands.
+/// The state of a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FeedState {
-    /// The schedule wants no connection now.
+    /// Outside its hours, so not connected.
     Waiting,
-    /// No session, but one is being sought.
+    /// Trying to open a session.
     Connecting,
     /// A session is open.
     Live,
     /// The feed has ended.
     Ended,
-    /// The server refuses the key. One that was accepted before is tried again, slowly; with any other the feed has ended.
+    /// The server refuses the key. A key accepted before is tried again, slowly; with any other the feed has ended.
     Refused,
 }
 
@@ -33,7 +33,7 @@ impl FeedState {
         Self::Refused,
     ];
 
-    /// The word in status and logs.
+    /// The state's name in status and logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -46,28 +46,28 @@ impl FeedState {
     }
 }
 
-/// What went wrong last.
+/// The last problem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// When, µs since the Unix epoch.
+    /// When it occurred, in µs since the Unix epoch.
     pub at_us: i64,
-    /// The word of the ledger.
+    /// The ledger's reason.
     pub reason: &'static str,
-    /// In words; bounded, as all that comes from a server.
+    /// A description, bounded like everything that comes from a server.
     pub detail: String,
 }
 
-/// What others see of a feed. The feed alone writes to it.
+/// What others see of a feed. Only the feed writes to it.
 #[derive(Debug, Default)]
 pub struct FeedStatus {
     state: AtomicU8,
-    /// Since when it stands there, µs since the Unix epoch; 0 before the feed has begun.
+    /// Since when it has been in this state, in µs since the Unix epoch; 0 before the feed has started.
     pub since_us: AtomicI64,
     /// Frames read from the server since the start, and their bytes.
     pub frames: AtomicU64,
     /// See `frames`.
     pub bytes: AtomicU64,
-    /// When the last frame was read, µs since the Unix epoch; 0 before the first.
+    /// When the last frame was read, in µs since the Unix epoch; 0 before the first.
     pub last_frame_us: AtomicI64,
     /// Sessions opened since the start.
     pub sessions: AtomicU32,
@@ -77,7 +77,7 @@ pub struct FeedStatus {
 }
 
 impl FeedStatus {
-    /// Where the feed stands.
+    /// The feed's state.
     #[must_use]
     pub fn state(&self) -> FeedState {
         FeedState::ALL[usize::from(self.state.load(Relaxed)).min(FeedState::ALL.len() - 1)]
@@ -90,7 +90,7 @@ impl FeedStatus {
         }
     }
 
-    /// The feed has ended, and will not go on; `state` says how.
+    /// Marks the feed as ended for good; `state` says how.
     pub(crate) fn end(&self, state: FeedState) {
         self.set(state);
         self.ended.store(true, Relaxed);
@@ -102,14 +102,14 @@ impl FeedStatus {
         self.ended.load(Relaxed)
     }
 
-    /// A frame was read at `at`.
+    /// Notes that a frame was read at `at`.
     pub(crate) fn read(&self, at: Moment, bytes: usize) {
         self.last_frame_us.store(at.0, Relaxed);
         self.frames.fetch_add(1, Relaxed);
         self.bytes.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// How often the feed has shown that it is alive: every 30 s at least, as long as nothing holds it up.
+    /// How often the feed has shown that it is alive: at least every 30 s, as long as nothing holds it up.
     #[must_use]
     pub fn signs_of_life(&self) -> u64 {
         self.signs_of_life.load(Relaxed)
@@ -119,7 +119,7 @@ impl FeedStatus {
         self.signs_of_life.fetch_add(1, Relaxed);
     }
 
-    /// What ended the last session or attempt that did not end as it should; stays when all is well again.
+    /// What ended the last session or attempt that did not end cleanly. Kept even after things are back to normal.
     #[must_use]
     pub fn last_problem(&self) -> Option<Problem> {
         self.problem
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_state_is_told_as_it_was_set() {
+    fn every_state_is_reported_as_set() {
         let status = FeedStatus::default();
         assert_eq!(status.state(), FeedState::Waiting);
         let mut words = std::collections::BTreeSet::new();

@@ -1,7 +1,7 @@
-//! A feed: one feed's connection to the server, from the socket to the queue.
+//! A feed: its connection to the server, from the socket to the queue.
 //!
 //! ```text
-//!   session_loop ──▶ session ──▶ connect             backoff, pace, wire: what it asks before it waits
+//!   session_loop ──▶ session ──▶ connect             backoff, pace, wire: how long to wait, how much to read
 //!   hours, rests     one after   proxy, TLS,
 //!                    the other   WebSocket
 //!                       └───────▶ queue ──▶ pipeline

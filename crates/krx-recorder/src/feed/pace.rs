@@ -1,17 +1,17 @@
-//! How much work a server may cause by sending what costs it nothing. Pure: the time is an argument.
+//! Limits the work that a server can cause at no cost to itself. Pure: the time is an argument.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Pings and pongs that are taken within a [`CONTROL_WINDOW`]: a thousand a second, each of which costs microseconds.
-/// A server that sends more waits for us, and with it what it sends behind them.
+/// Pings and pongs accepted within a [`CONTROL_WINDOW`]: a thousand a second, each of which costs microseconds. A
+/// server that sends more has to wait for us, as does whatever it sends after them.
 const CONTROL_FRAMES_MAX: u32 = 100;
 
 /// See [`CONTROL_FRAMES_MAX`].
 const CONTROL_WINDOW: Duration = Duration::from_millis(100);
 
-/// Between two log lines about the same thing that a server does again and again.
+/// The least time between two log lines about something that a server keeps doing.
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Counts control frames.
@@ -22,7 +22,7 @@ pub(super) struct ControlPace {
 }
 
 impl ControlPace {
-    /// None taken yet.
+    /// No control frame yet.
     #[must_use]
     pub(super) fn new(now: Instant) -> Self {
         Self {
@@ -31,7 +31,7 @@ impl ControlPace {
         }
     }
 
-    /// A control frame was taken at `now`; until when nothing more is to be read, if it was one too many.
+    /// Counts a control frame read at `now`. If it was one too many, returns when reading may resume.
     pub(super) fn take(&mut self, now: Instant) -> Option<Instant> {
         let end = self.window + CONTROL_WINDOW;
         if now >= end {
@@ -42,7 +42,7 @@ impl ControlPace {
     }
 }
 
-/// Lets one log line a second through, and counts the others.
+/// Lets one log line per second through, and counts the others.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LinePace {
     last: Option<Instant>,
@@ -50,7 +50,7 @@ pub(super) struct LinePace {
 }
 
 impl LinePace {
-    /// Whether there is to be a line at `now`; if so, how many there were not since the last one.
+    /// If a line may be logged at `now`, returns how many were held back since the last one.
     pub(super) fn line(&mut self, now: Instant) -> Option<u64> {
         if self.last.is_some_and(|last| now < last + LINE_INTERVAL) {
             self.kept_back += 1;
@@ -66,12 +66,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_of_control_frames_is_taken_a_thousand_a_second() {
+    fn a_flood_of_control_frames_is_read_at_a_thousand_a_second() {
         let start = Instant::now();
         let (mut pace, mut now, mut taken) = (ControlPace::new(start), start, 0);
         while now < start + Duration::from_secs(1) {
             taken += 1;
-            // Each costs a microsecond, and the server has the next one ready.
+            // Each takes a microsecond, and the server always has another ready.
             now += Duration::from_micros(1);
             now = pace.take(now).map_or(now, |resume| resume.max(now));
         }
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn control_frames_at_a_usual_rate_never_wait() {
+    fn control_frames_at_a_normal_rate_never_wait() {
         let start = Instant::now();
         let mut pace = ControlPace::new(start);
         for tick in 1..10_000 {
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_once_a_second_and_tell_of_the_others() {
+    fn lines_appear_once_a_second_and_count_the_others() {
         let start = Instant::now();
         let mut pace = LinePace::default();
         let lines: Vec<_> = (0..2500)

@@ -1,5 +1,5 @@
-//! The one buffer between a socket and the journal: bounded in bytes, and empty as long as the disk keeps up. Its room is
-//! for what waits to be written and for what is written and not known to be on disk, together: both are in memory.
+//! The only buffer between a socket and the journal: bounded in bytes, and empty as long as the disk keeps up. Its room
+//! covers both what waits to be written and what is written but not known to be on disk: both are in memory.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,24 +14,24 @@ use tracing::warn;
 
 use crate::watch::pause::{self, Clocks};
 
-/// At the design load of 0.6 MB/s and feed this holds more than a minute; a disk that hangs for half of one costs
+/// At the design load of 0.6 MB/s per feed this lasts more than a minute; a disk that hangs for half a minute costs
 /// nothing.
 const BYTES_MAX: usize = 64 << 20;
 
-/// What the longest message takes that a configuration can allow.
+/// The room for the longest message that a configuration can allow.
 const MESSAGE_ROOM: usize = (8 << 20) + ENTRY_BYTES;
 
-/// A wait for room that is worth a line in the ledger.
+/// The shortest wait for room that goes on record in the ledger.
 const WAIT_MIN: Duration = Duration::from_millis(500);
 
-/// What an entry takes beside its payload, so that a flood of empty messages is bounded too.
+/// What an entry takes in addition to its payload, so that a flood of empty messages is bounded too.
 const ENTRY_BYTES: usize = 128;
 const ENTRY_BYTES_U32: u32 = 128;
 
 /// A frame or an event on its way to the journal.
 pub(crate) type QueuedEntry = Entry<Bytes>;
 
-/// What the journal's thread is woken by.
+/// What wakes the journal's thread.
 #[derive(Debug)]
 enum Item {
     Entry(QueuedEntry),
@@ -44,7 +44,7 @@ enum Item {
 pub struct Queue {
     sender: mpsc::UnboundedSender<Item>,
     room: Arc<Semaphore>,
-    /// Bytes that wait to be written.
+    /// Bytes waiting to be written.
     waiting: Arc<AtomicUsize>,
     /// The clocks when something was last put in, or could have been.
     clocks: Arc<Mutex<Clocks>>,
@@ -57,26 +57,26 @@ pub struct QueueReader {
     items: Vec<Item>,
     room: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
-    /// Room of entries that are written and not known to be on disk.
+    /// Room held by entries that are written but not known to be on disk.
     held: usize,
     waker: RoomWaker,
 }
 
-/// Tells how full a queue is, without keeping it open.
+/// Shows how full a queue is, without keeping it open.
 #[derive(Clone, Debug)]
 pub struct QueueGauge {
     waiting: Arc<AtomicUsize>,
 }
 
 impl QueueGauge {
-    /// Bytes of what waits for the journal, or is being written to it.
+    /// Bytes that wait for the journal or are being written to it.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.waiting.load(Relaxed)
     }
 }
 
-/// Wakes the journal's thread when more is on disk, so that it gives back the room that this frees.
+/// Wakes the journal's thread when more is on disk, so that it releases the room that this frees.
 #[derive(Clone, Debug)]
 pub struct RoomWaker {
     sender: mpsc::WeakUnboundedSender<Item>,
@@ -85,7 +85,7 @@ pub struct RoomWaker {
 }
 
 impl RoomWaker {
-    /// More is on disk. While there is plenty of room nobody is woken for it.
+    /// Call this when more is on disk. Wakes nobody while there is plenty of room.
     pub fn synced(&self) {
         if self.room.available_permits() < self.bytes_max / 2
             && let Some(sender) = self.sender.upgrade()
@@ -95,7 +95,7 @@ impl RoomWaker {
     }
 }
 
-/// The journal's thread has ended: nothing can be received any more.
+/// The journal's thread has ended: nothing more can be received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the journal has stopped")]
 pub struct JournalStopped;
@@ -107,7 +107,7 @@ pub fn queue() -> (Queue, QueueReader) {
 }
 
 pub(crate) fn bounded(bytes_max: usize) -> (Queue, QueueReader) {
-    // The channel itself is bounded by the room that every entry must have taken before it is sent.
+    // The channel itself is bounded, because every entry must reserve room before it is sent.
     let (sender, receiver) = mpsc::unbounded_channel();
     let (room, waiting) = (Arc::new(Semaphore::new(bytes_max)), Arc::default());
     let waker = RoomWaker {
@@ -142,7 +142,7 @@ fn entry_bytes(entry: &QueuedEntry) -> usize {
 }
 
 impl Queue {
-    /// What tells how full it is.
+    /// A gauge of how full it is.
     #[must_use]
     pub fn gauge(&self) -> QueueGauge {
         QueueGauge {
@@ -150,8 +150,8 @@ impl Queue {
         }
     }
 
-    /// Puts in a frame; waits while the buffer is full, and only then. A wait that lasts is put on record behind the
-    /// frame: nothing could be read meanwhile.
+    /// Puts in a frame; waits only while the buffer is full. A long wait is put on record after the frame, since
+    /// nothing could be read during it.
     ///
     /// # Errors
     /// [`JournalStopped`].
@@ -175,8 +175,8 @@ impl Queue {
         self.event(Event::DiskWait { since_us: at.0 }).await
     }
 
-    /// Says that the recorder runs, and puts on record when it did not since the last time: before any frame that is
-    /// read behind the pause.
+    /// Notes that the recorder is running. If it has not run since the last call, puts that on record, before any frame
+    /// read after the pause.
     pub fn look_at_the_clocks(&self) {
         let (before, now) = self.read_clocks();
         if let Some(event) = pause::between(before, now) {
@@ -196,7 +196,7 @@ impl Queue {
                 at,
                 what: What::Event(event),
             };
-            // It must come before what follows, so it cannot wait; where there is no room, `disk` is on record anyway.
+            // It must come before what follows, so it cannot wait for room; without room, `disk` goes on record anyway.
             if let Ok(room) = self.room.try_acquire_many(ENTRY_BYTES_U32) {
                 room.forget();
                 let _ = self.send(entry);
@@ -222,13 +222,13 @@ impl Queue {
         .await
     }
 
-    /// Whether something waits for the journal.
+    /// Whether anything waits for the journal.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         self.waiting.load(Relaxed) > 0
     }
 
-    /// Whether there may be no room for the next message.
+    /// Whether there may not be enough room for the next message.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.room.available_permits() < MESSAGE_ROOM
@@ -244,24 +244,24 @@ impl Queue {
         self.send(entry)
     }
 
-    /// Sends an entry whose room is taken.
+    /// Sends an entry whose room is reserved.
     fn send(&self, entry: QueuedEntry) -> Result<(), JournalStopped> {
         self.waiting.fetch_add(entry_bytes(&entry), Relaxed);
         self.sender.send(Item::Entry(entry)).map_err(|_| JournalStopped)
     }
 }
 
-/// Puts events into a queue, in their order, for those that must not wait while it is full.
+/// Puts events into a queue, in order, for callers that must not wait while it is full.
 #[derive(Debug)]
 pub(crate) struct EventLane {
     sender: mpsc::UnboundedSender<Event>,
-    /// Whether a time mark waits: one says as much as many.
+    /// Whether a time mark is waiting: one says as much as many.
     mark_waits: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
 impl EventLane {
-    /// A lane into `queue`. It holds one time mark, and what an operator has asked for.
+    /// A lane into `queue`. It holds at most one time mark, and whatever an operator has asked for.
     #[must_use]
     pub(crate) fn into(queue: Queue) -> Self {
         let (sender, mut events) = mpsc::unbounded_channel();
@@ -287,16 +287,16 @@ impl EventLane {
         }
     }
 
-    /// Puts in an event as soon as there is room, behind those that were given before.
+    /// Puts in an event as soon as there is room, after all earlier ones.
     pub(crate) fn send(&self, event: Event) {
         if event == Event::TimeMark && self.mark_waits.swap(true, Relaxed) {
             return;
         }
-        // A lane that has ended says that the journal has stopped, which its own thread reports.
+        // This fails if the journal has stopped, which its own thread reports.
         let _ = self.sender.send(event);
     }
 
-    /// Puts in the last event, and waits until all of them are in the queue.
+    /// Puts in the last event, and waits until all events are in the queue.
     pub(crate) async fn end(self, last: Event) {
         self.send(last);
         drop(self.sender);
@@ -307,8 +307,8 @@ impl EventLane {
 }
 
 impl QueueReader {
-    /// Waits for entries, and moves up to `max` of them into `batch`, or none when more is on disk; `false` when all feeds
-    /// have ended.
+    /// Waits for entries, and moves up to `max` of them into `batch`. May move none, if it was woken because more is on
+    /// disk. Returns `false` once every sender is gone.
     pub fn take(&mut self, batch: &mut Vec<QueuedEntry>, max: usize) -> bool {
         let any = self.receiver.blocking_recv_many(&mut self.items, max) > 0;
         batch.extend(self.items.drain(..).filter_map(|item| match item {
@@ -318,20 +318,20 @@ impl QueueReader {
         any
     }
 
-    /// What is to be told when more is on disk.
+    /// The waker to call when more is on disk.
     #[must_use]
     pub fn room_waker(&self) -> RoomWaker {
         self.waker.clone()
     }
 
-    /// Entries that wait to be taken.
+    /// Entries waiting to be taken.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.receiver.len()
     }
 
-    /// The entries are in the journal now, of which so many bytes are not known to be on disk. The room of the rest is
-    /// given back.
+    /// Call this once `batch` is in the journal, of which `unsynced_bytes` are not known to be on disk. Releases the
+    /// room of the rest.
     pub fn journaled(&mut self, batch: &[QueuedEntry], unsynced_bytes: usize) {
         let bytes: usize = batch.iter().map(entry_bytes).sum();
         self.waiting.fetch_sub(bytes, Relaxed);
@@ -343,7 +343,7 @@ impl QueueReader {
 
 impl Drop for QueueReader {
     fn drop(&mut self) {
-        // A feed that waits for room must not wait for ever.
+        // A feed waiting for room must not wait forever.
         self.room.close();
     }
 }
@@ -383,9 +383,9 @@ mod tests {
         assert_eq!(queue.frame(Moment(4), frame(4)).await, Err(JournalStopped));
     }
 
-    /// What is written and not known to be on disk is in memory, too: it has its room until it is.
+    /// What is written but not known to be on disk is still in memory, so it keeps its room.
     #[tokio::test]
-    async fn i5_what_is_not_on_disk_yet_takes_room_and_a_sync_wakes_the_thread_that_gives_it_back() {
+    async fn i5_unsynced_entries_keep_their_room_and_a_sync_wakes_the_thread_that_releases_it() {
         let one = ENTRY_BYTES + 10;
         let (queue, mut reader) = bounded(2 * one);
         let waker = reader.room_waker();
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn events_keep_their_order_behind_a_full_queue_and_the_last_one_is_last() {
+    async fn events_keep_their_order_while_the_queue_is_full_and_the_last_one_stays_last() {
         let (queue, mut reader) = bounded(2 * ENTRY_BYTES);
         let full = |queue: &Queue| queue.room.available_permits() == 0;
         queue.event(Event::SessionEnd).await.unwrap();
@@ -445,10 +445,10 @@ mod tests {
         thread.join().unwrap();
         let events: Vec<_> = journaled.try_iter().skip(2).collect();
         let expected = [Event::TimeMark, Event::CommitNow, Event::Stop].map(What::Event);
-        assert_eq!(events, expected, "a second time mark says nothing more");
+        assert_eq!(events, expected, "a second time mark adds nothing");
     }
 
-    /// All that waits, without giving its room back.
+    /// Takes everything that waits, without releasing its room.
     fn taken(reader: &mut QueueReader) -> Vec<QueuedEntry> {
         let mut batch = Vec::new();
         while let Ok(Item::Entry(entry)) = reader.receiver.try_recv() {
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_clock_that_was_set_and_a_pause_are_told_in_seconds_and_put_on_record() {
+    async fn a_clock_change_and_a_pause_are_logged_in_seconds_and_put_on_record() {
         let (queue, mut reader) = bounded(10 * ENTRY_BYTES);
         let hour = Duration::from_secs(3600);
         let mut told = |before: Clocks| {
@@ -477,7 +477,7 @@ mod tests {
             (-hour_us, "the wall clock was set forward seconds=36"),
             (hour_us, "the wall clock was set back seconds=3"),
         ] {
-            // However long it is until the next look, it is no pause.
+            // Even if the next look comes late, this is not a pause.
             let before = Clocks {
                 uptime: now.uptime + hour,
                 wall: wall(before_us),
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_feed_that_waits_for_room_is_told_that_the_journal_has_stopped() {
+    async fn a_feed_waiting_for_room_learns_that_the_journal_has_stopped() {
         let (queue, reader) = bounded(ENTRY_BYTES + 10);
         queue.frame(Moment(0), frame_of(10)).await.unwrap();
         let waiting = tokio::spawn(async move { queue.frame(Moment(1), frame_of(1)).await });
@@ -510,10 +510,10 @@ mod tests {
         assert!(!waiting.is_finished(), "there is no room");
         drop(reader);
         let told = tokio::time::timeout(Duration::from_secs(60), waiting).await;
-        assert_eq!(told.expect("it waits for ever").unwrap(), Err(JournalStopped));
+        assert_eq!(told.expect("it waits forever").unwrap(), Err(JournalStopped));
     }
 
-    /// As if nothing had been put in for ten seconds.
+    /// Pretends that nothing was put in for ten seconds.
     fn was_paused(queue: &Queue) -> Moment {
         let mut clocks = queue.clocks.lock().unwrap();
         let ten = Duration::from_secs(10);
@@ -525,7 +525,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_pause_stands_before_the_frame_that_is_read_behind_it_and_all_room_is_given_back() {
+    async fn a_pause_comes_before_the_frame_read_after_it_and_all_room_is_released() {
         let (queue, mut reader) = bounded(1 << 20);
         let gauge = queue.gauge();
         let since_us = was_paused(&queue).0;
@@ -553,14 +553,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wait_for_room_is_on_record_behind_its_frame_and_is_no_pause() {
+    async fn a_wait_for_room_is_recorded_after_its_frame_and_is_not_a_pause() {
         let (queue, mut reader) = bounded(8 * ENTRY_BYTES);
         queue.frame(Moment(1), frame_of(7 * ENTRY_BYTES)).await.unwrap();
         let waiting = tokio::spawn({
             let queue = queue.clone();
             async move { queue.frame(Moment(5), frame_of(1)).await }
         });
-        // A longer wait changes nothing.
+        // Waiting longer would change nothing.
         tokio::time::sleep(WAIT_MIN + Duration::from_millis(100)).await;
         was_paused(&queue);
         let first = taken(&mut reader);

@@ -1,4 +1,4 @@
-//! One feed at work: connect, read, stamp, queue; and again, for as long as the schedule wants it.
+//! A running feed: connect, read, stamp, queue, and repeat for as long as the schedule wants it.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -26,13 +26,13 @@ use crate::feed::queue::{JournalStopped, Queue};
 use crate::feed::session_loop::{End, Ended, FeedEnd, SessionLoop, Sessions, WallClock, stopped};
 use crate::hours::schedule::{Hours, Schedule};
 
-/// How long a closing connection is waited for.
+/// How long to wait for a connection to close.
 const GOODBYE: Duration = Duration::from_millis(500);
 
-/// How often silence and the schedule are looked at.
+/// How often to check for silence and the schedule.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What a feed works with.
+/// Everything a feed works with.
 #[derive(Clone, Debug)]
 pub struct Feed {
     /// Name and URL.
@@ -41,9 +41,9 @@ pub struct Feed {
     pub connection: ConnectionConfig,
     /// When to be connected.
     pub schedule: watch::Receiver<Schedule>,
-    /// Whether to end when the schedule closes, instead of waiting for the next opening.
+    /// Whether to end when the hours close, instead of waiting for the next opening.
     pub until_close: bool,
-    /// What opens sessions.
+    /// Opens sessions.
     pub connector: Arc<Connector>,
     /// The first message of each session.
     pub init: InitRequest,
@@ -51,12 +51,12 @@ pub struct Feed {
     pub queue: Queue,
     /// What others see.
     pub status: Arc<FeedStatus>,
-    /// Whether this feed's key was ever accepted in this process: by the same or by another feed's service.
+    /// Whether this feed's key was ever accepted in this process, by this feed's service or another's.
     pub accepted: Arc<AtomicBool>,
 }
 
 impl Feed {
-    /// Runs the feed until `stop` says so, or the hours are over.
+    /// Runs the feed until `stop` says so or the hours are over.
     pub async fn run(mut self, stop: watch::Receiver<bool>) -> FeedEnd {
         let sessions = SessionLoop {
             clock: WallClock,
@@ -74,7 +74,7 @@ impl Feed {
         end
     }
 
-    /// Reads until the session ends; why it did, and whether it brought any data.
+    /// Reads until the session ends. Returns why it ended, and whether it brought any data.
     async fn read(
         &self,
         connection: &mut Connection,
@@ -98,9 +98,9 @@ impl Feed {
         let mut heartbeat = pin!(sleep_until(reader.conversation.heartbeat_due().into()));
         watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let end = loop {
-            // Every branch may be dropped half-way when another is ready, so each waits for one thing only, and a
-            // message that was read is queued behind the select: there it cannot be lost, however long the queue is
-            // full. Messages come last: a socket that is never empty must not keep a stop waiting.
+            // Any branch may be dropped halfway when another is ready, so each awaits only one thing, and a message
+            // that was read is queued after the select, where it cannot be lost however long the queue stays full.
+            // Messages come last: a socket that is never empty must not delay a stop.
             let mut messages = Flushing {
                 connection,
                 unflushed: &mut unflushed,
@@ -126,7 +126,7 @@ impl Feed {
                 Read::Message => {}
                 Read::Control => {
                     paused_until = controls.take(Instant::now());
-                    // What lies in the buffer costs tokio's budget nothing, and would be taken in one go.
+                    // Buffered frames cost nothing of tokio's budget, and would all be taken in one go.
                     consume_budget().await;
                 }
                 Read::End(end) => break end,
@@ -135,7 +135,7 @@ impl Feed {
         Ok((end, reader.conversation.phase() == Phase::Data))
     }
 
-    /// Why the session must end now, if it must: the hours are over, or the server has been silent for too long.
+    /// Why the session must end now, if it must: the hours are over, or the server has been silent too long.
     fn look_at_the_clock(&self, conversation: &mut dyn Conversation, connection: &Connection) -> Option<End> {
         self.status.note_life();
         let now = Moment::now();
@@ -166,7 +166,8 @@ impl Sessions for Feed {
                     detail: failure.detail,
                     asked: failure.asked,
                 };
-                warn!(%feed, url = %self.config.url, reason = end.reason.as_str(), detail = end.detail, "not connected");
+                warn!(%feed, url = %self.config.url, reason = end.reason.as_str(), detail = end.detail,
+                    "not connected");
                 self.status.note(end.reason, &end.detail);
                 let event = Event::ConnectFailed {
                     reason: end.reason,
@@ -221,10 +222,10 @@ impl Sessions for Feed {
     }
 }
 
-/// Puts Koscom's heartbeat and WebSocket's into the send buffer: a server need not answer the first, but must the
-/// second. Nothing waits here. A server that does not read gets none while its buffers are full, so gives no answer;
-/// but as long as data come, that is no reason to stop reading them. What is broken, the reading side finds out, after
-/// all that came before.
+/// Puts Koscom's heartbeat and a WebSocket ping into the send buffer: a server need not answer the first, but must
+/// answer the second. Nothing waits here. A server that does not read gets none while its buffers are full, and so does
+/// not answer; but as long as data arrives, that is no reason to stop reading it. If the connection is broken, the
+/// reading side finds out, after everything that came before.
 fn buffer_heartbeat(connection: &mut Connection, heartbeat: Heartbeat) {
     let ping = Bytes::copy_from_slice(&heartbeat.ping);
     for message in [Message::text(heartbeat.text), Message::Ping(ping)] {
@@ -232,11 +233,11 @@ fn buffer_heartbeat(connection: &mut Connection, heartbeat: Heartbeat) {
     }
 }
 
-/// Lets the server know that the session is over; it is not waited for, since it has nothing more that we would take.
+/// Tells the server that the session is over, but does not wait for it, since it has nothing more that we want.
 async fn say_goodbye(connection: &mut Connection, reason: GapReason) {
     let goodbye = async {
         match reason {
-            // The answer to its close frame lies ready.
+            // The answer to its close frame is already buffered.
             GapReason::ServerClosed => connection.flush().await,
             GapReason::Reset => Ok(()),
             _ => connection.close(None).await,
@@ -245,7 +246,7 @@ async fn say_goodbye(connection: &mut Connection, reason: GapReason) {
     let _ = timeout(GOODBYE, goodbye).await;
 }
 
-/// A connection that writes out what is in its send buffer while it reads.
+/// A connection that flushes its send buffer while it reads.
 struct Flushing<'a> {
     connection: &'a mut Connection,
     unflushed: &'a mut bool,
@@ -262,7 +263,7 @@ impl Stream for Flushing<'_> {
     }
 }
 
-/// What reading gave.
+/// The result of reading.
 #[derive(Debug, PartialEq, Eq)]
 enum Read {
     /// A message.
@@ -273,8 +274,8 @@ enum Read {
     End(End),
 }
 
-/// Waits for a message, after a pause if there is to be one, and stamps it before anything else is done with it. May
-/// be dropped while it waits: nothing is lost then.
+/// Waits for a message, after a pause if one is due, and stamps it before anything else is done with it. May be dropped
+/// while it waits; nothing is lost then.
 async fn next_message(
     messages: &mut (impl Stream<Item = tungstenite::Result<Message>> + Unpin),
     paused_until: Option<Instant>,
@@ -298,7 +299,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Queues a message that was read at `at`, and tells what it was.
+    /// Queues a message read at `at`, and says what it was.
     async fn take(
         &mut self,
         at: Moment,
@@ -318,7 +319,8 @@ impl Reader<'_> {
             Some(Err(error)) => return Ok(self.end(reason_of(&error), &error.to_string())),
             None => return Ok(self.end(GapReason::Reset, "the connection ended")),
         };
-        // A copy: the payload is a slice of the read buffer, and would keep all of it, however small it is itself.
+        // Copied, because the payload is a slice of the read buffer and would keep all of it alive, however small it is
+        // itself.
         self.queue.frame(at, Bytes::copy_from_slice(&payload)).await?;
         self.status.read(at, payload.len());
         Ok(self.hear(Received::Message(&payload)))
@@ -328,7 +330,7 @@ impl Reader<'_> {
         Read::End(End::new(reason, self.init.plain(detail)))
     }
 
-    /// Tells the conversation what came, and does what it says.
+    /// Tells the conversation what arrived, and does what it says.
     fn hear(&mut self, received: Received<'_>) -> Read {
         let now = Instant::now();
         let meaning = self.conversation.heard(received, now.into_std());

@@ -1,5 +1,5 @@
-//! When a feed has sessions: it waits for the hours, has one session after another for as long as they last, and rests
-//! between attempts. Clock and sessions are given, so that a test can run a year of it in seconds.
+//! When a feed has sessions: it waits for the hours, runs one session after another while they last, and rests between
+//! attempts. The clock and the sessions are injected, so that a test can run a year in seconds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -16,16 +16,16 @@ use crate::feed::feed_status::{FeedState, FeedStatus};
 use crate::feed::queue::JournalStopped;
 use crate::hours::schedule::{Hours, Schedule};
 
-/// The longest sleep in one piece: the clock may be set, and the machine suspended, meanwhile. The clock that sleeps
-/// are measured by stands still in a suspended machine.
+/// The longest single sleep: the clock may be set, or the machine suspended, during it. The clock that measures sleeps
+/// stops while the machine is suspended.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
 
-/// Tells the wall clock's time.
+/// A wall clock.
 pub(crate) trait Clock {
     fn now(&self) -> Moment;
 }
 
-/// The machine's.
+/// The machine's wall clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WallClock;
 
@@ -35,9 +35,9 @@ impl Clock for WallClock {
     }
 }
 
-/// The sessions of a feed, one after the other.
+/// A feed's sessions, one after the other.
 pub(crate) trait Sessions {
-    /// One attempt, and the session that comes of it, until the hours are over at the latest.
+    /// One attempt, and the session that follows, until the hours are over at the latest.
     async fn session(&mut self, stop: &mut watch::Receiver<bool>) -> Result<Ended, JournalStopped>;
 
     /// The day's hours are over.
@@ -46,18 +46,18 @@ pub(crate) trait Sessions {
     /// What others see.
     fn status(&self) -> &FeedStatus;
 
-    /// For the log.
+    /// The feed's name, for the log.
     fn feed(&self) -> &str;
 }
 
 /// Why a feed ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FeedEnd {
-    /// It was asked to stop.
+    /// The feed was asked to stop.
     Stopped,
     /// The day's hours are over.
     Closed,
-    /// The server refuses the key, and never accepted it; its words.
+    /// The server refuses the key, and never accepted it. Holds what the server said.
     Refused(String),
     /// The journal has stopped.
     JournalStopped,
@@ -86,7 +86,7 @@ impl End {
     }
 }
 
-/// An attempt that is over.
+/// A finished attempt.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) end: End,
@@ -94,12 +94,12 @@ pub(crate) struct Ended {
     pub(crate) data_for: Option<Duration>,
 }
 
-/// Keeps one feed in sessions.
+/// Runs one feed's sessions.
 pub(crate) struct SessionLoop<C> {
     pub(crate) clock: C,
-    /// Replaced as a whole when the configuration is read again.
+    /// Replaced as a whole when the configuration is reloaded.
     pub(crate) schedule: watch::Receiver<Schedule>,
-    /// Whether to end when the hours are over, instead of waiting for the next.
+    /// Whether to end when the hours are over, instead of waiting for the next day's.
     pub(crate) until_close: bool,
     pub(crate) backoff: Backoff,
     /// Whether this feed's key was ever accepted in this process.
@@ -108,7 +108,7 @@ pub(crate) struct SessionLoop<C> {
 }
 
 impl<C: Clock> SessionLoop<C> {
-    /// Runs until it is asked to stop, or until the hours are over.
+    /// Runs until asked to stop; or, with `until_close`, until the hours are over.
     pub(crate) async fn run(mut self, feed: &mut impl Sessions) -> Result<FeedEnd, JournalStopped> {
         let mut between = FeedState::Connecting;
         let mut hours_open = false;
@@ -116,7 +116,7 @@ impl<C: Clock> SessionLoop<C> {
             let now = self.clock.now();
             let hours = self.schedule.borrow().at(now);
             if let Hours::ClosedUntil(opening) = hours {
-                // Also when the close found no session: then the ledger's gap ends here.
+                // Even if no session was open at the close: then the ledger's gap ends here.
                 if std::mem::take(&mut hours_open) {
                     feed.hours_over().await?;
                 }
@@ -161,8 +161,8 @@ impl<C: Clock> SessionLoop<C> {
         }
     }
 
-    /// Waits, in pieces, so that it can be seen to be alive, and no longer than the hours last; whether it was asked to
-    /// stop.
+    /// Waits, but no longer than the hours last, and in pieces, so that the feed shows signs of life. Returns whether
+    /// it was asked to stop.
     async fn rest(&mut self, wait: Duration, status: &FeedStatus) -> bool {
         let until = Instant::now() + wait;
         loop {
@@ -181,7 +181,7 @@ impl<C: Clock> SessionLoop<C> {
         }
     }
 
-    /// Also ends when there is another schedule.
+    /// Also ends when the schedule changes.
     async fn stopped_within(&mut self, wait: Duration) -> bool {
         tokio::select! {
             () = stopped(&mut self.stop) => true,
@@ -191,7 +191,7 @@ impl<C: Clock> SessionLoop<C> {
     }
 }
 
-/// Waits for the stop; for ever when nobody is left who could ask for it.
+/// Waits for a stop request; forever, if nobody is left who could make one.
 pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         std::future::pending::<()>().await;

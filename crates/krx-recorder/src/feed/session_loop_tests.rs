@@ -1,4 +1,4 @@
-//! A year of it, and what suspended machines and clocks that are set do to it.
+//! A year of sessions, and the effects of suspended machines and clocks that are set.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicI64;
@@ -12,8 +12,8 @@ use crate::hours::schedule::tests::{daily, kst};
 const MINUTE_US: i64 = 60_000_000;
 const HOUR_US: i64 = 60 * MINUTE_US;
 
-/// The wall clock of a machine whose other clock is tokio's, which a test winds on by itself. `set` is by how much
-/// the wall clock was set, or went on while the machine was suspended and the other stood still.
+/// The wall clock of a machine whose other clock is tokio's, which tokio advances by itself in a test. `set_us` is by
+/// how much the wall clock was set, or advanced while the machine was suspended and the other clock stood still.
 #[derive(Clone)]
 struct SimulatedClock {
     begun: (Moment, Instant),
@@ -41,7 +41,7 @@ impl Clock for SimulatedClock {
     }
 }
 
-/// An exchange whose sessions last until the hours are over, as the feed's do, or for `lasts`.
+/// An exchange whose sessions last until the hours are over, as a feed's do, or for `lasts`.
 struct Exchange {
     clock: SimulatedClock,
     schedule: watch::Receiver<Schedule>,
@@ -93,7 +93,7 @@ impl Sessions for Exchange {
     }
 }
 
-/// A recorder that begins at a time, and what it has done when it is stopped.
+/// A recorder that starts at a given time, and what it has done when it is stopped.
 struct Simulation {
     clock: SimulatedClock,
     status: Arc<FeedStatus>,
@@ -141,7 +141,7 @@ impl Simulation {
         }
     }
 
-    /// Lets time go on until the wall clock shows this.
+    /// Lets time pass until the wall clock shows this.
     async fn until(&self, text: &str) {
         let until = kst(text);
         while self.clock.now() < until {
@@ -157,13 +157,13 @@ impl Simulation {
     }
 }
 
-/// How far a moment lies behind a time of its date.
+/// How long after a time of its date a moment is.
 fn behind(moment: Moment, hour: i64, minute: i64) -> i64 {
     moment.micros_of_day() - hour * HOUR_US - minute * MINUTE_US
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_a_year_each_session_is_opened_and_closed_once_and_none_on_a_closed_day() {
+async fn in_a_year_each_trading_day_has_one_session_and_closed_days_have_none() {
     for year in [2026, 2027] {
         let simulation = Simulation::begin(&format!("{year}-01-01 00:00:00"), false, None);
         simulation.until(&format!("{}-01-01 00:00:00", year + 1)).await;
@@ -180,7 +180,7 @@ async fn in_a_year_each_session_is_opened_and_closed_once_and_none_on_a_closed_d
         assert!((240..250).contains(&trading.len()), "{} days", trading.len());
         for (from, to) in &exchange.sessions {
             assert_eq!(from.date(), to.date());
-            // The examination is an hour later, and the after-market perhaps too.
+            // On the exam day trading is an hour later, and perhaps the after-market too.
             let examination = to.date() == NaiveDate::from_ymd_opt(2026, 11, 19).unwrap()
                 || to.date() == NaiveDate::from_ymd_opt(2027, 11, 18).unwrap();
             let close = if examination { 21 } else { 20 };
@@ -193,7 +193,7 @@ async fn in_a_year_each_session_is_opened_and_closed_once_and_none_on_a_closed_d
 }
 
 #[tokio::test(start_paused = true)]
-async fn sessions_that_break_are_opened_again_and_only_within_the_hours() {
+async fn broken_sessions_are_reopened_but_only_within_the_hours() {
     let lasts = Some(Duration::from_secs(1200));
     let simulation = Simulation::begin("2026-11-19 00:00:00", false, lasts);
     simulation.until("2026-12-31 00:00:00").await;
@@ -216,7 +216,7 @@ async fn sessions_that_break_are_opened_again_and_only_within_the_hours() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_in_mid_session_records_at_once() {
+async fn a_start_during_the_hours_records_at_once() {
     for (begin, from) in [
         ("2026-11-20 13:37:00", "2026-11-20 13:37:00"),
         ("2026-11-20 20:09:30", "2026-11-20 20:09:30"),
@@ -234,7 +234,7 @@ async fn a_start_in_mid_session_records_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn until_close_is_one_session_whenever_it_begins() {
+async fn until_close_means_one_session_whenever_it_starts() {
     for (begin, sessions) in [
         ("2026-11-20 07:00:00", 1),
         ("2026-11-20 12:00:00", 1),
@@ -254,7 +254,7 @@ async fn until_close_is_one_session_whenever_it_begins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_the_server_asks_for_ends_with_the_hours() {
+async fn a_wait_that_the_server_asked_for_ends_with_the_hours() {
     let patience = Asked::Patience(Some(Duration::from_secs(300)));
     let simulation = Simulation::begin_asked("2026-11-20 20:05:30", true, Some(Duration::ZERO), patience);
     let (end, exchange) = simulation.task.await.unwrap();
@@ -262,8 +262,8 @@ async fn a_wait_that_the_server_asks_for_ends_with_the_hours() {
     assert!(behind(simulation.clock.now(), 20, 10) < 1_000_000);
 }
 
-/// Whether each instant at which somebody looked had a session when the wall clock was within the hours, and none when
-/// it was not, but for the time in which a sleep may go on.
+/// Asserts that at each instant it samples there is a session if and only if the wall clock is within the hours, except
+/// for as long as one sleep may last.
 async fn watch(simulation: &Simulation, until: &str) {
     let (mut wrong_since, until) = (None, kst(until));
     while simulation.clock.now() < until {
@@ -283,8 +283,8 @@ async fn watch(simulation: &Simulation, until: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_that_was_suspended_is_on_time_within_half_a_minute() {
-    // When, and for how many hours: over an opening, within a session, over a close, over a night, over days.
+async fn after_a_suspend_the_feed_is_on_time_within_half_a_minute() {
+    // When, and for how many hours: across an opening, within a session, across a close, a night, several days.
     for (suspended, hours) in [
         ("2026-11-20 06:00:00", 3),
         ("2026-11-20 10:00:00", 2),
@@ -308,7 +308,7 @@ async fn a_machine_that_was_suspended_is_on_time_within_half_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_is_set_moves_the_sessions_with_it() {
+async fn setting_the_clock_moves_the_sessions_with_it() {
     for (when, by_minutes) in [
         ("2026-11-20 08:00:00", 60),
         ("2026-11-20 08:21:00", -30),
@@ -327,7 +327,7 @@ async fn a_clock_that_is_set_moves_the_sessions_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_schedule_counts_at_once() {
+async fn a_new_schedule_takes_effect_at_once() {
     let holiday = krx_calendar::Override {
         date: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(),
         hours: None,

@@ -1,4 +1,4 @@
-//! Tests of a feed's sessions, with a server and a socket: what is put on record, and what the server is told.
+//! Tests of a feed's sessions with a server and a socket: what is put on record, and what the server receives.
 
 use std::sync::Mutex;
 
@@ -18,7 +18,7 @@ use crate::hours::schedule::Daily;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A feed at work, and all that it has put into its queue.
+/// A running feed, and everything it has put into its queue.
 struct Running {
     schedule: watch::Sender<Schedule>,
     stop: watch::Sender<bool>,
@@ -33,7 +33,7 @@ async fn listen() -> (TcpListener, String) {
     (listener, url)
 }
 
-/// The next session of a server; its `init` is read.
+/// Accepts the server's next session and reads its `init`.
 async fn accept(listener: &TcpListener) -> WebSocketStream<TcpStream> {
     let (stream, _) = timeout(MINUTE, listener.accept())
         .await
@@ -131,7 +131,7 @@ impl Running {
         }
     }
 
-    /// Asks it to stop; all that it has put into the queue.
+    /// Asks it to stop, and returns everything it put into the queue.
     async fn end(self) -> Vec<QueuedEntry> {
         self.stop.send_replace(true);
         let ended = timeout(MINUTE, self.task).await.expect("it does not stop");
@@ -142,7 +142,7 @@ impl Running {
 }
 
 #[tokio::test]
-async fn each_session_and_each_attempt_is_on_record_with_its_end() {
+async fn each_session_and_attempt_is_on_record_with_its_end() {
     let (listener, url) = listen().await;
     let running = Running::begin(&url);
     let mut server = accept(&listener).await;
@@ -180,7 +180,7 @@ async fn each_session_and_each_attempt_is_on_record_with_its_end() {
             What::Event(Event::ConnectFailed { reason, .. }) => format!("failed {}", reason.as_str()),
             What::Event(event) => format!("{event:?}"),
         })
-        // A frame that lay behind the end of its connection may be lost with it.
+        // A frame right before the end of its connection may be lost with it.
         .filter(|text| text != "[2]")
         .collect();
     assert_eq!(
@@ -197,7 +197,7 @@ async fn each_session_and_each_attempt_is_on_record_with_its_end() {
     );
 }
 
-/// What has data in it was a good session: whether it was decides how soon the next one is tried.
+/// A session that brought data was good, which decides how soon the next one is tried.
 #[tokio::test]
 async fn a_session_says_whether_it_brought_data() {
     for (text, has_data) in [("[]", true), (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, false)] {
@@ -222,7 +222,7 @@ async fn a_session_says_whether_it_brought_data() {
 }
 
 #[tokio::test]
-async fn a_stop_is_heard_while_a_server_that_says_nothing_is_waited_for() {
+async fn a_stop_works_while_waiting_for_a_silent_server() {
     let (listener, url) = listen().await;
     let running = Running::begin(&url);
     let (_silent, _) = timeout(MINUTE, listener.accept()).await.unwrap().unwrap();
@@ -230,7 +230,7 @@ async fn a_stop_is_heard_while_a_server_that_says_nothing_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_server_gets_heartbeats_and_pings_and_a_goodbye() {
+async fn a_server_gets_heartbeats_pings_and_a_close_frame() {
     let (listener, url) = listen().await;
     let running = Running::begin(&url);
     let mut server = accept(&listener).await;
@@ -257,11 +257,11 @@ async fn a_server_gets_heartbeats_and_pings_and_a_goodbye() {
         }
     };
     let said = timeout(MINUTE, goodbye).await.unwrap();
-    assert!(said, "it left without a word");
+    assert!(said, "it left without a close frame");
     running.end().await;
 }
 
-/// A schedule that has just been read again, by which no day is a trading day.
+/// A reloaded schedule, by which no day is a trading day.
 fn closed() -> Schedule {
     let today = Moment::now().date();
     let overrides = today.iter_days().take(3).map(|date| Override {
@@ -278,7 +278,7 @@ fn closed() -> Schedule {
 }
 
 #[tokio::test]
-async fn a_session_ends_with_the_hours_though_data_come() {
+async fn a_session_ends_with_the_hours_even_while_data_arrives() {
     let (listener, url) = listen().await;
     let running = Running::begin(&url);
     let mut server = accept(&listener).await;
@@ -316,9 +316,9 @@ async fn a_session_ends_with_the_hours_though_data_come() {
     assert!(timeout(MINUTE, sending).await.unwrap().unwrap() > 0);
 }
 
-/// Pings cost a server nothing. What it sends behind them waits as they do.
+/// Pings cost a server nothing. What it sends after them waits with them.
 #[tokio::test]
-async fn pings_without_end_are_taken_no_faster_than_their_pace() {
+async fn endless_pings_are_read_no_faster_than_their_pace() {
     let (listener, url) = listen().await;
     let running = Running::begin(&url);
     let mut server = accept(&listener).await;

@@ -41,10 +41,10 @@ fn reader<'a>(
 }
 
 #[tokio::test]
-async fn a_frame_is_stamped_when_it_is_read_before_any_other_work_on_it() {
+async fn a_frame_is_stamped_as_soon_as_it_is_read() {
     let (queue, mut entries) = queue();
     let (status, accepted) = (FeedStatus::default(), AtomicBool::new(false));
-    // The clock is the count of steps: reading is step 1, stamping must be step 2, and all other work comes later.
+    // The clock counts steps: reading is step 1, stamping must be step 2, and all other work comes later.
     let step = Cell::new(0);
     let tick = || {
         step.set(step.get() + 1);
@@ -76,7 +76,7 @@ async fn a_frame_is_stamped_when_it_is_read_before_any_other_work_on_it() {
 }
 
 #[tokio::test]
-async fn each_message_is_told_from_the_others() {
+async fn each_kind_of_message_is_recognised() {
     let ((queue, _entries), init) = (queue(), init());
     let end = |reason, detail: &str, asked| {
         Read::End(End {
@@ -132,7 +132,7 @@ async fn each_message_is_told_from_the_others() {
             ),
             false,
         ),
-        // What a server says is cut, is one line, and never repeats the key (I7).
+        // What a server says is shortened to one line, and never repeats the key (I7).
         (
             Message::text(r#"{"error":{"code":13001,"message":"no\r\nINFO key ky\u0000z-9"}}"#),
             end(
@@ -168,7 +168,7 @@ async fn each_message_is_told_from_the_others() {
 }
 
 #[test]
-fn errors_of_the_connection_and_of_the_protocol_are_told_apart() {
+fn connection_errors_and_protocol_errors_are_distinguished() {
     use tungstenite::error::{CapacityError, Error, ProtocolError};
     let too_long = CapacityError::MessageTooLong { size: 2, max_size: 1 };
     for (error, expected) in [
@@ -192,10 +192,10 @@ fn errors_of_the_connection_and_of_the_protocol_are_told_apart() {
     }
 }
 
-/// A disk that hangs: the queue is full for longer than every timer's interval, again and again, and yet each message
-/// that was read arrives, in order (I1). The server feels the backpressure, and nothing else happens.
+/// The disk hangs: again and again the queue stays full for longer than any timer's interval, yet each message that was
+/// read arrives, in order (I1). The server feels the backpressure, and nothing else happens.
 #[tokio::test]
-async fn i1_a_full_queue_costs_no_message_whatever_timers_fire_meanwhile() {
+async fn i1_a_full_queue_loses_no_message_whatever_timers_fire() {
     const MESSAGES: usize = 60;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());

@@ -1,9 +1,10 @@
-//! A connection's bytes on their way to the WebSocket library: how many at a time, and whether a message is under way.
+//! A connection's bytes on their way to the WebSocket library: limits how many are read at a time, and tracks whether a
+//! message is under way.
 //!
-//! tungstenite reads on within one call until it has a whole message, and says nothing of the part that it has. A
-//! server that sends empty fragments without end would keep that call busy: tokio's own budget only ends it after 128
-//! reads, which can hold millions of fragments, and one thread serves both feeds and all timers. So a read pauses
-//! after [`BYTES_AT_A_TIME`] until the others had their turn, and the frames' headers are followed as they pass.
+//! tungstenite keeps reading within one call until it has a whole message, and says nothing about the part it has. A
+//! server that sends empty fragments forever would keep that call busy: tokio's own budget only ends it after 128
+//! reads, which can contain millions of fragments, and one thread serves both feeds and all timers. So reading pauses
+//! after [`BYTES_AT_A_TIME`] until the others have had their turn, and the frame headers are tracked as they pass.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -12,10 +13,10 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// What is read without a pause: two milliseconds of work when all of it is empty fragments.
+/// How much is read without a pause: two milliseconds of work if all of it is empty fragments.
 pub(super) const BYTES_AT_A_TIME: usize = 64 << 10;
 
-/// A connection below its WebSocket.
+/// The byte stream below a WebSocket.
 #[derive(Debug)]
 pub struct Wire<S> {
     stream: S,
@@ -26,7 +27,7 @@ pub struct Wire<S> {
 }
 
 impl<S> Wire<S> {
-    /// A connection behind its WebSocket handshake, with which `read` has come already.
+    /// A connection after its WebSocket handshake, along with which `read` has already arrived.
     pub fn new(stream: S, read: &[u8]) -> Self {
         let mut frames = Frames::default();
         frames.pass(read);
@@ -38,7 +39,7 @@ impl<S> Wire<S> {
         }
     }
 
-    /// Since when a message in several fragments has been under way.
+    /// Since when a fragmented message has been under way.
     pub fn message_open_since(&self) -> Option<Instant> {
         self.open_since
     }
@@ -49,7 +50,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         let this = self.get_mut();
         if this.passed >= BYTES_AT_A_TIME {
             this.passed = 0;
-            // Polled once, it asks to be woken when all others, sockets and timers included, had their turn.
+            // Polled once, this asks to be woken after all others, including sockets and timers, have had their turn.
             let _ = pin!(tokio::task::yield_now()).poll(cx);
             return Poll::Pending;
         }
@@ -61,7 +62,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
                 let (bytes, ended) = (&buf.filled()[before..], this.frames.ended);
                 this.passed += bytes.len();
                 this.frames.pass(bytes);
-                // Each message has a time of its own, also when one begins in the bytes in which another ends.
+                // Each message has its own start, even if it begins in the same bytes in which another ends.
                 let same = this.frames.ended == ended;
                 this.open_since = this
                     .frames
@@ -90,24 +91,24 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 /// The longest header of a frame: two bytes, a length of eight, a mask of four.
 const HEADER_BYTES_MAX: usize = 14;
 
-/// Where in the stream of frames the bytes are. It follows headers, and judges nothing: tungstenite does.
+/// The position in the stream of frames. It follows headers but validates nothing: tungstenite does that.
 #[derive(Clone, Copy, Debug)]
 struct Frames {
     place: Place,
-    /// A fragment has come that was not its message's last.
+    /// A fragment has arrived that was not its message's last.
     message_open: bool,
-    /// Messages in several fragments that came to their end.
+    /// Fragmented messages that have ended.
     ended: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    /// In a frame's header, so many bytes of which are known.
+    /// In a frame's header, of which `known` bytes have arrived.
     Header {
         bytes: [u8; HEADER_BYTES_MAX],
         known: usize,
     },
-    /// In a payload, of which so many bytes are left.
+    /// In a payload, with this many bytes left.
     Payload(u64),
 }
 
@@ -157,8 +158,8 @@ impl Frames {
         }
     }
 
-    /// A frame begins with this byte: FIN, three reserved bits, and the opcode, of which eight and more are control
-    /// frames and may stand between the fragments of a message.
+    /// A frame begins with this byte: FIN, three reserved bits, and the opcode. Opcodes from eight up are control
+    /// frames, which may appear between the fragments of a message.
     fn begin_frame(&mut self, first: u8) {
         let (last, control) = (first & 0x80 != 0, first & 0x08 != 0);
         if control {
@@ -171,7 +172,7 @@ impl Frames {
     }
 }
 
-/// The length of the payload that follows `header`, once all of the header is there (RFC 6455, 5.2).
+/// The length of the payload that follows `header`, once the header is complete (RFC 6455, 5.2).
 fn payload_len(header: &[u8]) -> Option<u64> {
     let second = *header.get(1)?;
     let mask_bytes = if second & 0x80 == 0 { 0 } else { 4 };
@@ -240,14 +241,14 @@ mod tests {
             assert_eq!(frames.message_open, open, "{first:#x}");
         }
         assert_eq!(frames.ended, 2);
-        // A length that nobody will ever send must not overflow anything.
+        // Even an absurd length must not overflow anything.
         frames.pass(&[0x01, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2]);
         assert!(frames.message_open);
     }
 
     proptest! {
         #[test]
-        fn it_does_not_matter_how_the_bytes_are_cut(
+        fn it_does_not_matter_how_the_bytes_are_split(
             sent in prop::collection::vec((any::<u8>(), 0_usize..300, any::<bool>()), 0..20),
             cuts in prop::collection::vec(1_usize..50, 1..50),
         ) {
@@ -269,7 +270,7 @@ mod tests {
         }
     }
 
-    /// A server that always has one more fragment ready.
+    /// A server that always has another fragment ready.
     struct Endless {
         head: Vec<u8>,
         read: usize,
@@ -283,7 +284,7 @@ mod tests {
         ) -> Poll<io::Result<()>> {
             let this = self.get_mut();
             if this.head.is_empty() {
-                // An empty fragment is two bytes, both of them zero.
+                // An empty fragment is two zero bytes.
                 buf.put_slice(&vec![0; buf.remaining() & !1]);
             } else {
                 buf.put_slice(&this.head);
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn i5_fragments_that_are_always_ready_end_a_poll_all_the_same() {
+    async fn i5_a_poll_ends_even_if_fragments_are_always_ready() {
         let wire = Wire::new(
             Endless {
                 head: vec![0x01, 0],
@@ -330,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_tells_since_when_a_message_is_open() {
+    async fn it_knows_since_when_a_message_is_open() {
         let (mut server, client) = tokio::io::duplex(1 << 20);
         let wire = Wire::new(client, &[]);
         let mut socket = WebSocketStream::from_raw_socket(wire, Role::Client, None).await;

@@ -1,4 +1,4 @@
-//! When data is expected: a feed's hours, and trading days on which no recorder ran.
+//! When data is expected: a feed's hours, and the trading days on which no recorder ran.
 
 pub(crate) mod schedule;
 

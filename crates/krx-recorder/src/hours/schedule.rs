@@ -6,7 +6,7 @@ use chrono::{NaiveDate, NaiveTime, Timelike};
 use krx_calendar::{Calendar, normal_hours};
 use krx_store::Moment;
 
-/// When a feed is wanted.
+/// When a feed should be connected.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Schedule {
     /// At all times.
@@ -18,20 +18,20 @@ pub enum Schedule {
 /// The hours of a trading date (KST).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Daily {
-    /// Connect; earlier on a date whose session opens earlier than usual.
+    /// When to connect; earlier on a date whose session opens earlier than usual.
     pub open: NaiveTime,
-    /// Disconnect; later on a date whose session closes later than usual.
+    /// When to disconnect; later on a date whose session closes later than usual.
     pub close: NaiveTime,
     /// The trading dates.
     pub calendar: Arc<Calendar>,
 }
 
-/// What the schedule says of an instant.
+/// What the schedule says about an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hours {
     /// Be connected.
     Open,
-    /// Be not, until then.
+    /// Stay disconnected until then.
     ClosedUntil(Moment),
 }
 
@@ -51,7 +51,7 @@ impl Schedule {
         }
     }
 
-    /// When the hours that are open at `now` are over; the end of time, when they never are; none while they are closed.
+    /// When the hours open at `now` end: the end of time if they never do, `None` if they are closed.
     #[must_use]
     pub fn closing(&self, now: Moment) -> Option<Moment> {
         match (self.at(now), self) {
@@ -61,7 +61,7 @@ impl Schedule {
         }
     }
 
-    /// When the next session opens, if `now` is past today's or today has none.
+    /// When the next session opens, if today's is over or today has none.
     #[must_use]
     pub fn over_until(&self, now: Moment) -> Option<Moment> {
         match self.at(now) {
@@ -70,7 +70,7 @@ impl Schedule {
         }
     }
 
-    /// The last date that nothing more is expected of.
+    /// The last date on which nothing more is expected.
     #[must_use]
     pub fn last_over(&self, now: Moment) -> Option<NaiveDate> {
         let today = now.date();
@@ -80,8 +80,8 @@ impl Schedule {
         }
     }
 
-    /// The hours of a date in which data is expected, from and to; none on a date without trading. At all times means
-    /// the whole date.
+    /// The hours of a date in which data is expected, from and to; `None` on a date without trading. [`Self::Always`]
+    /// means the whole date.
     #[must_use]
     pub fn expected_on(&self, date: NaiveDate) -> Option<(Moment, Moment)> {
         match self {
@@ -90,12 +90,12 @@ impl Schedule {
         }
     }
 
-    /// Whether a feed that sends no data at `now` must be taken for stalled: in continuous trading a feed of
-    /// hundreds of issues is never silent for long.
+    /// Whether a feed that sends no data at `now` must be considered stalled: in continuous trading a feed of hundreds
+    /// of issues is never silent for long.
     #[must_use]
     pub fn expects_data(&self, now: Moment) -> bool {
         match self {
-            // A recorder that runs at all times has a source with hours of its own.
+            // The source of a recorder that runs at all times has its own hours.
             Self::Always => false,
             Self::Calendar(daily) => daily
                 .calendar
@@ -104,8 +104,8 @@ impl Schedule {
         }
     }
 
-    /// What the schedules of several feeds say together: open while any of them is, and else closed until the first opens.
-    /// Without a schedule it is open.
+    /// What the schedules of several feeds say together: open while any of them is, otherwise closed until the first
+    /// opens. Without any schedule, open.
     #[must_use]
     pub fn together<'a>(schedules: impl IntoIterator<Item = &'a Self>, now: Moment) -> Hours {
         let mut opening: Option<Moment> = None;
@@ -118,7 +118,7 @@ impl Schedule {
         opening.map_or(Hours::Open, Hours::ClosedUntil)
     }
 
-    /// Why there is no session any more on the date of `now`, in words.
+    /// Why there is no more session on the date of `now`, as a clause.
     #[must_use]
     pub fn why_over(&self, now: Moment) -> String {
         let Self::Calendar(daily) = self else {
@@ -134,8 +134,8 @@ impl Schedule {
 }
 
 impl Daily {
-    /// The day's hours, longer where its session begins earlier or ends later than on other days, and never shorter:
-    /// what a shorter day saves is not worth an hour that nobody can ever get again.
+    /// The day's hours, longer if its session begins earlier or ends later than usual, but never shorter: what a
+    /// shorter day would save is not worth an hour that can never be recorded again.
     fn hours_on(&self, date: NaiveDate) -> Option<(Moment, Moment)> {
         let hours = self.calendar.day(date).hours?;
         let normal = normal_hours(date);
@@ -154,7 +154,7 @@ impl Daily {
     }
 }
 
-/// A moment as `2026-11-23 08:20`, KST.
+/// A moment formatted as `2026-11-23 08:20`, in KST.
 #[must_use]
 pub(crate) fn kst(moment: Moment) -> String {
     let minutes = moment.micros_of_day() / 60_000_000;
@@ -193,7 +193,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_week_of_it_and_a_holiday() {
+    fn a_week_and_a_holiday() {
         let cases = [
             (
                 "2026-11-20 08:19:59",
@@ -222,7 +222,7 @@ pub(crate) mod tests {
         for (now, expected) in cases {
             assert_eq!(daily(vec![]).at(kst(now)), expected, "{now}");
             assert_eq!(Schedule::Always.at(kst(now)), Hours::Open);
-            // Before the opening the day is not over: an early start waits for it.
+            // Before the opening the day is not over: a recorder started early waits for it.
             let later = match expected {
                 Hours::ClosedUntil(opening) if !now.starts_with(&opening.date().to_string()) => Some(opening),
                 _ => None,
@@ -264,7 +264,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_day_with_other_hours_is_never_recorded_for_less() {
+    fn a_day_with_other_hours_is_never_recorded_for_a_shorter_time() {
         let date = NaiveDate::from_ymd_opt(2026, 11, 24).unwrap();
         let with = |open, close| {
             let hours = Some(Trading { open, close });
@@ -291,7 +291,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_date_is_over_when_nothing_more_is_expected_of_it() {
+    fn a_date_is_over_when_nothing_more_is_expected_on_it() {
         let over = |schedule: &Schedule, now| schedule.last_over(kst(now)).unwrap().to_string();
         let daily = daily(vec![]);
         for (now, expected) in [
@@ -327,7 +327,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn it_says_why_there_is_no_session() {
+    fn it_explains_why_there_is_no_session() {
         let schedule = daily(vec![]);
         assert!(
             schedule

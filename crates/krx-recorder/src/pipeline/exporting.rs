@@ -1,4 +1,4 @@
-//! The exporter's thread. Whatever happens to it, the feed and the journal go on (invariant I6).
+//! The exporter's thread. Whatever happens to it, the feed and the journal continue (invariant I6).
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,23 +15,23 @@ use crate::hours::absence::Absence;
 use crate::process::exit::Failure;
 use crate::watch::liveness::Activity;
 
-/// How long the disk is given to come to its senses before the export is tried again.
+/// How long to let the disk recover before export is tried again.
 const RETRY_WAIT: Duration = Duration::from_secs(5);
 
-/// After so many failures in a row to read the journal, the disk will not read it any more.
+/// After this many failures in a row to read the journal, assume that the disk will never read it.
 const UNREADABLE_AFTER: u32 = 12;
 
-/// How often a failure that lasts is logged.
+/// How often a lasting failure is logged.
 const REPEAT_INTERVAL: Duration = Duration::from_secs(600);
 
-/// How often what is left is tried when nothing more will come: an error that passes must not end in a bad exit code.
+/// How often to try the rest once nothing more will arrive: a passing error must not end in a bad exit code.
 const LAST_TRIES: u32 = 3;
 
-/// Exports until the journal is closed and all of it is committed. A failure is logged, and the export started again
-/// behind the last committed file.
+/// Exports until the journal is closed and all of it is committed. After a failure, logs it and resumes the export
+/// after the last committed file.
 ///
 /// # Errors
-/// The last failure, when it happened after the journal was closed: what is not exported stays in the journal.
+/// The last failure, if it happened after the journal was closed: what is not exported stays in the journal.
 pub(super) fn run(
     data: &DataDir,
     feed: &FeedName,
@@ -42,14 +42,15 @@ pub(super) fn run(
     absence: &Absence,
 ) -> Result<(), Failure> {
     Activity::runs_here(&activity.export_thread);
-    // On this thread, since only it may wait for the disk, and writes coverage of this feed.
+    // On this thread, because only it may wait for the disk and writes this feed's coverage.
     let yesterday = Moment::now().date().pred_opt().unwrap_or_default();
     if let Err(error) = absence.record(data, feed, yesterday) {
-        error!(%feed, %error, "trading days on which no recorder ran are not on record; the next start tries again");
+        error!(%feed, %error,
+            "the trading days on which no recorder ran could not be put on record; the next start tries again");
     }
-    // Before the first exporter adds to it.
+    // Before the first exporter adds to the counters.
     if let Err(error) = seed(progress, data, feed, Moment::now().date()) {
-        warn!(%feed, %error, "the status shows the date from this start on only");
+        warn!(%feed, %error, "the status shows today only from this start on");
     }
     let poison = Arc::new(Poison::default());
     let (mut unreadable, mut last_tries) = (0, 0);
@@ -75,9 +76,9 @@ pub(super) fn run(
                 };
                 error.into()
             }
-            // The frame is known by now, and is passed over when it does it again.
+            // The frame has been noted, and is quarantined if it causes another panic.
             Err(_) if poison.panicked() => {
-                error!(feed = %feed, "the exporter panicked over a frame; it goes on behind the last committed file");
+                error!(feed = %feed, "the exporter panicked on a frame; it resumes after the last committed file");
                 continue;
             }
             Err(_) => Failure::Bug(format!("the exporter of {feed} panicked")),
@@ -87,7 +88,7 @@ pub(super) fn run(
             if last_tries >= LAST_TRIES {
                 return Err(failure);
             }
-            error!(feed = %feed, error = %failure, "export failed; it is tried again before the recorder ends");
+            error!(feed = %feed, error = %failure, "export failed; trying again before the recorder exits");
             continue;
         }
         let committed = progress.files_committed.load(Relaxed);
@@ -98,12 +99,12 @@ pub(super) fn run(
         } else {
             debug!(feed = %feed, error = %failure, "export failed again");
         }
-        // A stop must not wait for it.
+        // Unlike a sleep, this does not delay a stop.
         tail.wait_closed(RETRY_WAIT);
     }
 }
 
-/// Says that the export works again, once it has committed a file behind a failure.
+/// Reports that export works again, once it has committed a file after a failure.
 pub(super) fn look(feed: &FeedName, progress: &Progress, activity: &Activity) {
     let failing = activity.export_failing.load(Relaxed);
     if failing > 0 && progress.files_committed.load(Relaxed) >= failing {
@@ -112,12 +113,12 @@ pub(super) fn look(feed: &FeedName, progress: &Progress, activity: &Activity) {
     }
 }
 
-/// A failure, as far as two of them are alike.
+/// What makes two failures the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Failed {
-    /// The error of the operating system, if it is one.
+    /// The operating system's error, if there is one.
     errno: Option<i32>,
-    /// Files that were committed before: a file between two failures makes the second a new one.
+    /// Files committed before it: a file between two failures makes the second a new one.
     committed: u64,
 }
 
@@ -135,7 +136,7 @@ impl Failed {
     }
 }
 
-/// Failures in a row, and when the log was last told of them.
+/// The failure last logged, and when.
 #[derive(Debug, Default)]
 struct Outage {
     told: Option<(Failed, Instant)>,
@@ -146,7 +147,7 @@ impl Outage {
         self.told.is_some()
     }
 
-    /// The first of them is, and another one than before; the same one only now and then.
+    /// A first or a different failure is; the same one only every now and then.
     fn is_worth_a_line(&mut self, failed: Failed, now: Instant) -> bool {
         if let Some((told, at)) = self.told
             && told == failed
@@ -169,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_told_once_and_then_now_and_then() {
+    fn a_failure_is_logged_at_once_and_then_now_and_then() {
         let start = Instant::now();
         let full = Failed {
             errno: Some(28),
@@ -183,17 +184,17 @@ mod tests {
             .count();
         assert_eq!(lines, 3, "at once, and every ten minutes");
         let committed = Failed { committed: 8, ..full };
-        assert!(told(1205, committed), "it worked in between");
+        assert!(told(1205, committed), "export worked in between");
         assert!(!told(1210, committed));
         let io = Failed {
             errno: Some(5),
             committed: 8,
         };
-        assert!(told(1215, io), "it is another failure");
+        assert!(told(1215, io), "a different failure");
     }
 
     #[test]
-    fn the_error_of_the_system_is_found_below_what_is_said_of_it() {
+    fn the_system_error_is_found_under_the_messages_around_it() {
         let failure = Failure::from(StoreError::Io {
             doing: "creating",
             path: "/x".into(),

@@ -1,4 +1,4 @@
-//! One feed as others see it: what is shown of it, and looked after.
+//! One feed as others see it: what the status shows and the checks watch.
 
 use std::sync::Arc;
 
@@ -18,9 +18,9 @@ pub(crate) struct FeedView {
     pub host: String,
     /// Its counters.
     pub progress: Arc<Progress>,
-    /// When it is to be connected.
+    /// When it should be connected.
     pub schedule: watch::Receiver<Schedule>,
-    /// Where it stands.
+    /// Its state.
     pub status: Arc<FeedStatus>,
     /// Its queue.
     pub queue: QueueGauge,

@@ -1,5 +1,5 @@
-//! The journal's thread: takes what the feed has queued, and appends it. A disk that refuses does not end it: it tries
-//! again until the disk takes everything, and the queue, and behind it the server, wait meanwhile.
+//! The journal's thread: takes what the feed has queued and appends it. A disk that refuses does not end it: it retries
+//! until the disk accepts everything, while the queue, and behind it the server, wait.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,17 +11,17 @@ use tracing::{error, info};
 use crate::feed::queue::QueueReader;
 use crate::watch::liveness::Activity;
 
-/// At most this many entries are one write: about a megabyte of full messages.
+/// The most entries in one write: about a megabyte of full messages.
 const ENTRIES_MAX: usize = 256;
 
-/// How long the disk is given to come to its senses, at first and at most.
+/// How long to let the disk recover, at first and at most.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
-/// A disk that refuses for this long after a request to stop will not take the rest.
+/// A disk that refuses for this long after a stop request will not accept the rest.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 
-/// How often a failure that lasts is logged.
+/// How often a lasting failure is logged.
 const ALARM_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The journal's thread of one feed.
@@ -32,17 +32,17 @@ pub struct Journaling {
     pub writer: Writer,
     /// Where entries come from.
     pub entries: QueueReader,
-    /// Whether the recorder is to stop.
+    /// Whether the recorder has been asked to stop.
     pub stopping: watch::Receiver<bool>,
     /// Signs of life.
     pub activity: Arc<Activity>,
 }
 
 impl Journaling {
-    /// Journals until all feeds have let go of the queue, then closes the journal.
+    /// Journals until every sender of the queue is dropped, then closes the journal.
     ///
     /// # Errors
-    /// [`StoreError::Lost`], when the disk still refuses a while after the request to stop. Feeds then find the queue
+    /// [`StoreError::Lost`], if the disk still refuses a while after the stop request. The feed then finds the queue
     /// closed.
     pub fn run(mut self) -> Result<(), StoreError> {
         Activity::runs_here(&self.activity.journal_thread);
@@ -72,13 +72,14 @@ impl Journaling {
             let Err(error) = put(&mut self.writer) else {
                 if let Some(first) = first {
                     let seconds = Instant::elapsed(&first).as_secs_f64();
-                    info!(feed = %self.feed, seconds, "the disk takes the journal again; nothing of it was lost");
+                    info!(feed = %self.feed, seconds, "the disk accepts the journal again; nothing was lost");
                 }
                 return Ok(());
             };
             first.get_or_insert_with(Instant::now);
             if alarmed.is_none_or(|at| at.elapsed() >= ALARM_INTERVAL) {
-                error!(feed = %self.feed, %error, "the journal cannot be written; what is received waits in memory: see to the disk");
+                error!(feed = %self.feed, %error,
+                    "the journal cannot be written; received messages wait in memory: check the disk");
                 alarmed = Some(Instant::now());
             }
             if *self.stopping.borrow() {

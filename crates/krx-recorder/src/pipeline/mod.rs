@@ -1,4 +1,4 @@
-//! One feed's pipeline: its threads, and what stands between them.
+//! One feed's pipeline: its threads, and what connects them.
 //!
 //! ```text
 //!   queue ──▶ journaling ──▶ .krx/journal ──▶ exporting ──▶ datasets
@@ -55,7 +55,7 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Starts the threads; the feed is the caller's to run.
+    /// Starts the threads; the caller runs the feed.
     pub(crate) fn start(
         config: &Config,
         data: &DataDir,
@@ -140,11 +140,11 @@ impl Pipeline {
         )
     }
 
-    /// What is looked after once a second.
+    /// The work that is due once a second.
     pub(crate) fn second(&mut self, interval_us: i64) {
         self.queue.look_at_the_clocks();
         exporting::look(&self.view.feed, &self.view.progress, &self.activity);
-        // The next write finds out that a sync has failed; when nothing is received, that write is this mark.
+        // A failed sync is only noticed by the next write; if nothing is received, this mark is that write.
         if self.tail.failure().is_some() {
             self.events.send(Event::TimeMark);
         }
@@ -156,16 +156,16 @@ impl Pipeline {
         }
     }
 
-    /// Whether a session is open or sought.
+    /// Whether a session is open or being sought.
     pub(crate) fn is_on(&self) -> bool {
         !self.view.status.has_ended() && self.view.status.state() != FeedState::Waiting
     }
 
-    /// The first part that is stuck by a fault of its own.
+    /// The first part that is stuck through its own fault.
     pub(crate) fn stuck(&mut self) -> Option<Stuck> {
         let stuck = self.liveness.look(self.signs(), Instant::now())?;
         let thread = match stuck.part() {
-            // Feeds have no thread of their own, and never wait for the disk.
+            // Feeds have no thread of their own and never wait for the disk.
             Part::Feed => return Some(stuck),
             Part::Journal => &self.activity.journal_thread,
             Part::Sync => &self.view.progress.journal.sync_thread,
@@ -182,7 +182,7 @@ impl Pipeline {
             .synced()
             .map_or((0, 0), |synced| (synced.segment.number.into(), synced.offset));
         [
-            // A feed whose queue is full waits for the journal.
+            // A feed with a full queue is waiting for the journal.
             Sign {
                 busy: !self.view.status.has_ended() && !self.queue.is_full(),
                 done: (self.view.status.signs_of_life(), 0),
@@ -194,7 +194,7 @@ impl Pipeline {
                     progress.journal.frames.load(Relaxed),
                 ),
             },
-            // After a sync that failed it is for the journal to go on.
+            // After a failed sync it is up to the journal to continue.
             Sign {
                 busy: self.tail.is_unsynced() && self.tail.failure().is_none(),
                 done: synced,
@@ -209,12 +209,13 @@ impl Pipeline {
         ]
     }
 
-    /// Journals an event as soon as there is room, behind those that were given before.
+    /// Journals an event as soon as there is room, after all earlier ones.
     pub(crate) fn journal(&self, event: Event) {
         self.events.send(event);
     }
 
-    /// Journals that the recorder stops, and lets go of all but the threads: they end when they have done what is left.
+    /// Journals that the recorder stops, and drops everything but the threads, which end when they have finished the
+    /// rest.
     pub(crate) async fn stop(self) -> Threads {
         self.events.end(Event::Stop).await;
         Threads {
@@ -224,7 +225,7 @@ impl Pipeline {
         }
     }
 
-    /// What moves for as long as something is still being journaled, synced or exported.
+    /// A counter that moves while anything is still being journaled, synced or exported.
     pub(crate) fn watch_ending(&self) -> Ending {
         Ending {
             progress: Arc::clone(&self.view.progress),
@@ -241,7 +242,7 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    /// Waits for them; the failure that comes first.
+    /// Waits for them, and returns the first failure.
     pub(crate) fn join(self) -> Result<(), Failure> {
         let feed = self.feed;
         let journal = self.journal.join().map_or_else(
@@ -254,21 +255,22 @@ impl Threads {
             .unwrap_or_else(|_| Err(Failure::Bug(format!("the export thread of {feed} panicked"))));
         let mut result = Ok(());
         for failure in [journal.err(), export.err()].into_iter().flatten() {
-            error!(feed = %feed, error = %failure, "the end was not a good one; what is in the journal is exported by the next start");
+            error!(feed = %feed, error = %failure,
+                "the recorder did not end cleanly; the next start exports what is in the journal");
             result = result.and(Err(failure));
         }
         result
     }
 }
 
-/// A pipeline that comes to its end.
+/// A pipeline that is finishing.
 pub(crate) struct Ending {
     progress: Arc<Progress>,
     activity: Arc<Activity>,
 }
 
 impl Ending {
-    /// Grows with everything that is done.
+    /// Grows with every piece of work done.
     pub(crate) fn done(&self) -> u64 {
         let counters = [
             &self.progress.journal.frames,

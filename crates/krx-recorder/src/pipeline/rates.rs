@@ -1,4 +1,4 @@
-//! Once a minute, a line a feed: what came, what was committed, and how far behind the export is.
+//! Logs a line per feed once a minute: what arrived, what was committed, and how far behind the export is.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,7 +12,7 @@ use crate::feed::feed_status::{FeedState, FeedStatus};
 /// How often rates are logged.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(60);
 
-/// A feed's counters, and where they stood at the last line.
+/// A feed's counters, and their values at the last line.
 #[derive(Debug)]
 pub(crate) struct Rates {
     feed: FeedName,
@@ -24,7 +24,7 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    /// Counters that are at zero.
+    /// All counters at zero.
     #[must_use]
     pub(crate) fn new(feed: FeedName, progress: Arc<Progress>, status: Arc<FeedStatus>) -> Self {
         Self {
@@ -37,8 +37,8 @@ impl Rates {
         }
     }
 
-    /// Logs what came since the last line; rates are per second. While the hours are closed and nothing happens, that is not
-    /// worth a line.
+    /// Logs what arrived since the last line; rates are per second. While the hours are closed and nothing happens,
+    /// logs nothing.
     pub(crate) fn log(&mut self) {
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
         let (frames, bytes) = (
@@ -78,7 +78,7 @@ mod tests {
     use crate::process::logging::logged;
 
     #[test]
-    fn a_closed_feed_without_news_is_not_worth_a_line() {
+    fn an_idle_feed_outside_its_hours_logs_nothing() {
         let (progress, status) = (Arc::new(Progress::default()), Arc::new(FeedStatus::default()));
         let feed = "KOSPI".parse().unwrap();
         let mut rates = Rates::new(feed, Arc::clone(&progress), Arc::clone(&status));
@@ -90,7 +90,7 @@ mod tests {
             line.contains("rates feed=KOSPI") && line.contains("frames_per_s=2 "),
             "{line}"
         );
-        assert_eq!(logged(|| rates.log()), "", "it was told");
+        assert_eq!(logged(|| rates.log()), "", "it was logged already");
         status.set(FeedState::Live);
         let line = logged(|| rates.log());
         assert!(

@@ -1,12 +1,13 @@
-//! Time marks: when a feed falls silent, the journal is told that time goes on, so that its last rows are committed
-//! without waiting for the next frame.
+//! Time marks: when a feed falls silent, a mark in the journal says that time has passed, so that the last rows are
+//! committed without waiting for the next frame.
 
 use krx_store::Moment;
 
-/// Whether a mark is due at `now`: the last frame's time partition is over, and neither a frame nor a mark came since.
+/// Whether a mark is due at `now`: the last frame's time partition is over, and neither a frame nor a mark has come
+/// since.
 #[must_use]
 pub(super) fn mark_due(last_frame: Moment, last_mark: Moment, now: Moment, interval_us: i64) -> bool {
-    // A frame may still be on its way through the queue: the mark waits until it cannot overtake it by its own stamp.
+    // A frame stamped earlier may still be in the queue: the mark waits until it cannot overtake one.
     const GRACE_US: i64 = 500_000;
     let partition_end = last_frame.partition(interval_us).0 + interval_us;
     last_frame.0 > 0 && now.0 >= partition_end + GRACE_US && last_mark < last_frame

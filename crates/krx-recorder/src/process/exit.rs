@@ -1,4 +1,4 @@
-//! How the process ends: exit codes after sysexits.h, and the failure that leads to each.
+//! How the process ends: exit codes following sysexits.h, and the failure behind each.
 
 use std::path::PathBuf;
 
@@ -12,13 +12,13 @@ use crate::config::problem::ConfigError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Done; also a clean stop, and a closed day with `--until-close`.
+    /// Success, including a clean stop and a closed day with `--until-close`.
     Done = 0,
     /// The command line is wrong.
     Usage = 64,
-    /// What was recorded is damaged, or not all there (`EX_DATAERR`).
+    /// Recorded data is damaged or incomplete (`EX_DATAERR`).
     Data = 65,
-    /// The service could not be reached: at close of day, or when asked to check.
+    /// The service could not be reached, as of the day's close or during `check`.
     Unavailable = 69,
     /// A bug of ours.
     Bug = 70,
@@ -32,33 +32,34 @@ pub enum Exit {
     Config = 78,
 }
 
-/// Why the process cannot go on, in words for the person who has to do something about it.
+/// Why the process cannot continue, worded for the person who has to fix it.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Failure {
-    /// Two options that exclude each other.
+    /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),
-    /// The configuration, or the key that it names.
+    /// The configuration, or a key that it names, is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The disk.
+    /// The store failed, usually because of the disk.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A port, a thread or a signal handler could not be had.
+    /// The system refused a port, a thread, a signal handler or the like.
     #[error("{doing}: {source}")]
     System {
-        /// What was being done, and what to do about it.
+        /// What was being done, and perhaps what to do about it.
         doing: String,
         /// Why not.
         source: std::io::Error,
     },
-    /// A limit of the process is too small, or used up.
+    /// A limit on the process is too small, or used up.
     #[error("{0}")]
     Limit(String),
-    /// The key was refused, and never accepted.
+    /// The server refused the key, and never accepted it.
     #[error(
-        "the server refuses the API key for {feed}: {words}; check the key and the member name with Koscom, then start again"
+        "the server refuses the API key for {feed}: {words}; check the key and the member name with Koscom, then start \
+         again"
     )]
     KeyRefused {
         /// The feed whose service refused it.
@@ -66,40 +67,40 @@ pub enum Failure {
         /// The server's words.
         words: String,
     },
-    /// No session at all while one was expected.
+    /// No session could be opened when one was expected.
     #[error("{0}")]
     Unavailable(String),
-    /// Nothing was ever recorded there, or not on that date.
+    /// Nothing was ever recorded there, or nothing on that date.
     #[error("nothing is recorded in {data_dir}{}", nothing_recorded(date, dates))]
     NothingRecorded {
         /// The data directory.
         data_dir: PathBuf,
         /// The date that was asked for.
         date: Option<NaiveDate>,
-        /// The dates that something is known of.
+        /// The dates about which something is known.
         dates: Vec<NaiveDate>,
     },
-    /// A command was asked to stop before it was done.
+    /// A command was asked to stop before it finished.
     #[error("{0}")]
     Interrupted(String),
-    /// Recorded data is not what it was.
+    /// Recorded data is not as it was written.
     #[error("{0}")]
     Data(String),
     /// A thread panicked.
-    #[error("bug: {0}; what was received is safe in the journal and will be exported by the next start")]
+    #[error("bug: {0}; everything received is safe in the journal, and the next start exports it")]
     Bug(String),
 }
 
 fn nothing_recorded(date: &Option<NaiveDate>, dates: &[NaiveDate]) -> String {
-    let of_date = date.map_or_else(String::new, |date| format!(" of {date}"));
+    let of_date = date.map_or_else(String::new, |date| format!(" for {date}"));
     match (dates.first(), dates.last()) {
-        (Some(first), Some(last)) => format!("{of_date}; there are dates from {first} to {last}"),
+        (Some(first), Some(last)) => format!("{of_date}; the recorded dates go from {first} to {last}"),
         _ => format!("{of_date}: is it the right --data-dir?"),
     }
 }
 
 impl Failure {
-    /// The exit code that tells it apart.
+    /// The exit code for this failure.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {

@@ -1,6 +1,6 @@
-//! The systemd journal as a log: each event with its level, and with its fields both in the message, where a person
-//! reads them, and as fields of their own, by which they can be looked for (`journalctl KRX_FEED=KOSPI`). Lines that it
-//! does not take at once are counted, and not waited for.
+//! Logs to the systemd journal: each event has its level, and its fields appear both in the message, for people, and as
+//! journal fields, for searching (`journalctl KRX_FEED=KOSPI`). Lines that it does not accept at once are counted;
+//! logging never waits.
 //!
 //! ```text
 //!   a datagram an event, to /run/systemd/journal/socket (systemd.io/JOURNAL_NATIVE_PROTOCOL):
@@ -23,7 +23,7 @@ const SOCKET: &str = "/run/systemd/journal/socket";
 #[derive(Debug)]
 pub(super) struct Journald {
     socket: UnixDatagram,
-    /// Lines that the journal did not take.
+    /// Lines that the journal did not accept.
     lost: AtomicU64,
 }
 
@@ -31,14 +31,14 @@ impl Journald {
     /// Finds the journal.
     ///
     /// # Errors
-    /// [`io::Error`], when there is none.
+    /// [`io::Error`], if there is none.
     pub(super) fn connect() -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         socket.connect(SOCKET)?;
         Self::on(socket)
     }
 
-    /// Nothing is waited for: a journal that hangs, as it does when its disk does, must not stop a recording.
+    /// Non-blocking: a journal that hangs, as it does when its disk hangs, must not stop a recording.
     fn on(socket: UnixDatagram) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self {
@@ -47,12 +47,12 @@ impl Journald {
         })
     }
 
-    /// Says how many lines were lost, as soon as one is taken again.
+    /// Reports how many lines were lost, as soon as the journal accepts one again.
     fn tell_of_lost(&self) {
         let lost = self.lost.swap(0, Relaxed);
         if lost > 0 {
             let entry = Entry {
-                message: "the systemd journal did not take all lines".to_owned(),
+                message: "the systemd journal did not accept all lines".to_owned(),
                 fields: vec![("lost", lost.to_string())],
             };
             if self.socket.send(&entry.datagram(Level::WARN)).is_err() {
@@ -69,7 +69,7 @@ impl<S: Subscriber> Layer<S> for Journald {
         let datagram = entry.datagram(*event.metadata().level());
         match self.socket.send(&datagram) {
             Ok(_) => self.tell_of_lost(),
-            // It is full, or being started anew. Standard error leads there too, and would wait.
+            // The journal is full or restarting. Standard error leads there too, and would block.
             Err(_) => drop(self.lost.fetch_add(1, Relaxed)),
         }
     }
@@ -119,7 +119,7 @@ impl Entry {
     }
 }
 
-/// The levels of syslog(3). Something that a person must see to is an error; a warning has passed or will.
+/// The levels of syslog(3). An error needs a person; a warning is about something that has passed or will pass.
 fn priority(level: Level) -> &'static str {
     match level {
         Level::ERROR => "3",
@@ -129,7 +129,7 @@ fn priority(level: Level) -> &'static str {
     }
 }
 
-/// The journal takes capital letters, digits and underscores, and no more than 64 of them.
+/// The journal accepts capital letters, digits and underscores, and at most 64 of them.
 fn field_name(name: &str) -> String {
     let plain = |byte: u8| match byte.to_ascii_uppercase() {
         letter @ (b'A'..=b'Z' | b'0'..=b'9') => char::from(letter),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_that_hangs_is_not_waited_for_and_told_what_it_has_missed() {
+    fn logging_never_waits_for_a_hung_journal_and_reports_the_lost_lines_later() {
         let (ours, journal) = UnixDatagram::pair().unwrap();
         let subscriber = tracing_subscriber::registry().with(Journald::on(ours).unwrap());
         journal.set_nonblocking(true).unwrap();
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_such_as_the_journal_takes() {
+    fn field_names_are_valid_for_the_journal() {
         assert_eq!(field_name("frames_per_s"), "KRX_FRAMES_PER_S");
         assert_eq!(field_name("a.b"), "KRX_A_B");
         assert_eq!(field_name(&"x".repeat(99)).len(), 64);

@@ -1,13 +1,13 @@
-//! The limits of the process (`ulimit`, `Limit…=` of systemd): what is too little to record with is said at the start, and
-//! what is used up later is an error like another, never a signal.
+//! The limits on the process (`ulimit`, systemd's `Limit…=`): one too low to record with is reported at the start, and
+//! one that is reached later is an ordinary error, never a signal.
 //!
 //! | limit | what happens |
 //! |---|---|
-//! | open files (-n), memory (-v, -d), size of a file (-f), processor time (-t) | too little to record with is refused at the start: `too_small` |
-//! | size of a file (-f) | the signal is caught, so a write fails with an error: [`prepare`] |
-//! | processor time (-t) | a recorder stops in good order a while before; another command says why it ends: [`prepare`] |
-//! | stack (-s) | all runs on threads whose stacks have a size of their own: [`on_a_stack`] |
-//! | processes and threads (-u) | a thread that cannot be started is a failure that says so: [`probe_threads`], `hint` |
+//! | files (-n), memory (-v, -d), file size (-f), processor time (-t) | refused at the start if too low: `too_small` |
+//! | file size (-f) | the signal is caught, so a write fails with an error: [`prepare`] |
+//! | processor time (-t) | a recorder stops cleanly a while before; any other command says why it ends: [`prepare`] |
+//! | stack (-s) | everything runs on threads with a stack size of their own: [`on_a_stack`] |
+//! | processes and threads (-u) | failing to start a thread is a failure that says so: [`probe_threads`], `hint` |
 
 use std::error::Error;
 use std::io;
@@ -20,32 +20,33 @@ use signal_hook::consts::{SIGXCPU, SIGXFSZ};
 use crate::process::exit::{Exit, Failure};
 use crate::process::out;
 
-/// What a main thread has on most machines, whatever the limit is on this one.
+/// The main thread's size on most machines, whatever the limit is on this one.
 const STACK_BYTES: usize = 8 << 20;
 
-/// A recorder that is to stop in good order is asked to so long before its processor time is used up.
+/// A recorder is asked to stop this long before its processor time is used up, so that it can stop cleanly.
 const STOP_SECONDS: u64 = 10;
 
-/// Files that a recorder has open for itself and for those who ask for its status, and those of a feed.
+/// Open files that a recorder needs for itself and its status clients, and for each feed.
 const FILES: u64 = 64;
 const FILES_OF_FEED: u64 = 32;
 
-/// Memory that a recorder takes at most, and that of a feed: its queue, what is not synced yet, and a file being written.
+/// The most memory a recorder takes, and the most for each feed: its queue, what is not synced yet, and a file being
+/// written.
 const MEMORY: u64 = 256 << 20;
 const MEMORY_OF_FEED: u64 = 192 << 20;
 
-/// What reading committed files takes.
+/// The memory that reading committed files takes.
 const MEMORY_TO_READ: u64 = 256 << 20;
 
-/// Address space that is reserved beside it: glibc takes 64 MiB for each of a dozen threads.
+/// Address space reserved in addition: glibc takes 64 MiB for each of a dozen threads.
 const RESERVED: u64 = 768 << 20;
 const RESERVED_TO_READ: u64 = 256 << 20;
 
-/// Processor time, in seconds, with which it can at least be stopped in good order; and what reading takes.
+/// Processor time, in seconds: enough to at least stop cleanly, and enough for reading.
 const SECONDS: u64 = 4;
 const SECONDS_TO_READ: u64 = 2;
 
-/// The limits that are looked at; `None` without one.
+/// The limits that are checked; `None` means unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Limits {
     files: Option<u64>,
@@ -55,13 +56,13 @@ struct Limits {
     seconds: Option<u64>,
 }
 
-/// What is needed of them.
+/// How much of each is needed.
 #[derive(Clone, Copy, Debug)]
 struct Needs {
     files: u64,
     file_bytes: u64,
     memory: u64,
-    /// Address space beside the memory.
+    /// Address space in addition to the memory.
     reserved: u64,
     seconds: u64,
 }
@@ -74,13 +75,13 @@ impl Limits {
             file_bytes: of(Resource::Fsize),
             memory: of(Resource::As),
             data: of(Resource::Data),
-            // The other one is made smaller by [`prepare`].
+            // Not the soft limit, which [`prepare`] lowers.
             seconds: getrlimit(Resource::Cpu).maximum,
         }
     }
 }
 
-/// Each limit that is less than what is needed, in words.
+/// Describes each limit that is lower than needed.
 fn too_small(limits: Limits, needs: Needs) -> Vec<String> {
     let mib = |bytes: u64| match bytes {
         0..1024 => format!("{bytes} bytes"),
@@ -99,7 +100,7 @@ fn too_small(limits: Limits, needs: Needs) -> Vec<String> {
         (
             limits.file_bytes,
             needs.file_bytes,
-            "the size of a file (ulimit -f, LimitFSIZE=)",
+            "file size (ulimit -f, LimitFSIZE=)",
             &mib,
         ),
         (
@@ -111,7 +112,7 @@ fn too_small(limits: Limits, needs: Needs) -> Vec<String> {
         (
             limits.data,
             needs.memory,
-            "memory for data (ulimit -d, LimitDATA=)",
+            "data memory (ulimit -d, LimitDATA=)",
             &mib,
         ),
         (
@@ -126,7 +127,7 @@ fn too_small(limits: Limits, needs: Needs) -> Vec<String> {
         .filter_map(|(limit, need, what, unit)| {
             let limit = limit.filter(|limit| *limit < need)?;
             Some(format!(
-                "the limit of {what} is {}, and {} are needed",
+                "the limit on {what} is {}, but {} are needed",
                 unit(limit),
                 unit(need)
             ))
@@ -145,10 +146,10 @@ fn enough(needs: Needs) -> Result<(), Failure> {
     )))
 }
 
-/// Whether the limits allow to record so many feeds with segments of that size.
+/// Checks that the limits allow recording this many feeds with segments of this size.
 ///
 /// # Errors
-/// [`Failure::Limit`], with each that does not.
+/// [`Failure::Limit`], naming each limit that does not.
 pub(crate) fn enough_to_record(feeds: usize, segment_bytes: u64) -> Result<(), Failure> {
     let feeds = u64::try_from(feeds).unwrap_or(u64::MAX);
     enough(Needs {
@@ -160,10 +161,10 @@ pub(crate) fn enough_to_record(feeds: usize, segment_bytes: u64) -> Result<(), F
     })
 }
 
-/// Whether they are enough to read committed files.
+/// Checks that the limits allow reading committed files.
 ///
 /// # Errors
-/// [`Failure::Limit`], with each that does not.
+/// [`Failure::Limit`], naming each limit that does not.
 pub(crate) fn enough_to_read() -> Result<(), Failure> {
     enough(Needs {
         files: 32,
@@ -174,21 +175,22 @@ pub(crate) fn enough_to_read() -> Result<(), Failure> {
     })
 }
 
-/// Begins a command: as many open files as are allowed, no signal for a file that grows too large, and a sentence for the
-/// one that ends it when its processor time is used up. A recorder listens for that by itself.
+/// Prepares a command: raises the limit on open files as far as allowed, turns the signal for too large a file into an
+/// error, and explains the signal that ends the command when its processor time is used up. A recorder handles that
+/// signal itself.
 pub(crate) fn prepare(records: bool) {
     let files = getrlimit(Resource::Nofile);
     let most = Rlimit {
         current: files.maximum,
         maximum: files.maximum,
     };
-    // Where it is not allowed, what there is must do; how much is needed is looked at later.
+    // If that is not allowed, make do with the present limit; whether it is enough is checked later.
     let _ = setrlimit(Resource::Nofile, most);
-    // A handler that does nothing: a write beyond the limit fails then, and says why.
+    // An empty handler: a write beyond the limit then fails and says why.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
     leave_processor_time();
     if !records {
-        // Without this thread the signal ends the command without a word.
+        // Without this thread the signal would end the command silently.
         drop(std::thread::Builder::new().name("limits".into()).spawn(|| {
             let signals = signal_hook::iterator::Signals::new([SIGXCPU]);
             if let Ok(mut signals) = signals
@@ -217,15 +219,15 @@ fn leave_processor_time() {
     }
 }
 
-/// The failure of a process that has used up its processor time.
+/// The failure of a process that has used up its processor time limit.
 #[must_use]
 pub(crate) fn processor_time() -> Failure {
     Failure::Limit(
-        "the limit of processor time (ulimit -t, LimitCPU=) is used up; raise it, and start again".to_owned(),
+        "the limit on processor time (ulimit -t, LimitCPU=) is used up; raise it, and start again".to_owned(),
     )
 }
 
-/// Runs `work` on a thread with a stack of its own size: the one of the process may be too small for anything.
+/// Runs `work` on a thread with its own stack size: the process's stack may be too small for anything.
 pub fn on_a_stack(work: impl FnOnce() -> Exit + Send + 'static) -> Exit {
     let thread = std::thread::Builder::new()
         .name("main".into())
@@ -243,10 +245,10 @@ pub fn on_a_stack(work: impl FnOnce() -> Exit + Send + 'static) -> Exit {
     }
 }
 
-/// Whether a thread can be started at all: libraries panic when they cannot start theirs.
+/// Checks that a thread can be started at all: libraries panic when they cannot start theirs.
 ///
 /// # Errors
-/// [`Failure::System`], when none can.
+/// [`Failure::System`], if none can.
 pub(crate) fn probe_threads() -> Result<(), Failure> {
     let thread = std::thread::Builder::new().spawn(|| ());
     let started = thread.map_err(|source| Failure::System {
@@ -257,7 +259,7 @@ pub(crate) fn probe_threads() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Says why the process ends; its exit code.
+/// Prints why the process ends, and returns its exit code.
 pub(crate) fn fail(failure: &Failure) -> Exit {
     match hint(failure) {
         Some(hint) => out::tell(format_args!("krx-recorder: {failure}; {hint}")),
@@ -266,7 +268,7 @@ pub(crate) fn fail(failure: &Failure) -> Exit {
     failure.exit()
 }
 
-/// Which limit is used up when a failure is the system's word for that.
+/// A hint at the limit that was reached, if a system error in the failure means that.
 fn hint(failure: &Failure) -> Option<&'static str> {
     let mut cause: Option<&dyn Error> = Some(failure);
     while let Some(error) = cause {
@@ -281,13 +283,14 @@ fn hint(failure: &Failure) -> Option<&'static str> {
 fn hint_of(error: &io::Error) -> Option<&'static str> {
     use rustix::io::Errno;
     match Errno::from_io_error(error)? {
-        Errno::MFILE => Some("raise the limit of open files (ulimit -n, LimitNOFILE=)"),
+        Errno::MFILE => Some("raise the limit on open files (ulimit -n, LimitNOFILE=)"),
         Errno::NFILE => Some("the machine has too many open files: see fs.file-max"),
-        Errno::FBIG => Some("raise the limit of the size of a file (ulimit -f, LimitFSIZE=)"),
+        Errno::FBIG => Some("raise the limit on file size (ulimit -f, LimitFSIZE=)"),
         Errno::AGAIN => Some(
-            "raise the limit of processes and threads (ulimit -u, LimitNPROC=, TasksMax=), or that of memory (ulimit -v, LimitAS=)",
+            "raise the limit on processes and threads (ulimit -u, LimitNPROC=, TasksMax=), or the one \
+             on memory (ulimit -v, LimitAS=)",
         ),
-        Errno::NOMEM => Some("raise the limit of memory (ulimit -v, LimitAS=), or free some"),
+        Errno::NOMEM => Some("raise the limit on memory (ulimit -v, LimitAS=), or free some"),
         _ => None,
     }
 }
@@ -305,7 +308,7 @@ mod tests {
     };
 
     #[test]
-    fn each_limit_that_is_too_small_is_told_with_what_is_needed() {
+    fn each_limit_that_is_too_low_is_reported_with_what_is_needed() {
         assert_eq!(too_small(Limits::default(), NEEDS), [""; 0]);
         let enough = Limits {
             files: Some(128),
@@ -325,17 +328,17 @@ mod tests {
         assert_eq!(
             too_small(small, NEEDS),
             [
-                "the limit of open files (ulimit -n, LimitNOFILE=) is 16, and 128 are needed",
-                "the limit of the size of a file (ulimit -f, LimitFSIZE=) is 1 MiB, and 64 MiB are needed",
-                "the limit of memory (ulimit -v, LimitAS=) is 100 MiB, and 1000 MiB are needed",
-                "the limit of memory for data (ulimit -d, LimitDATA=) is 1000 KiB, and 640 MiB are needed",
-                "the limit of processor time (ulimit -t, LimitCPU=) is 1 s, and 4 s are needed",
+                "the limit on open files (ulimit -n, LimitNOFILE=) is 16, but 128 are needed",
+                "the limit on file size (ulimit -f, LimitFSIZE=) is 1 MiB, but 64 MiB are needed",
+                "the limit on memory (ulimit -v, LimitAS=) is 100 MiB, but 1000 MiB are needed",
+                "the limit on data memory (ulimit -d, LimitDATA=) is 1000 KiB, but 640 MiB are needed",
+                "the limit on processor time (ulimit -t, LimitCPU=) is 1 s, but 4 s are needed",
             ]
         );
     }
 
     #[test]
-    fn an_error_of_the_system_is_told_with_its_limit() {
+    fn a_system_error_is_reported_with_the_limit_behind_it() {
         let failure = |errno| Failure::System {
             doing: "starting a thread".into(),
             source: io::Error::from_raw_os_error(errno),

@@ -1,5 +1,5 @@
-//! The log: to standard error, as text or JSON, or to the systemd journal with its fields; and its filter, which can be
-//! replaced while the recorder runs.
+//! The log, written to standard error as text or JSON, or to the systemd journal with its fields; and its filter, which
+//! can be replaced while the recorder runs.
 
 use std::io::{self, IsTerminal};
 use std::os::linux::fs::MetadataExt as _;
@@ -13,35 +13,35 @@ use crate::config::log::{LogConfig, Target, check_filter};
 use crate::process::journald::Journald;
 use crate::process::out;
 
-/// Lines that wait until standard error is read; what comes beyond them is lost.
+/// Lines that may wait for standard error's reader; any more are dropped.
 const LINES_MAX: usize = 4096;
 
-/// Replaces the filter of the log; the default is that of no log.
+/// Replaces the log's filter. The default belongs to no log and does nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Filter(Option<reload::Handle<EnvFilter, Registry>>);
 
 impl Filter {
-    /// Logs by the filter of this configuration from now on. `$KRX_LOG` stands above it.
+    /// Uses this configuration's filter from now on. `$KRX_LOG` overrides it.
     pub fn set(&self, config: &LogConfig) {
         if let Some(handle) = &self.0 {
-            // Fails only when there is no log any more.
+            // Fails only if the log is gone.
             let _ = handle.reload(filter(config));
         }
     }
 }
 
-/// A log that was begun.
+/// A started log.
 #[derive(Debug)]
 pub(crate) struct Log {
     /// Its filter.
     pub filter: Filter,
-    /// Writes the last lines when it is dropped.
+    /// Writes the last lines when dropped.
     pub writer: Option<WorkerGuard>,
 }
 
-/// Begins the log of a recorder. `json`: one object a line to standard error, wherever the log would go otherwise.
+/// Starts a recorder's log. `json`: one object per line to standard error, wherever the log would go otherwise.
 ///
-/// Logging never waits for the log's reader: a journal or a pipe that takes nothing must not stop a recording.
+/// Logging never waits for the log's reader: a stuck journal or pipe must not stop a recording.
 pub(crate) fn start(config: &LogConfig, json: bool) -> Log {
     let (filter, handle) = reload::Layer::new(filter(config));
     let to_journal = match config.target {
@@ -53,7 +53,7 @@ pub(crate) fn start(config: &LogConfig, json: bool) -> Log {
         .then(|| {
             Journald::connect().map_err(|error| {
                 out::tell(format_args!(
-                    "krx-recorder: the systemd journal takes no log ({error}); logging to standard error"
+                    "krx-recorder: the systemd journal is not available ({error}); logging to standard error"
                 ));
             })
         })
@@ -84,19 +84,19 @@ pub(crate) fn start(config: &LogConfig, json: bool) -> Log {
     }
 }
 
-/// Begins the log of a command that prints something else: warnings, to standard error.
+/// Starts the log of a command whose output is something else: warnings, to standard error.
 pub(crate) fn warnings() {
     let filter = EnvFilter::new(wanted(None).unwrap_or_else(|| "warn".to_owned()));
     let text = fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
-        // It would be told to standard error, which took nothing, and with a panic.
+        // They would go to standard error, the very stream that failed, and panic.
         .log_internal_errors(false);
     Registry::default().with(filter).with(text).init();
 }
 
-/// `$KRX_LOG`, if it is set and can be read, or what is asked for otherwise.
+/// `$KRX_LOG` if it is set and valid, else `otherwise`.
 fn wanted(otherwise: Option<&str>) -> Option<String> {
     match std::env::var("KRX_LOG").ok().filter(|text| !text.is_empty()) {
         None => otherwise.map(str::to_owned),
@@ -104,7 +104,7 @@ fn wanted(otherwise: Option<&str>) -> Option<String> {
             Ok(()) => Some(text),
             Err(error) => {
                 out::tell(format_args!(
-                    "krx-recorder: $KRX_LOG = {text:?} is passed over: {error}"
+                    "krx-recorder: ignoring $KRX_LOG = {text:?}: {error}"
                 ));
                 otherwise.map(str::to_owned)
             }
@@ -116,8 +116,9 @@ fn filter(config: &LogConfig) -> EnvFilter {
     EnvFilter::new(wanted(config.filter.as_deref()).unwrap_or_else(|| "info".to_owned()))
 }
 
-/// systemd says to which stream it has connected a service's standard error: `$JOURNAL_STREAM` is `device:inode`
-/// (systemd.exec(5)). A child that redirects it has the variable too, so the stream itself is looked at.
+/// systemd says which stream it connected to a service's standard error: `$JOURNAL_STREAM` is `device:inode`
+/// (systemd.exec(5)). A child whose standard error is redirected inherits the variable too, so the stream itself is
+/// compared.
 fn stderr_is_the_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
         return false;
@@ -126,7 +127,7 @@ fn stderr_is_the_journal() -> bool {
         .is_ok_and(|stderr| stream == format!("{}:{}", stderr.st_dev(), stderr.st_ino()))
 }
 
-/// What is logged meanwhile, as text.
+/// What `what` logs, as text.
 #[cfg(test)]
 pub(crate) fn logged(what: impl FnOnce()) -> String {
     use std::io::{Read, Seek};

@@ -1,4 +1,4 @@
-//! The process: how it ends, what it prints and logs, its limits and its signals.
+//! The process: how it ends, what it prints and logs, its limits, its signals.
 
 pub(crate) mod exit;
 pub(crate) mod out;

@@ -1,4 +1,4 @@
-//! Signals: what an operator, systemd or cron asks for.
+//! Signals: requests from an operator, systemd or cron.
 
 use std::time::{Duration, Instant};
 
@@ -8,35 +8,35 @@ use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::emulate_default_handler;
 use tokio::sync::mpsc;
 
-/// A request to stop that comes so soon after the first one is the same request: `timeout` of coreutils sends SIGTERM to
-/// its child and then to the process group, and a wrapper that passes Ctrl-C on doubles it too.
+/// A second stop request this soon after the first is the same request: coreutils' `timeout` sends SIGTERM to its child
+/// and then to the process group, and a wrapper that forwards Ctrl-C doubles it too.
 const SAME_REQUEST: Duration = Duration::from_secs(2);
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// SIGTERM or SIGINT: stop reading, export to the end, exit.
+    /// SIGTERM or SIGINT: stop reading, export everything, exit.
     Stop,
     /// SIGUSR1: commit the current segments now.
     CommitNow,
-    /// SIGHUP: read schedule, calendar and log filter again.
+    /// SIGHUP: reload schedule, calendar and log filter.
     Reload,
-    /// SIGXCPU: the processor time is nearly used up; stop while there is some left.
+    /// SIGXCPU: the processor time is nearly used up; stop while some is left.
     OutOfTime,
 }
 
-/// What a request to stop asks for, by the requests before it.
+/// What a stop request means, given the requests before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
-    /// Stop in good order.
+    /// Stop cleanly.
     Orderly,
     /// Nothing new.
     Same,
-    /// End at once.
+    /// Exit at once.
     AtOnce,
 }
 
-/// The requests to stop of one process.
+/// The stop requests a process has received.
 #[derive(Debug, Default)]
 struct Stops {
     first: Option<Instant>,
@@ -55,11 +55,11 @@ impl Stops {
     }
 }
 
-/// Listens on a thread of its own. A second request to stop, two seconds after the first or later, ends the process
-/// at once: the journal is safe.
+/// Listens on its own thread. A second stop request, at least two seconds after the first, ends the process at once:
+/// the journal is safe.
 ///
 /// # Errors
-/// [`Failure::System`], when the handlers cannot be set.
+/// [`Failure::System`], if the handlers cannot be set.
 pub(crate) fn listen() -> Result<(mpsc::UnboundedReceiver<Request>, Handle), Failure> {
     let system = |source| Failure::System {
         doing: "setting the signal handlers".into(),
@@ -75,9 +75,9 @@ pub(crate) fn listen() -> Result<(mpsc::UnboundedReceiver<Request>, Handle), Fai
             for signal in signals.forever() {
                 let request = match signal {
                     SIGUSR1 => Request::CommitNow,
-                    // Also when a terminal goes away: that must not end a recording.
+                    // Also sent when a terminal closes, which must not end a recording.
                     SIGHUP => Request::Reload,
-                    // Again each second.
+                    // The kernel repeats it every second.
                     SIGXCPU => Request::OutOfTime,
                     _ => match stops.request(Instant::now()) {
                         Stop::Orderly => Request::Stop,
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_that_is_sent_twice_is_one_and_a_later_one_is_meant() {
+    fn a_doubled_request_counts_once_and_a_later_one_ends_the_process() {
         let start = Instant::now();
         let mut stops = Stops::default();
         for (ms, expected) in [
@@ -113,7 +113,7 @@ mod tests {
             (0, Stop::Same),
             (1500, Stop::Same),
             (1999, Stop::Same),
-            // Counted from the first, so that pressing a key again and again does end it.
+            // Counted from the first, so that pressing Ctrl-C repeatedly does end the process.
             (2000, Stop::AtOnce),
             (90_000, Stop::AtOnce),
         ] {

@@ -1,5 +1,5 @@
-//! What is done beside recording, on a thread of its own: making days that are over one file each, once an hour
-//! removing dates that are older than retention says, and every few minutes what sealed days replaced an hour ago.
+//! Housekeeping beside recording, on its own thread: sealing finished days, removing dates older than retention allows
+//! once an hour, and removing, every few minutes, what sealed days replaced an hour ago.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -13,48 +13,48 @@ use krx_store::retention::{self, Retention};
 use krx_store::{DataDir, Moment, StoreError};
 use tracing::{error, warn};
 
-/// How often; a date is over once a day, and a failure should not wait for the next.
+/// How often the main work is due. A date ends once a day, but a failure should not wait for the next.
 const INTERVAL: Duration = Duration::from_secs(3600);
 
-/// How often it is looked for what sealed days replaced, and while the disk is nearly full.
+/// How often to look for files that sealed days replaced, normally and while the disk is nearly full.
 const REPLACED_INTERVAL: Duration = Duration::from_secs(120);
 const REPLACED_INTERVAL_LOW: Duration = Duration::from_secs(15);
 
-/// A start is busy enough.
+/// A start is busy enough without housekeeping.
 const AFTER_START: Duration = Duration::from_secs(60);
 
-/// How far back dates are looked at; older ones are for `krx-recorder seal`.
+/// How far back to look for unsealed dates; older ones are left to `krx-recorder seal`.
 const SEALED_BACK_DAYS: u64 = 31;
 
-/// What there is to do.
+/// What to do.
 #[derive(Clone, Debug)]
 pub(crate) struct Duties {
     /// The data directory.
     pub data: DataDir,
-    /// For how long to keep what is recorded.
+    /// How long to keep recorded data.
     pub retention: Retention,
-    /// Whether days are sealed.
+    /// Whether to seal days.
     pub seals: bool,
-    /// Bytes of the disk that are the journal's alone.
+    /// Bytes on the disk reserved for the journal.
     pub reserve_bytes: u64,
-    /// With less free, what sealed days replaced goes before its hour is over.
+    /// With less free, files that sealed days replaced are removed before their hour is over.
     pub low_bytes: u64,
-    /// When the recorder was started: what was replaced before goes.
+    /// When the recorder was started: files replaced before that are removed.
     pub started: Uptime,
 }
 
-/// Looks after one data directory.
+/// Does the housekeeping of one data directory.
 #[derive(Debug)]
 pub(crate) struct Housekeeping {
     duties: Duties,
-    /// Nothing is done before.
+    /// Nothing is done before this.
     begins: Instant,
     next: Instant,
-    /// When it was last looked for what was replaced.
+    /// When replaced files were last looked for.
     cleared: Option<Instant>,
-    /// The last date that was looked at for sealing.
+    /// The last date considered for sealing.
     sealed_to: Option<NaiveDate>,
-    /// Whether the last try to remove what was replaced failed.
+    /// Whether the last attempt to remove replaced files failed.
     uncleared: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     progress: Arc<AtomicU64>,
@@ -62,7 +62,7 @@ pub(crate) struct Housekeeping {
 }
 
 impl Housekeeping {
-    /// Does nothing before the recorder has run for a minute.
+    /// Housekeeping that does nothing until the recorder has run for a minute.
     #[must_use]
     pub(crate) fn new(duties: Duties, now: Instant) -> Self {
         Self {
@@ -78,9 +78,9 @@ impl Housekeeping {
         }
     }
 
-    /// Begins, when it is time to: every hour, and when another date is over. `over` is the last date that nothing
-    /// more is expected of; `None` while anything of it may still be exported. What was replaced is looked for more
-    /// often, the more when less than `low_bytes` are free.
+    /// Starts work when it is due: every hour, and when another date is over. `over` is the last date on which nothing
+    /// more is expected; `None` while any of it may still be exported. Replaced files are looked for more often, and
+    /// more often still when less than `low_bytes` are free.
     pub(crate) fn look(&mut self, now: Instant, over: Option<NaiveDate>, free_bytes: u64) {
         if self.thread.as_ref().is_some_and(JoinHandle::is_finished)
             && let Some(done) = self.thread.take()
@@ -117,9 +117,9 @@ impl Housekeeping {
         let started = thread.spawn(move || {
             match clear_replaced(&duties, Uptime::now()) {
                 Ok(()) => uncleared.store(false, Relaxed),
-                // It is tried every few seconds while the disk is nearly full: once is enough to say.
+                // While the disk is nearly full this is tried every few seconds: one message is enough.
                 Err(error) if !uncleared.swap(true, Relaxed) => {
-                    warn!(%error, "what sealed days replaced cannot be removed; it is tried again every two minutes");
+                    warn!(%error, "files that sealed days replaced cannot be removed; trying again every two minutes");
                 }
                 Err(_) => {}
             }
@@ -132,18 +132,18 @@ impl Housekeeping {
             if duties.retention != Retention::default()
                 && let Err(error) = retention::expire(&duties.data, &duties.retention, Moment::now().date())
             {
-                error!(%error, "old dates cannot be removed; it is tried again in an hour");
+                error!(%error, "old dates cannot be removed; trying again in an hour");
             }
         });
         match started {
             Ok(thread) => self.thread = Some(thread),
             Err(error) => {
-                error!(%error, "the housekeeping thread cannot be started; it is tried again in an hour");
+                error!(%error, "the housekeeping thread cannot be started; trying again in an hour");
             }
         }
     }
 
-    /// Stops soon what is being done, and lets go of it.
+    /// Hands the work under way over to the shutdown.
     #[must_use]
     pub(crate) fn leave(self) -> Leaving {
         Leaving {
@@ -155,7 +155,7 @@ impl Housekeeping {
     }
 }
 
-/// The end of a recorder: what is being done is stopped, or the day that is over is sealed first.
+/// Housekeeping while the recorder shuts down: stops the work under way, or first seals the day that is over.
 #[derive(Debug)]
 pub(crate) struct Leaving {
     duties: Duties,
@@ -165,19 +165,19 @@ pub(crate) struct Leaving {
 }
 
 impl Leaving {
-    /// Ends the sealing soon when it is set.
+    /// A flag that, once set, soon ends the sealing.
     #[must_use]
     pub(crate) fn stop(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stop)
     }
 
-    /// Grows while a day is sealed.
+    /// A counter that grows while a day is being sealed.
     #[must_use]
     pub(crate) fn progress(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.progress)
     }
 
-    /// Waits for what is being done, which is asked to stop unless there is a date that is `over` and to be sealed.
+    /// Waits for the work under way, after asking it to stop unless the date `over` is to be sealed.
     pub(crate) fn end(self, over: Option<NaiveDate>) {
         if over.is_none() {
             self.stop.store(true, Relaxed);
@@ -191,17 +191,17 @@ impl Leaving {
     }
 }
 
-/// Waits for a thread that is done, or about to be. A panic costs what it was doing, and not the recorder.
+/// Waits for a thread that is done, or about to be. A panic costs its work, not the recorder.
 fn join(thread: JoinHandle<()>) {
     if thread.join().is_err() {
         error!(
-            "the housekeeping thread panicked: that is a bug, please report it; the same work is tried again in an hour"
+            "the housekeeping thread panicked: that is a bug, please report it; trying the same work again in an hour"
         );
     }
 }
 
-/// Seals what is not sealed of the dates up to `last`. A day that cannot be sealed stays as it is, which readers do not
-/// mind: it is tried again in an hour.
+/// Seals the unsealed dates up to `last`. A day that cannot be sealed stays as it is, which readers do not mind, and is
+/// tried again in an hour.
 fn seal_up_to(duties: &Duties, last: NaiveDate, stop: &AtomicBool, progress: &AtomicU64) {
     let sealed = || -> Result<(), StoreError> {
         let unsealed = day::unsealed(&duties.data, last, SEALED_BACK_DAYS)?;
@@ -220,18 +220,18 @@ fn seal_up_to(duties: &Duties, last: NaiveDate, stop: &AtomicBool, progress: &At
                 Ok(Outcome::Stopped) => break,
                 Ok(_) => {}
                 Err(error) => {
-                    error!(%feed, %date, %error, "the day stays in several files; it is tried again in an hour");
+                    error!(%feed, %date, %error, "the day stays in several files; trying again in an hour");
                 }
             }
         }
         sealing.finish()
     };
     if let Err(error) = sealed() {
-        error!(%error, "days that are over cannot be sealed; it is tried again in an hour");
+        error!(%error, "finished days cannot be sealed; trying again in an hour");
     }
 }
 
-/// Removes what sealed days replaced, when its time has come or space is short.
+/// Removes files that sealed days replaced, once their hour is over or space is short.
 fn clear_replaced(duties: &Duties, now: Uptime) -> Result<(), StoreError> {
     let data = &duties.data;
     let is_enough = || Ok(free_bytes(data.path())? >= duties.low_bytes);
@@ -240,7 +240,7 @@ fn clear_replaced(duties: &Duties, now: Uptime) -> Result<(), StoreError> {
         return Ok(());
     }
     let sealing = match Sealing::take(data, duties.reserve_bytes) {
-        // It clears up itself.
+        // That process removes them itself.
         Err(StoreError::SealingElsewhere { .. }) => return Ok(()),
         taken => taken?,
     };
@@ -266,7 +266,7 @@ mod tests {
         "KOSPI".parse().unwrap()
     }
 
-    /// Two files of a date.
+    /// Records a date as two files.
     fn record(dir: &Path, date: NaiveDate) -> DataDir {
         let data = DataDir::new(dir);
         let config = JournalConfig {
@@ -306,7 +306,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// Waits for what was begun, if anything.
+    /// Waits for the work that was started, if any.
     fn wait(housekeeping: &mut Housekeeping) {
         if let Some(thread) = housekeeping.thread.take() {
             thread.join().unwrap();
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_sealed_when_it_is_over_and_what_was_left_a_minute_after_the_start() {
+    fn a_date_is_sealed_when_it_is_over_and_earlier_ones_a_minute_after_the_start() {
         let dir = tempfile::tempdir().unwrap();
         let data = record(dir.path(), date("2026-11-19"));
         let is_sealed = |day: &str| state(&data, &TRADES, &feed(), date(day)).unwrap() == State::Sealed;
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_look_in_a_busy_moment_does_not_put_sealing_off() {
+    fn a_first_look_while_exporters_are_busy_does_not_postpone_sealing() {
         let dir = tempfile::tempdir().unwrap();
         let data = record(dir.path(), date("2026-11-20"));
         let start = Instant::now();
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_seals_the_day_only_where_that_is_wanted() {
+    fn a_shutdown_seals_the_day_only_if_configured() {
         for (seals, over, sealed) in [
             (true, Some("2026-11-20"), true),
             (true, None, false),
@@ -403,7 +403,7 @@ mod tests {
         }
     }
 
-    /// Sealed files of before that are still there.
+    /// How many replaced files are still there.
     fn replaced(data: &DataDir) -> usize {
         let dir = data.sealing().join("2026-11-20-trades-KOSPI");
         let names = std::fs::read_dir(dir).map_or(0, Iterator::count);
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_sealed_day_replaced_stays_until_space_is_short_or_a_recorder_starts() {
+    fn replaced_files_stay_until_space_is_short_or_a_recorder_starts() {
         let dir = tempfile::tempdir().unwrap();
         let data = record(dir.path(), date("2026-11-20"));
         let start = Instant::now();
@@ -435,17 +435,17 @@ mod tests {
         let data = record(dir.path(), date("2026-11-20"));
         let leaving = Housekeeping::new(duties(&data, true), Instant::now()).leave();
         leaving.end(over);
-        assert_eq!(replaced(&data), 2, "the end of a recorder does not wait for it");
+        assert_eq!(replaced(&data), 2, "a shutdown does not wait for them");
         let mut duties = duties(&data, true);
         duties.started = Uptime::now().later(Duration::from_secs(1));
         let mut housekeeping = Housekeeping::new(duties, start);
         housekeeping.look(after(60), None, u64::MAX);
         wait(&mut housekeeping);
-        assert_eq!(replaced(&data), 0, "the next one has started");
+        assert_eq!(replaced(&data), 0, "the next recorder has started");
     }
 
     #[test]
-    fn a_request_to_stop_ends_the_sealing() {
+    fn a_stop_request_ends_the_sealing() {
         let dir = tempfile::tempdir().unwrap();
         let data = record(dir.path(), date("2026-11-20"));
         let leaving = Housekeeping::new(duties(&data, true), Instant::now()).leave();

@@ -1,4 +1,5 @@
-//! The recorder as a service: `run` wires feeds and pipelines, serves requests and the clock, and ends in order.
+//! The recorder as a service: `run` wires feeds and pipelines together, serves requests and timers, and shuts down in
+//! order.
 
 pub(crate) mod run;
 

@@ -1,11 +1,11 @@
-//! What the service manager is told (sd_notify(3)). Without one, nothing is.
+//! Notifies the service manager (sd_notify(3)), if there is one.
 //!
 //! ```text
-//!   a datagram to $NOTIFY_SOCKET, a path or @ and an abstract name:   READY=1\nSTATUS=…\n
+//!   a datagram to $NOTIFY_SOCKET, a path or an abstract name after @:   READY=1\nSTATUS=…\n
 //! ```
 //!
-//! Nothing here ever waits: a service manager that hangs must not stop a recording. What it does not take is dropped,
-//! and what must not be lost is said again.
+//! Nothing here ever blocks: a hung service manager must not stop a recording. What it does not accept is dropped, and
+//! what must not be lost is sent again.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt as _;
@@ -16,33 +16,33 @@ use std::time::Duration;
 
 use tracing::debug;
 
-/// Whether the service manager has yet to be told that the recorder is ready.
+/// Whether the service manager still has to be told that the recorder is ready.
 static READY_IS_DUE: AtomicBool = AtomicBool::new(false);
 
-/// Whether anybody listens.
+/// Whether a service manager listens.
 #[must_use]
 pub(crate) fn is_heard() -> bool {
     std::env::var_os("NOTIFY_SOCKET").is_some()
 }
 
-/// The recorder records, or waits for the hours in which it will.
+/// The recorder is recording, or waiting for its hours.
 pub(crate) fn ready() {
     READY_IS_DUE.store(!tell("READY=1"), Relaxed);
 }
 
-/// The configuration is being read again; [`ready`] follows.
+/// The configuration is being reloaded; [`ready`] follows.
 pub(crate) fn reloading() {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let micros = time.tv_sec * 1_000_000 + time.tv_nsec / 1000;
     tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
 }
 
-/// No more is received; what was is being committed.
+/// Nothing more is received; what was received is being committed.
 pub(crate) fn stopping() {
     tell("STOPPING=1");
 }
 
-/// It is alive, as far as it can tell.
+/// The recorder is alive, as far as it can tell.
 pub(crate) fn alive() {
     if READY_IS_DUE.load(Relaxed) {
         ready();
@@ -50,24 +50,24 @@ pub(crate) fn alive() {
     tell("WATCHDOG=1");
 }
 
-/// It needs this much longer to start or to stop.
+/// The recorder needs this much longer to start or stop.
 pub(crate) fn needs(time: Duration) {
     tell(&format!("EXTEND_TIMEOUT_USEC={}", time.as_micros()));
 }
 
-/// One line for a person.
+/// One line about the recorder, for people.
 pub(crate) fn status(line: &str) {
     tell(&format!("STATUS={line}"));
 }
 
-/// Whether it was taken, or nobody listens.
+/// Sends `state`; true if it was accepted or nobody listens.
 fn tell(state: &str) -> bool {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else {
         return true;
     };
     let sent = address(socket.as_bytes()).and_then(|address| send(&address, state));
     if let Err(error) = &sent {
-        debug!(%error, state, "the service manager could not be told");
+        debug!(%error, state, "the service manager could not be notified");
     }
     sent.is_ok()
 }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manager_that_does_not_listen_is_not_waited_for() {
+    fn notifying_never_waits_for_a_manager_that_does_not_listen() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();

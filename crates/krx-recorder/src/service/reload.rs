@@ -1,5 +1,5 @@
-//! Reading the configuration again on SIGHUP: schedule, calendar and log filter count from then on. All else counts
-//! from the next start, and is only pointed out.
+//! Reloads the configuration on SIGHUP: schedule, calendar and log filter take effect at once. Any other change takes
+//! effect at the next start, and is only pointed out.
 
 use krx_store::journal::RulesOf;
 use krx_store::{DateRules, Event, Moment};
@@ -11,13 +11,13 @@ use crate::hours::schedule::kst;
 use crate::hours::schedule::{Hours, Schedule};
 use crate::process::logging::Filter;
 
-/// What it takes to read the configuration again.
+/// What is needed to reload the configuration.
 pub struct Source {
     /// Reads it from where it was read at the start.
     pub load: Box<dyn Fn() -> Result<Config, ConfigError> + Send>,
     /// The log's filter.
     pub filter: Filter,
-    /// Whether the recorder is to end at the close, and so needs one.
+    /// Whether the recorder exits at the close, and so needs one.
     pub until_close: bool,
 }
 
@@ -25,12 +25,12 @@ pub struct Source {
 pub(crate) struct Reload {
     source: Source,
     config: Config,
-    /// Of each feed, in the order of the configuration.
+    /// Each feed's, in the order of the configuration.
     schedules: Vec<watch::Sender<Schedule>>,
 }
 
 impl Reload {
-    /// Begins with the configuration that was read at the start.
+    /// Starts with the configuration that was read at the start.
     #[must_use]
     pub(crate) fn new(source: Source, config: &Config) -> Self {
         Self {
@@ -44,36 +44,37 @@ impl Reload {
         }
     }
 
-    /// A feed's schedule, now and as it will be.
+    /// A feed's schedule, which follows every reload.
     ///
     /// # Panics
-    /// When there is no such feed.
+    /// If there is no such feed.
     #[must_use]
     pub(crate) fn schedule(&self, feed: usize) -> watch::Receiver<Schedule> {
         self.schedules[feed].subscribe()
     }
 
-    /// Reads the configuration again. What is to be journaled for each feed when it was good, in the order of the feeds;
-    /// nothing when it was not, which changes nothing.
+    /// Reloads the configuration. Returns the event to journal for each feed, in order; or `None`, and changes nothing,
+    /// if the configuration is not good.
     #[must_use]
     pub(crate) fn again(&mut self) -> Option<Vec<Event>> {
         let config = match (self.source.load)() {
             Ok(config) => config,
             Err(error) => {
                 let error = error.on_one_line();
-                error!(%error, "the configuration cannot be read again; the one in force stays in force");
+                error!(%error, "the configuration cannot be reloaded; the current one stays in force");
                 return None;
             }
         };
         let is_endless = |feed: &FeedConfig| feed.schedule == Schedule::Always;
         if self.source.until_close && config.feeds.iter().any(is_endless) {
             error!(
-                "schedule.mode = \"always\" has no close, and --until-close needs one; the configuration in force stays in force"
+                "schedule.mode = \"always\" has no close, but --until-close needs one; the current configuration \
+                 stays in force"
             );
             return None;
         }
         self.source.filter.set(&config.log);
-        // A feed that is not in it any more goes on as before until the next start.
+        // A feed that was removed from the configuration continues as before until the next start.
         for feed in &mut self.config.feeds {
             if let Some(again) = config.feeds.iter().find(|again| again.name == feed.name) {
                 feed.schedule = again.schedule.clone();
@@ -83,32 +84,38 @@ impl Reload {
         self.config.calendar = config.calendar.clone();
         self.config.log.filter = config.log.filter.clone();
         if self.config == config {
-            info!("schedule, calendar and log filter are read again");
+            info!("schedule, calendar and log filter reloaded");
         } else {
             warn!(
-                "schedule, calendar and log filter are read again; other keys have changed too, and count from the next start on"
+                "schedule, calendar and log filter reloaded; other keys have changed too, and take effect \
+                 at the next start"
             );
         }
         let now = Moment::now();
         let date = now.date();
-        let events = self.config.feeds.iter().zip(&self.schedules).map(|(feed, schedule)| {
-            let again = feed.schedule.clone();
-            if let Some(hours) = closes_at_once(&schedule.borrow(), &again, now) {
-                warn!(feed = %feed.name,
-                    "the hours that were read again close the day at once: nothing more is recorded now; {hours}"
-                );
-            }
-            let expected = again.expected_on(date);
-            schedule.send_replace(again);
-            Event::Hours {
-                date,
-                expected: expected.map(|(from, to)| (from.0, to.0)),
-            }
-        });
+        let events = self
+            .config
+            .feeds
+            .iter()
+            .zip(&self.schedules)
+            .map(|(feed, schedule)| {
+                let again = feed.schedule.clone();
+                if let Some(hours) = closes_at_once(&schedule.borrow(), &again, now) {
+                    warn!(feed = %feed.name,
+                        "the reloaded hours close the day at once: recording stops now; {hours}"
+                    );
+                }
+                let expected = again.expected_on(date);
+                schedule.send_replace(again);
+                Event::Hours {
+                    date,
+                    expected: expected.map(|(from, to)| (from.0, to.0)),
+                }
+            });
         Some(events.collect())
     }
 
-    /// What is journaled of each date for a feed.
+    /// The rules that are journaled for each date of a feed.
     #[must_use]
     pub(crate) fn rules(&self, feed: usize) -> RulesOf {
         let (schedule, export) = (self.schedule(feed), self.config.export);
@@ -120,7 +127,7 @@ impl Reload {
     }
 }
 
-/// The new hours in words, when they are closed at `now` and the old ones were not.
+/// Describes the new hours if they are closed at `now` and the old ones were open.
 fn closes_at_once(old: &Schedule, new: &Schedule, now: Moment) -> Option<String> {
     let (Hours::Open, Hours::ClosedUntil(opening)) = (old.at(now), new.at(now)) else {
         return None;
@@ -150,7 +157,7 @@ mod tests {
     use crate::hours::schedule::tests::{daily, kst as at};
 
     #[test]
-    fn each_feed_has_its_own_hours_and_those_that_are_read_again() {
+    fn each_feed_has_its_own_hours_and_follows_a_reload() {
         let overrides = Overrides {
             data_dir: Some("/nowhere".into()),
             base_url: Some("ws://127.0.0.1:1".into()),
@@ -187,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn hours_that_close_the_day_at_once_are_told_with_when_it_goes_on() {
+    fn hours_that_close_the_day_at_once_are_reported_with_the_next_opening() {
         let (old, now) = (daily(vec![]), at("2026-11-20 10:00:00"));
         let with = |open, close| {
             let Schedule::Calendar(mut hours) = daily(vec![]) else {

@@ -1,4 +1,4 @@
-//! A whole recorder in this process, with servers that refuse a key.
+//! A whole recorder in this process, and servers that refuse a key.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -20,7 +20,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 const RECORD: &str = r#"[{"isuSrtCd":"005930","trdPrc":"71000","trdVol":"1","trdTm":"9000001"}]"#;
 
-/// What a server does in each session, once it has read `init`.
+/// What a server does in each session after it has read `init`.
 #[derive(Clone, Copy)]
 enum Conduct {
     Refuse,
@@ -31,11 +31,11 @@ enum Conduct {
 /// A server on a port of its own.
 #[derive(Clone, Default)]
 struct Server {
-    /// Sessions that it had.
+    /// Sessions that were opened.
     sessions: Arc<AtomicU64>,
-    /// Sessions that are over.
+    /// Sessions that have ended.
     over: Arc<AtomicU64>,
-    /// Messages that it sent.
+    /// Messages sent.
     sent: Arc<AtomicU64>,
 }
 

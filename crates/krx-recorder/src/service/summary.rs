@@ -20,7 +20,7 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    /// Counters that are at zero.
+    /// All counters at zero.
     #[must_use]
     pub(super) fn new(feeds: &[FeedView], disk: Arc<DiskStatus>) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl Summary {
         if let Hours::ClosedUntil(opening) = hours {
             let _ = write!(line, "waiting until {} KST; ", kst(opening));
         }
-        // The clock may have been set.
+        // The clock may have been set back.
         let elapsed = (now.0 - self.told.0).max(1);
         self.told = now;
         for (view, before) in &mut self.feeds {
@@ -83,7 +83,7 @@ mod tests {
     use crate::hours::schedule::tests::{daily, kst as at};
 
     #[test]
-    fn it_says_what_matters_and_how_fast() {
+    fn it_shows_states_rates_and_free_space() {
         let (_keep, schedule) = watch::channel(daily(vec![]));
         let view = FeedView {
             feed: "KOSPI".parse().unwrap(),

@@ -1,18 +1,18 @@
-//! The word for supervisors.
+//! The health check for supervisors.
 
 use super::snapshot::Snapshot;
 
-/// Whether the recorder does what it is there for, whatever servers and disks do to it.
+/// Whether the recorder itself works, whatever servers and disks do to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Health {
-    /// It does.
+    /// It works.
     Good,
-    /// A part does not; which, in words.
+    /// A part does not work; says which.
     Bad(String),
 }
 
 impl Health {
-    /// By what is shown of it.
+    /// The health that a snapshot shows.
     #[must_use]
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         match &snapshot.complaint {
@@ -21,7 +21,7 @@ impl Health {
         }
     }
 
-    /// As an answer to `/healthz`: a status code, and a line.
+    /// The answer to `/healthz`: a status code and a line.
     #[must_use]
     pub(super) fn answer(&self) -> (u16, String) {
         match self {

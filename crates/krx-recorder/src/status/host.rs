@@ -1,10 +1,10 @@
-//! By which names this machine may be asked. A page from elsewhere whose name an attacker lets point to 127.0.0.1 would
-//! else be taken by a browser for ours, and could read what is shown here.
+//! The names by which this machine may be addressed. Otherwise a browser would take a page from elsewhere, whose name
+//! an attacker points to 127.0.0.1, for ours, and it could read what is shown here.
 
 use std::net::IpAddr;
 
-/// Whether a `Host` header, or the authority of a request's target, names this machine by a name that no one else can
-/// have: `localhost` or a loopback address, with any port or none.
+/// Whether a `Host` header, or the authority of a request's target, names this machine in a way that nobody else can:
+/// `localhost` or a loopback address, with any port or none.
 pub(super) fn is_ours(host: &str) -> bool {
     if let Some(rest) = host.strip_prefix('[') {
         let Some((address, port)) = rest.split_once(']') else {
@@ -19,7 +19,7 @@ pub(super) fn is_ours(host: &str) -> bool {
     is_port(port) && (name.eq_ignore_ascii_case("localhost") || (is_loopback(name) && !name.contains(':')))
 }
 
-/// `127.0.0.1` and `::1`, and the rest of 127/8, on which the status may listen as well.
+/// `127.0.0.1`, `::1`, and the rest of 127/8, on which the status may listen too.
 fn is_loopback(address: &str) -> bool {
     address
         .parse::<IpAddr>()

@@ -1,6 +1,6 @@
-//! The snapshot as Prometheus metrics. Each family is made anew for each request: nothing is registered, and no counter
-//! is kept twice. Names and units are Prometheus's conventions; all values of a label are there from the start, so that
-//! a first increase is seen as one.
+//! The snapshot as Prometheus metrics. Each family is built afresh for each request: nothing is registered, and no
+//! counter is kept twice. Names and units follow Prometheus's conventions; every value of a label is present from the
+//! start, so that a first increase is seen as one.
 
 use krx_protocol::Reason as QuarantineReason;
 use krx_store::coverage;
@@ -12,14 +12,14 @@ use super::snapshot::{FeedSnapshot, Snapshot, seconds};
 use super::usage::Usage;
 use crate::feed::feed_status::FeedState;
 
-/// The type of the text format.
+/// The content type of the text format.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The text of all metrics.
 pub(super) fn text(snapshot: &Snapshot, usage: &Usage) -> String {
     let mut text = Vec::new();
     let families = families(snapshot, usage);
-    // It fails for a family without a metric, and there is at least one feed; or when the writer does, as a vector
+    // It fails for a family without a metric, but there is at least one feed; or if the writer fails, which a vector
     // never does.
     if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
         tracing::error!(%error, "the metrics cannot be written");
@@ -42,27 +42,27 @@ fn recorder(snapshot: &Snapshot) -> Vec<MetricFamily> {
     vec![
         gauges(
             "krx_build_info",
-            "1; its label has the recorder's version.",
+            "Always 1; the label is the recorder's version.",
             vec![gauge(version, 1.0)],
         ),
         one_gauge(
             "krx_healthy",
-            "Whether all parts of the recorder do what they are there for, as /healthz says.",
+            "Whether all parts of the recorder work, as /healthz says.",
             flag(snapshot.complaint.is_none()),
         ),
         one_gauge(
             "krx_disk_free_bytes",
-            "Bytes free for the recorder where it records.",
+            "Bytes free for the recorder on the disk it records to.",
             snapshot.disk_free_bytes as f64,
         ),
         one_gauge(
             "krx_disk_warn_free_bytes",
-            "disk.warn_free_bytes of the configuration.",
+            "disk.warn_free_bytes in the configuration.",
             snapshot.disk_warn_free_bytes as f64,
         ),
         one_gauge(
             "krx_disk_low",
-            "Whether less is free than disk.warn_free_bytes.",
+            "Whether less than disk.warn_free_bytes is free.",
             flag(snapshot.disk_low),
         ),
     ]
@@ -78,18 +78,18 @@ fn feed(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
     vec![
         gauges(
             "krx_feed_state",
-            "1 for the state that the feed is in, 0 for all others.",
+            "1 for the feed's current state, 0 for all others.",
             states.collect(),
         ),
         feed_gauges(
             "krx_session_expected",
-            "Whether a session of the feed is to be open now, by its schedule.",
+            "Whether the feed should have a session now, by its schedule.",
             feeds,
             |feed| flag(feed.schedule.session_expected),
         ),
         feed_gauges(
             "krx_data_expected",
-            "Whether trading is continuous now, by the calendar, so that the feed must send data.",
+            "Whether trading is continuous now, by the calendar, so that the feed must be sending data.",
             feeds,
             |feed| flag(feed.schedule.data_expected),
         ),
@@ -116,13 +116,13 @@ fn feed(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
         ),
         feed_gauges(
             "krx_feed_seconds_since_last_frame",
-            "How long ago that was; NaN before the first.",
+            "Seconds since the last message was read; NaN before the first.",
             feeds,
             |feed| feed.seconds_since_last_frame.unwrap_or(f64::NAN),
         ),
         feed_gauges(
             "krx_feed_queue_bytes",
-            "Bytes between socket and journal; about 0 unless the disk does not keep up.",
+            "Bytes between socket and journal; about 0 as long as the disk keeps up.",
             feeds,
             |feed| feed.queue_bytes as f64,
         ),
@@ -146,7 +146,8 @@ fn journal(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
         syncs(feeds),
         counters(
             "krx_journal_renewals_total",
-            "Times that the disk refused a write or a sync, or a segment was removed, and the journal went on in a new one.",
+            "How often the disk refused a write or a sync, or a segment was removed, and the journal continued in \
+             a new one.",
             feeds,
             |feed| feed.journal_renewals as f64,
         ),
@@ -170,19 +171,20 @@ fn export(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
     vec![
         counters(
             "krx_records_total",
-            "Records decoded, with those in quarantine; also of messages that an earlier run left in the journal.",
+            "Records decoded, including quarantined ones and those from messages that an earlier run left in \
+             the journal.",
             feeds,
             |feed| feed.records as f64,
         ),
         family(
             "krx_quarantined_total",
-            "Of these, those that went into quarantine, by reason.",
+            "Records that went into quarantine, by reason.",
             MetricType::COUNTER,
             reasons.collect(),
         ),
         counters(
             "krx_oversized_batches_total",
-            "Messages of more records than Koscom's guide allows.",
+            "Messages with more records than Koscom's guide allows.",
             feeds,
             |feed| feed.oversized_batches as f64,
         ),
@@ -194,7 +196,7 @@ fn export(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
         ),
         feed_gauges(
             "krx_export_lag_seconds",
-            "For how long the oldest of these has waited; 0 when there is none.",
+            "How long the oldest message that is not decoded yet has waited; 0 if there is none.",
             feeds,
             |feed| feed.lag_seconds,
         ),
@@ -234,14 +236,14 @@ fn gaps(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
     vec![
         family(
             "krx_gaps_total",
-            "Gaps in the hours in which data is expected, by the reason with which they began; of this run, with the \
-             one that it has ended.",
+            "Gaps in the hours in which data is expected, by the reason they began with; those of this run, \
+             including the one that its start ended.",
             MetricType::COUNTER,
             by_reason(|sum| sum.count as f64),
         ),
         family(
             "krx_gap_seconds_total",
-            "How long these were together, one that is not over included.",
+            "Total length of these gaps, including one that is still open.",
             MetricType::COUNTER,
             by_reason(|sum| seconds(sum.us)),
         ),
@@ -253,7 +255,7 @@ fn gaps(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
         ),
         feed_gauges(
             "krx_date_gap_seconds",
-            "How long these were together.",
+            "Total length of the current date's gaps.",
             feeds,
             |feed| feed.gaps.seconds,
         ),
@@ -286,7 +288,7 @@ fn process(snapshot: &Snapshot, usage: &Usage) -> Vec<MetricFamily> {
         ),
         plain(
             "process_max_fds",
-            "How many may be open.",
+            "How many files and sockets may be open.",
             usage.open_files_max as f64,
         ),
         plain("process_threads", "Threads.", usage.threads as f64),

@@ -1,5 +1,5 @@
-//! What others see of a recorder at work, on a loopback port: a page for a person, metrics for Prometheus, JSON for
-//! programs, a word for supervisors.
+//! What a running recorder shows on a loopback port: a page for people, metrics for Prometheus, JSON for programs, a
+//! health check for supervisors.
 //!
 //! ```text
 //!   Progress, FeedStatus, DiskStatus ──▶ View ──▶ Snapshot ──▶ status.json, metrics, health

@@ -1,4 +1,4 @@
-//! The page for a person: one document, with its style and its script in it.
+//! The page for people: one document that contains its style and script.
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -7,14 +7,14 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 const HTML: &str = include_str!("page.html");
-/// Its style.
+/// The page's style.
 pub(crate) const CSS: &str = include_str!("page.css");
 const JS: &str = include_str!("page.js");
 
 /// The page as it is sent.
 pub(super) struct Page {
     html: String,
-    /// Nothing runs and nothing is asked for but what is in the page itself, by the digests of both.
+    /// Only the style and the script in the page itself are allowed, by their digests.
     policy: String,
 }
 
@@ -46,11 +46,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_of_the_page_is_in_it() {
+    fn the_page_is_complete_in_itself() {
         let page = Page::new();
         assert!(page.html.contains(CSS) && page.html.contains(JS));
         assert!(!page.html.contains("/*page."), "a placeholder is left");
-        // A script must not be able to end its own element, nor be asked for from elsewhere.
+        // A script must not be able to close its own element, nor load anything from elsewhere.
         for forbidden in [
             "</script",
             "</style",

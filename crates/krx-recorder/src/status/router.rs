@@ -1,4 +1,4 @@
-//! What is answered to whom.
+//! Which requests are answered, and how.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::usage::Usage;
 use super::view::View;
 use super::{host, metrics};
 
-/// Answers for `view`, to those who may ask.
+/// Serves `view` to those who may ask.
 pub(super) fn router(view: Arc<View>) -> Router {
     let page = Arc::new(Page::new());
     Router::new()
@@ -49,11 +49,12 @@ async fn status_json(State(view): State<Arc<View>>) -> Response {
 }
 
 async fn nothing_here() -> Response {
-    let words = "There is nothing here. There is: / /status.json /metrics /healthz\n";
+    let words = "Nothing here. Try / /status.json /metrics /healthz\n";
     (StatusCode::NOT_FOUND, words).into_response()
 }
 
-/// Lets through who reads, and asks for this machine; and says of each answer what may be done with it.
+/// Lets through requests that only read and that name this machine, and marks each answer with what a browser may do
+/// with it.
 async fn guard(request: Request, next: Next) -> Response {
     let mut response = match refusal(&request) {
         Some(refusal) => refusal,
@@ -66,7 +67,7 @@ async fn guard(request: Request, next: Next) -> Response {
     response
 }
 
-/// For every answer. The page has a policy of its own; whatever else is shown has nothing that could run.
+/// For every answer. The page has its own policy; nothing else contains anything that could run.
 const ALWAYS: [(HeaderName, &str); 5] = [
     (header::CACHE_CONTROL, "no-store"),
     (
@@ -83,18 +84,18 @@ const ALWAYS: [(HeaderName, &str); 5] = [
 
 fn refusal(request: &Request) -> Option<Response> {
     if !asks_for_us(request) {
-        let words = "This is a status for this machine only: ask for localhost, 127.0.0.1 or [::1].\n";
+        let words = "This status is for this machine only: ask for localhost, 127.0.0.1 or [::1].\n";
         return Some((StatusCode::MISDIRECTED_REQUEST, words).into_response());
     }
     if ![Method::GET, Method::HEAD].contains(request.method()) {
-        let words = "Nothing can be changed here: only GET and HEAD are answered.\n";
+        let words = "This status is read-only: only GET and HEAD are answered.\n";
         let allow = [(header::ALLOW, "GET, HEAD")];
         return Some((StatusCode::METHOD_NOT_ALLOWED, allow, words).into_response());
     }
     None
 }
 
-/// Whether each name that the request asks for is one of this machine, and there is one.
+/// Whether the request names at least one host, and every host it names is this machine.
 fn asks_for_us(request: &Request) -> bool {
     let hosts = request.headers().get_all(header::HOST).iter();
     let mut names = hosts

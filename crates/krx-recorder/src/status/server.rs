@@ -1,4 +1,4 @@
-//! The status port. It has a thread of its own, so that no feed waits for it, and so that it answers when they do not.
+//! The status port. It has its own thread, so that no feed waits for it, and so that it answers even when feeds hang.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,38 +20,39 @@ use tracing::{debug, error, info, warn};
 use super::router::router;
 use super::view::View;
 
-/// Connections that are served at a time; for one more, the oldest is dropped. A page and a Prometheus have one each,
-/// for some milliseconds.
+/// The most connections at a time; one more drops the oldest. A page and a Prometheus have one each, for a few
+/// milliseconds.
 const CONNECTIONS_MAX: usize = 32;
 
-/// A request's head must be there within this, and its answer be taken within this. A connection has one request.
+/// A request's head must arrive within the first of these, and the whole exchange end within the second. A connection
+/// serves one request.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// A request's head may have so many bytes: a browser's has less than two thousand. The least that hyper takes.
+/// The longest head of a request: a browser's is under two thousand bytes. This is the least that hyper accepts.
 const HEAD_BYTES_MAX: usize = 8192;
 
-/// After a connection that could not be taken, since there are too many files open, for instance.
+/// The wait after a connection could not be accepted, for instance because too many files are open.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// How often a port that is in use is tried, and how often the log says so.
+/// How often to try a port that is in use, and how often to log that.
 const BIND_RETRY: Duration = Duration::from_secs(2);
 const BUSY_REPEAT: Duration = Duration::from_secs(600);
 
-/// How often counters are noted, for the rates of the last minute.
+/// How often counters are sampled for the rates of the last minute.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A status port at work.
+/// A running status port.
 #[derive(Debug)]
 pub(crate) struct Server {
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
 
-/// Takes the port.
+/// Binds the port.
 ///
 /// # Errors
-/// [`io::Error`], when it is in use.
+/// [`io::Error`], if it is in use.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
@@ -59,8 +60,8 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Server {
-    /// Answers for `view` at `address` from now on; while the port is in use, as soon as it is free. `None` when its thread
-    /// cannot be started, which the log says.
+    /// Serves `view` at `address` from now on; or, if the port is in use, as soon as it is free. If its thread cannot
+    /// be started, logs that and returns `None`.
     pub(crate) fn start(address: SocketAddr, view: View) -> Option<Self> {
         // Bind before the recorder reports that it is ready: clients may connect from then on.
         let listener = taken(address, bind(address), true);
@@ -70,7 +71,7 @@ impl Server {
     fn begin(address: SocketAddr, listener: Option<TcpListener>, view: View) -> Option<Self> {
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("status".into()).spawn(move || {
-            // Nothing but the status ends with it.
+            // A failure ends nothing but the status.
             if let Err(error) = run(address, listener, view, stopped) {
                 error!(%error, "the status is not served");
             }
@@ -84,9 +85,9 @@ impl Server {
         }
     }
 
-    /// Answers no more.
+    /// Stops answering.
     pub(crate) fn stop(self) {
-        // It has ended by itself when nobody listens.
+        // If nobody receives this, the thread has already ended.
         let _ = self.stop.send(());
         if self.thread.join().is_err() {
             error!("bug: the status panicked");
@@ -94,18 +95,20 @@ impl Server {
     }
 }
 
-/// The listener, if there is one; the log has what came of it, and a failure when it `is_told`.
+/// Returns the listener, if the port was bound, and logs that; logs a failure only if it `is_told`.
 fn taken(address: SocketAddr, bound: io::Result<TcpListener>, is_told: bool) -> Option<TcpListener> {
     match bound {
         Ok(listener) => {
-            // With port 0 the system has chosen one.
+            // With port 0, the system has chosen one.
             let address = listener.local_addr().unwrap_or(address);
             info!(%address, "status is served");
             Some(listener)
         }
         Err(error) => {
             if is_told {
-                warn!(%address, %error, "the status is not served, and recording goes on: the port is tried again every few seconds; end what listens there, or choose another status.listen");
+                warn!(%address, %error,
+                    "the status is not served, and recording goes on: the port is tried again every few seconds; stop \
+                     what listens there, or choose another status.listen");
             }
             None
         }
@@ -150,7 +153,7 @@ fn run(
         tokio::select! {
             ended = answer => ended,
             () = sample(&view) => Ok(()),
-            // Also when the sender is dropped: the recorder is gone.
+            // Also if the sender is dropped: then the recorder is gone.
             _ = stopped => Ok(()),
         }
     })
@@ -171,25 +174,25 @@ async fn serve(listener: &tokio::net::TcpListener, router: Router) {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                debug!(%error, "a connection to the status port could not be taken");
+                debug!(%error, "a connection to the status port could not be accepted");
                 sleep(ACCEPT_RETRY).await;
                 continue;
             }
         };
         connections.retain(|connection| !connection.is_finished());
-        // A client that hangs must not keep others waiting; one that does not is done long before.
+        // A client that hangs must not keep others waiting; any other is done long before.
         if connections.len() >= CONNECTIONS_MAX
             && let Some(oldest) = connections.pop_front()
         {
             oldest.abort();
         }
         let connection = timeout(CONNECTION_TIME_MAX, converse(stream, router.clone()));
-        // Not joined: each has a bound in time, and ends with the runtime at the latest.
+        // Not joined: each is bounded in time, and ends with the runtime at the latest.
         connections.push_back(tokio::spawn(async move { drop(connection.await) }).abort_handle());
     }
 }
 
-/// One request, one answer.
+/// Serves one request.
 async fn converse(stream: TcpStream, router: Router) {
     let conversation = http1::Builder::new()
         .timer(TokioTimer::new())

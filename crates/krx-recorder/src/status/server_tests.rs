@@ -55,7 +55,7 @@ fn port() -> Port {
 }
 
 impl Port {
-    /// Sends this head, and reads what comes until the end.
+    /// Sends this head, and reads everything until the end.
     fn say(&self, head: &str) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -83,7 +83,7 @@ fn body_of(answer: &str) -> &str {
 }
 
 #[test]
-fn each_form_says_the_same() {
+fn all_forms_show_the_same_figures() {
     let port = port();
     port.feed.status.set(FeedState::Live);
     port.feed.status.read(Moment::now(), 100);
@@ -122,7 +122,7 @@ fn each_form_says_the_same() {
 }
 
 #[test]
-fn only_who_asks_for_this_machine_is_answered() {
+fn only_requests_that_name_this_machine_are_answered() {
     let port = port();
     for (head, code) in [
         ("GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:9464\r\n\r\n", 200),
@@ -150,7 +150,7 @@ fn only_who_asks_for_this_machine_is_answered() {
 }
 
 #[test]
-fn nothing_but_reading_is_answered() {
+fn only_reading_is_allowed() {
     let port = port();
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW"] {
         for path in ["/", "/metrics", "/nothing"] {
@@ -168,7 +168,7 @@ fn nothing_but_reading_is_answered() {
 }
 
 #[test]
-fn every_answer_says_what_may_be_done_with_it() {
+fn every_answer_has_its_security_headers() {
     let port = port();
     let evil = "GET / HTTP/1.1\r\nHost: evil\r\n\r\n";
     for answer in [
@@ -195,7 +195,7 @@ fn every_answer_says_what_may_be_done_with_it() {
 }
 
 #[test]
-fn who_hangs_keeps_nobody_from_being_answered() {
+fn a_client_that_hangs_does_not_block_others() {
     let port = port();
     let hanging: Vec<_> = (0..4 * CONNECTIONS_MAX)
         .map(|index| {
@@ -217,7 +217,7 @@ fn who_hangs_keeps_nobody_from_being_answered() {
         "it took {:?}",
         asked.elapsed()
     );
-    // The oldest were dropped for it at once, and the newest are given up when their time is over.
+    // The oldest were dropped at once to make room; the newest are given up when their time is over.
     let gone = |stream: &TcpStream, within: Duration| {
         stream.set_read_timeout(Some(within)).unwrap();
         let read = (&*stream).read_to_end(&mut Vec::new());
@@ -231,7 +231,7 @@ fn who_hangs_keeps_nobody_from_being_answered() {
 }
 
 #[test]
-fn a_head_without_end_is_refused() {
+fn an_endless_head_is_refused() {
     let port = port();
     let answer = port.say(&format!(
         "GET / HTTP/1.1\r\nHost: localhost\r\nX: {}",
@@ -241,7 +241,7 @@ fn a_head_without_end_is_refused() {
 }
 
 #[test]
-fn whoever_is_not_looked_after_is_not_well() {
+fn a_recorder_that_does_not_check_itself_is_unhealthy() {
     let port = port();
     assert_eq!(status_of(&port.get("/healthz")), 200);
     let long_ago = Instant::now() - Duration::from_secs(60);
@@ -249,7 +249,7 @@ fn whoever_is_not_looked_after_is_not_well() {
     let answer = port.get("/healthz");
     assert_eq!(status_of(&answer), 503);
     assert!(
-        body_of(&answer).starts_with("nobody has looked after the recorder for 6"),
+        body_of(&answer).starts_with("the recorder has not checked itself for 6"),
         "{answer}"
     );
     let status: Snapshot = serde_json::from_str(body_of(&port.get("/status.json"))).unwrap();

@@ -1,4 +1,4 @@
-//! All that is shown, at one instant: `status.json` as it is, and what all other forms are made of.
+//! Everything that is shown, at one instant: the content of `status.json`, from which all other forms are made.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,7 +17,7 @@ use super::window::Window;
 use crate::hours::schedule::{Hours, Schedule};
 use crate::pipeline::feed_view::FeedView;
 
-/// An instant, as RFC 3339 in Korea.
+/// An instant, as RFC 3339 in Korean time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Kst(pub Moment);
 
@@ -44,19 +44,19 @@ pub(crate) struct Snapshot {
     pub pid: u32,
     /// When it started.
     pub started_at: Kst,
-    /// When this was taken.
+    /// When this snapshot was taken.
     pub now: Kst,
-    /// The same, µs since the Unix epoch.
+    /// The same, in µs since the Unix epoch.
     pub now_us: i64,
-    /// The date of it in Korea.
+    /// Its date in Korea.
     pub date: NaiveDate,
-    /// What is wrong with the recorder itself: a part that does not do what it is there for.
+    /// What is wrong with the recorder itself, if a part of it does not work.
     pub complaint: Option<String>,
     /// The hours of all feeds together.
     pub schedule: ScheduleSnapshot,
-    /// Bytes free for the recorder; 0 before it has looked.
+    /// Bytes free for the recorder; 0 before the first look.
     pub disk_free_bytes: u64,
-    /// Whether these are fewer than `disk_warn_free_bytes`.
+    /// Whether that is less than `disk_warn_free_bytes`.
     pub disk_low: bool,
     /// `disk.warn_free_bytes`.
     pub disk_warn_free_bytes: u64,
@@ -64,16 +64,16 @@ pub(crate) struct Snapshot {
     pub feeds: Vec<FeedSnapshot>,
 }
 
-/// What a feed's schedule says; of several together, what any of them does.
+/// What a feed's schedule says; or, for several feeds together, what any of theirs does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ScheduleSnapshot {
-    /// Whether a session is to be open now.
+    /// Whether a session should be open now.
     pub session_expected: bool,
-    /// Whether a feed that sends no data now must be taken for stalled: in continuous trading, by the calendar.
+    /// Whether a feed that sends no data now must be considered stalled: in continuous trading, by the calendar.
     pub data_expected: bool,
-    /// When the next one is to be opened; `null` while one is expected.
+    /// When the next session should open; `null` while one is expected.
     pub opens_at: Option<Kst>,
-    /// When the one that is expected is to be closed; `null` when there is none, or it never is.
+    /// When the expected session should close; `null` if none is expected, or it never closes.
     pub closes_at: Option<Kst>,
 }
 
@@ -84,27 +84,27 @@ pub(crate) struct FeedSnapshot {
     pub feed: String,
     /// The server's name.
     pub host: String,
-    /// Where its feed stands.
+    /// Its state.
     pub state: String,
-    /// Since when; `null` before it has begun.
+    /// Since when it has been in this state; `null` before it has started.
     pub state_since: Option<Kst>,
     /// Its hours.
     pub schedule: ScheduleSnapshot,
     /// Sessions opened since the start.
     pub sessions: u32,
-    /// When the last frame was read, µs since the Unix epoch; 0 before the first.
+    /// When the last frame was read, in µs since the Unix epoch; 0 before the first.
     pub last_frame_us: i64,
-    /// The same.
+    /// The same instant; `null` before the first frame.
     pub last_frame_at: Option<Kst>,
     /// How long ago that is.
     pub seconds_since_last_frame: Option<f64>,
-    /// What ended the last session or attempt that ended badly.
+    /// What ended the last session or attempt that did not end cleanly.
     pub last_problem: Option<ProblemSnapshot>,
     /// Frames read from the server since the start.
     pub frames_received: u64,
     /// Bytes of them.
     pub bytes_received: u64,
-    /// Bytes that wait for the journal.
+    /// Bytes waiting for the journal.
     pub queue_bytes: u64,
     /// Frames written to the journal since the start.
     pub frames_journaled: u64,
@@ -112,29 +112,29 @@ pub(crate) struct FeedSnapshot {
     pub bytes_journaled: u64,
     /// Frames in the journal that the export has not decoded yet.
     pub frames_behind: u64,
-    /// For how long the oldest of them has waited.
+    /// How long the oldest of them has waited.
     pub lag_seconds: f64,
-    /// Rows of both datasets that were decoded since the start.
+    /// Rows of both datasets decoded since the start.
     pub records: u64,
-    /// Those that went into quarantine, by reason; reasons with none are left out.
+    /// Those that went into quarantine, by reason; reasons without any are left out.
     pub quarantined_by_reason: BTreeMap<String, u64>,
     /// What came in the last minute.
     pub rates: RatesSnapshot,
-    /// Rows in trades files that this run has committed.
+    /// Rows in trades files committed by this run.
     pub rows_committed: u64,
-    /// Rows in quarantine files that it has committed.
+    /// Rows in quarantine files committed by this run.
     pub quarantined_committed: u64,
-    /// Trades files that it has committed.
+    /// Trades files committed by this run.
     pub files_committed: u64,
-    /// Bytes of all files that it has committed.
+    /// Bytes of all files committed by this run.
     pub bytes_committed: u64,
     /// Messages of more than 50 records.
     pub oversized_batches: u64,
     /// Stretches of journal that could not be read.
     pub journal_damage: u64,
-    /// Times that the journal went on in a new segment since the disk had refused.
+    /// How often the journal continued in a new segment because the disk had refused.
     pub journal_renewals: u64,
-    /// Frames quarantined whole since the exporter could not digest them.
+    /// Frames quarantined whole because the exporter could not process them.
     pub poison_frames: u64,
     /// Frames of the date, by its ledger.
     pub date_frames: u64,
@@ -146,7 +146,7 @@ pub(crate) struct FeedSnapshot {
     pub intervals: Vec<IntervalRow>,
     /// Records received in each of the date's 1,440 minutes.
     pub minutes: Vec<u32>,
-    /// The trades files that were committed last, newest first.
+    /// The trades files committed last, newest first.
     pub files: Vec<FileSnapshot>,
     /// What only the metrics show.
     #[serde(skip)]
@@ -162,25 +162,25 @@ pub(crate) struct Hidden {
     pub gaps: Gaps,
 }
 
-/// What went wrong last.
+/// The last problem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProblemSnapshot {
-    /// When, µs since the Unix epoch.
+    /// When it occurred, in µs since the Unix epoch.
     pub at_us: i64,
-    /// The same.
+    /// The same instant.
     pub at: Kst,
-    /// The word of the ledger.
+    /// The ledger's reason.
     pub reason: String,
-    /// In words.
+    /// A description.
     pub detail: String,
 }
 
-/// Gaps of a date.
+/// The gaps of a date.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GapsSnapshot {
     /// How many.
     pub count: u64,
-    /// How long together.
+    /// Their total length.
     pub seconds: f64,
 }
 
@@ -195,14 +195,14 @@ pub(crate) struct FileSnapshot {
     pub rows: u64,
     /// Rows in the quarantine file of the same name.
     pub quarantined: u64,
-    /// Bytes, with those of that file if this run has committed it.
+    /// Its bytes, plus those of that quarantine file if this run committed it.
     pub bytes: u64,
     /// When it was committed.
     pub committed_at: Kst,
 }
 
 impl Snapshot {
-    /// What `view` shows at this instant.
+    /// What `view` shows now.
     pub(super) fn of(view: &View) -> Self {
         let (windows, now) = (view.windows(), Moment::now());
         let feeds = view.feeds.iter().zip(windows.iter());
@@ -227,7 +227,7 @@ impl Snapshot {
 }
 
 impl ScheduleSnapshot {
-    /// What `schedule` says of `now`.
+    /// What `schedule` says about `now`.
     #[must_use]
     pub(crate) fn of(schedule: &Schedule, now: Moment) -> Self {
         let (opens, closes) = match schedule.at(now) {
@@ -245,7 +245,7 @@ impl ScheduleSnapshot {
 }
 
 impl ScheduleSnapshot {
-    /// Open while any feed is: until the last one closes, or from the first that opens.
+    /// Open while any feed is: until the last one closes, or from when the first one opens.
     #[must_use]
     pub(crate) fn together(mut feeds: impl Iterator<Item = Self> + Clone) -> Self {
         let open = feeds.clone().filter(|feed| feed.session_expected);
@@ -266,7 +266,7 @@ impl FeedSnapshot {
         let (progress, status) = (&view.progress, &view.status);
         let instant = |us: i64| (us > 0).then_some(Kst(Moment(us)));
         let last_frame_us = status.last_frame_us.load(Relaxed);
-        // First of all: then what follows has all that is not behind.
+        // Read these first, so that the figures below include everything that does not count as behind.
         let (frames_behind, lag_us) = (progress.frames_behind(), progress.lag_us(now));
         let Day {
             intervals,

@@ -1,8 +1,8 @@
-//! What the kernel says of this process: `/proc/self`, which is no disk.
+//! What the kernel says about this process, in `/proc/self`, which is not on a disk.
 
 use std::fs;
 
-/// The kernel's unit of processor time in /proc: the same on every architecture that this runs on.
+/// The kernel's unit of processor time in /proc: the same on every architecture this runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What a process uses.
@@ -10,20 +10,20 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub(super) struct Usage {
     /// Processor time, user and system together.
     pub(super) cpu_seconds: f64,
-    /// Memory that is resident.
+    /// Resident memory.
     pub(super) resident_bytes: u64,
     /// Address space.
     pub(super) virtual_bytes: u64,
     /// Open files.
     pub(super) open_files: u64,
-    /// How many may be open.
+    /// How many files may be open.
     pub(super) open_files_max: u64,
     /// Threads.
     pub(super) threads: u64,
 }
 
 impl Usage {
-    /// Of this process, as of now; 0 for what the kernel does not tell.
+    /// What this process uses now; 0 where the kernel does not say.
     pub(super) fn now() -> Self {
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         let page_bytes = rustix::param::page_size() as u64;
@@ -35,9 +35,9 @@ impl Usage {
         }
     }
 
-    /// By the text of `/proc/self/stat`.
+    /// Reads the text of `/proc/self/stat`.
     fn of_stat(stat: &str, page_bytes: u64) -> Self {
-        // The second field is the name in parentheses, and may hold blanks; those behind it are counted from 3 on.
+        // The second field is the name in parentheses, which may contain blanks. The fields after it count from 3.
         let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
         let fields: Vec<u64> = rest
             .split_whitespace()
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_tells() {
+    fn usage_is_read_from_proc() {
         let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 1 0 0 0 250 150 0 0 20 0 9 0 100 1048576 256 1 2";
         let usage = Usage::of_stat(stat, 4096);
         assert_eq!((usage.cpu_seconds, usage.threads), (4.0, 9));

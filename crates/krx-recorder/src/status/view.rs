@@ -1,4 +1,4 @@
-//! Where the figures come from.
+//! The source of the figures.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,24 +11,24 @@ use crate::pipeline::feed_view::FeedView;
 use crate::watch::disk_watch::DiskStatus;
 use crate::watch::liveness::LivenessReport;
 
-/// All that is shown.
+/// Everything that is shown.
 pub(crate) struct View {
     /// When the process started.
     pub started: Moment,
-    /// What is known of the disk.
+    /// What is known about the disk.
     pub disk: Arc<DiskStatus>,
-    /// Below this the disk is low, bytes.
+    /// Free bytes below which the disk is low.
     pub warn_free_bytes: u64,
-    /// Whether all parts do what they are there for.
+    /// Whether all parts work.
     pub liveness: watch::Receiver<LivenessReport>,
     /// The feeds.
     pub feeds: Vec<FeedView>,
-    /// What came in the last minute, a feed each.
+    /// What each feed received in the last minute.
     windows: Mutex<Vec<Window>>,
 }
 
 impl View {
-    /// A view of these feeds; nothing is known yet of the last minute.
+    /// A view of these feeds. Nothing is known yet about the last minute.
     #[must_use]
     pub(crate) fn new(
         started: Moment,
@@ -48,14 +48,14 @@ impl View {
         }
     }
 
-    /// Notes where the counters stand. To be called once a second.
+    /// Samples the counters. Call this once a second.
     pub(super) fn sample(&self) {
         for (window, feed) in self.windows().iter_mut().zip(&self.feeds) {
             window.sample(Instant::now(), &feed.progress);
         }
     }
 
-    /// What came in the last minute, a feed each.
+    /// What each feed received in the last minute.
     pub(super) fn windows(&self) -> MutexGuard<'_, Vec<Window>> {
         self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }

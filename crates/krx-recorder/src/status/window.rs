@@ -1,4 +1,4 @@
-//! What came in the last minute.
+//! What arrived in the last minute.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,10 +8,10 @@ use krx_store::Progress;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// How far back it goes: one sample a second, and the one before.
+/// How far back it goes: a minute of samples, one a second, and the one before.
 const SAMPLES_MAX: usize = 61;
 
-/// Where a feed's counters stood, second by second.
+/// The values of a feed's counters, second by second.
 #[derive(Debug, Default)]
 pub(super) struct Window {
     samples: VecDeque<Sample>,
@@ -30,7 +30,7 @@ struct Sample {
 /// Averages over the last minute, or since the start if that is shorter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RatesSnapshot {
-    /// Over how many seconds.
+    /// The period, in seconds.
     pub seconds: f64,
     /// Frames journaled.
     pub frames_per_s: f64,
@@ -38,7 +38,7 @@ pub(crate) struct RatesSnapshot {
     pub bytes_per_s: f64,
     /// Records decoded.
     pub records_per_s: f64,
-    /// How long a sync of the journal took; `None` when there was none.
+    /// How long a sync of the journal took; `None` if there was none.
     pub sync_seconds: Option<f64>,
 }
 
@@ -82,12 +82,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_are_those_of_the_last_minute() {
+    fn rates_cover_the_last_minute() {
         let (mut window, progress) = (Window::default(), Progress::default());
         let start = Instant::now();
         assert_eq!(window.rates(), RatesSnapshot::default());
         for second in 0..200 {
-            // A hundred frames a second for a while, and then half of it.
+            // A hundred frames a second for a while, then half as many.
             let more = if second < 100 { 100 } else { 50 };
             progress.journal.frames.fetch_add(more, Relaxed);
             progress.journal.bytes.fetch_add(more * 10, Relaxed);

@@ -1,4 +1,4 @@
-//! Warns before the disk is full, while there is time to do something about it.
+//! Warns before the disk is full, while there is still time to act.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,23 +8,23 @@ use std::time::{Duration, Instant};
 use krx_store::disk::free_bytes;
 use tracing::{error, info, warn};
 
-/// How often the free space is asked for, and how often a warning is repeated.
+/// How often the free space is checked, and how often a warning is repeated.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const REPEAT_INTERVAL: Duration = Duration::from_secs(600);
 
-/// How often it is said that the filesystem does not answer.
+/// How often the log repeats that the filesystem does not answer.
 const UNKNOWN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What was last seen, to be shown.
+/// What was last seen, for the status.
 #[derive(Debug, Default)]
 pub(crate) struct DiskStatus {
     /// Bytes free for the recorder.
     pub free_bytes: AtomicU64,
-    /// Whether these are fewer than `disk.warn_free_bytes`.
+    /// Whether that is less than `disk.warn_free_bytes`.
     pub low: AtomicBool,
 }
 
-/// Looks at the disk of one data directory.
+/// Watches the disk of one data directory.
 #[derive(Debug)]
 pub(crate) struct DiskWatch {
     data_dir: PathBuf,
@@ -32,11 +32,11 @@ pub(crate) struct DiskWatch {
     status: Arc<DiskStatus>,
     looked: Option<Instant>,
     warned: Option<Instant>,
-    /// When it was last said that the free space is not known.
+    /// When the log last said that the free space is unknown.
     unknown: Option<Instant>,
 }
 
-/// What there is to say.
+/// What to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Word {
     Nothing,
@@ -44,19 +44,19 @@ enum Word {
     Enough,
 }
 
-/// Whether there is something to say of `free` bytes, when it was last warned so long ago.
+/// What to say about `free` bytes, when the last warning was `warned` ago.
 fn word(free: u64, warn_free: u64, warned: Option<Duration>) -> Word {
     match warned {
         None if free < warn_free => Word::Low,
         Some(ago) if free < warn_free && ago >= REPEAT_INTERVAL => Word::Low,
-        // A tenth more than the limit, so that a disk at the limit does not say both by turns.
+        // A tenth above the limit, so that a disk hovering at the limit does not alternate between the two messages.
         Some(_) if free >= warn_free + warn_free / 10 => Word::Enough,
         _ => Word::Nothing,
     }
 }
 
 impl DiskWatch {
-    /// Has not looked yet.
+    /// A watch that has not looked yet.
     #[must_use]
     pub(crate) fn new(data_dir: PathBuf, warn_free_bytes: u64) -> Self {
         Self {
@@ -75,7 +75,7 @@ impl DiskWatch {
         Arc::clone(&self.status)
     }
 
-    /// Looks, when it is time to.
+    /// Looks, if it is time to.
     pub(crate) fn look(&mut self) {
         if self.looked.is_some_and(|at| at.elapsed() < LOOK_INTERVAL) {
             return;
@@ -85,7 +85,7 @@ impl DiskWatch {
             Ok(free) => free,
             Err(error) => {
                 if self.unknown.is_none_or(|at| at.elapsed() >= UNKNOWN_INTERVAL) {
-                    error!(%error, "the free space is not known");
+                    error!(%error, "the free space is unknown");
                     self.unknown = Some(Instant::now());
                 }
                 return;
@@ -98,11 +98,11 @@ impl DiskWatch {
             Word::Nothing => {}
             Word::Low => {
                 warn!(free_bytes = free, warn_free_bytes = limit, data_dir = %self.data_dir.display(),
-                    "disk space is low: make room before it is used up, for nothing can be received then");
+                    "disk space is low: make room before it runs out, because then nothing can be received");
                 self.warned = Some(Instant::now());
             }
             Word::Enough => {
-                info!(free_bytes = free, "there is disk space again");
+                info!(free_bytes = free, "disk space is no longer low");
                 self.warned = None;
             }
         }
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_warns_once_and_again_after_a_while_and_says_when_it_is_over() {
+    fn it_warns_once_then_again_after_a_while_and_reports_the_all_clear() {
         let (recent, long_ago) = (Some(Duration::from_secs(9)), Some(REPEAT_INTERVAL));
         let cases = [
             (100, None, Word::Nothing),

@@ -1,10 +1,10 @@
-//! Whether the recorder does what it is there for: each feed looks after itself, what is queued reaches the journal,
-//! what is written is synced, what is synced is exported. The service manager's watchdog hangs on it. Pure: time and
-//! counters are arguments; only the state of a thread is asked of the system.
+//! Checks that the recorder makes progress: feeds stay alive, queued entries reach the journal, written data is synced,
+//! synced data is exported. The service manager's watchdog depends on it. Pure: time and counters are arguments; only a
+//! thread's state is read from the system.
 //!
-//! A disk that refuses or hangs is no reason to be killed. What was received and waits in memory would be lost, and the
-//! next process would find the same disk. So trying again counts as a sign of life, and a thread that waits inside
-//! the kernel is not taken for stuck. What is left is a thread that waits for something that will never happen: a bug.
+//! A disk that refuses or hangs is no reason to kill the recorder: whatever waits in memory would be lost, and the next
+//! process would find the same disk. So a retry counts as a sign of life, and a thread that waits inside the kernel is
+//! not considered stuck. That leaves a thread waiting for something that will never happen: a bug.
 
 use std::fmt;
 use std::fs;
@@ -13,25 +13,25 @@ use std::time::{Duration, Instant};
 
 use krx_store::FeedName;
 
-/// How long a part may have work and do none. A feed shows a sign of life every 30 seconds; nothing else takes this long
-/// unless the disk is at fault.
+/// How long a part may have work and do none of it. A feed shows a sign of life every 30 seconds; nothing else takes
+/// this long unless the disk is at fault.
 const STUCK_AFTER: Duration = Duration::from_secs(120);
 
-/// Looks are a second apart. After more than this nobody ran, and nobody can be blamed.
+/// Checks are a second apart. After a longer pause nothing ran at all, so no part can be blamed.
 const LOOK_MAX: Duration = Duration::from_secs(10);
 
-/// What the threads of one feed have done, each counted by the thread itself.
+/// What the threads of one feed have done; each thread counts its own work.
 #[derive(Debug, Default)]
 pub struct Activity {
-    /// Batches that the journal took or refused.
+    /// Batches that the journal accepted or refused.
     pub journal: AtomicU64,
     /// Exporters that were started.
     pub export: AtomicU64,
-    /// The thread that journals, by its number in the system; 0 before it has begun.
+    /// The system's id of the journaling thread; 0 before it has started.
     pub journal_thread: AtomicI32,
-    /// Likewise the one that exports.
+    /// The system's id of the exporting thread; 0 before it has started.
     pub export_thread: AtomicI32,
-    /// While the export fails, one more than the files that were committed before it did; 0 while it does not.
+    /// While export is failing, the number of files committed before it began to fail, plus one; otherwise 0.
     pub export_failing: AtomicU64,
 }
 
@@ -40,7 +40,7 @@ impl Activity {
         counter.fetch_add(1, Relaxed);
     }
 
-    /// The calling thread is this one.
+    /// Stores the calling thread's id in `thread`.
     pub(crate) fn runs_here(thread: &AtomicI32) {
         thread.store(rustix::thread::gettid().as_raw_nonzero().get(), Relaxed);
     }
@@ -51,7 +51,7 @@ impl Activity {
 pub(crate) enum Part {
     /// Connects and reads.
     Feed,
-    /// Takes what is queued.
+    /// Takes entries from the queue.
     Journal,
     /// Syncs what is written.
     Sync,
@@ -72,23 +72,23 @@ impl Part {
     }
 }
 
-/// What is seen of a part: whether it has something to do, and what changes when it does it.
+/// What can be observed about a part: whether it has work, and a value that changes when it does some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sign {
-    /// Whether there is something to do.
+    /// Whether it has work.
     pub busy: bool,
-    /// Differs from what it was, when something was done.
+    /// Changes whenever work was done.
     pub done: (u64, u64),
 }
 
-/// A part that does nothing though it should.
+/// A part that has work and does none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stuck {
-    /// Whose.
+    /// The feed it belongs to.
     pub feed: FeedName,
     /// Which.
     pub part: Part,
-    /// For how long, as far as was seen.
+    /// For how long, as far as the checks can tell.
     pub since: Duration,
 }
 
@@ -99,23 +99,23 @@ impl fmt::Display for Stuck {
     }
 }
 
-/// What was found when all parts were last looked at, to be shown.
+/// The result of the last check of all parts, for the status.
 #[derive(Clone, Debug)]
 pub(crate) struct LivenessReport {
-    /// When that was.
+    /// When the check was made.
     pub at: Instant,
-    /// The first part that was stuck.
+    /// The first part found stuck.
     pub stuck: Option<Stuck>,
 }
 
 impl LivenessReport {
-    /// Before the first look.
+    /// A report from before the first check.
     #[must_use]
     pub(crate) fn begin() -> Self {
         Self::now(None)
     }
 
-    /// As of now.
+    /// A report as of now.
     #[must_use]
     pub(crate) fn now(stuck: Option<Stuck>) -> Self {
         Self {
@@ -124,19 +124,19 @@ impl LivenessReport {
         }
     }
 
-    /// What is wrong at `now`, in words.
+    /// What is wrong at `now`, as a sentence.
     #[must_use]
     pub(crate) fn complaint(&self, now: Instant) -> Option<String> {
         let since = now.saturating_duration_since(self.at);
         if since > LOOK_MAX {
             let seconds = since.as_secs();
-            return Some(format!("nobody has looked after the recorder for {seconds} s"));
+            return Some(format!("the recorder has not checked itself for {seconds} s"));
         }
         self.stuck.as_ref().map(Stuck::to_string)
     }
 }
 
-/// The parts of one feed, as they were last seen to move.
+/// The parts of one feed, and when each was last seen to move.
 #[derive(Debug)]
 pub(crate) struct Liveness {
     feed: FeedName,
@@ -146,7 +146,7 @@ pub(crate) struct Liveness {
 }
 
 impl Liveness {
-    /// Has seen nothing yet. `connect_timeout` is how long the feed may try to connect without a sign of life.
+    /// Nothing seen yet. `connect_timeout` is how long the feed may try to connect without a sign of life.
     #[must_use]
     pub(crate) fn new(feed: FeedName, connect_timeout: Duration, now: Instant) -> Self {
         let nothing = Sign {
@@ -166,7 +166,7 @@ impl Liveness {
         }
     }
 
-    /// Looks at all parts, in the order of [`Part`]; the first that is stuck.
+    /// Checks all parts, in the order of [`Part`], and returns the first that is stuck.
     pub(crate) fn look(&mut self, signs: [Sign; 4], now: Instant) -> Option<Stuck> {
         let mut stuck = None;
         let paused = now.saturating_duration_since(self.looked) > LOOK_MAX;
@@ -190,8 +190,8 @@ impl Liveness {
     }
 }
 
-/// Whether a thread of this process waits inside the kernel, usually for the disk, where no signal ends it. It is known by
-/// its number: names are cut to 15 bytes, and two may be the same then.
+/// Whether a thread of this process waits inside the kernel, usually for the disk, where no signal can end it. Threads
+/// are identified by number because names are cut to 15 bytes, which can make two of them equal.
 #[must_use]
 pub(crate) fn waits_in_the_kernel(thread: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
@@ -206,7 +206,7 @@ impl Stuck {
     }
 }
 
-/// Whether a line of `/proc/…/stat` (proc_pid_stat(5)) tells of a thread in state D.
+/// Whether a line of `/proc/…/stat` (proc_pid_stat(5)) shows a thread in state D.
 fn is_uninterruptible(stat: &str) -> bool {
     stat.rsplit_once(") ")
         .is_some_and(|(_, rest)| rest.starts_with('D'))
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_nothing_to_do_or_does_something_is_well() {
+    fn a_part_that_is_idle_or_makes_progress_is_healthy() {
         let start = Instant::now();
         let (mut idle, mut working) = (liveness(start), liveness(start));
         for second in 0..1000_u32 {
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_look_nothing_is_said_to_be_well() {
+    fn without_recent_checks_the_recorder_is_not_reported_healthy() {
         let liveness = LivenessReport::begin();
         assert_eq!(liveness.complaint(liveness.at + LOOK_MAX), None);
         assert!(
@@ -303,18 +303,18 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_waits_for_the_disk_is_told_from_one_that_waits() {
+    fn a_thread_waiting_for_the_disk_is_distinguished_from_any_other_wait() {
         assert!(is_uninterruptible("7 (sync-KOSPI) D 1 2 3"));
         assert!(!is_uninterruptible("7 (a) D) S 1 2 3"));
         assert!(!is_uninterruptible("7 (sync-KOSPI) S 1 2 3"));
         assert!(!is_uninterruptible(""));
-        assert!(!waits_in_the_kernel(0), "it has not begun");
+        assert!(!waits_in_the_kernel(0), "it has not started");
         let thread = AtomicI32::new(0);
         Activity::runs_here(&thread);
         let here = thread.load(Relaxed);
         assert!(fs::exists(format!("/proc/self/task/{here}/stat")).unwrap());
         assert!(!waits_in_the_kernel(here));
-        // Names that are the same in their first 15 bytes are of two threads all the same.
+        // Names that agree in their first 15 bytes still belong to two threads.
         let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let [one, two] = ["export-A_LONG_NAME_1", "export-A_LONG_NAME_2"].map(|name| {
             let number = named(name).spawn(|| {

@@ -1,5 +1,5 @@
-//! What the recorder notices of itself: whether its parts do what they are there for, whether it ran at all, and whether
-//! the disk is full.
+//! What the recorder notices about itself: whether its parts make progress, whether it ran at all, and whether the disk
+//! is filling up.
 
 pub(crate) mod liveness;
 pub(crate) mod pause;

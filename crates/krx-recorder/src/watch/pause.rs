@@ -1,22 +1,22 @@
-//! Notices when the recorder itself did not run: stopped by a signal, or suspended with its machine. Pure: the clocks
-//! are arguments.
+//! Notices when the recorder itself did not run because a signal stopped it or its machine was suspended. Pure: the
+//! clocks are arguments.
 
 use std::time::Duration;
 
 use krx_store::day::Uptime;
 use krx_store::{Event, Moment};
 
-/// A recorder that runs looks at the clocks every second. With more between two looks it did not run: this is far more
-/// than a busy machine delays one.
+/// A running recorder reads the clocks every second. If two readings are this far apart, it did not run: even a busy
+/// machine delays one by far less.
 const PAUSE_MIN: Duration = Duration::from_secs(3);
 
-/// The wall clock is disciplined in small steps; more than this is a clock that was set.
+/// Time services adjust the wall clock in small steps; a larger one means that somebody set it.
 const STEP_MIN_US: i64 = 1_000_000;
 
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Clocks {
-    /// Since the machine started, the time in which it was suspended included.
+    /// Time since the machine started, including time suspended.
     pub uptime: Duration,
     /// The wall clock.
     pub wall: Moment,
@@ -33,7 +33,7 @@ impl Clocks {
     }
 }
 
-/// What is to be journaled between two readings.
+/// The event to journal between two readings, if any.
 #[must_use]
 pub(crate) fn between(before: Clocks, now: Clocks) -> Option<Event> {
     let passed = now.uptime.saturating_sub(before.uptime);
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pause_and_a_clock_that_was_set_are_told_apart() {
+    fn a_pause_and_a_clock_change_are_distinguished() {
         let clocks = |uptime_ms, wall_ms: i64| Clocks {
             uptime: Duration::from_millis(uptime_ms),
             wall: Moment(wall_ms * 1000),
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(between(before, clocks(6000, 1_001_000)), None);
         assert_eq!(between(before, clocks(7999, 1_002_900)), None);
         assert_eq!(between(before, clocks(8000, 1_003_000)), paused);
-        // Suspended, and the clock set on top of it: the pause is what matters.
+        // Suspended, and the clock set as well: the pause is what matters.
         assert_eq!(between(before, clocks(60_000, 500_000)), paused);
         for by_us in [3_600_000_000, -3_600_000_000] {
             let after = clocks(6000, 1_001_000 + by_us / 1000);

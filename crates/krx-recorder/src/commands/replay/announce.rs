@@ -1,4 +1,4 @@
-//! What a replay says before it begins.
+//! What a replay prints before it begins.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use super::options::Options;
 use super::recording::Recording;
 use crate::process::out;
 
-/// Says what is served and how to read it: on standard output, what is not served on standard error.
+/// Prints what is served and how to read it to standard output, and what is not served to standard error.
 pub(super) fn begin(
     date: NaiveDate,
     recordings: &[Recording],
@@ -24,11 +24,12 @@ pub(super) fn begin(
     } else {
         words(date, recordings, address, start, options.speed)
     };
-    // That nobody reads it is no reason not to serve.
+    // Serve even if nobody reads this.
     out::mention(text.trim_end());
     for recording in recordings.iter().filter(|recording| recording.uncommitted > 0) {
         out::tell(format_args!(
-            "{}: {} frames of {date} are received and not committed yet: they are not served, nor is what comes from now on",
+            "{}: {} frames of {date} are received but not committed yet: they are not \
+             served, nor is anything received from now on",
             recording.feed,
             HumanCount(recording.uncommitted)
         ));
@@ -42,7 +43,7 @@ fn url(recording: &Recording, address: SocketAddr) -> String {
 fn speed(pace: Pace) -> String {
     match pace {
         Pace::Max => "as fast as it is read".to_owned(),
-        Pace::Speed(speed) => format!("at speed {speed}, beginning with the first session"),
+        Pace::Speed(speed) => format!("at speed {speed}, starting with the first session"),
         Pace::Rate(rate) => format!("at {rate} records a second"),
     }
 }

@@ -1,4 +1,4 @@
-//! A feed's recorded frames in order: rows of trades and of quarantine, merged by frame and item.
+//! A feed's recorded frames in order: rows of trades and quarantine, merged by frame and item.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -9,7 +9,7 @@ use krx_store::{DataDir, FeedName, Moment, StoreError};
 
 use super::message::{Message, MessageBuilder, Record, Withheld};
 
-/// How often a day is opened anew because it was sealed into one file meanwhile; between two of them it must be read on.
+/// How often in a row a day is reopened because it was sealed meanwhile; reading rows resets the count.
 const OPENED_MAX: u32 = 3;
 
 /// A frame that has rows.
@@ -17,15 +17,15 @@ const OPENED_MAX: u32 = 3;
 pub(super) struct Frame {
     /// When it was received.
     pub(super) at: Moment,
-    /// What is sent.
+    /// What to send.
     pub(super) message: Result<Message, Withheld>,
 }
 
-/// Reads frames one after the other; holds a batch of each dataset.
+/// Reads frames one after the other; holds one batch of each dataset.
 pub(super) struct Frames {
     trades: Rows<TradeRows>,
     quarantine: Rows<QuarantineRows>,
-    /// The last frame that is wanted.
+    /// The last frame to read.
     last: u64,
     builder: MessageBuilder,
 }
@@ -54,7 +54,7 @@ impl Frames {
         Ok(self.head()?.map(|(_, at)| at))
     }
 
-    /// Passes over the next frame.
+    /// Skips the next frame.
     ///
     /// # Errors
     /// [`StoreError`], when a file cannot be read.
@@ -68,7 +68,7 @@ impl Frames {
         Ok(())
     }
 
-    /// The next frame; `None` behind the last.
+    /// The next frame; `None` after the last.
     ///
     /// # Errors
     /// [`StoreError`], when a file cannot be read.
@@ -77,7 +77,7 @@ impl Frames {
             return Ok(None);
         };
         let mut rejected = self.quarantine.of(frame)?;
-        // What is no single record stands behind all that are.
+        // Rows that are not a single record come after all that are.
         rejected.sort_by_key(|row| (row.item.is_none(), row.item));
         self.builder.begin(!rejected.is_empty());
         let mut rejected = rejected.into_iter().peekable();
@@ -112,7 +112,7 @@ impl Frames {
     }
 }
 
-/// What is read.
+/// The day that is read.
 #[derive(Clone)]
 struct Day {
     data: DataDir,
@@ -120,26 +120,26 @@ struct Day {
     date: NaiveDate,
 }
 
-/// A dataset's rows of a batch, from the next one on.
+/// The rows of a batch of a dataset, from the next one on.
 trait Batch: Default {
     type Dataset;
     fn open(day: &Day) -> Result<Self::Dataset, StoreError>;
-    /// Reads the next rows, without those of frames up to `passed`; false when there are none.
+    /// Reads the next rows, except those of frames up to `passed`; false if there are none.
     fn read(&mut self, dataset: &mut Self::Dataset, passed: u64) -> Result<bool, StoreError>;
     /// Frame and time of the next row.
     fn head(&self) -> Option<(u64, Moment)>;
 }
 
-/// A dataset's rows of a day. A day that is sealed into one file meanwhile is opened anew, and goes on behind the last
-/// frame that was read: no frame is in two files.
+/// A dataset's rows of a day. If the day is sealed into one file meanwhile, it is reopened and resumes after the last
+/// frame read, which is safe because no frame is in two files.
 struct Rows<B: Batch> {
     day: Day,
     open: Option<B::Dataset>,
     batch: B,
     ended: bool,
-    /// The frame of the last row in hand.
+    /// The frame of the last row reached.
     last: u64,
-    /// Frames up to here were read before the day was opened anew.
+    /// Frames up to here were read before the day was reopened.
     passed: u64,
     opened: u32,
 }
@@ -195,7 +195,7 @@ impl<B: Batch> Rows<B> {
 }
 
 impl Rows<QuarantineRows> {
-    /// The rows of a frame, if they are the next ones.
+    /// A frame's rows, if they are the next ones.
     fn of(&mut self, frame: u64) -> Result<Vec<QuarantineRow>, StoreError> {
         let mut rows = Vec::new();
         while self.head()?.is_some_and(|(next, _)| next == frame) {

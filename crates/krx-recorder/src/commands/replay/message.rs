@@ -1,26 +1,26 @@
-//! A recorded frame as a message again: rows of trades and quarantine in, one text out. Pure.
+//! Turns a recorded frame back into a message: rows of trades and quarantine in, one text out. Pure.
 //!
 //! | rows | text |
 //! |---|---|
 //! | trades | an object of four strings in the guide's order, then the members of `extra` as they were sent |
 //! | quarantined records | `raw`, at their place in the array |
-//! | `truncated` as a record | the array is not closed behind it |
+//! | `truncated` as a record | the array is not closed after it |
 //! | `truncated` without a record or bytes | the array is not closed |
-//! | `trailing_bytes` | `raw` behind the closed array |
-//! | `too_many_records` | `raw`, which has the end of the array too |
-//! | any other message as a whole | `raw` and nothing else |
+//! | `trailing_bytes` | `raw` after the closed array |
+//! | `too_many_records` | `raw`, which includes the end of the array |
+//! | any other message quarantined whole | `raw` and nothing else |
 //!
-//! Which spaces, which order of keys, and whether numbers or strings came is not recorded: it makes no difference to
-//! what is read. What stood in quarantine is decoded again, to tell where it does make one.
+//! White space, the order of keys, and whether values were numbers or strings are not recorded: they make no difference
+//! to what is decoded. Messages with quarantined records are decoded again, to find out where they do.
 
 use std::fmt::Write as _;
 
 use krx_protocol::{BatchSink, Control, Decoder, IssueCode, Reason, Trade};
 
-/// Room for a full message of ordinary records without growing.
+/// Enough for a full message of ordinary records without reallocating.
 const TEXT_CAPACITY: usize = 4096;
 
-/// What a row of trades has that came over the wire.
+/// The columns of a row of trades that came over the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record<'a> {
     /// `isuSrtCd`.
@@ -35,29 +35,29 @@ pub(crate) struct Record<'a> {
     pub extra: Option<&'a str>,
 }
 
-/// A frame as it can be sent.
+/// A frame ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
     /// The text.
     pub text: String,
-    /// Elements of its array; 0 when it is none.
+    /// Elements in its array; 0 if it is not an array.
     pub records: u32,
-    /// Whether it reads as the rows that it was made of.
+    /// Whether it decodes to the rows it was made from.
     pub exact: bool,
-    /// Records that are no text, and left out.
+    /// Records left out because they are not text.
     pub left_out: u32,
 }
 
 /// Why a frame is not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Withheld {
-    /// It is an error of the server's: it would end, or upset, a session that is in order.
+    /// It is a server error, which would end or disturb a healthy session.
     ServerError,
-    /// It is no UTF-8, and so no text message.
+    /// It is not UTF-8, so it cannot be a text message.
     NotText,
 }
 
-/// Puts one frame after the other together.
+/// Builds messages, one frame after the other.
 pub(crate) struct MessageBuilder {
     text: String,
     records: u32,
@@ -65,12 +65,12 @@ pub(crate) struct MessageBuilder {
     whole: Option<(Vec<u8>, bool)>,
     trailing: Option<String>,
     closed: bool,
-    /// The rows of a frame with quarantine, to compare them with what the text reads as.
+    /// The rows of a frame with quarantined records, to compare with what the text decodes to.
     rows: Option<Rows>,
     decoder: Decoder,
 }
 
-/// Rows as they are recorded, of one frame.
+/// The recorded rows of one frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Rows(Vec<Row>);
 
@@ -141,7 +141,7 @@ impl Default for MessageBuilder {
 }
 
 impl MessageBuilder {
-    /// A builder with a first frame begun, of trades only.
+    /// A builder that has begun a frame of trades only.
     #[must_use]
     pub(crate) fn new() -> Self {
         let mut builder = Self {
@@ -158,7 +158,7 @@ impl MessageBuilder {
         builder
     }
 
-    /// Begins a frame. With rows of quarantine in it (`checked`), it is decoded again when it is finished.
+    /// Begins a frame. If it has rows of quarantine (`checked`), it is decoded again when finished.
     pub(crate) fn begin(&mut self, checked: bool) {
         self.text = String::with_capacity(TEXT_CAPACITY);
         self.text.push('[');
@@ -167,7 +167,7 @@ impl MessageBuilder {
         self.rows = checked.then(Rows::default);
     }
 
-    /// Adds a row of trades. Rows come in the order of `item`.
+    /// Adds a row of trades. Rows must come in order of `item`.
     pub(crate) fn trade(&mut self, item: i16, record: &Record<'_>) {
         if let Some(rows) = &mut self.rows {
             rows.trade(item, record);
@@ -176,7 +176,7 @@ impl MessageBuilder {
         write_record(&mut self.text, record);
     }
 
-    /// Adds a row of quarantine. Those without `item` come last.
+    /// Adds a row of quarantine. Rows without `item` come last.
     pub(crate) fn rejected(&mut self, item: Option<i16>, reason: &str, raw: &[u8]) {
         if let Some(rows) = &mut self.rows {
             rows.rejected(item, reason, raw);
@@ -201,14 +201,14 @@ impl MessageBuilder {
         }
         self.separate();
         self.text.push_str(text);
-        // What is cut off ends the message; what was too much has the array's end.
+        // A truncated record ends the message; a surplus one includes the array's end.
         self.closed &= item.is_some() && !is(Reason::Truncated);
     }
 
     /// The message.
     ///
     /// # Errors
-    /// [`Withheld`], when it is not to be sent.
+    /// [`Withheld`], if it must not be sent.
     pub(crate) fn finish(&mut self) -> Result<Message, Withheld> {
         if let Some((raw, server_error)) = self.whole.take() {
             if server_error || is_server_error(&raw) {
@@ -246,7 +246,7 @@ impl MessageBuilder {
     }
 }
 
-/// Whether a recorder would take it for an error, whatever it was recorded as.
+/// Whether a recorder would take it for a server error, whatever it was recorded as.
 fn is_server_error(raw: &[u8]) -> bool {
     let text = krx_protocol::without_byte_order_mark(raw);
     matches!(Control::classify(text.trim_ascii()), Some(Control::Error(_)))
@@ -258,7 +258,7 @@ fn write_record(text: &mut String, record: &Record<'_>) {
         Ok(code) => {
             let _ = write!(text, "\"{code}\"");
         }
-        // No recorder has written such a row; one that stands there all the same must not break its neighbours.
+        // No recorder writes such a row; if there is one anyway, it must not break its neighbours.
         Err(_) => {
             let _ = write!(text, "{}", serde_json::Value::from(record.code));
         }

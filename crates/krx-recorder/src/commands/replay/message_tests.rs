@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What a message is recorded as.
+/// The rows that a message is recorded as.
 fn read(text: &[u8]) -> Rows {
     let mut rows = Rows::default();
     Decoder::new().decode(text, &mut rows);
@@ -38,7 +38,7 @@ fn rebuilt(rows: &Rows) -> Result<Message, Withheld> {
     builder.finish()
 }
 
-/// Messages that are recorded and replayed as what they were.
+/// Asserts that a message is recorded and replayed unchanged.
 fn assert_comes_again(text: &str) {
     let rows = read(text.as_bytes());
     assert!(!rows.0.is_empty(), "{text}");
@@ -51,7 +51,7 @@ fn assert_comes_again(text: &str) {
 const GOOD: &str = r#"{"isuSrtCd":"005930","trdPrc":"71500","trdVol":"10","trdTm":"09450155"}"#;
 
 #[test]
-fn a_record_is_sent_as_the_guide_has_it() {
+fn a_record_is_sent_as_the_guide_describes_it() {
     let text = format!("[{GOOD}]");
     assert_eq!(rebuilt(&read(text.as_bytes())).unwrap().text, text);
     let signal = r#"[{"isuSrtCd":"0004V0","trdPrc":"0","trdVol":"0","trdTm":"0"}]"#;
@@ -63,7 +63,7 @@ fn a_record_is_sent_as_the_guide_has_it() {
 }
 
 #[test]
-fn every_reason_comes_again() {
+fn every_reason_round_trips() {
     let mut seen = std::collections::BTreeSet::new();
     let record = |from: &str, to: &str| GOOD.replace(from, to);
     let many = format!("[{}]", vec!["1"; 32_770].join(","));
@@ -117,7 +117,7 @@ fn every_reason_comes_again() {
 }
 
 #[test]
-fn errors_of_the_server_and_what_is_no_text_are_withheld() {
+fn server_errors_and_non_text_are_withheld() {
     let error = br#"{"jsonrpc":"2.0","error":{"message":"no","code":10070}}"#;
     assert_eq!(rebuilt(&read(error)), Err(Withheld::ServerError));
     let mut builder = MessageBuilder::new();
@@ -149,7 +149,7 @@ fn errors_of_the_server_and_what_is_no_text_are_withheld() {
 }
 
 #[test]
-fn what_reads_as_something_else_is_told() {
+fn a_message_that_decodes_differently_is_reported() {
     let mut builder = MessageBuilder::new();
     builder.begin(true);
     builder.rejected(None, "poison", format!("[{GOOD}]").as_bytes());
@@ -201,7 +201,7 @@ fn row() -> impl Strategy<Value = (String, i64, i64, i32, Option<String>)> {
     )
 }
 
-/// An element of an array: good, bad or no JSON at all.
+/// An element of an array: good, bad, or not JSON at all.
 fn element() -> impl Strategy<Value = String> {
     let good = row().prop_map(|(code, price, volume, time, extra)| {
         let mut text = String::new();
@@ -228,7 +228,7 @@ fn element() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn rows_of_trades_come_again_whatever_they_hold(rows in proptest::collection::vec(row(), 1..70)) {
+    fn rows_of_trades_round_trip_whatever_they_hold(rows in proptest::collection::vec(row(), 1..70)) {
         let rows = Rows(
             rows.into_iter()
                 .zip(0..)
@@ -248,7 +248,7 @@ proptest! {
     }
 
     #[test]
-    fn messages_with_bad_records_come_again(
+    fn messages_with_bad_records_round_trip(
         elements in proptest::collection::vec(element(), 1..12),
         cut in proptest::option::weighted(0.3, any::<prop::sample::Index>()),
         trailing in proptest::option::weighted(0.2, "[ -~]{1,8}"),
@@ -272,7 +272,7 @@ proptest! {
     }
 
     #[test]
-    fn a_message_that_would_read_otherwise_is_told(
+    fn a_corrupted_message_that_decodes_differently_is_reported(
         elements in proptest::collection::vec(element(), 1..6),
         changes in proptest::collection::vec((any::<prop::sample::Index>(), prop::sample::select(b"{}[]\",:\\ \xff0".to_vec())), 1..5),
     ) {

@@ -1,11 +1,11 @@
-//! `krx-recorder replay`: a recorded day, served as the exchange would.
+//! `krx-recorder replay`: serves a recorded day as the exchange would.
 //!
 //! ```text
 //!   files ─▶ Frames ─▶ MessageBuilder ─▶ Supplier ─▶ krx_exchange::serve ──ws──▶ whatever reads the feed
 //!                   (rows)    (text)             a thread for each feed
 //! ```
 //!
-//! The server is that of the simulated exchange too: the protocol is spoken in one place.
+//! The simulator uses the same server, so only one place speaks the protocol.
 
 mod announce;
 mod frames;
@@ -31,11 +31,11 @@ use frames::Frames;
 use reader::Reader;
 use recording::look;
 
-/// Serves what is committed of `date` until it is told to stop, or to the end of the day with `--exit-at-end`.
+/// Serves what is committed for `date` until told to stop, or, with `--exit-at-end`, until the end of the day.
 ///
 /// # Errors
-/// [`Failure`]: nothing is recorded of the date, a feed is not known, the address cannot be listened on, or a file
-/// cannot be read.
+/// [`Failure`]: nothing is recorded for the date, a feed is unknown, the address cannot be used, or a file cannot be
+/// read.
 pub(super) async fn replay(data_dir: &Path, date: NaiveDate, options: &Options) -> Result<(), Failure> {
     let (mut requests, _signals) = signals::listen()?;
     if !options.listen.ip().is_loopback() {
@@ -52,17 +52,18 @@ pub(super) async fn replay(data_dir: &Path, date: NaiveDate, options: &Options) 
     let start = options.from.unwrap_or(first);
     let listener = listen(options.listen).await.map_err(exchange_failure)?;
     let address = listener.local_addr().map_err(|source| Failure::System {
-        doing: "asking for the address that is listened on".into(),
+        doing: "finding the address listened on".into(),
         source,
     })?;
     announce::begin(date, &recordings, address, start, options);
 
-    // A reader that cannot go on leaves the supply open until the server has ended: the day is not complete.
+    // A reader that fails keeps the supply open until the server has ended: closing it would say that the day is
+    // complete.
     let (failed, mut failures) = mpsc::channel(1);
     let config = Config {
         markets: recordings.iter().map(|recording| recording.market).collect(),
         admits: Admits::keys_if_any(options.key.clone()),
-        // What came to both feeds at one time is sent at one time.
+        // What both feeds received at the same time is sent at the same time.
         one_clock: true,
         exit_at_end: options.exit_at_end,
         events: if options.json {
@@ -84,7 +85,7 @@ pub(super) async fn replay(data_dir: &Path, date: NaiveDate, options: &Options) 
                 trades: recording.trades,
             };
             let failed = failed.clone();
-            // The runtime waits for it at its end.
+            // The runtime waits for it when it shuts down.
             drop(tokio::task::spawn_blocking(move || reader.run(supplier, &failed)));
         }
         Cursor::new(supply, start, speed)
@@ -110,7 +111,7 @@ pub(super) async fn replay(data_dir: &Path, date: NaiveDate, options: &Options) 
     }
 }
 
-/// The feeds to be served, each with the market that the server knows it by.
+/// The feeds to serve, each with the market that the server knows it by.
 fn feeds(
     data: &DataDir,
     date: NaiveDate,
@@ -123,7 +124,7 @@ fn feeds(
     let asked: BTreeSet<FeedName> = options.feed.iter().cloned().collect();
     if let Some(missing) = asked.iter().find(|feed| !recorded.contains(feed)) {
         let words = format!(
-            "{missing} is not recorded on {date}; choose another --feed: there is {}",
+            "{missing} is not recorded on {date}; choose another --feed: {}",
             list(&recorded)
         );
         return Err(Failure::Usage(words));
@@ -133,7 +134,7 @@ fn feeds(
     for feed in &wanted {
         let Some(market) = krx_exchange::Market::named(feed.as_str()) else {
             let words = format!(
-                "{feed} cannot be replayed: the server has the feeds of KOSPI and KOSDAQ only; of {date} there is {}: \
+                "{feed} cannot be replayed: the server only has the feeds of KOSPI and KOSDAQ; {date} has {}: \
                  choose with --feed",
                 list(&wanted)
             );

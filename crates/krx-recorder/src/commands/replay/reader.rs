@@ -1,4 +1,4 @@
-//! Reads a feed's day for one client, on a thread of its own, a little ahead of it.
+//! Reads a feed's day for one client, on its own thread, a little ahead of it.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -14,20 +14,20 @@ use super::message::Withheld;
 use super::recording::time_of_day;
 use crate::process::out;
 
-/// How often a person at a terminal is told how far it is.
+/// How often to show progress on a terminal.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 pub(super) struct Reader {
     pub(super) frames: Frames,
     pub(super) feed: FeedName,
     pub(super) date: NaiveDate,
-    /// Frames that were received earlier are passed over.
+    /// Frames received earlier are skipped.
     pub(super) start: TimeOfDay,
     /// Trades in the whole day.
     pub(super) trades: u64,
 }
 
-/// What could not be sent as it came.
+/// Counts what was sent, and what could not be sent as it came.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
     sent: u64,
@@ -38,8 +38,8 @@ struct Tally {
 }
 
 impl Reader {
-    /// Gives all frames to `supplier`. What cannot be read is told to `failed`, with the supplier, whose end would say
-    /// that the day is complete.
+    /// Gives all frames to `supplier`. If one cannot be read, sends the error to `failed`, together with the supplier,
+    /// since dropping that would say that the day is complete.
     pub(super) fn run(mut self, mut supplier: Supplier, failed: &mpsc::Sender<(StoreError, Supplier)>) {
         let mut tally = Tally::default();
         match self.supply(&mut supplier, &mut tally) {
@@ -53,7 +53,7 @@ impl Reader {
                 }
             }
             Ok(Err(NotWanted)) => {}
-            // One failure ends the replay; that of another feed need not be told.
+            // The first failure ends the replay; another feed's need not be reported.
             Err(error) => drop(failed.try_send((error, supplier))),
         }
         tally.tell(&self.feed);
@@ -64,7 +64,7 @@ impl Reader {
         supplier: &mut Supplier,
         tally: &mut Tally,
     ) -> Result<Result<(), NotWanted>, StoreError> {
-        // By time only until the first that is wanted: a clock that was set back later loses nothing.
+        // Skip by time only up to the first wanted frame, so that a clock set back later loses nothing.
         while let Some(at) = self.frames.begins()?
             && time_of_day(at, self.date) < self.start
         {
@@ -118,18 +118,18 @@ impl Tally {
         }
     }
 
-    /// Says what was not as it came, if anything.
+    /// Prints what was not sent as it came, if anything.
     fn tell(&self, feed: &FeedName) {
         let counts = [
-            (self.server_errors, "errors of the server, not sent"),
-            (self.not_text, "messages that are no UTF-8, not sent"),
+            (self.server_errors, "server errors, not sent"),
+            (self.not_text, "messages that are not UTF-8, not sent"),
             (
                 self.left_out,
-                "records that are no UTF-8, left out of their message",
+                "records that are not UTF-8, left out of their message",
             ),
             (
                 self.inexact,
-                "messages with quarantined records that do not read as they did",
+                "messages with quarantined records that do not decode as they did",
             ),
         ];
         for (count, words) in counts.into_iter().filter(|(count, _)| *count > 0) {

@@ -1,4 +1,4 @@
-//! What there is of a feed to be served.
+//! What of a feed can be served.
 
 use chrono::NaiveDate;
 use krx_exchange::TimeOfDay;
@@ -15,15 +15,15 @@ pub(super) struct Recording {
     pub(super) feed: FeedName,
     pub(super) market: krx_exchange::Market,
     pub(super) trades: u64,
-    /// The last frame of the files that were committed when the replay began.
+    /// The last frame in the files that were committed when the replay began.
     pub(super) last_frame: u64,
-    /// Frames that are received and in no committed file.
+    /// Frames that are received but in no committed file.
     pub(super) uncommitted: u64,
     /// When the first frame with rows was received.
     pub(super) begins: Option<TimeOfDay>,
 }
 
-/// Looks at what is committed of a feed.
+/// Finds what of a feed is committed.
 pub(super) fn look(
     data: &DataDir,
     date: NaiveDate,
@@ -44,7 +44,7 @@ pub(super) fn look(
     })
 }
 
-/// The time of day on `date`. What a clock that was set back made earlier than the date is midnight's.
+/// The time of day on `date`. A moment before the date, caused by a clock that was set back, counts as midnight.
 pub(super) fn time_of_day(at: Moment, date: NaiveDate) -> TimeOfDay {
     let since_midnight = at.0.saturating_sub(Moment::midnight(date).0);
     TimeOfDay(u64::try_from(since_midnight).unwrap_or(0))

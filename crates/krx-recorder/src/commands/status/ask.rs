@@ -13,16 +13,16 @@ use tokio::time::timeout;
 
 use crate::process::exit::Failure;
 
-/// A recorder answers within milliseconds, also while its disk hangs.
+/// A recorder answers within milliseconds, even while its disk hangs.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// A day has 20 kB, and one that would not stay connected some megabytes.
+/// A normal day's answer has 20 kB; a day on which the connection kept breaking has some megabytes.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// What `/status.json` says at `address`.
 ///
 /// # Errors
-/// [`Failure::Unavailable`], with what to look at.
+/// [`Failure::Unavailable`], with what to check.
 pub(super) async fn ask(address: SocketAddr) -> Result<Bytes, Failure> {
     let answer = match timeout(ANSWER_MAX, get(address)).await {
         Ok(answer) => answer.map_err(|error| error.to_string()),
@@ -30,8 +30,8 @@ pub(super) async fn ask(address: SocketAddr) -> Result<Bytes, Failure> {
     };
     answer.map_err(|why| {
         Failure::Unavailable(format!(
-            "no recorder answers at {address}: {why}; is it running (systemctl status krx-recorder), and is that the \
-             address in the [status] listen of its configuration?"
+            "no recorder answers at {address}: {why}; is it running (systemctl status krx-recorder), and is this the \
+             status.listen address of its configuration?"
         ))
     })
 }
@@ -53,7 +53,7 @@ async fn get(address: SocketAddr) -> Result<Bytes, Box<dyn std::error::Error + S
             .await?
             .to_bytes())
     };
-    // The connection ends when nothing more is asked of it; what breaks it, the answer says.
+    // The connection ends when no more is asked of it; if it breaks, the answer's error says so.
     let (answer, _) = tokio::join!(asking, connection);
     answer
 }

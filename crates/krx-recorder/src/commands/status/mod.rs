@@ -1,4 +1,4 @@
-//! `krx-recorder status`: asks the recorder at work, and prints what it says.
+//! `krx-recorder status`: asks the running recorder, and prints its answer.
 
 mod ask;
 mod sparkline;
@@ -11,10 +11,10 @@ use crate::process::exit::Failure;
 use crate::process::out;
 use crate::status::Snapshot;
 
-/// Asks at `address`, and prints the answer: for a person, or as it is with `json`.
+/// Asks at `address`, and prints the answer: as a table, or unchanged with `json`.
 ///
 /// # Errors
-/// [`Failure::Unavailable`], when nobody answers there, or not as a recorder does.
+/// [`Failure::Unavailable`], if nobody answers there, or the answer is not a recorder's.
 pub(super) async fn print(address: SocketAddr, json: bool) -> Result<(), Failure> {
     let answer = ask::ask(address).await?;
     let text = if json {
@@ -22,7 +22,7 @@ pub(super) async fn print(address: SocketAddr, json: bool) -> Result<(), Failure
     } else {
         let snapshot: Snapshot = serde_json::from_slice(&answer).map_err(|error| {
             Failure::Unavailable(format!(
-                "what answers at {address} is no recorder of this version ({error}); look at it with --json"
+                "what answers at {address} is not a recorder of this version ({error}); use --json to see its answer"
             ))
         })?;
         let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();

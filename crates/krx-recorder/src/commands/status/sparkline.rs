@@ -1,10 +1,11 @@
-//! The day as one line of blocks. Pure.
+//! Draws a day as one line of blocks. Pure.
 
 use std::ops::Range;
 
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// The highest minute of each of `columns` stretches of `minutes`, as blocks; a stretch with none is blank.
+/// Divides `minutes` into `columns` stretches and draws the highest minute of each as a block; an empty stretch is
+/// blank.
 pub(super) fn blocks(minutes: &[u32], columns: usize) -> String {
     let peak = minutes.iter().copied().max().unwrap_or(0);
     let block = |column: usize| {
@@ -25,7 +26,7 @@ pub(super) fn blocks(minutes: &[u32], columns: usize) -> String {
     (0..columns).map(block).collect()
 }
 
-/// A mark for each of the columns that one of `minutes` lies in.
+/// Draws a mark in each column that overlaps one of the `marked` ranges.
 pub(super) fn marks(marked: &[Range<usize>], minutes: usize, columns: usize) -> String {
     let mark = |column: usize| {
         let here = stretch(minutes, columns, column);
@@ -37,7 +38,7 @@ pub(super) fn marks(marked: &[Range<usize>], minutes: usize, columns: usize) -> 
     (0..columns).map(mark).collect()
 }
 
-/// The minutes of a column, one at least.
+/// The minutes in a column, at least one.
 fn stretch(minutes: usize, columns: usize, column: usize) -> Range<usize> {
     let from = column * minutes / columns;
     let to = (column + 1) * minutes / columns;
@@ -49,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_highest_minute_of_a_column_is_its_block() {
+    fn each_block_shows_the_highest_minute_of_its_column() {
         assert_eq!(blocks(&[0, 1, 40, 80, 10, 0], 6), " ▁▄█▁ ");
         assert_eq!(blocks(&[0, 1, 40, 80, 10, 0], 3), "▁█▁");
         assert_eq!(blocks(&[8, 4], 4), "██▄▄");

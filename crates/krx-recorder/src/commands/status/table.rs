@@ -1,4 +1,4 @@
-//! The snapshot in a terminal. Pure.
+//! The snapshot as text for a terminal. Pure.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -13,21 +13,21 @@ use crate::commands::coverage::length;
 use crate::sanitize::clean;
 use crate::status::{FeedSnapshot, Kst, Snapshot};
 
-/// What fits beside two times of day into a terminal of 80 columns.
+/// What fits between two times of day on a terminal of 80 columns.
 const COLUMNS: usize = 60;
 
-/// Gaps that are listed, the newest; `krx-recorder coverage` has them all.
+/// How many gaps are listed, newest first; `krx-recorder coverage` lists them all.
 const GAPS_SHOWN: usize = 8;
 
-/// Files that are listed, the newest.
+/// How many files are listed, newest first.
 const FILES_SHOWN: usize = 4;
 
-/// With less free the disk is full: what the journal's smallest file needs.
+/// With less free than this the disk is full: it is what the journal's smallest file needs.
 const FULL_BYTES: u64 = 256 << 10;
 
 const MINUTE_US: i64 = 60_000_000;
 
-/// The terminal's colours, by what they mean.
+/// The terminal's colours, named for what they mean.
 #[derive(Clone, Copy)]
 enum Tone {
     Good = 32,
@@ -43,7 +43,8 @@ struct Pen {
 }
 
 impl Pen {
-    /// The words in a tone. What a server has said may hold anything: a terminal must not take it for commands.
+    /// Colours the words. They may come from a server and contain anything, so control characters are removed first: a
+    /// terminal must not take them for commands.
     fn tone(&self, tone: Tone, words: &str) -> String {
         let words = clean(words);
         if self.colours {
@@ -64,7 +65,7 @@ impl Pen {
     }
 }
 
-/// All of it.
+/// The whole table.
 pub(super) fn table(snapshot: &Snapshot, colours: bool) -> String {
     let mut pen = Pen {
         text: String::new(),
@@ -104,7 +105,10 @@ fn head(pen: &mut Pen, snapshot: &Snapshot) {
         pen.line(&format!("{session}; {disk}"));
     }
     if let Some(complaint) = &snapshot.complaint {
-        let words = pen.tone(Tone::Act, &format!("a part of it does not work: {complaint}"));
+        let words = pen.tone(
+            Tone::Act,
+            &format!("part of the recorder does not work: {complaint}"),
+        );
         pen.line(&words);
     }
 }
@@ -163,7 +167,7 @@ fn feed_lines(pen: &mut Pen, snapshot: &Snapshot, feed: &FeedSnapshot) {
     }
 }
 
-/// What is there only when something is wrong.
+/// Lines that only appear when something is wrong.
 fn trouble(pen: &mut Pen, feed: &FeedSnapshot) {
     if !feed.quarantined_by_reason.is_empty() {
         let reasons: Vec<_> = feed
@@ -176,13 +180,13 @@ fn trouble(pen: &mut Pen, feed: &FeedSnapshot) {
     let counts = [
         ("stretches of journal that could not be read", feed.journal_damage),
         ("times that the disk refused the journal", feed.journal_renewals),
-        ("messages that the exporter could not digest", feed.poison_frames),
+        ("messages that the exporter could not process", feed.poison_frames),
     ];
     for (what, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
         let words = pen.tone(Tone::Act, &format!("{count} {what}"));
         pen.entry("journal", &words);
     }
-    // A message or two are under way now and then.
+    // It is normal for a message or two to be under way.
     if feed.queue_bytes > 1 << 20 {
         let words = format!("{} wait for the disk", DecimalBytes(feed.queue_bytes));
         let words = pen.tone(Tone::Act, &words);
@@ -190,7 +194,7 @@ fn trouble(pen: &mut Pen, feed: &FeedSnapshot) {
     }
 }
 
-/// The day so far, from the first hour with anything in it; below, where there are gaps.
+/// The day so far, from the first hour with anything in it, and below it where the gaps are.
 fn chart(pen: &mut Pen, snapshot: &Snapshot, feed: &FeedSnapshot) {
     let gaps: Vec<Range<usize>> = feed
         .intervals
@@ -238,7 +242,7 @@ fn gaps(pen: &mut Pen, feed: &FeedSnapshot) {
         return;
     }
     let sum = format!(
-        "{} today, {} together",
+        "{} today, {} in all",
         feed.gaps.count,
         length(us(feed.gaps.seconds))
     );
@@ -302,7 +306,7 @@ fn clock(at: Kst) -> String {
     )
 }
 
-/// The time of day, with the date if it is not today's.
+/// The time of day, with the date unless it is today.
 fn short(snapshot: &Snapshot, at: Kst) -> String {
     let mut text = String::new();
     if at.0.date() != snapshot.date {
@@ -313,13 +317,17 @@ fn short(snapshot: &Snapshot, at: Kst) -> String {
 
 #[allow(
     clippy::cast_possible_truncation,
-    reason = "a figure to be read, and bounded by what a float holds"
+    reason = "a figure for people, bounded by what a float holds"
 )]
 fn us(seconds: f64) -> i64 {
     (seconds * 1e6) as i64
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "likewise")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "as for `us`"
+)]
 fn whole(number: f64) -> u64 {
     number as u64
 }

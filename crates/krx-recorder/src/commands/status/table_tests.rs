@@ -1,8 +1,8 @@
-//! What a person reads.
+//! What a person sees.
 
 use super::*;
 
-/// A recorder in the middle of a day, as it would say it.
+/// The status.json of a recorder in the middle of a day.
 const EXAMPLE: &str = r#"{
   "version": "0.1.0", "pid": 811, "started_at": "2026-11-20T08:19:00.000000+09:00",
   "now": "2026-11-20T10:00:30.000000+09:00", "now_us": 0, "date": "2026-11-20",
@@ -66,7 +66,7 @@ fn snapshot() -> Snapshot {
 }
 
 #[test]
-fn a_recorder_at_work() {
+fn a_running_recorder() {
     let expected = "\
 krx-recorder 0.1.0, process 811, up for 1:41:30; 2026-11-20 10:00:30 KST
 a session is expected until 20:10:00; 412.00 GB of disk free, warns below 10.00 GB
@@ -79,7 +79,7 @@ KOSPI    live since 09:41:08
   export lag   41.500 s, 1,234 messages behind
   quarantined  fraction 1, sign 2
   journal      3 times that the disk refused the journal
-  gaps         9 today, 0:01:01 together
+  gaps         9 today, 0:01:01 in all
     09:41:07    1.000 s  reset  the connection broke
     08:20:00    1.000 s  start
     1 more: krx-recorder coverage shows them
@@ -91,7 +91,7 @@ KOSPI    live since 09:41:08
 }
 
 #[test]
-fn only_a_terminal_gets_colours_and_no_server_chooses_them() {
+fn only_a_terminal_gets_colours_and_a_server_cannot_add_any() {
     let (coloured, bare) = (table(&snapshot(), true), table(&snapshot(), false));
     assert!(!bare.contains('\x1b'));
     assert!(coloured.contains("\x1b[32mlive since"));
@@ -114,7 +114,7 @@ fn only_a_terminal_gets_colours_and_no_server_chooses_them() {
 }
 
 #[test]
-fn a_day_on_which_nothing_is_known_yet() {
+fn a_day_about_which_nothing_is_known_yet() {
     let mut snapshot = snapshot();
     snapshot.schedule.session_expected = false;
     snapshot.schedule.closes_at = None;
@@ -138,14 +138,14 @@ fn a_day_on_which_nothing_is_known_yet() {
     assert!(!text.contains("08:00 "), "{text}");
     assert!(
         text.contains(
-            "\na part of it does not work: the journal thread of KOSPI has done nothing for 61 s\n"
+            "\npart of the recorder does not work: the journal thread of KOSPI has done nothing for 61 s\n"
         ),
         "{text}"
     );
 }
 
 #[test]
-fn a_full_disk_is_said_before_all_else() {
+fn a_full_disk_is_reported_first() {
     let mut snapshot = snapshot();
     snapshot.disk_low = true;
     for (free, expected) in [

@@ -1,24 +1,24 @@
-//! The key, in every spelling in which a server may repeat it, taken out of a text. Pure.
+//! Removes the key from a text, in every spelling in which a server may repeat it. Pure.
 //!
-//! A server may repeat a key as it is, in the escapes of JSON, of URLs or of HTML, one inside another, in other case, in
-//! Base64 or in hexadecimal; and its words may be cut off in the middle of the key.
+//! A server may repeat a key verbatim, in other case, in Base64, in hexadecimal, or in the escapes of JSON, URLs or
+//! HTML, even nested; and its message may be cut off in the middle of the key.
 
 use std::ops::Range;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-/// A key that is cut off at the end of a text is recognised by so many characters.
+/// A key cut off at the end of a text is recognised from this many characters on.
 const CUT_CHARS_MIN: usize = 4;
 
-/// What is left of an escape that is cut off is shorter than this.
+/// What remains of a cut-off escape is shorter than this.
 const ESCAPE_BYTES_MAX: usize = 10;
 
-/// Shorter than this, an encoded key is too much like any other word.
+/// A shorter encoded key would match ordinary words.
 const ENCODED_CHARS_MIN: usize = 6;
 
-/// `text` with `masked` in place of each of `keys`. One may be a part of another, or their spellings overlap: what any of
-/// them covers goes.
+/// `text` with `masked` in place of each of `keys`. One key may be part of another, and their spellings may overlap:
+/// everything that any of them covers is removed.
 pub(crate) fn mask<'a>(text: &str, keys: impl IntoIterator<Item = &'a str>, masked: &str) -> String {
     let mut found = Vec::new();
     for key in keys {
@@ -40,11 +40,11 @@ pub(crate) fn mask<'a>(text: &str, keys: impl IntoIterator<Item = &'a str>, mask
     plain
 }
 
-/// The key in Base64, as a part of whatever stands around it, and in hexadecimal.
+/// The key in Base64, at any offset within longer encoded data, and in hexadecimal.
 fn encodings(key: &str) -> Vec<String> {
     let mut found = Vec::new();
     for shift in 0..3 {
-        // Six bits a digit: only digits that hold nothing of the neighbours are always the same.
+        // Each digit holds six bits: only the digits that hold no bits of a neighbour are always the same.
         let padded = [&[0; 2][..shift], key.as_bytes()].concat();
         let digits = STANDARD_NO_PAD.encode(&padded);
         let first = (shift * 8).div_ceil(6);
@@ -59,14 +59,14 @@ fn encodings(key: &str) -> Vec<String> {
     found
 }
 
-/// Finds all that spells `word`.
+/// Finds everything that spells `word`.
 fn find(text: &str, word: &str, found: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
     found.extend((0..bytes.len()).filter_map(|at| Some(at..spelled(bytes, at, word.as_bytes())?)));
 }
 
-/// Where a spelling of `word` that begins at `start` ends. The spellings of one character may be the beginning of each
-/// other, so all ends are followed.
+/// Where a spelling of `word` that begins at `start` ends. One spelling of a character may be a prefix of another, so
+/// all possible ends are followed.
 fn spelled(text: &[u8], start: usize, word: &[u8]) -> Option<usize> {
     let mut ends = vec![start];
     for (index, byte) in word.iter().enumerate() {
@@ -78,7 +78,7 @@ fn spelled(text: &[u8], start: usize, word: &[u8]) -> Option<usize> {
                 }
             });
         }
-        // Words that are cut off, in the middle of an escape too, an ellipsis behind them or not.
+        // The text may be cut off, even within an escape, with or without an ellipsis.
         let is_end = |end: &usize| match &text[*end..] {
             b"" | b"..." | [0xe2, 0x80, 0xa6] => true,
             [b'\\' | b'%' | b'&', rest @ ..] => rest.len() < ESCAPE_BYTES_MAX,
@@ -93,7 +93,7 @@ fn spelled(text: &[u8], start: usize, word: &[u8]) -> Option<usize> {
     ends.into_iter().max()
 }
 
-/// Tells the lengths of what spells one character at the beginning of `text`.
+/// Calls `found` with the length of each spelling of one character at the beginning of `text`.
 fn character(text: &[u8], byte: u8, found: &mut impl FnMut(usize)) {
     let is_it = |value: u32| u8::try_from(value).is_ok_and(|value| value.eq_ignore_ascii_case(&byte));
     // `"`, `\\"` within JSON, `\\\\\\"` within JSON within JSON.
@@ -103,7 +103,7 @@ fn character(text: &[u8], byte: u8, found: &mut impl FnMut(usize)) {
             found(skipped + 1);
         }
     }
-    // \\u0041 of JSON, \\x41 of others, \\u{41} of Rust.
+    // JSON's \\u0041, others' \\x41, Rust's \\u{41}.
     if slashes > 0 {
         let rest = &text[slashes..];
         let escapes: [(&[u8], usize, &[u8]); 4] =
@@ -114,7 +114,7 @@ fn character(text: &[u8], byte: u8, found: &mut impl FnMut(usize)) {
             }
         }
     }
-    // %41, and %2541 where that was escaped once more.
+    // %41, and %2541 if that was escaped again.
     if text.first() == Some(&b'%') {
         let mut at = 1;
         while text[at..].starts_with(b"25") {
@@ -126,7 +126,7 @@ fn character(text: &[u8], byte: u8, found: &mut impl FnMut(usize)) {
             }
         }
     }
-    // &#65; &#x41; &quot; and what has &amp; in place of each ampersand.
+    // &#65; &#x41; &quot; and the same with &amp; for each ampersand.
     if text.first() == Some(&b'&') {
         let mut at = 1;
         while text[at..].starts_with(b"amp;") {
@@ -159,7 +159,8 @@ fn character(text: &[u8], byte: u8, found: &mut impl FnMut(usize)) {
     }
 }
 
-/// Matches `before`, a fixed number of hexadecimal digits and `after`; the matched length, if `is_it` accepts the value.
+/// Matches `before`, a fixed number of hexadecimal digits, and `after`; returns the matched length if `is_it` accepts
+/// the value.
 fn number(
     text: &[u8],
     before: &[u8],
@@ -241,7 +242,7 @@ mod tests {
                     .strip_prefix(before)
                     .and_then(|masked| masked.strip_suffix(after));
                 let rest = rest.unwrap_or_else(|| panic!("{spelling}: {masked}"));
-                // Of Base64 a digit on either side may be left, which holds bits of a neighbour too.
+                // In Base64 a digit on either side may remain, since it also holds bits of a neighbour.
                 assert!(
                     rest.contains(MASK) && rest.len() <= MASK.len() + 4,
                     "{spelling}: {masked}"
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn i7_a_key_within_base64_of_something_longer_is_masked() {
+    fn i7_a_key_inside_longer_base64_is_masked() {
         for before in ["", "a", "ab", "key="] {
             let masked = mask(&STANDARD.encode(format!("{before}{KEY}:x")), KEY);
             assert!(masked.contains(MASK), "{before}: {masked}");
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn i7_a_key_that_is_cut_off_is_masked() {
+    fn i7_a_truncated_key_is_masked() {
         assert_eq!(mask("bad key qzx-api", "qzx-api-key-7391"), "bad key (the key)");
         assert_eq!(mask("bad key qzx-api…", "qzx-api-key-7391"), "bad key (the key)…");
         assert_eq!(
@@ -271,13 +272,13 @@ mod tests {
         assert_eq!(
             mask("bad key qzx", "qzx-api-key-7391"),
             "bad key qzx",
-            "any word may begin like that"
+            "any word could begin like that"
         );
         assert_eq!(mask("qzx-api is no key", "qzx-api-key-7391"), "qzx-api is no key");
     }
 
     #[test]
-    fn all_else_stays_as_it_is() {
+    fn everything_else_is_left_unchanged() {
         for text in [
             "",
             "고객정보가 일치하지 않습니다",
@@ -296,13 +297,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn i7_no_text_breaks_it_and_no_key_is_left(
+        fn i7_no_text_breaks_it_and_no_key_remains(
             key in "[!-~]{4,20}",
             texts in prop::collection::vec("\\PC{0,20}", 2..4),
         ) {
             let text = texts.join(&key);
             let masked = mask(&text, &key);
-            // The mask itself may hold a key of its letters.
+            // The mask itself may contain a key made of its letters.
             let without = masked.replace(MASK, "\u{0}");
             prop_assert!(!without.to_ascii_lowercase().contains(&key.to_ascii_lowercase()), "{masked}");
         }

@@ -1,4 +1,4 @@
-//! Opens the sessions of a feed.
+//! Opens a feed's sessions.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -24,11 +24,11 @@ use crate::feed::wire::{BYTES_AT_A_TIME, Wire};
 /// An open connection.
 pub(crate) type Connection = WebSocketStream<Wire<MaybeTlsStream<TcpStream>>>;
 
-/// What we have to say is held back up to here when the server does not read. Without a bound a server that sends
-/// pings and reads no pongs would fill the memory with them; past it only the newest pong waits.
+/// How much outgoing data is held back while the server does not read. Without a bound, a server that sends pings and
+/// never reads the pongs would fill the memory with them; past it only the newest pong waits.
 const WRITE_BUFFER_BYTES_MAX: usize = 64 << 10;
 
-/// Written to the socket as soon as there is so much; everything is flushed anyway.
+/// Buffered data is written to the socket from this size on; everything is flushed anyway.
 const WRITE_BUFFER_BYTES: usize = 4 << 10;
 
 /// Opens the sessions of one feed.
@@ -37,11 +37,11 @@ pub struct Connector {
     feed: FeedConfig,
     config: ConnectionConfig,
     route: Route,
-    /// The address at which the last session could not be opened; the others are tried before it.
+    /// The address at which the last session could not be opened; all others are tried before it.
     failed: Mutex<Option<Address>>,
 }
 
-/// One of the addresses of the host that was connected to.
+/// The address of the host that was connected to.
 #[derive(Clone, Copy, Debug)]
 struct Address {
     at: SocketAddr,
@@ -49,10 +49,10 @@ struct Address {
 }
 
 impl Connector {
-    /// For a feed; `variables` may name a proxy.
+    /// A connector for a feed; `variables` may name a proxy.
     ///
     /// # Errors
-    /// [`ConfigError`], when a proxy or its credentials cannot be used.
+    /// [`ConfigError`], if a proxy or its credentials cannot be used.
     pub fn new(
         feed: &FeedConfig,
         config: &ConnectionConfig,
@@ -68,7 +68,7 @@ impl Connector {
         if matches!(route, Route::Direct { .. }) && credentials.is_some() {
             return Err(ConfigError::invalid(
                 CREDENTIALS_KEY,
-                "is set, and no proxy is used: set connection.proxy, or leave it out",
+                "is set, but no proxy is used: set connection.proxy, or remove it",
             ));
         }
         Ok(Self {
@@ -85,13 +85,13 @@ impl Connector {
         &self.feed
     }
 
-    /// The way that it takes.
+    /// The route to its service.
     #[must_use]
     pub fn route(&self) -> &Route {
         &self.route
     }
 
-    /// Says once which way it takes, if that is not the straight one or a proxy is passed over.
+    /// Logs the route once, if it leads through a proxy or a proxy that is set is not used.
     pub fn log_route(&self) {
         let FeedConfig { name: feed, url, .. } = &self.feed;
         match &self.route {
@@ -105,7 +105,7 @@ impl Connector {
         }
     }
 
-    /// Whether the last session could not be opened at one address, and the host has others, which come next.
+    /// Whether the last session could not be opened at one address and the host has others, which come next.
     #[must_use]
     pub fn has_other_addresses(&self) -> bool {
         self.last_failed().is_some_and(|address| !address.is_the_only_one)
@@ -118,13 +118,13 @@ impl Connector {
     /// Connects and sends `init`.
     ///
     /// # Errors
-    /// `ConnectFailure`, also when `connect_timeout` is over. Its words are fit for a log, whatever the server sent.
+    /// `ConnectFailure`, also when `connect_timeout` runs out. Its text is fit for a log, whatever the server sent.
     pub async fn connect(&self, init: &InitRequest) -> Result<Connection, ConnectFailure> {
         let (step, timeout) = (Step::default(), self.config.connect_timeout);
         let address = Mutex::new(None);
         let connecting = async {
             let mut connection = self.open(&step, &address).await?;
-            step.begin("the server to take init");
+            step.begin("the server to accept init");
             connection
                 .send(Message::text(init.text()))
                 .await
@@ -150,7 +150,7 @@ impl Connector {
         })
     }
 
-    /// All but `init`. `address` is told where it connected to.
+    /// Everything but `init`. Stores in `address` where it connected.
     async fn open(
         &self,
         step: &Step,
@@ -178,7 +178,8 @@ impl Connector {
             is_the_only_one: dialed.addresses == 1,
         });
         if !dialed.missed.is_empty() {
-            warn!(host = to_host, address = %dialed.address, missed = dialed.missed, "connected to one of several addresses");
+            warn!(host = to_host, address = %dialed.address, missed = dialed.missed,
+                "connected to one of several addresses");
         }
         let at = match &self.route {
             Route::Direct { .. } => format!(" ({})", dialed.address),
@@ -189,7 +190,7 @@ impl Connector {
             ConnectFailure::unreachable(format!("connecting to {to_host}:{to_port}: {error}"))
         })?;
         if let Route::Through(proxy) = &self.route {
-            step.begin(format!("the answer of the proxy {proxy}"));
+            step.begin(format!("the answer from the proxy {proxy}"));
             tcp = tunnel::open(tcp, proxy, host, port).await?;
         }
         let stream = if is_secure {
@@ -198,7 +199,7 @@ impl Connector {
         } else {
             MaybeTlsStream::Plain(tcp)
         };
-        step.begin(format!("the answer of {host}{at} to the WebSocket handshake"));
+        step.begin(format!("the answer from {host}{at} to the WebSocket handshake"));
         let (stream, read) = upgrade::open(stream, url).await?;
         let bytes_max = self.config.message_bytes_max;
         let config = WebSocketConfig::default()

@@ -1,4 +1,4 @@
-//! TCP to a host that may have several addresses, some of which lead nowhere: Happy Eyeballs (RFC 8305).
+//! TCP to a host that may have several addresses, some of them dead: Happy Eyeballs (RFC 8305).
 //!
 //! ```text
 //!   203.0.113.1    SYN . . . . . . . . . . . . . . . . .   no answer
@@ -23,11 +23,11 @@ use super::failure::ConnectFailure;
 use super::step::Step;
 use crate::config::proxy::authority;
 
-/// How long one address is waited for before the next is tried beside it: the Connection Attempt Delay that RFC 8305
+/// How long to wait for one address before trying the next in parallel: the Connection Attempt Delay that RFC 8305
 /// recommends (section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// A name with more addresses than this has more than anybody could want to try within one `connect_timeout`.
+/// More addresses than anybody could want to try within one `connect_timeout`.
 const ADDRESSES_MAX: usize = 32;
 
 /// A connection, and what was tried before it.
@@ -37,19 +37,19 @@ pub(super) struct Dialed<S> {
     pub(super) address: SocketAddr,
     /// How many addresses the host has.
     pub(super) addresses: usize,
-    /// The addresses that gave no connection, and why not; empty when the first one did.
+    /// The addresses that gave no connection, and why not; empty if the first one did.
     pub(super) missed: String,
 }
 
-/// Connects to the first address of `host` that answers. `last` goes to the end of the line: a session could not be opened
-/// there the last time.
+/// Connects to the first address of `host` that answers. Tries `last` last, because no session could be opened there
+/// the last time.
 pub(super) async fn dial(
     host: &str,
     port: u16,
     last: Option<SocketAddr>,
     step: &Step,
 ) -> Result<Dialed<TcpStream>, ConnectFailure> {
-    step.begin(format!("the addresses of {host} (is the name server at work?)"));
+    step.begin(format!("the addresses of {host} (is the name server working?)"));
     let found = lookup_host((host, port)).await.map_err(|error| {
         ConnectFailure::unreachable(format!(
             "looking up the addresses of {host}: {error}; check the name and /etc/resolv.conf"
@@ -61,7 +61,7 @@ pub(super) async fn dial(
         ConnectFailure::unreachable(if missed.is_empty() {
             format!("connecting to {to}: it has no address")
         } else if missed.starts_with(&to) {
-            // An address in place of a name.
+            // The host is an address, not a name.
             format!("connecting to {missed}")
         } else {
             format!("connecting to {to}: {missed}")
@@ -69,8 +69,8 @@ pub(super) async fn dial(
     })
 }
 
-/// The order in which to try addresses: as the resolver gives them (RFC 6724), but with the address families in turn
-/// (RFC 8305, section 4).
+/// The order in which to try addresses: the resolver's (RFC 6724), but alternating between address families (RFC 8305,
+/// section 4).
 fn in_turn(addresses: Vec<SocketAddr>, last: Option<SocketAddr>) -> VecDeque<SocketAddr> {
     let Some(first) = addresses.first() else {
         return VecDeque::new();
@@ -95,8 +95,8 @@ fn in_turn(addresses: Vec<SocketAddr>, last: Option<SocketAddr>) -> VecDeque<Soc
     ordered
 }
 
-/// Tries addresses one after the other, each beside those that have not answered yet, until one of them does. The error
-/// names all of them.
+/// Tries addresses one after the other, each in parallel with those that have not answered yet, until one does. The
+/// error names all of them.
 async fn race<S, F: Future<Output = io::Result<S>>>(
     mut waiting: VecDeque<SocketAddr>,
     connect: impl Fn(SocketAddr) -> F,
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn families_take_turns_and_the_last_one_that_failed_comes_last() {
+    fn families_alternate_and_the_address_that_failed_last_comes_last() {
         let found = addresses(&[
             "[2001:db8::1]:443",
             "[2001:db8::2]:443",
@@ -187,7 +187,7 @@ mod tests {
         assert!(in_turn(Vec::new(), None).is_empty());
     }
 
-    /// A listener that takes no more connections: the kernel drops each SYN, as a dead host does.
+    /// A listener with a full backlog: the kernel drops each SYN, as a dead host does.
     async fn swallowing() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -198,13 +198,13 @@ mod tests {
             tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
         {
             taken.push(connected.unwrap());
-            assert!(taken.len() < 10, "it still takes connections");
+            assert!(taken.len() < 10, "it still accepts connections");
         }
         (address, listener, taken)
     }
 
     #[tokio::test]
-    async fn an_address_that_swallows_packets_does_not_keep_from_the_next_one() {
+    async fn an_address_that_swallows_packets_does_not_block_the_next_one() {
         let (dead, _listener, _taken) = swallowing().await;
         let refused = {
             let listener = TcpListener::bind("[::1]:0").await;
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_next_address_has_its_turn_after_a_quarter_of_a_second_or_a_failure() {
+    async fn the_next_address_is_tried_after_a_quarter_of_a_second_or_a_failure() {
         let begun = tokio::time::Instant::now();
         let at = std::sync::Mutex::new(Vec::new());
         let addresses = addresses(&["192.0.2.1:1", "192.0.2.2:1", "192.0.2.3:1", "192.0.2.4:1"]);

@@ -7,9 +7,9 @@ use crate::feed::backoff::Asked;
 /// Why there is no session.
 #[derive(Debug)]
 pub struct ConnectFailure {
-    /// The word for the ledger.
+    /// The reason for the ledger.
     pub reason: GapReason,
-    /// What happened, and what to do, for a person.
+    /// What happened and what to do about it, for a person.
     pub detail: String,
     /// What the server asked for.
     pub asked: Asked,

@@ -1,5 +1,5 @@
-//! One request over a fresh connection, and what the other side makes of it: hyper reads the answer, interim ones (100,
-//! 103) included.
+//! One request over a fresh connection, and the answer to it. hyper reads the answer, including any interim ones (100,
+//! 103).
 
 use std::error::Error as _;
 use std::pin::pin;
@@ -17,27 +17,27 @@ use tokio_tungstenite::tungstenite::http::{Method, Request, Response, StatusCode
 
 use super::failure::ConnectFailure;
 
-/// An answer's head is not longer than this.
+/// The longest accepted head of an answer.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
-/// So much of a page that comes instead of a connection is read: its first line says what matters.
+/// How much is read of a page that arrives instead of a connection: its first line says what matters.
 const PAGE_BYTES_MAX: usize = 4 << 10;
 
-/// How long the rest of such a page is waited for.
+/// How long to wait for the rest of such a page.
 const PAGE_WAIT: Duration = Duration::from_millis(500);
 
-/// What we call ourselves.
+/// The name we give ourselves.
 pub(super) const USER_AGENT: &str = concat!("krx-recorder/", env!("CARGO_PKG_VERSION"));
 
 /// How a request ended.
 pub(super) enum Answer<S> {
-    /// The connection is ours from here on; `read` came behind the answer's head.
+    /// The connection is ours from here on; `read` arrived right after the answer's head.
     Switched {
         head: Response<()>,
         stream: S,
         read: Bytes,
     },
-    /// An answer like any other, with the beginning of its page.
+    /// An ordinary answer, with the beginning of its page.
     Page(Response<Vec<u8>>),
 }
 
@@ -71,12 +71,12 @@ where
     let (mut asking, mut connection) = (pin!(asking), pin!(connection.with_upgrades()));
     tokio::select! {
         answer = &mut asking => answer,
-        // What it ends with, the request ends with too.
+        // The request ends with whatever ended the connection.
         _ = &mut connection => asking.await,
     }
 }
 
-/// As much of a page as comes at once.
+/// As much of a page as arrives promptly.
 async fn beginning(mut body: Incoming) -> Vec<u8> {
     let mut page = Vec::new();
     let reading = async {
@@ -111,14 +111,14 @@ pub(super) fn failed(error: &hyper::Error, is_secure: bool) -> ConnectFailure {
         let advice = if is_secure {
             "check the address"
         } else {
-            "check the address; to a TLS port, write wss:// instead of ws://"
+            "check the address; for a TLS port, write wss:// instead of ws://"
         };
         return ConnectFailure::new(
             GapReason::Protocol,
             format!("the answer is not HTTP ({error}{cause}); {advice}"),
         );
     }
-    // A gateway that has nothing behind it ends the connection without a word.
+    // A gateway with nothing behind it closes the connection without an answer.
     ConnectFailure::unreachable(format!(
         "the connection ended before an answer came: {error}{cause}"
     ))

@@ -1,4 +1,4 @@
-//! Opening a session, all of it within one time:
+//! Opens a session, all of it within one time limit:
 //!
 //! ```text
 //!   route ──▶ dial ──▶ [tunnel] ──▶ [tls] ──▶ upgrade ──▶ init

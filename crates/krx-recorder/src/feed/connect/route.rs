@@ -1,4 +1,4 @@
-//! Which way leads to a service: straight, or through a proxy (HTTP CONNECT). A proxy that is set and not used is named.
+//! The route to a service: direct, or through a proxy (HTTP CONNECT). If a proxy is set but not used, the log names it.
 
 use std::fmt;
 
@@ -8,21 +8,21 @@ use tokio_tungstenite::tungstenite::http::{Uri, uri};
 use crate::config::problem::ConfigError;
 use crate::config::proxy::{Credentials, Proxy, ProxySetting, check_scheme, not_a_proxy};
 
-/// The variables that name proxies, in the order in which they count.
+/// The environment variables that name proxies, in order of precedence.
 #[derive(Clone, Default)]
 pub struct ProxyVariables {
-    /// Name and value, of those that are set and not empty.
+    /// Name and value of those that are set and not empty.
     pub set: Vec<(&'static str, String)>,
 }
 
-/// Each lower-case spelling after the other one, as curl reads them.
+/// Upper case before lower case, as curl reads them.
 const HTTPS: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
 const HTTP: [&str; 2] = ["HTTP_PROXY", "http_proxy"];
 const ALL: [&str; 2] = ["ALL_PROXY", "all_proxy"];
 const NO: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 impl ProxyVariables {
-    /// Those of this process.
+    /// This process's variables.
     #[must_use]
     pub fn of_process() -> Self {
         let names = [HTTPS, HTTP, ALL, NO].concat();
@@ -42,12 +42,12 @@ impl ProxyVariables {
     }
 }
 
-/// The way to a service.
+/// The route to a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// Straight; and why a proxy that is set is not used.
+    /// A direct connection.
     Direct {
-        /// For the log: a proxy that is set and not used, and why not.
+        /// For the log: a proxy that is set but not used, and why not.
         passed_over: Option<String>,
     },
     /// Through a proxy.
@@ -55,10 +55,10 @@ pub enum Route {
 }
 
 impl Route {
-    /// The way to `service` (`ws://` or `wss://`). `credentials` are those of a file.
+    /// The route to `service` (`ws://` or `wss://`). `credentials` come from a file.
     ///
     /// # Errors
-    /// [`ConfigError`], when a proxy is set that cannot be used.
+    /// [`ConfigError`], if a proxy is set that cannot be used.
     pub(super) fn to(
         service: &Uri,
         setting: &ProxySetting,
@@ -86,19 +86,19 @@ impl Route {
             [HTTP, ALL].concat()
         };
         let Some((name, value)) = variables.first(&names) else {
-            // The other scheme's does not count, and is named all the same.
+            // The other scheme's variable does not apply, but is still named.
             let other = variables.first(if is_secure { &HTTP } else { &HTTPS });
             return Ok(Self::Direct {
                 passed_over: other.map(|(name, _)| {
                     let scheme = if is_secure { "wss" } else { "ws" };
-                    format!("${name} is set, and does not count for {scheme}://")
+                    format!("${name} is set, but does not apply to {scheme}://")
                 }),
             });
         };
         let host = service.host().unwrap_or_default();
         if is_loopback(host) {
             return Ok(Self::Direct {
-                passed_over: Some(format!("${name} is set, and {host} is this machine")),
+                passed_over: Some(format!("${name} is set, but {host} is this machine")),
             });
         }
         let source = format!("${name}");
@@ -121,7 +121,7 @@ impl Route {
             .is_none()
         {
             return Ok(Self::Direct {
-                passed_over: Some(format!("{source} is set, and ${no_name} excludes {host}")),
+                passed_over: Some(format!("{source} is set, but ${no_name} excludes {host}")),
             });
         }
         let url = intercept.uri();
@@ -145,7 +145,7 @@ impl fmt::Display for Route {
     }
 }
 
-/// No proxy leads back to this machine.
+/// Whether this is our own machine, which no proxy leads to.
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_setting_stands_above_the_environment() {
+    fn the_setting_overrides_the_environment() {
         let set = [("HTTPS_PROXY", "http://other:1")];
         assert_eq!(words(route(WSS, Some("none"), None, &set)), "direct");
         assert_eq!(
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_variables_count_as_they_do_for_curl() {
+    fn the_usual_variables_work_as_in_curl() {
         let through = |name: &str| format!("through the proxy http://proxy:3128 ({name})");
         for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
             let found = words(route(WSS, None, None, &[(name, "http://proxy:3128")]));
@@ -220,12 +220,12 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_is_set_and_not_used_is_named() {
+    fn a_proxy_that_is_set_but_not_used_is_named() {
         let proxy = ("HTTPS_PROXY", "http://proxy:3128");
         for no in ["example.com", ".example.com", "*", "10.0.0.0/8, feed.example.com"] {
             assert_eq!(
                 words(route(WSS, None, None, &[proxy, ("NO_PROXY", no)])),
-                "direct: $HTTPS_PROXY is set, and $NO_PROXY excludes feed.example.com"
+                "direct: $HTTPS_PROXY is set, but $NO_PROXY excludes feed.example.com"
             );
         }
         assert!(matches!(
@@ -234,7 +234,7 @@ mod tests {
         ));
         assert_eq!(
             words(route(WSS, None, None, &[("http_proxy", "http://proxy:3128")])),
-            "direct: $http_proxy is set, and does not count for wss://"
+            "direct: $http_proxy is set, but does not apply to wss://"
         );
         for host in ["localhost", "127.0.0.1", "[::1]"] {
             let found = words(route(&format!("wss://{host}:9/"), None, None, &[proxy]));
@@ -248,7 +248,7 @@ mod tests {
             (
                 "HTTPS_PROXY",
                 "socks5://proxy:1080",
-                "$HTTPS_PROXY: names a proxy of the kind socks5://",
+                "$HTTPS_PROXY: names a socks5:// proxy",
             ),
             ("HTTPS_PROXY", "https://proxy:1080", "connection.proxy = \"none\""),
             ("all_proxy", "http://", "$all_proxy: is not the URL of a proxy"),
@@ -262,9 +262,9 @@ mod tests {
         for (value, expected) in [
             ("", "is not the URL"),
             ("http://", "is not the URL"),
-            ("http://proxy:99999", "a port that is not one"),
-            ("http://proxy:", "a port that is not one"),
-            ("http://proxy:0", "a port that is not one"),
+            ("http://proxy:99999", "an invalid port"),
+            ("http://proxy:", "an invalid port"),
+            ("http://proxy:0", "an invalid port"),
             ("http://proxy:3128/a", "is not the URL"),
             ("http://us:secret#w@proxy", "connection.proxy_credentials_file"),
             ("socks5://proxy", "only http:// is supported"),

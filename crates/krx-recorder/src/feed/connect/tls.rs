@@ -1,4 +1,4 @@
-//! TLS to a service, and what to do when it fails.
+//! TLS to a service, with advice when it fails.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ use tokio_rustls::client::TlsStream;
 use super::failure::ConnectFailure;
 use crate::config::ca_file;
 
-/// Shakes hands over `tcp`. Certificates of `ca_file` are trusted beside those of the machine.
+/// Performs the TLS handshake over `tcp`. The certificates in `ca_file` are trusted in addition to the machine's.
 pub(super) async fn open(
     host: &str,
     tcp: TcpStream,
     ca_file: Option<PathBuf>,
 ) -> Result<TlsStream<TcpStream>, ConnectFailure> {
     let failed = |detail: String| ConnectFailure::new(GapReason::Tls, detail);
-    // Read for each connection, since certificates are replaced while a daemon runs; on a thread that may wait for it.
+    // Read for each connection, since certificates are replaced while a daemon runs; on a thread that may block.
     let roots = tokio::task::spawn_blocking(move || trusted(ca_file.as_deref()))
         .await
         .map_err(|error| failed(format!("reading the trusted certificates: {error}")))?
@@ -38,7 +38,7 @@ pub(super) async fn open(
     connected.map_err(|error| from_io(&error, host))
 }
 
-/// What this machine trusts, and what a file adds to it; or why that is not known.
+/// The certificates that this machine trusts, and those a file adds; the error says why they cannot be known.
 fn trusted(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
@@ -48,7 +48,7 @@ fn trusted(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
     }
     if roots.is_empty() {
         return Err(format!(
-            "no certificate is trusted on this machine: install ca-certificates, or name a file in connection.ca_file \
+            "this machine trusts no certificates: install ca-certificates, or name a file in connection.ca_file \
              ({:?})",
             found.errors
         ));
@@ -56,7 +56,7 @@ fn trusted(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// What rustls finds wrong needs a person; a connection that breaks meanwhile does not.
+/// A problem that rustls finds needs a person; a connection that breaks during the handshake does not.
 fn from_io(error: &io::Error, host: &str) -> ConnectFailure {
     let inner = error.get_ref();
     if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
@@ -85,11 +85,11 @@ fn words(error: &rustls::Error, host: &str) -> String {
             | AlertDescription::ProtocolVersion
             | AlertDescription::InsufficientSecurity,
         ) => format!(
-            "{error}; the server offers no protocol version and cipher that are secure: it must have TLS 1.3, or TLS 1.2 \
+            "{error}; the server offers no secure protocol version and cipher: it must support TLS 1.3, or TLS 1.2 \
              with ECDHE and AES-GCM or ChaCha20"
         ),
         rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            "the server wants a certificate of ours, which Koscom's services do not: check koscom.base_url".to_owned()
+            "the server asks for a client certificate, which Koscom's services do not: check koscom.base_url".to_owned()
         }
         rustls::Error::AlertReceived(AlertDescription::UnrecognisedName) => {
             format!("the server does not know the name {host}: check koscom.base_url")
@@ -104,8 +104,8 @@ fn certificate_words(error: &CertificateError, host: &str) -> String {
             "the server's certificate has expired, or this machine's clock is wrong".to_owned()
         }
         CertificateError::ExpiredContext { time, not_after } => format!(
-            "the server's certificate expired on {}, and this machine's clock says {}: the certificate must be renewed, or \
-             the clock set",
+            "the server's certificate expired on {}, and this machine's clock says {}: the certificate must be \
+             renewed, or the clock set",
             utc(*not_after),
             utc(*time)
         ),
@@ -118,7 +118,7 @@ fn certificate_words(error: &CertificateError, host: &str) -> String {
             utc(*time)
         ),
         CertificateError::NotValidForName => {
-            format!("the server's certificate is for other names than {host}: check koscom.base_url")
+            format!("the server's certificate is not for {host}: check koscom.base_url")
         }
         CertificateError::NotValidForNameContext { presented, .. } => {
             // Each is written as `DnsName("a.example.com")`.
@@ -134,11 +134,11 @@ fn certificate_words(error: &CertificateError, host: &str) -> String {
             format!("the server's certificate is for {names}, and not for {host}: check koscom.base_url")
         }
         CertificateError::UnknownIssuer => {
-            "the server's certificate is self-signed, or of an authority that this machine does not trust: a private \
-             authority's certificate belongs in connection.ca_file"
+            "the server's certificate is self-signed, or from an authority that this machine does not trust: put a \
+             private authority's certificate into connection.ca_file"
                 .to_owned()
         }
-        // webpki's word for a self-signed certificate.
+        // webpki's error for a self-signed certificate.
         CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
             "the server's certificate is self-signed: ask for one that an authority has signed".to_owned()
         }
@@ -149,7 +149,7 @@ fn certificate_words(error: &CertificateError, host: &str) -> String {
 fn utc(time: UnixTime) -> String {
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     chrono::DateTime::from_timestamp(seconds, 0).map_or_else(
-        || "a time that is not known".to_owned(),
+        || "an unknown time".to_owned(),
         |time| time.format("%Y-%m-%d %H:%M UTC").to_string(),
     )
 }
@@ -159,17 +159,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_of_authorities_is_read_or_said_what_is_wrong_with() {
+    fn a_bad_authorities_file_is_reported_with_what_is_wrong() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ca.pem");
         let words = |path: &Path| trusted(Some(path)).unwrap_err();
         assert!(words(&path).contains("ca.pem: ") && words(&path).contains("No such file"));
         std::fs::write(&path, "nothing\n").unwrap();
-        assert!(words(&path).contains("no certificate in it"), "{}", words(&path));
+        assert!(
+            words(&path).contains("contains no certificate"),
+            "{}",
+            words(&path)
+        );
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         std::fs::write(&path, broken).unwrap();
         assert!(
-            words(&path).contains("certificate 1 in it is damaged"),
+            words(&path).contains("certificate 1 is damaged"),
             "{}",
             words(&path)
         );
@@ -180,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_certificate_is_told_in_dates_and_names() {
+    fn a_bad_certificate_is_described_with_dates_and_names() {
         let at = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
         let expired = CertificateError::ExpiredContext {
             time: at(1_795_737_600),

@@ -35,29 +35,28 @@ pub(super) async fn open(
         .map_err(|error| failed(error.to_string()))?;
     match http::ask(stream, request).await {
         Ok(Answer::Switched { stream, read, .. }) if read.is_empty() => Ok(stream),
-        Ok(Answer::Switched { .. }) => Err(failed("it sent something before the service was asked".into())),
+        Ok(Answer::Switched { .. }) => Err(failed("it sent data before we had asked for anything".into())),
         Ok(Answer::Page(page)) => {
             let refused = page.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
                 || page.status() == StatusCode::UNAUTHORIZED;
             let advice = match page.status() {
                 _ if refused && proxy.authorization().is_some() => format!(
-                    "it does not take this user and password, see {}: ",
+                    "it rejects this user and password, see {}: ",
                     proxy.place_of_credentials()
                 ),
                 _ if refused => {
-                    "write user:password into a file, and name it in connection.proxy_credentials_file: "
-                        .into()
+                    "write user:password to a file, and name it in connection.proxy_credentials_file: ".into()
                 }
-                StatusCode::FORBIDDEN => "ask who runs it to allow CONNECT to this host and port: ".into(),
+                StatusCode::FORBIDDEN => "ask its operator to allow CONNECT to this host and port: ".into(),
                 _ => String::new(),
             };
-            // Too many failed logins may lock the account.
+            // Too many failed logins could lock the account.
             let asked = if refused {
                 Asked::Patience(None)
             } else {
                 Asked::Nothing
             };
-            // What to do comes first: what a proxy says may be long.
+            // The advice comes first: what a proxy says may be long.
             Err(ConnectFailure {
                 asked,
                 ..failed(format!("{advice}CONNECT {target}: {}", page_words(&page)))

@@ -17,7 +17,7 @@ use super::failure::ConnectFailure;
 use super::http::{self, Answer};
 use crate::feed::backoff::{Asked, retry_after};
 
-/// Asks for a WebSocket; the stream, and what has been read of it behind the answer.
+/// Asks for a WebSocket. Returns the stream, and what was read from it after the answer.
 pub(super) async fn open<S>(stream: S, url: &Uri) -> Result<(S, Bytes), ConnectFailure>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -47,7 +47,7 @@ where
     }
 }
 
-/// What is wrong with the head of a 101, if anything.
+/// What is wrong with the head of a 101 answer, if anything.
 fn objection(headers: &HeaderMap, key: &str) -> Option<String> {
     let accept = derive_accept_key(key.as_bytes());
     if !has_token(headers, &UPGRADE, "websocket") {
@@ -60,21 +60,21 @@ fn objection(headers: &HeaderMap, key: &str) -> Option<String> {
         .get(SEC_WEBSOCKET_ACCEPT)
         .map(|value| value.as_bytes().trim_ascii());
     if accepted != Some(accept.as_bytes()) {
-        return Some("the answer is not one to this request: its Sec-WebSocket-Accept is wrong".into());
+        return Some("the answer does not belong to this request: its Sec-WebSocket-Accept is wrong".into());
     }
-    // We ask for none of these, and could not read what they do.
+    // We ask for neither, and could not read data that uses them.
     for (name, what) in [
         (SEC_WEBSOCKET_EXTENSIONS, "an extension"),
         (SEC_WEBSOCKET_PROTOCOL, "a subprotocol"),
     ] {
         if let Some(value) = text(headers, &name) {
-            return Some(format!("the server uses {what} that was not asked for: {value}"));
+            return Some(format!("the server uses {what} that we did not ask for: {value}"));
         }
     }
     None
 }
 
-/// Whether a header that is a list, on one line or several, has a word in it. A proxy may add words of its own: `Connection:
+/// Whether a list header, on one line or several, contains a token. A proxy may add tokens of its own: `Connection:
 /// keep-alive, Upgrade`.
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let values = headers
@@ -90,7 +90,7 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// An answer that is no upgrade.
+/// The failure behind an answer that is not an upgrade.
 fn from_page(page: &Response<Vec<u8>>) -> ConnectFailure {
     let status = page.status();
     let asked_wait = || retry_after(&text(page.headers(), &RETRY_AFTER)?, Utc::now());
@@ -101,7 +101,7 @@ fn from_page(page: &Response<Vec<u8>>) -> ConnectFailure {
         status if status.is_client_error() || status.is_server_error() => {
             (GapReason::Unreachable, Asked::Nothing)
         }
-        // A page or a redirection: whatever it is, it is no WebSocket. The key goes nowhere but where we were told.
+        // A page or a redirection: in any case not a WebSocket. We send the key only to the configured address.
         _ => (GapReason::Protocol, Asked::Nothing),
     };
     ConnectFailure {
@@ -111,7 +111,7 @@ fn from_page(page: &Response<Vec<u8>>) -> ConnectFailure {
     }
 }
 
-/// Status, where it points to, and the first line of its page: a gateway's may be long.
+/// The status, where it points, and the first line of its page, since a gateway's page may be long.
 pub(super) fn page_words(page: &Response<Vec<u8>>) -> String {
     let mut words = format!("HTTP {}", page.status());
     for name in [LOCATION, RETRY_AFTER] {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_taken_in_every_spelling_that_is_legal() {
+    fn an_answer_is_accepted_in_every_legal_spelling() {
         let key = "dGhlIHNhbXBsZSBub25jZQ==";
         // The example of RFC 6455, 1.3.
         let accept = ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_have_what_a_person_wants_to_know() {
+    fn the_detail_has_what_a_person_wants_to_know() {
         let moved = from_page(&page(301, &[("location", "wss://elsewhere/")], "\n<html>\nmore"));
         assert_eq!(
             moved.detail,
