@@ -704,13 +704,13 @@ fn i7_servers_that_cannot_be_trusted() {
             "a self-signed certificate",
             Hostility::Certificate(Flaw::SelfSigned),
             "tls",
-            "the server's certificate is self-signed, or of an authority that this machine does not trust",
+            "the server's certificate is self-signed, or from an authority that this machine does not trust",
         ),
         case(
             "TLS 1.0 and nothing newer",
             Hostility::Hello(hello_of_tls_1_0),
             "tls",
-            "it must have TLS 1.3, or TLS 1.2 with ECDHE",
+            "it must support TLS 1.3, or TLS 1.2 with ECDHE",
         ),
         case(
             "an alert: the version is not spoken",

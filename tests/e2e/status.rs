@@ -379,7 +379,7 @@ fn who_asks_in_vain_is_told_where_to_look() {
     for words in [
         &format!("127.0.0.1:{port}"),
         "systemctl status krx-recorder",
-        "[status] listen",
+        "status.listen",
     ] {
         assert!(told.stderr.contains(words), "{words}: {}", told.stderr);
     }
