@@ -80,14 +80,15 @@ impl Disk {
         if path.is_dir() {
             return Ok(());
         }
-        // If something else has the name, the system's error says so.
-        if path == top || path.exists() {
-            let error = if path.exists() {
-                Errno::NOTDIR
-            } else {
-                Errno::NOENT
-            };
-            return Err(at("looking for the directory", path)(error.into()));
+        if path.exists() {
+            // Another thread may have made it since the first look.
+            if path.is_dir() {
+                return Ok(());
+            }
+            return Err(at("looking for the directory", path)(Errno::NOTDIR.into()));
+        }
+        if path == top {
+            return Err(at("looking for the directory", path)(Errno::NOENT.into()));
         }
         let parent = parent_of(path);
         self.create_dir_in(top, parent)?;
@@ -374,6 +375,27 @@ mod tests {
             }
             Ok(())
         }
+    }
+
+    #[test]
+    fn threads_may_create_the_same_directory_at_once() {
+        const THREADS: usize = 4;
+        let dir = tempfile::tempdir().unwrap();
+        let barrier = std::sync::Barrier::new(THREADS);
+        let create = || {
+            let created = (0..2000).map(|number| {
+                barrier.wait();
+                Disk::default().create_dir(&dir.path().join(number.to_string()))
+            });
+            // All of them, even after an error: the other threads wait at the barrier.
+            created.filter_map(Result::err).collect::<Vec<_>>()
+        };
+        let errors = std::thread::scope(|scope| {
+            let threads = [(); THREADS].map(|()| scope.spawn(create));
+            let errors = threads.into_iter().flat_map(|thread| thread.join().unwrap());
+            errors.collect::<Vec<_>>()
+        });
+        assert_eq!(errors.len(), 0, "{errors:?}");
     }
 
     fn refusing(number: Option<usize>) -> (Arc<Porter>, Disk) {

@@ -33,8 +33,14 @@ struct Current {
     rows: u64,
     /// Rows of a batch that come after the run in hand.
     rest: Option<RecordBatch>,
-    /// The number of rows in each run still to be read, the next one last; `None` for a file in order of arrival.
-    runs: Option<Vec<u64>>,
+    /// `None` for a file in order of arrival.
+    runs: Option<Runs>,
+}
+
+/// The runs of a sealed day, each of which is put into order of arrival.
+struct Runs {
+    /// The number of rows in each run still to be read, the next one last.
+    left: Vec<u64>,
     run: Columns,
     order: std::vec::IntoIter<u32>,
 }
@@ -96,10 +102,18 @@ impl Current {
     fn open(dataset: Dataset, path: PathBuf) -> Result<Self, StoreError> {
         let Opened { footer, reader, .. } = open(dataset, &path, READ_ROWS)?;
         let runs = footer.day.as_ref().map(|day| {
-            let mut runs = day.runs.clone();
-            runs.reverse();
-            runs
+            let run = Columns::of(dataset).ok_or_else(|| {
+                not_ours(
+                    &path,
+                    format!("{dataset} has no sealed days, but this file is one"),
+                )
+            })?;
+            let mut left = day.runs.clone();
+            left.reverse();
+            let order = Vec::new().into_iter();
+            Ok(Runs { left, run, order })
         });
+        let runs = runs.transpose()?;
         Ok(Self {
             dataset,
             path,
@@ -108,8 +122,6 @@ impl Current {
             rows: 0,
             rest: None,
             runs,
-            run: Columns::of(dataset),
-            order: Vec::new().into_iter(),
         })
     }
 
@@ -123,25 +135,41 @@ impl Current {
     }
 
     fn advance(&mut self, fingerprint: &mut Fingerprint) -> Result<Option<RecordBatch>, StoreError> {
-        if self.runs.is_none() {
+        let Some(mut runs) = self.runs.take() else {
             return self.read(fingerprint);
-        }
+        };
+        let batch = self.advance_in(&mut runs, fingerprint);
+        self.runs = Some(runs);
+        batch
+    }
+
+    fn advance_in(
+        &mut self,
+        runs: &mut Runs,
+        fingerprint: &mut Fingerprint,
+    ) -> Result<Option<RecordBatch>, StoreError> {
         loop {
-            let rows: Vec<u32> = self.order.by_ref().take(READ_ROWS).collect();
+            let rows: Vec<u32> = runs.order.by_ref().take(READ_ROWS).collect();
             if !rows.is_empty() {
-                return Ok(Some(self.run.take(&rows)));
+                return Ok(Some(runs.run.take(&rows)));
             }
-            let Some(rows) = self.runs.as_mut().and_then(Vec::pop) else {
+            let Some(rows) = runs.left.pop() else {
                 return Ok(None);
             };
-            self.read_run(rows, fingerprint)?;
+            self.read_run(rows, &mut runs.run, fingerprint)?;
+            runs.order = runs.run.by_arrival().into_iter();
         }
     }
 
-    fn read_run(&mut self, rows: u64, fingerprint: &mut Fingerprint) -> Result<(), StoreError> {
-        self.run.clear();
+    fn read_run(
+        &mut self,
+        rows: u64,
+        run: &mut Columns,
+        fingerprint: &mut Fingerprint,
+    ) -> Result<(), StoreError> {
+        run.clear();
         let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-        while self.run.len() < rows {
+        while run.len() < rows {
             let next = match self.rest.take() {
                 Some(rest) => Some(rest),
                 None => self.read(fingerprint)?,
@@ -149,15 +177,13 @@ impl Current {
             let Some(batch) = next else {
                 return Err(not_ours(&self.path, "it ends within one of its runs"));
             };
-            let wanted = batch.num_rows().min(rows - self.run.len());
-            self.run
-                .push(&batch.slice(0, wanted))
+            let wanted = batch.num_rows().min(rows - run.len());
+            run.push(&batch.slice(0, wanted))
                 .map_err(|what| not_ours(&self.path, what))?;
             if wanted < batch.num_rows() {
                 self.rest = Some(batch.slice(wanted, batch.num_rows() - wanted));
             }
         }
-        self.order = self.run.by_arrival().into_iter();
         Ok(())
     }
 

@@ -287,27 +287,18 @@ impl Single {
 }
 
 impl Columns {
-    /// Without rows.
-    ///
-    /// # Panics
-    /// When the dataset has a column that cannot be reordered, or lacks `frame` and `item`.
-    pub(crate) fn of(dataset: Dataset) -> Self {
-        let index_of = |name| {
-            dataset
-                .index_of(name)
-                .expect("rows of frames have frame and item")
-        };
+    /// Without rows. `None` for a dataset whose rows cannot be put into another order: it has a column of bytes, or no
+    /// `frame` and `item`.
+    pub(crate) fn of(dataset: Dataset) -> Option<Self> {
         let columns = dataset.columns.iter();
         let values = columns.map(|column| Values::of(column.column_type, column.nullable));
-        Self {
-            frame: index_of("frame"),
-            item: index_of("item"),
+        Some(Self {
+            frame: dataset.index_of("frame")?,
+            item: dataset.index_of("item")?,
             dataset,
-            columns: values
-                .collect::<Option<_>>()
-                .expect("a dataset that is sealed has no bytes"),
+            columns: values.collect::<Option<_>>()?,
             rows: 0,
-        }
+        })
     }
 
     /// Reserves room once: a column that grows is in memory twice.

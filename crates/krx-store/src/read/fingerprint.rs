@@ -61,8 +61,8 @@ fn mix(hash: u64, value: u64) -> u64 {
     (low ^ high).try_into().unwrap_or_default()
 }
 
-fn mix_text(text: &str) -> u64 {
-    let mut chunks = text.as_bytes().chunks(8);
+fn mix_bytes(text: &[u8]) -> u64 {
+    let mut chunks = text.chunks(8);
     chunks.by_ref().fold(text.len() as u64, |hash, chunk| {
         let mut bytes = [0; 8];
         bytes[..chunk.len()].copy_from_slice(chunk);
@@ -88,6 +88,11 @@ fn mix_column(hashes: &mut [u64], column: &ArrayRef) {
                 *hash = mix(*hash, column.key(row).map_or(NULL, |key| texts[key]));
             }
         }
+        DataType::Binary => {
+            for (hash, bytes) in hashes.iter_mut().zip(column.as_binary::<i32>()) {
+                *hash = mix(*hash, bytes.map_or(NULL, mix_bytes));
+            }
+        }
         DataType::Utf8 => {
             let texts = column.as_string::<i32>();
             if texts.null_count() == texts.len() {
@@ -109,7 +114,7 @@ fn mix_column(hashes: &mut [u64], column: &ArrayRef) {
 }
 
 fn of_text(text: Option<&str>) -> u64 {
-    text.map_or(NULL, mix_text)
+    text.map_or(NULL, |text| mix_bytes(text.as_bytes()))
 }
 
 fn mix_numbers<T: ArrowPrimitiveType>(

@@ -1,5 +1,6 @@
 //! Rebuild: what is lost comes back byte for byte, and what is sound is left alone.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,7 +15,9 @@ use krx_store::disk::{Disk, Gate, Op};
 use krx_store::rebuild::{Access, Rebuilt, feeds, rebuild};
 use krx_store::service::TRADES;
 use krx_store::verify::verify;
-use krx_store::{DataDir, DataDirLock, Event, ExportConfig, Retention, StoreError, archive, retention};
+use krx_store::{
+    Checksums, DataDir, DataDirLock, Event, ExportConfig, Retention, StoreError, archive, retention,
+};
 
 fn keep() -> ExportConfig {
     ExportConfig {
@@ -184,6 +187,44 @@ fn sound_files_of_other_settings_are_left_alone() {
         rebuilt.lost.iter().any(|lost| lost.detail.contains("--config")),
         "{rebuilt:?}"
     );
+}
+
+#[test]
+fn sound_files_of_another_version_are_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path());
+    let data = DataDir::new(dir.path());
+    // The version in the footer is text of its own length: another of that length changes nothing else.
+    let (key, ours) = ("krx.recorder_version", env!("CARGO_PKG_VERSION"));
+    let other = "9".repeat(ours.len());
+    let mut changed = BTreeSet::new();
+    for path in tree(dir.path()).into_keys() {
+        let Some(committed) = path.to_str().and_then(|path| data.parse(path)) else {
+            continue;
+        };
+        let mut bytes = fs::read(dir.path().join(&path)).unwrap();
+        let at = bytes
+            .windows(key.len())
+            .position(|window| window == key.as_bytes());
+        let Some(at) = at else { continue };
+        let value = bytes[at..]
+            .windows(ours.len())
+            .position(|window| window == ours.as_bytes());
+        let value = at + value.unwrap();
+        bytes[value..value + ours.len()].copy_from_slice(other.as_bytes());
+        fs::write(dir.path().join(&path), bytes).unwrap();
+        Checksums::of(&data, committed.date)
+            .record_files(&[committed.clone()])
+            .unwrap();
+        changed.insert(committed.name.dataset.name);
+    }
+    assert_eq!(changed, BTreeSet::from(["coverage", "quarantine", "trades"]));
+    assert!(is_sound(dir.path()));
+    let before = tree(dir.path());
+    for dry_run in [true, false] {
+        assert_eq!(counts(&again(dir.path(), dry_run)), (14, 0, 0, 0, 0));
+        assert_eq!(tree(dir.path()), before);
+    }
 }
 
 #[test]
