@@ -102,7 +102,7 @@ fn demo() -> Result<()> {
         "Equal: each of {} records was sent once, and is there once, with each of its values.\n\n{report}\n",
         report.trades()
     ))?;
-    // It is as long as the recording is short: a hundred bytes a record.
+    // It is as long as the recording is short: a hundred bytes per record.
     fs::remove_file(&simulator.ledger).context("removing the simulator's ledger")?;
     show(&config.data_dir, &report)
 }

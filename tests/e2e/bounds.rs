@@ -271,7 +271,7 @@ fn every_bound_is_what_the_code_has() {
 fn figures_and_expressions_are_read_as_they_are_written() {
     let seconds = |seconds| Ok(Figure::Time(Duration::from_secs(seconds)));
     assert_eq!(
-        written("64 MiB a feed; then the socket is not read"),
+        written("64 MiB per feed; then the socket is not read"),
         Ok(Figure::Number(64 << 20))
     );
     assert_eq!(written("32,767; the rest goes on"), Ok(Figure::Number(32_767)));

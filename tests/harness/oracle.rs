@@ -129,7 +129,7 @@ impl fmt::Display for Report {
                 "{name:<6} {trades:>9} records, {quarantined} quarantined, {frames} frames, {files} files, {bytes} bytes"
             )?;
         }
-        write!(f, "{:.2} bytes a record", self.bytes_per_record())
+        write!(f, "{:.2} bytes per record", self.bytes_per_record())
     }
 }
 

@@ -56,7 +56,7 @@ class Days:
 
 
 def make(folder: Path, records: int = RECORDS, records_last: int = RECORDS_LAST) -> Days:
-    """Makes them: files of two hours each, so that a day has several. So many records a day, and on the last one."""
+    """Makes them: files of two hours each, so that a day has several. So many records per day, and on the last one."""
     days = Days(folder / "data", folder / "messages")
     gap = f"{GAP[0]},{GAP[1]},{GAP[2]},{GAP[3]}"
     arguments = ["--until", str(LAST), "--records", str(records), "--records-last", str(records_last)]

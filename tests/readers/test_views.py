@@ -81,7 +81,7 @@ class Made:
         rows.insert(1, {"code": "A", "trade_ts": None, "price": 999, "volume": 999, "kind": "before_first_trade"})
         rows.append({"code": "Z", "trade_ts": None, "price": 1, "volume": 1, "kind": "regular_close"})
         for number, row in enumerate(rows):
-            # Two records a frame, so that neither `frame` nor `item` alone is the order.
+            # Two records per frame, so that neither `frame` nor `item` alone is the order.
             row |= {"frame": number // 2 + 1, "item": number % 2, "recv_ts": korean(date, "09:00"), "session": 1}
         self.write("trades", date, market, pa.Table.from_pylist(rows[::-1], TRADES))
 

@@ -19,5 +19,5 @@ seconds = time.monotonic() - begin
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 rows = sum(day["rows"] for day in report["days"])
 size = sum(day["bytes"] for day in report["days"])
-print(f"{rows:,} rows in {seconds:.1f} s: {rows / seconds / 1e6:.2f} M rows/s, {peak:.0f} MB at most, {size / rows:.2f} bytes a row")
+print(f"{rows:,} rows in {seconds:.1f} s: {rows / seconds / 1e6:.2f} M rows/s, {peak:.0f} MB at most, {size / rows:.2f} bytes per row")
 PYTHON

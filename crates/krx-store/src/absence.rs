@@ -68,7 +68,7 @@ pub fn absent(
     })
 }
 
-/// Whether there were trades that day: the files were removed but not the list. `verify` reports them as missing.
+/// Whether frames were recorded that day: the files were removed but not the list. `verify` reports them as missing.
 fn is_listed(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<bool, StoreError> {
     let list = Checksums::of(data, date).read()?;
     let mut committed = list.digests.keys().filter_map(|path| data.parse(path));

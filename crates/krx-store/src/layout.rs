@@ -10,9 +10,9 @@
 //!   DATA/.krx/checksums/2026-11-20.sha256                       the date's committed files, for `sha256sum -c` from DATA
 //!   DATA/.krx/expired/quarantine-2026-11-20                     records that this date was removed from this dataset
 //!   DATA/.krx/staging/                                          files being written
-//!   DATA/.krx/sealing/2026-11-20-trades-KOSPI/                         a day being made one file, or what it replaced
-//!   DATA/.krx/sealing/2026-11-20-trades-KOSPI-2/                       the same, while the first is still there
-//!   DATA/.krx/sealing/2026-11-20-trades-KOSPI/replaced.parquet         records that, and since when
+//!   DATA/.krx/sealing/2026-11-20-trades-KOSPI/                  a day being made one file, or what it replaced
+//!   DATA/.krx/sealing/2026-11-20-trades-KOSPI-2/                the same, while the first is still there
+//!   DATA/.krx/sealing/2026-11-20-trades-KOSPI/replaced.parquet  records that, and since when
 //!   DATA/.krx/lock
 //! ```
 //!

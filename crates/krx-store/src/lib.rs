@@ -1,8 +1,8 @@
 //! Everything that touches the disk.
 //!
 //! ```text
-//!   entries ──▶ journal::Writer ──▶ segments ──▶ journal::Follower ──▶ export::Exporter ──▶ trades/…/*.parquet
-//!                  │ fdatasync on a thread of its own   ▲                     └──▶ quarantine/…, coverage/…
+//!   entries ──▶ journal::Writer ──▶ segments ──▶ journal::Follower ──▶ export::Exporter ──▶ the service's datasets
+//!                  │ fdatasync on a thread of its own   ▲                     └──▶ quarantine, coverage
 //!                  └──▶ Tail: how far the journal is known to be on disk ─────┘
 //! ```
 //!

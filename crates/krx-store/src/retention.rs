@@ -58,9 +58,9 @@ pub struct Expired {
     pub files: usize,
 }
 
-/// A clock is trusted when trades were recorded on so many dates in so many days before its own: a clock that is years
-/// ahead must not remove years of data. No Korean holiday is that long; after a longer pause, a week of recording makes
-/// the clock credible again.
+/// The clock is trusted if at least `CREDIBLE_DATES` of the last `CREDIBLE_DAYS` days before its date were recorded: a
+/// clock that is years ahead must not remove years of data. No Korean holiday is that long; after a longer pause, a week
+/// of recording makes the clock credible again.
 const CREDIBLE_DATES: usize = 5;
 const CREDIBLE_DAYS: u32 = 31;
 

@@ -30,7 +30,7 @@ enum Command {
         /// The frames file.
         frames: PathBuf,
     },
-    /// Frames in memory to sealed Parquet, one thread.
+    /// Frames in memory to committed Parquet, one thread.
     Seal {
         /// The frames file.
         frames: PathBuf,
@@ -47,7 +47,7 @@ enum Command {
         /// The frames file that it serves.
         frames: PathBuf,
     },
-    /// Socket to sealed Parquet: the whole recorder.
+    /// Socket to committed Parquet: the whole recorder.
     Record {
         /// The URL that `serve` printed.
         url: String,

@@ -48,7 +48,7 @@ Candidates = dict[str, tuple[Path, str, list[object]]]
 
 
 def sizes(day: pa.Table, work: Path) -> Sizes:
-    """(column, encoding, order) -> bytes a record."""
+    """(column, encoding, order) -> bytes per record."""
     found: Sizes = {}
     file = work / "sizes.parquet"
     for order, layout in ORDERS.items():

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures layouts of a day: bytes a record, and the time of the five questions of docs/reading-the-data.md.
+"""Measures layouts of a day: bytes per record, and the time of the five questions of docs/reading-the-data.md.
 
     measure.py DATA --work DIR [--rounds runs,groups,…] [--repeat 5] [--minutes 8] [--sealed NAME=DATA2] [--json FILE]
 

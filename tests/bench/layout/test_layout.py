@@ -24,7 +24,7 @@ ROWS, RUN, GROUP = 10_000, 4_000, 500
 
 @pytest.fixture(scope="module")
 def day() -> pa.Table:
-    """Rows in order of arrival, three a frame."""
+    """Rows in order of arrival, three per frame."""
     dice = random.Random(1)
     rows = range(ROWS)
     return pa.table(

@@ -78,7 +78,7 @@ pub struct Heartbeat {
 
 /// A conversation, from the moment at which `init` is sent.
 pub trait Conversation: Send {
-    /// What it means that this came at `now`.
+    /// Takes what arrived at `now`, and says what it means.
     fn heard(&mut self, received: Received<'_>, now: Instant) -> Meaning;
 
     /// How far it has come.

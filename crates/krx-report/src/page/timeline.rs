@@ -21,8 +21,8 @@ pub(crate) struct Timeline<'a> {
     pub(crate) regular: Option<(Moment, Moment)>,
 }
 
-/// For a wide screen or paper, for half of one beside a table, or for a phone: a chart is scaled to its place along
-/// with its letters, so the page has it twice and shows the one that fits.
+/// The width of a chart: of a wide screen or paper, of half of that beside a table, or of a phone. A chart scales along
+/// with its text, so the page contains it more than once and shows the one that fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Size {
     Wide,

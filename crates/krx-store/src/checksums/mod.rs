@@ -1,4 +1,4 @@
-//! Lists of the committed files' checksums, one a date, in the format of `sha256sum -c`.
+//! Lists of the committed files' checksums, one list per date, in the format of `sha256sum -c`.
 //!
 //! ```text
 //!   DATA/.krx/checksums/2026-11-20.sha256, a line for each committed file of the date, in any order:
@@ -309,7 +309,7 @@ pub fn list_coverage(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result
     if !data.path().join(committed.to_string()).exists() {
         return Ok(());
     }
-    // This happens once a date, so reading the list is cheap enough: in any case coverage ends up with exactly one
+    // This happens once per date, so reading the list is cheap enough: in any case coverage ends up with exactly one
     // line.
     Checksums::of(data, date).record_files(&[committed])
 }

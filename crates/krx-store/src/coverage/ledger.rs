@@ -2,7 +2,7 @@
 //!
 //! An interval holds the instants after its beginning, up to and including its end, so that a frame received at the
 //! very end of a session lies within it. Intervals follow one another from midnight on without gaps or overlaps, even
-//! when the clock was set back: time in the ledger never is.
+//! when the clock is set back: time in the ledger never goes back.
 
 use chrono::NaiveDate;
 

@@ -1,9 +1,9 @@
 //! When a feed was and was not being recorded: Koscom never sends anything again, so at least it must be known what is
 //! missing.
 //!
-//! `ledger` has a date's intervals (`interval`), which `fold` makes of its journal; `slice` is what each committed file's footer says about
-//! them; `file` is the dataset, replaced as a whole whenever it changes; `restore` rebuilds the ledger from both;
-//! `view` is what somebody sees who asks now, including the rest of the journal.
+//! `ledger` has a date's intervals (`interval`), which `fold` makes from its journal; `slice` is what each committed
+//! file's footer says about them; `file` is the dataset, replaced as a whole whenever it changes; `restore` rebuilds the
+//! ledger from both; `view` is what somebody sees who asks now, including the rest of the journal.
 
 mod file;
 mod fold;

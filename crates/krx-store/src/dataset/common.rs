@@ -13,24 +13,37 @@ pub static QUARANTINE: DatasetSpec = DatasetSpec::new(
     "feed",
     "One row for each piece that could not be read as a record.",
     &[
-        column("recv_ts", ColumnType::Micros, "when the frame was read"),
+        column(
+            "recv_ts",
+            ColumnType::Micros,
+            "when the frame was read from the socket",
+        ),
         column(
             "frame",
             ColumnType::Int64,
-            "its number within feed and date, as in `trades`",
+            "number of the frame, from 1, within feed and date",
         ),
         column(
             "item",
             ColumnType::Int16,
-            "the record's position; null when the piece is the whole message, or not a single record",
+            "position of the record in its frame, from 0; null when the piece is the whole message or is not exactly one \
+             record",
         )
         .or_null(),
-        column("session", ColumnType::Int32, "the connection"),
-        column("reason", ColumnType::Text, "one of the words below"),
+        column(
+            "session",
+            ColumnType::Int32,
+            "number of the connection, from 1, within feed and date",
+        ),
+        column(
+            "reason",
+            ColumnType::Text,
+            "what was wrong, in one word (docs/reading-the-data.md lists the words)",
+        ),
         column(
             "detail",
             ColumnType::Text,
-            "the key concerned (`trdPrc`), or the server's error code and its meaning",
+            "the key concerned, or the server's error code and its meaning",
         )
         .or_null(),
         column("raw", ColumnType::Bytes, "the piece's bytes as received"),
@@ -43,12 +56,8 @@ pub static COVERAGE: DatasetSpec = DatasetSpec::new(
     "feed",
     "When a feed was being recorded, and when and why it was not. One row for each interval of a date.",
     &[
-        column(
-            "from_ts",
-            ColumnType::Micros,
-            "where the interval begins: it holds the instants after this one",
-        ),
-        column("to_ts", ColumnType::Micros, "its last instant"),
+        column("from_ts", ColumnType::Micros, "start of the interval, exclusive"),
+        column("to_ts", ColumnType::Micros, "end of the interval, inclusive"),
         column(
             "state",
             ColumnType::Text,
@@ -58,19 +67,19 @@ pub static COVERAGE: DatasetSpec = DatasetSpec::new(
         column(
             "reason",
             ColumnType::Text,
-            "why the interval began: one of the words below",
+            "why the interval began, in one word (docs/reading-the-data.md lists the words)",
         ),
         column(
             "session",
             ColumnType::Int32,
-            "number of the connection, as in `trades`; null unless `live`",
+            "number of the connection, from 1, within feed and date; null unless `live`",
         )
         .or_null(),
         column("frames", ColumnType::Int64, "frames received in it"),
         column(
             "rows",
             ColumnType::Int64,
-            "rows of all datasets of the feed that these gave",
+            "rows that these frames gave, in all the feed's datasets",
         ),
         column(
             "detail",

@@ -1,8 +1,8 @@
 //! Datasets: each is a set of files with one schema.
 //!
-//! A [`DatasetSpec`] is the only description of a dataset. Its Arrow schema, encodings, place on disk, checks, sealing,
-//! retention, and its table in the documentation are all derived from it. [`Footer`] is what every file says about
-//! itself.
+//! A [`DatasetSpec`] describes a dataset: its Arrow schema, encodings, place on disk, checks, sealing, retention, and its
+//! table in the documentation are all derived from it. What fills its columns is the decoder of its service, and what
+//! reads them by name is in `read`. [`Footer`] is what every file says about itself.
 
 mod column;
 mod common;

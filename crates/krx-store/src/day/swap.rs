@@ -1,7 +1,7 @@
 //! Putting a sealed day in place of the files that it was made from.
 //!
 //! ```text
-//!   .krx/sealing/2026-11-20-KOSPI/ ◀──renameat2(RENAME_EXCHANGE)──▶ trades/date=2026-11-20/market=KOSPI/
+//!   .krx/sealing/2026-11-20-trades-KOSPI/ ◀──renameat2(RENAME_EXCHANGE)──▶ trades/date=2026-11-20/market=KOSPI/
 //! ```
 //!
 //! Before the exchange the directory in `sealing` has the one file; afterwards it has the replaced files. A reader that

@@ -113,7 +113,8 @@ impl OpenSegment {
         Ok(segment)
     }
 
-    /// Decodes a frame into the segment; without a `decoder` it is quarantined whole, as poison. Returns what it gave.
+    /// Decodes a frame into the segment, or quarantines it whole (`is_poison`). Returns how many rows it gave, including
+    /// quarantine.
     ///
     /// # Errors
     /// [`StoreError`], when staging cannot be written to.

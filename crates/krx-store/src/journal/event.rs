@@ -74,7 +74,8 @@ pub enum Event {
     },
     /// Time moved past the last frame's time partition without a frame.
     TimeMark,
-    /// Someone asked for the current segment to be committed now.
+    /// Someone asked for the current segment to be committed now. In the journal it has the name that it had first:
+    /// existing journals must stay readable.
     #[serde(rename = "seal_now")]
     CommitNow,
     /// The day's hours are over; the connection was closed for that reason.

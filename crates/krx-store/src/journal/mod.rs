@@ -1,8 +1,9 @@
 //! The journal: raw frames and connection events of one feed, in the order in which they were received.
 //!
-//! The format is described in `record`. `writer` appends, `begin` starts a segment, `renew` recovers after the disk has refused, and `sync` is
-//! the thread that syncs what was written; `files` watches over the files' names, `spare` creates the next file ahead
-//! of time. Readers come in two layers: `scan` for one segment, `follow` for all of them, live or at rest.
+//! The format is described in `record`. `writer` appends, `begin` starts a segment, `renew` recovers after the disk has
+//! refused, and `sync` is the thread that syncs what was written; `files` watches over the files' names, `spare` creates
+//! the next file ahead of time. Readers come in two layers: `scan` for one segment, `follow` for all of them, live or at
+//! rest.
 
 mod begin;
 mod config;

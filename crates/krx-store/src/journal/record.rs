@@ -9,7 +9,7 @@
 //!    0  magic "KRXJRNL\0"                0  payload's length, u32
 //!    8  version, u32                     4  CRC32C of salt, bytes 0..4 and 8..32, and payload, u32
 //!   12  date as yyyymmdd, u32            8  kind, u8 (1 frame, 2 event), and three zeros
-//!   16  feed, 16 bytes, zero-padded   12  session, u32 (0: none yet)
+//!   16  feed, 16 bytes, zero-padded     12  session, u32 (0: none yet)
 //!   32  first frame, u64                16  frame, u64 (an event: the last frame before it, or 0)
 //!   40  salt, u64, random               24  receive time, µs since the Unix epoch, i64
 //!   48  number of the segment, u32      32  payload: a message as received, or an event as JSON

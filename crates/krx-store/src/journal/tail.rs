@@ -154,7 +154,8 @@ impl Tail {
         self.lock().failure.clone()
     }
 
-    /// Has everything written so far synced at once, and waits until more than `seen` is, or a sync has failed.
+    /// Asks for an immediate sync of everything written so far, and waits until more than `seen` is synced or a sync has
+    /// failed.
     pub(super) fn wait_for_sync(&self, seen: Option<Position>) {
         let mut state = self.lock();
         state.urgent = true;

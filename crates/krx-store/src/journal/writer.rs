@@ -471,7 +471,7 @@ const WRITE_BYTES_MAX: usize = 1 << 20;
 /// it.
 const UNSYNCED_BYTES_MAX: usize = 64 << 20;
 
-/// A clock set back by more than this behind the date's midnight takes the date with it.
+/// If the clock is set back to more than this before the date's midnight, the journal returns to the earlier date.
 const BACK_MIN_US: i64 = 60_000_000;
 
 pub(super) const HEADER: u64 = SEGMENT_HEADER_BYTES as u64;

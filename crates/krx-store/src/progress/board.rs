@@ -13,7 +13,7 @@ use crate::moment::Moment;
 /// How many committed files are shown: 40 minutes' worth with the default `rotate.interval`.
 const FILES_MAX: usize = 8;
 
-/// A committed trades file, as shown.
+/// A committed file of the primary dataset, as shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommittedFile {
     /// Its date.
@@ -39,7 +39,7 @@ pub struct Day {
     pub intervals: Vec<Interval>,
     /// Records in each minute.
     pub minutes: Box<[u32; MINUTES]>,
-    /// The last committed trades files, newest first; may include the date before.
+    /// The last committed files of the primary dataset, newest first; may include the date before.
     pub files: Vec<CommittedFile>,
 }
 

@@ -28,11 +28,11 @@ pub struct Progress {
     quarantined: [AtomicU64; Reason::ALL.len()],
     /// Frames in committed files.
     pub frames_committed: AtomicU64,
-    /// Rows in committed trades files.
+    /// Rows in committed files, without quarantine.
     pub rows_committed: AtomicU64,
     /// Rows in committed quarantine files.
     pub quarantined_committed: AtomicU64,
-    /// Committed trades files.
+    /// Committed segments: each has one file of the primary dataset.
     pub files_committed: AtomicU64,
     /// Bytes of committed files.
     pub bytes_committed: AtomicU64,

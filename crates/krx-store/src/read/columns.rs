@@ -15,7 +15,7 @@ use arrow_array::{
 
 use crate::dataset::{ColumnType, Dataset, ZONE};
 
-/// Rows of one feed and date. A row of `trades` takes some 60 bytes, plus its `extra`.
+/// Rows of one feed and date, of a dataset that is sealed. A row of `trades` takes some 60 bytes, plus its `extra`.
 #[derive(Debug)]
 pub(crate) struct Columns {
     dataset: Dataset,

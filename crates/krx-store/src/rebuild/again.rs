@@ -201,7 +201,7 @@ fn link_before(
     Ok(linked)
 }
 
-/// The date's sealed days, one a dataset, existing or listed; not a file that the journal produces under that name.
+/// The date's sealed days, one per dataset, existing or listed; not a file that the journal produces under that name.
 fn sealed_days(
     data: &DataDir,
     feed: &FeedName,

@@ -215,8 +215,8 @@ impl Merge<'_> {
         made.map_or(Ok(false), |made| self.is_same(made, path))
     }
 
-    /// All files of the feed and date: present, listed or exported again. Quarantine comes before the trades of the
-    /// same frames, which are the commit record of both.
+    /// All files of the feed and date: present, listed or exported again. Quarantine comes before the primary file of
+    /// the same frames, which is the commit record of both.
     fn wanted(&self) -> Result<BTreeMap<String, CommittedPath>, StoreError> {
         let mut wanted: BTreeMap<_, _> = catalog::committed(self.data, self.feed, self.date)?
             .into_iter()

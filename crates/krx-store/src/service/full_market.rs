@@ -46,13 +46,13 @@ pub static TRADES: DatasetSpec = DatasetSpec::new(
             "volume",
             ColumnType::Int64,
             Encoding::Plain,
-            "`trdVol` as sent; whether traded or cumulative is in doubt (see below)",
+            "`trdVol` as sent; whether traded or cumulative is in doubt (docs/reading-the-data.md says how to tell)",
         ),
         Column::new(
             "kind",
             ColumnType::Word,
             Encoding::Dictionary,
-            "what the record is (see below)",
+            "what the record is, in one word (docs/reading-the-data.md lists the words)",
         ),
         Column::new(
             "trade_time",
@@ -88,7 +88,7 @@ pub static TRADES: DatasetSpec = DatasetSpec::new(
             "extra",
             ColumnType::Text,
             Encoding::Dictionary,
-            "keys that the guide does not name, as a JSON object of the bytes that were sent; null as a rule",
+            "keys that the guide does not name, as a JSON object of the bytes that were sent; usually null",
         )
         .or_null(),
     ],

@@ -10,7 +10,7 @@ use crate::moment::Moment;
 /// A kind of conversation with the server.
 #[derive(Debug)]
 pub struct Service {
-    /// Its name in the configuration and in the journal.
+    /// Its name: what `service` says in the configuration.
     pub name: &'static str,
     /// Its datasets, in the order in which a segment's files are committed. The last one is the primary dataset: it has
     /// a file for each segment, which is the commit record for the others.

@@ -38,7 +38,7 @@ pub(crate) struct Facts {
 pub(crate) struct Content {
     /// Rows read.
     pub(crate) rows: u64,
-    /// Rows of the data datasets and quarantine.
+    /// What its footer says; `None` for a coverage file.
     pub(crate) footer: Option<Footer>,
     /// The intervals of a coverage file whose reason is `damage`.
     pub(crate) damage: Vec<(Moment, Moment)>,
@@ -279,15 +279,15 @@ fn damage_in(batch: &RecordBatch) -> Vec<(Moment, Moment)> {
 }
 
 /// A record that is both in a primary file and in the quarantine file of the same frames.
-pub(super) fn double(root: &Path, trades: &CommittedPath, quarantine: &CommittedPath) -> Result<(), Fault> {
-    let (mut left, mut right) = (Places::open(root, trades)?, Places::open(root, quarantine)?);
+pub(super) fn double(root: &Path, primary: &CommittedPath, quarantine: &CommittedPath) -> Result<(), Fault> {
+    let (mut left, mut right) = (Places::open(root, primary)?, Places::open(root, quarantine)?);
     let (mut a, mut b) = (left.next()?, right.next()?);
     while let (Some(trade), Some(rejected)) = (a, b) {
         match trade.cmp(&rejected) {
             std::cmp::Ordering::Less => a = left.next()?,
             std::cmp::Ordering::Greater => b = right.next()?,
             std::cmp::Ordering::Equal => {
-                let detail = format!("item {} of frame {} is also in {trades}", trade.1, trade.0);
+                let detail = format!("item {} of frame {} is also in {primary}", trade.1, trade.0);
                 return Err(Fault::new(Kind::Frames, detail));
             }
         }
@@ -298,7 +298,7 @@ pub(super) fn double(root: &Path, trades: &CommittedPath, quarantine: &Committed
 /// The same for a sealed day and the quarantine files of its frames, whose places are held in memory.
 pub(super) fn double_in_day(
     root: &Path,
-    trades: &CommittedPath,
+    primary: &CommittedPath,
     quarantine: &[&CommittedPath],
 ) -> Result<(), Fault> {
     let mut rejected = HashSet::new();
@@ -311,7 +311,7 @@ pub(super) fn double_in_day(
     if rejected.is_empty() {
         return Ok(());
     }
-    let mut places = Places::open(root, trades)?;
+    let mut places = Places::open(root, primary)?;
     while let Some(place) = places.next()? {
         if rejected.contains(&place) {
             let detail = format!("item {} of frame {} is also in quarantine", place.1, place.0);
