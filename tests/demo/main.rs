@@ -47,7 +47,7 @@ const HELP: &str = "\
 Usage: krx-demo
 
 Records a simulated trading day in about a minute, compares it record by record with what was sent, and shows how to
-read it. Takes no arguments. What it records stays in data/demo-… below the current folder.
+read it. Takes no arguments. What it records stays in data/demo-… below the current directory.
 
   -h, --help  print this";
 

@@ -55,7 +55,7 @@ fn unaccounted(feed: &FeedName, date: NaiveDate) -> Finding {
     Finding {
         path: format!("coverage/date={date}/feed={feed}"),
         kind: Kind::Unaccounted,
-        detail: "nothing is known about this trading day, so no recorder ran".to_owned(),
+        detail: "coverage says nothing about this trading day: no recorder ran".to_owned(),
         date: Some(date),
     }
 }

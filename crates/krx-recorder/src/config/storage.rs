@@ -17,8 +17,8 @@ pub(super) fn check_data_dir(given: Option<&Path>, written: Option<&Path>) -> Re
     let path = check_path(key, path)?;
     if given.is_none() && path.is_relative() {
         let problem = format!(
-            "{path:?} would be another directory with each folder that the recorder is started in: write the whole path, \
-             such as \"/var/lib/krx-recorder\""
+            "{path:?} depends on the directory that the recorder is started in: write the whole path, such as \
+             \"/var/lib/krx-recorder\""
         );
         return Err(ConfigError::invalid(key, problem));
     }
@@ -33,8 +33,8 @@ pub(super) fn check_data_dir(given: Option<&Path>, written: Option<&Path>) -> Re
     });
     if let Some(partition) = partition {
         let problem = format!(
-            "{path:?} lies in the folder `{partition}`, which DuckDB and others would take for a partition of the data, so \
-             that they read wrong dates or feeds: choose a directory that is in no folder named date=…, market=… or feed=…"
+            "{path:?} is in the directory `{partition}`, which DuckDB and other readers would take for a partition, and \
+             then read wrong dates or feeds: choose a path without a directory named date=…, market=… or feed=…"
         );
         return Err(ConfigError::invalid(key, problem));
     }
@@ -89,7 +89,7 @@ pub(super) fn check_rotate(
         }
         Err(ConfigError::invalid(
             "rotate.interval",
-            "must be whole seconds: file names have no others",
+            "must be whole seconds, because file names have no fractions",
         ))
     });
     let rotate_interval = problems.take(rotate_interval);
@@ -118,8 +118,9 @@ pub(super) fn check_retention(table: &file::Retention, problems: &mut Problems) 
             retention = retention.keeping(dataset, days);
             continue;
         }
-        let problem =
-            format!("{days} must lie between 1 and {KEEP_DAYS_MAX}; leave it out to keep all for ever");
+        let problem = format!(
+            "{days} must lie between 1 and {KEEP_DAYS_MAX}; leave it out to keep everything for ever"
+        );
         problems.take::<()>(Err(ConfigError::invalid(&format!("retention.{key}"), problem)));
         good = false;
     }

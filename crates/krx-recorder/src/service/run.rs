@@ -218,7 +218,7 @@ impl Recording {
                     Some(Ok((feed, FeedEnd::Stopped))) => self.note_if_refused(feed),
                     Some(Ok((feed, FeedEnd::Refused(words)))) => self.key_refused(feed, words),
                     Some(Ok((feed, FeedEnd::JournalStopped))) => {
-                        error!(feed = %self.pipelines[feed].view.feed, "the journal has stopped; so does the recorder");
+                        error!(feed = %self.pipelines[feed].view.feed, "the journal has stopped; the recorder is stopping");
                         self.stop();
                     }
                     Some(Err(error)) => {
@@ -298,7 +298,7 @@ impl Recording {
             Request::OutOfTime if *self.stop.borrow() => {}
             Request::OutOfTime => {
                 error!(
-                    "the limit of processor time is nearly used up: stopping; what was received is exported first"
+                    "the limit on processor time is nearly used up: stopping; what was received is exported first"
                 );
                 self.stop();
             }

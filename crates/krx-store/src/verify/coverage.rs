@@ -196,7 +196,7 @@ fn difference(stored: &Ledger, mut of_files: Ledger) -> Option<String> {
         )
     };
     Some(format!(
-        "its row {index} is {}, but by the files it should be {}; `rebuild` puts it right",
+        "its row {index} is {}, but according to the files it should be {}; `rebuild` puts it right",
         words(said.get(index)),
         words(expected.get(index))
     ))
