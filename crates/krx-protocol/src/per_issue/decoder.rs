@@ -437,3 +437,7 @@ mod tests;
 #[cfg(test)]
 #[path = "refusal_tests.rs"]
 mod refusals;
+
+#[cfg(test)]
+#[path = "pieces_tests.rs"]
+mod pieces;

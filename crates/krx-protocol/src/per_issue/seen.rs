@@ -68,7 +68,8 @@ impl RowSink for Seen {
             Some((field.name, text))
         });
         if let Some(extra) = row.extra {
-            let members: BTreeMap<String, serde_json::Value> = serde_json::from_str(extra).unwrap();
+            let members: BTreeMap<String, Box<serde_json::value::RawValue>> =
+                serde_json::from_str(extra).unwrap();
             assert!(!members.is_empty());
         }
         self.rows.push(SeenRow {
