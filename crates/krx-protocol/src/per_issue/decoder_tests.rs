@@ -307,3 +307,41 @@ fn a_snapshot_is_found_by_its_id_or_by_its_code() {
         }
     }
 }
+
+/// The parser makes a double of a number, and only the text says how many digits it had: wherever it stands.
+#[test]
+fn decimals_come_back_whatever_their_length_and_place() {
+    for blanks in 0..20 {
+        for (text, value) in [
+            ("308.75", Ok("308.75")),
+            ("-0.0", Ok("0")),
+            ("1.2345678901234", Ok("1.2345678901234")),
+            ("1234567890123.45", Ok("1234567890123.45")),
+            ("0.00000000000000012345", Ok("0.00000000000000012345")),
+            ("1.00000000000000000000", Ok("1")),
+            ("2.5e3", Ok("2500")),
+            ("25E-1", Ok("2.5")),
+            ("1e-5", Ok("0.00001")),
+            ("12345678901234.56", Err(Reason::Overflow)),
+            ("0.1000000000000000055", Err(Reason::Overflow)),
+            ("1e-400", Err(Reason::Overflow)),
+            ("1.5e-320", Err(Reason::Overflow)),
+        ] {
+            for (before, text) in [
+                ("", text.to_owned()),
+                ("", format!("\"{text}\"")),
+                (r#""cmpprevddPrc":-1.25,"#, text.to_owned()),
+            ] {
+                let params = format!(
+                    r#"{{"preset":"index",{}"isuSrtCd":"001",{before}"accTrdval":123456789012345678,"trdPrc":{text},"trdTm":0}}"#,
+                    " ".repeat(blanks)
+                );
+                let (seen, _) = decode(push(&params));
+                match value {
+                    Ok(value) => assert_eq!(seen.rows[0].values["value"], value, "{params}"),
+                    Err(reason) => assert_eq!(seen.reasons(), [reason], "{params}"),
+                }
+            }
+        }
+    }
+}

@@ -74,7 +74,8 @@ impl Reader {
         let Self { keys, spans, .. } = self;
         let (fields, keys) = (subject.table.fields(), &mut keys[subject.table as usize]);
         let mut cursor = keys.start();
-        let (mut time, mut has_extra, mut located) = (None, false, None);
+        let (mut time, mut has_extra) = (None, false);
+        let (mut is_short, mut located) = (None, None);
         for (position, (key, nodes)) in Members::of(data.element).enumerate() {
             let (key, slot) = match keys.find(&mut cursor, key) {
                 Some((key, Target::Field(slot))) => (key, slot),
@@ -87,10 +88,12 @@ impl Reader {
                     continue;
                 }
             };
-            // The parser has made a double of a number. How many digits it had, only the text says.
             let digits = || {
+                if *is_short.get_or_insert_with(|| has_short_numbers(text.json)) {
+                    return None;
+                }
                 let data_text = *located.get_or_insert_with(|| locate(text.json, data.member, spans));
-                value_of(&data_text[spans[position].clone()])
+                Some(value_of(&data_text[spans[position].clone()]))
             };
             match value(fields[slot].kind, nodes, digits).map_err(|reason| Refused(reason, key))? {
                 // What the guide does not explain takes nothing from another key of this column.
@@ -209,6 +212,35 @@ fn locate<'m>(message: &'m [u8], member: usize, spans: &mut Vec<Span>) -> &'m [u
     data
 }
 
+/// Whether each number of a message that has a point has so few digits, and no exponent, that its double gives them back.
+fn has_short_numbers(json: &[u8]) -> bool {
+    /// With the point.
+    const LONGEST: usize = 16;
+    let is_of_number = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+    let mut from = 0;
+    // One that is longer has a byte at one of these steps.
+    while let Some(byte) = json.get(from) {
+        if is_of_number(byte) {
+            let before = json[..from]
+                .iter()
+                .rev()
+                .take_while(|byte| is_of_number(byte))
+                .count();
+            let after = json[from..].iter().take_while(|byte| is_of_number(byte)).count();
+            if before + after > LONGEST && json[from - before..from + after].contains(&b'.') {
+                return false;
+            }
+            from += after;
+        }
+        from += LONGEST;
+    }
+    let is_exponent = |pair: (&u8, &u8)| pair.0.is_ascii_digit() & (pair.1 | 0x20 == b'e');
+    !json
+        .iter()
+        .zip(&json[1..])
+        .fold(false, |any, pair| any | is_exponent(pair))
+}
+
 /// A code or a preset may be there twice, as long as it is the same.
 #[inline]
 fn check_again(
@@ -228,13 +260,13 @@ fn check_again(
     Err(Refused(Reason::DuplicateKey, key))
 }
 
-/// Reads a value; `None` when it is a code that the guide does not explain. Its text is asked for if the node cannot say
-/// what it was.
+/// Reads a value; `None` when it is a code that the guide does not explain. `text` gives that of a number, if it must be
+/// looked at.
 #[inline]
 fn value<'a, 'm>(
     kind: FieldKind,
     nodes: &[Node<'a>],
-    text: impl FnOnce() -> &'m [u8],
+    text: impl FnOnce() -> Option<&'m [u8]>,
 ) -> Result<Option<Value<'a>>, Reason> {
     let [node, ..] = nodes else {
         return Ok(Some(Value::Null));
@@ -259,13 +291,14 @@ fn value<'a, 'm>(
 }
 
 #[inline]
-fn decimal<'m>(node: &Node<'_>, text: impl FnOnce() -> &'m [u8]) -> Result<f64, Reason> {
+fn decimal<'m>(node: &Node<'_>, text: impl FnOnce() -> Option<&'m [u8]>) -> Result<f64, Reason> {
     match node {
         Node::String(digits) => number::decimal(digits.as_bytes()),
         Node::Static(StaticNode::U64(number)) => number::decimal_of_integer(false, *number),
         // simd-json gives every number without a sign as `U64`.
         Node::Static(StaticNode::I64(number)) => number::decimal_of_integer(true, number.unsigned_abs()),
-        Node::Static(StaticNode::F64(_)) => number::decimal(text()),
+        // The parser has made a double of it. How many digits it had, only the text says. Zero is never negative.
+        Node::Static(StaticNode::F64(number)) => text().map_or(Ok(number + 0.0), number::decimal),
         Node::Static(StaticNode::Null | StaticNode::Bool(_)) | Node::Object { .. } | Node::Array { .. } => {
             Err(Reason::WrongType)
         }
