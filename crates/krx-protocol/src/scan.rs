@@ -62,13 +62,15 @@ pub(crate) fn next_value(text: &[u8], start: usize) -> Option<(Span, bool)> {
         let len = rest.iter().position(opens).unwrap_or(rest.len());
         return Some((trimmed(text, start..start + len), true));
     }
+    let closing = if rest[0] == b'[' { b']' } else { b'}' };
     let mut scan = Scan::default();
-    let closed = rest.iter().position(|&byte| {
+    let closed = rest[1..].iter().position(|&byte| {
+        let is_end = byte == closing && scan.depth == 0 && !scan.in_string;
         scan.step(byte);
-        scan.depth == 0 && !scan.in_string
+        is_end
     });
     Some((
-        start..closed.map_or(text.len(), |last| start + last + 1),
+        start..closed.map_or(text.len(), |last| start + 1 + last + 1),
         closed.is_some(),
     ))
 }

@@ -119,6 +119,9 @@ fn decode_pieces(frame: &[u8], text: &[u8], parser: &mut Parser, output: &mut Ou
             return;
         }
     }
+    if start == 0 {
+        output.refuse_piece(Reason::MalformedJson, "", frame);
+    }
 }
 
 /// Decodes the array at `span`, element by element.

@@ -137,6 +137,7 @@ fn bytes_between_objects_are_kept_as_they_are() {
         (format!("{a} and more{b}"), Reason::TrailingBytes, "and more"),
         (format!("[{a},{b}]]"), Reason::TrailingBytes, "]"),
         (format!("x{a}{b}"), Reason::MalformedJson, "x"),
+        (format!("{a}:{b}"), Reason::TrailingBytes, ":"),
     ] {
         let (seen, _) = decode(&message);
         assert_eq!(prices(&seen), [(0, 1), (1, 2)], "{message}");
@@ -146,6 +147,26 @@ fn bytes_between_objects_are_kept_as_they_are() {
             "{message}"
         );
     }
+}
+
+/// A bracket that closes nothing belongs to the piece in which it stands, and not to the array.
+#[test]
+fn a_stray_bracket_does_not_end_an_array() {
+    let (a, b) = (tick(1), tick(2));
+    let (seen, _) = decode(format!("[{a}}},{b}]"));
+    assert_eq!(prices(&seen), [(1, 2)]);
+    let reject = (
+        Some(0),
+        Reason::MalformedJson,
+        String::new(),
+        format!("{a}}}").into_bytes(),
+    );
+    assert_eq!(seen.rejects, [reject]);
+    let (seen, _) = decode(format!("{{\"x\":1]}}{a}"));
+    assert_eq!(
+        (prices(&seen), seen.reasons()),
+        (vec![(1, 1)], vec![Reason::MalformedJson])
+    );
 }
 
 #[test]

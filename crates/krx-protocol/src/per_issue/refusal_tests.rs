@@ -49,6 +49,7 @@ fn control_leaves_no_row_and_an_error_without_a_registration_is_kept() {
         ("not json", Some((Reason::MalformedJson, ""))),
         ("{", Some((Reason::Truncated, ""))),
         ("}", Some((Reason::MalformedJson, ""))),
+        (",\n,", Some((Reason::MalformedJson, ""))),
         ("", Some((Reason::EmptyMessage, ""))),
         (" \n", Some((Reason::EmptyMessage, ""))),
         ("\u{feff}{\"a\":1} ", Some((Reason::UnknownMessage, ""))),
