@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use krx_protocol::per_issue::{
-    Facts, FieldKind, Instruments, Pair, PerIssueDecoder, Preset, Registration, RegistrationBook, Row,
+    Facts, Field, FieldKind, Instruments, Pair, PerIssueDecoder, Preset, Registration, RegistrationBook, Row,
     RowSink, Table, Value,
 };
 use krx_protocol::{MAX_ITEMS, Reason, TradeTime};
@@ -207,54 +207,44 @@ fn decode(decoder: &mut PerIssueDecoder, book: &RegistrationBook, frame: &[u8]) 
     (facts, sink.outcomes)
 }
 
-/// Compares a push's last value with its text, if the frame is strict JSON.
-fn compare(frame: &[u8], outcomes: &[Outcome]) {
-    let Ok(Members(message)) = serde_json::from_slice::<Members<'_>>(frame) else {
-        return;
-    };
+/// A push's last member, if the frame is strict JSON and no other member may fill the same column.
+fn last_member(frame: &[u8]) -> Option<(String, &RawValue)> {
+    let Members(message) = serde_json::from_slice::<Members<'_>>(frame).ok()?;
     let [_, (_, params)] = message.as_slice() else {
-        return;
+        return None;
     };
-    let Ok(Members(params)) = serde_json::from_str::<Members<'_>>(params.get()) else {
-        return;
-    };
+    let Members(mut params) = serde_json::from_str::<Members<'_>>(params.get()).ok()?;
+    let (key, raw) = params.pop()?;
     // A value that is more than one may have brought other members with it.
-    let heads: &[&str] = &["preset", "isuSrtCd", "trdTm", "trdPrc"];
-    let Some(((key, raw), head)) = params.split_last() else {
+    let is_of_head = |other: &str| ["preset", "isuSrtCd", "trdTm", "trdPrc"].contains(&other) && other != key;
+    // Numbers in range and whole characters are more than raw values ask for.
+    let is_value = serde_json::from_str::<serde_json::Value>(raw.get()).is_ok();
+    (is_value && params.iter().all(|(other, _)| is_of_head(other))).then_some((key, raw))
+}
+
+/// Compares a push's last value with its text.
+fn compare(frame: &[u8], outcomes: &[Outcome]) {
+    let Some((key, raw)) = last_member(frame) else {
         return;
     };
-    if head.iter().any(|(key, _)| !heads.contains(&key.as_str()))
-        || head.iter().any(|(other, _)| other == key)
-    {
-        return;
-    }
-    let raw: &RawValue = raw;
-    // Numbers in range and whole characters are more than raw values ask for.
-    if serde_json::from_str::<serde_json::Value>(raw.get()).is_err() {
-        return;
-    }
     let [Outcome::Row { table, values, extra }] = outcomes else {
         return;
     };
-    let field = table
-        .fields()
-        .iter()
-        .position(|field| field.sources.contains(&key.as_str()) && !is_clock(field.kind));
-    let expected = match (*table, field.map(|place| table.fields()[place].kind)) {
-        (Table::Changes, _) => {
-            let value = match raw.get() {
-                "null" => None,
-                text if text.starts_with('"') => serde_json::from_str(text).ok(),
-                text => Some(text.to_owned()),
-            };
-            assert_eq!(values[0].as_deref(), Some(key.as_str()));
-            assert_eq!(values[1], value);
-            return;
-        }
-        (_, Some(FieldKind::Decimal)) => {
+    if *table == Table::Changes {
+        assert_eq!(values[0], Some(key));
+        assert_eq!(values[1], text_of(raw));
+        return;
+    }
+    let fills = |field: &Field| field.sources.contains(&key.as_str()) && !is_clock(field.kind);
+    let Some(place) = table.fields().iter().position(fills) else {
+        return;
+    };
+    let kind = table.fields()[place].kind;
+    let expected = match kind {
+        FieldKind::Decimal => {
             text_of(raw).map(|text| (text.parse::<f64>().expect("a decimal number") + 0.0).to_string())
         }
-        (_, Some(FieldKind::Word(words))) => {
+        FieldKind::Word(words) => {
             let code = text_of(raw)
                 .filter(|text| text.len() == 1)
                 .and_then(|text| text.parse::<usize>().ok());
@@ -267,12 +257,10 @@ fn compare(frame: &[u8], outcomes: &[Outcome]) {
             );
             word.map(|word| (*word).to_owned())
         }
-        (_, Some(_)) => text_of(raw).map(|text| text.parse::<i64>().expect("an integer").to_string()),
-        (_, None) => return,
+        _ => text_of(raw).map(|text| text.parse::<i64>().expect("an integer").to_string()),
     };
-    let place = field.unwrap_or_default();
     assert_eq!(values[place], expected, "{}", raw.get());
-    if table.fields()[place].kind == FieldKind::OrderTime {
+    if kind == FieldKind::OrderTime {
         let digits = expected.and_then(|digits| digits.parse().ok());
         let time = digits.and_then(|digits| TradeTime::from_digits(digits).ok());
         let millis = time

@@ -93,7 +93,8 @@ impl Reader {
                     return None;
                 }
                 let data_text = *located.get_or_insert_with(|| locate(text.json, data.member, spans));
-                Some(value_of(&data_text[spans[position].clone()]))
+                let span = spans.get(position).cloned().unwrap_or_default();
+                Some(value_of(&data_text[span]))
             };
             match value(fields[slot].kind, nodes, digits).map_err(|reason| Refused(reason, key))? {
                 // What the guide does not explain takes nothing from another key of this column.
