@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Looks for inputs that break the decoder, the classifier, the journal's scanner or the file names:
+# Looks for inputs that break the decoders, the classifier, the journal's scanner or the file names:
 #
 #   tests/tools/fuzz.sh [SECONDS] [TARGET…]      60 seconds for each of all targets, unless told otherwise
 #
@@ -8,13 +8,13 @@
 # It ends with the number of executions of each target, and with 1 when there was a finding.
 #
 # The targets of krx-store run without the address sanitizer: with it, arrow and parquet take very long to build, and
-# the scanner and the names are safe Rust. The decoder has it, for the sake of simd-json.
+# the scanner and the names are safe Rust. The decoders have it, for the sake of simd-json.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 seconds=${1:-60}
 targets=("${@:2}")
-(($# > 1)) || targets=(decoder classifier file_names journal_scanner)
+(($# > 1)) || targets=(decoder per_issue classifier file_names journal_scanner)
 [[ $seconds =~ ^[0-9]+$ ]] || {
     echo "fuzz: '$seconds' is no number of seconds; usage: tests/tools/fuzz.sh [SECONDS] [TARGET…]" >&2
     exit 64

@@ -1,9 +1,12 @@
-//! Koscom's full-market trade feed, as messages: no sockets, no clock, no disk.
+//! Koscom's feeds, as messages: no sockets, no clock, no disk.
 //!
 //! ```text
-//!   frame bytes ──▶ Decoder::decode ──▶ BatchSink::trade   (a record that is whole)
-//!                        │         └──▶ BatchSink::reject  (one that is not, with its reason and its bytes)
-//!                        └──▶ Decoded::Control             (reply, error, heartbeat: nothing to store)
+//!   full-market frame ──▶ Decoder::decode ──▶ BatchSink::trade   (a record that is whole)
+//!                              │         └──▶ BatchSink::reject  (one that is not, with its reason and its bytes)
+//!                              └──▶ Decoded::Control             (reply, error, heartbeat: nothing to store)
+//!
+//!   per-issue frame ──▶ PerIssueDecoder::decode ──▶ RowSink::row     (a row of one of its datasets)
+//!   RegistrationBook ──────────┘               └──▶ RowSink::reject  (what is none, with its reason and its bytes)
 //! ```
 //!
 //! Two properties hold for any input: decoding never panics, and one bad record never costs its neighbours. Facts about

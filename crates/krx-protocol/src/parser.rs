@@ -2,6 +2,8 @@
 
 use simd_json::{Buffers, INPUT_PADDING, Node, Tape};
 
+use crate::scan::without_leading_zeros;
+
 /// simd-json and its buffers. The input is copied because it is unescaped in place.
 pub(crate) struct Parser {
     scratch: Vec<u8>,
@@ -32,6 +34,19 @@ impl Parser {
         let value = parsed.map(|()| read(&tape.0));
         self.tape = tape.reset();
         value
+    }
+
+    /// As [`Parser::parse`], but numbers may have leading zeros. Lends what was parsed too: `text`, or a copy of it
+    /// without these zeros.
+    pub(crate) fn parse_with_zeros<T>(
+        &mut self,
+        text: &[u8],
+        mut read: impl FnMut(&[Node<'_>], &[u8]) -> T,
+    ) -> Result<T, simd_json::Error> {
+        self.parse(text, |tape| read(tape, text)).or_else(|error| {
+            let repaired = without_leading_zeros(text).ok_or(error)?;
+            self.parse(&repaired, |tape| read(tape, &repaired))
+        })
     }
 }
 

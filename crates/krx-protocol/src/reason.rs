@@ -8,22 +8,22 @@ pub enum Reason {
     EmptyMessage,
     /// The whole message, or one record of it, is not JSON.
     MalformedJson,
-    /// The message ends inside its array; the records before that are kept. `raw` is empty if the message ends after a
-    /// whole record, unless it has no record at all.
+    /// The message ends inside its array or object; the records before that are kept. `raw` is empty if the message ends
+    /// after a whole record, unless it has no record at all.
     Truncated,
-    /// Bytes after the end of the array; the array is kept.
+    /// Bytes after the end of the array or object, which is kept.
     TrailingBytes,
     /// An element of the array that is not an object.
     NotAnObject,
-    /// `isuSrtCd`, `trdPrc`, `trdVol` or `trdTm` is missing.
+    /// A key is missing without which there is no record: `isuSrtCd`, `trdPrc`, `trdVol` or `trdTm` of a trade.
     MissingKey,
-    /// One of these four occurs twice: it is impossible to know which one counts.
+    /// A key occurs twice, and it is impossible to know which one counts.
     DuplicateKey,
-    /// One of these four is null.
+    /// A value is null without which there is no record.
     NullValue,
     /// A value of a JSON type that the guide does not allow.
     WrongType,
-    /// `isuSrtCd` is not 1 to 12 ASCII letters and digits.
+    /// `isuSrtCd` is not 1 to 12 ASCII letters and digits; the per-issue service has [`Reason::NotRegistered`] instead.
     BadCode,
     /// A value that should be an integer is some other text, or empty.
     NotAnInteger,
@@ -31,11 +31,11 @@ pub enum Reason {
     Fraction,
     /// A sign before a value that is never negative.
     Sign,
-    /// An integer beyond 63 bits.
+    /// An integer beyond 63 bits, or a decimal number with more than 15 significant digits.
     Overflow,
-    /// `trdTm` has more than eight digits.
+    /// A time has more than eight digits.
     BadTime,
-    /// Elements past [`crate::MAX_ITEMS`], as one piece.
+    /// Elements past [`crate::MAX_ITEMS`], as one piece; of the per-issue service, rows past that.
     TooManyRecords,
     /// The server reported an error (docs/protocol.md, "Errors").
     ServerError,
@@ -45,11 +45,15 @@ pub enum Reason {
     UnknownMessage,
     /// The exporter failed on this message, which is kept whole.
     Poison,
+    /// A value that should be a decimal number is some other text, or empty.
+    NotANumber,
+    /// A push or snapshot of a pair of preset and code that was not registered in this session.
+    NotRegistered,
 }
 
 impl Reason {
     /// All of them, in order of declaration.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::EmptyMessage,
         Self::MalformedJson,
         Self::Truncated,
@@ -70,6 +74,8 @@ impl Reason {
         Self::Push,
         Self::UnknownMessage,
         Self::Poison,
+        Self::NotANumber,
+        Self::NotRegistered,
     ];
 
     /// The word in the `reason` column.
@@ -96,6 +102,8 @@ impl Reason {
             Self::Push => "push",
             Self::UnknownMessage => "unknown_message",
             Self::Poison => "poison",
+            Self::NotANumber => "not_a_number",
+            Self::NotRegistered => "not_registered",
         }
     }
 }
@@ -110,6 +118,6 @@ mod tests {
             assert_eq!(reason as usize, place, "{}", reason.as_str());
         }
         // The last one declared: anyone who adds another will find this line.
-        assert_eq!(Reason::ALL.last(), Some(&Reason::Poison));
+        assert_eq!(Reason::ALL.last(), Some(&Reason::NotRegistered));
     }
 }

@@ -166,8 +166,9 @@ pub(crate) fn give(
 fn unknown_members(element: &[Node<'_>], json: &[u8], object: &mut String) {
     object.clear();
     object.push('{');
-    let mut nodes = &element[1..];
-    for member in members(json) {
+    let (mut nodes, mut spans) = (&element[1..], Vec::new());
+    members(json, &mut spans);
+    for member in spans {
         let [Node::String(key), value @ ..] = nodes else {
             break;
         };

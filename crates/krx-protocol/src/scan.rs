@@ -50,9 +50,45 @@ pub(crate) fn split(text: &[u8], spans: &mut Vec<Span>) -> Ending {
     ending
 }
 
-/// The members of an object's text, `"key":value` each.
-pub(crate) fn members(json: &[u8]) -> Vec<Span> {
-    let mut spans = Vec::new();
+/// Where the first value of `text`, from `start` on, lies: an object or array with its brackets, as far as the text has
+/// it, or else everything before the next one. Blanks and commas between values are passed over. With it comes whether
+/// the value is whole.
+pub(crate) fn next_value(text: &[u8], start: usize) -> Option<(Span, bool)> {
+    let is_between = |byte: &u8| byte.is_ascii_whitespace() || *byte == b',';
+    let opens = |byte: &u8| matches!(byte, b'[' | b'{');
+    let start = start + text.get(start..)?.iter().position(|byte| !is_between(byte))?;
+    let rest = &text[start..];
+    if !opens(&rest[0]) {
+        let len = rest.iter().position(opens).unwrap_or(rest.len());
+        return Some((trimmed(text, start..start + len), true));
+    }
+    let closing = if rest[0] == b'[' { b']' } else { b'}' };
+    let mut scan = Scan::default();
+    let closed = rest[1..].iter().position(|&byte| {
+        let is_end = byte == closing && scan.depth == 0 && !scan.in_string;
+        scan.step(byte);
+        is_end
+    });
+    Some((
+        start..closed.map_or(text.len(), |last| start + 1 + last + 1),
+        closed.is_some(),
+    ))
+}
+
+/// The value of a member's text, `"key":value`.
+pub(crate) fn value_of(member: &[u8]) -> &[u8] {
+    let mut scan = Scan::default();
+    let key = member.iter().position(|&byte| {
+        scan.step(byte);
+        !scan.in_string
+    });
+    let after = key.map_or(member, |end| &member[end + 1..]).trim_ascii_start();
+    after.strip_prefix(b":").unwrap_or(after).trim_ascii()
+}
+
+/// Finds the members of an object's text, `"key":value` each.
+pub(crate) fn members(json: &[u8], spans: &mut Vec<Span>) {
+    spans.clear();
     let mut scan = Scan::default();
     let mut start = 1;
     for (index, &byte) in json.iter().enumerate().skip(1) {
@@ -66,7 +102,6 @@ pub(crate) fn members(json: &[u8]) -> Vec<Span> {
         }
         scan.step(byte);
     }
-    spans
 }
 
 /// The state of a scan over JSON text.

@@ -11,3 +11,4 @@ pub mod file_names;
 #[cfg(feature = "store")]
 pub mod journal_scanner;
 mod members;
+pub mod per_issue;

@@ -2,8 +2,21 @@
 //!
 //! Facts about the protocol are explained in `docs/protocol.md`.
 
+mod decoder;
+mod fields;
+mod keys;
+mod message;
 mod preset;
+mod record;
 mod registration;
+mod row;
+#[cfg(test)]
+mod seen;
+mod table;
 
+pub use decoder::{Facts, PerIssueDecoder};
+pub use fields::{Field, FieldKind};
 pub use preset::{Instruments, Preset};
 pub use registration::{Pair, Registration, RegistrationBook};
+pub use row::{Row, RowKind, RowSink, Value};
+pub use table::Table;
