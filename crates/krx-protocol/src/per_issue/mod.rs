@@ -4,6 +4,12 @@
 
 mod preset;
 mod registration;
+mod registration_event;
+mod registration_states;
+mod wish;
 
 pub use preset::{Instruments, Preset};
 pub use registration::{Pair, Registration, RegistrationBook};
+pub use registration_event::{RegistrationEvent, RegistrationState};
+pub use registration_states::RegistrationStates;
+pub use wish::{Difference, Wish, WishError, WishGroup, WishList};
