@@ -26,6 +26,11 @@ pub(super) fn list(text: &str) -> WishList {
     WishList::of(&groups.collect::<Vec<_>>()).unwrap()
 }
 
+/// That many codes: ` 000000 000001` and so on.
+pub(super) fn codes(count: usize) -> String {
+    (0..count).map(|number| format!(" {number:06}")).collect()
+}
+
 pub(super) fn ok(id: u64) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"message":"ok"}}}}"#)
 }
@@ -73,9 +78,13 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn begin(list: &WishList) -> Self {
+        Self::with(&PerIssueSettings::default(), list)
+    }
+
+    pub(super) fn with(settings: &PerIssueSettings, list: &WishList) -> Self {
         let now = Instant::now();
         let mut bench = Self {
-            conversation: PerIssue::begin(&PerIssueSettings::default(), list, now),
+            conversation: PerIssue::begin(settings, list, now),
             begun: now,
             now,
             sent: Vec::new(),

@@ -178,6 +178,15 @@ impl Registrar {
         })
     }
 
+    /// The state of each wanted pair.
+    #[cfg(test)]
+    pub(super) fn states(&self) -> Vec<(Pair, RegistrationState)> {
+        let states = self.wanted.iter();
+        states
+            .map(|entry| (entry.wish.pair.clone(), entry.state))
+            .collect()
+    }
+
     /// When to ask for the next request: always later than a time at which there was none.
     pub(super) fn request_due(&self) -> Option<Instant> {
         let room = self.open.len() < self.open_max;

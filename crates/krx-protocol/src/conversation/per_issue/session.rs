@@ -164,3 +164,11 @@ impl Conversation for PerIssue {
 #[cfg(test)]
 #[path = "session_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "silence_tests.rs"]
+mod silence_tests;
+
+#[cfg(test)]
+#[path = "session_properties.rs"]
+mod properties;
