@@ -11,24 +11,32 @@ pub struct Pace {
     pub interval: Duration,
 }
 
+/// Unanswered requests at a time. A server that answers slowly thus sets the pace itself; of one that answers none at
+/// all, 200 registrations take half a minute (with `answer_timeout` at 5 s).
+const OPEN_MAX: usize = 32;
+
+/// 50 requests a second: the 200 registrations of a session take four seconds, and the server has far fewer requests to
+/// read than pushes to send.
+const REQUEST_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The first wait for what was not answered. A server that is busy recovers within some such waits.
+const AGAIN_FIRST: Duration = Duration::from_secs(30);
+
+/// The last of these waits: one that knows no answer is not bothered by the rest.
+const AGAIN_MAX: Duration = Duration::from_secs(600);
+
 impl Default for Pace {
-    /// 50 requests a second: the 200 registrations of a session take four seconds, and the server is asked for no more
-    /// than it pushes in that time. At most 32 are unanswered, so that a server that answers slowly sets the pace
-    /// itself; if it answers none at all, 200 take half a minute (with `answer_timeout` at 5 s).
     fn default() -> Self {
         Self {
-            open_max: 32,
-            interval: Duration::from_millis(20),
+            open_max: OPEN_MAX,
+            interval: REQUEST_INTERVAL,
         }
     }
 }
 
-/// The time until what was not answered is asked for again: 30 s at first, then twice as long each time, at most ten
-/// minutes. A server that is busy recovers within some, and one that knows no answer is not bothered by the rest.
+/// The time until what was not answered is asked for again: twice as long each time.
 pub(super) fn retry_delay(tries: u32) -> Duration {
-    const FIRST: Duration = Duration::from_secs(30);
-    const LONGEST: Duration = Duration::from_secs(600);
-    FIRST.saturating_mul(1 << tries.min(8)).min(LONGEST)
+    AGAIN_FIRST.saturating_mul(1 << tries.min(8)).min(AGAIN_MAX)
 }
 
 /// When the next request may be sent.

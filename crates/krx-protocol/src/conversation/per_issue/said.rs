@@ -51,6 +51,9 @@ impl Subject<'_> {
 /// Tells what each object of a message says, in their order.
 pub(super) fn read(message: &[u8], mut told: impl FnMut(Said<'_>)) {
     let text = without_byte_order_mark(message);
+    if let Some(subject) = glance(text) {
+        return told(Said::Push(subject));
+    }
     if text.trim_ascii().is_empty() {
         return;
     }
@@ -62,6 +65,26 @@ pub(super) fn read(message: &[u8], mut told: impl FnMut(Said<'_>)) {
             let _ = values(&repaired, &mut 0, seen, &mut told);
         }
     }
+}
+
+/// The subject of a message that is one push, written as the guide prints it: nearly all messages are. The values are
+/// not looked at, so that one of them may be spoilt; it is a push all the same.
+fn glance(text: &[u8]) -> Option<Subject<'_>> {
+    let rest = text.strip_prefix(br#"{"jsonrpc":"2.0","method":"push","params":{"preset":""#)?;
+    let (preset, rest) = plain_word(rest)?;
+    let (code, rest) = plain_word(rest.strip_prefix(br#","isuSrtCd":""#)?)?;
+    // Without another brace that opens, no other object follows.
+    (rest.ends_with(b"}}") && !rest.contains(&b'{')).then_some(Subject {
+        preset: Some(preset.into()),
+        code: Some(code.into()),
+    })
+}
+
+/// A string up to its quote, in which nothing is escaped, and what follows.
+fn plain_word(text: &[u8]) -> Option<(&str, &[u8])> {
+    let end = text.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    let word = std::str::from_utf8(&text[..end]).ok()?;
+    Some((word, text[end..].strip_prefix(b"\"")?))
 }
 
 /// Reads one value after the other. `seen` counts the objects, of which the first `passed_over` are not told.
@@ -264,9 +287,16 @@ impl<'de> Deserialize<'de> for Part<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Part<'de>, A::Error> {
                 let mut subject = Subject::default();
                 while let Some(field) = fields.next_key::<Field>()? {
+                    // Of several, the first counts, as at a glance.
                     match field {
-                        Field::Preset => subject.preset = string_of(fields.next_value::<&RawValue>()?),
-                        Field::Code => subject.code = string_of(fields.next_value::<&RawValue>()?),
+                        Field::Preset => {
+                            let word = string_of(fields.next_value::<&RawValue>()?);
+                            subject.preset = subject.preset.or(word);
+                        }
+                        Field::Code => {
+                            let word = string_of(fields.next_value::<&RawValue>()?);
+                            subject.code = subject.code.or(word);
+                        }
                         Field::Other => {
                             fields.next_value::<IgnoredAny>()?;
                         }
@@ -375,6 +405,34 @@ mod tests {
         for (message, expected) in cases {
             assert_eq!(words(message), expected, "{message}");
         }
+    }
+
+    #[test]
+    fn a_glance_sees_what_reading_sees() {
+        let push = |rest: &str| {
+            format!(r#"{{"jsonrpc":"2.0","method":"push","params":{{"preset":"tick","isuSrtCd":"00593{rest}"#)
+        };
+        let cases = [
+            (push(r#"0"}}"#), true),
+            (push(r#"0","trdPrc":1310000,"trdTm":09450155}}"#), true),
+            (push(r#"0","isuSrtCd":"1","preset":"quote"}}"#), true),
+            (push(r#"0","x":[1,[2]],"y":"\"}}"}}"#), true),
+            (push(r#"\u0030"}}"#), false),
+            (push(r#"0","x":{"isuSrtCd":"1"}}}"#), false),
+            (push(r#"0","x":"{"}}"#), false),
+            (push(r#"0"}} "#), false),
+        ];
+        for (message, at_a_glance) in &cases {
+            assert_eq!(words(message), ["push tick 005930"], "{message}");
+            assert_eq!(glance(message.as_bytes()).is_some(), *at_a_glance, "{message}");
+            // A blank makes it be read.
+            let read = words(&format!(" {message}"));
+            assert_eq!(words(message), read, "{message}");
+        }
+        let two = push(r#"0"}}"#).repeat(2);
+        assert_eq!(words(&two), ["push tick 005930"; 2]);
+        let answered = push(r#"0"}}{"id":7,"result":{}}"#);
+        assert_eq!(words(&answered), ["push tick 005930", "reply 7 - -"]);
     }
 
     #[test]

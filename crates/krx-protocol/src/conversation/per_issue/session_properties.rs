@@ -13,7 +13,7 @@ use crate::per_issue::{Pair, Preset, Registration, RegistrationState, Registrati
 const PRESETS: [Preset; 4] = [Preset::Tick10, Preset::Quote10, Preset::Index, Preset::Change];
 const CODES: [&str; 4] = ["005930", "000660", "001", "201N6220*006"];
 
-const OPEN_MAX: usize = 3;
+const ROOM: usize = 3;
 
 /// Something that happens.
 #[derive(Clone, Debug)]
@@ -117,7 +117,7 @@ impl Server {
                 }
             }
             self.states.apply(event);
-            assert!(self.waiting.len() <= OPEN_MAX);
+            assert!(self.waiting.len() <= ROOM);
         }
         self.seen = bench.events.len();
         let registrar: BTreeMap<_, _> = bench.conversation.registrar.states().into_iter().collect();
@@ -156,7 +156,7 @@ impl Server {
 fn begin(bits: u32) -> Bench {
     let settings = PerIssueSettings {
         pace: Pace {
-            open_max: OPEN_MAX,
+            open_max: ROOM,
             ..Pace::default()
         },
         ..PerIssueSettings::default()

@@ -333,16 +333,26 @@ fn the_heaviest_of_a_message_is_told_and_all_of_it_is_heard() {
 
 #[test]
 fn the_server_s_words_are_kept_with_the_refusal_unless_they_have_no_end() {
-    let mut bench = Bench::registered("tick10 quote10: 005930");
+    let mut bench = Bench::registered("tick10 quote10 tick quote: 005930");
     let long = refusal(3, 10_040).replace("no", &"x".repeat(10_000));
     bench.hear(&refusal(2, 10_040));
     bench.hear(&long);
+    bench.hear(&snapshot(4, "000660"));
+    bench.hear(&push("quote", "005930"));
     let details: Vec<_> = bench
         .events
         .iter_mut()
         .filter_map(RegistrationEvent::detail_mut)
         .collect();
-    assert_eq!(details, ["error 10040: no", "error 10040: no such issue"]);
+    assert_eq!(
+        details,
+        [
+            "error 10040: no",
+            "error 10040: no such issue",
+            "answered with the state of another issue",
+            "a push came",
+        ]
+    );
 }
 
 #[test]
