@@ -62,7 +62,7 @@ struct ErrorMembers<'a> {
 }
 
 /// A JSON string's text.
-fn string_of(value: &RawValue) -> Option<Cow<'_, str>> {
+pub(crate) fn string_of(value: &RawValue) -> Option<Cow<'_, str>> {
     /// An escaped string is unescaped, and a plain one borrowed.
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -106,7 +106,8 @@ fn is_object(text: &[u8]) -> bool {
 }
 
 impl ServerError {
-    fn from_raw(error: &RawValue) -> Self {
+    /// The value of a member `error`.
+    pub(crate) fn from_raw(error: &RawValue) -> Self {
         // Anything that is not an object, or has a duplicate member, is still an error, reported as it was sent.
         let members: ErrorMembers<'_> = match error.get() {
             // serde would take an array's elements for members.

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod classifier;
+pub mod conversation;
 pub mod decoder;
 #[cfg(feature = "store")]
 pub mod file_names;

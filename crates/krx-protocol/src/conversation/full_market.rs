@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::heartbeats::Heartbeats;
 use super::machine::{Conversation, Heartbeat, Meaning, Parting, Phase, Received};
-use super::request::heartbeat;
-use super::silence::{Pings, Silence, Stall};
+use super::silence::{Silence, Stall};
 use crate::control::{Control, Refusal};
 use crate::scan::without_byte_order_mark;
 
@@ -13,9 +13,7 @@ use crate::scan::without_byte_order_mark;
 pub struct FullMarket {
     phase: Phase,
     silence: Silence,
-    pings: Pings,
-    heartbeat_interval: Duration,
-    heartbeat_due: Instant,
+    heartbeats: Heartbeats,
 }
 
 impl FullMarket {
@@ -25,9 +23,7 @@ impl FullMarket {
         Self {
             phase: Phase::Asked,
             silence: Silence::new(silence_max, now),
-            pings: Pings::default(),
-            heartbeat_interval,
-            heartbeat_due: now + heartbeat_interval,
+            heartbeats: Heartbeats::begin(heartbeat_interval, now),
         }
     }
 
@@ -74,16 +70,12 @@ impl Conversation for FullMarket {
             }
             Received::Ping => Meaning::Control,
             Received::Pong(payload) => {
-                if self.pings.answered_by(payload) {
+                if self.heartbeats.answered_by(payload) {
                     self.silence.heard(now);
                 }
                 Meaning::Control
             }
-            Received::Close(frame) => Meaning::Over(Parting::Closed(match frame {
-                None => "no close code".to_owned(),
-                Some((code, "")) => format!("close code {code}"),
-                Some((code, reason)) => format!("close code {code}: {reason}"),
-            })),
+            Received::Close(frame) => Meaning::Over(Parting::by_close_frame(frame)),
         }
     }
 
@@ -92,16 +84,11 @@ impl Conversation for FullMarket {
     }
 
     fn heartbeat_due(&self) -> Instant {
-        self.heartbeat_due
+        self.heartbeats.due()
     }
 
     fn heartbeat(&mut self, now: Instant) -> Heartbeat {
-        // After a delay the next one is a whole interval later: nobody needs those that were missed.
-        self.heartbeat_due = now + self.heartbeat_interval;
-        Heartbeat {
-            text: heartbeat(),
-            ping: self.pings.next_payload(),
-        }
+        self.heartbeats.next(now)
     }
 
     fn stall(&mut self, now: Instant, expects_data: bool, open_since: Option<Instant>) -> Option<Stall> {

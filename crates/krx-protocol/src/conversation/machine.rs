@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::silence::Stall;
 use crate::control::ServerError;
+use crate::per_issue::{RegistrationEvent, WishList};
 
 /// What came over the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,15 @@ pub enum Parting {
 }
 
 impl Parting {
+    /// By the close frame's code and reason.
+    pub(super) fn by_close_frame(frame: Option<(u16, &str)>) -> Self {
+        Self::Closed(match frame {
+            None => "no close code".to_owned(),
+            Some((code, "")) => format!("close code {code}"),
+            Some((code, reason)) => format!("close code {code}: {reason}"),
+        })
+    }
+
     /// The server's words. They may hold anything, the key too.
     #[must_use]
     pub fn words(&self) -> String {
@@ -76,6 +86,16 @@ pub struct Heartbeat {
     pub ping: [u8; 8],
 }
 
+/// Something to send, beside heartbeats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The message.
+    pub text: String,
+    /// What has happened so far and was not yet taken, and what sending this means: to be journaled, in this order,
+    /// before the message is sent, since it decides how later frames are read.
+    pub events: Vec<RegistrationEvent>,
+}
+
 /// A conversation, from the moment at which `init` is sent.
 pub trait Conversation: Send {
     /// Takes what arrived at `now`, and says what it means.
@@ -93,4 +113,31 @@ pub trait Conversation: Send {
     /// Looks at the clock: whether the session must be taken for dead at `now`. `expects_data`: whether data are due;
     /// `open_since`: since when a message has been under way.
     fn stall(&mut self, now: Instant, expects_data: bool, open_since: Option<Instant>) -> Option<Stall>;
+
+    /// The next thing to send, if one is due at `now`. Ask again until there is none.
+    fn request(&mut self, now: Instant) -> Option<Request> {
+        let _ = now;
+        None
+    }
+
+    /// When to ask for the next request. Whatever else is called may change it.
+    fn request_due(&self) -> Option<Instant> {
+        None
+    }
+
+    /// What has happened to registrations since the last call: to be journaled, in this order. A refused one is told
+    /// here, with its pair and the server's words, and nowhere else.
+    fn take_events(&mut self) -> Vec<RegistrationEvent> {
+        Vec::new()
+    }
+
+    /// From `now` on, what this list has is wanted, and nothing else.
+    fn want(&mut self, list: &WishList, now: Instant) {
+        let _ = (list, now);
+    }
+
+    /// Another feed shows that an issue traded.
+    fn issue_traded(&mut self, code: &str, now: Instant) {
+        let _ = (code, now);
+    }
 }

@@ -9,14 +9,14 @@ mod message;
 mod preset;
 mod record;
 mod registration;
-mod row;
-#[cfg(test)]
-mod seen;
-mod table;
+mod registration_event;
+mod registration_states;
+mod wish;
 
 pub use decoder::{Facts, PerIssueDecoder};
 pub use fields::{Field, FieldKind};
 pub use preset::{Instruments, Preset};
 pub use registration::{Pair, Registration, RegistrationBook};
-pub use row::{Row, RowKind, RowSink, Value};
-pub use table::Table;
+pub use registration_event::{RegistrationEvent, RegistrationState};
+pub use registration_states::RegistrationStates;
+pub use wish::{Difference, Wish, WishError, WishGroup, WishList};

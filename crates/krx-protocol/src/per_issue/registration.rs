@@ -1,6 +1,7 @@
 //! Registrations: what was asked for, and how what comes is told apart by it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,12 @@ pub struct Pair {
     pub preset: Preset,
     /// The issue code, as it is sent in `isuSrtCd`.
     pub code: String,
+}
+
+impl fmt::Display for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.preset, self.code)
+    }
 }
 
 /// A `subscribe` as it is sent, and what is known of its issue.
