@@ -6,6 +6,8 @@
 //! and a book with nine levels, or without its totals, is still a true book. A snapshot may lack all but the code, so
 //! every column is nullable in the files.
 
+use super::meanings::meaning_of;
+
 /// What a column holds, and how its value is read. Every number may come as a JSON number or as a string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldKind {
@@ -44,6 +46,8 @@ pub struct Field {
     pub kind: FieldKind,
     /// Whether a push without it is quarantined.
     pub required: bool,
+    /// What it means, with its unit.
+    pub meaning: &'static str,
 }
 
 impl Field {
@@ -53,6 +57,7 @@ impl Field {
             sources,
             kind,
             required: false,
+            meaning: meaning_of(name),
         }
     }
 
@@ -121,7 +126,7 @@ const SIDE: Field = Field::new("side", &["lstAskbidTpCd", "lstTrdTpCd"], FieldKi
 const ASK_TOTAL_SIZE: Field = whole("ask_total_size", &["askordTotRqty", "askTotOrdRqty"]);
 const BID_TOTAL_SIZE: Field = whole("bid_total_size", &["bidordTotRqty", "bidTotOrdRqty"]);
 
-pub(super) static TICKS: [Field; 15] = [
+pub(super) const TICKS: [Field; 15] = [
     PRESET,
     TRADE_TS,
     TRADE_TIME,
@@ -139,7 +144,7 @@ pub(super) static TICKS: [Field; 15] = [
     whole("bid_price", &["bidordPrc_1"]),
 ];
 
-pub(super) static DERIVATIVE_TICKS: [Field; 20] = [
+pub(super) const DERIVATIVE_TICKS: [Field; 20] = [
     PRESET,
     TRADE_TS,
     TRADE_TIME,
@@ -163,7 +168,7 @@ pub(super) static DERIVATIVE_TICKS: [Field; 20] = [
     decimal("far_leg_price", &["futrmmAgndaContrtPrc"]),
 ];
 
-pub(super) static QUOTES: [Field; 5] = [
+pub(super) const QUOTES: [Field; 5] = [
     ACC_VOLUME,
     whole("ask_price", &["askStep1BstordPrc"]),
     whole("ask_size", &["askStep1BstordRqty"]),
@@ -171,7 +176,7 @@ pub(super) static QUOTES: [Field; 5] = [
     whole("bid_size", &["bidStep1BstordRqty"]),
 ];
 
-pub(super) static DERIVATIVE_QUOTES: [Field; 5] = [
+pub(super) const DERIVATIVE_QUOTES: [Field; 5] = [
     ACC_VOLUME,
     decimal("ask_price", &["askStep1BstordPrc"]),
     whole("ask_size", &["askStep1BstordRqty"]),
@@ -199,7 +204,7 @@ macro_rules! books {
     };
 }
 
-pub(super) static BOOKS: [Field; 48] = books!(
+pub(super) const BOOKS: [Field; 48] = books!(
     "1" "01", "2" "02", "3" "03", "4" "04", "5" "05", "6" "06", "7" "07", "8" "08", "9" "09", "10" "10"
 );
 
@@ -224,10 +229,10 @@ macro_rules! derivative_books {
     };
 }
 
-pub(super) static DERIVATIVE_BOOKS: [Field; 37] =
+pub(super) const DERIVATIVE_BOOKS: [Field; 37] =
     derivative_books!("1" "01", "2" "02", "3" "03", "4" "04", "5" "05");
 
-pub(super) static INDICES: [Field; 7] = [
+pub(super) const INDICES: [Field; 7] = [
     TRADE_TS,
     TRADE_TIME,
     decimal("value", &["trdPrc"]).required(),
@@ -238,7 +243,7 @@ pub(super) static INDICES: [Field; 7] = [
 ];
 
 /// One row for each item that was sent: its key, and its value's text.
-pub(super) static CHANGES: [Field; 2] = [
+pub(super) const CHANGES: [Field; 2] = [
     Field::new("field", &[], FieldKind::Text).required(),
     Field::new("value", &[], FieldKind::Text),
 ];

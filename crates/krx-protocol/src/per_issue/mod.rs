@@ -5,12 +5,17 @@
 mod decoder;
 mod fields;
 mod keys;
+mod meanings;
 mod message;
 mod preset;
 mod record;
 mod registration;
 mod registration_event;
 mod registration_states;
+mod row;
+#[cfg(test)]
+mod seen;
+mod table;
 mod wish;
 
 pub use decoder::{Facts, PerIssueDecoder};
@@ -19,4 +24,6 @@ pub use preset::{Instruments, Preset};
 pub use registration::{Pair, Registration, RegistrationBook};
 pub use registration_event::{RegistrationEvent, RegistrationState};
 pub use registration_states::RegistrationStates;
+pub use row::{Row, RowKind, RowSink, Value};
+pub use table::Table;
 pub use wish::{Difference, Wish, WishError, WishGroup, WishList};

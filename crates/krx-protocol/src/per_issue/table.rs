@@ -63,7 +63,7 @@ impl Table {
 
     /// The dataset's name.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Ticks => "ticks",
             Self::Quotes => "quotes",
@@ -79,7 +79,7 @@ impl Table {
     /// Its columns in order, except those that all datasets have: code, kind, reception, place and extra.
     #[inline]
     #[must_use]
-    pub fn fields(self) -> &'static [Field] {
+    pub const fn fields(self) -> &'static [Field] {
         match self {
             Self::Ticks => &TICKS,
             Self::Quotes => &QUOTES,
