@@ -29,6 +29,7 @@ mod program;
 mod sampler;
 mod script;
 mod server;
+mod tape;
 mod timetable;
 mod tls;
 mod universe;

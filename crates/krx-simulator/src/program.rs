@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use krx_exchange::{Cursor, Market, Messages, Next, Pace, Program, Script};
+use krx_exchange::{Cursor, Endpoint, Market, Messages, Next, Pace, Program, Script};
 
 use crate::config::DayConfig;
 use crate::day::Day;
@@ -36,8 +36,8 @@ impl Program for Simulation {
         Cursor::new(days, self.day.start.into(), pace)
     }
 
-    fn script(&self, market: Market) -> Box<dyn Script> {
-        Box::new(FaultScript::new(&self.faults, market))
+    fn script(&self, endpoint: Endpoint) -> Box<dyn Script> {
+        Box::new(FaultScript::new(&self.faults, endpoint))
     }
 }
 

@@ -34,6 +34,7 @@ pub async fn serve(
     };
     let exchange = krx_exchange::Config {
         markets: config.markets,
+        per_issue: None,
         admits: match config.refuse {
             None => Admits::keys_if_any(config.keys),
             Some(RefuseAll::Json) => Admits::Keys(Vec::new()),
