@@ -134,6 +134,16 @@ impl<T: Timed> Course<T> {
         };
     }
 
+    /// What to do at `now` while nothing is to be sent whatever comes next: it goes as far as the start of the day.
+    pub(crate) fn get_ready(&mut self, fetch: &mut dyn FnMut() -> Next<T>, now: Instant) -> Step<T> {
+        match self.look_ahead(fetch) {
+            Ahead::Item(_) | Ahead::Nothing => Step::Wait(None),
+            Ahead::Searching => Step::Wait(Some(now)),
+            Ahead::NotYet => Step::Wait(Some(now + MESSAGES_WAIT)),
+            Ahead::DayComplete(totals) => Step::DayComplete(totals),
+        }
+    }
+
     /// What to do at `now` while a client is listening; `fetch` gives what comes next.
     pub(crate) fn step(&mut self, fetch: &mut dyn FnMut() -> Next<T>, now: Instant) -> Step<T> {
         match self.look_ahead(fetch) {

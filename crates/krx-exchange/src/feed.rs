@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::{sleep, sleep_until};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -211,6 +212,15 @@ impl Feed {
                         Err(interruption) => return interruption.end(),
                     }
                     continue;
+                }
+                Act::Wait(Some(until)) if until <= Instant::now() => {
+                    // A timer would take a millisecond, which is long beside the work that is left to do.
+                    match self.door.unless_interrupted(session.flush()).await {
+                        Ok(flushed) => flushed?,
+                        Err(interruption) => return interruption.end(),
+                    }
+                    yield_now().await;
+                    None
                 }
                 Act::Wait(until) => Some(until.unwrap_or_else(|| Instant::now() + FOREVER)),
                 Act::DayComplete(totals) => {

@@ -215,6 +215,16 @@ impl PerIssue {
         Act::Wait(Some(now))
     }
 
+    /// While nothing is registered, the day waits at its start, or where it is.
+    fn get_ready(&mut self, now: Instant) -> Act {
+        let IssueDay { issues, course } = &mut self.day;
+        match course.get_ready(&mut || issues.next(), now) {
+            Step::DayComplete(totals) => Act::DayComplete(totals),
+            Step::Wait(until) => Act::Wait(until),
+            Step::Send(_) => Act::Wait(Some(now)),
+        }
+    }
+
     /// The message that a push completes, if it is still registered.
     fn pushed(&mut self, push: Push, script: &mut dyn Script, sent: u64) -> Option<TimedMessage> {
         match push {
@@ -257,7 +267,7 @@ impl Conversation for PerIssue {
         }
         let idle = self.registrations.is_empty() && !self.day.course.waits_for_nobody();
         let act = if idle {
-            Act::Wait(None)
+            self.get_ready(now)
         } else {
             self.next(script, sent, now)
         };
