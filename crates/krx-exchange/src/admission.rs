@@ -17,7 +17,7 @@ use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
 use crate::config::Admits;
 use crate::control::{Key, Refusal, Request};
-use crate::market::Market;
+use crate::endpoint::Endpoint;
 use crate::session::{Broken, CLOSE_POLICY, Farewell, Heard, Session};
 use crate::transcript::{MessageKind, Transcript};
 use crate::transport::Transport;
@@ -36,7 +36,8 @@ const REQUEST_BYTES_MAX: usize = 64 * 1024;
 
 /// Admits clients.
 pub(crate) struct Admission {
-    pub(crate) markets: Vec<Market>,
+    /// Other paths are unknown.
+    pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) admits: Admits,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) transcript: Option<Transcript>,
@@ -54,10 +55,10 @@ pub(crate) struct Admitted {
 impl Admission {
     /// Admits the connection; `None` when it is refused, which the client has been told if possible.
     pub(crate) async fn admit(self: Arc<Self>, tcp: TcpStream) -> Result<Option<Admitted>, Broken> {
-        let Ok(Some((market, socket))) = timeout(ADMISSION_MAX, self.upgrade(tcp)).await else {
+        let Ok(Some((endpoint, socket))) = timeout(ADMISSION_MAX, self.upgrade(tcp)).await else {
             return Ok(None);
         };
-        let mut session = Session::new(market, socket, self.transcript.clone());
+        let mut session = Session::new(endpoint, socket, self.transcript.clone());
         let refused = match timeout(ADMISSION_MAX, first_text(&mut session)).await {
             Err(_) => {
                 session.end(Farewell::Close(CLOSE_POLICY, "no init")).await;
@@ -84,7 +85,7 @@ impl Admission {
         Ok(None)
     }
 
-    async fn upgrade(&self, tcp: TcpStream) -> Option<(Market, WebSocketStream<Transport>)> {
+    async fn upgrade(&self, tcp: TcpStream) -> Option<(Endpoint, WebSocketStream<Transport>)> {
         // Batches are built here; delaying them in the kernel would only add latency.
         let _ = tcp.set_nodelay(true);
         let transport = match &self.tls {
@@ -97,15 +98,15 @@ impl Admission {
             .max_frame_size(Some(REQUEST_BYTES_MAX))
             .write_buffer_size(WRITE_BUFFER_BYTES)
             .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX);
-        let mut market = None;
+        let mut endpoint = None;
         let route = Route {
             admission: self,
-            market: &mut market,
+            endpoint: &mut endpoint,
         };
         let socket = accept_hdr_async_with_config(transport, route, Some(config))
             .await
             .ok()?;
-        Some((market?, socket))
+        Some((endpoint?, socket))
     }
 }
 
@@ -119,10 +120,10 @@ async fn first_text(session: &mut Session) -> Option<String> {
     }
 }
 
-/// Answers the upgrade: finds the market, or the HTTP status that says why it cannot.
+/// Answers the upgrade: finds the endpoint, or the HTTP status that says why it cannot.
 struct Route<'a> {
     admission: &'a Admission,
-    market: &'a mut Option<Market>,
+    endpoint: &'a mut Option<Endpoint>,
 }
 
 impl Callback for Route<'_> {
@@ -133,9 +134,9 @@ impl Callback for Route<'_> {
                 "Invalid authentication credentials",
             ));
         }
-        match Market::at_path(request.uri().path()) {
-            Some(market) if self.admission.markets.contains(&market) => {
-                *self.market = Some(market);
+        match Endpoint::at_path(request.uri().path()) {
+            Some(endpoint) if self.admission.endpoints.contains(&endpoint) => {
+                *self.endpoint = Some(endpoint);
                 Ok(response)
             }
             _ => Err(http_error(

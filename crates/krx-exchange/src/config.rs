@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::control::Key;
+use crate::endpoint::Endpoint;
 use crate::event::EventFormat;
 use crate::market::Market;
 use crate::transcript::Transcript;
@@ -50,7 +51,7 @@ pub enum InitReply {
     Late,
 }
 
-/// What happens when there is a second session for the same market and key.
+/// What happens when there is a second session at the same endpoint with the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecondSession {
     /// It replaces the first, which gets a close frame.
@@ -59,23 +60,41 @@ pub enum SecondSession {
     Refuse,
 }
 
+/// The rules of the per-issue service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PerIssueRules {
+    /// How many pairs of a preset and an issue a session may have registered at a time: 200, and 20 in the sandbox.
+    pub registrations_max: usize,
+}
+
+impl Default for PerIssueRules {
+    fn default() -> PerIssueRules {
+        PerIssueRules {
+            registrations_max: 200,
+        }
+    }
+}
+
 /// The configuration of an exchange.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The markets to serve; other paths are unknown.
+    /// The markets whose full-market feed is served; other paths are unknown.
     pub markets: Vec<Market>,
+    /// If set, the per-issue service is served too.
+    pub per_issue: Option<PerIssueRules>,
     /// Whose `init` is accepted.
     pub admits: Admits,
     /// When an accepted `init` is answered.
     pub init_reply: InitReply,
-    /// What happens when there is a second session for the same market and key.
+    /// What happens when there is a second session at the same endpoint with the same key.
     pub second_session: SecondSession,
     /// How often the exchange sends its own heartbeats; `None` means never.
     pub heartbeat_interval: Option<Duration>,
-    /// Whether the days of all markets share one clock, which starts with the first session of any. Otherwise each
-    /// market's clock starts with its own first session.
+    /// Whether the days of all endpoints share one clock, which starts with the first session of any. Otherwise each
+    /// one's clock starts with its own first session.
     pub one_clock: bool,
-    /// Whether to stop once every market's day has been sent and the clients have left.
+    /// Whether to stop once the day of every market, and that of the per-issue service if anybody has used it, has been
+    /// sent and the clients have left.
     pub exit_at_end: bool,
     /// If set, `wss://` is served instead of `ws://`.
     pub tls: Option<Arc<rustls::ServerConfig>>,
@@ -89,6 +108,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             markets: Market::ALL.to_vec(),
+            per_issue: None,
             admits: Admits::Everybody,
             init_reply: InitReply::Answered,
             second_session: SecondSession::Displace,
@@ -99,5 +119,17 @@ impl Default for Config {
             transcript: None,
             events: EventFormat::Text,
         }
+    }
+}
+
+impl Config {
+    /// Where clients may connect.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = Endpoint> + use<'_> {
+        let per_issue = self.per_issue.map(|_| Endpoint::PerIssue);
+        self.markets
+            .iter()
+            .copied()
+            .map(Endpoint::FullMarket)
+            .chain(per_issue)
     }
 }

@@ -72,6 +72,11 @@ pub(crate) enum Refusal {
     BadKey,
     /// Another session has the key: try again later.
     SecondSession,
+    /// No such issue, or it has no such preset.
+    NoSuchIssue,
+    /// The session has as many registrations as it may have. The guide gives this no code of its own: that of a server's
+    /// error is sent.
+    TooManyRegistrations,
 }
 
 impl Refusal {
@@ -80,6 +85,8 @@ impl Refusal {
             Refusal::Malformed => 47,
             Refusal::BadKey => 10_070,
             Refusal::SecondSession => 13_004,
+            Refusal::NoSuchIssue => 10_040,
+            Refusal::TooManyRegistrations => 10_080,
         }
     }
 
@@ -88,6 +95,8 @@ impl Refusal {
             Refusal::Malformed => "정상적인 JSON-RPC 형식이 아닙니다",
             Refusal::BadKey => "고객 정보가 일치하지 않습니다",
             Refusal::SecondSession => "이미 접속 중입니다. 잠시 후 다시 접속하십시오",
+            Refusal::NoSuchIssue => "해당 종목이 없습니다",
+            Refusal::TooManyRegistrations => "등록 가능한 종목 수를 초과하였습니다",
         }
     }
 
@@ -99,8 +108,8 @@ impl Refusal {
     }
 }
 
-/// The answer to an accepted `init`.
-pub(crate) fn init_answer(id: &Value) -> String {
+/// The answer to an accepted request.
+pub(crate) fn ok_answer(id: &Value) -> String {
     format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"message\":\"ok\"}}}}")
 }
 
@@ -160,7 +169,7 @@ mod tests {
             r#"{"jsonrpc":"2.0","error":{"message":"정상적인 JSON-RPC 형식이 아닙니다","code":47}}"#
         );
         assert_eq!(
-            init_answer(&Value::from(1)),
+            ok_answer(&Value::from(1)),
             r#"{"jsonrpc":"2.0","id":1,"result":{"message":"ok"}}"#
         );
     }

@@ -1,82 +1,17 @@
-//! Where a feed is in its day, and when its next message is due. Time is passed in.
+//! A market's messages, and when each of them is due.
 
-use std::num::NonZeroU64;
-use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::message::{Messages, Next, TimeOfDay, TimedMessage};
-
-/// How a rate is kept: messages that are due are sent this often.
-const RATE_SLICE: Duration = Duration::from_millis(10);
-
-/// How much may be caught up at once after a hold-up; the rest is dropped.
-const RATE_BACKLOG_MAX: Duration = Duration::from_secs(1);
+use crate::course::{Course, Pace, Step};
+use crate::message::{Messages, TimeOfDay, TimedMessage};
 
 /// How many messages are skipped before others get their turn: some milliseconds of work.
 const SKIP_MAX: u32 = 1_000;
 
-/// How soon to ask again for messages that arrive more slowly than they are sent.
-const MESSAGES_WAIT: Duration = Duration::from_millis(1);
-
-/// How fast the day passes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Pace {
-    /// This many seconds of the day per real second. The day continues while nobody listens.
-    Speed(f64),
-    /// As fast as the client reads. The day waits while nobody listens.
-    Max,
-    /// This many records per real second. The day waits while nobody listens.
-    Rate(NonZeroU64),
-}
-
-impl FromStr for Pace {
-    type Err = String;
-
-    /// Parses a speed, or `max`.
-    fn from_str(text: &str) -> Result<Pace, String> {
-        if text == "max" {
-            return Ok(Pace::Max);
-        }
-        match text.parse::<f64>() {
-            Ok(speed) if speed.is_finite() && speed > 0.0 => Ok(Pace::Speed(speed)),
-            _ => Err("a speed is a number above 0, or max".to_owned()),
-        }
-    }
-}
-
-/// What to do next.
-#[derive(Debug)]
-pub(crate) enum Step {
-    /// Send this message.
-    Send(TimedMessage),
-    /// Nothing is due before this time; without one, nothing ever will be.
-    Wait(Option<Instant>),
-    /// A day is over; asked again, the next one begins, or nothing follows.
-    DayComplete(DayTotals),
-}
-
-/// What was sent of a day.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct DayTotals {
-    pub(crate) messages: u64,
-    pub(crate) records: u64,
-    /// Records that fell due while nobody was listening.
-    pub(crate) missed: u64,
-}
-
 /// A feed's place in its day.
 pub struct Cursor {
-    /// `None` when no more days follow.
-    messages: Option<Box<dyn Messages>>,
-    /// When the day's clock starts.
-    start: TimeOfDay,
-    pace: Pace,
-    /// The next message, once known.
-    next: Option<TimedMessage>,
-    totals: DayTotals,
-    /// When the current day started, or will start, at a [`Pace::Speed`].
-    opened: Option<Instant>,
-    allowance: Allowance,
+    messages: Box<dyn Messages>,
+    course: Course<TimedMessage>,
 }
 
 impl Cursor {
@@ -84,171 +19,37 @@ impl Cursor {
     #[must_use]
     pub fn new(messages: impl Messages + 'static, start: TimeOfDay, pace: Pace) -> Cursor {
         Cursor {
-            messages: Some(Box::new(messages)),
-            start,
-            pace,
-            next: None,
-            totals: DayTotals::default(),
-            opened: None,
-            allowance: Allowance::default(),
+            messages: Box::new(messages),
+            course: Course::new(start, pace, SKIP_MAX),
         }
     }
 
     /// A session begins; `opened` is when the market's first one did.
     pub(crate) fn begin_session(&mut self, opened: Instant, now: Instant) {
-        self.opened.get_or_insert(opened);
-        self.allowance = Allowance {
-            records: 0,
-            counted_at: Some(now),
-        };
+        self.course.begin_session(opened, now);
     }
 
     /// What to do at `now` while a client is listening.
-    pub(crate) fn step(&mut self, now: Instant) -> Step {
-        match self.look_ahead() {
-            Ahead::Message(_) => {}
-            Ahead::Searching => return Step::Wait(Some(now)),
-            Ahead::NotYet => return Step::Wait(Some(now + MESSAGES_WAIT)),
-            Ahead::DayComplete(totals) => return Step::DayComplete(totals),
-            Ahead::Nothing => return Step::Wait(None),
-        }
-        let wait = match self.pace {
-            Pace::Max => None,
-            Pace::Rate(rate) => self.allowance.wait(rate.get(), now),
-            Pace::Speed(speed) => self.due(speed).filter(|&due| due > now),
-        };
-        match wait {
-            Some(until) => Step::Wait(Some(until)),
-            None => match self.next.take() {
-                Some(message) => {
-                    self.totals.messages += 1;
-                    self.totals.records += u64::from(message.records);
-                    self.allowance.records -= i64::from(message.records);
-                    Step::Send(message)
-                }
-                None => Step::Wait(None),
-            },
-        }
+    pub(crate) fn step(&mut self, now: Instant) -> Step<TimedMessage> {
+        self.course.step(&mut || self.messages.next(), now)
     }
 
     /// Skips messages that fell due by `now` while nobody was listening: a limited number per call, until it returns
     /// [`Step::Wait`] with a later time.
-    pub(crate) fn skip_missed(&mut self, now: Instant) -> Step {
-        let (Pace::Speed(speed), Some(_)) = (self.pace, self.opened) else {
-            return Step::Wait(None);
-        };
-        for _ in 0..SKIP_MAX {
-            match self.look_ahead() {
-                Ahead::Message(records) => match self.due(speed) {
-                    Some(due) if due <= now => {
-                        self.totals.missed += u64::from(records);
-                        self.next = None;
-                    }
-                    due => return Step::Wait(due),
-                },
-                Ahead::Searching => break,
-                Ahead::NotYet => return Step::Wait(Some(now + MESSAGES_WAIT)),
-                Ahead::DayComplete(totals) => return Step::DayComplete(totals),
-                Ahead::Nothing => return Step::Wait(None),
-            }
-        }
-        Step::Wait(Some(now))
-    }
-
-    /// Fetches the next message, within limits.
-    fn look_ahead(&mut self) -> Ahead {
-        if let Some(message) = &self.next {
-            return Ahead::Message(message.records);
-        }
-        let Some(messages) = &mut self.messages else {
-            return Ahead::Nothing;
-        };
-        for _ in 0..SKIP_MAX {
-            match messages.next() {
-                Next::PassedOver => {}
-                Next::Message(message) => {
-                    let records = message.records;
-                    self.next = Some(message);
-                    return Ahead::Message(records);
-                }
-                Next::NotYet => return Ahead::NotYet,
-                Next::DayOver { another_after } => {
-                    self.end_day(another_after);
-                    return Ahead::DayComplete(std::mem::take(&mut self.totals));
-                }
-            }
-        }
-        Ahead::Searching
-    }
-
-    fn end_day(&mut self, another_after: Option<Duration>) {
-        match (another_after, self.pace) {
-            (None, _) => self.messages = None,
-            (Some(length), Pace::Speed(speed)) => {
-                self.opened = self
-                    .opened
-                    .and_then(|opened| opened.checked_add(real_time(length, speed)));
-            }
-            (Some(_), Pace::Max | Pace::Rate(_)) => {}
-        }
-    }
-
-    fn due(&self, speed: f64) -> Option<Instant> {
-        let since_start = self.next.as_ref()?.at.since(self.start);
-        self.opened?.checked_add(real_time(since_start, speed))
-    }
-}
-
-enum Ahead {
-    Message(u32),
-    Searching,
-    NotYet,
-    DayComplete(DayTotals),
-    Nothing,
-}
-
-fn real_time(of_day: Duration, speed: f64) -> Duration {
-    // Speeds so slow that a day outlasts any clock never get there.
-    Duration::try_from_secs_f64(of_day.as_secs_f64() / speed).unwrap_or(Duration::MAX)
-}
-
-/// How many records may be sent at a rate: it grows with time and shrinks with what is sent.
-#[derive(Debug, Default)]
-struct Allowance {
-    records: i64,
-    counted_at: Option<Instant>,
-}
-
-impl Allowance {
-    /// Until when to wait before the next message, if at all.
-    fn wait(&mut self, records_per_second: u64, now: Instant) -> Option<Instant> {
-        if self.records > 0 {
-            return None;
-        }
-        let since = self
-            .counted_at
-            .map_or(Duration::ZERO, |then| now.saturating_duration_since(then));
-        if since < RATE_SLICE {
-            return Some(now + (RATE_SLICE - since));
-        }
-        // Time that was too short for a whole record is kept for the next slice.
-        let counted = since.min(RATE_BACKLOG_MAX);
-        let earned = counted.as_micros() * u128::from(records_per_second) / 1_000_000;
-        let spent = earned * 1_000_000 / u128::from(records_per_second);
-        let kept = counted.saturating_sub(Duration::from_micros(u64::try_from(spent).unwrap_or(u64::MAX)));
-        self.counted_at = now.checked_sub(kept);
-        self.records = self
-            .records
-            .saturating_add(i64::try_from(earned).unwrap_or(i64::MAX));
-        (self.records <= 0).then(|| now + RATE_SLICE)
+    pub(crate) fn skip_missed(&mut self, now: Instant) -> Step<TimedMessage> {
+        self.course.skip_missed(&mut || self.messages.next(), now)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::num::NonZeroU64;
+    use std::time::Duration;
 
     use super::*;
+    use crate::course::DayTotals;
+    use crate::message::Next;
 
     const NINE: TimeOfDay = TimeOfDay(9 * 3_600 * 1_000_000);
 
@@ -284,7 +85,7 @@ mod tests {
     }
 
     /// What is sent at `now`, and what there is to do afterwards.
-    fn drain(cursor: &mut Cursor, now: Instant) -> (Vec<TimedMessage>, Step) {
+    fn drain(cursor: &mut Cursor, now: Instant) -> (Vec<TimedMessage>, Step<TimedMessage>) {
         let mut sent = Vec::new();
         loop {
             match cursor.step(now) {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use crate::market::Market;
+use crate::endpoint::Endpoint;
 
 /// How events are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,24 +25,24 @@ pub(crate) enum Event {
     Listening { url: String, port: u16 },
     /// A client was initialised.
     SessionStarted {
-        #[serde(serialize_with = "market_name")]
-        market: Market,
+        #[serde(flatten)]
+        endpoint: Endpoint,
         session: u32,
     },
     /// A session is over.
     SessionEnded {
-        #[serde(serialize_with = "market_name")]
-        market: Market,
+        #[serde(flatten)]
+        endpoint: Endpoint,
         session: u32,
         /// Data messages sent in it, and the records in them.
         messages: u64,
         records: u64,
         reason: String,
     },
-    /// A market's day is over.
+    /// The day of an endpoint is over.
     DayComplete {
-        #[serde(serialize_with = "market_name")]
-        market: Market,
+        #[serde(flatten)]
+        endpoint: Endpoint,
         /// Data messages sent on it, and the records in them.
         messages: u64,
         records: u64,
@@ -51,35 +51,31 @@ pub(crate) enum Event {
     },
 }
 
-fn market_name<S: serde::Serializer>(market: &Market, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(market.name())
-}
-
 impl fmt::Display for Event {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Event::Listening { url, .. } => write!(formatter, "listening on {url}"),
-            Event::SessionStarted { market, session } => {
-                write!(formatter, "{market}: session {session} started")
+            Event::SessionStarted { endpoint, session } => {
+                write!(formatter, "{endpoint}: session {session} started")
             }
             Event::SessionEnded {
-                market,
+                endpoint,
                 session,
                 messages,
                 records,
                 reason,
             } => write!(
                 formatter,
-                "{market}: session {session} ended ({reason}) after {messages} messages, {records} records"
+                "{endpoint}: session {session} ended ({reason}) after {messages} messages, {records} records"
             ),
             Event::DayComplete {
-                market,
+                endpoint,
                 messages,
                 records,
                 missed,
             } => write!(
                 formatter,
-                "{market}: the day is complete: {messages} messages, {records} records sent, {missed} missed"
+                "{endpoint}: the day is complete: {messages} messages, {records} records sent, {missed} missed"
             ),
         }
     }
@@ -104,6 +100,7 @@ impl EventFormat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::market::Market;
 
     #[test]
     fn json_events_begin_with_their_name() {
@@ -116,12 +113,20 @@ mod tests {
             r#"{"event":"listening","url":"ws://127.0.0.1:9887","port":9887}"#
         );
         let event = Event::SessionStarted {
-            market: Market::Kosdaq,
+            endpoint: Endpoint::FullMarket(Market::Kosdaq),
             session: 2,
         };
         assert_eq!(
             serde_json::to_string(&event).unwrap(),
             r#"{"event":"session_started","market":"KOSDAQ","session":2}"#
+        );
+        let event = Event::SessionStarted {
+            endpoint: Endpoint::PerIssue,
+            session: 1,
+        };
+        assert_eq!(
+            serde_json::to_string(&event).unwrap(),
+            r#"{"event":"session_started","service":"per_issue","session":1}"#
         );
     }
 }

@@ -47,12 +47,12 @@ pub trait Messages: Send {
     fn next(&mut self) -> Next;
 }
 
-/// What comes next in [`Messages`].
+/// What comes next in [`Messages`], or in another day that consists of `T`.
 #[derive(Debug)]
-pub enum Next {
+pub enum Next<T = TimedMessage> {
     /// A message.
-    Message(TimedMessage),
-    /// A message from before the day's start: it is not sent.
+    Message(T),
+    /// Something from before the day's start: it is not sent.
     PassedOver,
     /// Nothing yet; more will come.
     NotYet,

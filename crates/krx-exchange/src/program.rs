@@ -1,20 +1,27 @@
 //! What an exchange serves.
 
 use crate::cursor::Cursor;
+use crate::endpoint::Endpoint;
+use crate::issues::IssueDay;
 use crate::market::Market;
 use crate::script::Script;
 
 /// What an exchange sends, and what else it does to its clients. A function that begins a market's day is a program
 /// without scripts.
 ///
-/// Both are requested once for each feed, that is, each market and key, when its first session begins.
+/// All are requested once for each feed, that is, each endpoint and key, when its first session begins.
 pub trait Program: Send {
     /// Begins the day of `market`. It must return at once: slow work belongs on a thread that it starts.
     fn day(&self, market: Market) -> Cursor;
 
+    /// Begins the day of the per-issue service, likewise. By default there are no issues.
+    fn issues(&self) -> IssueDay {
+        IssueDay::empty()
+    }
+
     /// What else is done to the feed's sessions.
-    fn script(&self, market: Market) -> Box<dyn Script> {
-        let _ = market;
+    fn script(&self, endpoint: Endpoint) -> Box<dyn Script> {
+        let _ = endpoint;
         Box::new(())
     }
 }

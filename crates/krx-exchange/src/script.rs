@@ -25,9 +25,69 @@ pub trait Script: Send {
         let _ = data_messages;
         Vec::new()
     }
+
+    /// The session's `subscribe` number `nth`, counted from 1, has come: how it is treated.
+    fn subscribing(&mut self, nth: u64) -> Treatment {
+        let _ = nth;
+        Treatment::Fair
+    }
+
+    /// After `data_messages` data messages of the session, the next one of the per-issue service begins: how it is packed,
+    /// if not as one push.
+    fn packing(&mut self, data_messages: u64) -> Option<Bundle> {
+        let _ = data_messages;
+        None
+    }
 }
 
 impl Script for () {}
+
+/// How a `subscribe` is treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Treatment {
+    /// As it should be.
+    #[default]
+    Fair,
+    /// It is refused as if there were no such issue.
+    Refused {
+        /// Whether the error carries the request's `id`.
+        with_id: bool,
+    },
+    /// It is neither done nor answered.
+    Ignored,
+    /// It is done but not answered.
+    Unanswered,
+    /// It is answered so much later.
+    Late(Duration),
+    /// It is answered after the next request, or two seconds later.
+    Overtaken,
+    /// It is answered twice.
+    AnsweredTwice,
+    /// It is answered by a snapshot, after the first push.
+    SnapshotAfterPush,
+    /// It is answered by the snapshot of another registration of the session, if there is one.
+    SnapshotOfAnother,
+    /// It is answered under the `id` of no request.
+    Misaddressed,
+}
+
+/// Several pushes in one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bundle {
+    /// How they are put together.
+    pub form: BundleForm,
+    /// How many they are, if the day has so many; 0 counts as 1.
+    pub pushes: u32,
+}
+
+/// How pushes are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BundleForm {
+    /// As the elements of a JSON array.
+    Array,
+    /// One after the other, with nothing in between.
+    Concatenated,
+}
 
 /// One thing done to a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +112,11 @@ pub enum Deed {
     },
     /// Nothing is sent and nothing is answered for this long.
     Pause(Duration),
+    /// The server forgets registrations, without a word.
+    Forget {
+        /// How many of a hundred.
+        percent: u32,
+    },
     /// The session ends; any further deeds are skipped.
     End {
         /// How the connection ends.

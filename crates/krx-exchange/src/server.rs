@@ -15,11 +15,13 @@ use tokio_rustls::TlsAcceptor;
 use crate::admission::{Admission, Admitted};
 use crate::config::Config;
 use crate::control::Key;
+use crate::conversation::Conversation;
 use crate::door::Door;
+use crate::endpoint::Endpoint;
 use crate::error::ExchangeError;
 use crate::event::Event;
-use crate::full_market::{Feed, Manners, MarketState};
-use crate::market::Market;
+use crate::feed::{EndpointState, Feed, Manners};
+use crate::per_issue::PerIssue;
 use crate::program::Program;
 use crate::session::{Broken, Farewell};
 
@@ -99,8 +101,8 @@ struct Exchange {
     admission: Arc<Admission>,
     admissions: JoinSet<Result<Option<Admitted>, Broken>>,
     feeds: JoinSet<Result<(), Broken>>,
-    doors: HashMap<(Market, Key), mpsc::Sender<Admitted>>,
-    markets: HashMap<Market, Arc<MarketState>>,
+    doors: HashMap<(Endpoint, Key), mpsc::Sender<Admitted>>,
+    endpoints: HashMap<Endpoint, Arc<EndpointState>>,
     stop: watch::Sender<bool>,
     news_in: mpsc::Sender<Event>,
     news: mpsc::Receiver<Event>,
@@ -111,29 +113,31 @@ struct Exchange {
 #[derive(Debug, Default)]
 struct Ending {
     sessions: u32,
-    complete: HashSet<Market>,
+    /// Where there has been a session, and where a day has been sent.
+    used: HashSet<Endpoint>,
+    complete: HashSet<Endpoint>,
     deadline: Option<Instant>,
 }
 
 impl Exchange {
     fn new(config: Config, program: Box<dyn Program>) -> Exchange {
         let admission = Admission {
-            markets: config.markets.clone(),
+            endpoints: config.endpoints().collect(),
             admits: config.admits.clone(),
             tls: config.tls.clone().map(TlsAcceptor::from),
             transcript: config.transcript.clone(),
         };
         let (news_in, news) = mpsc::channel(NEWS_MAX);
         let common_clock = Arc::default();
-        let state = |market: &Market| {
+        let state = |endpoint: Endpoint| {
             let clock = if config.one_clock {
                 Arc::clone(&common_clock)
             } else {
                 Arc::default()
             };
-            (*market, Arc::new(MarketState::new(clock)))
+            (endpoint, Arc::new(EndpointState::new(clock)))
         };
-        let markets = config.markets.iter().map(state).collect();
+        let endpoints = config.endpoints().map(state).collect();
         Exchange {
             config,
             program,
@@ -141,7 +145,7 @@ impl Exchange {
             admissions: JoinSet::new(),
             feeds: JoinSet::new(),
             doors: HashMap::new(),
-            markets,
+            endpoints,
             stop: watch::channel(false).0,
             news_in,
             news,
@@ -190,12 +194,12 @@ impl Exchange {
         }
     }
 
-    /// Passes an initialised client to the feed of its market and key, starting that if need be.
+    /// Passes an initialised client to the feed of its endpoint and key, starting that if need be.
     async fn introduce(&mut self, admitted: Admitted) {
-        let market = admitted.session.market;
-        let place = (market, admitted.key.clone());
+        let endpoint = admitted.session.endpoint;
+        let place = (endpoint, admitted.key.clone());
         if !self.doors.contains_key(&place) && self.doors.len() < FEEDS_MAX {
-            let door = self.start_feed(market);
+            let door = self.start_feed(endpoint);
             self.doors.insert(place.clone(), door);
         }
         let turned_away = match self.doors.get(&place) {
@@ -209,17 +213,24 @@ impl Exchange {
         turned_away.session.end(farewell).await;
     }
 
-    fn start_feed(&mut self, market: Market) -> mpsc::Sender<Admitted> {
+    fn start_feed(&mut self, endpoint: Endpoint) -> mpsc::Sender<Admitted> {
         let (door, arrivals) = mpsc::channel(ARRIVALS_MAX);
+        let conversation: Box<dyn Conversation> = match endpoint {
+            Endpoint::FullMarket(market) => Box::new(self.program.day(market)),
+            Endpoint::PerIssue => {
+                let rules = self.config.per_issue.unwrap_or_default();
+                Box::new(PerIssue::new(self.program.issues(), rules))
+            }
+        };
         let feed = Feed {
-            market,
-            state: self.markets.get(&market).cloned().unwrap_or_default(),
+            endpoint,
+            state: self.endpoints.get(&endpoint).cloned().unwrap_or_default(),
             manners: Manners {
                 init_reply: self.config.init_reply,
                 heartbeat_interval: self.config.heartbeat_interval,
             },
-            cursor: self.program.day(market),
-            script: self.program.script(market),
+            conversation,
+            script: self.program.script(endpoint),
             door: Door::new(arrivals, self.stop.subscribe(), self.config.second_session),
             news: self.news_in.clone(),
         };
@@ -257,13 +268,21 @@ impl Ending {
     fn after(&mut self, event: &Event, config: &Config) -> bool {
         match event {
             Event::Listening { .. } => {}
-            Event::SessionStarted { .. } => self.sessions += 1,
+            Event::SessionStarted { endpoint, .. } => {
+                self.sessions += 1;
+                self.used.insert(*endpoint);
+            }
             Event::SessionEnded { .. } => self.sessions = self.sessions.saturating_sub(1),
-            Event::DayComplete { market, .. } => {
-                self.complete.insert(*market);
+            Event::DayComplete { endpoint, .. } => {
+                self.complete.insert(*endpoint);
             }
         }
-        if !config.exit_at_end || self.complete.len() < config.markets.len() {
+        // The per-issue service is only waited for if somebody uses it, or if there is nothing else.
+        let needed = |endpoint: &Endpoint| {
+            *endpoint != Endpoint::PerIssue || self.used.contains(endpoint) || config.markets.is_empty()
+        };
+        let mut needed = config.endpoints().filter(needed);
+        if !config.exit_at_end || !needed.all(|endpoint| self.complete.contains(&endpoint)) {
             return false;
         }
         self.deadline.get_or_insert_with(|| Instant::now() + LEAVE_MAX);

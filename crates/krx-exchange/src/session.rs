@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-use crate::market::Market;
+use crate::endpoint::Endpoint;
 use crate::message::TimedMessage;
 use crate::transcript::{Entry, MessageKind, Transcript, TranscriptGone};
 use crate::transport::Transport;
@@ -64,8 +64,8 @@ pub enum Farewell {
 /// A connection, and what was sent on it.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) market: Market,
-    /// The session's number in its market; 0 for a connection that is not initialised.
+    pub(crate) endpoint: Endpoint,
+    /// The session's number at its endpoint; 0 for a connection that is not initialised.
     pub(crate) number: u32,
     /// Data messages sent, and the records in them.
     pub(crate) data_messages: u64,
@@ -77,12 +77,12 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(
-        market: Market,
+        endpoint: Endpoint,
         socket: WebSocketStream<Transport>,
         transcript: Option<Transcript>,
     ) -> Session {
         Session {
-            market,
+            endpoint,
             number: 0,
             data_messages: 0,
             data_records: 0,
@@ -131,11 +131,20 @@ impl Session {
         written.await.map_err(|error| Broken::Socket(error.to_string()))
     }
 
+    /// Enters a request that was heard in the transcript.
+    pub(crate) async fn note_request(&mut self, text: &Utf8Bytes) -> Result<(), Broken> {
+        self.note(MessageKind::Request, 0, text).await
+    }
+
     async fn enter(&mut self, kind: MessageKind, records: u32, text: &Utf8Bytes) -> Result<(), Broken> {
         self.texts += 1;
+        self.note(kind, records, text).await
+    }
+
+    async fn note(&mut self, kind: MessageKind, records: u32, text: &Utf8Bytes) -> Result<(), Broken> {
         if let Some(transcript) = &self.transcript {
             let entry = Entry {
-                market: self.market,
+                endpoint: self.endpoint,
                 session: self.number,
                 number: self.texts,
                 kind,

@@ -8,12 +8,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::market::Market;
+use crate::endpoint::Endpoint;
 
 /// How many notes may wait: 16 MB of full messages. Beyond that, sending waits.
 const NOTES_MAX: usize = 4_096;
 
-/// What kind of text message was sent.
+/// What kind of text message it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MessageKind {
     /// Data of the day.
@@ -24,6 +24,13 @@ pub enum MessageKind {
     Heartbeat,
     /// An error in answer to what a client sent.
     Error,
+    /// The answer to a request of the per-issue service that is in order and calls for no state.
+    Answer,
+    /// The answer to a `subscribe` that is the current state of what it registers.
+    Snapshot,
+    /// A request of the per-issue service, as it was heard. Nothing is sent: it is here since what is sent afterwards
+    /// depends on it.
+    Request,
     /// Something sent by a script, with a name of its own.
     Scripted(&'static str),
 }
@@ -37,19 +44,23 @@ impl MessageKind {
             MessageKind::Reply => "reply",
             MessageKind::Heartbeat => "heartbeat",
             MessageKind::Error => "error",
+            MessageKind::Answer => "answer",
+            MessageKind::Snapshot => "snapshot",
+            MessageKind::Request => "request",
             MessageKind::Scripted(name) => name,
         }
     }
 }
 
-/// One text message that is about to be sent.
+/// One text message that is about to be sent, or a request that was heard.
 #[derive(Debug)]
 pub struct Entry {
-    /// The market in whose feed it is sent.
-    pub market: Market,
-    /// The session's number in its market, from 1; 0 for a connection refused before it became a session.
+    /// Where the client is connected.
+    pub endpoint: Endpoint,
+    /// The session's number at its endpoint, from 1; 0 for a connection refused before it became a session.
     pub session: u32,
-    /// The message's number among all text messages of the session, from 1.
+    /// The message's number among all text messages that are sent in the session, from 1; of a request the number of the
+    /// last one before it.
     pub number: u64,
     /// What kind of message it is.
     pub kind: MessageKind,

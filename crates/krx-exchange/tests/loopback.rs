@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use krx_exchange::{
-    Config, Cursor, Deed, EventFormat, ExchangeError, Farewell, Market, MessageKind, Messages, Next, Note,
-    Pace, Program, Script, TimeOfDay, TimedMessage, listen, serve, supply, transcript,
+    Config, Cursor, Deed, Endpoint, EventFormat, ExchangeError, Farewell, IssueDay, Issues, Market,
+    MessageKind, Messages, Next, Note, Pace, PerIssueRules, Program, Push, Script, Subscription, TimeOfDay,
+    TimedMessage, Welcome, listen, serve, supply, transcript,
 };
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -64,7 +65,12 @@ impl Served {
 
     /// Connects to the feed of `market` and sends a good `init`.
     async fn client(&self, market: Market) -> Client {
-        let (mut socket, _) = connect_async(format!("{}{}", self.url, market.path()))
+        self.client_at(Endpoint::FullMarket(market)).await
+    }
+
+    /// Connects to `endpoint` and sends a good `init`.
+    async fn client_at(&self, endpoint: Endpoint) -> Client {
+        let (mut socket, _) = connect_async(format!("{}{}", self.url, endpoint.path()))
             .await
             .unwrap();
         let init = r#"{"jsonrpc":"2.0","id":1,"method":"init","params":{"key":"k","membername":"Example"}}"#;
@@ -130,7 +136,7 @@ impl Program for Scripted {
         Cursor::new(Endless, TimeOfDay(0), Pace::Max)
     }
 
-    fn script(&self, _: Market) -> Box<dyn Script> {
+    fn script(&self, _: Endpoint) -> Box<dyn Script> {
         Box::new(Scripted::default())
     }
 }
@@ -199,6 +205,138 @@ async fn a_script_is_done_in_its_order_and_the_transcript_has_it() {
         (2, 2, "data"),
     ];
     assert_eq!(told[..expected.len()], expected);
+}
+
+/// One issue, `000210`, of which the registration's number is pushed without end.
+#[derive(Default)]
+struct OneIssue {
+    registered: Vec<u64>,
+    nth: usize,
+}
+
+impl Program for OneIssue {
+    fn day(&self, _: Market) -> Cursor {
+        Cursor::new(Endless, TimeOfDay(0), Pace::Max)
+    }
+
+    fn issues(&self) -> IssueDay {
+        IssueDay::new(OneIssue::default(), TimeOfDay(0), Pace::Max)
+    }
+}
+
+impl Issues for OneIssue {
+    fn register(&mut self, number: u64, subscription: &Subscription) -> Welcome {
+        if subscription.pair.code != "000210" {
+            return Welcome::NoSuchIssue;
+        }
+        self.registered.push(number);
+        Welcome::WithState
+    }
+
+    fn cancel(&mut self, number: u64) {
+        self.registered.retain(|one| *one != number);
+    }
+
+    fn state(&self, number: u64) -> Option<String> {
+        Some(format!("{{\"number\":{number}}}"))
+    }
+
+    fn next(&mut self) -> Next<Push> {
+        self.nth += 1;
+        let at = TimeOfDay(0);
+        let registered = self.registered.get(self.nth % self.registered.len().max(1));
+        Next::Message(registered.map_or(Push::Mark(at), |number| Push::Of {
+            registration: *number,
+            at,
+            params: format!("{{\"number\":{number}}}"),
+        }))
+    }
+}
+
+fn subscribe(id: u64, preset: &str, code: &str) -> Message {
+    let params = format!("{{\"preset\":\"{preset}\",\"isuSrtCd\":\"{code}\"}}");
+    Message::text(format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"subscribe\",\"params\":{params}}}"
+    ))
+}
+
+#[tokio::test]
+async fn the_per_issue_service_sends_what_is_asked_for_and_a_new_session_begins_with_nothing() {
+    let (transcript, mut notes) = transcript();
+    let told = tokio::spawn(async move {
+        let mut told = Vec::new();
+        while let Some(note) = notes.recv().await {
+            if let Note::Sent { entry, .. } = note {
+                told.push((entry.endpoint, entry.session, entry.number, entry.kind.name()));
+            }
+        }
+        told
+    });
+    let config = Config {
+        transcript: Some(transcript),
+        per_issue: Some(PerIssueRules { registrations_max: 1 }),
+        ..Config::default()
+    };
+    let served = Served::start(config, OneIssue::default()).await;
+    let mut first = served.client_at(Endpoint::PerIssue).await;
+    assert_eq!(first.next().await.unwrap(), REPLY);
+    first.0.send(subscribe(2, "tick", "000210")).await.unwrap();
+    let push = |number: u64| format!(r#"{{"jsonrpc":"2.0","method":"push","params":{{"number":{number}}}}}"#);
+    let state =
+        |id: u64, number: u64| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"number":{number}}}}}"#);
+    assert_eq!(first.take(2).await, [state(2, 1), push(1)]);
+    first.0.send(subscribe(3, "quote", "000210")).await.unwrap();
+    let error = loop {
+        let text = first.next().await.unwrap();
+        if text != push(1) {
+            break text;
+        }
+    };
+    assert!(
+        error.contains(r#""id":3,"error""#) && error.contains("10080"),
+        "{error}"
+    );
+
+    let mut second = served.client_at(Endpoint::PerIssue).await;
+    assert_eq!(second.next().await.unwrap(), REPLY);
+    second.0.send(subscribe(2, "tick", "999999")).await.unwrap();
+    let answer = second.next().await.unwrap();
+    assert!(
+        answer.contains(r#""id":2,"error""#) && answer.contains("10040"),
+        "{answer}"
+    );
+    let beat = r#"{"jsonrpc":"2.0","id":4,"method":"heartbeat"}"#;
+    second.0.send(Message::text(beat)).await.unwrap();
+    assert_eq!(second.next().await.unwrap(), beat);
+    second
+        .0
+        .send(Message::text(r#"{"id":5,"method":"order"}"#))
+        .await
+        .unwrap();
+    let unknown = second.next().await.unwrap();
+    assert!(
+        unknown.contains(r#""id":5,"error""#) && unknown.contains("47"),
+        "{unknown}"
+    );
+    served.stop.send(()).unwrap();
+    timeout(PATIENCE, served.task).await.unwrap().unwrap().unwrap();
+
+    let told = timeout(PATIENCE, told).await.expect("its end").unwrap();
+    let expected = [(1, "reply"), (1, "request"), (2, "snapshot"), (3, "data")];
+    let expected = expected.map(|(number, kind)| (Endpoint::PerIssue, 1, number, kind));
+    assert_eq!(told[..4], expected);
+    let last: Vec<_> = told.iter().filter(|(_, session, ..)| *session == 2).collect();
+    let kinds: Vec<&str> = last.iter().map(|(.., kind)| *kind).collect();
+    assert_eq!(kinds, ["reply", "request", "error", "heartbeat", "error"]);
+}
+
+#[tokio::test]
+async fn the_per_issue_service_is_only_there_if_it_is_wanted() {
+    let served = Served::start(Config::default(), OneIssue::default()).await;
+    let error = connect_async(format!("{}/ws/", served.url)).await.unwrap_err();
+    assert!(error.to_string().contains("404"), "{error}");
+    served.stop.send(()).unwrap();
+    served.task.await.unwrap().unwrap();
 }
 
 #[tokio::test]

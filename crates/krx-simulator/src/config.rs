@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use krx_exchange::{EventFormat, InitReply, Key, Market, Pace, SecondSession};
+use krx_exchange::{EventFormat, InitReply, Key, Market, Pace, PerIssueRules, SecondSession};
 
 use crate::fault::Fault;
 use crate::timetable::HalfSecond;
@@ -43,18 +43,46 @@ impl Default for DayConfig {
     }
 }
 
+/// How a `subscribe` that is in order is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Answers {
+    /// By `ok`.
+    Ok,
+    /// By the current state.
+    Snapshot,
+    /// By the current state for `tick10`, `quote10` and `index`, and by `ok` for the others.
+    #[default]
+    Mixed,
+}
+
+/// What the per-issue service does.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct PerIssueConfig {
+    /// How many registrations a session may have.
+    pub rules: PerIssueRules,
+    /// How fast its day passes, if not as that of the markets. A rate counts messages of each client.
+    pub pace: Option<Pace>,
+    /// How a `subscribe` that is in order is answered.
+    pub answers: Answers,
+    /// Whether `trdTm` keeps its leading zero, as one sample of the guide has it: that is not JSON.
+    pub leading_zeros: bool,
+}
+
 /// The configuration of a simulated exchange.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The day that is served.
     pub day: DayConfig,
-    /// The markets to serve; other paths are unknown.
+    /// The markets whose full-market feed is served; other paths are unknown.
     pub markets: Vec<Market>,
+    /// If set, the per-issue service is served too, for the issues of both markets.
+    pub per_issue: Option<PerIssueConfig>,
     /// How fast the day passes. A rate applies to all markets together.
     pub pace: Pace,
     /// Whether another day, with the next seed, follows at the end of each.
     pub repeat: bool,
-    /// Whether to stop once every market's day has been sent and the clients have left.
+    /// Whether to stop once the day of every market, and that of the per-issue service if anybody has used it, has been
+    /// sent and the clients have left.
     pub exit_at_end: bool,
     /// The accepted keys; if empty, all are.
     pub keys: Vec<Key>,
@@ -62,7 +90,7 @@ pub struct Config {
     pub refuse: Option<RefuseAll>,
     /// When the reply to a good `init` is sent.
     pub init_reply: InitReply,
-    /// What happens when there is a second session for the same market and key.
+    /// What happens when there is a second session at the same endpoint with the same key.
     pub second_session: SecondSession,
     /// How often the exchange sends its own heartbeats; `None` means never.
     pub heartbeat_interval: Option<Duration>,
@@ -81,6 +109,7 @@ impl Default for Config {
         Config {
             day: DayConfig::default(),
             markets: Market::ALL.to_vec(),
+            per_issue: Some(PerIssueConfig::default()),
             pace: Pace::Speed(1.0),
             repeat: false,
             exit_at_end: false,

@@ -1,104 +1,13 @@
 //! A market's day, made up message by message: plausible, and identical for the same seed.
-//!
-//! Each half second owes a share of the day's trades, in proportion to the timetable's activity. What it cannot send,
-//! because an issue is sent at most once in it, it leaves to the next: on a very busy day every issue is sent in every
-//! half second, and the rush spreads over the following hours.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use krx_exchange::{Market, Packed, Packer, RecordHead, TimedMessage};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::dice::{Dice, high_half, low_half, scale};
-use crate::issue::Issue;
-use crate::price::{PriceBand, PriceGrid, Won};
-use crate::sampler::Sampler;
-use crate::timetable::{AUCTION_STEPS, HalfSecond, SIGNAL_STEPS, Session, half_seconds};
+use crate::tape::{PrintTime, Tape};
+use crate::timetable::HalfSecond;
 use crate::universe::Universe;
-
-/// Of 100 issues that trade at all, how many find a price in an auction.
-const AUCTION_PERCENT: usize = 89;
-
-/// Of a day's 100 trades, how many come from one auction at most: this matters for days made small by an option.
-const AUCTION_DAY_PERCENT: u64 = 2;
-
-/// How many times more often than necessary an issue is picked at random before the next free one is taken.
-const PICKS_MAX_FACTOR: u32 = 3;
-
-/// The largest value of one ordinary trade, in won: prices decide how heavy the tail of the volumes is.
-const TRADE_VALUE_MAX: u32 = 400_000_000;
-
-/// A value of `trdTm` that is a signal, not a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Signal {
-    BeforeFirstTrade,
-    RegularClose,
-    AfterHoursClose,
-    SinglePriceClose,
-    BuyInClose,
-    SameDayBuyInClose,
-    BlockBefore,
-    BlockDuring,
-    BlockAfter,
-}
-
-impl Signal {
-    fn digits(self) -> &'static str {
-        match self {
-            Signal::BeforeFirstTrade => "0",
-            Signal::RegularClose => "31000000",
-            Signal::AfterHoursClose => "41000000",
-            Signal::SinglePriceClose => "81000000",
-            Signal::BuyInClose => "91000007",
-            Signal::SameDayBuyInClose => "91000008",
-            Signal::BlockBefore => "51000000",
-            Signal::BlockDuring => "61000000",
-            Signal::BlockAfter => "71000000",
-        }
-    }
-
-    fn block(self) -> bool {
-        matches!(
-            self,
-            Signal::BlockBefore | Signal::BlockDuring | Signal::BlockAfter
-        )
-    }
-}
-
-/// Block trades and buy-in signals: kind, from when, until when, how many a market has in a day.
-const RARITIES: [(Signal, HalfSecond, HalfSecond, u32); 5] = [
-    (
-        Signal::BlockBefore,
-        HalfSecond::at(8, 35, 0),
-        HalfSecond::at(9, 0, 0),
-        4,
-    ),
-    (
-        Signal::BlockDuring,
-        HalfSecond::at(9, 5, 0),
-        HalfSecond::at(15, 0, 0),
-        12,
-    ),
-    (
-        Signal::BuyInClose,
-        HalfSecond::at(15, 35, 0),
-        HalfSecond::at(15, 36, 0),
-        1,
-    ),
-    (
-        Signal::SameDayBuyInClose,
-        HalfSecond::at(15, 36, 0),
-        HalfSecond::at(15, 37, 0),
-        1,
-    ),
-    (
-        Signal::BlockAfter,
-        HalfSecond::at(15, 41, 0),
-        HalfSecond::at(17, 50, 0),
-        6,
-    ),
-];
 
 /// One data message of the day.
 #[derive(Debug, Clone)]
@@ -121,49 +30,15 @@ impl From<DayMessage> for TimedMessage {
     }
 }
 
-/// Whether trading moves the price.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Prices {
-    Moving,
-    Fixed,
-}
-
-/// The state of an issue during the day.
-#[derive(Debug)]
-struct Quote {
-    head: RecordHead,
-    grid: PriceGrid,
-    band: PriceBand,
-    price: Won,
-    /// The half second in which the issue was last sent.
-    sent_at: Option<HalfSecond>,
-}
-
 /// One market's day as a stream of messages. Nothing is computed more than half a second ahead.
 #[derive(Debug)]
 pub struct Day {
-    quotes: Vec<Quote>,
-    /// The issues that are not halted.
-    trading: Vec<u32>,
-    sampler: Sampler,
-    dice: Dice,
+    tape: Tape,
+    /// The constant part of each issue's records.
+    heads: Vec<RecordHead>,
     packer: Packer,
     /// Messages of the current half second, or what is left of those of the last one.
     ready: VecDeque<DayMessage>,
-    now: HalfSecond,
-    /// Signals still to come, the next one last.
-    rarities: Vec<(HalfSecond, Signal)>,
-    /// How many issues trade in each auction.
-    auction_len: usize,
-    /// The issues that trade in the current auction, and how many of them already have.
-    auction: Vec<u32>,
-    auction_sent: usize,
-    /// Trades of the day that are not an auction's.
-    continuous: u64,
-    /// Activity over the whole day, and so far.
-    activity_total: u64,
-    activity_done: u64,
-    continuous_sent: u64,
 }
 
 impl Day {
@@ -172,51 +47,12 @@ impl Day {
     /// The same arguments give the same messages on every machine.
     #[must_use]
     pub fn new(universe: &Universe, market: Market, seed: u64, trades: u64) -> Day {
-        let issues: &Arc<[Issue]> = universe.issues(market);
-        let count = u32::try_from(issues.len()).unwrap_or(u32::MAX);
-        let mut dice = Dice::new(seed, 1 + u64::from(market == Market::Kosdaq));
-        let trading: Vec<u32> = (0..count)
-            .filter(|&index| !issues[index as usize].halted)
-            .collect();
-        let weights: Vec<u32> = trading
-            .iter()
-            .map(|&index| issues[index as usize].weight)
-            .collect();
-        let mut rarities: Vec<(HalfSecond, Signal)> = Vec::new();
-        let times: Vec<HalfSecond> = half_seconds().collect();
-        for (signal, from, until, count) in RARITIES {
-            let window: Vec<HalfSecond> = times
-                .iter()
-                .copied()
-                .filter(|time| (from..until).contains(time))
-                .collect();
-            let len = u32::try_from(window.len()).unwrap_or(u32::MAX);
-            rarities.extend((0..count).map(|_| (window[dice.below(len) as usize], signal)));
-        }
-        rarities.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
-        let activity_total = times
-            .iter()
-            .map(|&time| u64::from(Session::at(time).0.activity(time)))
-            .sum::<u64>()
-            .max(1);
-        let auction_len = auction_len(trading.len(), trades);
-        let auctions = 2 * u64::try_from(auction_len).unwrap_or(u64::MAX);
+        let heads = universe.issues(market).iter();
         Day {
-            quotes: issues.iter().map(Quote::new).collect(),
-            sampler: Sampler::new(&weights),
-            trading,
-            dice,
+            tape: Tape::new(universe, market, seed, trades),
+            heads: heads.map(|issue| RecordHead::new(issue.code.as_str())).collect(),
             packer: Packer::default(),
             ready: VecDeque::new(),
-            now: HalfSecond::DAY_START,
-            rarities,
-            auction_len,
-            auction: Vec::new(),
-            auction_sent: 0,
-            continuous: trades.saturating_sub(auctions),
-            activity_total,
-            activity_done: 0,
-            continuous_sent: 0,
         }
     }
 
@@ -226,216 +62,27 @@ impl Day {
             if let Some(message) = self.ready.pop_front() {
                 return Some(message);
             }
-            if self.now >= HalfSecond::DAY_END {
-                return None;
-            }
-            self.half_second();
-            let rest = self.packer.close();
-            self.get_ready(rest);
-            self.now = self.now.next();
-        }
-    }
-
-    fn half_second(&mut self) {
-        self.send_rarities();
-        let (session, age) = Session::at(self.now);
-        match session {
-            Session::PreOpen => self.trade(session, Some(Signal::BeforeFirstTrade), Prices::Moving),
-            Session::Regular | Session::ClosingCall | Session::AfterMarket => {
-                self.trade(session, None, Prices::Moving);
-            }
-            Session::AfterHours => self.trade(session, None, Prices::Fixed),
-            Session::OpeningAuction | Session::ClosingAuction => self.auction(age),
-            Session::RegularClosed => self.close_session(Signal::RegularClose, age),
-            Session::AfterHoursClosed => self.close_session(Signal::AfterHoursClose, age),
-            Session::AfterMarketClosed => self.close_session(Signal::SinglePriceClose, age),
-            Session::Pause => {}
-        }
-    }
-
-    /// Sends this half second's share of continuous trading.
-    fn trade(&mut self, session: Session, signal: Option<Signal>, prices: Prices) {
-        self.activity_done += u64::from(session.activity(self.now));
-        let due =
-            u128::from(self.continuous) * u128::from(self.activity_done) / u128::from(self.activity_total);
-        let owed = u64::try_from(due)
-            .unwrap_or(u64::MAX)
-            .saturating_sub(self.continuous_sent);
-        // Markets are uneven: one half second sends everything that is owed, another only half of it.
-        let part = u64::from(256 + self.dice.below(257));
-        let wanted = (owed * part).div_ceil(512);
-        let count = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.trading_len());
-        let mut picks_left = count * PICKS_MAX_FACTOR;
-        for nth in 0..count {
-            let Some(index) = self.pick_free(&mut picks_left) else {
-                return;
-            };
-            self.continuous_sent += 1;
-            let price = self.quotes[index as usize].step(prices, &mut self.dice);
-            match signal {
-                Some(signal) => self.send(index, price, 0, signal.digits()),
-                None => {
-                    let volume = volume(price, &mut self.dice);
-                    self.send_trade(index, price, volume, nth * 50 / count);
+            let (time, prints) = self.tape.next_half_second()?;
+            let at = time.next();
+            let ready = &mut self.ready;
+            let mut get_ready = |packed: Option<Packed>| {
+                if let Some(Packed { records, text }) = packed {
+                    ready.push_back(DayMessage { at, records, text });
                 }
-            }
-        }
-    }
-
-    /// An issue not yet sent in this half second, picked by weight until `picks_left` runs out; marks it as sent.
-    fn pick_free(&mut self, picks_left: &mut u32) -> Option<u32> {
-        while *picks_left > 0 {
-            *picks_left -= 1;
-            let index = self.trading[self.sampler.pick(&mut self.dice) as usize];
-            if self.take(index) {
-                return Some(index);
-            }
-        }
-        // The busy issues are used up; the rest are picked evenly.
-        let len = self.trading_len();
-        let start = self.dice.below(len);
-        (0..len).map(|offset| (start + offset) % len).find_map(|place| {
-            let index = self.trading[place as usize];
-            self.take(index).then_some(index)
-        })
-    }
-
-    /// Marks an issue as sent in this half second; false when it already was.
-    fn take(&mut self, index: u32) -> bool {
-        let quote = &mut self.quotes[index as usize];
-        let free = quote.sent_at != Some(self.now);
-        quote.sent_at = Some(self.now);
-        free
-    }
-
-    /// Sends this half second's share of an auction: each issue that takes part trades exactly once.
-    fn auction(&mut self, age: u32) {
-        if age == 0 {
-            self.draw_auction();
-        }
-        let steps_done = age as usize + 1;
-        let until = self.auction.len() * steps_done / AUCTION_STEPS as usize;
-        let batch = until - self.auction_sent;
-        for nth in 0..batch {
-            let index = self.auction[self.auction_sent + nth];
-            if self.take(index) {
-                let price = self.quotes[index as usize].step(Prices::Moving, &mut self.dice);
-                // An auction trades in one print what would have been dozens of trades.
-                let volume = volume(price, &mut self.dice).saturating_mul(1 + self.dice.below(40));
-                let hundredths = u32::try_from(nth * 50 / batch).unwrap_or_default();
-                self.send_trade(index, price, volume, hundredths);
-            }
-        }
-        self.auction_sent = until;
-    }
-
-    fn draw_auction(&mut self) {
-        self.auction.clone_from(&self.trading);
-        for left in (1..self.trading_len()).rev() {
-            let other = self.dice.below(left + 1);
-            self.auction.swap(left as usize, other as usize);
-        }
-        self.auction.truncate(self.auction_len);
-        self.auction_sent = 0;
-    }
-
-    /// Sends this half second's share of the closing signals; every issue gets one.
-    fn close_session(&mut self, signal: Signal, age: u32) {
-        let count = u32::try_from(self.quotes.len()).unwrap_or(u32::MAX);
-        let part = |steps: u32| u64::from(count) * u64::from(steps) / u64::from(SIGNAL_STEPS);
-        for index in part(age)..part(age + 1) {
-            let index = u32::try_from(index).unwrap_or(u32::MAX);
-            self.send(index, self.quotes[index as usize].price, 0, signal.digits());
-        }
-    }
-
-    fn send_rarities(&mut self) {
-        while let Some((_, signal)) = self.rarities.pop_if(|(time, _)| *time <= self.now) {
-            let mut picks_left = PICKS_MAX_FACTOR;
-            let Some(index) = self.pick_free(&mut picks_left) else {
-                return;
             };
-            let price = self.quotes[index as usize].price;
-            let volume = if signal.block() {
-                5_000 * (1 + self.dice.below(60))
-            } else {
-                0
-            };
-            self.send(index, price, volume, signal.digits());
-        }
-    }
-
-    fn send_trade(&mut self, index: u32, price: Won, volume: u32, hundredths: u32) {
-        let digits = self.now.digits(hundredths);
-        self.send(index, price, volume, str::from_utf8(&digits).unwrap_or_default());
-    }
-
-    fn send(&mut self, index: u32, price: Won, volume: u32, time: &str) {
-        let head = &self.quotes[index as usize].head;
-        let full = self.packer.push(head, price, volume, time);
-        self.get_ready(full);
-    }
-
-    fn get_ready(&mut self, packed: Option<Packed>) {
-        if let Some(Packed { records, text }) = packed {
-            let at = self.now.next();
-            self.ready.push_back(DayMessage { at, records, text });
-        }
-    }
-
-    fn trading_len(&self) -> u32 {
-        u32::try_from(self.trading.len()).unwrap_or(u32::MAX)
-    }
-}
-
-impl Quote {
-    fn new(issue: &Issue) -> Quote {
-        let band = PriceBand::around(issue.base_price, issue.grid);
-        let price = issue
-            .grid
-            .round_down(issue.base_price)
-            .clamp(band.lowest, band.highest);
-        Quote {
-            head: RecordHead::new(issue.code.as_str()),
-            grid: issue.grid,
-            band,
-            price,
-            sent_at: None,
-        }
-    }
-
-    /// The price of the next trade: half the time the last one's, otherwise one step up or down.
-    fn step(&mut self, prices: Prices, dice: &mut Dice) -> Won {
-        let next = match (prices, dice.below(4)) {
-            (Prices::Moving, 0) => self.grid.above(self.price),
-            (Prices::Moving, 1) => self.grid.below(self.price),
-            _ => self.price,
-        };
-        self.price = next.clamp(self.band.lowest, self.band.highest);
-        self.price
-    }
-}
-
-/// How many of `trading` issues trade in each auction of a day of `trades` trades.
-fn auction_len(trading: usize, trades: u64) -> usize {
-    let day_part = usize::try_from(trades.saturating_mul(AUCTION_DAY_PERCENT) / 100).unwrap_or(usize::MAX);
-    (trading * AUCTION_PERCENT / 100).min(day_part)
-}
-
-/// A traded quantity at `price`: many single shares, some round lots, and a heavy tail.
-fn volume(price: Won, dice: &mut Dice) -> u32 {
-    let bits = dice.bits();
-    let detail = low_half(bits);
-    match scale(high_half(bits), 100) {
-        0..28 => 1,
-        28..48 => 2 + scale(detail, 8),
-        48..62 => 10 * (1 + scale(detail, 10)),
-        62..70 => 100 * (1 + scale(detail, 10)),
-        _ => {
-            let largest = (TRADE_VALUE_MAX / price).clamp(20, 200_000);
-            // The reciprocal of a uniform number has Pareto's tail: twice the volume is half as likely.
-            let tail = (8 << 32) / (u64::from(detail) + 1);
-            u32::try_from(tail).unwrap_or(u32::MAX).clamp(1, largest)
+            for print in prints {
+                let digits;
+                let trade_time = match print.time {
+                    PrintTime::Signal(signal) => signal.digits(),
+                    PrintTime::At(hundredths) => {
+                        digits = time.digits(hundredths);
+                        str::from_utf8(&digits).unwrap_or_default()
+                    }
+                };
+                let head = &self.heads[print.issue as usize];
+                get_ready(self.packer.push(head, print.price, print.volume, trade_time));
+            }
+            get_ready(self.packer.close());
         }
     }
 }

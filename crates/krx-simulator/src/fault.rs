@@ -1,48 +1,37 @@
-//! Faults by script: what goes wrong in a session, and after how many of its data messages.
+//! Faults by script: what goes wrong in a session, and when.
 //!
-//! A fault is written `KIND@WHEN[:ARG][,market=MARKET]`:
+//! A fault is written `KIND@WHEN[:ARG][,market=MARKET|,service=per_issue]`:
 //!
 //! | part | is |
 //! |---|---|
-//! | `KIND` | `disconnect`, `close`, `reset`, `stall`, `garbage`, `half` or `resend` |
-//! | `WHEN` | `N`: once, in the first session to be sent N data messages; `every:N`: after every N data messages of every session |
-//! | `ARG` | for `close` the close code (1011), for `stall` the seconds (30), for `resend` the messages (20), for `garbage` what is sent: `text`, `badrecord`, `object`, `truncated-json` or `poison` (`text`) |
+//! | `KIND` | `disconnect`, `close`, `reset`, `stall`, `garbage`, `half`, `resend`; of the per-issue service alone `answer`, `array`, `joined`, `forget`, `unregistered` and `error` |
+//! | `WHEN` | `N`: once, in the first session to be sent N data messages; `every:N`: after every N data messages of every session. For `answer`, the session's N-th `subscribe` counts instead |
+//! | `ARG` | for `close` the close code (1011), for `stall` the seconds (30), for `resend` the messages (20), for `garbage` what is sent: `text`, `badrecord`, `object`, `truncated-json` or `poison` (`text`), for `answer` how, see [`Treatment`], for `array` and `joined` how many pushes one message holds (3), for `forget` how many of 100 registrations (50) |
 //! | `market` | only in this market's feed |
+//! | `service` | only in the per-issue service |
 //!
-//! Settings after the first comma are `name=value`, so that future kinds can have their own.
+//! Without a setting, a fault happens wherever its kind makes sense: `resend` in the full-market feeds, since what it
+//! repeats may not be registered in the next session.
+
+mod parse;
 
 use std::fmt;
 use std::num::NonZeroU64;
-use std::str::FromStr;
 use std::time::Duration;
 
-use krx_exchange::Market;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use krx_exchange::{Bundle, Endpoint, Treatment};
 
-/// The longest silence that can be scripted, in seconds: a day.
-const STALL_SECONDS_MAX: f64 = 86_400.0;
-
-/// The silence in seconds if the script does not say: longer than a client should tolerate.
-const STALL_SECONDS_DEFAULT: f64 = 30.0;
-
-/// The close code if the script does not say: "internal error".
-const CLOSE_CODE_DEFAULT: u16 = 1011;
-
-/// The number of messages to repeat if the script does not say.
-const RESEND_MESSAGES_DEFAULT: u32 = 20;
-
-/// The most that a script may ask for: they are kept in memory, up to a mebibyte each.
-const RESEND_MESSAGES_MAX: u32 = 10_000;
+pub use parse::FaultError;
 
 /// One scripted fault.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fault {
     /// What goes wrong.
     pub kind: FaultKind,
-    /// After how many data messages.
+    /// After how many data messages, or at which `subscribe`.
     pub when: FaultTime,
-    /// In which market's feed; `None` means both.
-    pub market: Option<Market>,
+    /// At which endpoint only; `None` means wherever the kind makes sense.
+    pub endpoint: Option<Endpoint>,
 }
 
 /// What goes wrong.
@@ -62,6 +51,16 @@ pub enum FaultKind {
     Half,
     /// A FIN, after which the next session begins by repeating this many of the last data messages.
     Resend(u32),
+    /// A `subscribe` is treated in this way.
+    Answer(Treatment),
+    /// The next message holds several pushes.
+    Bundle(Bundle),
+    /// So many of a hundred registrations are dropped without a word.
+    Forget(u32),
+    /// A push of a code that nobody ever registered.
+    Unregistered,
+    /// An error without an `id`, which answers nothing.
+    Error,
 }
 
 /// What kind of message is sent in place of data.
@@ -69,7 +68,7 @@ pub enum FaultKind {
 pub enum Garbage {
     /// Not JSON at all.
     Text,
-    /// An array of three records, the second of which is malformed.
+    /// An array of three full-market records, the second of which is malformed.
     BadRecord,
     /// A JSON object of no known kind.
     Object,
@@ -79,7 +78,7 @@ pub enum Garbage {
     Poison,
 }
 
-/// When a fault happens, counted in a session's data messages.
+/// When a fault happens, counted in a session's data messages, or its `subscribe`s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultTime {
     /// Once, in the first session that gets this far.
@@ -88,102 +87,34 @@ pub enum FaultTime {
     Every(NonZeroU64),
 }
 
-/// Why a fault could not be parsed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{problem}; a fault is KIND@WHEN[:ARG][,market=MARKET], for example stall@1000:30")]
-pub struct FaultError {
-    problem: String,
-}
-
-impl FromStr for Fault {
-    type Err = FaultError;
-
-    fn from_str(text: &str) -> Result<Fault, FaultError> {
-        parse(text).map_err(|problem| FaultError { problem })
+impl Fault {
+    /// Whether it happens at `endpoint`.
+    pub(crate) fn concerns(&self, endpoint: Endpoint) -> bool {
+        let makes_sense = match self.kind {
+            FaultKind::Resend(_) => endpoint != Endpoint::PerIssue,
+            FaultKind::Answer(_)
+            | FaultKind::Bundle(_)
+            | FaultKind::Forget(_)
+            | FaultKind::Unregistered
+            | FaultKind::Error => endpoint == Endpoint::PerIssue,
+            FaultKind::Disconnect
+            | FaultKind::Close(_)
+            | FaultKind::Reset
+            | FaultKind::Stall(_)
+            | FaultKind::Garbage(_)
+            | FaultKind::Half => true,
+        };
+        makes_sense && self.endpoint.is_none_or(|only| only == endpoint)
     }
 }
 
-fn parse(text: &str) -> Result<Fault, String> {
-    let mut settings = text.split(',');
-    let main = settings.next().unwrap_or_default();
-    let (kind, rest) = main.split_once('@').ok_or("the fault has no @")?;
-    let (repeated, rest) = match rest.strip_prefix("every:") {
-        Some(rest) => (true, rest),
-        None => (false, rest),
-    };
-    let (number, argument) = match rest.split_once(':') {
-        Some((number, argument)) => (number, Some(argument)),
-        None => (rest, None),
-    };
-    let number: NonZeroU64 = number
-        .parse()
-        .map_err(|_| format!("{number:?} is not a number of messages from 1"))?;
-    let mut market = None;
-    for setting in settings {
-        match setting.split_once('=') {
-            Some(("market", name)) => {
-                let named =
-                    Market::named(name).ok_or(format!("market {name:?} is neither KOSPI nor KOSDAQ"))?;
-                market = Some(named);
-            }
-            _ => return Err(format!("unknown setting {setting:?}")),
+impl FaultTime {
+    /// Whether it has come after `count` of what it counts; `happened` says whether it ever did.
+    pub(crate) fn has_come(self, count: u64, happened: bool) -> bool {
+        match self {
+            FaultTime::Once(number) => !happened && count == number.get(),
+            FaultTime::Every(number) => count.is_multiple_of(number.get()),
         }
-    }
-    let when = if repeated {
-        FaultTime::Every(number)
-    } else {
-        FaultTime::Once(number)
-    };
-    Ok(Fault {
-        kind: parse_kind(kind, argument)?,
-        when,
-        market,
-    })
-}
-
-fn parse_kind(kind: &str, argument: Option<&str>) -> Result<FaultKind, String> {
-    let plain = |fault: FaultKind| match argument {
-        None => Ok(fault),
-        Some(argument) => Err(format!("{kind} takes no argument, not {argument:?}")),
-    };
-    match kind {
-        "disconnect" => plain(FaultKind::Disconnect),
-        "reset" => plain(FaultKind::Reset),
-        "half" => plain(FaultKind::Half),
-        "close" => match argument.map_or(Ok(CLOSE_CODE_DEFAULT), str::parse) {
-            Ok(code) if CloseCode::from(code).is_allowed() => Ok(FaultKind::Close(code)),
-            _ => Err(format!(
-                "{:?} is not a close code that may be sent",
-                argument.unwrap_or_default()
-            )),
-        },
-        "stall" => match argument.map_or(Ok(STALL_SECONDS_DEFAULT), str::parse) {
-            Ok(seconds) if (0.0..=STALL_SECONDS_MAX).contains(&seconds) => {
-                Ok(FaultKind::Stall(Duration::from_secs_f64(seconds)))
-            }
-            _ => Err(format!(
-                "{:?} is not a number of seconds up to a day",
-                argument.unwrap_or_default()
-            )),
-        },
-        "resend" => match argument.map_or(Ok(RESEND_MESSAGES_DEFAULT), str::parse) {
-            Ok(messages) if (1..=RESEND_MESSAGES_MAX).contains(&messages) => Ok(FaultKind::Resend(messages)),
-            _ => Err(format!(
-                "{:?} is not a number of messages up to {RESEND_MESSAGES_MAX}",
-                argument.unwrap_or_default()
-            )),
-        },
-        "garbage" => match argument.unwrap_or("text") {
-            "text" => Ok(FaultKind::Garbage(Garbage::Text)),
-            "badrecord" => Ok(FaultKind::Garbage(Garbage::BadRecord)),
-            "object" => Ok(FaultKind::Garbage(Garbage::Object)),
-            "truncated-json" => Ok(FaultKind::Garbage(Garbage::TruncatedJson)),
-            "poison" => Ok(FaultKind::Garbage(Garbage::Poison)),
-            other => Err(format!(
-                "garbage {other:?} is none of text, badrecord, object, truncated-json and poison"
-            )),
-        },
-        other => Err(format!("unknown kind {other:?}")),
     }
 }
 
@@ -197,12 +128,17 @@ impl fmt::Display for FaultKind {
             FaultKind::Garbage(_) => "garbage",
             FaultKind::Half => "half",
             FaultKind::Resend(_) => "resend",
+            FaultKind::Answer(_) => "answer",
+            FaultKind::Bundle(_) => "bundle",
+            FaultKind::Forget(_) => "forget",
+            FaultKind::Unregistered => "unregistered",
+            FaultKind::Error => "error",
         })
     }
 }
 
 impl Garbage {
-    /// The text that is sent, and how many good records it contains.
+    /// The text that is sent, and how many good records of the full-market service it contains.
     #[must_use]
     pub fn text(self) -> (&'static str, u32) {
         match self {
@@ -229,77 +165,4 @@ impl Garbage {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fault(text: &str) -> Fault {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn every_kind_is_understood() {
-        let once = |number| FaultTime::Once(NonZeroU64::new(number).unwrap());
-        let every = |number| FaultTime::Every(NonZeroU64::new(number).unwrap());
-        for (text, kind, when) in [
-            ("disconnect@7", FaultKind::Disconnect, once(7)),
-            ("reset@every:7", FaultKind::Reset, every(7)),
-            ("half@1", FaultKind::Half, once(1)),
-            ("resend@5", FaultKind::Resend(20), once(5)),
-            ("resend@every:5:3", FaultKind::Resend(3), every(5)),
-            ("close@5", FaultKind::Close(1011), once(5)),
-            ("close@every:5:1001", FaultKind::Close(1001), every(5)),
-            ("stall@5", FaultKind::Stall(Duration::from_secs(30)), once(5)),
-            (
-                "stall@5:0.25",
-                FaultKind::Stall(Duration::from_millis(250)),
-                once(5),
-            ),
-            ("garbage@5", FaultKind::Garbage(Garbage::Text), once(5)),
-            (
-                "garbage@5:badrecord",
-                FaultKind::Garbage(Garbage::BadRecord),
-                once(5),
-            ),
-            ("garbage@5:object", FaultKind::Garbage(Garbage::Object), once(5)),
-            (
-                "garbage@5:truncated-json",
-                FaultKind::Garbage(Garbage::TruncatedJson),
-                once(5),
-            ),
-        ] {
-            assert_eq!(
-                fault(text),
-                Fault {
-                    kind,
-                    when,
-                    market: None
-                },
-                "{text}"
-            );
-        }
-        assert_eq!(fault("stall@5:1,market=KOSDAQ").market, Some(Market::Kosdaq));
-    }
-
-    #[test]
-    fn errors_name_what_is_wrong() {
-        for (text, part) in [
-            ("disconnect", "no @"),
-            ("explode@3", "unknown kind \"explode\""),
-            ("reset@0", "\"0\" is not a number"),
-            ("reset@every:x", "\"x\" is not a number"),
-            ("half@3:2", "half takes no argument"),
-            ("close@3:1005", "\"1005\" is not a close code"),
-            ("close@3:abc", "\"abc\" is not a close code"),
-            ("stall@3:-1", "\"-1\" is not a number of seconds"),
-            ("stall@3:NaN", "\"NaN\" is not a number of seconds"),
-            ("garbage@3:smell", "\"smell\""),
-            ("resend@3:0", "\"0\" is not a number of messages"),
-            ("resend@3:10001", "\"10001\" is not a number of messages"),
-            ("half@3,market=NYSE", "\"NYSE\""),
-            ("half@3,tempo=4", "\"tempo=4\""),
-        ] {
-            let error = text.parse::<Fault>().unwrap_err().to_string();
-            assert!(error.contains(part), "{text}: {error}");
-        }
-    }
-}
+mod tests;

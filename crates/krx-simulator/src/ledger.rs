@@ -1,17 +1,34 @@
 //! The ledger of everything that was sent: the oracle against which recordings are checked.
 //!
-//! One JSON object per line, in the order of sending within each market:
+//! One JSON object per line, in the order of sending within each endpoint:
 //!
 //! ```json
 //! {"market":"KOSPI","session":1,"number":1,"sent_us":1763596800000000,"kind":"data","records":50,"sha256":"…","text":"…"}
+//! {"service":"per_issue","session":1,"number":7,"sent_us":1763596800000000,"kind":"data","records":1,"sha256":"…","text":"…"}
 //! ```
 //!
-//! `session` counts the initialised sessions of the market from 1; 0 stands for a connection that was refused before
-//! that. `number` counts all text messages of the session from 1. `sent_us` is Unix time in microseconds. `sha256` is
-//! that of the text's bytes.
+//! * The first member is the endpoint: the market of a full-market feed, or the per-issue service.
+//! * `session` counts the initialised sessions of the endpoint from 1; 0 stands for a connection that was refused before
+//!   that. Sessions with different keys are counted together.
+//! * `number` counts all text messages that are sent in the session from 1.
+//! * `sent_us` is Unix time in microseconds.
+//! * `kind` is one of these, and whatever a fault sends has a kind of its own:
+//!
+//!   | kind | is |
+//!   |---|---|
+//!   | `reply` | the answer to `init` |
+//!   | `data` | records of the full-market service, or one push of the per-issue service, or several that a fault put together |
+//!   | `heartbeat` | the exchange's own, or the answer to the client's |
+//!   | `error` | a refusal |
+//!   | `answer` | per-issue: the answer to a request, `ok` |
+//!   | `snapshot` | per-issue: the answer to a `subscribe` that is the state of what it registers |
+//!   | `request` | per-issue: a `subscribe` or `unsubscribe` that was **heard**. It is not sent, and its `number` is that of the last text before it. With these lines a reader knows what each `id` stands for, and from when on |
+//!
+//! * `records` is the number of good records in the text: objects that a recorder should find and keep.
+//! * `sha256` is that of the text's bytes.
 //!
 //! A message is entered before it is given to the socket: what a client received in a session is a prefix of the
-//! ledger's entries for it, apart from partial messages.
+//! ledger's entries for it, apart from partial messages and requests.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -84,16 +101,17 @@ fn write(file: File, mut notes: mpsc::Receiver<Note>) -> io::Result<()> {
 
 fn format_line(entry: &Entry, sent_us: u128, line: &mut Vec<u8>) -> io::Result<()> {
     let Entry {
-        market,
+        endpoint,
         session,
         number,
         kind,
         records,
         text,
     } = entry;
+    let (member, name) = endpoint.member();
     write!(
         line,
-        "{{\"market\":\"{market}\",\"session\":{session},\"number\":{number},\"sent_us\":{sent_us},\
+        "{{\"{member}\":\"{name}\",\"session\":{session},\"number\":{number},\"sent_us\":{sent_us},\
          \"kind\":\"{}\",\"records\":{records},\"sha256\":\"",
         kind.name()
     )?;
@@ -108,24 +126,27 @@ fn format_line(entry: &Entry, sent_us: u128, line: &mut Vec<u8>) -> io::Result<(
 
 #[cfg(test)]
 mod tests {
-    use krx_exchange::{Market, MessageKind};
+    use krx_exchange::{Endpoint, Market, MessageKind};
 
     use super::*;
 
     #[test]
     fn a_line_has_the_documented_form() {
         let entry = Entry {
-            market: Market::Kospi,
+            endpoint: Endpoint::FullMarket(Market::Kospi),
             session: 1,
             number: 2,
             kind: MessageKind::Scripted("garbage"),
             records: 0,
             text: "abc\"".into(),
         };
-        let mut line = Vec::new();
-        format_line(&entry, 1_763_596_800_000_000, &mut line).unwrap();
+        let line = |entry: &Entry| {
+            let mut line = Vec::new();
+            format_line(entry, 1_763_596_800_000_000, &mut line).unwrap();
+            String::from_utf8(line).unwrap()
+        };
         assert_eq!(
-            String::from_utf8(line).unwrap(),
+            line(&entry),
             concat!(
                 r#"{"market":"KOSPI","session":1,"number":2,"sent_us":1763596800000000,"kind":"garbage","#,
                 r#""records":0,"sha256":"f36ae92b12fde378f4be9f5b08f290200d709e9391c02387c3cc3dd2cba36921","#,
@@ -133,5 +154,13 @@ mod tests {
                 "\n"
             )
         );
+        let entry = Entry {
+            endpoint: Endpoint::PerIssue,
+            kind: MessageKind::Snapshot,
+            ..entry
+        };
+        let head =
+            r#"{"service":"per_issue","session":1,"number":2,"sent_us":1763596800000000,"kind":"snapshot","#;
+        assert!(line(&entry).starts_with(head), "{}", line(&entry));
     }
 }

@@ -1,12 +1,15 @@
 //! A simulated exchange: plausible trading days and scripted faults, served on loopback.
 //!
 //! ```text
-//!  universe ─▶ day ─▶ program ─▶ krx_exchange::serve ─▶ clients
-//!  (issues)   (what)     ▲            │
-//!     script (faults) ───┘            └─▶ ledger (what was sent: the oracle)
+//!  universe ─▶ tape ─▶ day ───────▶ program ─▶ krx_exchange::serve ─▶ clients
+//!  (issues)   (prints) per_issue       ▲            │
+//!                      (what)          │            └─▶ ledger (what was sent: the oracle)
+//!                   script (faults) ───┘
 //! ```
 //!
-//! * [`Day`] makes up a market's day from a seed: the same seed gives the same bytes, whatever the pace.
+//! * A tape makes up a market's day from a seed, and both services are views of it. [`Day`] makes messages of its prints:
+//!   the same seed gives the same bytes, whatever the pace. `per_issue` makes up the trades behind each print, and books,
+//!   indices and derivatives around them.
 //! * The program serves each feed such days, along with a script of [`Fault`]s.
 //! * The server is that of `krx-exchange`, which knows about neither.
 //!
@@ -24,22 +27,24 @@ mod fault;
 mod frames;
 mod issue;
 mod ledger;
+mod per_issue;
 mod price;
 mod program;
 mod sampler;
 mod script;
 mod server;
+mod tape;
 mod timetable;
 mod tls;
 mod universe;
 
-pub use config::{Config, DayConfig, RefuseAll};
+pub use config::{Answers, Config, DayConfig, PerIssueConfig, RefuseAll};
 pub use day::{Day, DayMessage};
 pub use error::{IssuesError, SimulatorError};
 pub use fault::{Fault, FaultError, FaultKind, FaultTime, Garbage};
 pub use frames::{FramesWritten, write_frames};
 pub use issue::{Issue, IssueCode};
-pub use krx_exchange::{EventFormat, InitReply, Key, Market, Pace, SecondSession};
+pub use krx_exchange::{Endpoint, EventFormat, InitReply, Key, Market, Pace, PerIssueRules, SecondSession};
 pub use price::{PriceBand, PriceGrid, Won};
 pub use server::serve;
 pub use timetable::HalfSecond;

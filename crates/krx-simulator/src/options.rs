@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use krx_simulator::{
-    Config, DayConfig, EventFormat, Fault, HalfSecond, InitReply, Key, Market, Pace, RefuseAll,
-    SecondSession, SimulatorError, Universe, tls_config,
+    Answers, Config, DayConfig, EventFormat, Fault, HalfSecond, InitReply, Key, Market, Pace, PerIssueConfig,
+    PerIssueRules, RefuseAll, SecondSession, SimulatorError, Universe, tls_config,
 };
 
 /// More trades than a day can hold: even every issue in every half second would be fewer.
 const TRADES_MAX: u64 = 1_000_000_000;
 
 const AFTER_HELP: &str = "\
-Faults: KIND@WHEN[:ARG][,market=KOSPI|KOSDAQ]
+Faults: KIND@WHEN[:ARG][,market=KOSPI|KOSDAQ|,service=per_issue]
   KIND  disconnect          FIN without a close frame
         close[:CODE]        close frame (1011)
         reset               RST
@@ -23,9 +23,18 @@ Faults: KIND@WHEN[:ARG][,market=KOSPI|KOSDAQ]
         garbage[:WHAT]      an extra message: text, badrecord, object, truncated-json or poison (text)
         half                half of a message, then FIN
         resend[:MESSAGES]   FIN; the next session repeats the last data messages (20)
+  of the full-market feeds only; and of the per-issue service only:
+        answer:HOW          how the N-th subscribe is answered: ignored (not registered either), withheld,
+                            refused, refused-without-id, late[:SECONDS] (7), overtaken (after the next one),
+                            twice, snapshot-after-push, snapshot-of-another, unknown-id
+        array[:PUSHES]      the next message is a JSON array of pushes (3)
+        joined[:PUSHES]     the next message is so many objects, one after the other (3)
+        forget[:PERCENT]    so many of 100 registrations are silently dropped (50)
+        unregistered        a push of a code that was never registered
+        error               an error without an id
   WHEN  N                   once, in the first session to be sent N data messages
         every:N             after every N data messages of every session
-  e.g.  disconnect@5000  stall@every:1000:2.5,market=KOSDAQ  close@300:1001
+  e.g.  disconnect@5000  stall@every:1000:2.5,market=KOSDAQ  close@300:1001  answer@every:9:twice
 
 The day runs from 08:30 to 20:00. An issue is sent at most once in half a second: on days with more
 than some 50 million trades, the rush after the open spreads over the following hours.
@@ -107,6 +116,27 @@ pub(crate) struct Options {
     #[arg(long)]
     exit_at_end: bool,
 
+    /// Serve only the full-market feeds, without the per-issue service at /ws/.
+    #[arg(long)]
+    no_per_issue: bool,
+
+    /// Per-issue: how many registrations a session may have; the sandbox allows 20.
+    #[arg(long, value_name = "N", default_value_t = PerIssueRules::default().registrations_max)]
+    registrations_max: usize,
+
+    /// Per-issue: messages per real second to each client, instead of --speed or --rate. At a rate the day waits while
+    /// nothing is registered.
+    #[arg(long, value_name = "N")]
+    per_issue_rate: Option<NonZeroU64>,
+
+    /// Per-issue: answer a subscribe with ok, with the current state, or with the state for tick10, quote10 and index only.
+    #[arg(long, value_enum, default_value = "mixed")]
+    per_issue_answers: SubscribeAnswers,
+
+    /// Per-issue: print trdTm with its leading zero, as in 09450155, which is not valid JSON.
+    #[arg(long)]
+    leading_zeros: bool,
+
     /// Write everything that is sent to this file, as JSON Lines.
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
@@ -147,6 +177,13 @@ enum Second {
     Refuse,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SubscribeAnswers {
+    Ok,
+    Snapshot,
+    Mixed,
+}
+
 impl Options {
     /// The configuration given by the options; files are read.
     pub(crate) fn config(&self) -> Result<Config, SimulatorError> {
@@ -170,6 +207,7 @@ impl Options {
                 start: self.start,
             },
             markets,
+            per_issue: (!self.no_per_issue).then(|| self.per_issue()),
             pace: self.rate.map_or(self.speed, Pace::Rate),
             repeat: self.repeat,
             exit_at_end: self.exit_at_end,
@@ -197,6 +235,23 @@ impl Options {
                 EventFormat::Text
             },
         })
+    }
+}
+
+impl Options {
+    fn per_issue(&self) -> PerIssueConfig {
+        PerIssueConfig {
+            rules: PerIssueRules {
+                registrations_max: self.registrations_max,
+            },
+            pace: self.per_issue_rate.map(Pace::Rate),
+            answers: match self.per_issue_answers {
+                SubscribeAnswers::Ok => Answers::Ok,
+                SubscribeAnswers::Snapshot => Answers::Snapshot,
+                SubscribeAnswers::Mixed => Answers::Mixed,
+            },
+            leading_zeros: self.leading_zeros,
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::num::NonZeroU64;
 
-use krx_exchange::{Cursor, Market, Messages, Next, Pace, Program, Script};
+use krx_exchange::{Cursor, Endpoint, IssueDay, Market, Messages, Next, Pace, Program, Script};
 
-use crate::config::DayConfig;
+use crate::config::{DayConfig, PerIssueConfig};
 use crate::day::Day;
 use crate::fault::Fault;
+use crate::per_issue::FloorIssues;
 use crate::script::FaultScript;
 use crate::timetable::HalfSecond;
 
@@ -18,6 +19,7 @@ pub(crate) struct Simulation {
     pub(crate) pace: Pace,
     /// How many markets are served.
     pub(crate) markets: usize,
+    pub(crate) per_issue: PerIssueConfig,
     /// Whether another day follows at the end of each.
     pub(crate) repeat: bool,
     pub(crate) faults: Vec<Fault>,
@@ -36,8 +38,17 @@ impl Program for Simulation {
         Cursor::new(days, self.day.start.into(), pace)
     }
 
-    fn script(&self, market: Market) -> Box<dyn Script> {
-        Box::new(FaultScript::new(&self.faults, market))
+    fn issues(&self) -> IssueDay {
+        let issues = FloorIssues::new(self.day.clone(), self.per_issue, self.repeat);
+        IssueDay::new(
+            issues,
+            self.day.start.into(),
+            self.per_issue.pace.unwrap_or(self.pace),
+        )
+    }
+
+    fn script(&self, endpoint: Endpoint) -> Box<dyn Script> {
+        Box::new(FaultScript::new(&self.faults, endpoint))
     }
 }
 

@@ -2,21 +2,32 @@
 
 use std::collections::VecDeque;
 
-use krx_exchange::{Deed, Farewell, Market, MessageKind, Script, TimedMessage};
+use krx_exchange::{Bundle, Deed, Endpoint, Farewell, MessageKind, Script, TimedMessage, Treatment};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use crate::fault::{Fault, FaultKind, FaultTime};
+use crate::fault::{Fault, FaultKind};
 
 /// The ledger's words for what is sent in place of data, and for half a message, which no receiver ever gets.
 const GARBAGE: MessageKind = MessageKind::Scripted("garbage");
 const PARTIAL: MessageKind = MessageKind::Scripted("partial");
 
+/// The ledger's word for a push of a code that is not registered, and the push.
+const UNREGISTERED: MessageKind = MessageKind::Scripted("unregistered");
+const UNREGISTERED_TEXT: &str = concat!(
+    r#"{"jsonrpc":"2.0","method":"push","params":{"preset":"tick","isuSrtCd":"9999Z9","#,
+    r#""trdPrc":1000,"trdvol":1,"trdTm":9000000}}"#
+);
+
+/// An error that answers nothing.
+const ERROR_TEXT: &str = r#"{"jsonrpc":"2.0","error":{"message":"해당 종목이 없습니다","code":10040}}"#;
+
 /// The faults of one feed, and which of them have happened.
 #[derive(Debug)]
 pub(crate) struct FaultScript {
     faults: Vec<(Fault, bool)>,
+    endpoint: Endpoint,
     /// The last data messages sent, over all sessions, as far as a fault may need them.
     recent: VecDeque<TimedMessage>,
     recent_max: usize,
@@ -25,12 +36,11 @@ pub(crate) struct FaultScript {
 }
 
 impl FaultScript {
-    /// The `faults` that apply to `market`.
-    pub(crate) fn new(faults: &[Fault], market: Market) -> FaultScript {
-        let concerns = |fault: &&Fault| fault.market.is_none_or(|only| only == market);
+    /// The `faults` that happen at `endpoint`.
+    pub(crate) fn new(faults: &[Fault], endpoint: Endpoint) -> FaultScript {
         let faults: Vec<(Fault, bool)> = faults
             .iter()
-            .filter(concerns)
+            .filter(|fault| fault.concerns(endpoint))
             .map(|fault| (fault.clone(), false))
             .collect();
         let kept = |(fault, _): &(Fault, bool)| match fault.kind {
@@ -41,25 +51,51 @@ impl FaultScript {
         FaultScript {
             recent_max: faults.iter().map(kept).max().unwrap_or(0),
             faults,
+            endpoint,
             recent: VecDeque::new(),
             again: VecDeque::new(),
         }
     }
 
-    /// What happens now that a session has been sent `data_messages`, in the order of the script.
-    fn due(&mut self, data_messages: u64) -> Vec<FaultKind> {
+    /// What happens now that a session has come to `count` of what `counted` kinds of fault count, in the order of the
+    /// script.
+    fn due(&mut self, count: u64, counted: impl Fn(FaultKind) -> bool) -> Vec<FaultKind> {
         let mut due = Vec::new();
         for (fault, happened) in &mut self.faults {
-            let now = match fault.when {
-                FaultTime::Once(number) => !*happened && data_messages == number.get(),
-                FaultTime::Every(number) => data_messages.is_multiple_of(number.get()),
-            };
-            if now {
+            if counted(fault.kind) && fault.when.has_come(count, *happened) {
                 *happened = true;
                 due.push(fault.kind);
             }
         }
         due
+    }
+
+    /// What a fault does that does not end the session.
+    fn harmless(&self, kind: FaultKind) -> Option<Deed> {
+        let say = |kind: MessageKind, records, text: &'static str| {
+            Some(Deed::Say {
+                kind,
+                records,
+                text: text.into(),
+            })
+        };
+        match kind {
+            FaultKind::Garbage(garbage) => {
+                let (text, records) = garbage.text();
+                // Full-market records are none of the per-issue service.
+                let good = if self.endpoint == Endpoint::PerIssue {
+                    0
+                } else {
+                    records
+                };
+                say(GARBAGE, good, text)
+            }
+            FaultKind::Unregistered => say(UNREGISTERED, 0, UNREGISTERED_TEXT),
+            FaultKind::Error => say(MessageKind::Error, 0, ERROR_TEXT),
+            FaultKind::Stall(duration) => Some(Deed::Pause(duration)),
+            FaultKind::Forget(percent) => Some(Deed::Forget { percent }),
+            _ => None,
+        }
     }
 
     fn last(&self, messages: u32) -> VecDeque<TimedMessage> {
@@ -88,21 +124,12 @@ impl Script for FaultScript {
 
     fn sent(&mut self, data_messages: u64) -> Vec<Deed> {
         let mut deeds = Vec::new();
-        for kind in self.due(data_messages) {
+        for kind in self.due(data_messages, of_messages) {
+            if let Some(deed) = self.harmless(kind) {
+                deeds.push(deed);
+                continue;
+            }
             let farewell = match kind {
-                FaultKind::Garbage(garbage) => {
-                    let (text, records) = garbage.text();
-                    deeds.push(Deed::Say {
-                        kind: GARBAGE,
-                        records,
-                        text: text.into(),
-                    });
-                    continue;
-                }
-                FaultKind::Stall(duration) => {
-                    deeds.push(Deed::Pause(duration));
-                    continue;
-                }
                 FaultKind::Half => {
                     deeds.extend(self.recent.back().map(half));
                     Farewell::HangUp
@@ -111,9 +138,9 @@ impl Script for FaultScript {
                     self.again = self.last(messages);
                     Farewell::HangUp
                 }
-                FaultKind::Disconnect => Farewell::HangUp,
                 FaultKind::Close(code) => Farewell::Close(code, "as scripted"),
                 FaultKind::Reset => Farewell::Reset,
+                _ => Farewell::HangUp,
             };
             let reason = format!("fault {kind}");
             deeds.push(Deed::End { farewell, reason });
@@ -121,6 +148,27 @@ impl Script for FaultScript {
         }
         deeds
     }
+
+    fn subscribing(&mut self, nth: u64) -> Treatment {
+        let due = self.due(nth, |kind| matches!(kind, FaultKind::Answer(_)));
+        match due.first() {
+            Some(FaultKind::Answer(treatment)) => *treatment,
+            _ => Treatment::Fair,
+        }
+    }
+
+    fn packing(&mut self, data_messages: u64) -> Option<Bundle> {
+        let due = self.due(data_messages, |kind| matches!(kind, FaultKind::Bundle(_)));
+        match due.first() {
+            Some(FaultKind::Bundle(bundle)) if data_messages > 0 => Some(*bundle),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a kind of fault happens after data messages.
+fn of_messages(kind: FaultKind) -> bool {
+    !matches!(kind, FaultKind::Answer(_) | FaultKind::Bundle(_))
 }
 
 /// The first half of a frame that repeats `message`: no receiver gets a message from it.
@@ -146,13 +194,13 @@ fn half(message: &TimedMessage) -> Deed {
 mod tests {
     use std::time::Duration;
 
-    use krx_exchange::TimeOfDay;
+    use krx_exchange::{BundleForm, Market, TimeOfDay};
 
     use super::*;
 
     fn script(faults: &[&str]) -> FaultScript {
         let faults: Vec<Fault> = faults.iter().map(|text| text.parse().unwrap()).collect();
-        FaultScript::new(&faults, Market::Kospi)
+        FaultScript::new(&faults, Endpoint::FullMarket(Market::Kospi))
     }
 
     fn message(text: &str) -> TimedMessage {
@@ -166,13 +214,13 @@ mod tests {
     #[test]
     fn a_script_fires_once_or_again_and_only_in_its_market() {
         let mut script = script(&["reset@3", "half@every:2", "stall@3,market=KOSDAQ"]);
-        assert_eq!(script.due(1), []);
-        assert_eq!(script.due(2), [FaultKind::Half]);
-        assert_eq!(script.due(3), [FaultKind::Reset]);
-        assert_eq!(script.due(4), [FaultKind::Half]);
+        assert_eq!(script.due(1, of_messages), []);
+        assert_eq!(script.due(2, of_messages), [FaultKind::Half]);
+        assert_eq!(script.due(3, of_messages), [FaultKind::Reset]);
+        assert_eq!(script.due(4, of_messages), [FaultKind::Half]);
         // Each session counts from 1 again.
-        assert_eq!(script.due(2), [FaultKind::Half]);
-        assert_eq!(script.due(3), []);
+        assert_eq!(script.due(2, of_messages), [FaultKind::Half]);
+        assert_eq!(script.due(3, of_messages), []);
     }
 
     #[test]
@@ -241,5 +289,45 @@ mod tests {
         };
         assert_eq!((*kind, text.as_str()), (PARTIAL, "[1234"));
         assert_eq!(bytes, b"\x81\x0a[1234");
+    }
+
+    #[test]
+    fn the_per_issue_service_has_faults_of_its_own() {
+        let texts = [
+            "answer@2:twice",
+            "answer@every:3:withheld",
+            "array@4:5",
+            "unregistered@4",
+            "error@4",
+            "forget@4:25",
+            "garbage@4:badrecord",
+            "resend@1",
+        ];
+        let faults: Vec<Fault> = texts.iter().map(|text| text.parse().unwrap()).collect();
+        let mut script = FaultScript::new(&faults, Endpoint::PerIssue);
+        let treatments: Vec<Treatment> = (1..=6).map(|nth| script.subscribing(nth)).collect();
+        use Treatment::{AnsweredTwice, Fair, Unanswered};
+        assert_eq!(
+            treatments,
+            [Fair, AnsweredTwice, Unanswered, Fair, Fair, Unanswered]
+        );
+        assert_eq!(script.sent(1), [], "nothing is resent");
+        assert_eq!(script.packing(3), None);
+        let bundle = Bundle {
+            form: BundleForm::Array,
+            pushes: 5,
+        };
+        assert_eq!(script.packing(4), Some(bundle));
+        assert_eq!(script.packing(4), None, "once");
+        let deeds = script.sent(4);
+        let said: Vec<(&str, u32)> = deeds
+            .iter()
+            .filter_map(|deed| match deed {
+                Deed::Say { kind, records, .. } => Some((kind.name(), *records)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(said, [("unregistered", 0), ("error", 0), ("garbage", 0)]);
+        assert_eq!(deeds[2], Deed::Forget { percent: 25 });
     }
 }

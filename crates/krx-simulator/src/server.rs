@@ -29,11 +29,13 @@ pub async fn serve(
         day: config.day,
         pace: config.pace,
         markets: config.markets.len(),
+        per_issue: config.per_issue.unwrap_or_default(),
         repeat: config.repeat,
         faults: config.faults,
     };
     let exchange = krx_exchange::Config {
         markets: config.markets,
+        per_issue: config.per_issue.map(|per_issue| per_issue.rules),
         admits: match config.refuse {
             None => Admits::keys_if_any(config.keys),
             Some(RefuseAll::Json) => Admits::Keys(Vec::new()),

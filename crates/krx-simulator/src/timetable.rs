@@ -164,6 +164,14 @@ impl Session {
         (session, time.0.saturating_sub(start.0))
     }
 
+    /// Whether indices are computed.
+    pub(crate) fn has_indices(self) -> bool {
+        matches!(
+            self,
+            Session::OpeningAuction | Session::Regular | Session::ClosingCall | Session::ClosingAuction
+        )
+    }
+
     /// How busy continuous trading is at `time`, in the units of [`ACTIVITY`].
     pub(crate) fn activity(self, time: HalfSecond) -> u32 {
         match self {

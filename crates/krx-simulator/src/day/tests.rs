@@ -3,6 +3,9 @@ use std::collections::{HashMap, HashSet};
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::issue::Issue;
+use crate::price::Won;
+use crate::timetable::Session;
 use krx_exchange::RECORDS_MAX;
 
 /// Enough to keep every session busy, few enough to be quick.
@@ -159,20 +162,6 @@ fn prices_stay_on_the_grid_and_within_the_limits() {
         }
         assert!(moved > 1_000, "prices of {market} stand still");
     }
-}
-
-#[test]
-fn a_price_that_meets_its_limit_stays_within() {
-    let mut issue = Universe::synthetic().issues(Market::Kospi)[0].clone();
-    issue.base_price = 9;
-    let mut quote = Quote::new(&issue);
-    let mut dice = Dice::new(1, 0);
-    let met: HashSet<Won> = (0..10_000)
-        .map(|_| quote.step(Prices::Moving, &mut dice))
-        .collect();
-    assert_eq!(met, (7..=11).collect());
-    let fixed = quote.price;
-    assert!((0..100).all(|_| quote.step(Prices::Fixed, &mut dice) == fixed));
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub(crate) struct Exchange {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Line {
+    /// The market of a full-market feed, or `per_issue`.
+    #[serde(alias = "service")]
     pub(crate) market: String,
     pub(crate) session: u32,
     pub(crate) number: u64,
@@ -98,6 +100,12 @@ impl Exchange {
             assert_eq!(line.sha256, digest);
         }
         lines
+    }
+
+    /// Waits until the exchange stops of itself.
+    pub(crate) async fn stop_of_itself(self) {
+        let served = timeout(PATIENCE, self.served);
+        served.await.expect("the exchange stops").unwrap().unwrap();
     }
 
     pub(crate) async fn connect(&self, path: &str) -> Result<Client, Error> {
@@ -189,11 +197,11 @@ impl Client {
     }
 }
 
-/// The texts of the ledger's lines about one session of a market.
+/// The texts that were sent in one session of a market, or of `per_issue`, by the ledger's lines.
 pub(crate) fn texts(lines: &[Line], market: &str, session: u32) -> Vec<String> {
     let lines: Vec<&Line> = lines
         .iter()
-        .filter(|line| line.market == market && line.session == session)
+        .filter(|line| line.market == market && line.session == session && line.kind != "request")
         .collect();
     for (line, number) in lines.iter().zip(1..) {
         assert_eq!(line.number, number, "numbers follow one another");

@@ -6,4 +6,6 @@ mod exchange;
 
 mod command;
 mod faults;
+mod per_issue;
 mod serving;
+mod speed;

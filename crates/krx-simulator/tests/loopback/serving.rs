@@ -116,6 +116,7 @@ async fn unknown_paths_and_refused_clients_get_http_errors() {
     };
     let exchange = Exchange::start(Config {
         markets: vec![Market::Kosdaq],
+        per_issue: None,
         ..small_day()
     })
     .await;

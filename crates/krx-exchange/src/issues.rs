@@ -1,0 +1,114 @@
+//! What the per-issue service has to say of each issue, and where that comes from.
+
+use crate::course::{Course, Pace, Timed};
+use crate::message::{Next, TimeOfDay};
+use crate::subscription::Subscription;
+
+/// How many stretches of time are passed over at once before others get their turn: each may hold thousands of trades.
+const SKIP_MAX: u32 = 16;
+
+/// What happens to the issues of a day, as far as it is registered.
+///
+/// A registration is known by a number, which the exchange gives and never gives again.
+pub trait Issues: Send {
+    /// Registers what is asked for under `number`, from now on.
+    fn register(&mut self, number: u64, subscription: &Subscription) -> Welcome;
+
+    /// `number` is no longer registered.
+    fn cancel(&mut self, number: u64);
+
+    /// The current state of what is registered under `number`, as a JSON object; `None` if it is not.
+    fn state(&self, number: u64) -> Option<String>;
+
+    /// What comes next. If nothing that is registered happens for a while, [`Push::Mark`] says how far the day has got:
+    /// at least once in half a second, or the day would run ahead of the clock.
+    fn next(&mut self) -> Next<Push>;
+}
+
+/// Whether an issue can be registered, and what the answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Welcome {
+    /// There is no such issue, or it has no such preset.
+    NoSuchIssue,
+    /// It is registered, and the answer says no more.
+    Plain,
+    /// It is registered, and the answer is its state.
+    WithState,
+}
+
+/// What comes next in [`Issues`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Push {
+    /// Something happened to what is registered.
+    Of {
+        /// The number of the registration.
+        registration: u64,
+        /// When it is pushed. If it is earlier than the previous one, it is pushed right after that.
+        at: TimeOfDay,
+        /// The `params` of the push: a JSON object.
+        params: String,
+    },
+    /// Nothing, until this time.
+    Mark(TimeOfDay),
+}
+
+impl Timed for Push {
+    fn at(&self) -> TimeOfDay {
+        match self {
+            Push::Of { at, .. } | Push::Mark(at) => *at,
+        }
+    }
+
+    fn messages(&self) -> u32 {
+        match self {
+            Push::Of { .. } => 1,
+            Push::Mark(_) => 0,
+        }
+    }
+
+    fn records(&self) -> u32 {
+        self.messages()
+    }
+}
+
+/// A per-issue feed's place in its day.
+pub struct IssueDay {
+    pub(crate) issues: Box<dyn Issues>,
+    pub(crate) course: Course<Push>,
+}
+
+impl IssueDay {
+    /// At the beginning of a day whose clock starts at `start`. A rate counts messages; while nothing is registered, the
+    /// day waits at a rate and at full speed.
+    #[must_use]
+    pub fn new(issues: impl Issues + 'static, start: TimeOfDay, pace: Pace) -> IssueDay {
+        IssueDay {
+            issues: Box::new(issues),
+            course: Course::new(start, pace, SKIP_MAX),
+        }
+    }
+
+    /// A day without issues.
+    #[must_use]
+    pub fn empty() -> IssueDay {
+        IssueDay::new(NoIssues, TimeOfDay(0), Pace::Max)
+    }
+}
+
+struct NoIssues;
+
+impl Issues for NoIssues {
+    fn register(&mut self, _: u64, _: &Subscription) -> Welcome {
+        Welcome::NoSuchIssue
+    }
+
+    fn cancel(&mut self, _: u64) {}
+
+    fn state(&self, _: u64) -> Option<String> {
+        None
+    }
+
+    fn next(&mut self) -> Next<Push> {
+        Next::DayOver { another_after: None }
+    }
+}
