@@ -122,15 +122,35 @@ pub(crate) fn service_of(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Op
     services.find(|service| data.partition(service.primary(), date, feed).is_dir())
 }
 
+/// The service of this name.
+///
+/// # Errors
+/// [`StoreError::UnknownService`], when this version does not know it.
+pub(crate) fn service_named(
+    data: &DataDir,
+    feed: &FeedName,
+    name: &str,
+) -> Result<&'static Service, StoreError> {
+    let mut services = data.services().iter().copied();
+    let found = services.find(|service| service.name == name);
+    found.ok_or_else(|| StoreError::UnknownService {
+        path: data.journal(feed),
+        service: name.to_owned(),
+    })
+}
+
 /// The dataset whose files are the commit records of a feed and date; `None` when there are none.
 pub(crate) fn primary_of(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Option<Dataset> {
     service_of(data, feed, date).map(Service::primary)
 }
 
-/// Whether retention has removed a date from the primary dataset of a service.
-pub(crate) fn is_primary_expired(data: &DataDir, date: NaiveDate) -> bool {
-    let mut services = data.services().iter();
-    services.any(|service| data.expired(service.primary(), date).exists())
+/// Whether retention has removed a date from the primary dataset of a feed's service: of any, where it is not known.
+pub(crate) fn is_primary_expired(data: &DataDir, feed: &FeedName, date: NaiveDate) -> bool {
+    let is_expired = |service: &'static Service| data.expired(service.primary(), date).exists();
+    match service_of(data, feed, date) {
+        Some(service) => is_expired(service),
+        None => data.services().iter().copied().any(is_expired),
+    }
 }
 
 /// The names of a dataset's files in a directory, in order of their frames.

@@ -9,6 +9,14 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoreError {
+    /// A journal of a service that this version does not know.
+    #[error("the journal in {} is of the service {service:?}, which this version does not know: use the version that wrote it, or a newer one", path.display())]
+    UnknownService {
+        /// The journal's directory.
+        path: PathBuf,
+        /// The service's name.
+        service: String,
+    },
     /// The operating system reported an error.
     #[error("{doing} {path}: {source}")]
     Io {

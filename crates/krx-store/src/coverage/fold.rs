@@ -52,6 +52,9 @@ impl Ledger {
 
     /// An event; `session` and `frame` as its record says.
     pub fn event(&mut self, at: Moment, session: u32, frame: u64, event: &Event) {
+        if matches!(event, Event::Segment { .. }) {
+            return;
+        }
         if matches!(event, Event::Start { .. } | Event::Date { continues: false, .. }) {
             self.crash();
         }
@@ -116,8 +119,10 @@ impl Ledger {
                 self.state.running = false;
             }
             Event::DateEnd
+            | Event::Segment { .. }
             | Event::TimeMark
             | Event::CommitNow
+            | Event::Registration(_)
             | Event::SessionEnd
             | Event::ClockStep { .. } => {}
         }

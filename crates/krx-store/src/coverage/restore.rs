@@ -40,7 +40,7 @@ pub(crate) fn restore(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Resul
     let files = Files::of(data, feed, date)?;
     match stored {
         // Retention keeps coverage for longer than the data it describes.
-        Some(ledger) if files.agree_with(&ledger) || catalog::is_primary_expired(data, date) => {
+        Some(ledger) if files.agree_with(&ledger) || catalog::is_primary_expired(data, feed, date) => {
             Ok(Restored {
                 ledger,
                 on_disk: true,

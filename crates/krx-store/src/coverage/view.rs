@@ -10,13 +10,14 @@ use super::restore::restore;
 use super::state::bounds;
 use crate::catalog;
 use crate::dataset::{BATCH_ROWS, QUARANTINE};
+use crate::decoding::Decoding;
 use crate::error::StoreError;
 use crate::feed_name::FeedName;
 use crate::journal::{Event, Followed, Follower, RecordKind, end_of_damage};
 use crate::layout::DataDir;
 use crate::lock;
 use crate::moment::Moment;
-use crate::service::{FULL_MARKET, FrameFacts, Rejects};
+use crate::service::{FrameFacts, Rejects};
 
 /// The feeds and dates about which something is known, in order.
 ///
@@ -92,12 +93,18 @@ fn fold(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Ledger, Stor
     {
         follower.skip_to_after(before);
     }
-    let service = catalog::service_of(data, feed, date).unwrap_or(&FULL_MARKET);
-    let mut decoder = (service.decoder)();
+    let mut decoding = Decoding::default();
     loop {
         match follower.advance()? {
             Followed::Record(name, head) => {
                 let position = follower.position();
+                let event = match head.kind {
+                    RecordKind::Frame => None,
+                    RecordKind::Event => serde_json::from_slice::<Event>(follower.payload()).ok(),
+                };
+                if let Some(event) = &event {
+                    decoding.event(data, feed, event)?;
+                }
                 if name.date != date || position.is_none_or(|here| ledger.has(here)) {
                     continue;
                 }
@@ -106,17 +113,17 @@ fn fold(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Ledger, Stor
                     RecordKind::Frame => {
                         let facts = FrameFacts::new(date, head.at, head.frame, head.session);
                         let mut rejected = Rejected(0);
-                        let decoded = decoder.decode(&facts, follower.payload(), &mut rejected);
+                        let decoded = decoding.decoder.decode(&facts, follower.payload(), &mut rejected);
                         ledger.frame(head.at, head.session, head.frame, decoded.rows + rejected.0);
                         // They are counted but not needed.
-                        for dataset in 0..service.datasets.len() {
-                            if decoder.waiting(dataset) >= BATCH_ROWS {
-                                drop(decoder.take(dataset));
+                        for dataset in 0..decoding.service.datasets.len() {
+                            if decoding.decoder.waiting(dataset) >= BATCH_ROWS {
+                                drop(decoding.decoder.take(dataset));
                             }
                         }
                     }
                     RecordKind::Event => {
-                        if let Ok(event) = serde_json::from_slice::<Event>(follower.payload()) {
+                        if let Some(event) = event {
                             ledger.event(head.at, head.session, head.frame, &event);
                         }
                     }

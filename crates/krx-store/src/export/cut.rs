@@ -79,6 +79,8 @@ impl Limits {
             Event::CommitNow => Some(CommitReason::Asked),
             Event::SessionEnd => Some(CommitReason::SessionEnd),
             Event::Stop => Some(CommitReason::Stop),
+            // It repeats what is known: where the journal's files begin makes no difference to those of the datasets.
+            Event::Segment { .. } => None,
             Event::TimeMark
             | Event::Hours { .. }
             | Event::Connected { .. }
@@ -87,6 +89,7 @@ impl Limits {
             | Event::Disconnected { .. }
             | Event::DiskWait { .. }
             | Event::Paused { .. }
+            | Event::Registration(_)
             | Event::ClockStep { .. } => self.before(held, at),
         }
     }

@@ -12,6 +12,7 @@ use super::poison::Poison;
 use super::segment::OpenSegment;
 use crate::catalog;
 use crate::coverage::{self, Ledger, Restored};
+use crate::decoding::Decoding;
 use crate::error::StoreError;
 use crate::feed_name::FeedName;
 use crate::journal::{Event, Followed, Follower, Position, RecordHead, RecordKind, Tail};
@@ -19,7 +20,6 @@ use crate::layout::{DataDir, SegmentName};
 use crate::moment::Moment;
 use crate::progress::{CommittedFile, Progress, Tally};
 use crate::sabotage::{self, Defect};
-use crate::service::{FULL_MARKET, FrameDecoder, Service};
 use crate::{checksums, disk};
 
 /// How a feed is exported.
@@ -57,8 +57,7 @@ pub struct Exporter {
     /// Whether this exporter replaces an earlier one of the same feed.
     pub(super) again: bool,
     pub(super) follower: Follower,
-    pub(super) service: &'static Service,
-    pub(super) decoder: Box<dyn FrameDecoder>,
+    pub(super) decoding: Decoding,
     pub(super) date: Option<ExportDate>,
     pub(super) segment: Option<OpenSegment>,
     /// Segments read to their end.
@@ -111,21 +110,12 @@ impl Exporter {
             progress,
             poison: Arc::default(),
             again: false,
-            service: &FULL_MARKET,
-            decoder: (FULL_MARKET.decoder)(),
+            decoding: Decoding::default(),
             date: None,
             segment: None,
             behind: VecDeque::new(),
             last_frame_read: None,
         }
-    }
-
-    /// Exports a feed of this service instead of the full-market one.
-    #[must_use]
-    pub fn of_service(mut self, service: &'static Service) -> Self {
-        self.service = service;
-        self.decoder = (service.decoder)();
-        self
     }
 
     /// Shares the record of frames that earlier exporters of this feed panicked over.
@@ -201,22 +191,38 @@ impl Exporter {
             let dir = self.data.partition(dataset, date, &self.feed);
             self.data.disk().sync_dirs(self.data.path(), &dir)?;
         }
-        let files = catalog::files(&self.data, self.service.primary(), &self.feed, date)?;
+        let Some(primary) = catalog::primary_of(&self.data, &self.feed, date) else {
+            return Ok(0);
+        };
+        let files = catalog::files(&self.data, primary, &self.feed, date)?;
         Ok(files.last().map_or(0, |name| name.last_frame))
     }
 
     fn record(&mut self, name: SegmentName, head: RecordHead) -> Result<(), StoreError> {
         self.enter_date(name.date)?;
+        // One from a later version cannot end anything that this version knows of.
+        let event = match head.kind {
+            RecordKind::Frame => None,
+            RecordKind::Event => serde_json::from_slice::<Event>(self.follower.payload()).ok(),
+        };
         self.last_frame_read = Some(head.frame);
         let position = self.follower.position();
         // Covers frames in files that are already committed, and the events between them.
         let is_known = |date: &ExportDate| position.is_some_and(|position| date.ledger.has(position));
-        if self.date.as_ref().is_some_and(is_known) {
-            return Ok(());
-        }
-        match head.kind {
-            RecordKind::Frame => self.frame(name.date, head, position),
-            RecordKind::Event => self.event(head, position),
+        let is_known = self.date.as_ref().is_some_and(is_known);
+        match (head.kind, event) {
+            (RecordKind::Frame, _) if !is_known => self.frame(name.date, head, position),
+            (RecordKind::Event, Some(event)) => {
+                if !is_known {
+                    self.event(&event, head, position)?;
+                }
+                if self.decoding.is_changed_by(&event) {
+                    self.commit(CommitReason::Start)?;
+                }
+                // Also of those that are known: it may decide how later frames are read.
+                self.decoding.event(&self.data, &self.feed, &event)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -257,7 +263,7 @@ impl Exporter {
                 let segment = OpenSegment::begin(
                     &self.data,
                     &self.feed,
-                    self.service,
+                    self.decoding.service,
                     date,
                     start.partition(limits.interval_us),
                     limits.rows_max,
@@ -276,7 +282,13 @@ impl Exporter {
         {
             panic!("the frame is poison");
         }
-        let rows = segment.add(&mut *self.decoder, poison, &head, payload, &mut self.tally)?;
+        let rows = segment.add(
+            &mut *self.decoding.decoder,
+            poison,
+            &head,
+            payload,
+            &mut self.tally,
+        )?;
         self.poison.put_down();
         if let Some(date) = &mut self.date {
             date.last_seen = head.frame;
@@ -290,24 +302,25 @@ impl Exporter {
         Ok(())
     }
 
-    fn event(&mut self, head: RecordHead, position: Option<Position>) -> Result<(), StoreError> {
-        // An event from a later version cannot end anything that this version knows of.
-        let Ok(event) = serde_json::from_slice::<Event>(self.follower.payload()) else {
-            return Ok(());
-        };
+    fn event(
+        &mut self,
+        event: &Event,
+        head: RecordHead,
+        position: Option<Position>,
+    ) -> Result<(), StoreError> {
         self.see_frames_up_to(head.frame)?;
         let limits = self.limits();
         let reason = self
             .segment
             .as_ref()
-            .and_then(|segment| limits.at_event(held(segment), head.at, &event));
+            .and_then(|segment| limits.at_event(held(segment), head.at, event));
         // What a crash left is committed as the journal has it, whenever the next recorder starts (I3).
         let first = reason.filter(|reason| *reason == CommitReason::Start);
         if let Some(reason) = first {
             self.commit(reason)?;
         }
         self.fold(position, |ledger| {
-            ledger.event(head.at, head.session, head.frame, &event);
+            ledger.event(head.at, head.session, head.frame, event);
         });
         match reason {
             Some(reason) if first.is_none() => self.commit(reason),
@@ -432,7 +445,7 @@ impl Exporter {
             return Ok(());
         };
         let slice = date.ledger.commit().to_json();
-        let committed = segment.commit(&mut *self.decoder, Some(slice))?;
+        let committed = segment.commit(&mut *self.decoding.decoder, Some(slice))?;
         let footer = &committed.footer;
         assert!(
             footer.first_frame > date.covered,
@@ -440,7 +453,10 @@ impl Exporter {
         );
         date.covered = footer.last_frame;
         self.save_ledger()?;
-        let (rows, quarantined) = (footer.rows_of(self.service.primary()), footer.quarantined());
+        let (rows, quarantined) = (
+            footer.rows_of(self.decoding.service.primary()),
+            footer.quarantined(),
+        );
         self.poison.committed(footer.date, footer.last_frame);
         let frames = footer.last_frame + 1 - footer.first_frame;
         Progress::add(&self.progress.frames_committed, frames);

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use super::record::{Resumes, SegmentHeader, encode_again};
+use super::record::{RecordHead, RecordKind, Resumes, SegmentHeader, encode_again, own_record};
 use super::spare::Spare;
-use super::writer::{Active, HEADER, Writer};
+use super::writer::{Active, HEADER, Writer, to_json};
 use crate::error::{StoreError, at};
+use crate::event::{Event, InForce};
 use crate::layout::SegmentName;
+use crate::moment::Moment;
 
 impl Writer {
-    /// Begins the next segment, for a record of `bytes` and those that are waiting for it.
-    pub(super) fn start_segment(&mut self, bytes: u64) -> Result<(), StoreError> {
+    /// Begins the next segment at `at`, for a record of `bytes` and those that are waiting for it.
+    pub(super) fn start_segment(&mut self, bytes: u64, at: Moment) -> Result<(), StoreError> {
         let name = SegmentName {
             number: self.last_number + 1,
             date: self.date.expect("a date was entered"),
@@ -24,7 +26,18 @@ impl Writer {
             state.spare.take()
         };
         let (dir, disk) = (self.data.journal(&self.feed), self.data.disk());
-        let bytes_min = bytes + self.buffer.len() as u64 + HEADER;
+        let first = own_record(&self.buffer, 0).map(|(head, ..)| head);
+        let beginning = self.beginning(
+            &self.in_force_before,
+            first.unwrap_or(RecordHead {
+                kind: RecordKind::Event,
+                session: self.last.session,
+                frame: self.last.frame,
+                at,
+                len: 0,
+            }),
+        );
+        let bytes_min = bytes + (beginning.len() + self.buffer.len()) as u64 + HEADER;
         let spare = match spare {
             Some(spare) if spare.bytes >= bytes_min => spare,
             other => {
@@ -51,6 +64,7 @@ impl Writer {
         let file = Arc::new(spare.file);
         self.tail.lock().unsynced.push((name, Arc::clone(&file)));
         let waiting = std::mem::take(&mut self.buffer);
+        encode_again(&beginning, header.salt, &mut self.buffer);
         encode_again(&waiting, header.salt, &mut self.buffer);
         self.segment = Some(Active {
             name,
@@ -60,6 +74,27 @@ impl Writer {
             limit: spare.bytes,
         });
         Ok(())
+    }
+
+    /// The record with which each segment begins, before the one that `first` describes: with salt 0. The full-market
+    /// service has none.
+    pub(super) fn beginning(&self, in_force: &InForce, first: RecordHead) -> Vec<u8> {
+        let mut record = Vec::new();
+        if let Some(service) = self.service {
+            let json = to_json(&Event::Segment {
+                service: service.name.to_owned(),
+                registrations: in_force.to_events(),
+            });
+            let head = RecordHead {
+                kind: RecordKind::Event,
+                // The frame before it.
+                frame: first.frame - u64::from(first.kind == RecordKind::Frame),
+                len: json.len(),
+                ..first
+            };
+            head.encode(0, &json, &mut record);
+        }
+        record
     }
 
     pub(super) fn header(

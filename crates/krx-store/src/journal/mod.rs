@@ -8,7 +8,6 @@
 mod begin;
 mod config;
 mod counters;
-mod event;
 mod files;
 mod follow;
 mod place;
@@ -23,9 +22,9 @@ mod syncs;
 mod tail;
 mod writer;
 
+pub use crate::event::{Event, GapReason};
 pub use config::JournalConfig;
 pub use counters::Counters;
-pub use event::{Event, GapReason};
 pub use follow::{Followed, Follower};
 pub(crate) use place::Place;
 pub use position::Position;

@@ -58,6 +58,7 @@ impl Writer {
                     offset: 0,
                 },
                 records: std::mem::take(&mut self.buffer),
+                in_force: std::mem::replace(&mut self.in_force_before, Arc::clone(&self.in_force)),
             });
         }
         // Whatever is synced from here on, these records are on disk only once they are in a new segment.
@@ -107,10 +108,14 @@ impl Writer {
         count: usize,
     ) -> Result<Option<Position>, StoreError> {
         let first = self.unsynced.iter().take(count);
-        let Some((head, ..)) = first.clone().find_map(|written| own_record(&written.records, 0)) else {
+        let Some((written, (head, ..))) = first
+            .clone()
+            .find_map(|written| Some((written, own_record(&written.records, 0)?)))
+        else {
             return Ok(None);
         };
-        let bytes: usize = first.map(|written| written.records.len()).sum();
+        let beginning = self.beginning(&written.in_force, head);
+        let bytes: usize = first.map(|written| written.records.len()).sum::<usize>() + beginning.len();
         let name = SegmentName {
             number: self.last_number + 1,
             date,
@@ -125,6 +130,9 @@ impl Writer {
         let mut write = || {
             disk.write_at(&spare.file, &spare.path, &header.to_bytes(), 0)?;
             let mut encoded = Vec::new();
+            encode_again(&beginning, header.salt, &mut encoded);
+            disk.write_at(&spare.file, &spare.path, &encoded, end)?;
+            end += encoded.len() as u64;
             for written in self.unsynced.iter().take(count) {
                 encoded.clear();
                 encode_again(&written.records, header.salt, &mut encoded);

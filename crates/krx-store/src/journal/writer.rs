@@ -13,7 +13,6 @@ use tracing::warn;
 
 use super::config::JournalConfig;
 use super::counters::Counters;
-use super::event::Event;
 use super::files::{self, Files};
 use super::position::Position;
 use super::record::{FRAME_BYTES_MAX, RecordHead, RecordKind, SEGMENT_HEADER_BYTES, record_bytes};
@@ -23,9 +22,11 @@ use super::sync;
 use super::tail::Tail;
 use crate::catalog;
 use crate::error::{StoreError, at};
+use crate::event::{Event, InForce};
 use crate::feed_name::FeedName;
 use crate::layout::{DataDir, SegmentName};
 use crate::moment::Moment;
+use crate::service::{FULL_MARKET, Service};
 
 /// The rules of a date, journaled as [`Event::Date`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,12 @@ pub struct Writer {
     pub(super) config: JournalConfig,
     pub(super) rules_of: Option<RulesOf>,
     pub(super) committed_of: CommittedOf,
+    /// Named at the beginning of each file, unless it is the full-market one.
+    pub(super) service: Option<&'static Service>,
+    /// After the records pushed so far.
+    pub(super) in_force: Arc<InForce>,
+    /// Before those that are not written yet.
+    pub(super) in_force_before: Arc<InForce>,
     pub(super) counters: Arc<Counters>,
     pub(super) tail: Arc<Tail>,
     pub(super) sync_thread: Option<JoinHandle<()>>,
@@ -106,6 +113,8 @@ pub(super) struct Active {
 pub(super) struct Written {
     pub(super) end: Position,
     pub(super) records: Vec<u8>,
+    /// What was in force before them.
+    pub(super) in_force: Arc<InForce>,
 }
 
 impl Writer {
@@ -150,6 +159,9 @@ impl Writer {
             config,
             rules_of: None,
             committed_of,
+            service: None,
+            in_force: Arc::default(),
+            in_force_before: Arc::default(),
             counters,
             tail,
             sync_thread: Some(sync_thread),
@@ -176,6 +188,13 @@ impl Writer {
     #[must_use]
     pub fn with_rules(mut self, rules_of: RulesOf) -> Self {
         self.rules_of = Some(rules_of);
+        self
+    }
+
+    /// Journals a feed of this service. A journal of the full-market service does not name it.
+    #[must_use]
+    pub fn of_service(mut self, service: &'static Service) -> Self {
+        self.service = Some(service).filter(|service| **service != FULL_MARKET);
         self
     }
 
@@ -222,7 +241,7 @@ impl Writer {
         match &entry.what {
             What::Frame(payload) => {
                 let payload = payload.as_ref();
-                self.make_room(payload.len())?;
+                self.make_room(payload.len(), entry.at)?;
                 self.last.frame += 1;
                 self.push(RecordKind::Frame, entry.at, payload);
                 if let Some(date) = self.date {
@@ -233,7 +252,7 @@ impl Writer {
             }
             What::Event(event) => {
                 let json = to_json(event);
-                self.make_room(json.len())?;
+                self.make_room(json.len(), entry.at)?;
                 match event {
                     Event::Connected { .. } => {
                         self.last.session += 1;
@@ -243,6 +262,9 @@ impl Writer {
                     _ => {}
                 }
                 self.push(RecordKind::Event, entry.at, &json);
+                if self.service.is_some() {
+                    Arc::make_mut(&mut self.in_force).apply(event);
+                }
             }
         }
         Ok(())
@@ -270,7 +292,7 @@ impl Writer {
                 _ => now,
             };
             let json = to_json(&leaving);
-            self.make_room(json.len())?;
+            self.make_room(json.len(), at)?;
             self.push(RecordKind::Event, at, &json);
         }
         self.write_buffer()?;
@@ -301,7 +323,7 @@ impl Writer {
 
     /// Makes sure that a record of this size can be pushed: writes the buffer, and begins the next segment if the
     /// active one is full.
-    fn make_room(&mut self, payload_len: usize) -> Result<(), StoreError> {
+    fn make_room(&mut self, payload_len: usize, at: Moment) -> Result<(), StoreError> {
         assert!(
             payload_len <= FRAME_BYTES_MAX,
             "the message limit is below the record limit"
@@ -320,7 +342,7 @@ impl Writer {
         if self.segment.is_some() {
             self.write_buffer()?;
         }
-        self.start_segment(bytes)
+        self.start_segment(bytes, at)
     }
 
     /// Encodes a record after those that are not written yet.
@@ -363,7 +385,12 @@ impl Writer {
         free.clear();
         let records = std::mem::replace(&mut self.buffer, free);
         self.unsynced_bytes += records.len();
-        self.unsynced.push_back(Written { end, records });
+        let in_force = std::mem::replace(&mut self.in_force_before, Arc::clone(&self.in_force));
+        self.unsynced.push_back(Written {
+            end,
+            records,
+            in_force,
+        });
         self.wait_while_too_much_is_unsynced()
     }
 
@@ -476,6 +503,6 @@ const BACK_MIN_US: i64 = 60_000_000;
 
 pub(super) const HEADER: u64 = SEGMENT_HEADER_BYTES as u64;
 
-fn to_json(event: &Event) -> Vec<u8> {
+pub(super) fn to_json(event: &Event) -> Vec<u8> {
     serde_json::to_vec(event).expect("events are plain data")
 }

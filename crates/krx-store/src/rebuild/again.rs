@@ -19,7 +19,6 @@ use crate::export::{ExportConfig, Exporter};
 use crate::feed_name::FeedName;
 use crate::layout::{CommittedPath, DataDir, SegmentName};
 use crate::progress::Progress;
-use crate::service::FULL_MARKET;
 
 fn scratch(data: &DataDir) -> PathBuf {
     data.staging().join("rebuild")
@@ -117,7 +116,6 @@ impl Exported {
         segments: &BTreeMap<SegmentName, Kept>,
         scratch: &Path,
     ) -> Result<Self, StoreError> {
-        let service = catalog::service_of(data, feed, date).unwrap_or(&FULL_MARKET);
         // Exported segments of the scratch journal need not be archived.
         let config = ExportConfig {
             keep_days: 0,
@@ -139,9 +137,7 @@ impl Exported {
                 exported.lacking.push((exported.next_frame, first_frame - 1));
             }
             exported.next_frame = last_frame + 1;
-            Exporter::new(&dir, feed, config, None, Arc::new(Progress::default()))
-                .of_service(service)
-                .run()?;
+            Exporter::new(&dir, feed, config, None, Arc::new(Progress::default())).run()?;
             for committed in catalog::committed(&dir, feed, date)? {
                 if !known.contains(&committed) {
                     let path = dir.path().join(committed.to_string());

@@ -5,12 +5,13 @@ use chrono::NaiveDate;
 use krx_protocol::Reason;
 
 use crate::dataset::Dataset;
+use crate::event::Event;
 use crate::moment::Moment;
 
 /// A kind of conversation with the server.
 #[derive(Debug)]
 pub struct Service {
-    /// Its name: what `service` says in the configuration.
+    /// Its name: what `service` says in the configuration and, unless it is the full-market service, in the journal.
     pub name: &'static str,
     /// Its datasets, in the order in which a segment's files are committed. The last one is the primary dataset: it has
     /// a file for each segment, which is the commit record for the others.
@@ -40,6 +41,11 @@ impl Service {
 
 /// Decodes the frames of a service into rows of its datasets.
 pub trait FrameDecoder: Send {
+    /// Takes a journaled event, before the frames that follow it.
+    fn event(&mut self, event: &Event) {
+        let _ = event;
+    }
+
     /// Decodes a frame. Its rows wait in the decoder; what cannot be read as a record goes to `rejects`.
     fn decode(&mut self, facts: &FrameFacts, payload: &[u8], rejects: &mut dyn Rejects) -> FrameRows;
 

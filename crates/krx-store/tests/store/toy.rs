@@ -119,14 +119,16 @@ fn recorded(dir: &std::path::Path) -> DataDir {
         frame(NINE + 4, &batch(2, 10)),
         event(NINE + 5, Event::Stop),
     ];
-    journal(dir, SMALL_SEGMENTS, &entries);
     let data = data(dir);
+    let writer = krx_store::open_writer(&data, &feed(), SMALL_SEGMENTS, Arc::default()).unwrap();
+    let mut writer = writer.of_service(&TOY);
+    writer.append(&entries).unwrap();
+    writer.close().unwrap();
     let config = ExportConfig {
         keep_days: 36_500,
         ..config(60, 1000)
     };
     Exporter::new(&data, &feed(), config, None, Arc::default())
-        .of_service(&TOY)
         .run()
         .unwrap();
     data

@@ -1,6 +1,7 @@
 //! What happened to a feed's connection, as journaled between the frames.
 
 use chrono::NaiveDate;
+use krx_protocol::per_issue::RegistrationEvent;
 use serde::{Deserialize, Serialize};
 
 /// A journaled event. Some of them end a segment of the datasets (see [`crate::export`]).
@@ -20,6 +21,16 @@ pub enum Event {
         /// Whether the recorder was already at work on the date before.
         continues: bool,
     },
+    /// The first record of each file of the journal, unless the feed is of the full-market service: what reading the file
+    /// needs.
+    Segment {
+        /// The service's name.
+        service: String,
+        /// What, from nothing, leads to the registrations in force.
+        registrations: Vec<RegistrationEvent>,
+    },
+    /// Something happened to registrations.
+    Registration(RegistrationEvent),
     /// The hours of a date differ from what [`Event::Date`] said: the configuration was reloaded.
     Hours {
         /// The date.

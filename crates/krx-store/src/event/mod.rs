@@ -1,0 +1,7 @@
+//! What happens to a feed beside its frames: the events between them in the journal, and what they add up to.
+
+mod in_force;
+mod kinds;
+
+pub(crate) use in_force::InForce;
+pub use kinds::{Event, GapReason};
