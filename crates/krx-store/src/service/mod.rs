@@ -6,13 +6,17 @@
 //! [`DatasetSpec`]: crate::dataset::DatasetSpec
 
 mod full_market;
+mod per_issue;
 mod spec;
 
 pub use full_market::{FULL_MARKET, TRADES, TradeColumns};
+pub use per_issue::{
+    BOOKS, CHANGES, DERIVATIVE_BOOKS, DERIVATIVE_QUOTES, DERIVATIVE_TICKS, INDICES, PER_ISSUE, QUOTES, TICKS,
+};
 pub use spec::{FrameDecoder, FrameFacts, FrameRows, Rejects, Service};
 
 /// All services.
-pub static SERVICES: [&Service; 1] = [&FULL_MARKET];
+pub static SERVICES: [&Service; 2] = [&FULL_MARKET, &PER_ISSUE];
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@ mod export;
 mod faults;
 mod journal;
 mod newer;
+mod per_issue;
 mod progress;
 mod rebuild;
 mod removed;

@@ -1,0 +1,174 @@
+//! Columns of a per-issue dataset being filled.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow_array::builder::{
+    Float64Builder, Int32Builder, Int64Builder, StringBuilder, TimestampMillisecondBuilder,
+};
+use arrow_array::{
+    ArrayRef, DictionaryArray, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
+use krx_protocol::per_issue::{Field, FieldKind, Row, RowKind, Value};
+
+use crate::dataset::{Dataset, ZONE};
+use crate::service::FrameFacts;
+
+static KINDS: LazyLock<ArrayRef> =
+    LazyLock::new(|| Arc::new(StringArray::from_iter_values(RowKind::ALL.map(RowKind::as_str))));
+
+/// Rows of one dataset. Values that all rows of a frame share are filled in at the end of the frame.
+#[derive(Debug)]
+pub(super) struct Columns {
+    dataset: Dataset,
+    fields: &'static [Field],
+    code: StringBuilder,
+    values: Vec<Values>,
+    kind: Vec<i32>,
+    recv_ts: Vec<i64>,
+    frame: Vec<i64>,
+    item: Vec<i16>,
+    session: Vec<i32>,
+    extra: StringBuilder,
+}
+
+/// The values of one field.
+#[derive(Debug)]
+enum Values {
+    Int64(Int64Builder),
+    Int32(Int32Builder),
+    Float64(Float64Builder),
+    Millis(TimestampMillisecondBuilder),
+    /// Places in the field's list of words.
+    Word(Int32Builder, &'static [&'static str]),
+    Text(StringBuilder),
+}
+
+impl Values {
+    fn of(kind: FieldKind) -> Self {
+        match kind {
+            FieldKind::Integer { .. } => Self::Int64(Int64Builder::new()),
+            FieldKind::Decimal => Self::Float64(Float64Builder::new()),
+            FieldKind::TradeTime | FieldKind::OrderTime => Self::Int32(Int32Builder::new()),
+            FieldKind::TradeClock | FieldKind::OrderClock => Self::Millis(TimestampMillisecondBuilder::new()),
+            FieldKind::Word(words) => Self::Word(Int32Builder::new(), words),
+            FieldKind::Text => Self::Text(StringBuilder::new()),
+        }
+    }
+
+    /// `midnight_ms` is the trading date's midnight in Korea, in milliseconds since the Unix epoch.
+    #[inline]
+    fn push(&mut self, value: Value<'_>, midnight_ms: i64) {
+        let integer = match value {
+            Value::Integer(integer) => Some(integer),
+            _ => None,
+        };
+        match self {
+            Self::Int64(builder) => builder.append_option(integer),
+            Self::Int32(builder) => {
+                builder.append_option(integer.and_then(|integer| i32::try_from(integer).ok()))
+            }
+            Self::Millis(builder) => builder.append_option(integer.map(|millis| midnight_ms + millis)),
+            Self::Float64(builder) => builder.append_option(match value {
+                Value::Decimal(decimal) => Some(decimal),
+                _ => None,
+            }),
+            Self::Word(builder, _) => builder.append_option(match value {
+                Value::Word(place) => Some(i32::from(place)),
+                _ => None,
+            }),
+            Self::Text(builder) => builder.append_option(match value {
+                Value::Text(text) => Some(text),
+                _ => None,
+            }),
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Int64(builder) => Arc::new(builder.finish()),
+            Self::Int32(builder) => Arc::new(builder.finish()),
+            Self::Float64(builder) => Arc::new(builder.finish()),
+            Self::Millis(builder) => Arc::new(builder.finish().with_timezone(ZONE)),
+            Self::Word(builder, words) => {
+                let words = Arc::new(StringArray::from_iter_values(words.iter()));
+                let places = DictionaryArray::try_new(builder.finish(), words);
+                Arc::new(places.expect("a word is a place in its list"))
+            }
+            Self::Text(builder) => Arc::new(builder.finish()),
+        }
+    }
+}
+
+impl Columns {
+    /// Without rows.
+    pub(super) fn of(dataset: Dataset, fields: &'static [Field]) -> Self {
+        Self {
+            dataset,
+            fields,
+            code: StringBuilder::new(),
+            values: fields.iter().map(|field| Values::of(field.kind)).collect(),
+            kind: Vec::new(),
+            recv_ts: Vec::new(),
+            frame: Vec::new(),
+            item: Vec::new(),
+            session: Vec::new(),
+            extra: StringBuilder::new(),
+        }
+    }
+
+    /// The number of rows.
+    #[inline]
+    pub(super) fn rows(&self) -> usize {
+        self.item.len()
+    }
+
+    /// Adds a row of the dataset.
+    pub(super) fn push(&mut self, row: &Row<'_>, midnight_ms: i64) {
+        debug_assert_eq!(row.values.len(), self.fields.len(), "{}", self.dataset);
+        self.code.append_value(row.code);
+        for (column, value) in self.values.iter_mut().zip(row.values) {
+            column.push(*value, midnight_ms);
+        }
+        self.kind
+            .push(i32::try_from(row.kind.place()).unwrap_or_default());
+        self.item.push(row.item);
+        self.extra.append_option(row.extra);
+    }
+
+    /// Fills in what the rows added since the last call share.
+    #[inline]
+    pub(super) fn end_frame(&mut self, facts: &FrameFacts) {
+        let rows = self.rows();
+        if self.frame.len() < rows {
+            self.recv_ts.resize(rows, facts.recv.0);
+            self.frame.resize(rows, facts.frame);
+            self.session.resize(rows, facts.session);
+        }
+    }
+
+    /// Takes the rows so far.
+    pub(super) fn take(&mut self) -> RecordBatch {
+        let kind = Int32Array::from(std::mem::take(&mut self.kind));
+        let kind = DictionaryArray::try_new(kind, Arc::clone(&KINDS)).expect("a kind is an index into ALL");
+        let recv_ts = TimestampMicrosecondArray::from(std::mem::take(&mut self.recv_ts));
+        let common: [(&str, ArrayRef); 7] = [
+            ("code", Arc::new(self.code.finish())),
+            ("kind", Arc::new(kind)),
+            ("recv_ts", Arc::new(recv_ts.with_timezone(ZONE))),
+            (
+                "frame",
+                Arc::new(Int64Array::from(std::mem::take(&mut self.frame))),
+            ),
+            ("item", Arc::new(Int16Array::from(std::mem::take(&mut self.item)))),
+            (
+                "session",
+                Arc::new(Int32Array::from(std::mem::take(&mut self.session))),
+            ),
+            ("extra", Arc::new(self.extra.finish())),
+        ];
+        let names = self.fields.iter().map(|field| field.name);
+        let values = names.zip(self.values.iter_mut().map(Values::finish));
+        self.dataset.batch(common.into_iter().chain(values))
+    }
+}
