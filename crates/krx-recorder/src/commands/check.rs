@@ -1,5 +1,6 @@
 //! `krx-recorder check`: finds out before the open what would go wrong.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,7 +16,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::commands::calendar;
 use crate::config::key::{self, InitRequest, Keys};
-use crate::config::{Config, ConfigError, FeedConfig, FeedKey};
+use crate::config::{Config, ConfigError, FeedConfig, FeedKey, FeedService, PerIssueConfig, odd_codes};
 use crate::feed::connect::{ConnectFailure, Connector, ProxyVariables, Route};
 use crate::hours::schedule::{Hours, kst};
 use crate::process::exit::Failure;
@@ -92,6 +93,11 @@ async fn check(config: &Config) -> (Vec<Finding>, Option<Failure>) {
         failures.extend(result.err());
     };
     note("config", Ok(format!("{} feeds", config.feeds.len())));
+    for feed in &config.feeds {
+        if let FeedService::PerIssue(registered) = &feed.service {
+            note(&format!("list {}", feed.name), Ok(list(registered)));
+        }
+    }
     let limits = limits::enough_to_record(config.feeds.len(), config.journal.segment_bytes);
     note("limits", limits.map(|()| "sufficient for recording".to_owned()));
     note("clock", clock(config));
@@ -137,6 +143,25 @@ async fn check(config: &Config) -> (Vec<Finding>, Option<Failure>) {
         note(&name, endpoint(config, feed, &init).await);
     }
     (findings, failures.into_iter().next())
+}
+
+/// How many registrations there are, and which of their codes look wrong. That is only a guess, so it is never an error.
+fn list(registered: &PerIssueConfig) -> String {
+    let PerIssueConfig {
+        registrations_max,
+        wishes,
+    } = registered;
+    let codes: BTreeSet<_> = wishes.iter().map(|wish| &wish.pair.code).collect();
+    let mut words = format!(
+        "{} of {registrations_max} registrations, for {} code{}",
+        wishes.len(),
+        codes.len(),
+        if codes.len() == 1 { "" } else { "s" }
+    );
+    for odd in odd_codes(wishes) {
+        words = format!("{words}; but {odd}");
+    }
+    words
 }
 
 fn clock(config: &Config) -> Result<String, Failure> {
@@ -296,5 +321,34 @@ async fn answer(
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             other => return other,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use krx_protocol::per_issue::{Instruments, Preset, WishGroup, WishList};
+
+    use super::*;
+
+    #[test]
+    fn a_list_is_counted_and_odd_codes_are_named_without_being_an_error() {
+        let listed = |codes: &[&str]| {
+            let group = WishGroup {
+                presets: vec![Preset::Tick10, Preset::Quote10],
+                codes: codes.iter().map(|code| (*code).to_owned()).collect(),
+                instruments: Instruments::Derivatives,
+                items: Vec::new(),
+            };
+            list(&PerIssueConfig {
+                registrations_max: 20,
+                wishes: WishList::of(&[group]).unwrap(),
+            })
+        };
+        assert_eq!(listed(&["101N6000"]), "2 of 20 registrations, for 1 code");
+        assert_eq!(
+            listed(&["101N6000", "005930"]),
+            "4 of 20 registrations, for 2 codes; but 005930 is listed with derivatives but looks like a stock: if it \
+             is, write instruments = \"stocks\""
+        );
     }
 }

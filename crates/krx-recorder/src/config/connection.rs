@@ -19,6 +19,8 @@ pub struct ConnectionConfig {
     pub ca_file: Option<PathBuf>,
     /// For TCP, TLS and the WebSocket handshake together.
     pub connect_timeout: Duration,
+    /// For the answer to a request of the per-issue service, from when it is sent.
+    pub answer_timeout: Duration,
     /// Between our heartbeats.
     pub heartbeat_interval: Duration,
     /// How long a silence may last before we reconnect.
@@ -55,16 +57,7 @@ pub(super) fn check_connection(
     table: &file::Connection,
     problems: &mut Problems,
 ) -> Option<ConnectionConfig> {
-    /// A full message has 3.5 KB. A journal record has 16 MiB at most.
-    const MESSAGE_BYTES: std::ops::RangeInclusive<u64> = (64 << 10)..=(8 << 20);
-    let message_bytes_max = table.message_bytes_max;
-    let message_bytes_max = if MESSAGE_BYTES.contains(&message_bytes_max) {
-        Ok(usize::try_from(message_bytes_max).unwrap_or(usize::MAX))
-    } else {
-        let problem = format!("{message_bytes_max} must lie between 64 KiB and 8 MiB (65536 to 8388608)");
-        Err(ConfigError::invalid("connection.message_bytes_max", problem))
-    };
-    let message_bytes_max = problems.take(message_bytes_max);
+    let message_bytes_max = problems.take(check_message_bytes(table.message_bytes_max));
     let proxy = problems.take(ProxySetting::parse(table.proxy.as_deref()));
     let ca_file = problems.path("connection.ca_file", table.ca_file.as_deref());
     let proxy_credentials_file = problems.path(
@@ -75,6 +68,7 @@ pub(super) fn check_connection(
         problems.take(duration(&format!("connection.{key}"), text, MILLISECOND, max))
     };
     let connect_timeout = up_to(HOUR, "connect_timeout", &table.connect_timeout);
+    let answer_timeout = up_to(HOUR, "answer_timeout", &table.answer_timeout);
     let heartbeat_interval = up_to(HOUR, "heartbeat_interval", &table.heartbeat_interval);
     let stall_timeout = up_to(DAY, "stall_timeout", &table.stall_timeout);
     let backoff_initial = up_to(HOUR, "backoff_initial", &table.backoff_initial);
@@ -84,6 +78,7 @@ pub(super) fn check_connection(
         proxy_credentials_file: proxy_credentials_file?,
         ca_file: ca_file?,
         connect_timeout: connect_timeout?,
+        answer_timeout: answer_timeout?,
         heartbeat_interval: heartbeat_interval?,
         stall_timeout: stall_timeout?,
         backoff_initial: backoff_initial?,
@@ -119,4 +114,40 @@ pub(super) fn check_connection(
         (config.backoff_initial, config.backoff_max) = (written, written);
     }
     Some(config)
+}
+
+fn check_message_bytes(bytes: u64) -> Result<usize, ConfigError> {
+    /// A full message has 3.5 KB. A journal record has 16 MiB at most.
+    const MESSAGE_BYTES: std::ops::RangeInclusive<u64> = (64 << 10)..=(8 << 20);
+    if MESSAGE_BYTES.contains(&bytes) {
+        return Ok(usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
+    let problem = format!("{bytes} must lie between 64 KiB and 8 MiB (65536 to 8388608)");
+    Err(ConfigError::invalid("connection.message_bytes_max", problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::registrations_tests::line_of;
+    use super::super::tests::{WHOLE, load};
+
+    #[test]
+    fn the_answer_timeout_is_five_seconds_unless_written() {
+        let timeout = |text: &str| load(text).map(|config| config.connection.answer_timeout.as_millis());
+        let written = "answer_timeout = \"5s\"\n";
+        assert_eq!(timeout(&WHOLE.replace(written, "")).unwrap(), 5_000);
+        for (value, millis) in [("1ms", 1), ("1h", 3_600_000)] {
+            let text = WHOLE.replace(written, &format!("answer_timeout = \"{value}\"\n"));
+            assert_eq!(timeout(&text).unwrap(), millis);
+        }
+        for value in ["0s", "61m", "soon"] {
+            let text = WHOLE.replace(written, &format!("answer_timeout = \"{value}\"\n"));
+            let error = timeout(&text).unwrap_err().to_string();
+            let expected = format!(
+                "line {}: connection.answer_timeout: ",
+                line_of(&text, "answer_timeout")
+            );
+            assert!(error.starts_with(&expected), "{error}");
+        }
+    }
 }

@@ -81,7 +81,7 @@ pub(super) fn read<T: DeserializeOwned + Default>(shape: &Shape, text: &str) -> 
             Err(error) => error,
         };
         let at = error.span().unwrap_or(0..0);
-        let place = remove_at(&mut root, &at, "");
+        let place = remove_at(shape, &mut root, &at, "");
         let words = plain(error.message());
         let Some(key) = place else {
             problems.note(&at, words);
@@ -95,7 +95,7 @@ pub(super) fn read<T: DeserializeOwned + Default>(shape: &Shape, text: &str) -> 
         if !missing.is_some_and(|missing| problems.is_excused(&missing)) {
             problems.note(&at, format!("{key}: {words}"));
         }
-        problems.excuse(key);
+        problems.excuse(key.trim_matches(['[', ']']).to_owned());
     }
 }
 
@@ -198,13 +198,13 @@ fn keep_known(shape: &Shape, name: &str, table: &mut DeTable<'_>, problems: &mut
 }
 
 /// Removes the innermost value at this place and returns its path.
-fn remove_at(value: &mut DeValue<'_>, at: &Range<usize>, name: &str) -> Option<String> {
+fn remove_at(shape: &Shape, value: &mut DeValue<'_>, at: &Range<usize>, name: &str) -> Option<String> {
     let holds = |span: Range<usize>| span.start <= at.start && at.end <= span.end;
     match value {
         DeValue::Table(table) => {
             for (key, value) in table.iter_mut() {
                 let inner = path(name, key.get_ref());
-                if let Some(found) = remove_at(value.get_mut(), at, &inner) {
+                if let Some(found) = remove_at(shape, value.get_mut(), at, &inner) {
                     return Some(found);
                 }
             }
@@ -220,7 +220,7 @@ fn remove_at(value: &mut DeValue<'_>, at: &Range<usize>, name: &str) -> Option<S
         }
         DeValue::Array(array) => {
             for value in array.iter_mut() {
-                if let Some(found) = remove_at(value.get_mut(), at, name) {
+                if let Some(found) = remove_at(shape, value.get_mut(), at, name) {
                     return Some(found);
                 }
             }
@@ -232,7 +232,12 @@ fn remove_at(value: &mut DeValue<'_>, at: &Range<usize>, name: &str) -> Option<S
                 }
             }
             *array = rest;
-            Some(format!("[[{name}]]"))
+            let is_table = shape.keys_of(name).is_some();
+            Some(if is_table {
+                format!("[[{name}]]")
+            } else {
+                name.to_owned()
+            })
         }
         _ => None,
     }
@@ -248,6 +253,7 @@ fn plain(message: &str) -> String {
         ("expected u32", "expected a whole number, 0 or more"),
         ("expected a boolean", "expected true or false"),
         ("expected a string", "expected a string in quotes"),
+        ("expected a sequence", "expected a list in brackets"),
         ("expected path string", "expected a path in quotes"),
     ]
     .into_iter()

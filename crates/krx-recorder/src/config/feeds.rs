@@ -1,4 +1,4 @@
-//! `[[feed]]`, and what `[koscom]` and `[schedule]` say for all feeds: each feed's server, name and hours.
+//! `[[feed]]`, and what `[koscom]` and `[schedule]` say for all feeds: each feed's service, server, name and hours.
 
 use std::net::IpAddr;
 use std::ops::Range;
@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use krx_calendar::Calendar;
+use krx_protocol::per_issue::WishList;
 use krx_store::FeedName;
-use krx_store::service::FULL_MARKET;
+use krx_store::service::{self, FULL_MARKET, Service};
 use tokio_tungstenite::tungstenite::http::Uri;
 use toml::Spanned;
 
@@ -16,6 +17,7 @@ use super::file::{Feed, FeedSchedule, Koscom, ScheduleTable};
 use super::overrides::{Overrides, chosen};
 use super::problem::{ConfigError, Problems};
 use super::proxy::has_odd_port;
+use super::registrations::{CodesFiles, PerIssueConfig, check_registrations};
 use crate::hours::schedule::Schedule;
 
 /// One configured connection.
@@ -31,6 +33,49 @@ pub struct FeedConfig {
     pub api_key_file: Option<PathBuf>,
     /// When to be connected.
     pub schedule: Schedule,
+    /// What it records.
+    pub service: FeedService,
+}
+
+/// A service, and what the configuration says about its use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FeedService {
+    /// All trades of a market; the feed has the market's name.
+    FullMarket,
+    /// What is registered.
+    PerIssue(PerIssueConfig),
+}
+
+impl FeedService {
+    /// The service as the store knows it.
+    #[must_use]
+    pub fn of_store(&self) -> &'static Service {
+        match self {
+            Self::FullMarket => &FULL_MARKET,
+            Self::PerIssue(_) => &service::PER_ISSUE,
+        }
+    }
+
+    /// What is to be registered, if the service has registrations.
+    #[must_use]
+    pub fn wishes(&self) -> Option<&WishList> {
+        match self {
+            Self::FullMarket => None,
+            Self::PerIssue(per_issue) => Some(&per_issue.wishes),
+        }
+    }
+}
+
+/// The configuration's word for the per-issue service.
+const PER_ISSUE: &str = "per_issue";
+
+/// Names that no per-issue feed may have: Koscom's full-market feeds.
+const MARKETS: [&str; 2] = ["KOSPI", "KOSDAQ"];
+
+/// Whether the feed is for the per-issue service.
+pub(super) fn is_per_issue(feed: &Feed) -> bool {
+    let service = feed.service.as_ref();
+    service.is_some_and(|service| service.get_ref() == PER_ISSUE)
 }
 
 /// The configured feeds, or by default Koscom's two full-market feeds.
@@ -56,6 +101,7 @@ pub(super) struct Common<'a> {
     pub(super) koscom: &'a Koscom,
     pub(super) schedule: &'a ScheduleTable,
     pub(super) calendar: &'a Arc<Calendar>,
+    pub(super) codes: &'a CodesFiles,
 }
 
 impl Common<'_> {
@@ -65,18 +111,18 @@ impl Common<'_> {
         feeds: Vec<Spanned<Feed>>,
         problems: &mut Problems,
     ) -> Option<Vec<FeedConfig>> {
-        let (mut checked, wanted) = (Vec::new(), feeds.len());
-        let mut seen = Vec::new();
-        for table in &feeds {
+        let wanted = feeds.len();
+        let names = feeds.iter().map(|table| {
             let feed = table.get_ref();
             let name = check_name(&table.span(), feed, problems);
-            let is_double = name.as_ref().is_some_and(|name| seen.contains(name));
-            if let Some(market) = feed.market.as_ref().filter(|_| is_double) {
-                let words = format!("feed.market: {} is listed twice", market.get_ref());
-                problems.note(&market.span(), words);
-            }
-            seen.extend(name.clone());
-            checked.extend(self.check_feed(name, table, problems).filter(|_| !is_double));
+            (name, is_per_issue(feed))
+        });
+        let names: Vec<_> = names.collect();
+        let mut checked = Vec::new();
+        for (place, table) in feeds.iter().enumerate() {
+            let is_own = is_own_name(&names, place, table.get_ref(), problems);
+            let feed = self.check_feed(names[place].0.clone(), table, problems);
+            checked.extend(feed.filter(|_| is_own));
         }
         self.check_unused(&feeds, problems);
         (checked.len() == wanted).then_some(checked)
@@ -103,6 +149,7 @@ impl Common<'_> {
             let base_url = base_url.as_deref().unwrap_or("wss://localhost");
             problems.take_at(Some(&path.span()), check_path_of_url(base_url, path.get_ref()))
         });
+        let service = self.check_service(&span, feed, problems);
         base_url?;
         Some(FeedConfig {
             name: name?,
@@ -110,7 +157,33 @@ impl Common<'_> {
             member_name: member_name?,
             api_key_file: api_key_file?,
             schedule: schedule?,
+            service: service?,
         })
+    }
+
+    fn check_service(
+        &self,
+        table: &Range<usize>,
+        feed: &Feed,
+        problems: &mut Problems,
+    ) -> Option<FeedService> {
+        if is_per_issue(feed) {
+            let registrations = check_registrations(table, feed, self.codes, problems);
+            return registrations.map(FeedService::PerIssue);
+        }
+        // What it is for is not known if the service is not.
+        let is_known =
+            feed.service.as_ref().is_none_or(is_full_market) && !problems.is_excused("feed.service");
+        let max = feed.registrations_max.as_ref();
+        let first = feed.register.first().map(Spanned::span);
+        if let Some(place) = first.or(max.map(Spanned::span)).filter(|_| is_known) {
+            let words = format!(
+                "[[feed.register]] and registrations_max are for the per-issue service: remove them, or write service = \
+                 \"{PER_ISSUE}\" and a `name`"
+            );
+            problems.note(&place, words);
+        }
+        Some(FeedService::FullMarket)
     }
 
     fn base_url(&self, feed: &Feed, problems: &mut Problems) -> Option<String> {
@@ -164,22 +237,34 @@ impl Common<'_> {
     }
 }
 
-/// The feed's name, which is its market's. A service that cannot be recorded is noted.
+fn is_full_market(service: &Spanned<String>) -> bool {
+    service.get_ref() == FULL_MARKET.name
+}
+
+/// The feed's name: its market's, or that of a per-issue feed. An unknown service is noted.
 pub(super) fn check_name(table: &Range<usize>, feed: &Feed, problems: &mut Problems) -> Option<FeedName> {
-    if let Some(service) = feed
-        .service
-        .as_ref()
-        .filter(|service| service.get_ref() != FULL_MARKET.name)
-    {
-        let words = match service.get_ref().as_str() {
-            "per_issue" => {
-                "this version does not record the service \"per_issue\" yet: remove this table".to_owned()
-            }
-            other => format!("{other:?} must be {:?}", FULL_MARKET.name),
-        };
-        problems.note(&service.span(), format!("feed.service: {words}"));
-        return None;
+    match &feed.service {
+        _ if is_per_issue(feed) => per_issue_name(table, feed, problems),
+        Some(service) if !is_full_market(service) => {
+            let words = format!(
+                "feed.service: {:?} must be {:?} or {PER_ISSUE:?}",
+                service.get_ref(),
+                FULL_MARKET.name
+            );
+            problems.note(&service.span(), words);
+            None
+        }
+        // A feed without a market that registers issues is reported for that, or for a mistyped `service`.
+        None if feed.market.is_none()
+            && (!feed.register.is_empty() || problems.is_excused("feed.service")) =>
+        {
+            None
+        }
+        _ => market_name(table, feed, problems),
     }
+}
+
+fn market_name(table: &Range<usize>, feed: &Feed, problems: &mut Problems) -> Option<FeedName> {
     let market = problems.needed(table, "feed", "market", feed.market.as_ref())?;
     let parsed: Result<FeedName, _> = market.get_ref().parse();
     let name = parsed.map_err(|error| ConfigError::invalid("feed.market", error.to_string()));
@@ -196,6 +281,67 @@ pub(super) fn check_name(table: &Range<usize>, feed: &Feed, problems: &mut Probl
             None
         }
     }
+}
+
+fn per_issue_name(table: &Range<usize>, feed: &Feed, problems: &mut Problems) -> Option<FeedName> {
+    if let Some(market) = &feed.market {
+        let words = match feed.name {
+            Some(_) => "feed.market: a per-issue feed has no market: remove the line",
+            None => {
+                "feed.market: a per-issue feed has no market: write a name instead, such as name = \"ISSUES\""
+            }
+        };
+        problems.note(&market.span(), words);
+        // The name is checked too, if there is one.
+        feed.name.as_ref()?;
+    }
+    let own = problems.needed(table, "feed", "name", feed.name.as_ref())?;
+    let parsed: Result<FeedName, _> = own.get_ref().parse();
+    let name = parsed.map_err(|error| ConfigError::invalid("feed.name", error.to_string()));
+    let name = problems.take_at(Some(&own.span()), name)?;
+    if MARKETS.contains(&name.as_str()) {
+        let words = format!(
+            "feed.name: {name} is reserved for the feed of that whole market: readers join trades and coverage by it; \
+             write another name, such as \"ISSUES\""
+        );
+        problems.note(&own.span(), words);
+        return None;
+    }
+    Some(name)
+}
+
+/// Whether no other feed has this feed's name. `names` has each feed's, and whether it is a per-issue feed's.
+fn is_own_name(
+    names: &[(Option<FeedName>, bool)],
+    place: usize,
+    feed: &Feed,
+    problems: &mut Problems,
+) -> bool {
+    let (Some(name), is_per_issue) = &names[place] else {
+        return true;
+    };
+    let has_name = |other: &(Option<FeedName>, bool), of_issues: bool| {
+        other.0.as_ref() == Some(name) && other.1 == of_issues
+    };
+    let is_listed_before = names[..place].iter().any(|other| has_name(other, *is_per_issue));
+    let (key, written) = if *is_per_issue {
+        ("feed.name", &feed.name)
+    } else {
+        ("feed.market", &feed.market)
+    };
+    let words = if is_listed_before {
+        format!("{key}: {name} is listed twice")
+    } else if *is_per_issue && names.iter().any(|other| has_name(other, false)) {
+        format!(
+            "{key}: {name} is the name of a full-market feed too, and both would have one journal and one coverage; write \
+             another name, such as \"ISSUES\""
+        )
+    } else {
+        return true;
+    };
+    let place = written.as_ref().map(Spanned::span).unwrap_or_default();
+    problems.note(&place, words);
+    false
 }
 
 fn check_member_name(key: &str, name: &str) -> Result<String, ConfigError> {

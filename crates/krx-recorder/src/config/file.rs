@@ -62,6 +62,23 @@ pub(super) struct Feed {
     pub(super) allow_plaintext: Option<bool>,
     #[serde(default)]
     pub(super) schedule: FeedSchedule,
+    pub(super) registrations_max: Option<Spanned<u64>>,
+    #[serde(default)]
+    pub(super) register: Vec<Spanned<Register>>,
+}
+
+/// A list in which each text has its place.
+pub(super) type Texts = Spanned<Vec<Spanned<String>>>;
+
+/// `[[feed.register]]`: each preset of each code.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Register {
+    pub(super) presets: Option<Texts>,
+    pub(super) instruments: Option<Spanned<String>>,
+    pub(super) codes: Option<Texts>,
+    pub(super) codes_file: Option<Spanned<PathBuf>>,
+    pub(super) items: Option<Texts>,
 }
 
 /// What a feed sets instead of `[schedule]`.
@@ -89,6 +106,7 @@ pub(super) struct Connection {
     pub(super) proxy_credentials_file: Option<PathBuf>,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) connect_timeout: String,
+    pub(super) answer_timeout: String,
     pub(super) heartbeat_interval: String,
     pub(super) stall_timeout: String,
     pub(super) backoff_initial: String,
@@ -195,6 +213,7 @@ impl Default for Connection {
             proxy_credentials_file: None,
             ca_file: None,
             connect_timeout: "10s".into(),
+            answer_timeout: "5s".into(),
             heartbeat_interval: "10s".into(),
             stall_timeout: "30s".into(),
             backoff_initial: "250ms".into(),
@@ -268,7 +287,13 @@ const KEYS: &[(&str, &[&str])] = &[
             "api_key_file",
             "allow_plaintext",
             "schedule",
+            "registrations_max",
+            "register",
         ],
+    ),
+    (
+        "feed.register",
+        &["presets", "instruments", "codes", "codes_file", "items"],
     ),
     ("feed.schedule", &["mode", "open", "close"]),
     ("schedule", &["mode", "open", "close", "calendar_file"]),
@@ -279,6 +304,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "proxy_credentials_file",
             "ca_file",
             "connect_timeout",
+            "answer_timeout",
             "heartbeat_interval",
             "stall_timeout",
             "backoff_initial",
@@ -300,7 +326,7 @@ pub(super) fn shape() -> Shape {
     let retention = RETENTION_KEYS.iter().map(|(_, key)| key.as_str()).collect();
     Shape {
         keys: tables.chain([("retention", retention)]).collect(),
-        arrays: &[("feed", "feeds")],
+        arrays: &[("feed", "feeds"), ("feed.register", "groups")],
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use krx_calendar::Calendar;
 use krx_store::{ExportConfig, FeedName, JournalConfig, Retention};
+use toml::Spanned;
 
 use crate::hours::absence::Absence;
 
@@ -22,25 +23,31 @@ mod feeds;
 pub(crate) mod log;
 mod overrides;
 pub(crate) mod proxy;
+mod registrations;
 mod storage;
 
 // What it names.
 pub(crate) mod ca_file;
 pub(crate) mod calendar_file;
+mod codes;
+mod codes_file;
 pub(crate) mod key;
 
+pub use codes::odd_codes;
 pub use connection::ConnectionConfig;
-pub use feeds::FeedConfig;
+pub use feeds::{FeedConfig, FeedService};
 pub use key::{ApiKey, KeySources, Keys};
 pub use overrides::Overrides;
 pub use problem::ConfigError;
+pub use registrations::PerIssueConfig;
 
 use connection::{check_connection, look_into_files};
 use feed_hours::check_schedule;
-use feeds::{Common, check_name, feeds_of};
+use feeds::{Common, check_name, feeds_of, is_per_issue};
 use file::{File, parse};
 use log::{LogConfig, check_log};
 use problem::Problems;
+use registrations::CodesFiles;
 use storage::{check_data_dir, check_journal, check_retention, check_rotate};
 use values::check_listen;
 
@@ -83,7 +90,8 @@ impl Config {
         let (file, mut problems) = read(path)?;
         let calendar = take_calendar(&file, &mut problems);
         look_into_files(&file.connection, &mut problems);
-        let config = check(file, overrides, calendar, &mut problems);
+        let codes = read_codes(&file, &mut problems);
+        let config = check(file, overrides, calendar, &codes, &mut problems);
         problems.finish(config)
     }
 
@@ -151,6 +159,11 @@ fn take_calendar(file: &File, problems: &mut Problems) -> Option<Calendar> {
     let overrides = path.map(|path| calendar_file::read(&path)).transpose();
     let overrides = problems.take(overrides)?;
     Some(Calendar::with_overrides(overrides.unwrap_or_default()))
+}
+
+fn read_codes(file: &File, problems: &mut Problems) -> CodesFiles {
+    let feeds = file.feed.iter().map(Spanned::get_ref);
+    CodesFiles::read(feeds.filter(|feed| is_per_issue(feed)), problems)
 }
 
 /// What a command that works on recorded data needs: no server, no key.
@@ -227,6 +240,7 @@ fn check(
     file: File,
     overrides: &Overrides,
     calendar: Option<Calendar>,
+    codes: &CodesFiles,
     problems: &mut Problems,
 ) -> Option<Config> {
     let calendar = Arc::new(calendar.unwrap_or_default());
@@ -239,6 +253,7 @@ fn check(
         koscom: &file.koscom,
         schedule: &file.schedule,
         calendar: &calendar,
+        codes,
     };
     let feeds = common.check_feeds(feeds_of(file.feed), problems);
     let connection = check_connection(&file.connection, problems);
@@ -268,4 +283,8 @@ fn check(
 }
 
 #[cfg(test)]
+mod registrations_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod written_files_tests;

@@ -1,15 +1,17 @@
 //! Tests of the configuration: a complete file, and everything that can be wrong with one.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::NaiveTime;
 
 use super::file::shape;
 use super::proxy::ProxySetting;
+use super::registrations_tests::ISSUES;
 use super::*;
 use crate::hours::schedule::Schedule;
 
-const WHOLE: &str = r#"
+pub(super) const WHOLE: &str = r#"
 data_dir = "/var/lib/krx-recorder"
 [koscom]
 base_url = "wss://gateway.example"
@@ -37,6 +39,7 @@ stall_timeout = "30s"
 backoff_initial = "250ms"
 backoff_max = "15s"
 message_bytes_max = 1048576
+answer_timeout = "5s"
 [journal]
 sync_interval = "50ms"
 segment_bytes = 67108864
@@ -76,16 +79,34 @@ schedule = { mode = "calendar", open = "07:20", close = "18:10" }
 [[feed]]
 "#;
 
-fn load(text: &str) -> Result<Config, ConfigError> {
+pub(super) fn load(text: &str) -> Result<Config, ConfigError> {
     let (file, mut problems) = parse(text);
+    let codes = read_codes(&file, &mut problems);
     let overrides = Overrides::default();
-    let config = check(file, &overrides, Some(Calendar::default()), &mut problems);
+    let config = check(file, &overrides, Some(Calendar::default()), &codes, &mut problems);
     problems.finish(config)
 }
 
 fn problem(from: &str, to: &str) -> String {
     assert!(WHOLE.contains(from), "{from}");
     load(&WHOLE.replace(from, to)).unwrap_err().to_string()
+}
+
+/// The keys of a table, or of all tables of an array.
+pub(super) fn written_keys<'a>(file: &'a toml::Value, table: &str) -> BTreeSet<&'a str> {
+    let mut tables = vec![file];
+    for part in table.split('.').filter(|part| !part.is_empty()) {
+        let inner = tables.into_iter().filter_map(|table| table.get(part));
+        let each = |value: &'a toml::Value| match value {
+            toml::Value::Array(array) => array.iter().collect(),
+            table => vec![table],
+        };
+        tables = inner.flat_map(each).collect();
+    }
+    let keys = tables
+        .into_iter()
+        .flat_map(|table| table.as_table().unwrap().keys());
+    keys.map(String::as_str).collect()
 }
 
 #[test]
@@ -113,22 +134,14 @@ fn a_complete_file_has_every_key_with_its_default_value() {
     );
     assert_eq!(short.status_listen, None);
     // A feed's own keys have no defaults.
-    let whole = WHOLE.replacen("[[feed]]\n", OWN, 1);
+    let list = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&list, "000660").unwrap();
+    let issues = ISSUES.replace("issues.txt", list.path().to_str().unwrap());
+    let whole = WHOLE.replacen("[[feed]]\n", OWN, 1) + &issues;
     load(&whole).unwrap();
     let table = toml::Value::Table(whole.parse().unwrap());
     for (name, keys) in shape().keys {
-        let mut written = &table;
-        for part in name.split('.').filter(|part| !part.is_empty()) {
-            written = &written[part];
-            written = written.as_array().map_or(written, |array| &array[0]);
-        }
-        let written: std::collections::BTreeSet<_> = written.as_table().unwrap().keys().collect();
-        let keys: Vec<_> = keys.iter().map(|key| (*key).to_owned()).collect();
-        assert_eq!(
-            keys.iter().collect::<std::collections::BTreeSet<_>>(),
-            written,
-            "[{name}]"
-        );
+        assert_eq!(written_keys(&table, name), keys.into_iter().collect(), "[{name}]");
     }
 }
 
@@ -421,7 +434,7 @@ fn each_wrong_value_is_named_with_a_remedy() {
             "wss://gateway.example/?a=b",
             "feed.path is appended to it",
         ),
-        ("[journal]", "[journal", "line 29: unclosed table"),
+        ("[journal]", "[journal", "line 30: unclosed table"),
         ("path = \"/ws_kdq\"\n", "", "[[feed]]: `path` is missing"),
         (
             "member_name = \"예시 증권\"",
@@ -471,7 +484,13 @@ fn a_feed_can_have_its_own_server_name_key_and_hours() {
         ..Overrides::default()
     };
     let (file, mut problems) = parse(&WHOLE.replacen("[[feed]]\n", OWN, 1));
-    let config = check(file, &overrides, Some(Calendar::default()), &mut problems);
+    let config = check(
+        file,
+        &overrides,
+        Some(Calendar::default()),
+        &CodesFiles::default(),
+        &mut problems,
+    );
     for feed in problems.finish(config).unwrap().feeds {
         assert_eq!(
             (feed.url.host(), feed.member_name.as_str()),
@@ -500,13 +519,8 @@ fn a_problem_of_one_feed_is_reported_at_its_line() {
         ),
         (
             "\"full_market\"",
-            "\"per_issue\"",
-            "feed.service: this version does not record the service \"per_issue\" yet",
-        ),
-        (
-            "\"full_market\"",
             "\"x\"",
-            "feed.service: \"x\" must be \"full_market\"",
+            "feed.service: \"x\" must be \"full_market\" or \"per_issue\"",
         ),
         (
             "allow_plaintext = true",
