@@ -78,6 +78,7 @@ pub(crate) fn journal(url: &str, frames: &Frames, dir: &Path) -> Result<u64> {
         init,
         queue,
         status: Arc::new(FeedStatus::default()),
+        wanted: None,
         accepted: Arc::default(),
     };
     let wanted = frames.len() as u64;

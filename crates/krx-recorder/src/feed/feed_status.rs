@@ -1,8 +1,10 @@
 //! A feed's state, as others see it.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use krx_protocol::per_issue::{Pair, RegistrationEvent, RegistrationState, RegistrationStates};
 use krx_store::Moment;
 use krx_store::journal::GapReason;
 use serde::Serialize;
@@ -74,6 +76,9 @@ pub struct FeedStatus {
     signs_of_life: AtomicU64,
     ended: AtomicBool,
     problem: Mutex<Option<Problem>>,
+    states: Mutex<RegistrationStates>,
+    /// The troubles with registrations that were told, so that each is told once however often the session is opened.
+    troubles: Mutex<BTreeSet<(Pair, RegistrationState)>>,
 }
 
 impl FeedStatus {
@@ -126,6 +131,37 @@ impl FeedStatus {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The registrations; none for a service without them.
+    #[must_use]
+    pub fn registrations(&self) -> RegistrationStates {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn registration(&self, event: &RegistrationEvent) {
+        self.states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .apply(event);
+    }
+
+    /// Whether this trouble was not told before, or the pair was active since.
+    pub(crate) fn is_news(&self, pair: &Pair, state: RegistrationState) -> bool {
+        let mut told = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        if state == RegistrationState::Active {
+            told.retain(|(of, _)| of != pair);
+            return true;
+        }
+        told.insert((pair.clone(), state))
+    }
+
+    /// The session is over, and its registrations with it.
+    pub(crate) fn session_over(&self) {
+        self.states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .session_over();
     }
 
     pub(crate) fn note(&self, reason: GapReason, detail: &str) {

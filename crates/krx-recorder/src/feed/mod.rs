@@ -21,6 +21,7 @@ pub(crate) mod backoff;
 pub(crate) mod feed_status;
 
 pub(crate) mod queue;
+pub(crate) mod registering;
 
 pub use connect::{Connector, ProxyVariables};
 pub use feed_status::FeedStatus;

@@ -7,7 +7,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{FutureExt, SinkExt, Stream, StreamExt};
-use krx_protocol::conversation::{Conversation, FullMarket, Heartbeat, Meaning, Parting, Phase, Received};
+use krx_protocol::conversation::{
+    Conversation, FullMarket, Heartbeat, Meaning, Parting, PerIssue, PerIssueSettings, Phase, Received,
+};
+use krx_protocol::per_issue::{RegistrationEvent, WishList};
 use krx_store::journal::GapReason;
 use krx_store::{Event, Moment};
 use tokio::sync::watch;
@@ -23,6 +26,7 @@ use crate::feed::connect::{Connection, Connector};
 use crate::feed::feed_status::{FeedState, FeedStatus};
 use crate::feed::pace::{ControlPace, LinePace};
 use crate::feed::queue::{JournalStopped, Queue};
+use crate::feed::registering::{self, Told, Wanted};
 use crate::feed::session_loop::{End, Ended, FeedEnd, SessionLoop, Sessions, WallClock, stopped};
 use crate::hours::schedule::{Hours, Schedule};
 
@@ -51,6 +55,8 @@ pub struct Feed {
     pub queue: Queue,
     /// What others see.
     pub status: Arc<FeedStatus>,
+    /// What is to be registered.
+    pub wanted: Wanted,
     /// Whether this feed's key was ever accepted in this process, by this feed's service or another's.
     pub accepted: Arc<AtomicBool>,
 }
@@ -78,13 +84,12 @@ impl Feed {
     async fn read(
         &self,
         connection: &mut Connection,
+        (mut wanted, wishes): (Wanted, Option<WishList>),
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(End, bool), JournalStopped> {
         let begun = Instant::now();
-        let (heartbeats, silence_max) = (self.connection.heartbeat_interval, self.connection.stall_timeout);
-        let conversation = FullMarket::begin(heartbeats, silence_max, begun.into_std());
         let mut reader = Reader {
-            conversation: Box::new(conversation),
+            conversation: self.conversation(wishes.as_ref(), begun.into_std()),
             feed: self.config.name.as_str(),
             init: &self.init,
             queue: &self.queue,
@@ -98,6 +103,7 @@ impl Feed {
         let mut heartbeat = pin!(sleep_until(reader.conversation.heartbeat_due().into()));
         watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let end = loop {
+            unflushed |= reader.told().ask(&mut *reader.conversation, connection).await?;
             // Any branch may be dropped halfway when another is ready, so each awaits only one thing, and a message
             // that was read is queued after the select, where it cannot be lost however long the queue stays full.
             // Messages come last: a socket that is never empty must not delay a stop.
@@ -115,6 +121,11 @@ impl Feed {
                     unflushed = true;
                     continue;
                 }
+                wishes = registering::changed(&mut wanted) => {
+                    reader.conversation.want(&wishes, Instant::now().into_std());
+                    continue;
+                }
+                () = registering::due(reader.conversation.request_due()) => continue,
                 _ = watchdog.tick() => match self.look_at_the_clock(&mut *reader.conversation, connection) {
                     None => continue,
                     Some(end) => break end,
@@ -132,7 +143,45 @@ impl Feed {
                 Read::End(end) => break end,
             }
         };
-        Ok((end, reader.conversation.phase() == Phase::Data))
+        // Registrations that are accepted may be quiet all day.
+        let wanted = if wishes.is_some() {
+            Phase::Accepted
+        } else {
+            Phase::Data
+        };
+        Ok((end, reader.conversation.phase() >= wanted))
+    }
+
+    /// The conversation of the feed's service.
+    fn conversation(&self, wishes: Option<&WishList>, begun: std::time::Instant) -> Box<dyn Conversation> {
+        let (heartbeat_interval, silence_max) =
+            (self.connection.heartbeat_interval, self.connection.stall_timeout);
+        match wishes {
+            None => Box::new(FullMarket::begin(heartbeat_interval, silence_max, begun)),
+            Some(wishes) => {
+                let settings = PerIssueSettings {
+                    heartbeat_interval,
+                    silence_max,
+                    answer_timeout: self.connection.answer_timeout,
+                    ..PerIssueSettings::default()
+                };
+                Box::new(PerIssue::begin(&settings, wishes, begun))
+            }
+        }
+    }
+
+    /// Journals what is wanted of this session, if its service has registrations.
+    async fn tell_what_is_wanted(&self, wanted: &mut Wanted) -> Result<Option<WishList>, JournalStopped> {
+        let Some(wanted) = wanted else {
+            return Ok(None);
+        };
+        let wishes = wanted.borrow_and_update().clone();
+        let event = RegistrationEvent::Wanted {
+            wishes: wishes.iter().cloned().collect(),
+        };
+        self.status.registration(&event);
+        self.queue.event(Event::Registration(event)).await?;
+        Ok(Some(wishes))
     }
 
     /// Why the session must end now, if it must: the hours are over, or the server has been silent too long.
@@ -153,6 +202,8 @@ impl Feed {
 impl Sessions for Feed {
     async fn session(&mut self, stop: &mut watch::Receiver<bool>) -> Result<Ended, JournalStopped> {
         let feed = self.config.name.as_str();
+        let mut wanted = self.wanted.clone();
+        let wishes = self.tell_what_is_wanted(&mut wanted).await?;
         let connecting = self.connector.connect(&self.init);
         let connected = tokio::select! {
             connected = connecting => connected,
@@ -186,7 +237,8 @@ impl Sessions for Feed {
         info!(%feed, url = %self.config.url, "connected");
 
         let begun = Instant::now();
-        let (end, data) = self.read(&mut connection, stop).await?;
+        let (end, data) = self.read(&mut connection, (wanted, wishes), stop).await?;
+        self.status.session_over();
         let data_for = data.then(|| begun.elapsed());
         match end.reason {
             GapReason::Shutdown => info!(%feed, "disconnected"),
@@ -298,7 +350,7 @@ struct Reader<'a> {
     error_lines: LinePace,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// Queues a message read at `at`, and says what it was.
     async fn take(
         &mut self,
@@ -323,7 +375,19 @@ impl Reader<'_> {
         // itself.
         self.queue.frame(at, Bytes::copy_from_slice(&payload)).await?;
         self.status.read(at, payload.len());
-        Ok(self.hear(Received::Message(&payload)))
+        let read = self.hear(Received::Message(&payload));
+        let events = self.conversation.take_events();
+        self.told().journal(events).await?;
+        Ok(read)
+    }
+
+    fn told(&self) -> Told<'a> {
+        Told {
+            feed: self.feed,
+            init: self.init,
+            queue: self.queue,
+            status: self.status,
+        }
     }
 
     fn end(&self, reason: GapReason, detail: &str) -> Read {

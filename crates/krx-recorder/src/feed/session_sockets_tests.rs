@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
 use super::*;
+use crate::config::FeedService;
 use crate::config::key::{ApiKey, KeySources};
 use crate::config::proxy::ProxySetting;
 use crate::feed::connect::ProxyVariables;
@@ -56,6 +57,7 @@ fn feed(url: &str, queue: Queue) -> (Feed, watch::Sender<Schedule>) {
         ca_file: None,
         // Longer than any test: one that waits this long has missed what it waits for.
         connect_timeout: 10 * MINUTE,
+        answer_timeout: 10 * MINUTE,
         stall_timeout: 10 * MINUTE,
         heartbeat_interval: Duration::from_millis(20),
         backoff_initial: Duration::from_millis(1),
@@ -68,6 +70,7 @@ fn feed(url: &str, queue: Queue) -> (Feed, watch::Sender<Schedule>) {
         member_name: "x".to_owned(),
         api_key_file: None,
         schedule: Schedule::Always,
+        service: FeedService::FullMarket,
     };
     let connector = Connector::new(&config, &connection, &ProxyVariables::default()).unwrap();
     let feed = Feed {
@@ -79,6 +82,7 @@ fn feed(url: &str, queue: Queue) -> (Feed, watch::Sender<Schedule>) {
         init: ApiKey::read(&sources).unwrap().init_request("x"),
         queue,
         status: Arc::default(),
+        wanted: None,
         accepted: Arc::default(),
     };
     (feed, schedule)

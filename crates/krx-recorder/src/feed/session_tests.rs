@@ -6,6 +6,7 @@ use futures_util::stream;
 use krx_store::journal::What;
 
 use super::*;
+use crate::config::FeedService;
 use crate::config::proxy::ProxySetting;
 use crate::feed::connect::ProxyVariables;
 use crate::feed::queue::queue;
@@ -215,6 +216,7 @@ async fn i1_a_full_queue_loses_no_message_whatever_timers_fire() {
         proxy_credentials_file: None,
         ca_file: None,
         connect_timeout: second,
+        answer_timeout: second,
         heartbeat_interval: Duration::from_millis(20),
         stall_timeout: 30 * second,
         backoff_initial: second,
@@ -227,6 +229,7 @@ async fn i1_a_full_queue_loses_no_message_whatever_timers_fire() {
         member_name: "x".to_owned(),
         api_key_file: None,
         schedule: Schedule::Always,
+        service: FeedService::FullMarket,
     };
     let connector = Connector::new(&config, &connection, &ProxyVariables::default()).unwrap();
     let feed = Feed {
@@ -238,6 +241,7 @@ async fn i1_a_full_queue_loses_no_message_whatever_timers_fire() {
         init: init(),
         queue,
         status: Arc::default(),
+        wanted: None,
         accepted: Arc::default(),
     };
     let (stop, stopping) = watch::channel(false);

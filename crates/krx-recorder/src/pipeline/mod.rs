@@ -32,6 +32,7 @@ use crate::config::{Config, FeedConfig};
 use crate::feed::connect::Connector;
 use crate::feed::feed_status::{FeedState, FeedStatus};
 use crate::feed::queue::{EventLane, Queue, queue};
+use crate::feed::registering::Wanted;
 use crate::feed::session::Feed;
 use crate::hours::absence::Absence;
 use crate::hours::schedule::Schedule;
@@ -67,8 +68,9 @@ impl Pipeline {
         let feed = configured.name.clone();
         let progress = Arc::new(Progress::since(started));
         let activity = Arc::new(Activity::default());
-        let writer =
-            open_writer(data, &feed, config.journal, Arc::clone(&progress.journal))?.with_rules(rules);
+        let writer = open_writer(data, &feed, config.journal, Arc::clone(&progress.journal))?
+            .of_service(configured.service.of_store())
+            .with_rules(rules);
         let tail = writer.tail();
         let absence = Absence {
             calendar: Arc::clone(&config.calendar),
@@ -118,6 +120,7 @@ impl Pipeline {
         init: InitRequest,
         until_close: bool,
         accepted: &Arc<AtomicBool>,
+        wanted: Wanted,
     ) -> Feed {
         Feed {
             config: connector.feed().clone(),
@@ -128,6 +131,7 @@ impl Pipeline {
             init,
             queue: self.queue.clone(),
             status: Arc::clone(&self.view.status),
+            wanted,
             accepted: Arc::clone(accepted),
         }
     }

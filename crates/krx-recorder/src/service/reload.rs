@@ -1,12 +1,14 @@
 //! Reloads the configuration on SIGHUP: schedule, calendar and log filter take effect at once. Any other change takes
 //! effect at the next start, and is only pointed out.
 
+use krx_protocol::per_issue::WishList;
 use krx_store::journal::RulesOf;
 use krx_store::{DateRules, Event, Moment};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::config::{Config, ConfigError, FeedConfig};
+use crate::feed::registering::Wanted;
 use crate::hours::schedule::kst;
 use crate::hours::schedule::{Hours, Schedule};
 use crate::process::logging::Filter;
@@ -27,6 +29,8 @@ pub(crate) struct Reload {
     config: Config,
     /// Each feed's, in the order of the configuration.
     schedules: Vec<watch::Sender<Schedule>>,
+    /// What each feed registers, if its service has registrations.
+    wishes: Vec<Option<watch::Sender<WishList>>>,
 }
 
 impl Reload {
@@ -41,6 +45,11 @@ impl Reload {
                 .iter()
                 .map(|feed| watch::Sender::new(feed.schedule.clone()))
                 .collect(),
+            wishes: config
+                .feeds
+                .iter()
+                .map(|feed| feed.service.wishes().cloned().map(watch::Sender::new))
+                .collect(),
         }
     }
 
@@ -51,6 +60,15 @@ impl Reload {
     #[must_use]
     pub(crate) fn schedule(&self, feed: usize) -> watch::Receiver<Schedule> {
         self.schedules[feed].subscribe()
+    }
+
+    /// What a feed is to register, which follows every reload.
+    ///
+    /// # Panics
+    /// If there is no such feed.
+    #[must_use]
+    pub(crate) fn wanted(&self, feed: usize) -> Wanted {
+        self.wishes[feed].as_ref().map(watch::Sender::subscribe)
     }
 
     /// Reloads the configuration. Returns the event to journal for each feed, in order; or `None`, and changes nothing,
@@ -75,19 +93,27 @@ impl Reload {
         }
         self.source.filter.set(&config.log);
         // A feed that was removed from the configuration continues as before until the next start.
-        for feed in &mut self.config.feeds {
+        for (feed, wanted) in self.config.feeds.iter_mut().zip(&self.wishes) {
             if let Some(again) = config.feeds.iter().find(|again| again.name == feed.name) {
                 feed.schedule = again.schedule.clone();
+                if let (Some(wanted), Some(wishes)) = (wanted, again.service.wishes()) {
+                    feed.service = again.service.clone();
+                    let is_new = *wanted.borrow() != *wishes;
+                    if is_new {
+                        info!(feed = %feed.name, registrations = wishes.len(), "the list of registrations has changed");
+                        wanted.send_replace(wishes.clone());
+                    }
+                }
             }
         }
         self.config.calendar_file = config.calendar_file.clone();
         self.config.calendar = config.calendar.clone();
         self.config.log.filter = config.log.filter.clone();
         if self.config == config {
-            info!("schedule, calendar and log filter reloaded");
+            info!("schedule, calendar, registrations and log filter reloaded");
         } else {
             warn!(
-                "schedule, calendar and log filter reloaded; other keys have changed too, and take effect \
+                "schedule, calendar, registrations and log filter reloaded; other keys have changed too, and take effect \
                  at the next start"
             );
         }

@@ -74,7 +74,8 @@ pub async fn run(
         let _ = pipeline.queue.event(start).await;
         let init = in_use.keys.init_request(key, &connector.feed().member_name);
         let key = in_use.of_feed(index);
-        let feed = pipeline.feed(&config, connector, init, until_close, &key.accepted);
+        let wanted = reload.wanted(index);
+        let feed = pipeline.feed(&config, connector, init, until_close, &key.accepted, wanted);
         let stopping = key.stop.subscribe();
         feeds.spawn(async move { (index, feed.run(stopping).await) });
         pipelines.push(pipeline);
