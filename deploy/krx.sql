@@ -19,13 +19,14 @@ WHERE state = 'gap';
 -- A feed of a market has the market's name: joins are `coverage.feed = trades.market`.
 
 -- Until something is quarantined there is no such directory, and DuckDB rejects a pattern that matches nothing. So this
--- also reads coverage, which always exists, and drops it again: it has no `raw`.
+-- also reads coverage, which always exists, and drops it again: it has no `raw`. Of two patterns each would have to match
+-- something; this one fits the two names and no other dataset's.
 CREATE OR REPLACE TEMP VIEW quarantine AS
 SELECT date, feed, recv_ts, frame, item, session, reason, detail, raw
 FROM (
     (SELECT NULL::TIMESTAMPTZ AS recv_ts, NULL::BIGINT AS frame, NULL::SMALLINT AS item, NULL::BLOB AS raw WHERE false)
     UNION ALL BY NAME
-    FROM read_parquet('[cq]*/**/*.parquet', union_by_name = true, hive_partitioning = true,
+    FROM read_parquet('[cq][ou][av][er]*/**/*.parquet', union_by_name = true, hive_partitioning = true,
                       hive_types = {'date': DATE, 'feed': VARCHAR})
 )
 WHERE raw IS NOT NULL;

@@ -47,7 +47,7 @@ const HELP: &str = "\
 Usage: krx-demo
 
 Records a simulated trading day in about a minute, compares it record by record with what was sent, and shows how to
-read it. Takes no arguments. What it records stays in data/demo-… below the current folder.
+read it. Takes no arguments. What it records stays in data/demo-… below the current directory.
 
   -h, --help  print this";
 
@@ -220,8 +220,14 @@ fn show(data_dir: &Path, report: &Report) -> Result<()> {
             row.volume
         ))?;
     }
+    let date = date.context("a date")?;
+    show_queries(data_dir, &date.to_string(), market, code)
+}
+
+/// How to read the same rows with other programs.
+fn show_queries(data_dir: &Path, date: &str, market: &str, code: &str) -> Result<()> {
     let trades = data_dir.join("trades");
-    let (trades, date) = (trades.display(), date.context("a date")?);
+    let trades = trades.display();
     say(format_args!(
         "
 The same in DuckDB:

@@ -58,7 +58,7 @@ fn a_bad_configuration_is_78_and_names_the_key() {
         ),
         (
             "[connection]\nstall_timeout = \"soon\"\n",
-            ["connection.stall_timeout", "\"soon\" is no duration"],
+            ["connection.stall_timeout", "\"soon\" is not a duration"],
         ),
         (
             "[[feed]]\nmarket = \"../KOSPI\"\npath = \"/ws_ksp\"\n",

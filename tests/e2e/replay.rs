@@ -399,7 +399,7 @@ fn what_is_not_committed_yet_is_told() {
     let date = date.to_str().unwrap().trim_start_matches("date=").to_owned();
     let mut replay = Simulator::replay(folder.path(), &first, &date, &["--speed", "max"]).unwrap();
     assert!(
-        said(folder.path()).contains("are received but not committed yet: they are not served"),
+        said(folder.path()).contains("have been received but not committed yet: they are not served"),
         "{}",
         said(folder.path())
     );

@@ -3,11 +3,12 @@
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use krx_harness::process::wait_until;
-use krx_harness::{RecorderConfig, Simulator};
-use rustix::process::Signal;
+use krx_harness::process::{command_of, text_of, wait_until};
+use krx_harness::{Finished, Process, Program, RecorderConfig, Simulator};
+use rustix::process::{Pid, Signal, kill_process};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -206,4 +207,80 @@ fn until_close_on_a_closed_date_ends_at_once_and_says_when_the_next_session_is()
         !config.data_dir.exists(),
         "nothing is to be recorded, so nothing is made"
     );
+}
+
+/// A recorder that is nobody's child here; dropped, it is killed.
+struct Orphan(Pid);
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::KILL);
+    }
+}
+
+/// The command of the cron file that we ship, with only its paths moved: what it is started with must not be in the way
+/// of the data directory of the configuration that we ship.
+fn as_cron_would(config: &RecorderConfig, log: &Path) -> Command {
+    let file = |path| fs::read_to_string(format!("{}/../deploy/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    assert!(file("krx-recorder.example.toml").contains("\ndata_dir = \"/var/lib/krx-recorder\"\n"));
+    let cron = file("cron/krx-recorder");
+    let line = cron.lines().find(|line| line.starts_with("*/5 ")).unwrap();
+    let (_, script) = line.split_once("  krx  ").unwrap();
+    let configured = config.write().unwrap();
+    let program = Program::Recorder.path().unwrap();
+    let logged = format!("cat >> '{}'", log.display());
+    let mut script = script.replace("logger --tag krx-recorder", &logged);
+    for (shipped, here) in [
+        ("/usr/bin/krx-recorder", program.as_path()),
+        ("/etc/krx-recorder", &config.folder),
+        ("/var/lib/krx-recorder", &config.data_dir),
+    ] {
+        script = script.replace(shipped, here.to_str().unwrap());
+    }
+    let mut command = command_of("bash");
+    command.arg("-c").arg(script).env("CONFIG", configured);
+    command.envs(config.key.iter().map(|key| ("KRX_API_KEY", key)));
+    command
+}
+
+#[test]
+fn the_cron_file_starts_one_recorder_with_the_data_directory_of_the_example() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut simulator = Simulator::start(folder.path(), &["--rate", "2000"]).unwrap();
+    let calendar = folder.path().join("calendar.toml");
+    calendar_file(&calendar, true);
+    let hours = "open = \"00:00\"\nclose = \"23:59\"";
+    let config = RecorderConfig {
+        schedule: format!("{hours}\ncalendar_file = \"{}\"", calendar.display()),
+        ..RecorderConfig::new(folder.path(), &simulator.url)
+    };
+    let log = folder.path().join("syslog");
+    // A package makes it.
+    fs::create_dir(&config.data_dir).unwrap();
+    let mut first = Process::start("cron", &mut as_cron_would(&config, &log)).unwrap();
+    let logged = |needle| {
+        wait_until(LIMIT, needle, || {
+            Ok(log.exists() && text_of(&log)?.contains(needle))
+        })
+    };
+    logged("INFO committed ").unwrap_or_else(|error| panic!("{error}: {}", text_of(&log).unwrap()));
+    let pid = text_of(&config.data_dir.join(".krx/lock")).unwrap();
+    let recorder = Orphan(Pid::from_raw(pid.trim().parse().unwrap()).unwrap());
+
+    let second = Finished::run("again", &mut as_cron_would(&config, &log), folder.path(), LIMIT).unwrap();
+    assert_eq!(
+        (second.code, second.stdout.as_str()),
+        (Some(0), ""),
+        "{}",
+        second.stderr
+    );
+    assert!(
+        !text_of(&log).unwrap().contains("locked"),
+        "{}",
+        text_of(&log).unwrap()
+    );
+
+    kill_process(recorder.0, Signal::TERM).unwrap();
+    assert!(first.wait(LIMIT).unwrap().success());
+    simulator.stop().unwrap();
 }

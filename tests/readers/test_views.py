@@ -570,6 +570,23 @@ def test_quarantine_is_empty_where_nothing_was_quarantined(made: Made, recording
     assert trades == (recording.expected.trades.num_rows,)
 
 
+@pytest.mark.parametrize("dataset", ["quotes", "changes", "books", "ticks", "registrations", "daily", "clock"])
+def test_other_datasets_are_not_in_the_way(tmp_path: Path, made: Made, dataset: str) -> None:
+    """Whatever partitions and columns they have."""
+    data_dir = shutil.copytree(made.data_dir, tmp_path / "data")
+    folder = data_dir / dataset / f"date={DAY}" / "another_key=ISSUES"
+    folder.mkdir(parents=True)
+    rows = pa.table({"frame": pa.array([1], pa.int64()), "raw": [b"not quarantined"], "bid": [1.5]})
+    pq.write_table(rows, folder / f"{dataset}-20261120T090000-000000000001-000000000001.parquet")
+    for count in (0, 1):
+        with connect(data_dir) as connection:
+            assert connection.execute("SELECT count(*) FROM quarantine").fetchone() == (count,)
+            assert connection.execute("SELECT count(*) FROM coverage").fetchone() == (17,)
+        quarantine = data_dir / "quarantine" / f"date={DAY}" / "feed=KOSPI"
+        quarantine.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"frame": pa.array([1], pa.int64()), "raw": [b"x"]}), quarantine / "q.parquet")
+
+
 def test_only_what_is_asked_for_is_read(twenty_days: Days) -> None:
     """A filter on the result reaches the files: those of other dates are not opened, other issues are not read."""
     with connect(twenty_days.data_dir) as connection:

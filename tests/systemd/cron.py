@@ -53,7 +53,8 @@ def begins(service: Service, facts: Facts, debs: list[Path], simulator: Simulato
     for name in ("cron", "cron-closed", "cron-wrong"):
         text = file.replace("*/5 ", "* ").replace("/krx-recorder.toml", f"/{name}.toml")
         if name != "cron":
-            text = text.replace("flock --nonblock --conflict-exit-code 0 /var/lib/krx-recorder", "").replace("MAILTO=root", f"MAILTO={name}")
+            # Each of these has a turn while another one records.
+            text = text.replace("flock --nonblock --conflict-exit-code 0 /etc/krx-recorder", "").replace("MAILTO=root", f"MAILTO={name}")
         machine.write(f"/etc/cron.d/krx-{name}", text)
     machine.write("/etc/cron.d/krx-zone", zones())
     machine.run("systemctl", "restart", "cron")

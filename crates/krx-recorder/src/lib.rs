@@ -1,7 +1,7 @@
 //! The recorder: sockets in, journal and Parquet out.
 //!
 //! ```text
-//!              tokio, one thread                      a thread a feed         a thread a feed
+//!              tokio, one thread                      one thread per feed     one thread per feed
 //!   Koscom ──▶ feed ──▶ feed::queue (64 MiB) ──▶ pipeline::journaling ──▶ pipeline::exporting ──▶ files
 //!     ws       stamps each frame and event          krx_store::Writer         krx_store::Exporter
 //! ```

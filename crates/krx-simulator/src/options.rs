@@ -81,11 +81,11 @@ pub(crate) struct Options {
     #[arg(long, value_enum, default_value = "answered")]
     init_reply: Reply,
 
-    /// What a second session at the same path with the same key does to the first.
+    /// What happens to a second session at the same path with the same key: it displaces the first, or is refused.
     #[arg(long, value_enum, default_value = "displace")]
     second_session: Second,
 
-    /// How often the exchange sends its own heartbeats, as 30s or 500ms of real time; 0 is never.
+    /// How often the exchange sends its own heartbeats, as 30s or 500ms of real time; 0 means never.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     heartbeat_interval: Duration,
 

@@ -55,13 +55,13 @@ fn born_in(dir: &Path) -> Result<Option<Rights>, StoreError> {
         Ok(file) => File::from(file),
         // The last error is that of kernels that do not know the flag and take it for opening a directory for writing.
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR) => return Ok(None),
-        Err(error) => return Err(at("making a file without a name in", dir)(error.into())),
+        Err(error) => return Err(at("creating an unnamed file in", dir)(error.into())),
     };
     let known = file
         .metadata()
-        .map_err(at("reading the mode of a file born in", dir))?;
+        .map_err(at("reading the mode of a file created in", dir))?;
     let access = read_list(|list| rustix::fs::fgetxattr(&file, ACCESS, list))
-        .map_err(at("reading the access list of a file born in", dir))?;
+        .map_err(at("reading the access list of a file created in", dir))?;
     Ok(Some(Rights {
         gid: known.gid(),
         mode: known.mode() & 0o7777,

@@ -26,7 +26,7 @@ use crate::status;
 /// How long to wait for an answer to `init`. A server that says nothing is assumed to have accepted it.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
-/// The space for a full day, with room to spare: a record day's journal is about 2.5 GB, its files 0.2 GB.
+/// The space for a full day, with room to spare: a peak day's journal is about 2.5 GB, its files 0.2 GB.
 const FREE_BYTES_WANTED: u64 = 10_000_000_000;
 
 /// The result of one check.
@@ -93,7 +93,7 @@ async fn check(config: &Config) -> (Vec<Finding>, Option<Failure>) {
     };
     note("config", Ok(format!("{} feeds", config.feeds.len())));
     let limits = limits::enough_to_record(config.feeds.len(), config.journal.segment_bytes);
-    note("limits", limits.map(|()| "enough to record with".to_owned()));
+    note("limits", limits.map(|()| "sufficient for recording".to_owned()));
     note("clock", clock(config));
     note("calendar", Ok(calendar(config)));
     let disk = disk(&config.data_dir);
@@ -103,7 +103,7 @@ async fn check(config: &Config) -> (Vec<Finding>, Option<Failure>) {
         note("status", status(address, recording));
     }
     let read = |secret: Option<&Path>| match secret.and_then(key::exposed) {
-        Some(words) => format!("read; but {words}"),
+        Some(words) => format!("read, but {words}"),
         None => "read".to_owned(),
     };
     if let Some(file) = &config.connection.proxy_credentials_file {
@@ -198,7 +198,7 @@ fn disk(data_dir: &Path) -> Result<String, Failure> {
         free as f64 / 1e9
     );
     Ok(if free < FREE_BYTES_WANTED {
-        format!("{text}: less than the 10 GB that a record day needs")
+        format!("{text}: less than the 10 GB that a peak day needs")
     } else {
         text
     })

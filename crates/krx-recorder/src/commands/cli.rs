@@ -24,42 +24,45 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-The API key is read from koscom.api_key_file, $KRX_API_KEY, or the systemd credential api-key; a feed's own, which
-stands above it, from feed.api_key_file, $KRX_API_KEY_NAME, or the credential api-key-NAME.
-$KRX_LOG filters the log, as in KRX_LOG=krx_store=debug,info; it stands above log.filter (default: info).
+The API key is read from koscom.api_key_file, $KRX_API_KEY, or the systemd credential api-key.
+A feed's own key takes precedence: feed.api_key_file, $KRX_API_KEY_NAME, or the credential
+api-key-NAME.
+$KRX_LOG filters the log, as in KRX_LOG=krx_store=debug,info; it overrides log.filter (default:
+info).
 
-Exit codes: 0 done, 64 usage, 65 recorded data is damaged or of another layout, 69 service unavailable, 70 our bug,
-74 I/O, 75 another process holds the data directory or the command was interrupted, 77 key refused, 78 bad configuration.";
+Exit codes: 0 done, 64 usage, 65 recorded data is damaged or has another layout, 69 service
+unavailable, 70 a bug, 74 I/O, 75 another process holds the data directory or the command was
+interrupted, 77 key refused, 78 bad configuration.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Record: the daemon. SIGTERM stops it cleanly, SIGUSR1 commits the current segments, SIGHUP reads schedule, calendar
-    /// and log filter again.
+    /// Record: the daemon. SIGTERM stops it cleanly, SIGUSR1 commits the current segments, SIGHUP reloads the schedule,
+    /// the calendar and the log filter.
     Run {
         #[command(flatten)]
         source: Source,
-        /// Record until today's close, then exit. Waits for today's opening; exits at once when today is over or closed.
+        /// Record until today's close, then exit. Waits for today's opening; exits at once if today is closed or its
+        /// session is over.
         #[arg(long)]
         until_close: bool,
-        /// Log as JSON, one object a line.
+        /// Log as JSON, one object per line.
         #[arg(long)]
         json: bool,
     },
-    /// Show what of a date was recorded and what was not, and why: also while it is recorded, and after a crash.
+    /// Show what was recorded on a date, what was not, and why. Works during recording and after a crash.
     Coverage {
-        /// The date, as 2026-11-20; without one the last that something is known of.
+        /// The date, as 2026-11-20; default: the latest on record.
         date: Option<NaiveDate>,
         #[command(flatten)]
         source: DataSource,
-        /// Put on record the trading days up to the last one that is over on which no recorder ran, as a recorder does that
-        /// starts; and print them.
+        /// Record the past trading days on which no recorder ran, as a starting recorder does, and print them.
         #[arg(long, conflicts_with = "date")]
         complete: bool,
         /// Print the intervals as a JSON array.
         #[arg(long)]
         json: bool,
     },
-    /// Ask the recorder at work how it stands: sessions, rates, gaps, lag, files, disk.
+    /// Show the state of the running recorder: sessions, rates, gaps, lag, files, disk.
     Status {
         /// The configuration file, for its status.listen.
         #[arg(long, value_name = "FILE", required_unless_present = "listen")]
@@ -71,19 +74,19 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show trading days and hours: what is closed and why, what has other hours, and the next session.
+    /// Show trading days and hours: which days are closed and why, which have other hours, and the next session.
     Calendar {
-        /// A year as 2026, or a month as 2026-11; without one this month and the next.
+        /// A year (2026) or a month (2026-11); default: this month and the next.
         #[arg(value_name = "YEAR|MONTH")]
         period: Option<Period>,
-        /// The configuration file: its schedule.calendar_file counts.
+        /// The configuration file, for its schedule.calendar_file.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
-        /// Print an array with an object for every date.
+        /// Print a JSON array with one object per date.
         #[arg(long)]
         json: bool,
     },
-    /// Look at config, key, clock, disk and endpoint: what would go wrong?
+    /// Check configuration, key, clock, disk and endpoints before recording.
     Check {
         #[command(flatten)]
         source: Source,
@@ -91,9 +94,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Read committed files and journal again: is all of it what it was? Also beside a recorder at work.
+    /// Reread committed files and journal, and report what is missing, damaged or changed. Safe while a recorder runs.
     Verify {
-        /// The date, as 2026-11-20; without it all dates.
+        /// The date, as 2026-11-20; default: all dates.
         date: Option<NaiveDate>,
         #[command(flatten)]
         source: DataSource,
@@ -102,10 +105,10 @@ enum Command {
         json: bool,
     },
     /// Make each feed's day one file, which answers questions about one issue several times faster. The recorder
-    /// does so by itself after the close (seal.after_close). Also beside a recorder at work; interrupted, it leaves each
-    /// day as it was or sealed, and goes on when it is called again.
+    /// does so by itself after the close (seal.after_close). Safe while a recorder runs. If interrupted, each day is either
+    /// untouched or sealed; run it again to continue.
     Seal {
-        /// The date, as 2026-11-20; without it all dates before today that are not sealed yet.
+        /// The date, as 2026-11-20; default: all dates before today that are not sealed yet.
         date: Option<NaiveDate>,
         #[command(flatten)]
         source: DataSource,
@@ -120,30 +123,32 @@ enum Command {
     Schema {
         /// This dataset only.
         dataset: Option<String>,
-        /// Print JSON: an array of the datasets, or the one that was asked for.
+        /// Print JSON: an array of the datasets, or the one named.
         #[arg(long)]
         json: bool,
     },
-    /// Print DuckDB views over the data directory that know of its gaps: trades, coverage, gaps, bars, completeness, resent.
+    /// Print DuckDB views of the data directory that account for its gaps: trades, coverage, gaps, bars, completeness,
+    /// resent.
     Sql {
         #[command(flatten)]
         source: DataSource,
     },
-    /// Write a report of a date: one HTML file with charts of records, gaps, lag, quarantine and oddities. Needs no
-    /// network to be read. A date that still goes on is reported as far as it is committed.
+    /// Write a report of a date: one HTML file with charts of records, gaps, lag, quarantine and oddities. The file
+    /// needs no network. For a date still in progress it covers what is committed so far.
     Report {
         /// The date, as 2026-11-20.
         date: NaiveDate,
         #[command(flatten)]
         source: DataSource,
-        /// Where to write it; without it krx-report-DATE.html in the current folder; - is standard output. A file of that name is replaced.
+        /// Where to write it; default: krx-report-DATE.html in the current directory; - for standard output. An existing
+        /// file is replaced.
         #[arg(long, value_name = "FILE", conflicts_with = "json")]
         output: Option<PathBuf>,
         /// Print the figures as one JSON object, and write no file.
         #[arg(long)]
         json: bool,
     },
-    /// Export a date again from the archived journal (journal.keep_days), and put in place what is missing or damaged.
+    /// Export a date again from the archived journal (journal.keep_days), and restore what is missing or damaged.
     Rebuild {
         /// The date, as 2026-11-20.
         date: NaiveDate,
@@ -152,14 +157,15 @@ enum Command {
         /// This feed only.
         #[arg(long, alias = "market", value_name = "NAME")]
         feed: Option<FeedName>,
-        /// Only tell what would be done.
+        /// Only report what would be done.
         #[arg(long)]
         dry_run: bool,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
-    /// Serve a recorded date as the exchange would, on loopback, to test what reads the feed. SIGTERM stops it.
+    /// Serve a recorded date as the exchange would, on loopback, for testing programs that read the feed. SIGTERM stops
+    /// it.
     Replay {
         /// The date, as 2026-11-20.
         date: NaiveDate,

@@ -58,8 +58,8 @@ pub(super) fn complete(data: &DataDir, feeds: &[(FeedName, Absence)], json: bool
         } else if doubtful > 0 {
             writeln!(
                 out,
-                "{doubtful} trading days are not accounted for, and not put on record: the clock is trusted once five \
-                 of the last 31 days are recorded"
+                "{doubtful} trading days are not accounted for, and were not put on record: the clock is trusted only once \
+                 five of the last 31 days are recorded"
             )
         } else if written.is_empty() {
             let last = accounted.unwrap_or_default();

@@ -53,11 +53,11 @@ fn take_keys(config: &Config) -> Result<Vec<ApiKey>, Failure> {
         files.extend(file);
     }
     for exposed in files.iter().filter_map(|file| key::exposed(file)) {
-        warn!("the API key is not well kept: {exposed}");
+        warn!("the API key is not well protected: {exposed}");
     }
     let credentials = config.connection.proxy_credentials_file.as_deref();
     if let Some(exposed) = credentials.and_then(key::exposed) {
-        warn!("the proxy's password is not well kept: {exposed}");
+        warn!("the proxy's password is not well protected: {exposed}");
     }
     Ok(keys)
 }
@@ -66,7 +66,8 @@ fn take_keys(config: &Config) -> Result<Vec<ApiKey>, Failure> {
 fn is_closed_now(config: &Config) -> Result<bool, Failure> {
     let feeds = &config.feeds;
     if feeds.iter().any(|feed| feed.schedule == Schedule::Always) {
-        let words = "--until-close needs hours: leave out --always, and set schedule.mode = \"calendar\"";
+        let words =
+            "--until-close needs recording hours: leave out --always, and set schedule.mode = \"calendar\"";
         return Err(Failure::Usage(words.into()));
     }
     let now = Moment::now();

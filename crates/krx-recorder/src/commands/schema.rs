@@ -60,7 +60,7 @@ fn write_text(out: &mut dyn Write, document: &Document) -> io::Result<()> {
     writeln!(out, "{summary}")?;
     writeln!(out, "{dataset}/date=…/{partition_key}=…/{dataset}-….parquet")?;
     if let Some(column) = document.sealed_by {
-        writeln!(out, "A finished day is one file, divided by {column}.")?;
+        writeln!(out, "A finished day is one file, grouped by {column}.")?;
     }
     let types: Vec<_> = document
         .columns

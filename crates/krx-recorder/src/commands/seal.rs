@@ -27,14 +27,15 @@ struct Report {
     days: Vec<Day>,
 }
 
-/// A feed's day.
+/// A feed's day in a dataset.
 #[derive(Debug, Serialize)]
 struct Day {
     date: NaiveDate,
+    dataset: &'static str,
     feed: FeedName,
     /// `sealed`, `already_sealed`, `nothing` or `failed`.
     outcome: &'static str,
-    /// Relative to the data directory's `trades`. Like the figures below, only set if this call sealed the day.
+    /// Relative to the dataset's directory. Like the figures below, only set if this call sealed the day.
     file: Option<String>,
     rows: u64,
     files_before: usize,
@@ -94,7 +95,7 @@ pub(super) fn seal(
             Err(error) => {
                 report
                     .days
-                    .push(Day::without_file(date, feed, Err(error.to_string())));
+                    .push(Day::without_file(date, dataset, feed, Err(error.to_string())));
                 // The first failure decides the exit code, and is reported at the end.
                 failure = failure.or(Some(Failure::from(error)));
             }
@@ -191,10 +192,15 @@ fn one(
             bytes_before: sealed.bytes_before,
             bytes: sealed.bytes,
             seconds: begin.elapsed().as_secs_f64(),
-            ..Day::without_file(date, feed.clone(), Ok("sealed"))
+            ..Day::without_file(date, dataset, feed.clone(), Ok("sealed"))
         }),
-        Outcome::AlreadySealed => Some(Day::without_file(date, feed.clone(), Ok("already_sealed"))),
-        Outcome::Nothing => Some(Day::without_file(date, feed.clone(), Ok("nothing"))),
+        Outcome::AlreadySealed => Some(Day::without_file(
+            date,
+            dataset,
+            feed.clone(),
+            Ok("already_sealed"),
+        )),
+        Outcome::Nothing => Some(Day::without_file(date, dataset, feed.clone(), Ok("nothing"))),
     })
 }
 
@@ -205,15 +211,21 @@ fn bar(data: &DataDir, dataset: Dataset, feed: &FeedName, date: NaiveDate) -> Pr
         _ => return ProgressBar::hidden(),
     };
     let style = "{prefix} {bar:40} {percent}% {eta}";
-    let bar = ProgressBar::new(2 * rows).with_prefix(format!("{date} {feed}"));
+    let bar = ProgressBar::new(2 * rows).with_prefix(format!("{date} {dataset} {feed}"));
     bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }
 
 impl Day {
-    fn without_file(date: NaiveDate, feed: FeedName, outcome: Result<&'static str, String>) -> Self {
+    fn without_file(
+        date: NaiveDate,
+        dataset: Dataset,
+        feed: FeedName,
+        outcome: Result<&'static str, String>,
+    ) -> Self {
         Self {
             date,
+            dataset: dataset.name,
             feed,
             outcome: outcome.as_ref().map_or("failed", |outcome| outcome),
             file: None,
@@ -238,9 +250,14 @@ impl Day {
                 self.seconds
             ),
             ("already_sealed", _) => "already sealed".to_owned(),
-            _ => "no trades".to_owned(),
+            _ => "no rows".to_owned(),
         };
-        format!("{} {:<8} {what}", self.date, self.feed.as_str())
+        format!(
+            "{} {:<8} {:<8} {what}",
+            self.date,
+            self.dataset,
+            self.feed.as_str()
+        )
     }
 }
 

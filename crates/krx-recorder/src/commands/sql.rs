@@ -11,7 +11,7 @@ use crate::process::out;
 const VIEWS: &str = include_str!("../../../../deploy/krx.sql");
 
 /// How each path in the source begins, inside an SQL literal, with the datasets' patterns.
-const PATHS: [&str; 3] = ["'trades/**", "'coverage/**", "'[cq]*/**"];
+const PATHS: [&str; 3] = ["'trades/**", "'coverage/**", "'[cq][ou][av][er]*/**"];
 
 /// Prints the views over the data directory at `data_dir`.
 ///

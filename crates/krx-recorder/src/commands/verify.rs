@@ -6,6 +6,7 @@ use std::path::Path;
 
 use chrono::NaiveDate;
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
+use krx_store::dataset::Dataset;
 use krx_store::verify::{FeedDay, Finding, Kind, Report, bytes_of, foreign, verify as look};
 use krx_store::{DataDir, FeedName, Moment};
 
@@ -42,7 +43,7 @@ pub(super) fn verify(
     report.ok = report.findings.is_empty();
     out::print("printing the findings", |out| {
         if !json {
-            return print(out, &report, date);
+            return print(out, &data, &report, date);
         }
         let text = serde_json::to_string(&report).map_err(io::Error::other)?;
         writeln!(out, "{text}")
@@ -55,7 +56,7 @@ fn unaccounted(feed: &FeedName, date: NaiveDate) -> Finding {
     Finding {
         path: format!("coverage/date={date}/feed={feed}"),
         kind: Kind::Unaccounted,
-        detail: "nothing is known about this trading day, so no recorder ran".to_owned(),
+        detail: "coverage says nothing about this trading day: no recorder ran".to_owned(),
         date: Some(date),
     }
 }
@@ -90,9 +91,9 @@ fn with_progress(data: &DataDir, dates: &BTreeSet<NaiveDate>) -> Result<Report, 
     Ok(report?)
 }
 
-fn print(out: &mut impl Write, report: &Report, date: Option<NaiveDate>) -> io::Result<()> {
+fn print(out: &mut impl Write, data: &DataDir, report: &Report, date: Option<NaiveDate>) -> io::Result<()> {
     for day in &report.days {
-        writeln!(out, "{}", line(day, &report.findings))?;
+        writeln!(out, "{}", line(data, day, &report.findings))?;
     }
     if report.dates.is_empty() {
         match date {
@@ -110,15 +111,19 @@ fn print(out: &mut impl Write, report: &Report, date: Option<NaiveDate>) -> io::
 }
 
 /// The line for a date and feed.
-fn line(day: &FeedDay, findings: &[Finding]) -> String {
-    // Trades are partitioned by market, everything else by feed.
-    let partitions = ["market", "feed"].map(|key| format!("/date={}/{key}={}/", day.date, day.feed));
+fn line(data: &DataDir, day: &FeedDay, findings: &[Finding]) -> String {
+    let partition_of = |dataset: Dataset| {
+        let partition = data.partition(dataset, day.date, &day.feed);
+        let relative = partition.strip_prefix(data.path()).unwrap_or(&partition);
+        format!("{}/", relative.display())
+    };
+    let partitions: Vec<_> = data.datasets().into_iter().map(partition_of).collect();
     let journal = format!("/{}/", day.feed);
     let is_ours = |finding: &&Finding| {
         let of_journal = finding.path.starts_with(".krx/") && finding.path.contains(&journal);
         let of_dataset = partitions
             .iter()
-            .any(|partition| finding.path.contains(partition));
+            .any(|partition| finding.path.starts_with(partition));
         finding.date == Some(day.date) && (of_journal || of_dataset)
     };
     let found = match findings.iter().filter(is_ours).count() {
@@ -127,7 +132,7 @@ fn line(day: &FeedDay, findings: &[Finding]) -> String {
         count => format!("{count} FINDINGS"),
     };
     format!(
-        "{} {:<8} {:>5} files {:>10} frames {:>12} trades {:>6} quarantined {:>10} {:>4} segments  {found}",
+        "{} {:<8} {:>5} files {:>10} frames {:>12} rows {:>6} quarantined {:>10} {:>4} segments  {found}",
         day.date,
         day.feed.as_str(),
         day.files,
@@ -188,12 +193,13 @@ mod tests {
             finding(".krx/journal/KOSPI/x.journal", Kind::Journal),
             finding(".krx/checksums/2026-11-20.sha256", Kind::List),
         ];
-        let kospi = line(&day("KOSPI"), &findings);
+        let data = DataDir::new("/data");
+        let kospi = line(&data, &day("KOSPI"), &findings);
         assert!(
             kospi.ends_with("3 FINDINGS") && kospi.contains("1,234,567"),
             "{kospi}"
         );
-        assert!(line(&day("KOSDAQ"), &findings).ends_with("sound"));
+        assert!(line(&data, &day("KOSDAQ"), &findings).ends_with("sound"));
     }
 
     #[test]

@@ -188,7 +188,7 @@ fn keep_known(shape: &Shape, name: &str, table: &mut DeTable<'_>, problems: &mut
             let nearest = shape.nearest(name, key.get_ref());
             let hint = match &nearest {
                 Some(nearest) => format!("did you mean `{nearest}`?"),
-                None => "no known key is like it".to_owned(),
+                None => "no known key resembles it".to_owned(),
             };
             let words = format!("unknown key `{}`; {hint}", path(name, key.get_ref()));
             problems.note(&key.span(), words);

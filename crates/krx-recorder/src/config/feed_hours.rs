@@ -81,7 +81,7 @@ impl<'a> Setting<'a> {
 
     fn time(&self, problems: &mut Problems) -> Option<NaiveTime> {
         let time = NaiveTime::parse_from_str(self.text, "%H:%M");
-        let time = time.map_err(|_| format!("{:?} is no time of day such as \"08:20\" (KST)", self.text));
+        let time = time.map_err(|_| format!("{:?} is not a time of day such as \"08:20\" (KST)", self.text));
         self.take(time, problems)
     }
 }

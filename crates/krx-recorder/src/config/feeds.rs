@@ -72,7 +72,7 @@ impl Common<'_> {
             let name = check_name(&table.span(), feed, problems);
             let is_double = name.as_ref().is_some_and(|name| seen.contains(name));
             if let Some(market) = feed.market.as_ref().filter(|_| is_double) {
-                let words = format!("feed.market: {} stands twice", market.get_ref());
+                let words = format!("feed.market: {} is listed twice", market.get_ref());
                 problems.note(&market.span(), words);
             }
             seen.extend(name.clone());
@@ -173,7 +173,7 @@ pub(super) fn check_name(table: &Range<usize>, feed: &Feed, problems: &mut Probl
     {
         let words = match service.get_ref().as_str() {
             "per_issue" => {
-                "this version does not record the service \"per_issue\" yet: take the table out".to_owned()
+                "this version does not record the service \"per_issue\" yet: remove this table".to_owned()
             }
             other => format!("{other:?} must be {:?}", FULL_MARKET.name),
         };
@@ -188,8 +188,8 @@ pub(super) fn check_name(table: &Range<usize>, feed: &Feed, problems: &mut Probl
         None => Some(name),
         Some(own) => {
             let words = format!(
-                "feed.name: {:?} cannot be: the feed of a whole market has the market's name; write \"{name}\", or leave the \
-                 line out",
+                "feed.name: {:?} is not allowed: the feed of a whole market has the market's name; write \"{name}\", or \
+                 leave the line out",
                 own.get_ref()
             );
             problems.note(&own.span(), words);
@@ -214,7 +214,7 @@ fn check_base_url(key: &str, base_url: &str, allow_plaintext: bool) -> Result<St
     }
     // First of all: later messages show the URL.
     if base_url.contains('@') {
-        let problem = "must not have a user or a password in it: the API key is all that Koscom wants";
+        let problem = "must not contain a user or a password: Koscom needs only the API key";
         return Err(ConfigError::invalid(key, problem));
     }
     let base: Uri = base_url
@@ -222,14 +222,14 @@ fn check_base_url(key: &str, base_url: &str, allow_plaintext: bool) -> Result<St
         .map_err(|error| ConfigError::invalid(key, format!("{base_url:?}: {error}")))?;
     let host = base
         .host()
-        .ok_or_else(|| ConfigError::invalid(key, format!("{base_url:?} names no host")))?;
+        .ok_or_else(|| ConfigError::invalid(key, format!("{base_url:?} has no host")))?;
     if base.authority().is_some_and(has_odd_port) {
-        let problem = format!("{base_url:?} has a port that is not one: write 1 to 65535");
+        let problem = format!("{base_url:?} has an invalid port: write 1 to 65535");
         return Err(ConfigError::invalid(key, problem));
     }
     if base_url.contains(['?', '#']) {
         let problem =
-            format!("{base_url:?} must end with the host, its port or a path: feed.path comes behind it");
+            format!("{base_url:?} must end with the host, its port or a path: feed.path is appended to it");
         return Err(ConfigError::invalid(key, problem));
     }
     let loopback = host == "localhost"

@@ -225,7 +225,7 @@ impl Default for Rotate {
 
 impl Default for Disk {
     fn default() -> Self {
-        // Room for a full day and more: a record day's journal is about 2.5 GB, its files 0.2 GB.
+        // Room for a full day and more: a peak day's journal is about 2.5 GB, its files 0.2 GB.
         Self {
             warn_free_bytes: 10 << 30,
         }

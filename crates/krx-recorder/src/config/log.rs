@@ -53,7 +53,7 @@ pub(super) fn check_log(table: file::Log, problems: &mut Problems) -> Option<Log
     let filter = match &table.filter {
         Some(filter) => check_filter(filter).map_err(|error| {
             let problem =
-                format!("{filter:?} is no filter such as \"info\" or \"krx_store=debug,info\": {error}");
+                format!("{filter:?} is not a filter such as \"info\" or \"krx_store=debug,info\": {error}");
             ConfigError::invalid("log.filter", problem)
         }),
         None => Ok(()),

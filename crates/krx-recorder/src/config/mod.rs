@@ -194,8 +194,8 @@ pub fn status_listen(path: &Path) -> Result<SocketAddr, ConfigError> {
         Some(status) => check_listen("status.listen", &status.listen),
         None => Err(ConfigError::invalid(
             "status.listen",
-            "is missing, so there is no status to ask for; write: [status] and below it listen = \"127.0.0.1:9464\", and \
-             start the recorder again",
+            "is missing, so there is no status to ask for; write [status], with listen = \"127.0.0.1:9464\" below it, and \
+             restart the recorder",
         )),
     };
     let listen = problems.take(listen);

@@ -1,24 +1,29 @@
 //! `data_dir`, `[journal]`, `[rotate]` and `[retention]`: where and how everything is recorded, and how long it is kept.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use krx_store::{ExportConfig, JournalConfig, Retention};
 
-use super::file;
+use super::file::{self, RETENTION_KEYS};
 use super::overrides::chosen;
 use super::problem::{ConfigError, Problems, check_path};
 use super::values::{DAY, MILLISECOND, SECOND, duration};
 
-/// Readers take folders with these names for partitions.
-const PARTITION_KEYS: [&str; 3] = ["date", "market", "feed"];
+/// What folders begin with that readers take for partitions.
+static PARTITION_KEYS: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
+    let keys = RETENTION_KEYS.iter().map(|(dataset, _)| dataset.partition_key);
+    keys.chain(["date"]).collect()
+});
 
 pub(super) fn check_data_dir(given: Option<&Path>, written: Option<&Path>) -> Result<PathBuf, ConfigError> {
     let (key, path) = chosen(("--data-dir", given), ("data_dir", written))?;
     let path = check_path(key, path)?;
     if given.is_none() && path.is_relative() {
         let problem = format!(
-            "{path:?} would be another directory with each folder that the recorder is started in: write the whole path, \
-             such as \"/var/lib/krx-recorder\""
+            "{path:?} depends on the directory that the recorder is started in: write the whole path, such as \
+             \"/var/lib/krx-recorder\""
         );
         return Err(ConfigError::invalid(key, problem));
     }
@@ -29,12 +34,14 @@ pub(super) fn check_data_dir(given: Option<&Path>, written: Option<&Path>) -> Re
     let mut folders = folders.map(|folder| folder.to_string_lossy());
     let partition = folders.find(|folder| {
         let key = folder.split_once('=').map(|(key, _)| key.to_ascii_lowercase());
-        key.is_some_and(|key| PARTITION_KEYS.contains(&key.as_str()))
+        key.is_some_and(|key| PARTITION_KEYS.contains(key.as_str()))
     });
     if let Some(partition) = partition {
+        let keys: Vec<_> = PARTITION_KEYS.iter().map(|key| format!("{key}=…")).collect();
         let problem = format!(
-            "{path:?} lies in the folder `{partition}`, which DuckDB and others would take for a partition of the data, so \
-             that they read wrong dates or feeds: choose a directory that is in no folder named date=…, market=… or feed=…"
+            "{path:?} is in the directory `{partition}`, which DuckDB and other readers would take for a partition, and \
+             then read wrong dates or feeds: choose a path without a directory named {}",
+            keys.join(" or ")
         );
         return Err(ConfigError::invalid(key, problem));
     }
@@ -89,7 +96,7 @@ pub(super) fn check_rotate(
         }
         Err(ConfigError::invalid(
             "rotate.interval",
-            "must be whole seconds: file names have no others",
+            "must be whole seconds, because file names have no fractions",
         ))
     });
     let rotate_interval = problems.take(rotate_interval);
@@ -118,8 +125,9 @@ pub(super) fn check_retention(table: &file::Retention, problems: &mut Problems) 
             retention = retention.keeping(dataset, days);
             continue;
         }
-        let problem =
-            format!("{days} must lie between 1 and {KEEP_DAYS_MAX}; leave it out to keep all for ever");
+        let problem = format!(
+            "{days} must lie between 1 and {KEEP_DAYS_MAX}; leave it out to keep everything for ever"
+        );
         problems.take::<()>(Err(ConfigError::invalid(&format!("retention.{key}"), problem)));
         good = false;
     }

@@ -241,7 +241,7 @@ filter = "loud"
         (31, "log.filter"),
     ];
     assert_eq!(found, expected, "{error}");
-    let text = "22 errors:\n  line 2: data_dir: \"data\" would be another directory";
+    let text = "22 errors:\n  line 2: data_dir: \"data\" depends on the directory";
     assert!(error.to_string().starts_with(text), "{error}");
     assert!(!error.on_one_line().contains('\n'));
 }
@@ -302,10 +302,13 @@ fn a_data_directory_is_a_full_path_outside_any_folder_that_looks_like_a_partitio
             "only a shell expands `~` to a home directory",
         ),
         ("~krx/data".to_owned(), "expands `~`"),
-        ("/srv/date=2026/data".to_owned(), "lies in the folder `date=2026`"),
-        ("/srv/feed=X".to_owned(), "lies in the folder `feed=X`"),
-        (below(&odd), "lies in the folder `market=KOSPI`"),
-        (below(&link), "lies in the folder `market=KOSPI`"),
+        (
+            "/srv/date=2026/data".to_owned(),
+            "is in the directory `date=2026`",
+        ),
+        ("/srv/feed=X".to_owned(), "is in the directory `feed=X`"),
+        (below(&odd), "is in the directory `market=KOSPI`"),
+        (below(&link), "is in the directory `market=KOSPI`"),
     ] {
         let problem = problem(
             "data_dir = \"/var/lib/krx-recorder\"",
@@ -338,7 +341,7 @@ fn each_wrong_value_is_named_with_a_remedy() {
             "must begin with wss://",
         ),
         ("\"wss://gateway.example\"", "\"\"", "koscom.base_url"),
-        ("\"KOSDAQ\"", "\"KOSPI\"", "KOSPI stands twice"),
+        ("\"KOSDAQ\"", "\"KOSPI\"", "KOSPI is listed twice"),
         ("\"KOSDAQ\"", "\"../x\"", "not a feed name"),
         ("\"/ws_kdq\"", "\"ws_kdq\"", "must begin with a slash"),
         (
@@ -386,7 +389,7 @@ fn each_wrong_value_is_named_with_a_remedy() {
         (
             "ca_file",
             "zzqq",
-            "unknown key `connection.zzqq`; no known key is like it",
+            "unknown key `connection.zzqq`; no known key resembles it",
         ),
         ("\"5m\"", "\"1500ms\"", "whole seconds"),
         ("\"5m\"", "\"0s\"", "rotate.interval"),
@@ -406,17 +409,17 @@ fn each_wrong_value_is_named_with_a_remedy() {
         (
             "wss://gateway.example",
             "wss://user:secret@gateway.example",
-            "koscom.base_url: must not have a user or a password",
+            "koscom.base_url: must not contain a user or a password",
         ),
         (
             "wss://gateway.example",
             "wss://gateway.example:99999",
-            "a port that is not one",
+            "has an invalid port",
         ),
         (
             "wss://gateway.example",
             "wss://gateway.example/?a=b",
-            "feed.path comes behind it",
+            "feed.path is appended to it",
         ),
         ("[journal]", "[journal", "line 29: unclosed table"),
         ("path = \"/ws_kdq\"\n", "", "[[feed]]: `path` is missing"),
@@ -493,7 +496,7 @@ fn a_problem_of_one_feed_is_reported_at_its_line() {
         (
             "name = \"KONEX\"",
             "name = \"KONEX2\"",
-            "feed.name: \"KONEX2\" cannot be",
+            "feed.name: \"KONEX2\" is not allowed",
         ),
         (
             "\"full_market\"",
@@ -519,7 +522,7 @@ fn a_problem_of_one_feed_is_reported_at_its_line() {
         (
             "open = \"07:20\"",
             "open = \"7h\"",
-            "feed.schedule.open: \"7h\" is no time of day",
+            "feed.schedule.open: \"7h\" is not a time of day",
         ),
         (
             "close = \"18:10\"",

@@ -13,7 +13,10 @@ pub(super) const DAY: Duration = Duration::from_secs(86_400);
 /// A duration from `min` to `max`.
 pub(super) fn duration(key: &str, text: &str, min: Duration, max: Duration) -> Result<Duration, ConfigError> {
     let value = humantime::parse_duration(text).map_err(|error| {
-        ConfigError::invalid(key, format!("{text:?} is no duration such as \"10s\": {error}"))
+        ConfigError::invalid(
+            key,
+            format!("{text:?} is not a duration such as \"10s\": {error}"),
+        )
     })?;
     if (min..=max).contains(&value) {
         return Ok(value);
@@ -28,7 +31,10 @@ pub(super) fn duration(key: &str, text: &str, min: Duration, max: Duration) -> R
 /// A loopback address.
 pub(super) fn check_listen(key: &str, text: &str) -> Result<SocketAddr, ConfigError> {
     let address: SocketAddr = text.parse().map_err(|_| {
-        ConfigError::invalid(key, format!("{text:?} is no address such as \"127.0.0.1:9464\""))
+        ConfigError::invalid(
+            key,
+            format!("{text:?} is not an address such as \"127.0.0.1:9464\""),
+        )
     })?;
     if address.ip().is_loopback() {
         return Ok(address);

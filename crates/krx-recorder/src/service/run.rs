@@ -18,6 +18,7 @@ use crate::feed::connect::{Connector, ProxyVariables};
 use crate::feed::feed_status::FeedState;
 use crate::feed::session_loop::FeedEnd;
 use crate::pipeline::Pipeline;
+use crate::pipeline::feed_view::FeedView;
 use crate::pipeline::rates::{self, Rates};
 use crate::process::exit::Failure;
 use crate::process::limits;
@@ -108,16 +109,20 @@ pub async fn run(
         server.stop();
     }
     let asked_to_stop = ended?;
-    // A date without trades has sessions without data: that is no failure. Nor is a clean stop, or a date that a calendar
-    // read again closed before a session was tried.
-    let tried = views.iter().any(|view| view.status.last_problem().is_some());
-    let recorded = views.iter().any(|view| view.status.sessions.load(Relaxed) > 0);
-    if until_close && !asked_to_stop && tried && !recorded {
+    if until_close && !asked_to_stop && is_in_vain(&views) {
         let words = "no session could be opened until the close of the day; see the log for why";
         return Err(Failure::Unavailable(words.to_owned()));
     }
     info!("stopped; all that was received is committed");
     Ok(())
+}
+
+/// Whether sessions were tried and none was opened. A date without trades has sessions without data: that is no failure.
+/// Nor is a clean stop, or a date that a calendar read again closed before a session was tried.
+fn is_in_vain(views: &[FeedView]) -> bool {
+    let tried = views.iter().any(|view| view.status.last_problem().is_some());
+    let recorded = views.iter().any(|view| view.status.sessions.load(Relaxed) > 0);
+    tried && !recorded
 }
 
 /// Locks the data directory, and sees to it that this version can record there.
@@ -218,7 +223,7 @@ impl Recording {
                     Some(Ok((feed, FeedEnd::Stopped))) => self.note_if_refused(feed),
                     Some(Ok((feed, FeedEnd::Refused(words)))) => self.key_refused(feed, words),
                     Some(Ok((feed, FeedEnd::JournalStopped))) => {
-                        error!(feed = %self.pipelines[feed].view.feed, "the journal has stopped; so does the recorder");
+                        error!(feed = %self.pipelines[feed].view.feed, "the journal has stopped; the recorder is stopping");
                         self.stop();
                     }
                     Some(Err(error)) => {
@@ -298,7 +303,7 @@ impl Recording {
             Request::OutOfTime if *self.stop.borrow() => {}
             Request::OutOfTime => {
                 error!(
-                    "the limit of processor time is nearly used up: stopping; what was received is exported first"
+                    "the limit on processor time is nearly used up: stopping; what was received is exported first"
                 );
                 self.stop();
             }

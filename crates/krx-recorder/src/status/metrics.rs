@@ -202,13 +202,13 @@ fn export(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
         ),
         counters(
             "krx_files_committed_total",
-            "Trades files committed.",
+            "Segments committed: each has one file of the primary dataset.",
             feeds,
             |feed| feed.files_committed as f64,
         ),
         counters(
             "krx_committed_rows_total",
-            "Rows of committed trades files.",
+            "Rows of committed files, without quarantine.",
             feeds,
             |feed| feed.rows_committed as f64,
         ),

@@ -114,17 +114,17 @@ pub(crate) struct FeedSnapshot {
     pub frames_behind: u64,
     /// How long the oldest of them has waited.
     pub lag_seconds: f64,
-    /// Rows of both datasets decoded since the start.
+    /// Rows of all datasets decoded since the start.
     pub records: u64,
     /// Those that went into quarantine, by reason; reasons without any are left out.
     pub quarantined_by_reason: BTreeMap<String, u64>,
     /// What came in the last minute.
     pub rates: RatesSnapshot,
-    /// Rows in trades files committed by this run.
+    /// Rows in files committed by this run, without quarantine.
     pub rows_committed: u64,
     /// Rows in quarantine files committed by this run.
     pub quarantined_committed: u64,
-    /// Trades files committed by this run.
+    /// Files of the primary dataset committed by this run.
     pub files_committed: u64,
     /// Bytes of all files committed by this run.
     pub bytes_committed: u64,
@@ -146,7 +146,7 @@ pub(crate) struct FeedSnapshot {
     pub intervals: Vec<IntervalRow>,
     /// Records received in each of the date's 1,440 minutes.
     pub minutes: Vec<u32>,
-    /// The trades files committed last, newest first.
+    /// The files of the primary dataset committed last, newest first.
     pub files: Vec<FileSnapshot>,
     /// What only the metrics show.
     #[serde(skip)]
@@ -184,7 +184,7 @@ pub(crate) struct GapsSnapshot {
     pub seconds: f64,
 }
 
-/// A committed trades file.
+/// A committed file of the primary dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FileSnapshot {
     /// Its date.

@@ -138,7 +138,7 @@ fn complete(day: &ExchangeDay, markets: &[MarketFacts]) -> (Complete, Level, Str
             .note
             .as_deref()
             .map_or_else(String::new, |note| format!(" ({note})"));
-        let words = format!("KRX was closed on this date{note}; this is what came nevertheless");
+        let words = format!("KRX was closed on this date{note}; this is what arrived anyway");
         return (Complete::NoSession, Level::None, words);
     }
     let unknown: Vec<&str> = names(markets, |market| !market.recorded.known);

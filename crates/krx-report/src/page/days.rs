@@ -33,7 +33,7 @@ pub(crate) fn glance(day: &DayFacts) -> String {
                 length(recorded.regular_recorded_seconds),
                 length(recorded.regular_seconds)
             ),
-            None => "none yet, or a day without them".to_owned(),
+            None => "none yet, or none on this day".to_owned(),
         };
         let (gaps, within) = (recorded.gaps, recorded.gaps_in_regular_hours);
         let gaps_more = match (gaps.count, within.count) {
@@ -169,7 +169,7 @@ fn half_hours(market: &MarketFacts, midnight: Moment) -> String {
             missing.into(),
         ]);
     }
-    table.finish("nothing came")
+    table.finish("nothing arrived")
 }
 
 fn gaps(day: &DayFacts, market: &MarketFacts) -> String {

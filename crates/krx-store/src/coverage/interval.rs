@@ -143,7 +143,7 @@ impl TryFrom<String> for Reason {
     type Error = String;
 
     fn try_from(word: String) -> Result<Self, String> {
-        Self::parse(&word).ok_or_else(|| format!("{word:?} is no reason of the ledger"))
+        Self::parse(&word).ok_or_else(|| format!("{word:?} is not a reason of the ledger"))
     }
 }
 

@@ -62,7 +62,7 @@ pub static COVERAGE: DatasetSpec = DatasetSpec::new(
             "state",
             ColumnType::Text,
             "`live`: a session was open. `gap`: none was, in the hours in which data is expected. `idle`: none was, outside \
-             of these hours",
+             these hours",
         ),
         column(
             "reason",
@@ -84,7 +84,7 @@ pub static COVERAGE: DatasetSpec = DatasetSpec::new(
         column(
             "detail",
             ColumnType::Text,
-            "in words: what the server said; how many attempts to connect failed, and how the last one did; which frames \
+            "in words: what the server said; how many attempts to connect failed, and why the last one failed; which frames \
              are lost",
         )
         .or_null(),

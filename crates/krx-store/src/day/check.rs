@@ -61,7 +61,7 @@ impl RunOrder {
         let code = column(self.key)?;
         let (keyed, plain) = (code.as_dictionary_opt::<Int32Type>(), code.as_string_opt::<i32>());
         let texts = keyed.map_or(plain, |keyed| keyed.values().as_string_opt::<i32>());
-        let texts = texts.ok_or_else(|| format!("its column {} is not one of texts", self.key))?;
+        let texts = texts.ok_or_else(|| format!("its column {} does not hold text", self.key))?;
         let text = |row: usize| match keyed {
             Some(keyed) => keyed.key(row).map_or("", |key| texts.value(key)),
             None => texts.value(row),

@@ -146,7 +146,7 @@ pub(super) fn settle(data: &DataDir, now: Uptime, started: Option<Uptime>) -> Re
         };
         // Leftovers that cannot be cleared up must not keep other dates from being sealed.
         if let Err(error) = settle_one(data, &name, now, started) {
-            warn!(path = %path.display(), %error, "the leftovers of a seal cannot be cleared up");
+            warn!(path = %path.display(), %error, "the leftovers of a seal cannot be removed");
         }
     }
     Ok(())

@@ -167,7 +167,7 @@ impl Plan {
             if !is_of_here {
                 return Err(StoreError::Unsound {
                     path: path.clone(),
-                    what: "its footer is of another feed, date or frames than its path".to_owned(),
+                    what: "its footer names another feed, date or frames than its path".to_owned(),
                 });
             }
         }

@@ -281,7 +281,7 @@ pub(super) fn only_these(dir: &Path, names: &[CommittedName]) -> Result<(), Stor
     let found = fs::symlink_metadata(dir).map_err(at("looking at", dir))?;
     if !found.is_dir() {
         return Err(unsound(
-            "it is a link: seal the directory that it leads to".to_owned(),
+            "it is a link: seal the directory that it points to".to_owned(),
         ));
     }
     for entry in fs::read_dir(dir).map_err(at("listing", dir))? {

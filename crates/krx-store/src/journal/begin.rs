@@ -69,7 +69,10 @@ impl Writer {
     ) -> Result<SegmentHeader, StoreError> {
         let mut salt = [0; 8];
         rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty()).map_err(|error| {
-            at("drawing a salt for a segment in", &self.data.journal(&self.feed))(error.into())
+            at(
+                "generating a salt for a segment in",
+                &self.data.journal(&self.feed),
+            )(error.into())
         })?;
         Ok(SegmentHeader {
             name,

@@ -55,7 +55,7 @@ fn of_file(path: &Path, found: &mut BTreeSet<String>) -> Result<(), StoreError> 
             .map_err(reading())?;
         match pages.get_next_page().map_err(reading())? {
             Some(Page::DictionaryPage { buf, .. }) if by_dictionary => {
-                of_dictionary(&buf, found).ok_or_else(|| not_ours(path, "its issue codes are not texts"))?;
+                of_dictionary(&buf, found).ok_or_else(|| not_ours(path, "its issue codes are not text"))?;
             }
             // A group without rows.
             None => {}
@@ -94,7 +94,7 @@ fn of_rows(path: &Path, groups: Vec<usize>, found: &mut BTreeSet<String>) -> Res
             .map_err(parquet::errors::ParquetError::from)
             .map_err(reading())?;
         let Some(column) = batch.column(0).as_string_opt::<i32>() else {
-            return Err(not_ours(path, "its issue codes are not texts"));
+            return Err(not_ours(path, "its issue codes are not text"));
         };
         for code in column.iter().flatten() {
             if !found.contains(code) {

@@ -55,17 +55,8 @@ impl Looker<'_> {
         if is_told {
             return;
         }
-        let stored = match load(self.data, feed, self.date) {
-            Ok(stored) => stored,
-            // It is listed as damaged, or is about to be replaced.
-            Err(StoreError::ReadBack { what, .. }) => {
-                day.find(&name, self.date, Fault::new(Kind::Coverage, what));
-                return;
-            }
-            Err(error) => {
-                day.find(&name, self.date, Fault::new(Kind::Unreadable, error.to_string()));
-                return;
-            }
+        let Some(stored) = self.stored(feed, &name, day) else {
+            return;
         };
         let is_pending = listed
             .segments
@@ -88,6 +79,18 @@ impl Looker<'_> {
             let siblings = siblings.iter().flat_map(|dataset| listed.files_of(feed, dataset));
             self.sessions(&files, &siblings.collect::<Vec<_>>(), contents, day);
         }
+    }
+
+    /// The coverage file's ledger, if there is one; `None` when what is wrong with the file is told.
+    fn stored(&self, feed: &FeedName, name: &str, day: &mut Day) -> Option<Option<Ledger>> {
+        let fault = match load(self.data, feed, self.date) {
+            Ok(stored) => return Some(stored),
+            // It is listed as damaged, or is about to be replaced.
+            Err(StoreError::ReadBack { what, .. }) => Fault::new(Kind::Coverage, what),
+            Err(error) => Fault::new(Kind::Unreadable, error.to_string()),
+        };
+        day.find(name, self.date, fault);
+        None
     }
 
     /// Whether each session has as many rows as the footers' intervals say.
@@ -196,7 +199,7 @@ fn difference(stored: &Ledger, mut of_files: Ledger) -> Option<String> {
         )
     };
     Some(format!(
-        "its row {index} is {}, but by the files it should be {}; `rebuild` puts it right",
+        "its row {index} is {}, but according to the files it should be {}; `rebuild` puts it right",
         words(said.get(index)),
         words(expected.get(index))
     ))

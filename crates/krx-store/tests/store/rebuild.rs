@@ -214,7 +214,7 @@ fn sound_files_of_another_version_are_left_alone() {
         bytes[value..value + ours.len()].copy_from_slice(other.as_bytes());
         fs::write(dir.path().join(&path), bytes).unwrap();
         Checksums::of(&data, committed.date)
-            .record_files(&[committed.clone()])
+            .record_files(std::slice::from_ref(&committed))
             .unwrap();
         changed.insert(committed.name.dataset.name);
     }

@@ -28,7 +28,7 @@ pub(super) fn begin(
     out::mention(text.trim_end());
     for recording in recordings.iter().filter(|recording| recording.uncommitted > 0) {
         out::tell(format_args!(
-            "{}: {} frames of {date} are received but not committed yet: they are not \
+            "{}: {} frames of {date} have been received but not committed yet: they are not \
              served, nor is anything received from now on",
             recording.feed,
             HumanCount(recording.uncommitted)

@@ -29,7 +29,7 @@ use crate::process::exit::Failure;
 use crate::process::signals::{self, Request};
 use frames::Frames;
 use reader::Reader;
-use recording::look;
+use recording::{Recording, look};
 
 /// Serves what is committed for `date` until told to stop, or, with `--exit-at-end`, until the end of the day.
 ///
@@ -60,19 +60,7 @@ pub(super) async fn replay(data_dir: &Path, date: NaiveDate, options: &Options) 
     // A reader that fails keeps the supply open until the server has ended: closing it would say that the day is
     // complete.
     let (failed, mut failures) = mpsc::channel(1);
-    let config = Config {
-        markets: recordings.iter().map(|recording| recording.market).collect(),
-        admits: Admits::keys_if_any(options.key.clone()),
-        // What both feeds received at the same time is sent at the same time.
-        one_clock: true,
-        exit_at_end: options.exit_at_end,
-        events: if options.json {
-            EventFormat::Json
-        } else {
-            EventFormat::Text
-        },
-        ..Config::default()
-    };
+    let config = exchange_config(options, &recordings);
     let speed = options.speed;
     let program = move |market| {
         let (supplier, supply) = supply();
@@ -108,6 +96,22 @@ pub(super) async fn replay(data_dir: &Path, date: NaiveDate, options: &Options) 
     match failure {
         Some((error, _supplier)) => Err(error.into()),
         None => Ok(()),
+    }
+}
+
+fn exchange_config(options: &Options, recordings: &[Recording]) -> Config {
+    Config {
+        markets: recordings.iter().map(|recording| recording.market).collect(),
+        admits: Admits::keys_if_any(options.key.clone()),
+        // What both feeds received at the same time is sent at the same time.
+        one_clock: true,
+        exit_at_end: options.exit_at_end,
+        events: if options.json {
+            EventFormat::Json
+        } else {
+            EventFormat::Text
+        },
+        ..Config::default()
     }
 }
 

@@ -10,7 +10,7 @@ use krx_store::FeedName;
 /// The options of `replay` other than date and data directory.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Serve only this feed (repeatable); without it, all that are recorded.
+    /// Serve only this feed (repeatable); without it, all recorded feeds.
     #[arg(long, alias = "market", value_name = "NAME")]
     pub feed: Vec<FeedName>,
     /// Loopback address to listen on; port 0 picks a free one.
@@ -23,7 +23,7 @@ pub(crate) struct Options {
     /// Time of day (KST) to start at, instead of the first message's.
     #[arg(long, value_name = "HH:MM", value_parser = parse_time)]
     pub from: Option<TimeOfDay>,
-    /// Key to accept (repeatable); without one, any key that is not empty is accepted.
+    /// Key to accept (repeatable); without one, any non-empty key is accepted.
     #[arg(long, value_name = "KEY", value_parser = parse_key)]
     pub key: Vec<Key>,
     /// Exit when every feed's day has been sent and the clients have left, or a minute later.
