@@ -16,8 +16,8 @@ const INSIDE: [(&str, &[&str]); 7] = [
     ("krx-protocol", &[]),
     ("krx-calendar", &[]),
     ("krx-store", &["krx-protocol"]),
-    ("krx-exchange", &[]),
-    ("krx-simulator", &["krx-exchange"]),
+    ("krx-exchange", &["krx-protocol"]),
+    ("krx-simulator", &["krx-exchange", "krx-protocol"]),
     ("krx-report", &["krx-calendar", "krx-store"]),
     (
         "krx-recorder",

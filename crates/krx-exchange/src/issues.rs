@@ -52,6 +52,17 @@ pub enum Push {
     Mark(TimeOfDay),
 }
 
+/// The message that pushes `params`, a JSON object.
+#[must_use]
+pub fn push_text(params: &str) -> String {
+    const HEAD: &str = "{\"jsonrpc\":\"2.0\",\"method\":\"push\",\"params\":";
+    let mut text = String::with_capacity(HEAD.len() + params.len() + 1);
+    text.push_str(HEAD);
+    text.push_str(params);
+    text.push('}');
+    text
+}
+
 impl Timed for Push {
     fn at(&self) -> TimeOfDay {
         match self {

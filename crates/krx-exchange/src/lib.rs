@@ -57,7 +57,7 @@ pub use cursor::Cursor;
 pub use endpoint::Endpoint;
 pub use error::ExchangeError;
 pub use event::EventFormat;
-pub use issues::{IssueDay, Issues, Push, Welcome};
+pub use issues::{IssueDay, Issues, Push, Welcome, push_text};
 pub use market::Market;
 pub use message::{Messages, Next, TimeOfDay, TimedMessage};
 pub use packing::{Packed, Packer, RECORDS_MAX, RecordHead};

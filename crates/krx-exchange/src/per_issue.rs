@@ -11,7 +11,7 @@ use crate::config::PerIssueRules;
 use crate::control::{Refusal, ok_answer};
 use crate::conversation::{Act, Conversation, Saying};
 use crate::course::{DayTotals, Step};
-use crate::issues::{IssueDay, Push, Welcome};
+use crate::issues::{IssueDay, Push, Welcome, push_text};
 use crate::message::{TimeOfDay, TimedMessage};
 use crate::registrations::{Place, Registrations};
 use crate::script::{Bundle, BundleForm, Script, Treatment};
@@ -27,6 +27,9 @@ const OVERTAKEN_AFTER: Duration = Duration::from_secs(2);
 
 /// What is added to an `id` to make that of no request.
 const NO_REQUEST: u64 = 900_000_000;
+
+/// The word in the transcript for a snapshot that is not of what was asked for.
+const SNAPSHOT_OF_ANOTHER: MessageKind = MessageKind::Scripted("snapshot_of_another");
 
 /// The conversation of one key.
 pub(crate) struct PerIssue {
@@ -44,7 +47,8 @@ pub(crate) struct PerIssue {
 struct Gathering {
     bundle: Bundle,
     at: TimeOfDay,
-    texts: Vec<String>,
+    /// Each with the number of its registration.
+    texts: Vec<(u64, String)>,
 }
 
 impl PerIssue {
@@ -88,7 +92,11 @@ impl PerIssue {
             Treatment::Unanswered => Vec::new(),
             Treatment::AnsweredTwice => vec![fair.clone(), fair],
             Treatment::SnapshotOfAnother => {
-                vec![state(self.registrations.other_than(number).unwrap_or(number))]
+                let other = self.registrations.other_than(number).unwrap_or(number);
+                vec![Saying {
+                    kind: SNAPSHOT_OF_ANOTHER,
+                    ..state(other)
+                }]
             }
             Treatment::Misaddressed => {
                 let other = Value::from(id.as_u64().unwrap_or(0).saturating_add(NO_REQUEST));
@@ -108,9 +116,7 @@ impl PerIssue {
         let Place::Taken { number, instead_of } = self.registrations.add(pair, id) else {
             return Err(Refusal::TooManyRegistrations);
         };
-        if let Some(number) = instead_of {
-            self.day.issues.cancel(number);
-        }
+        self.cancel(Vec::from_iter(instead_of));
         match self.day.issues.register(number, subscription) {
             Welcome::NoSuchIssue => {
                 self.registrations.remove(pair);
@@ -131,6 +137,9 @@ impl PerIssue {
     }
 
     fn cancel(&mut self, numbers: Vec<u64>) {
+        if let Some(gathering) = &mut self.bundle {
+            gathering.texts.retain(|(number, _)| !numbers.contains(number));
+        }
         for number in numbers {
             self.day.issues.cancel(number);
         }
@@ -160,12 +169,13 @@ impl PerIssue {
     /// Makes a message of a push, or keeps it for one with others.
     fn pack(
         &mut self,
+        registration: u64,
         at: TimeOfDay,
         params: &str,
         script: &mut dyn Script,
         sent: u64,
     ) -> Option<TimedMessage> {
-        let text = format!("{{\"jsonrpc\":\"2.0\",\"method\":\"push\",\"params\":{params}}}");
+        let text = push_text(params);
         let gathering = match &mut self.bundle {
             Some(gathering) => gathering,
             None => {
@@ -183,7 +193,7 @@ impl PerIssue {
                 })
             }
         };
-        gathering.texts.push(text);
+        gathering.texts.push((registration, text));
         let wanted = usize::try_from(gathering.bundle.pushes).unwrap_or(usize::MAX);
         if gathering.texts.len() < wanted {
             return None;
@@ -234,7 +244,7 @@ impl PerIssue {
                 ref params,
             } if self.registrations.has(registration) => {
                 self.answers.pushed(registration);
-                self.pack(at, params, script, sent)
+                self.pack(registration, at, params, script, sent)
             }
             // It was fetched before it was cancelled.
             push => {
@@ -315,9 +325,10 @@ impl Gathering {
     /// All of them in one message; `None` if there are none.
     fn message(self) -> Option<TimedMessage> {
         let records = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        let texts: Vec<String> = self.texts.into_iter().map(|(_, text)| text).collect();
         let text = match self.bundle.form {
-            BundleForm::Array => format!("[{}]", self.texts.join(",")),
-            BundleForm::Concatenated => self.texts.concat(),
+            BundleForm::Array => format!("[{}]", texts.join(",")),
+            BundleForm::Concatenated => texts.concat(),
         };
         (records > 0).then(|| TimedMessage {
             at: self.at,

@@ -31,7 +31,7 @@ pub(crate) enum Place {
 }
 
 impl Registrations {
-    /// None yet, of `max` that a session may have.
+    /// No registrations yet, and at most `max` in a session.
     pub(crate) fn new(max: usize) -> Registrations {
         Registrations {
             max,

@@ -4,14 +4,19 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use krx_exchange::Market;
+use krx_exchange::{Issues, Market, Next, Push, Subscription, push_text};
+use krx_protocol::per_issue::{Pair, Preset};
 
-use crate::config::DayConfig;
+use crate::config::{DayConfig, PerIssueConfig};
 use crate::day::{Day, DayMessage};
 use crate::error::SimulatorError;
+use crate::per_issue::FloorIssues;
 
 /// How much is written at once: large enough that system calls do not matter.
 const BUFFER_BYTES: usize = 1 << 20;
+
+/// Of how many stocks pushes are written: half of a session's registrations for two presets.
+const STOCKS: usize = 100;
 
 /// What was written to a file of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,21 +40,83 @@ pub fn write_frames(
     markets: &[Market],
     records_max: Option<u64>,
 ) -> Result<FramesWritten, SimulatorError> {
+    let messages = merged(day, markets).map(|message| (message.text, message.records));
+    write(path, messages, records_max)
+}
+
+/// Writes what a session gets on that day if it registers `presets` of the 100 busiest stocks, and all indices for the
+/// preset `index`: one push per line. With `change` nothing comes, since it has no items.
+///
+/// # Errors
+///
+/// When the file cannot be written.
+pub fn write_pushes(
+    path: &Path,
+    day: &DayConfig,
+    config: PerIssueConfig,
+    presets: &[Preset],
+    records_max: Option<u64>,
+) -> Result<FramesWritten, SimulatorError> {
+    let mut issues = FloorIssues::new(day.clone(), config, false);
+    let stocks = day.universe.busiest(STOCKS);
+    let stocks: Vec<String> = stocks
+        .iter()
+        .map(|issue| issue.code.as_str().to_owned())
+        .collect();
+    let mut number = 0;
+    for preset in presets {
+        let codes = match preset {
+            Preset::Index => issues.index_codes(),
+            _ => stocks.clone(),
+        };
+        for code in codes {
+            number += 1;
+            let pair = Pair {
+                preset: *preset,
+                code,
+            };
+            issues.register(
+                number,
+                &Subscription {
+                    pair,
+                    items: Vec::new(),
+                },
+            );
+        }
+    }
+    let messages = std::iter::from_fn(move || {
+        loop {
+            match issues.next() {
+                Next::Message(Push::Of { params, .. }) => return Some((push_text(&params), 1)),
+                Next::Message(Push::Mark(_)) | Next::PassedOver => {}
+                Next::NotYet | Next::DayOver { .. } => return None,
+            }
+        }
+    });
+    write(path, messages, records_max)
+}
+
+/// Writes messages, each with the number of its records.
+fn write(
+    path: &Path,
+    messages: impl Iterator<Item = (impl AsRef<[u8]>, u32)>,
+    records_max: Option<u64>,
+) -> Result<FramesWritten, SimulatorError> {
     let failed = |source: io::Error| SimulatorError::Frames {
         path: path.to_owned(),
         source,
     };
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, File::create(path).map_err(failed)?);
     let mut written = FramesWritten::default();
-    for message in merged(day, markets) {
+    for (text, records) in messages {
         if records_max.is_some_and(|most| written.records >= most) {
             break;
         }
-        out.write_all(message.text.as_bytes())
+        out.write_all(text.as_ref())
             .and_then(|()| out.write_all(b"\n"))
             .map_err(failed)?;
         written.messages += 1;
-        written.records += u64::from(message.records);
+        written.records += u64::from(records);
     }
     out.flush().map_err(failed)?;
     Ok(written)

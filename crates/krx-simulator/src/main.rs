@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 use krx_exchange::listen;
-use krx_simulator::{SimulatorError, serve, write_frames};
+use krx_simulator::{SimulatorError, serve, write_frames, write_pushes};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::options::Options;
@@ -64,7 +64,12 @@ fn exit_code(error: &SimulatorError) -> u8 {
 fn run(options: &Options) -> Result<(), SimulatorError> {
     let config = options.config()?;
     if let Some(path) = &options.write_frames {
-        let written = write_frames(path, &config.day, &config.markets, options.records)?;
+        let written = if options.pushes.is_empty() {
+            write_frames(path, &config.day, &config.markets, options.records)?
+        } else {
+            let per_issue = config.per_issue.unwrap_or_default();
+            write_pushes(path, &config.day, per_issue, &options.pushes, options.records)?
+        };
         // The file was the point: it is no failure if nobody reads this.
         let _ = writeln!(
             io::stdout(),

@@ -8,32 +8,43 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use krx_simulator::{
     Answers, Config, DayConfig, EventFormat, Fault, HalfSecond, InitReply, Key, Market, Pace, PerIssueConfig,
-    PerIssueRules, RefuseAll, SecondSession, SimulatorError, Universe, tls_config,
+    PerIssueRules, Preset, RefuseAll, SecondSession, SimulatorError, Universe, tls_config,
 };
 
 /// More trades than a day can hold: even every issue in every half second would be fewer.
 const TRADES_MAX: u64 = 1_000_000_000;
 
 const AFTER_HELP: &str = "\
-Faults: KIND@WHEN[:ARG][,market=KOSPI|KOSDAQ|,service=per_issue]
-  KIND  disconnect          FIN without a close frame
+Faults: KIND@WHEN[:ARG][,market=KOSPI|KOSDAQ or ,service=per_issue]
+  WHEN  N                   once, in the first session to be sent N data messages
+        every:N             after every N data messages of every session
+  KIND, in every feed
+        disconnect          FIN without a close frame
         close[:CODE]        close frame (1011)
         reset               RST
         stall[:SECONDS]     silence (30); heartbeats and pings go unanswered
-        garbage[:WHAT]      an extra message: text, badrecord, object, truncated-json or poison (text)
+        garbage[:WHAT]      an extra message: text (if nothing is said), badrecord, object,
+                            truncated-json or poison
         half                half of a message, then FIN
+  KIND, in the full-market feeds only
         resend[:MESSAGES]   FIN; the next session repeats the last data messages (20)
-  of the full-market feeds only; and of the per-issue service only:
-        answer:HOW          how the N-th subscribe is answered: ignored (not registered either), withheld,
-                            refused, refused-without-id, late[:SECONDS] (7), overtaken (after the next one),
-                            twice, snapshot-after-push, snapshot-of-another, unknown-id
+  KIND, in the per-issue service only
         array[:PUSHES]      the next message is a JSON array of pushes (3)
-        joined[:PUSHES]     the next message is so many objects, one after the other (3)
-        forget[:PERCENT]    so many of 100 registrations are silently dropped (50)
+        joined[:PUSHES]     the next message is several objects, one after the other (3)
+        forget[:PERCENT]    that share of the registrations is silently dropped (50)
         unregistered        a push of a code that was never registered
         error               an error without an id
-  WHEN  N                   once, in the first session to be sent N data messages
-        every:N             after every N data messages of every session
+        answer:HOW          what is done with a session's N-th subscribe (WHEN counts these):
+          ignored               not registered, not answered
+          withheld              registered, not answered
+          refused               refused with error 10040
+          refused-without-id    the same, and the error has no id
+          late[:SECONDS]        answered that much later (7)
+          overtaken             answered after the next one
+          twice                 answered twice
+          snapshot-after-push   answered by a snapshot after the first push
+          snapshot-of-another   answered by the snapshot of another registration
+          unknown-id            answered under an id that nobody sent
   e.g.  disconnect@5000  stall@every:1000:2.5,market=KOSDAQ  close@300:1001  answer@every:9:twice
 
 The day runs from 08:30 to 20:00. An issue is sent at most once in half a second: on days with more
@@ -70,7 +81,7 @@ pub(crate) struct Options {
     #[arg(long, value_enum, default_value = "answered")]
     init_reply: Reply,
 
-    /// What happens to a second session for the same market and key: it displaces the first, or is refused.
+    /// What happens to a second session at the same path with the same key: it displaces the first, or is refused.
     #[arg(long, value_enum, default_value = "displace")]
     second_session: Second,
 
@@ -78,7 +89,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     heartbeat_interval: Duration,
 
-    /// Serve or write only this market, repeatable; without it, both.
+    /// Serve or write only this market's full-market feed, repeatable; without it, both.
     #[arg(long, value_parser = parse_market)]
     market: Vec<Market>,
 
@@ -112,7 +123,8 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with = "exit_at_end")]
     repeat: bool,
 
-    /// Exit once every market's day has been sent and the clients have left, or a minute later.
+    /// Exit once every market's day, and that of the per-issue service if it was used, has been sent and the clients have
+    /// left, or a minute later.
     #[arg(long)]
     exit_at_end: bool,
 
@@ -124,13 +136,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = PerIssueRules::default().registrations_max)]
     registrations_max: usize,
 
-    /// Per-issue: messages per real second to each client, instead of --speed or --rate. At a rate the day waits while
-    /// nothing is registered.
+    /// Per-issue: messages per real second to each client. Without it --speed or --rate applies, and a rate counts
+    /// messages. At a rate, and at speed max, the day waits while nothing is registered.
     #[arg(long, value_name = "N")]
     per_issue_rate: Option<NonZeroU64>,
 
     /// Per-issue: answer a subscribe with ok, with the current state, or with the state for tick10, quote10 and index only.
-    #[arg(long, value_enum, default_value = "mixed")]
+    #[arg(long, value_name = "KIND", value_enum, default_value = "mixed")]
     per_issue_answers: SubscribeAnswers,
 
     /// Per-issue: print trdTm with its leading zero, as in 09450155, which is not valid JSON.
@@ -152,6 +164,11 @@ pub(crate) struct Options {
     /// Serve nothing: write the day's data messages to this file, one per line, and exit.
     #[arg(long, value_name = "FILE")]
     pub(crate) write_frames: Option<PathBuf>,
+
+    /// With --write-frames, write the per-issue pushes of these presets for the 100 busiest stocks (index: all indices)
+    /// instead of full-market messages: tick, quote, tick10, quote10, index.
+    #[arg(long, value_name = "PRESET,…", requires = "write_frames", value_delimiter = ',', value_parser = parse_preset)]
+    pub(crate) pushes: Vec<Preset>,
 
     /// Stop writing after this many records.
     #[arg(long, value_name = "N", requires = "write_frames")]
@@ -261,6 +278,15 @@ fn parse_key(text: &str) -> Result<Key, String> {
 
 fn parse_market(text: &str) -> Result<Market, String> {
     Market::named(text).ok_or_else(|| "the markets are KOSPI and KOSDAQ".to_owned())
+}
+
+fn parse_preset(text: &str) -> Result<Preset, String> {
+    match text.parse() {
+        Ok(Preset::Change) | Err(()) => {
+            Err("the presets are tick, quote, tick10, quote10 and index".to_owned())
+        }
+        Ok(preset) => Ok(preset),
+    }
 }
 
 fn parse_speed(text: &str) -> Result<Pace, String> {

@@ -279,7 +279,7 @@ impl Tape {
     fn pick_free(&mut self, picks_left: &mut u32) -> Option<u32> {
         while *picks_left > 0 {
             *picks_left -= 1;
-            let index = self.trading[self.sampler.pick(&mut self.dice) as usize];
+            let index = *self.trading.get(self.sampler.pick(&mut self.dice) as usize)?;
             if self.take(index) {
                 return Some(index);
             }

@@ -115,6 +115,16 @@ impl Universe {
         }
     }
 
+    /// The issues of both markets that trade most, the busiest first; fewer if there are no more that trade.
+    #[must_use]
+    pub fn busiest(&self, count: usize) -> Vec<&Issue> {
+        let all = self.kospi.iter().chain(self.kosdaq.iter());
+        let mut trading: Vec<&Issue> = all.filter(|issue| !issue.halted).collect();
+        trading.sort_by_key(|issue| std::cmp::Reverse(issue.weight));
+        trading.truncate(count);
+        trading
+    }
+
     /// The share of `quantity` that falls to `market`, divided between the markets by activity.
     #[must_use]
     pub fn share(&self, market: Market, quantity: u64) -> u64 {
@@ -366,6 +376,10 @@ mod tests {
             assert!(shapes.contains(shape), "{shape} of {shapes:?}");
         }
         assert!(issues.iter().any(|issue| issue.halted));
+        let busiest = universe.busiest(100);
+        assert!(busiest.is_sorted_by(|one, next| one.weight >= next.weight));
+        let markets: HashSet<Market> = busiest.iter().map(|issue| issue.market).collect();
+        assert!(busiest.len() == 100 && markets.len() == 2);
     }
 
     #[test]

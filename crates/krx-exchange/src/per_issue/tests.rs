@@ -320,6 +320,68 @@ fn pushes_are_put_together_as_scripted() {
 }
 
 #[test]
+fn a_push_that_waits_for_others_is_not_sent_once_it_is_cancelled() {
+    let script = Listed {
+        bundles: vec![Bundle {
+            form: BundleForm::Array,
+            pushes: 3,
+        }],
+        ..Listed::default()
+    };
+    let mut talk = Talk::new(1_000, script);
+    talk.conversation.day.course =
+        crate::course::Course::new(TimeOfDay(0), Pace::Rate(NonZeroU64::new(1).unwrap()), 16);
+    talk.conversation.begin_session(talk.now, talk.now);
+    talk.subscribe(2, "tick", "a");
+    for _ in 0..2 {
+        talk.now += Duration::from_secs(1);
+        assert!(matches!(talk.act(), Act::Wait(_)), "it waits for the others");
+    }
+    talk.unsubscribe(2, "");
+    talk.subscribe(3, "tick", "b");
+    let text = loop {
+        talk.now += Duration::from_secs(1);
+        if let Act::Send(message) = talk.act() {
+            break message.text;
+        }
+    };
+    let one = push("tick:b");
+    assert_eq!(text.as_str(), format!("[{one},{one},{one}]"));
+}
+
+#[test]
+fn at_a_speed_the_day_goes_on_whether_anything_is_registered_or_anybody_listens() {
+    let mut talk = Talk::new(1_000, Listed::default());
+    talk.conversation.day.course = crate::course::Course::new(TimeOfDay(0), Pace::Speed(1.0), 16);
+    let opened = talk.now;
+    talk.conversation.begin_session(opened, opened);
+    let until_later = |talk: &mut Talk, unheard: bool| loop {
+        let act = if unheard {
+            talk.conversation.pass_unheard(talk.now)
+        } else {
+            talk.act()
+        };
+        match act {
+            Act::Wait(Some(until)) if until <= talk.now => {}
+            Act::Wait(Some(until)) => return until - talk.now,
+            act => panic!("{act:?}"),
+        }
+    };
+    talk.now += Duration::from_secs(1);
+    assert_eq!(until_later(&mut talk, false), Duration::from_millis(10));
+    talk.conversation.end_session();
+    talk.now += Duration::from_secs(1);
+    assert_eq!(until_later(&mut talk, true), Duration::from_millis(10));
+    talk.conversation.begin_session(opened, talk.now);
+    talk.subscribe(2, "tick", "a");
+    talk.now += Duration::from_millis(20);
+    let Act::Send(first) = talk.act() else {
+        panic!("a push is due")
+    };
+    assert!(first.at > TimeOfDay(2_000_000), "{first:?}");
+}
+
+#[test]
 fn what_is_forgotten_is_pushed_no_more_and_may_be_registered_again() {
     let mut talk = Talk::new(1_000, Listed::default());
     for (id, code) in (2..).zip(["a", "b", "c", "d"]) {

@@ -16,7 +16,7 @@ pub(crate) struct Level {
     pub(crate) orders: u32,
 }
 
-/// Who came last, and so whose order a trade took from: a buyer takes from the asks.
+/// Whose order came last: a buyer's takes from the asks, a seller's from the bids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taker {
     Seller,

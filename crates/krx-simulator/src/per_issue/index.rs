@@ -13,8 +13,8 @@ pub(crate) struct Index {
     /// Its value at the start of the day, in hundredths of a point.
     base_value: i64,
     /// The sum of the members' weighted prices, now and at the start.
-    sum: u64,
-    base_sum: u64,
+    sum: u128,
+    base_sum: u128,
     /// Quantity and value, in won, of the members' trades.
     acc_volume: u64,
     acc_value: u64,
@@ -43,14 +43,17 @@ impl Index {
     pub(crate) fn traded(&mut self, weight: u32, before: i64, price: i64, volume: u32) {
         self.sum = self.sum.saturating_sub(weighted(weight, before)) + weighted(weight, price);
         self.acc_volume += u64::from(volume);
-        self.acc_value += price.unsigned_abs() * u64::from(volume);
+        let value = price.unsigned_abs().saturating_mul(u64::from(volume));
+        self.acc_value = self.acc_value.saturating_add(value);
     }
 
-    /// Its value in hundredths of a point.
+    /// Its value in hundredths of a point. Without members it never changes.
     pub(crate) fn value(&self) -> i64 {
+        if self.base_sum == 0 {
+            return self.base_value;
+        }
         let base = u128::from(self.base_value.unsigned_abs());
-        let value = base * u128::from(self.sum) / u128::from(self.base_sum.max(1));
-        i64::try_from(value).unwrap_or(i64::MAX)
+        i64::try_from(base * self.sum / self.base_sum).unwrap_or(i64::MAX)
     }
 
     /// The `params` of its push at the time with these digits.
@@ -80,8 +83,8 @@ impl Index {
     }
 }
 
-fn weighted(weight: u32, price: i64) -> u64 {
-    u64::from(weight) * price.unsigned_abs()
+fn weighted(weight: u32, price: i64) -> u128 {
+    u128::from(weight) * u128::from(price.unsigned_abs())
 }
 
 #[cfg(test)]

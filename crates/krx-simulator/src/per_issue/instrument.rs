@@ -34,10 +34,10 @@ pub(crate) enum Kind {
     Option,
 }
 
-/// The `lstAskbidTpCd` of a trade.
+/// The side whose order came last, `lstAskbidTpCd`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LastSide {
-    /// Nobody came last: an auction, or a block.
+    /// Neither: an auction or a block.
     None = 0,
     Sell = 1,
     Buy = 2,
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_pays_more_is_a_buyer_and_an_auction_has_no_side() {
+    fn a_higher_price_is_a_buyers_and_an_auction_has_no_side() {
         let mut stock = stock();
         let up = stock.ladder.above(stock.price).unwrap();
         stock.prepare(up, 3, 1);

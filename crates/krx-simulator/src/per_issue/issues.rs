@@ -94,6 +94,15 @@ impl FloorIssues {
         }
     }
 
+    /// The codes of all indices.
+    pub(crate) fn index_codes(&self) -> Vec<String> {
+        self.floor
+            .indices()
+            .iter()
+            .map(|index| index.code.clone())
+            .collect()
+    }
+
     fn style(&self) -> Style {
         Style {
             leading_zeros: self.config.leading_zeros,

@@ -53,6 +53,13 @@ fn wrong_usage_is_told_apart_from_bad_files() {
             "/no/such/ledger",
         ),
         (&["--write-frames", "/no/such/frames"], 74, "/no/such/frames"),
+        (&["--pushes", "tick"], 64, "--write-frames"),
+        (
+            &["--write-frames", "/no/such/frames", "--pushes", "tick5"],
+            64,
+            "the presets are tick,",
+        ),
+        (&["--registrations-max", "many"], 64, "--registrations-max"),
         (&["--issues", issues], 78, "line 2: market \"NYSE\""),
         (&["--issues", "/no/such/issues"], 78, "/no/such/issues"),
         (&["--tls-cert", issues, "--tls-key", issues], 78, "certificate"),
@@ -94,6 +101,20 @@ fn frames_are_the_same_again_and_stop_where_told() {
     assert!(both.starts_with(&some));
     let records = some.matches("isuSrtCd").count();
     assert!((1_000..1_050).contains(&records), "{records}");
+
+    let books = write("books", &["--pushes", "quote10,index", "--records", "500"]);
+    assert_eq!(
+        books,
+        write("books-again", &["--pushes", "quote10,index", "--records", "500"])
+    );
+    assert_eq!(books.lines().count(), 500);
+    let push = |preset: &str| format!(r#"{{"jsonrpc":"2.0","method":"push","params":{{"preset":"{preset}","#);
+    assert!(
+        books.lines().all(|line| line.starts_with(&push("quote10"))),
+        "no index before nine"
+    );
+    let indices = write("indices", &["--pushes", "index", "--records", "500"]);
+    assert!(indices.lines().all(|line| line.starts_with(&push("index"))));
 }
 
 #[tokio::test]
@@ -148,6 +169,55 @@ async fn the_first_line_says_where_and_a_signal_stops_in_order() {
         };
         assert!(told.contains(part), "{told}");
     }
+}
+
+#[tokio::test]
+async fn the_options_of_the_per_issue_service_are_heard() {
+    let (child, _out, first) = start(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--start",
+        "09:30",
+        "--registrations-max",
+        "1",
+        "--per-issue-rate",
+        "1000",
+        "--per-issue-answers",
+        "ok",
+        "--leading-zeros",
+        "--fault",
+        "answer@3:twice",
+    ]);
+    let url = first.strip_prefix("listening on ").unwrap();
+    let mut client = Client {
+        socket: connect_async(format!("{url}/ws/")).await.unwrap().0,
+    };
+    client.init("k").await;
+    for (id, code) in (2..).zip(["101N6000", "105N3000", "101N6000"]) {
+        client.subscribe(id, "tick", code).await;
+    }
+    let (mut answers, mut pushes) = (Vec::new(), Vec::new());
+    while answers.len() < 5 || pushes.is_empty() {
+        let text = client.next().await.unwrap();
+        let push = text.contains("\"push\"");
+        if push {
+            pushes.push(text);
+        } else {
+            answers.push(text);
+        }
+    }
+    let ok = |id: u64| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"message":"ok"}}}}"#);
+    assert_eq!((&answers[0], &answers[1]), (&ok(1), &ok(2)));
+    assert!(answers[2].contains(r#""id":3,"error""#), "{answers:?}");
+    assert_eq!((&answers[3], &answers[4]), (&ok(4), &ok(4)));
+    assert!(pushes[0].contains("\"trdTm\":093"), "{pushes:?}");
+    assert_eq!(stop(child, Signal::TERM), 0);
+
+    let (child, _out, first) = start(&["--listen", "127.0.0.1:0", "--no-per-issue"]);
+    let url = first.strip_prefix("listening on ").unwrap();
+    let error = connect_async(format!("{url}/ws/")).await.unwrap_err();
+    assert!(error.to_string().contains("404"), "{error}");
+    assert_eq!(stop(child, Signal::TERM), 0);
 }
 
 #[test]

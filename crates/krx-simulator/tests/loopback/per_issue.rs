@@ -11,16 +11,8 @@ use crate::exchange::{Client, End, Exchange, Line, small_day, texts};
 /// The busiest stocks, and a future.
 pub(crate) fn codes(stocks: usize) -> Vec<String> {
     let universe = Universe::synthetic();
-    let mut all: Vec<_> = Market::ALL
-        .into_iter()
-        .flat_map(|market| universe.issues(market).iter())
-        .filter(|issue| !issue.halted)
-        .collect();
-    all.sort_by_key(|issue| std::cmp::Reverse(issue.weight));
-    let stocks = all
-        .iter()
-        .take(stocks)
-        .map(|issue| issue.code.as_str().to_owned());
+    let stocks = universe.busiest(stocks);
+    let stocks = stocks.iter().map(|issue| issue.code.as_str().to_owned());
     stocks.chain(["101N6000".to_owned()]).collect()
 }
 

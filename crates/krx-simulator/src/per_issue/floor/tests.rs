@@ -108,3 +108,32 @@ fn an_index_has_the_volume_of_its_members() {
     assert_eq!(acc(&whole("001")).unwrap() + acc(&whole("301")).unwrap(), volume);
     assert!(floor.indices.iter().all(|index| index.value() > 0));
 }
+
+#[test]
+fn a_list_of_a_single_issue_makes_a_day_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("issues.csv");
+    std::fs::write(&path, "code,market,base_price\n000210,KOSDAQ,1\n").unwrap();
+    let config = DayConfig {
+        universe: crate::universe::Universe::load(&path).unwrap(),
+        ..small_day(1)
+    };
+    let mut floor = Floor::new(&config, 0);
+    let mut trades = 0;
+    let mut look = |_: &Floor, _: Moment, seen: Seen| trades += u32::from(matches!(seen, Seen::Trade(0, _)));
+    while floor.half_second(&mut look).is_some() {}
+    assert!(trades > 10_000, "{trades}");
+    let value = |code: &str| {
+        floor
+            .indices
+            .iter()
+            .find(|index| index.code == code)
+            .unwrap()
+            .value()
+    };
+    assert_eq!(
+        (value("001"), value("301")),
+        (265_031, 84_512),
+        "the price cannot change"
+    );
+}

@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use super::*;
 use crate::universe::Universe;
-use krx_exchange::Market;
 
 fn day(start: HalfSecond) -> DayConfig {
     DayConfig {
@@ -32,14 +31,9 @@ fn subscription(preset: Preset, code: &str, items: &[&str]) -> Subscription {
 /// The codes of the stocks that trade most.
 fn busiest(count: usize) -> Vec<String> {
     let universe = Universe::synthetic();
-    let mut all: Vec<_> = universe
-        .issues(Market::Kospi)
+    let busiest = universe.busiest(count);
+    busiest
         .iter()
-        .filter(|issue| !issue.halted)
-        .collect();
-    all.sort_by_key(|issue| std::cmp::Reverse(issue.weight));
-    all.iter()
-        .take(count)
         .map(|issue| issue.code.as_str().to_owned())
         .collect()
 }
