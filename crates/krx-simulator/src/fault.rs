@@ -13,6 +13,7 @@
 //! Without a setting, a fault happens wherever its kind makes sense: `resend` in the full-market feeds, since what it
 //! repeats may not be registered in the next session.
 
+mod error;
 mod parse;
 
 use std::fmt;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use krx_exchange::{Bundle, Endpoint, Treatment};
 
-pub use parse::FaultError;
+pub use error::FaultError;
 
 /// One scripted fault.
 #[derive(Debug, Clone, PartialEq)]

@@ -256,13 +256,13 @@ mod tests {
         NaiveDate::from_ymd_opt(2026, 11, day).unwrap()
     }
 
-    /// A file of each dataset for each date, with its line; and a journal segment of the last date.
+    /// A file of each of three datasets for each date, with its line; and a journal segment of the last date.
     fn recorded(dir: &Path, days: &[u32]) -> DataDir {
         let data = DataDir::new(dir);
         let feed: FeedName = "KOSPI".parse().unwrap();
         for date in days.iter().map(|number| day(*number)) {
             let mut paths = Vec::new();
-            for dataset in data.datasets() {
+            for dataset in [&TRADES, &QUARANTINE, &COVERAGE] {
                 let name = format!(
                     "{}-{}T090000-000000000001-000000000009.parquet",
                     dataset.name,

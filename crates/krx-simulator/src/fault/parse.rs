@@ -7,6 +7,7 @@ use std::time::Duration;
 use krx_exchange::{Bundle, BundleForm, Endpoint, Market, Treatment};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use super::error::FaultError;
 use super::{Fault, FaultKind, FaultTime, Garbage};
 
 /// The longest silence or delay that can be scripted, in seconds: a day.
@@ -48,15 +49,6 @@ const TREATMENTS: [(&str, Treatment); 9] = [
     ("snapshot-of-another", Treatment::SnapshotOfAnother),
     ("unknown-id", Treatment::Misaddressed),
 ];
-
-/// Why a fault could not be parsed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{problem}; a fault is KIND@WHEN[:ARG][,market=MARKET|,service=per_issue], for example stall@1000:30"
-)]
-pub struct FaultError {
-    problem: String,
-}
 
 impl FromStr for Fault {
     type Err = FaultError;
