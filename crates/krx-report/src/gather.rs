@@ -7,7 +7,8 @@ use chrono::NaiveDate;
 use krx_calendar::Calendar;
 use krx_store::coverage::State;
 use krx_store::read::{self, Quarantine, QuarantineRow, Trades};
-use krx_store::{DataDir, FeedName, Moment, StoreError, coverage};
+use krx_store::service::FULL_MARKET;
+use krx_store::{DataDir, FeedName, Moment, StoreError, catalog, coverage};
 
 use crate::figures::day::{ComparedWith, DayFacts};
 use crate::figures::exchange::{ExchangeDay, at};
@@ -37,17 +38,21 @@ impl<'a> RecordedDay<'a> {
     /// [`StoreError`], when the data directory cannot be read.
     pub fn find(data: &'a DataDir, date: NaiveDate) -> Result<Result<Self, Vec<NaiveDate>>, StoreError> {
         let known = coverage::dates(data)?;
-        let mut markets = krx_store::catalog::feeds(data, date)?;
+        let mut markets = catalog::feeds(data, date)?;
         markets.extend(
             known
                 .iter()
                 .filter(|(of, _)| *of == date)
                 .map(|(_, market)| market.clone()),
         );
+        // The page is about trades: it has nothing to say of another service's feeds.
+        markets.retain(|feed| {
+            catalog::service_of(data, feed, date).is_none_or(|service| *service == FULL_MARKET)
+        });
         if !markets.is_empty() {
             return Ok(Ok(Self { data, date, markets }));
         }
-        let mut dates = krx_store::catalog::recorded_dates(data)?;
+        let mut dates = catalog::recorded_dates(data)?;
         dates.extend(known.iter().map(|(of, _)| *of));
         Ok(Err(dates.into_iter().collect()))
     }
@@ -89,7 +94,7 @@ fn gather(
     progress: &dyn Fn(u64),
 ) -> Result<DayFacts, StoreError> {
     let date = *date;
-    let exchange = ExchangeDay::of(calendar, &krx_store::catalog::recorded_dates(data)?, date);
+    let exchange = ExchangeDay::of(calendar, &catalog::recorded_dates(data)?, date);
     let mut folds = Vec::new();
     for market in markets {
         // Rows committed while the files are being read must be in the ledger too.
@@ -209,7 +214,7 @@ fn compare_issues<T>(
     date: NaiveDate,
     folds: &mut [(&FeedName, Fold, T)],
 ) -> Result<ComparedWith, StoreError> {
-    let dates = krx_store::catalog::recorded_dates(data)?;
+    let dates = catalog::recorded_dates(data)?;
     let earlier: Vec<NaiveDate> = dates
         .range(..date)
         .rev()

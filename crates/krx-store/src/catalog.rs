@@ -116,8 +116,9 @@ pub fn journal_feeds(data: &DataDir) -> Result<BTreeSet<FeedName>, StoreError> {
     Ok(found)
 }
 
-/// The service whose primary dataset has a partition of a feed and date.
-pub(crate) fn service_of(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Option<&'static Service> {
+/// The service whose primary dataset has a partition of a feed and date; `None` where nothing is committed.
+#[must_use]
+pub fn service_of(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Option<&'static Service> {
     let mut services = data.services().iter().copied();
     services.find(|service| data.partition(service.primary(), date, feed).is_dir())
 }

@@ -100,7 +100,7 @@ impl Told<'_> {
                 warn!(%feed, %pair, detail, "a registration brings nothing any more; it is made again");
             }
             RegistrationState::Requested | RegistrationState::Active => {
-                debug!(%feed, %pair, %state, "a registration")
+                debug!(%feed, %pair, %state, "a registration");
             }
         }
     }

@@ -20,7 +20,8 @@ use std::path::Path;
 
 use chrono::NaiveDate;
 use krx_exchange::{Admits, Config, Cursor, EventFormat, ExchangeError, listen, serve, supply};
-use krx_store::{DataDir, FeedName};
+use krx_store::service::FULL_MARKET;
+use krx_store::{DataDir, FeedName, catalog};
 use tokio::sync::mpsc;
 
 pub(super) use options::Options;
@@ -121,7 +122,10 @@ fn feeds(
     date: NaiveDate,
     options: &Options,
 ) -> Result<Vec<(FeedName, krx_exchange::Market)>, Failure> {
-    let recorded = krx_store::catalog::feeds(data, date)?;
+    let mut recorded = catalog::feeds(data, date)?;
+    // What is served is that of the full-market service.
+    recorded
+        .retain(|feed| catalog::service_of(data, feed, date).is_none_or(|service| *service == FULL_MARKET));
     if recorded.is_empty() {
         return Err(nothing_recorded(data, date)?);
     }
@@ -158,7 +162,7 @@ fn nothing_recorded(data: &DataDir, date: NaiveDate) -> Result<Failure, Failure>
     Ok(Failure::NothingRecorded {
         data_dir: data.path().to_owned(),
         date: Some(date),
-        dates: krx_store::catalog::recorded_dates(data)?
+        dates: catalog::recorded_dates(data)?
             .into_iter()
             .filter(|known| *known != date)
             .collect(),

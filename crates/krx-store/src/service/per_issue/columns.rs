@@ -66,7 +66,7 @@ impl Values {
         match self {
             Self::Int64(builder) => builder.append_option(integer),
             Self::Int32(builder) => {
-                builder.append_option(integer.and_then(|integer| i32::try_from(integer).ok()))
+                builder.append_option(integer.and_then(|integer| i32::try_from(integer).ok()));
             }
             Self::Millis(builder) => builder.append_option(integer.map(|millis| midnight_ms + millis)),
             Self::Float64(builder) => builder.append_option(match value {
