@@ -10,6 +10,8 @@ mod calendar;
 mod deterministic;
 mod failures;
 mod hostile;
+mod issues;
+mod issues_oracle;
 mod limits;
 mod meddled;
 mod network;
