@@ -3,42 +3,17 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use chrono::NaiveDate;
 use krx_harness::issues::IssueReport;
-use krx_harness::process::wait_until;
-use krx_harness::{Group, IssueList, Mode, Recorder, RecorderConfig, Simulator, compare, compare_issues};
-use krx_store::DataDir;
-use krx_store::journal::{Followed, Follower, RecordKind};
+use krx_harness::{Group, IssueList, Mode, compare_issues};
 use krx_tests::issues::{
-    ITEMS, PRESETS, UNKNOWN, accepted, everything, listed, recorder_of, registrations, tables,
-    wait_for_refusal_again, wait_for_registrations,
+    ITEMS, PRESETS, accepted, everything, exactly, exchange, recorder_of, registrations, subscribes,
+    wait_for_registrations,
 };
-use rustix::process::Signal;
 
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// A small exchange, with further options for it.
-fn exchange(folder: &Path, options: &[&str]) -> Simulator {
-    let listed = listed(folder).unwrap();
-    let common = ["--market", "KOSPI", "--trades-per-day", "8000"];
-    let options: Vec<_> = [listed.as_str()]
-        .into_iter()
-        .chain(common)
-        .chain(options.iter().copied())
-        .collect();
-    Simulator::start(folder, &options).unwrap()
-}
-
-/// What was recorded is exactly what was sent, of both services.
-fn exactly(simulator: &Simulator, config: &RecorderConfig, list: &IssueList) -> IssueReport {
-    compare(&simulator.ledger, &config.data_dir, Mode::Exact).unwrap();
-    let report = compare_issues(&simulator.ledger, &config.data_dir, list, Mode::Exact).unwrap();
-    println!("{report}");
-    report
-}
 
 /// So fast that a day takes seconds, and so slowly that all is registered early in it.
 const RATES: [&str; 4] = ["--rate", "3000", "--per-issue-rate", "12000"];
@@ -46,26 +21,21 @@ const RATES: [&str; 4] = ["--rate", "3000", "--per-issue-rate", "12000"];
 /// Records the exchange's day; both end after that.
 fn record_a_day(options: &[&str], list: &IssueList) -> (IssueReport, String) {
     let folder = tempfile::tempdir().unwrap();
-    let mut simulator = exchange(folder.path(), &[&RATES, options].concat());
+    let mut simulator = exchange(folder.path(), &[&RATES, options].concat()).unwrap();
     let config = recorder_of(folder.path(), &simulator.url, list);
     let mut recorder = config.start().unwrap();
     let finished = simulator.finish_day(&mut recorder, 2, LIMIT);
     finished.unwrap_or_else(|error| panic!("{error:#}\n{}", recorder.log_end()));
     recorder.stop().unwrap();
-    (exactly(&simulator, &config, list), recorder.log().unwrap())
-}
-
-fn subscribes(list: &IssueList) -> BTreeSet<String> {
-    let pairs = list.groups.iter().flat_map(|group| {
-        let of = |code| {
-            group
-                .presets
-                .iter()
-                .map(move |preset| format!("subscribe {preset}:{code}"))
-        };
-        group.codes.iter().flat_map(of)
-    });
-    pairs.collect()
+    let data_dir = config.data_dir.display().to_string();
+    let verified = config
+        .run_bare(&["verify", "--data-dir", &data_dir], LIMIT)
+        .unwrap();
+    assert_eq!(verified.code, Some(0), "{}", verified.stdout);
+    (
+        exactly(&simulator, &config, list).unwrap(),
+        recorder.log().unwrap(),
+    )
 }
 
 fn assert_all_is_there(report: &IssueReport) {
@@ -109,196 +79,6 @@ fn numbers_with_leading_zeros_are_recorded_exactly() {
     let (report, _) = record_a_day(&["--leading-zeros"], &everything());
     assert_all_is_there(&report);
     assert_eq!(report.quarantined(), 0, "{:?}", report.reasons);
-}
-
-#[test]
-fn all_is_registered_again_after_each_reconnect() {
-    let folder = tempfile::tempdir().unwrap();
-    let faults = ["disconnect@2500", "close@2600:1001", "half@2700"];
-    let faults = faults.map(|fault| format!("--fault={fault},service=per_issue"));
-    let mut options = vec!["--rate", "1000", "--per-issue-rate", "2000", "--repeat"];
-    options.extend(faults.iter().map(String::as_str));
-    let mut simulator = exchange(folder.path(), &options);
-    let list = everything();
-    let config = recorder_of(folder.path(), &simulator.url, &list);
-    let mut recorder = config.start().unwrap();
-    wait_for_registrations(&mut recorder, 4, accepted(&list), LIMIT).unwrap();
-    wait_for_refusal_again(&mut recorder, LIMIT).unwrap();
-    simulator.finish(&mut recorder, 2).unwrap();
-    recorder.stop().unwrap();
-
-    let report = exactly(&simulator, &config, &list);
-    assert_eq!(report.quarantined(), 0, "{:?}", report.reasons);
-    assert_eq!(report.sessions.len(), 4);
-    for session in report.sessions.values() {
-        let asked: BTreeSet<_> = session.requests.iter().cloned().collect();
-        assert_eq!(asked, subscribes(&list));
-    }
-    let warnings = recorder.log().unwrap();
-    let warnings = warnings.matches("the server refuses a registration").count();
-    assert_eq!(warnings, 1, "what was told once is not told again");
-}
-
-#[test]
-fn what_a_reset_connection_lost_is_only_its_end() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut options = vec!["--rate", "1000", "--per-issue-rate", "5000", "--repeat"];
-    options.extend(["--fault", "reset@every:6000,service=per_issue"]);
-    let mut simulator = exchange(folder.path(), &options);
-    let list = everything();
-    let config = recorder_of(folder.path(), &simulator.url, &list);
-    let mut recorder = config.start().unwrap();
-    wait_for_registrations(&mut recorder, 4, accepted(&list), LIMIT).unwrap();
-    simulator.finish(&mut recorder, 2).unwrap();
-    recorder.stop().unwrap();
-
-    let report = compare_issues(&simulator.ledger, &config.data_dir, &list, Mode::Prefix).unwrap();
-    println!("{report}");
-    assert!(report.sessions.len() >= 4);
-    assert_eq!(report.quarantined(), 0, "{:?}", report.reasons);
-    assert!(report.sessions.values().all(|session| session.texts_recorded > 0));
-}
-
-fn reload(recorder: &mut Recorder) {
-    recorder.process.signal(Signal::HUP).unwrap();
-}
-
-/// What the first session was asked for after the list was changed.
-fn asked_after(report: &IssueReport, before: &IssueList) -> Vec<String> {
-    assert_eq!(report.sessions.len(), 1, "there was no reconnect");
-    report.sessions[&1].requests[before.len()..].to_vec()
-}
-
-#[test]
-fn a_changed_list_is_followed_without_a_reconnect() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut simulator = exchange(
-        folder.path(),
-        &["--rate", "1000", "--per-issue-rate", "2000", "--repeat"],
-    );
-    let before = IssueList::of(vec![
-        Group::of(&PRESETS, &["005930", "000660"]),
-        Group::of(&["change"], &["005930"]).with_items(&ITEMS[..2]),
-        Group::of_derivatives(&["tick10"], &["101N6000"]),
-        Group::of(&["index"], &["001"]),
-    ]);
-    let mut config = recorder_of(folder.path(), &simulator.url, &before);
-    let mut recorder = config.start().unwrap();
-    wait_for_registrations(&mut recorder, 1, before.len(), LIMIT).unwrap();
-
-    // A list that is not good changes nothing, and says why.
-    for (bad, words) in [
-        (
-            Group::of(&["tick11"], &["005930"]),
-            "\\\"tick11\\\" must be one of",
-        ),
-        (
-            Group::of(&PRESETS, &["005930"]).with_items(&ITEMS),
-            "only preset \\\"change\\\" has items",
-        ),
-        (
-            Group::of_derivatives(&["tick"], &["005930"]),
-            "005930 is listed with",
-        ),
-    ] {
-        let mut list = before.clone();
-        list.groups.push(bad);
-        config.more = tables(&list);
-        config.write().unwrap();
-        reload(&mut recorder);
-        let told = |log: &str| {
-            let plain = words.replace('\\', "");
-            log.lines().any(|line| {
-                line.contains("cannot be reloaded") && (line.contains(words) || line.contains(&plain))
-            })
-        };
-        wait_until(LIMIT, words, || Ok(told(&recorder.log()?)))
-            .unwrap_or_else(|error| panic!("{error:#}\n{}", recorder.log_end()));
-    }
-
-    let after = IssueList::of(vec![
-        Group::of(&PRESETS, &["005930"]),
-        Group::of(&["quote10"], &["00088K", UNKNOWN]),
-        Group::of(&["change"], &["005930"]).with_items(&ITEMS[..3]),
-        Group::of_derivatives(&["tick10"], &["101N6000", "401N6N9S"]),
-        Group::of(&["index"], &["001"]),
-    ]);
-    config.more = tables(&after);
-    config.write().unwrap();
-    reload(&mut recorder);
-    // quote10:00088K, change:005930 and tick10:401N6N9S.
-    wait_for_registrations(&mut recorder, 1, before.len() + 3, LIMIT).unwrap();
-    recorder
-        .wait_for_log("the server refuses a registration", 1, LIMIT)
-        .unwrap();
-    recorder.wait_for_log(" committed ", 6, LIMIT).unwrap();
-    simulator.finish(&mut recorder, 2).unwrap();
-    recorder.stop().unwrap();
-
-    let mut all = after.clone();
-    all.groups.extend(before.groups.clone());
-    let report = exactly(&simulator, &config, &all);
-    assert_eq!(report.quarantined(), 0, "{:?}", report.reasons);
-    let gone = PRESETS.map(|preset| format!("unsubscribe {preset}:000660"));
-    let expected: Vec<_> = gone
-        .into_iter()
-        .chain(
-            [
-                "unsubscribe change:005930",
-                "subscribe quote10:00088K",
-                &format!("subscribe quote10:{UNKNOWN}"),
-                "subscribe change:005930",
-                "subscribe tick10:401N6N9S",
-            ]
-            .map(str::to_owned),
-        )
-        .collect();
-    assert_eq!(asked_after(&report, &before), expected);
-}
-
-#[test]
-fn a_changed_file_of_codes_is_followed_without_a_reconnect() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut simulator = exchange(
-        folder.path(),
-        &["--rate", "1000", "--per-issue-rate", "2000", "--repeat"],
-    );
-    let list = IssueList::of(vec![Group::of(&["tick10", "quote10"], &["005930", "000660"])]);
-    let codes = folder.path().join("codes.txt");
-    let mut config = recorder_of(folder.path(), &simulator.url, &list);
-    config.more = config
-        .more
-        .replace("codes = [\"005930\", \"000660\"]", "codes_file = \"codes.txt\"");
-    assert!(config.more.contains("codes_file"));
-    fs::write(&codes, "005930\n000660 # leaves\n").unwrap();
-    let mut recorder = config.start().unwrap();
-    wait_for_registrations(&mut recorder, 1, 4, LIMIT).unwrap();
-
-    fs::write(&codes, "005930\n00 0660\n").unwrap();
-    reload(&mut recorder);
-    recorder.wait_for_log("cannot be reloaded", 1, LIMIT).unwrap();
-    assert!(
-        recorder.log().unwrap().contains("codes.txt"),
-        "it says which file"
-    );
-
-    fs::write(&codes, "# comes\n00088K\n005930\n").unwrap();
-    reload(&mut recorder);
-    wait_for_registrations(&mut recorder, 1, 6, LIMIT).unwrap();
-    simulator.finish(&mut recorder, 2).unwrap();
-    recorder.stop().unwrap();
-
-    let report = exactly(&simulator, &config, &list);
-    assert_eq!(report.quarantined(), 0, "{:?}", report.reasons);
-    assert_eq!(
-        asked_after(&report, &list),
-        [
-            "unsubscribe tick10:000660",
-            "unsubscribe quote10:000660",
-            "subscribe tick10:00088K",
-            "subscribe quote10:00088K",
-        ]
-    );
 }
 
 #[test]
@@ -356,7 +136,7 @@ fn odd_answers_change_nothing_about_what_is_recorded() {
     let faults = faults.map(|fault| format!("--fault={fault}"));
     let mut options = vec!["--rate", "1000", "--per-issue-rate", "2000", "--repeat"];
     options.extend(faults.iter().map(String::as_str));
-    let mut simulator = exchange(folder.path(), &options);
+    let mut simulator = exchange(folder.path(), &options).unwrap();
     let list = IssueList::of(vec![
         Group::of(&PRESETS, &["005930", "000660", "00088K"]),
         Group::of_derivatives(&PRESETS, &["101N6000"]),
@@ -373,7 +153,7 @@ fn odd_answers_change_nothing_about_what_is_recorded() {
     simulator.finish(&mut recorder, 2).unwrap();
     recorder.stop().unwrap();
 
-    let report = exactly(&simulator, &config, &list);
+    let report = exactly(&simulator, &config, &list).unwrap();
     assert_eq!(report.sessions.len(), 1, "none of them ends the session");
     let reasons: Vec<_> = report
         .reasons
@@ -390,68 +170,50 @@ fn odd_answers_change_nothing_about_what_is_recorded() {
     );
 }
 
-/// The last frame in the feed's journal that has rows.
-fn last_with_rows(data_dir: &Path) -> Option<(NaiveDate, i64)> {
-    let mut follower = Follower::new(DataDir::new(data_dir).journal(&"ISSUES".parse().unwrap()), None);
-    let mut last = None;
-    loop {
-        match follower.advance().unwrap() {
-            Followed::Record(name, head) => {
-                let text = || String::from_utf8_lossy(follower.payload()).into_owned();
-                let has_rows = |text: String| {
-                    text.contains(r#""method":"push""#) || text.contains(r#""result":{"isuSrtCd""#)
-                };
-                if head.kind == RecordKind::Frame && has_rows(text()) {
-                    last = Some((name.date, head.frame.cast_signed()));
-                }
-            }
-            Followed::SegmentEnd(_) | Followed::Damage(..) => {}
-            Followed::CaughtUp => return last,
-        }
-    }
-}
-
 #[test]
-fn killed_recorders_lose_nothing_that_was_journaled_and_register_all_again() {
+fn feeds_of_this_service_work_side_by_side_each_with_its_own_key_and_list() {
     let folder = tempfile::tempdir().unwrap();
-    let mut simulator = exchange(
-        folder.path(),
-        &["--rate", "2000", "--per-issue-rate", "8000", "--repeat"],
-    );
-    let list = everything();
-    let config = RecorderConfig {
-        rows_max: 3_000,
-        segment_bytes: 4 << 20,
-        ..recorder_of(folder.path(), &simulator.url, &list)
+    let (here, there) = (folder.path().join("here"), folder.path().join("there"));
+    for dir in [&here, &there] {
+        fs::create_dir(dir).unwrap();
+    }
+    let rates = ["--rate", "1000", "--per-issue-rate", "3000", "--repeat"];
+    let mut first = exchange(&here, &rates).unwrap();
+    let mut second = exchange(
+        &there,
+        &[&rates[..], &["--key", "another-key", "--seed", "7"]].concat(),
+    )
+    .unwrap();
+    let key = folder.path().join("key");
+    fs::write(&key, "another-key\n").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let everything = everything();
+    let others = IssueList {
+        feed: "OTHERS",
+        more: format!(
+            "base_url = \"{}\"\napi_key_file = \"{}\"\nregistrations_max = 20\n",
+            second.url,
+            key.display()
+        ),
+        groups: vec![
+            Group::of(&PRESETS, &["005930", "035420"]),
+            Group::of_derivatives(&["quote10"], &["101N9000"]),
+        ],
     };
-    let mut journaled = Vec::new();
-    // Amid the registrations, and later amid the work of committing.
-    for active in [1, 5, accepted(&list) / 2, accepted(&list)] {
-        let mut recorder = config.start().unwrap();
-        wait_for_registrations(&mut recorder, 1, active, LIMIT).unwrap();
-        if active == accepted(&list) {
-            recorder.wait_for_log(" committed ", 5, LIMIT).unwrap();
-        }
-        recorder.kill().unwrap();
-        journaled.extend(last_with_rows(&config.data_dir));
-    }
+    let mut config = recorder_of(folder.path(), &first.url, &everything);
+    config.more.push_str(&others.to_toml());
     let mut recorder = config.start().unwrap();
-    wait_for_registrations(&mut recorder, 1, accepted(&list), LIMIT).unwrap();
-    recorder.wait_for_log(" committed ", 5, LIMIT).unwrap();
+    let all = accepted(&everything) + others.len();
+    recorder.wait_for_log(" state=active", all, LIMIT).unwrap();
+    recorder.wait_for_log("committed feed=OTHERS", 3, LIMIT).unwrap();
+    first.finish(&mut recorder, 2).unwrap();
+    second.finish(&mut recorder, 1).unwrap();
     recorder.stop().unwrap();
-    simulator.stop().unwrap();
 
-    compare(&simulator.ledger, &config.data_dir, Mode::Prefix).unwrap();
-    let report = compare_issues(&simulator.ledger, &config.data_dir, &list, Mode::Prefix).unwrap();
+    let report = exactly(&first, &config, &everything).unwrap();
+    assert_eq!((report.quarantined(), report.sessions.len()), (0, 1));
+    let report = compare_issues(&second.ledger, &config.data_dir, &others, Mode::Exact).unwrap();
     println!("{report}");
-    assert_eq!(report.quarantined(), 0, "{:?}", report.reasons);
-    let recorded: Vec<_> = report
-        .sessions
-        .values()
-        .filter_map(|session| session.last_frame)
-        .collect();
-    assert!(journaled.len() >= 3, "{journaled:?}");
-    for last in journaled {
-        assert!(recorded.contains(&last), "{last:?} was journaled: {recorded:?}");
-    }
+    assert_eq!((report.quarantined(), report.sessions.len()), (0, 1));
+    assert!(report.rows_of("ticks") > 100 && report.rows_of("derivative_books") > 10);
 }

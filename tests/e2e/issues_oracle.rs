@@ -13,7 +13,7 @@ use arrow_schema::{DataType, Field, Schema};
 use arrow_select::concat::concat_batches;
 use arrow_select::take::{take, take_record_batch};
 use krx_harness::tree::files_under;
-use krx_harness::{IssueList, Mode, Simulator, compare_issues};
+use krx_harness::{IssueList, Mode, RecorderConfig, Simulator, compare_issues};
 use krx_tests::issues::{
     accepted, everything, listed, recorder_of, wait_for_refusal_again, wait_for_registrations,
 };
@@ -36,6 +36,8 @@ const DATASETS: [&str; 9] = [
     "quarantine",
 ];
 
+const BOTH: [Mode; 2] = [Mode::Exact, Mode::Prefix];
+
 /// A recording of everything, in which all datasets have rows.
 struct Recording {
     _folder: tempfile::TempDir,
@@ -51,16 +53,20 @@ impl Recording {
             &listed(folder.path()).unwrap(),
             "--market",
             "KOSPI",
-            "--trades-per-day=8000",
-            "--start=15:15",
-            "--rate=500",
-            "--per-issue-rate=1500",
-            "--fault=garbage@every:150:badrecord,service=per_issue",
-            "--fault=disconnect@2000,service=per_issue",
+            "--trades-per-day=400000",
+            "--start=10:00",
+            "--rate=100",
+            "--per-issue-rate=800",
+            "--fault=garbage@every:80:badrecord,service=per_issue",
+            "--fault=disconnect@750,service=per_issue",
         ];
         let mut simulator = Simulator::start(folder.path(), &options).unwrap();
         let list = everything();
-        let config = recorder_of(folder.path(), &simulator.url, &list);
+        let config = RecorderConfig {
+            rows_max: 1_000,
+            rotate_interval: "1h".to_owned(),
+            ..recorder_of(folder.path(), &simulator.url, &list)
+        };
         let mut recorder = config.start().unwrap();
         wait_for_registrations(&mut recorder, 2, accepted(&list), LIMIT).unwrap();
         wait_for_refusal_again(&mut recorder, LIMIT).unwrap();
@@ -81,11 +87,16 @@ impl Recording {
         }
     }
 
-    /// The verdict in both modes while `change` is in force; then all is as it was.
-    fn verdicts(&self, files: &[PathBuf], change: impl FnOnce()) -> [String; 2] {
+    /// The verdicts in these modes while `change` is in force; then all is as it was.
+    fn verdicts<const N: usize>(
+        &self,
+        modes: [Mode; N],
+        files: &[PathBuf],
+        change: impl FnOnce(),
+    ) -> [String; N] {
         let before: Vec<_> = files.iter().map(|path| fs::read(path).unwrap()).collect();
         change();
-        let verdicts = [Mode::Exact, Mode::Prefix].map(|mode| self.verdict(mode));
+        let verdicts = modes.map(|mode| self.verdict(mode));
         for (path, bytes) in files.iter().zip(before) {
             fs::write(path, bytes).unwrap();
         }
@@ -201,7 +212,7 @@ fn nudged(cells: &ArrayRef, row: usize) -> ArrayRef {
     }
 }
 
-fn assert_caught(what: &str, verdicts: &[String; 2]) {
+fn assert_caught(what: &str, verdicts: &[String]) {
     println!("{what}: {:.200}", verdicts[0]);
     for verdict in verdicts {
         assert!(!verdict.starts_with("equal"), "{what}: {verdict}");
@@ -216,7 +227,7 @@ fn i1_no_tampering_with_issues_escapes_the_oracle() {
     for dataset in DATASETS {
         assert!(!recording.files(dataset).is_empty(), "{dataset} has rows");
         let (path, _) = recording.largest(dataset);
-        let rewritten = recording.verdicts(std::slice::from_ref(&path), || Parts::read(&path).write());
+        let rewritten = recording.verdicts(BOTH, std::slice::from_ref(&path), || Parts::read(&path).write());
         assert_eq!(rewritten[0], untouched, "rewriting a file is not tampering");
         values_are_watched(&recording, dataset);
         rows_are_watched(&recording, dataset);
@@ -242,7 +253,7 @@ fn values_are_watched(recording: &Recording, dataset: &str) {
         );
         let mut try_it = |what: &str, cells: ArrayRef| {
             let what = format!("{dataset}.{} {what}", field.name());
-            let verdicts = recording.verdicts(std::slice::from_ref(&path), || {
+            let verdicts = recording.verdicts([Mode::Prefix], std::slice::from_ref(&path), || {
                 let mut parts = Parts::read(&path);
                 parts.put(column, cells);
                 parts.write();
@@ -274,7 +285,7 @@ fn rows_are_watched(recording: &Recording, dataset: &str) {
     ];
     let (path, siblings) = recording.largest(dataset);
     for (what, kept) in cases {
-        let verdicts = recording.verdicts(&siblings, || {
+        let verdicts = recording.verdicts(BOTH, &siblings, || {
             let rows = Parts::read(&path).batch.num_rows();
             let kept: Vec<_> = kept(rows)
                 .iter()
@@ -305,10 +316,12 @@ fn files_are_watched(recording: &Recording, dataset: &str) {
     // The first file: nothing of it is the end of anything.
     let files = recording.files(dataset);
     let path = &files[0];
-    let verdicts = recording.verdicts(std::slice::from_ref(path), || fs::remove_file(path).unwrap());
+    let verdicts = recording.verdicts(BOTH, std::slice::from_ref(path), || {
+        fs::remove_file(path).unwrap()
+    });
     assert_caught(&format!("{dataset}: a file removed"), &verdicts);
     let copy = path.with_file_name("again.parquet");
-    let verdicts = recording.verdicts(&[], || {
+    let verdicts = recording.verdicts(BOTH, &[], || {
         fs::copy(path, &copy).unwrap();
     });
     assert_caught(&format!("{dataset}: another file"), &verdicts);
@@ -327,7 +340,7 @@ fn the_end_may_be_missing(recording: &Recording, untouched: &str) {
     let last: Vec<_> = of_all
         .filter(|path| path.to_string_lossy().ends_with(&name))
         .collect();
-    let [exact, prefix] = recording.verdicts(&last, || {
+    let [exact, prefix] = recording.verdicts(BOTH, &last, || {
         last.iter().for_each(|path| fs::remove_file(path).unwrap());
     });
     assert!(!exact.starts_with("equal"), "{exact}");

@@ -11,6 +11,8 @@ mod deterministic;
 mod failures;
 mod hostile;
 mod issues;
+mod issues_breaks;
+mod issues_lists;
 mod issues_oracle;
 mod limits;
 mod meddled;

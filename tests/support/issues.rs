@@ -1,12 +1,14 @@
 //! Per-issue feeds in tests: a small exchange, a recorder of it, and the facts to wait for.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use krx_harness::issues::IssueReport;
 use krx_harness::process::wait_until;
-use krx_harness::{Group, IssueList, Recorder, RecorderConfig};
+use krx_harness::{Group, IssueList, Mode, Recorder, RecorderConfig, Simulator, compare, compare_issues};
 
 /// A small exchange's issues. So few of them trade all the time.
 pub const STOCKS: [&str; 6] = ["005930", "000660", "00088K", "0004V0", "Q500061", "035420"];
@@ -23,6 +25,9 @@ pub const ITEMS: [&str; 6] = [
     "cmpprevddPrc",
     "askStep1BstordPrc",
 ];
+
+/// What a recorder logs when the feed begins a session.
+const CONNECTED: &str = "INFO connected feed=ISSUES";
 
 /// A code that the exchange does not know.
 pub const UNKNOWN: &str = "999999";
@@ -69,6 +74,21 @@ pub fn accepted(list: &IssueList) -> usize {
     list.len() - refused
 }
 
+/// The requests that ask for all of a list.
+#[must_use]
+pub fn subscribes(list: &IssueList) -> BTreeSet<String> {
+    let pairs = list.groups.iter().flat_map(|group| {
+        let of = |code| {
+            group
+                .presets
+                .iter()
+                .map(move |preset| format!("subscribe {preset}:{code}"))
+        };
+        group.codes.iter().flat_map(of)
+    });
+    pairs.collect()
+}
+
 /// A recorder of this list and of KOSPI, which logs each registration.
 #[must_use]
 pub fn recorder_of(folder: &Path, base_url: &str, list: &IssueList) -> RecorderConfig {
@@ -88,13 +108,39 @@ pub fn tables(list: &IssueList) -> String {
     )
 }
 
+/// A small exchange of KOSPI and of the per-issue service, with further options for it.
+///
+/// # Errors
+/// When it does not start.
+pub fn exchange(folder: &Path, options: &[&str]) -> Result<Simulator> {
+    let listed = listed(folder)?;
+    let common = ["--market", "KOSPI", "--trades-per-day", "8000"];
+    let options: Vec<_> = [listed.as_str()]
+        .into_iter()
+        .chain(common)
+        .chain(options.iter().copied())
+        .collect();
+    Simulator::start(folder, &options)
+}
+
+/// What was recorded is exactly what was sent, of both services.
+///
+/// # Errors
+/// The first difference.
+pub fn exactly(simulator: &Simulator, config: &RecorderConfig, list: &IssueList) -> Result<IssueReport> {
+    compare(&simulator.ledger, &config.data_dir, Mode::Exact)?;
+    let report = compare_issues(&simulator.ledger, &config.data_dir, list, Mode::Exact)?;
+    println!("{report}");
+    Ok(report)
+}
+
 /// How many registrations of its latest session a recorder has logged as being in a state.
 ///
 /// # Errors
 /// When its log cannot be read.
 pub fn registrations(recorder: &Recorder, state: &str) -> Result<usize> {
     let log = recorder.log()?;
-    let latest = log.rsplit(" connected feed=ISSUES").next().unwrap_or_default();
+    let latest = log.rsplit(CONNECTED).next().unwrap_or_default();
     if latest.len() == log.len() {
         return Ok(0);
     }
@@ -115,7 +161,7 @@ pub fn wait_for_registrations(
 ) -> Result<()> {
     let what = format!("{active} registrations are active in session {sessions}");
     wait_for_log(recorder, &what, limit, |recorder| {
-        let begun = recorder.log()?.matches(" connected feed=ISSUES").count();
+        let begun = recorder.log()?.matches(CONNECTED).count();
         Ok(begun >= sessions && registrations(recorder, "active")? >= active)
     })
 }

@@ -21,6 +21,8 @@ pub struct Group {
 pub struct IssueList {
     /// The feed's name.
     pub feed: &'static str,
+    /// Further keys of its `[[feed]]`, as lines of TOML.
+    pub more: String,
     /// What it registers.
     pub groups: Vec<Group>,
 }
@@ -61,16 +63,17 @@ impl IssueList {
     pub fn of(groups: Vec<Group>) -> Self {
         Self {
             feed: "ISSUES",
+            more: String::new(),
             groups,
         }
     }
 
-    /// Its tables in the configuration, for a base URL with the simulator behind it.
+    /// Its tables in the configuration.
     #[must_use]
     pub fn to_toml(&self) -> String {
         let mut toml = format!(
-            "[[feed]]\nname = \"{}\"\nservice = \"per_issue\"\npath = \"/ws/\"\n\n",
-            self.feed
+            "[[feed]]\nname = \"{}\"\nservice = \"per_issue\"\npath = \"/ws/\"\n{}\n",
+            self.feed, self.more
         );
         for group in &self.groups {
             let Group {
