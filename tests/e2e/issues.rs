@@ -76,7 +76,7 @@ fn every_preset_is_recorded_exactly_with_answers_of_every_kind() {
 
 #[test]
 fn numbers_with_leading_zeros_are_recorded_exactly() {
-    let (report, _) = record_a_day(&["--leading-zeros"], &everything());
+    let (report, _) = record_a_day(&["--leading-zeros", "--init-reply", "silent"], &everything());
     assert_all_is_there(&report);
     assert_eq!(report.quarantined(), 0, "{:?}", report.reasons);
 }
@@ -93,6 +93,7 @@ fn odd_messages_cost_their_neighbours_nothing() {
         "garbage@every:233:poison",
         "unregistered@every:97",
         "error@every:301",
+        "forget@20000:30",
     ];
     let faults = faults.map(|fault| format!("--fault={fault},service=per_issue"));
     let options: Vec<_> = faults.iter().map(String::as_str).collect();

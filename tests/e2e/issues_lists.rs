@@ -90,7 +90,7 @@ fn a_changed_list_is_followed_without_a_reconnect() {
     simulator.finish(&mut recorder, 2).unwrap();
     recorder.stop().unwrap();
 
-    let mut all = after.clone();
+    let mut all = after;
     all.groups.extend(before.groups.clone());
     let report = exactly(&simulator, &config, &all).unwrap();
     assert_eq!(report.quarantined(), 0, "{:?}", report.reasons);

@@ -317,7 +317,7 @@ fn files_are_watched(recording: &Recording, dataset: &str) {
     let files = recording.files(dataset);
     let path = &files[0];
     let verdicts = recording.verdicts(BOTH, std::slice::from_ref(path), || {
-        fs::remove_file(path).unwrap()
+        fs::remove_file(path).unwrap();
     });
     assert_caught(&format!("{dataset}: a file removed"), &verdicts);
     let copy = path.with_file_name("again.parquet");

@@ -1,4 +1,4 @@
-//! The columns of each per-issue dataset, and the keys that fill them, following docs/reading-the-data.md.
+//! The columns of each per-issue dataset, and the keys of docs/protocol.md that fill them.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
