@@ -1,4 +1,4 @@
-//! The simulator's ledger: what was sent in one market, in order.
+//! The simulator's ledger: what was sent in one market, or of the per-issue service, in order.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -19,12 +19,14 @@ const BUFFER_BYTES: usize = 1 << 20;
 pub struct Sent {
     /// The session, numbered over the whole life of the exchange.
     pub session: u32,
-    /// The text's number in its session, from 1.
+    /// The text's number in its session, from 1; of a request that of the last text before it.
     pub number: u64,
     /// When, µs since the Unix epoch.
     pub sent_us: i64,
     /// Whether it is a data message.
     pub is_data: bool,
+    /// Whether it was not sent but heard: a request of the per-issue service.
+    pub is_request: bool,
     /// How many records it has, by the simulator's own count.
     pub records: u32,
     /// The text.
@@ -43,7 +45,7 @@ struct Line<'a> {
     text: Cow<'a, str>,
 }
 
-/// A reader of one market's entries. It skips connections that were refused (session 0) and halves of messages, which
+/// A reader of one endpoint's entries. It skips connections that were refused (session 0) and halves of messages, which
 /// no client ever gets.
 #[derive(Debug)]
 pub struct Ledger {
@@ -57,15 +59,27 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens a ledger, which the simulator must have finished.
+    /// Opens a ledger, which the simulator must have finished, for a market's entries.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn open(path: &Path, market: &str) -> Result<Self> {
+        Self::of_endpoint(path, format!("{{\"market\":\"{market}\","))
+    }
+
+    /// The same for the entries of the per-issue service.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open_per_issue(path: &Path) -> Result<Self> {
+        Self::of_endpoint(path, "{\"service\":\"per_issue\",".to_owned())
+    }
+
+    fn of_endpoint(path: &Path, prefix: String) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("opening the ledger {}", path.display()))?;
         let mut ledger = Self {
             path: path.to_owned(),
-            prefix: format!("{{\"market\":\"{market}\","),
+            prefix,
             lines: BufReader::with_capacity(BUFFER_BYTES, file),
             line: Vec::new(),
             line_number: 0,
@@ -106,17 +120,19 @@ impl Ledger {
             if entry.session == 0 || entry.kind == "partial" {
                 continue;
             }
+            let is_request = entry.kind == "request";
+            let step = u64::from(!is_request);
             let expected = match self.last {
-                Some((session, number)) if session == entry.session => number + 1,
+                Some((session, number)) if session == entry.session => number + step,
                 Some((session, _)) => {
                     ensure!(
                         entry.session > session,
                         "the ledger goes back to session {}",
                         entry.session
                     );
-                    1
+                    step
                 }
-                None => 1,
+                None => step,
             };
             ensure!(
                 entry.number == expected,
@@ -135,6 +151,7 @@ impl Ledger {
                 number: entry.number,
                 sent_us: entry.sent_us,
                 is_data: entry.kind == "data",
+                is_request,
                 records: entry.records,
                 text: entry.text.into_owned(),
             }));

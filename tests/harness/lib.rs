@@ -11,6 +11,7 @@
 
 pub mod coverage;
 pub mod expected;
+pub mod issues;
 pub mod ledger;
 pub mod oracle;
 pub mod output;
@@ -20,6 +21,7 @@ pub mod recorder;
 pub mod simulator;
 pub mod tree;
 
+pub use issues::{Group, IssueList, compare_issues};
 pub use oracle::{Mode, compare};
 pub use process::{Finished, Process, Program};
 pub use recorder::{Recorder, RecorderConfig};

@@ -157,11 +157,12 @@ pub fn compare_over_dates(ledger: &Path, data_dir: &Path) -> Result<Report> {
 fn compare_markets(data_dir: &Path, compare: impl Fn(&str) -> Result<MarketReport> + Sync) -> Result<Report> {
     for dataset in ["trades", "quarantine"] {
         for entry in crate::tree::files_under(&data_dir.join(dataset))? {
-            let known = MARKETS.iter().any(|market| {
-                entry
-                    .parent()
-                    .is_some_and(|dir| dir.ends_with(crate::tree::partition(dataset, market)))
-            });
+            let dir = entry.parent().unwrap_or(data_dir);
+            let is_of = |market: &&str| dir.ends_with(crate::tree::partition(dataset, market));
+            // Feeds of another service have a quarantine too.
+            let of_any_feed = dir.file_name().unwrap_or_default().to_string_lossy();
+            let known =
+                MARKETS.iter().any(is_of) || (dataset == "quarantine" && of_any_feed.starts_with("feed="));
             ensure!(
                 known && entry.extension().is_some_and(|end| end == "parquet"),
                 "{} is not a committed file",

@@ -7,10 +7,13 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use krx_harness::oracle::MARKETS;
-use krx_harness::tree::files_under;
-use krx_harness::{Mode, RecorderConfig, Simulator, compare, coverage};
+use krx_harness::tree::{files_under, partition};
+use krx_harness::{Mode, RecorderConfig, Simulator, compare, compare_issues, coverage};
 use krx_store::DataDir;
+use krx_store::dataset::Dataset;
 use krx_store::journal::{Followed, Follower, RecordKind};
+use krx_store::service::{TICKS, TRADES};
+use krx_tests::issues::{accepted, everything, listed, recorder_of, wait_for_registrations};
 
 /// How many recorders are killed, unless `$KRX_KILLS` says otherwise.
 const KILLS: usize = 200;
@@ -19,8 +22,8 @@ fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
 
-/// What is journaled but in no file was received after everything that coverage calls live (I8).
-fn assert_i8(data_dir: &Path, market: &str) {
+/// What is journaled but in no file of a feed's primary dataset was received after everything that coverage calls live (I8).
+fn assert_i8(data_dir: &Path, primary: Dataset, market: &str) {
     let mut follower = Follower::new(DataDir::new(data_dir).journal(&market.parse().unwrap()), None);
     let mut claims = BTreeMap::new();
     loop {
@@ -31,14 +34,12 @@ fn assert_i8(data_dir: &Path, market: &str) {
         };
         let (claim, covered) = *claims.entry(name.date).or_insert_with(|| {
             let claim = coverage::claim(data_dir, market, name.date).unwrap();
-            let dir = data_dir.join(format!("trades/date={}/market={market}", name.date));
+            let date = format!("{}/date={}", primary.name, name.date);
+            let dir = data_dir.join(date).join(partition(primary.name, market));
             let files = files_under(&dir).unwrap_or_default();
             let last = |path: &PathBuf| {
-                krx_store::layout::CommittedName::parse(
-                    &krx_store::service::TRADES,
-                    path.file_name()?.to_str()?,
-                )
-                .map(|name| name.last_frame)
+                krx_store::layout::CommittedName::parse(primary, path.file_name()?.to_str()?)
+                    .map(|name| name.last_frame)
             };
             (claim, files.iter().filter_map(last).max().unwrap_or(0))
         });
@@ -81,7 +82,7 @@ fn i1_i8_killed_recorders_lose_nothing_that_was_journaled_and_double_nothing() {
         recorder.kill().unwrap();
         MARKETS
             .iter()
-            .for_each(|market| assert_i8(&config.data_dir, market));
+            .for_each(|market| assert_i8(&config.data_dir, &TRADES, market));
     }
     println!(
         "{kills} recorders killed in {:.1?} (seed {seed})",
@@ -137,5 +138,73 @@ fn i1_i8_killed_recorders_lose_nothing_that_was_journaled_and_double_nothing() {
         report.trades() > kills as u64 * 2000,
         "{} records are too few to tell",
         report.trades()
+    );
+}
+
+/// How many recorders with a per-issue feed are killed, unless `$KRX_KILLS` says otherwise.
+const KILLS_WITH_ISSUES: usize = 40;
+
+#[test]
+fn i1_i8_killed_recorders_of_both_services_lose_nothing_and_register_all_again() {
+    let (kills, seed) = (number("KRX_KILLS", KILLS_WITH_ISSUES), number("KRX_SEED", 1));
+    let mut random = fastrand::Rng::with_seed(seed as u64);
+    let _machine = crate::whole_machine();
+    let folder = tempfile::tempdir().unwrap();
+    let listed = listed(folder.path()).unwrap();
+    let mut options = vec![listed.as_str(), "--trades-per-day=400000", "--repeat"];
+    options.extend(["--rate=20000", "--per-issue-rate=20000"]);
+    let mut simulator = Simulator::start(folder.path(), &options).unwrap();
+    let list = everything();
+    let mut config = RecorderConfig {
+        rows_max: 5_000,
+        segment_bytes: 4 << 20,
+        ..recorder_of(folder.path(), &simulator.url, &list)
+    };
+    config
+        .more
+        .push_str("[[feed]]\nmarket = \"KOSDAQ\"\npath = \"/ws_kdq\"\n");
+
+    let started = Instant::now();
+    let mut registered = 0;
+    for kill in 0..kills {
+        while simulator.poll_for("session_started").is_some() {}
+        let mut recorder = config.start().unwrap();
+        let begun = simulator.wait_for("session_started", Duration::from_secs(20));
+        begun.unwrap_or_else(|error| panic!("kill {kill}: {error:#}\n{}", recorder.log_end()));
+        // From the first registration to well after the last.
+        sleep(Duration::from_millis(random.u64(20..=1500)));
+        recorder.kill().unwrap();
+        registered += recorder.log().unwrap().matches(" state=active").count();
+        for market in MARKETS {
+            assert_i8(&config.data_dir, &TRADES, market);
+        }
+        assert_i8(&config.data_dir, &TICKS, list.feed);
+    }
+    let mut recorder = config.start().unwrap();
+    wait_for_registrations(&mut recorder, 1, accepted(&list), Duration::from_secs(20)).unwrap();
+    recorder.stop().unwrap();
+    simulator.stop().unwrap();
+    println!(
+        "{kills} recorders killed in {:.1?} (seed {seed}) after {registered} registrations",
+        started.elapsed()
+    );
+
+    let trades = compare(&simulator.ledger, &config.data_dir, Mode::Prefix).unwrap();
+    let report = compare_issues(&simulator.ledger, &config.data_dir, &list, Mode::Prefix).unwrap();
+    println!("{trades}\n{report}");
+    assert_eq!((trades.quarantined(), report.quarantined()), (0, 0));
+    let recorded = report
+        .sessions
+        .values()
+        .filter(|session| session.texts_recorded > 0)
+        .count();
+    assert!(
+        recorded * 10 >= kills * 8,
+        "{recorded} of {kills} sessions are too few to tell"
+    );
+    assert!(
+        report.total() > kills as u64 * 2000,
+        "{} rows are too few to tell",
+        report.total()
     );
 }

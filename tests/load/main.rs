@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 mod exact;
 mod full_day;
+mod issues;
 mod kill;
 mod memory;
 

@@ -1,0 +1,23 @@
+//! The oracle of the per-issue service: whether what was recorded is what was sent and what was registered for it.
+//!
+//! ```text
+//!   list ──▶ the recorder's configuration
+//!     └─────────────┐
+//!   ledger ──▶ expected ──▶ oracle ◀── recorded ◀── ticks/, books/ … quarantine/
+//!              (columns)               (columns)
+//! ```
+//!
+//! It shares no code with the recorder. What must become of a text follows from the text, from the requests that the
+//! simulator heard before it in the same session, and from the list, which alone says what is a derivative.
+
+mod columns;
+mod expected;
+mod list;
+mod oracle;
+mod recorded;
+mod registered;
+mod same;
+mod sent;
+
+pub use list::{Group, IssueList};
+pub use oracle::{IssueReport, IssueSession, compare_issues};
