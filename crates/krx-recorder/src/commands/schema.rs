@@ -101,6 +101,9 @@ mod tests {
         assert_eq!(json["columns"][1]["type"], "timestamp[ms, Asia/Seoul]");
         assert_eq!(json["columns"][1]["nullable"], true);
         let unknown = named(&datasets, "trade").unwrap_err().to_string();
-        assert!(unknown.contains("trades, quarantine, coverage"), "{unknown}");
+        assert!(
+            unknown.contains("choose one of trades, ") && unknown.contains(", quarantine, coverage"),
+            "{unknown}"
+        );
     }
 }
