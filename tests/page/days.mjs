@@ -42,7 +42,7 @@ function feed(name, now, scale, changes, more) {
   const seconds = ({ from_ts: from, to_ts: to }) => (Date.parse(to) - Date.parse(from)) / 1000;
   const last = intervals[intervals.length - 1];
   return {
-    feed: name, host: "koscom.example", state: last.state === "live" ? "live" : last.state === "idle" ? "waiting" : "connecting",
+    feed: name, service: "full_market", registrations: null, host: "koscom.example", state: last.state === "live" ? "live" : last.state === "idle" ? "waiting" : "connecting",
     state_since: last.from_ts, sessions: 2, last_frame_us: 1, last_frame_at: at(now - 0.4), seconds_since_last_frame: 0.4, last_problem: null,
     frames_received: sum("frames"), bytes_received: 1, queue_bytes: 0, frames_journaled: sum("frames"), bytes_journaled: 1, frames_behind: 0,
     lag_seconds: 0, records: sum("rows"), quarantined_by_reason: {},
@@ -79,6 +79,16 @@ export const good = () => {
     last_problem: { at_us: 1, at: at(clock("11:02:31")), reason: "stalled", detail: "nothing came for 30 s" },
   })]);
 };
+
+/** Two in the afternoon, with a per-issue feed of which not everything is there. */
+export const issues = (more = {}) => {
+  const now = clock("14:32:10");
+  const registrations = { wanted: 200, max: 200, active: 200, requested: 0, refused: 0, unanswered: 0, silent: 0, overdue: 0, troubled: [], ...more };
+  return day(now, OPEN, [feed("KOSPI", now, 52000, ALL_DAY), feed("ISSUES", now, 61000, MORNING, { service: "per_issue", registrations })]);
+};
+
+/** What is wrong with a registration since the morning. */
+export const troubled = (preset, code, state, detail = null) => ({ preset, code, state, since_us: 1, since: at(clock("08:20:07")), detail });
 
 /** Half past eight, and one feed cannot be had. */
 export const bad = () => {

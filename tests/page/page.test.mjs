@@ -9,7 +9,7 @@ import { after, before, test } from "node:test";
 
 import { chromium } from "playwright-core";
 
-import { bad, closed, good, hostile } from "./days.mjs";
+import { bad, closed, good, hostile, issues, troubled } from "./days.mjs";
 import { DESKTOP, FLAGS, PHONE, SHOTS, readability } from "./reading.mjs";
 import { sentBy, startRecorder, startSimulator, until } from "./programs.mjs";
 
@@ -165,6 +165,34 @@ test("it tells at a glance what there is to do", async () => {
   }
 });
 
+test("a per-issue feed says what of its list is there", async () => {
+  const line = (page, feed) => page.$eval(`section[data-feed=${feed}] .registrations`, (line) => (line.hidden ? null : line.textContent));
+  const many = ["000001", "000002", "000003", "000004"].map((code) => troubled("tick10", code, "unanswered"));
+  for (const [more, level, words, texts, expected] of [
+    [{}, "good", "● KOSPI and ISSUES are being recorded", [], "Registrations: 200 of 200 active; 200 at most."],
+    [{ active: 198, requested: 2, troubled: [{ ...troubled("tick10", "000001", "requested"), since_us: null, since: null }, troubled("quote10", "000001", "requested")] },
+      "good", "● KOSPI and ISSUES are being recorded", [],
+      "Registrations: 198 of 200 active, 2 requested; 200 at most. tick10:000001 requested; quote10:000001 requested since 08:20:07."],
+    [{ active: 199, refused: 1, troubled: [troubled("tick10", "999999", "refused", "error 10040: <b>no</b> such issue")] },
+      "look", "▲ Have a look. KOSPI and ISSUES are being recorded", ["ISSUES: the server refuses 1 registration; nothing of it is recorded."],
+      "Registrations: 199 of 200 active, 1 refused; 200 at most. tick10:999999 refused since 08:20:07 (error 10040: <b>no</b> such issue)."],
+    [{ active: 195, silent: 1, unanswered: 4, overdue: 4, troubled: [...many, troubled("tick10", "000005", "silent")] },
+      "act", "■ 4 registrations of ISSUES are not active",
+      ["ISSUES: 4 registrations have been neither active nor refused for a minute or more; nothing of them is recorded."],
+      "Registrations: 195 of 200 active, 4 unanswered, 1 silent; 200 at most. tick10:000001 unanswered since 08:20:07; tick10:000002 unanswered since 08:20:07; tick10:000003 unanswered since 08:20:07; and 2 more."],
+  ]) {
+    const { page, complaints, close } = await openOn(issues(more));
+    assert.equal(await page.textContent("#verdict"), words);
+    assert.equal(await page.getAttribute("#verdict", "data-level"), level);
+    assert.deepEqual(await page.$$eval("#worries li", (items) => items.map((item) => item.textContent)), texts);
+    assert.equal(await line(page, "ISSUES"), expected);
+    assert.equal(await line(page, "KOSPI"), null);
+    assert.equal(await page.locator(".registrations b").count(), 0);
+    assert.deepEqual(complaints, []);
+    await close();
+  }
+});
+
 test("a full disk is the headline, whatever follows from it", async () => {
   for (const free of [0, 4096]) {
     const { page, close } = await openOn({ ...bad(), disk_free_bytes: free, disk_low: true });
@@ -208,7 +236,7 @@ test("words of a server stay words", async () => {
 });
 
 test("it can be read on every screen, in light and dark, and by those who do not see it", async () => {
-  for (const [day, status] of [["good", good()], ["bad", bad()], ["closed", closed()], ["hostile", hostile()]]) {
+  for (const [day, status] of [["good", good()], ["issues", issues({ active: 199, refused: 1, troubled: [troubled("tick10", "999999", "refused", "error 10040")] })], ["bad", bad()], ["closed", closed()], ["hostile", hostile()]]) {
     for (const colorScheme of ["light", "dark"]) {
       for (const [screen, viewport] of [["desktop", DESKTOP], ["phone", PHONE]]) {
         const name = `${day}-${colorScheme}-${screen}`;

@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use krx_store::{DataDir, FeedName, Moment, format};
 
 use super::calendar::{self, Period};
-use super::{check, coverage, rebuild, replay, report, run, schema, seal, sql, status, verify};
-use crate::config::{self, Config, ConfigError, DataConfig, Overrides};
+use super::{check, coverage, rebuild, register, replay, report, run, schema, seal, sql, status, verify};
+use crate::config::{self, Config, ConfigError, DataConfig, Draft, Overrides};
 use crate::process::exit::{Exit, Failure};
 use crate::process::runtime::in_runtime;
 use crate::process::{limits, logging, out};
@@ -37,7 +37,7 @@ interrupted, 77 key refused, 78 bad configuration.";
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Record: the daemon. SIGTERM stops it cleanly, SIGUSR1 commits the current segments, SIGHUP reloads the schedule,
-    /// the calendar and the log filter.
+    /// the calendar, the lists of registrations and the log filter.
     Run {
         #[command(flatten)]
         source: Source,
@@ -71,6 +71,17 @@ enum Command {
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: Option<String>,
         /// Print status.json as it is.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change what a per-issue feed registers: edit its register_file, and have the running recorder read it. Only the
+    /// difference is registered or cancelled, and the session goes on. A list that would be wrong changes nothing.
+    Register {
+        #[command(flatten)]
+        source: Source,
+        #[command(flatten)]
+        changes: register::Changes,
+        /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
@@ -219,13 +230,18 @@ struct Source {
 
 impl Source {
     fn load(&self) -> Result<Config, ConfigError> {
+        self.load_with(None)
+    }
+
+    /// The same with a draft in place of one list of registrations.
+    fn load_with(&self, draft: Option<&Draft>) -> Result<Config, ConfigError> {
         let overrides = Overrides {
             data_dir: self.data_dir.clone(),
             base_url: self.base_url.clone(),
             member_name: self.member_name.clone(),
             always: self.always,
         };
-        Config::load(self.config.as_deref(), &overrides)
+        Config::load_with(self.config.as_deref(), &overrides, draft)
     }
 }
 
@@ -292,6 +308,15 @@ fn execute(command: Command) -> Result<(), Failure> {
                 (None, None) => return Err(Failure::Usage("--config or --listen is needed".into())),
             };
             in_runtime(status::print(address, json))
+        }
+        Command::Register {
+            source,
+            changes,
+            json,
+        } => {
+            let needed = || Failure::Usage("--config is needed: it names the list".into());
+            let config = source.config.clone().ok_or_else(needed)?;
+            register::register(&config, |draft| source.load_with(Some(draft)), &changes, json)
         }
         Command::Calendar { period, config, json } => {
             let calendar = config::load_calendar(config.as_deref())?;

@@ -19,4 +19,6 @@ mod verify;
 mod rebuild;
 mod seal;
 
+mod register;
+
 mod replay;

@@ -6,19 +6,12 @@
 //! 105N3000      # mini
 //! ```
 
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::path::Path;
 
 use super::codes::check_code;
+use super::list_file;
 use super::problem::{ConfigError, Problem, WrongFile};
 use crate::sanitize::shorten;
-
-/// Room for far more codes than a feed can register. A file that is longer is some other file.
-const CODES_FILE_BYTES_MAX: u64 = 1 << 20;
-
-/// Wrong lines of a file that are reported.
-const WRONG_LINES_MAX: usize = 20;
 
 /// The codes in the file, at least one.
 ///
@@ -27,16 +20,11 @@ const WRONG_LINES_MAX: usize = 20;
 pub(super) fn read(key: &str, path: &Path) -> Result<Vec<String>, ConfigError> {
     let file = path.display();
     let invalid = |problem: String| ConfigError::invalid(key, format!("{file}: {problem}"));
-    let bytes = contents(path).map_err(|error| {
+    let bytes = list_file::contents(path).map_err(|error| {
         invalid(format!(
             "{error}; put a file there with one code on each line, or remove `codes_file`"
         ))
     })?;
-    if bytes.len() as u64 > CODES_FILE_BYTES_MAX {
-        return Err(invalid(
-            "it is longer than 1 MiB, so it cannot be a list of codes: name the file that is".to_owned(),
-        ));
-    }
     let codes = parse(&bytes).map_err(|problems| {
         let name = Some(format!("the file of codes {file}"));
         ConfigError::Wrong(vec![WrongFile { name, problems }])
@@ -49,54 +37,11 @@ pub(super) fn read(key: &str, path: &Path) -> Result<Vec<String>, ConfigError> {
     Ok(codes)
 }
 
-/// At most one byte more than allowed. A pipe or a device, which could keep the reader waiting, is refused.
-fn contents(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(CODES_FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 /// The codes, or what is wrong with which lines.
 fn parse(bytes: &[u8]) -> Result<Vec<String>, Vec<Problem>> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let before = &bytes[..error.valid_up_to()];
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        vec![Problem {
-            line: Some(line),
-            words: "this is not UTF-8: save the file as UTF-8".to_owned(),
-        }]
-    })?;
-    // Some editors begin a file with a byte order mark.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let (mut codes, mut problems) = (Vec::new(), Vec::new());
-    for (index, line) in text.lines().enumerate() {
-        let code = line.split('#').next().unwrap_or_default().trim();
-        if code.is_empty() {
-            continue;
-        }
-        match check_line(code) {
-            Ok(()) => codes.push(code.to_owned()),
-            Err(words) => problems.push(Problem {
-                line: Some(index + 1),
-                words,
-            }),
-        }
-    }
-    if problems.is_empty() {
-        return Ok(codes);
-    }
-    let more = problems.len().saturating_sub(WRONG_LINES_MAX);
-    problems.truncate(WRONG_LINES_MAX);
-    if more > 0 {
-        let words = format!("{more} more lines are wrong");
-        problems.push(Problem { line: None, words });
-    }
-    Err(problems)
+    let code = |code: &str| check_line(code).map(|()| code.to_owned());
+    let entries = list_file::parse(bytes, code)?;
+    Ok(entries.into_iter().map(|(_, code)| code).collect())
 }
 
 fn check_line(code: &str) -> Result<(), String> {
@@ -114,6 +59,8 @@ fn check_line(code: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn problems(text: &[u8]) -> Vec<String> {
@@ -157,7 +104,7 @@ mod tests {
     #[test]
     fn a_file_that_is_wrong_throughout_is_reported_in_a_few_lines() {
         let found = problems("?\n".repeat(1000).as_bytes());
-        assert_eq!(found.len(), WRONG_LINES_MAX + 1);
+        assert_eq!(found.len(), 21);
         assert_eq!(found.last().unwrap(), "980 more lines are wrong");
         let long = problems("?".repeat(100_000).as_bytes());
         assert!(long[0].len() < 1000, "{}", long[0].len());

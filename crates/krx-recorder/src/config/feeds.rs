@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use krx_calendar::Calendar;
-use krx_protocol::per_issue::WishList;
 use krx_store::FeedName;
 use krx_store::service::{self, FULL_MARKET, Service};
 use tokio_tungstenite::tungstenite::http::Uri;
@@ -14,10 +13,11 @@ use toml::Spanned;
 
 use super::feed_hours::check_schedule;
 use super::file::{Feed, FeedSchedule, Koscom, ScheduleTable};
+use super::lists::Lists;
 use super::overrides::{Overrides, chosen};
 use super::problem::{ConfigError, Problems};
 use super::proxy::has_odd_port;
-use super::registrations::{CodesFiles, PerIssueConfig, check_registrations};
+use super::registrations::{PerIssueConfig, check_registrations};
 use crate::hours::schedule::Schedule;
 
 /// One configured connection.
@@ -53,15 +53,6 @@ impl FeedService {
         match self {
             Self::FullMarket => &FULL_MARKET,
             Self::PerIssue(_) => &service::PER_ISSUE,
-        }
-    }
-
-    /// What is to be registered, if the service has registrations.
-    #[must_use]
-    pub fn wishes(&self) -> Option<&WishList> {
-        match self {
-            Self::FullMarket => None,
-            Self::PerIssue(per_issue) => Some(&per_issue.wishes),
         }
     }
 }
@@ -101,7 +92,7 @@ pub(super) struct Common<'a> {
     pub(super) koscom: &'a Koscom,
     pub(super) schedule: &'a ScheduleTable,
     pub(super) calendar: &'a Arc<Calendar>,
-    pub(super) codes: &'a CodesFiles,
+    pub(super) lists: &'a Lists,
 }
 
 impl Common<'_> {
@@ -168,7 +159,7 @@ impl Common<'_> {
         problems: &mut Problems,
     ) -> Option<FeedService> {
         if is_per_issue(feed) {
-            let registrations = check_registrations(table, feed, self.codes, problems);
+            let registrations = check_registrations(table, feed, self.lists, problems);
             return registrations.map(FeedService::PerIssue);
         }
         // What it is for is not known if the service is not.
@@ -176,10 +167,11 @@ impl Common<'_> {
             feed.service.as_ref().is_none_or(is_full_market) && !problems.is_excused("feed.service");
         let max = feed.registrations_max.as_ref();
         let first = feed.register.first().map(Spanned::span);
+        let first = first.or(feed.register_file.as_ref().map(Spanned::span));
         if let Some(place) = first.or(max.map(Spanned::span)).filter(|_| is_known) {
             let words = format!(
-                "[[feed.register]] and registrations_max are for the per-issue service: remove them, or write service = \
-                 \"{PER_ISSUE}\" and a `name`"
+                "[[feed.register]], register_file and registrations_max are for the per-issue service: remove them, or \
+                 write service = \"{PER_ISSUE}\" and a `name`"
             );
             problems.note(&place, words);
         }
@@ -256,7 +248,9 @@ pub(super) fn check_name(table: &Range<usize>, feed: &Feed, problems: &mut Probl
         }
         // A feed without a market that registers issues is reported for that, or for a mistyped `service`.
         None if feed.market.is_none()
-            && (!feed.register.is_empty() || problems.is_excused("feed.service")) =>
+            && (!feed.register.is_empty()
+                || feed.register_file.is_some()
+                || problems.is_excused("feed.service")) =>
         {
             None
         }

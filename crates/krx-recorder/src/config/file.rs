@@ -63,6 +63,7 @@ pub(super) struct Feed {
     #[serde(default)]
     pub(super) schedule: FeedSchedule,
     pub(super) registrations_max: Option<Spanned<u64>>,
+    pub(super) register_file: Option<Spanned<PathBuf>>,
     #[serde(default)]
     pub(super) register: Vec<Spanned<Register>>,
 }
@@ -288,6 +289,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "allow_plaintext",
             "schedule",
             "registrations_max",
+            "register_file",
             "register",
         ],
     ),

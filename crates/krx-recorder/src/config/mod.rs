@@ -32,6 +32,10 @@ pub(crate) mod calendar_file;
 mod codes;
 mod codes_file;
 pub(crate) mod key;
+mod list_file;
+mod lists;
+mod register_file;
+mod words;
 
 pub use codes::odd_codes;
 pub use connection::ConnectionConfig;
@@ -39,15 +43,17 @@ pub use feeds::{FeedConfig, FeedService};
 pub use key::{ApiKey, KeySources, Keys};
 pub use overrides::Overrides;
 pub use problem::ConfigError;
+pub(crate) use register_file::{Draft, Edit, edit, list_text, parse_pair, wish};
 pub use registrations::PerIssueConfig;
+pub(crate) use words::instruments_of;
 
 use connection::{check_connection, look_into_files};
 use feed_hours::check_schedule;
 use feeds::{Common, check_name, feeds_of, is_per_issue};
 use file::{File, parse};
+use lists::Lists;
 use log::{LogConfig, check_log};
 use problem::Problems;
-use registrations::CodesFiles;
 use storage::{check_data_dir, check_journal, check_retention, check_rotate};
 use values::check_listen;
 
@@ -87,11 +93,20 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], with everything that is wrong.
     pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
+        Self::load_with(path, overrides, None)
+    }
+
+    /// The same with a draft in place of one list of registrations.
+    pub(crate) fn load_with(
+        path: Option<&Path>,
+        overrides: &Overrides,
+        draft: Option<&Draft>,
+    ) -> Result<Self, ConfigError> {
         let (file, mut problems) = read(path)?;
         let calendar = take_calendar(&file, &mut problems);
         look_into_files(&file.connection, &mut problems);
-        let codes = read_codes(&file, &mut problems);
-        let config = check(file, overrides, calendar, &codes, &mut problems);
+        let lists = read_lists(&file, draft, &mut problems);
+        let config = check(file, overrides, calendar, &lists, &mut problems);
         problems.finish(config)
     }
 
@@ -161,9 +176,25 @@ fn take_calendar(file: &File, problems: &mut Problems) -> Option<Calendar> {
     Some(Calendar::with_overrides(overrides.unwrap_or_default()))
 }
 
-fn read_codes(file: &File, problems: &mut Problems) -> CodesFiles {
+fn read_lists(file: &File, draft: Option<&Draft>, problems: &mut Problems) -> Lists {
     let feeds = file.feed.iter().map(Spanned::get_ref);
-    CodesFiles::read(feeds.filter(|feed| is_per_issue(feed)), problems)
+    Lists::read(feeds.filter(|feed| is_per_issue(feed)), draft, problems)
+}
+
+/// The per-issue feeds, each with its file of registrations if it has one. The file itself may be wrong or missing.
+///
+/// # Errors
+/// [`ConfigError`], with what is wrong with the feeds' names and these paths.
+pub(crate) fn register_files(path: &Path) -> Result<Vec<(FeedName, Option<PathBuf>)>, ConfigError> {
+    let (file, mut problems) = read(Some(path))?;
+    let mut found = Vec::new();
+    for table in file.feed.iter().filter(|table| is_per_issue(table.get_ref())) {
+        let feed = table.get_ref();
+        let name = check_name(&table.span(), feed, &mut problems);
+        let list = problems.path_at("feed.register_file", feed.register_file.as_ref());
+        found.extend(name.zip(list));
+    }
+    problems.finish(Some(found))
 }
 
 /// What a command that works on recorded data needs: no server, no key.
@@ -240,7 +271,7 @@ fn check(
     file: File,
     overrides: &Overrides,
     calendar: Option<Calendar>,
-    codes: &CodesFiles,
+    lists: &Lists,
     problems: &mut Problems,
 ) -> Option<Config> {
     let calendar = Arc::new(calendar.unwrap_or_default());
@@ -253,7 +284,7 @@ fn check(
         koscom: &file.koscom,
         schedule: &file.schedule,
         calendar: &calendar,
-        codes,
+        lists,
     };
     let feeds = common.check_feeds(feeds_of(file.feed), problems);
     let connection = check_connection(&file.connection, problems);
@@ -282,6 +313,8 @@ fn check(
     })
 }
 
+#[cfg(test)]
+mod lists_tests;
 #[cfg(test)]
 mod registrations_tests;
 #[cfg(test)]

@@ -1,23 +1,22 @@
-//! `[[feed.register]]` and `registrations_max`: what a per-issue feed registers.
+//! `[[feed.register]]`, `register_file` and `registrations_max`: what a per-issue feed registers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use krx_protocol::per_issue::{Instruments, Preset, WishGroup, WishList};
+use krx_protocol::per_issue::{Instruments, Preset, Wish, WishGroup, WishList};
 use toml::Spanned;
 
 use super::codes::{Listed, check_code};
-use super::codes_file;
 use super::file::{Feed, Register, Texts};
+use super::lists::{Lists, Registrations};
 use super::problem::{ConfigError, Problems};
+use super::words::{check_item, instruments_of, preset_of, presets};
 use crate::sanitize::{clean, shorten};
 
 /// Koscom allows so many in a session.
 const REGISTRATIONS_MAX: usize = 200;
-
-/// The longest name of a field in Koscom's guide has 21 characters.
-const ITEM_CHARS_MAX: usize = 64;
 
 /// What a feed of the per-issue service registers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,67 +27,74 @@ pub struct PerIssueConfig {
     pub wishes: WishList,
 }
 
-/// The codes in each file that a group names; `None` if the file is not good. By the path as written.
-#[derive(Debug, Default)]
-pub(super) struct CodesFiles(BTreeMap<PathBuf, Option<Vec<String>>>);
-
-impl CodesFiles {
-    /// Reads the files of these feeds, each once.
-    pub(super) fn read<'a>(feeds: impl Iterator<Item = &'a Feed>, problems: &mut Problems) -> Self {
-        const KEY: &str = "feed.register.codes_file";
-        let mut files = BTreeMap::new();
-        let groups = feeds.flat_map(|feed| &feed.register);
-        for written in groups.filter_map(|group| group.get_ref().codes_file.as_ref()) {
-            if files.contains_key(written.get_ref()) {
-                continue;
-            }
-            let path = problems.path_at(KEY, Some(written)).flatten();
-            let read = path.map(|path| codes_file::read(KEY, &path));
-            let codes = read.and_then(|read| problems.take_at(Some(&written.span()), read));
-            files.insert(written.get_ref().clone(), codes);
-        }
-        Self(files)
-    }
-}
-
-/// A group, and where it and its codes are in the file.
+/// Codes that are listed together, and where they are in the configuration.
 struct Group {
     wish: WishGroup,
-    /// The place of each code: its own, or that of `codes_file`.
+    /// The place of each code: its own, or that of the file's name.
     places: Vec<Range<usize>>,
-    line: usize,
+    whence: Whence,
+}
+
+/// Where codes are listed.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Whence {
+    /// `[[feed.register]]` on this line.
+    Table(usize),
+    /// `register_file`.
+    File(PathBuf),
+}
+
+impl fmt::Display for Whence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table(line) => write!(f, "in the group on line {line}"),
+            Self::File(file) => write!(f, "in {}", file.display()),
+        }
+    }
 }
 
 /// What the feed registers, if all of it is good.
 pub(super) fn check_registrations(
     table: &Range<usize>,
     feed: &Feed,
-    files: &CodesFiles,
+    files: &Lists,
     problems: &mut Problems,
 ) -> Option<PerIssueConfig> {
     let registrations_max = check_max(feed.registrations_max.as_ref(), problems);
-    if feed.register.is_empty() {
-        if !problems.is_excused("feed.register") {
-            let words = "[[feed]]: nothing is registered: write [[feed.register]] below it, with `presets` and `codes`";
-            problems.note(table, words);
+    let written = feed.register_file.as_ref();
+    let of_file = written.map(|written| (written, files.registrations(written.get_ref())));
+    let (file, is_file_good) = match of_file {
+        Some((written, of_file)) => (of_file.map(|of_file| (written, of_file)), of_file.is_some()),
+        None => (None, true),
+    };
+    let lists_something = file.is_some_and(|(_, of_file)| !of_file.wishes.is_empty());
+    if feed.register.is_empty() && is_file_good && !lists_something {
+        if !problems.is_excused("feed.register") && !problems.is_excused("feed.register_file") {
+            problems.note(table, nothing_listed(file.map(|(_, of_file)| of_file)));
         }
         return None;
     }
     let groups = feed.register.iter();
     let groups: Vec<_> = groups.map(|group| check_group(group, files, problems)).collect();
-    let is_clear = check_kinds(groups.iter().flatten(), problems);
+    let of_file = file.map_or_else(Vec::new, kinds_of_file);
+    let is_clear = check_kinds(groups.iter().flatten().chain(&of_file), problems);
     let groups: Vec<Group> = groups.into_iter().collect::<Option<_>>()?;
-    if !is_clear {
+    if !is_clear || !is_file_good {
         return None;
     }
-    let wishes = WishList::of(groups.iter().map(|group| &group.wish));
+    let mut all: Vec<_> = groups.iter().map(|group| group.wish.clone()).collect();
+    all.extend(file.into_iter().flat_map(|(_, of_file)| groups_of_file(of_file)));
+    let wishes = WishList::of(&all);
     let wishes = wishes.map_err(|error| ConfigError::invalid("feed.register", error.to_string()));
     let wishes = problems.take_at(Some(table), wishes)?;
     let registrations_max = registrations_max?;
     if wishes.len() > registrations_max {
         let name = feed.name.as_ref().map_or("this feed", |name| name.get_ref());
         let name = shorten(&clean(name));
-        let words = format!("{name}: {}", too_many(&groups, wishes.len(), registrations_max));
+        let words = format!(
+            "{name}: {}",
+            too_many(&groups, file, wishes.len(), registrations_max)
+        );
         let place = feed
             .registrations_max
             .as_ref()
@@ -100,6 +106,45 @@ pub(super) fn check_registrations(
         registrations_max,
         wishes,
     })
+}
+
+/// What is to be said of a feed that registers nothing.
+fn nothing_listed(file: Option<&Registrations>) -> String {
+    let remedy = "write [[feed.register]] below it, with `presets` and `codes`";
+    match file {
+        None => format!("[[feed]]: nothing is registered: {remedy}"),
+        Some(file) => {
+            let file = file.path.display();
+            format!("[[feed]]: nothing is registered: {file} is empty; list something there, or {remedy}")
+        }
+    }
+}
+
+/// Each line of a file as a group.
+fn groups_of_file(of_file: &Registrations) -> impl Iterator<Item = WishGroup> {
+    let group = |(_, wish): &(usize, Wish)| WishGroup {
+        presets: vec![wish.pair.preset],
+        codes: vec![wish.pair.code.clone()],
+        instruments: wish.instruments,
+        items: wish.items.clone(),
+    };
+    of_file.wishes.iter().map(group)
+}
+
+/// The codes of a file, a group for each kind.
+fn kinds_of_file((written, of_file): (&Spanned<PathBuf>, &Registrations)) -> Vec<Group> {
+    let mut kinds: BTreeMap<Instruments, WishGroup> = BTreeMap::new();
+    for (_, wish) in &of_file.wishes {
+        let group = kinds.entry(wish.instruments).or_default();
+        group.instruments = wish.instruments;
+        group.codes.push(wish.pair.code.clone());
+    }
+    let group = |wish: WishGroup| Group {
+        places: vec![written.span(); wish.codes.len()],
+        wish,
+        whence: Whence::File(written.get_ref().clone()),
+    };
+    kinds.into_values().map(group).collect()
 }
 
 fn check_max(written: Option<&Spanned<u64>>, problems: &mut Problems) -> Option<usize> {
@@ -119,7 +164,7 @@ fn check_max(written: Option<&Spanned<u64>>, problems: &mut Problems) -> Option<
     fits
 }
 
-fn check_group(table: &Spanned<Register>, files: &CodesFiles, problems: &mut Problems) -> Option<Group> {
+fn check_group(table: &Spanned<Register>, files: &Lists, problems: &mut Problems) -> Option<Group> {
     let (span, group) = (table.span(), table.get_ref());
     let presets = check_presets(&span, group, problems);
     let known = group.instruments.as_ref();
@@ -140,8 +185,8 @@ fn check_group(table: &Spanned<Register>, files: &CodesFiles, problems: &mut Pro
         instruments: instruments?,
         items: items.unwrap_or_else(|| Some(Vec::new()))?,
     };
-    let line = problems.line(&span).unwrap_or_default();
-    Some(Group { wish, places, line })
+    let whence = Whence::Table(problems.line(&span).unwrap_or_default());
+    Some(Group { wish, places, whence })
 }
 
 /// A preset and its place.
@@ -165,42 +210,19 @@ fn check_presets(
     }
     let mut checked = Vec::new();
     for text in written.get_ref() {
-        match text.get_ref().parse() {
+        match preset_of(text.get_ref()) {
             Ok(preset) => checked.push((preset, text.span())),
-            Err(()) => {
-                let words = format!(
-                    "feed.register.presets: {:?} must be one of {}",
-                    shorten(text.get_ref()),
-                    presets()
-                );
-                problems.note(&text.span(), words);
-            }
+            Err(words) => problems.note(&text.span(), format!("feed.register.presets: {words}")),
         }
     }
     (checked.len() == written.get_ref().len()).then_some(checked)
 }
 
-/// All presets, for a message.
-fn presets() -> String {
-    let words = Preset::ALL.map(|preset| format!("\"{preset}\""));
-    words.join(", ")
-}
-
 fn check_instruments(written: &Spanned<String>, problems: &mut Problems) -> Option<Instruments> {
-    let all = [
-        Instruments::Stocks,
-        Instruments::Derivatives,
-        Instruments::Indices,
-    ];
-    let found = all.into_iter().find(|kind| kind.as_str() == written.get_ref());
-    if found.is_none() {
-        let words = format!(
-            "feed.register.instruments: {:?} must be \"stocks\", \"derivatives\" or \"indices\"",
-            shorten(written.get_ref())
-        );
-        problems.note(&written.span(), words);
-    }
+    let found = instruments_of(written.get_ref());
     found
+        .map_err(|words| problems.note(&written.span(), format!("feed.register.instruments: {words}")))
+        .ok()
 }
 
 /// Indices have the preset `index` and no other, and it is for nothing else.
@@ -243,7 +265,7 @@ fn check_fit(
 fn check_codes(
     table: &Range<usize>,
     group: &Register,
-    files: &CodesFiles,
+    files: &Lists,
     problems: &mut Problems,
 ) -> Option<Vec<Placed<String>>> {
     let mut good = true;
@@ -258,7 +280,7 @@ fn check_codes(
         }
     }
     if let Some(file) = &group.codes_file {
-        let of_file = files.0.get(file.get_ref()).and_then(Option::as_ref);
+        let of_file = files.codes(file.get_ref());
         good &= of_file.is_some();
         let of_file = of_file.into_iter().flatten();
         codes.extend(of_file.map(|code| (code.clone(), file.span())));
@@ -291,16 +313,10 @@ fn check_items(written: &Texts, problems: &mut Problems) -> Option<Vec<String>> 
     let mut good = !items.is_empty();
     for item in items {
         let text = item.get_ref();
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        if (1..=ITEM_CHARS_MAX).contains(&text.len()) && text.bytes().all(is_name) {
-            continue;
+        if let Err(words) = check_item(text) {
+            problems.note(&item.span(), format!("feed.register.items: {words}"));
+            good = false;
         }
-        let words = format!(
-            "feed.register.items: {:?} is not the name of a field, such as \"trdPrc\"",
-            shorten(text)
-        );
-        problems.note(&item.span(), words);
-        good = false;
     }
     good.then(|| items.iter().map(|item| item.get_ref().clone()).collect())
 }
@@ -331,23 +347,26 @@ fn check_need_of_items(presets: &[Placed<Preset>], group: &Register, problems: &
 fn check_kinds<'a>(groups: impl Iterator<Item = &'a Group>, problems: &mut Problems) -> bool {
     let mut kinds = BTreeMap::new();
     let mut good = true;
-    for Group { wish, places, line } in groups {
+    for Group { wish, places, whence } in groups {
         let here = wish.instruments;
         // What each earlier group disagrees about, and where in this one.
-        let mut conflicts: BTreeMap<usize, (Instruments, &Range<usize>, Vec<&str>)> = BTreeMap::new();
+        let mut conflicts: BTreeMap<&Whence, (Instruments, &Range<usize>, Vec<&str>)> = BTreeMap::new();
         for (code, place) in wish.codes.iter().zip(places) {
-            let (first, at) = *kinds.entry(code.as_str()).or_insert((here, *line));
+            let (first, at) = *kinds.entry(code.as_str()).or_insert((here, whence));
             if first != here {
                 let (_, _, codes) = conflicts.entry(at).or_insert((first, place, Vec::new()));
                 codes.push(code);
             }
         }
         good &= conflicts.is_empty();
+        let this = match whence {
+            Whence::Table(_) => "here".to_owned(),
+            Whence::File(_) => whence.to_string(),
+        };
         for (at, (first, place, codes)) in conflicts {
             let is = if codes.len() == 1 { "is" } else { "are" };
             let words = format!(
-                "feed.register: {} {is} listed with {} here and with {} in the group on line {at}: write one \
-                 or the other",
+                "feed.register: {} {is} listed with {} {this} and with {} {at}: write one or the other",
                 Listed(&codes),
                 here.as_str(),
                 first.as_str(),
@@ -359,11 +378,19 @@ fn check_kinds<'a>(groups: impl Iterator<Item = &'a Group>, problems: &mut Probl
 }
 
 /// How so many came about, and what to do.
-fn too_many(groups: &[Group], count: usize, max: usize) -> String {
+fn too_many(
+    groups: &[Group],
+    file: Option<(&Spanned<PathBuf>, &Registrations)>,
+    count: usize,
+    max: usize,
+) -> String {
     let (mut listed, mut made) = (0, Vec::new());
-    for Group { wish, line, .. } in groups {
+    for Group { wish, whence, .. } in groups {
         let (presets, codes) = (wish.presets.len(), wish.codes.len());
         let product = presets * codes;
+        let Whence::Table(line) = whence else {
+            continue;
+        };
         let makes = if made.is_empty() {
             format!("[[feed.register]] on line {line} makes {product}")
         } else {
@@ -372,6 +399,11 @@ fn too_many(groups: &[Group], count: usize, max: usize) -> String {
         let (presets, codes) = (counted(presets, "preset"), counted(codes, "code"));
         made.push(format!("{makes} ({presets} × {codes})"));
         listed += product;
+    }
+    if let Some((written, of_file)) = file {
+        let lines = of_file.wishes.len();
+        made.push(format!("{} lists {lines}", written.get_ref().display()));
+        listed += lines;
     }
     let repeats = match listed - count {
         0 => String::new(),

@@ -352,7 +352,7 @@ fn groups_belong_to_per_issue_feeds_alone() {
     let text = WHOLE.replace("[schedule]\n", &format!("{group}[schedule]\n"));
     let error = load(&text).unwrap_err().to_string();
     let expected = format!(
-        "line {}: [[feed.register]] and registrations_max are for the per-issue service: remove them, or write service",
+        "line {}: [[feed.register]], register_file and registrations_max are for the per-issue service: remove them, or write service",
         line_of(&text, "[[feed.register]]")
     );
     assert!(error.starts_with(&expected), "{error}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::NaiveTime;
 
-use super::file::shape;
+use super::file::{RETENTION_KEYS, shape};
 use super::proxy::ProxySetting;
 use super::registrations_tests::ISSUES;
 use super::*;
@@ -89,9 +89,9 @@ schedule = { mode = "calendar", open = "07:20", close = "18:10" }
 
 pub(super) fn load(text: &str) -> Result<Config, ConfigError> {
     let (file, mut problems) = parse(text);
-    let codes = read_codes(&file, &mut problems);
+    let lists = read_lists(&file, None, &mut problems);
     let overrides = Overrides::default();
-    let config = check(file, &overrides, Some(Calendar::default()), &codes, &mut problems);
+    let config = check(file, &overrides, Some(Calendar::default()), &lists, &mut problems);
     problems.finish(config)
 }
 
@@ -145,7 +145,18 @@ fn a_complete_file_has_every_key_with_its_default_value() {
     let list = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&list, "000660").unwrap();
     let issues = ISSUES.replace("issues.txt", list.path().to_str().unwrap());
-    let whole = WHOLE.replacen("[[feed]]\n", OWN, 1) + &issues;
+    let register = tempfile::NamedTempFile::new().unwrap();
+    let max = "registrations_max = 20\n";
+    let with_list = format!("{max}register_file = {:?}\n", register.path());
+    let issues = issues.replace(max, &with_list);
+    let of_datasets: String = RETENTION_KEYS
+        .iter()
+        .map(|(_, key)| format!("{key} = 400\n"))
+        .collect();
+    let three = "trades_days = 3650\nquarantine_days = 400\ncoverage_days = 3650\n";
+    assert!(WHOLE.contains(three));
+    let whole = WHOLE.replace(three, &of_datasets);
+    let whole = whole.replacen("[[feed]]\n", OWN, 1) + &issues;
     load(&whole).unwrap();
     let table = toml::Value::Table(whole.parse().unwrap());
     for (name, keys) in shape().keys {
@@ -496,7 +507,7 @@ fn a_feed_can_have_its_own_server_name_key_and_hours() {
         file,
         &overrides,
         Some(Calendar::default()),
-        &CodesFiles::default(),
+        &Lists::default(),
         &mut problems,
     );
     for feed in problems.finish(config).unwrap().feeds {

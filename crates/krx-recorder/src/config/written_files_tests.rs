@@ -24,6 +24,9 @@ fn the_example_is_valid_and_has_every_key() {
     std::fs::write(&list, "101N6000\n").unwrap();
     let all = uncommented.collect::<Vec<_>>().join("\n");
     let all = all.replace("derivatives.txt", list.path().to_str().unwrap());
+    let register = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&register, "tick10:035420\n").unwrap();
+    let all = all.replace("issues-register.txt", register.path().to_str().unwrap());
     let config = load(&all).unwrap();
     assert_eq!(
         names(&registered(&config).wishes),
@@ -36,6 +39,7 @@ fn the_example_is_valid_and_has_every_key() {
             "quote10:101N6000 derivatives ",
             "index:001 indices ",
             "change:005930 stocks trdPrc+accTrdvol",
+            "tick10:035420 stocks ",
         ]
     );
     let table = toml::Value::Table(all.parse().unwrap());

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use krx_protocol::per_issue::{Pair, RegistrationEvent, RegistrationState, RegistrationStates};
+use krx_protocol::per_issue::{Pair, RegistrationEvent, RegistrationState};
 use krx_store::Moment;
 use krx_store::journal::GapReason;
 use serde::Serialize;
+
+use super::registrations::Registrations;
 
 /// The state of a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +78,7 @@ pub struct FeedStatus {
     signs_of_life: AtomicU64,
     ended: AtomicBool,
     problem: Mutex<Option<Problem>>,
-    states: Mutex<RegistrationStates>,
+    registrations: Mutex<Registrations>,
     /// The troubles with registrations that were told, so that each is told once however often the session is opened.
     troubles: Mutex<BTreeSet<(Pair, RegistrationState)>>,
 }
@@ -133,17 +135,20 @@ impl FeedStatus {
             .clone()
     }
 
-    /// The registrations; none for a service without them.
+    /// The registrations; none for a service without them, and none before the first session is tried.
     #[must_use]
-    pub fn registrations(&self) -> RegistrationStates {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn registrations(&self) -> Registrations {
+        self.registrations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(crate) fn registration(&self, event: &RegistrationEvent) {
-        self.states
+        self.registrations
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .apply(event);
+            .apply(Moment::now(), event);
     }
 
     /// Whether this trouble was not told before, or the pair was active since.
@@ -158,10 +163,10 @@ impl FeedStatus {
 
     /// The session is over, and its registrations with it.
     pub(crate) fn session_over(&self) {
-        self.states
+        self.registrations
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .session_over();
+            .session_over(Moment::now());
     }
 
     pub(crate) fn note(&self, reason: GapReason, detail: &str) {

@@ -22,6 +22,7 @@ pub(crate) mod feed_status;
 
 pub(crate) mod queue;
 pub(crate) mod registering;
+pub(crate) mod registrations;
 
 pub use connect::{Connector, ProxyVariables};
 pub use feed_status::FeedStatus;

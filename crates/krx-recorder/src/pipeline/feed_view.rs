@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use krx_protocol::per_issue::WishList;
 use krx_store::{FeedName, Progress};
 use tokio::sync::watch;
 
@@ -14,6 +15,8 @@ use crate::hours::schedule::Schedule;
 pub(crate) struct FeedView {
     /// The feed.
     pub feed: FeedName,
+    /// Its service's name.
+    pub service: &'static str,
     /// The server's name.
     pub host: String,
     /// Its counters.
@@ -24,4 +27,15 @@ pub(crate) struct FeedView {
     pub status: Arc<FeedStatus>,
     /// Its queue.
     pub queue: QueueGauge,
+    /// What the configuration wants registered, if the service has registrations.
+    pub registered: Option<Registered>,
+}
+
+/// What the configuration wants of a service with registrations; follows every reload.
+#[derive(Clone, Debug)]
+pub(crate) struct Registered {
+    /// What is to be registered.
+    pub wanted: watch::Receiver<WishList>,
+    /// The most registrations that a session may have.
+    pub max: watch::Receiver<usize>,
 }

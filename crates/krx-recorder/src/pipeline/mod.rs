@@ -38,9 +38,19 @@ use crate::hours::absence::Absence;
 use crate::hours::schedule::Schedule;
 use crate::process::exit::Failure;
 use crate::watch::liveness::{Activity, Liveness, Part, Sign, Stuck, waits_in_the_kernel};
-use feed_view::FeedView;
+use feed_view::{FeedView, Registered};
 use rates::Rates;
 use time_marks::mark_due;
+
+/// What follows every reload of the configuration.
+pub(crate) struct Following {
+    /// When to be connected.
+    pub(crate) schedule: watch::Receiver<Schedule>,
+    /// The rules that are journaled for each date.
+    pub(crate) rules: RulesOf,
+    /// What is to be registered, if the service has registrations.
+    pub(crate) registered: Option<Registered>,
+}
 
 /// One feed's pipeline.
 pub(crate) struct Pipeline {
@@ -61,10 +71,15 @@ impl Pipeline {
         config: &Config,
         data: &DataDir,
         configured: &FeedConfig,
-        (schedule, rules): (watch::Receiver<Schedule>, RulesOf),
+        following: Following,
         stopping: &watch::Receiver<bool>,
         started: Moment,
     ) -> Result<Self, Failure> {
+        let Following {
+            schedule,
+            rules,
+            registered,
+        } = following;
         let feed = configured.name.clone();
         let progress = Arc::new(Progress::since(started));
         let activity = Arc::new(Activity::default());
@@ -94,11 +109,13 @@ impl Pipeline {
         let liveness = Liveness::new(feed.clone(), config.connection.connect_timeout, Instant::now());
         let view = FeedView {
             feed,
+            service: configured.service.of_store().name,
             host: configured.url.host().unwrap_or_default().to_owned(),
             progress,
             schedule,
             status: Arc::new(FeedStatus::default()),
             queue: queue.gauge(),
+            registered,
         };
         Ok(Self {
             view,

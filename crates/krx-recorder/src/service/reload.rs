@@ -1,4 +1,4 @@
-//! Reloads the configuration on SIGHUP: schedule, calendar and log filter take effect at once. Any other change takes
+//! Reloads the configuration on SIGHUP: schedule, calendar, registrations and log filter take effect at once. Any other change takes
 //! effect at the next start, and is only pointed out.
 
 use krx_protocol::per_issue::WishList;
@@ -7,10 +7,12 @@ use krx_store::{DateRules, Event, Moment};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use crate::config::{Config, ConfigError, FeedConfig};
+use crate::config::{Config, ConfigError, FeedConfig, FeedService, PerIssueConfig};
 use crate::feed::registering::Wanted;
 use crate::hours::schedule::kst;
 use crate::hours::schedule::{Hours, Schedule};
+use crate::pipeline::Following;
+use crate::pipeline::feed_view::Registered;
 use crate::process::logging::Filter;
 
 /// What is needed to reload the configuration.
@@ -30,7 +32,35 @@ pub(crate) struct Reload {
     /// Each feed's, in the order of the configuration.
     schedules: Vec<watch::Sender<Schedule>>,
     /// What each feed registers, if its service has registrations.
-    wishes: Vec<Option<watch::Sender<WishList>>>,
+    registered: Vec<Option<Registering>>,
+}
+
+/// What a feed registers.
+struct Registering {
+    wishes: watch::Sender<WishList>,
+    max: watch::Sender<usize>,
+}
+
+impl Registering {
+    fn of(service: &FeedService) -> Option<Self> {
+        let FeedService::PerIssue(config) = service else {
+            return None;
+        };
+        Some(Self {
+            wishes: watch::Sender::new(config.wishes.clone()),
+            max: watch::Sender::new(config.registrations_max),
+        })
+    }
+
+    /// Has this registered from now on. Returns whether that is another list.
+    fn set(&self, config: &PerIssueConfig) -> bool {
+        self.max.send_replace(config.registrations_max);
+        let is_new = *self.wishes.borrow() != config.wishes;
+        if is_new {
+            self.wishes.send_replace(config.wishes.clone());
+        }
+        is_new
+    }
 }
 
 impl Reload {
@@ -45,11 +75,28 @@ impl Reload {
                 .iter()
                 .map(|feed| watch::Sender::new(feed.schedule.clone()))
                 .collect(),
-            wishes: config
+            registered: config
                 .feeds
                 .iter()
-                .map(|feed| feed.service.wishes().cloned().map(watch::Sender::new))
+                .map(|feed| Registering::of(&feed.service))
                 .collect(),
+        }
+    }
+
+    /// What a feed's pipeline follows.
+    ///
+    /// # Panics
+    /// If there is no such feed.
+    #[must_use]
+    pub(crate) fn following(&self, feed: usize) -> Following {
+        let registered = self.registered[feed].as_ref();
+        Following {
+            schedule: self.schedule(feed),
+            rules: self.rules(feed),
+            registered: registered.map(|registering| Registered {
+                wanted: registering.wishes.subscribe(),
+                max: registering.max.subscribe(),
+            }),
         }
     }
 
@@ -68,7 +115,8 @@ impl Reload {
     /// If there is no such feed.
     #[must_use]
     pub(crate) fn wanted(&self, feed: usize) -> Wanted {
-        self.wishes[feed].as_ref().map(watch::Sender::subscribe)
+        let registered = self.registered[feed].as_ref();
+        registered.map(|registering| registering.wishes.subscribe())
     }
 
     /// Reloads the configuration. Returns the event to journal for each feed, in order; or `None`, and changes nothing,
@@ -93,16 +141,16 @@ impl Reload {
         }
         self.source.filter.set(&config.log);
         // A feed that was removed from the configuration continues as before until the next start.
-        for (feed, wanted) in self.config.feeds.iter_mut().zip(&self.wishes) {
-            if let Some(again) = config.feeds.iter().find(|again| again.name == feed.name) {
-                feed.schedule = again.schedule.clone();
-                if let (Some(wanted), Some(wishes)) = (wanted, again.service.wishes()) {
-                    feed.service = again.service.clone();
-                    let is_new = *wanted.borrow() != *wishes;
-                    if is_new {
-                        info!(feed = %feed.name, registrations = wishes.len(), "the list of registrations has changed");
-                        wanted.send_replace(wishes.clone());
-                    }
+        for (feed, registering) in self.config.feeds.iter_mut().zip(&self.registered) {
+            let Some(again) = config.feeds.iter().find(|again| again.name == feed.name) else {
+                continue;
+            };
+            feed.schedule = again.schedule.clone();
+            if let (Some(registering), FeedService::PerIssue(per_issue)) = (registering, &again.service) {
+                feed.service = again.service.clone();
+                if registering.set(per_issue) {
+                    let registrations = per_issue.wishes.len();
+                    info!(feed = %feed.name, registrations, "the list of registrations has changed");
                 }
             }
         }
@@ -217,6 +265,48 @@ mod tests {
         });
         assert_eq!(events, expected);
         assert_eq!(*reload.schedule(0).borrow(), Schedule::Always);
+    }
+
+    #[test]
+    fn what_is_registered_and_how_much_may_be_follow_a_reload() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("krx.toml");
+        let write = |max: usize, codes: &str| {
+            let text = format!(
+                "data_dir = \"/d\"\n[koscom]\nbase_url = \"wss://gateway.example\"\nmember_name = \"x\"\n[[feed]]\nmarket = \
+                 \"KOSPI\"\npath = \"/\"\n[[feed]]\nname = \"ISSUES\"\nservice = \"per_issue\"\npath = \
+                 \"/ws/\"\nregistrations_max = {max}\n[[feed.register]]\npresets = [\"tick\"]\ncodes = [{codes}]\n"
+            );
+            std::fs::write(&path, text).unwrap();
+        };
+        let load = {
+            let path = path.clone();
+            move || Config::load(Some(&path), &Overrides::default())
+        };
+        write(20, "\"005930\"");
+        let config = load().unwrap();
+        let source = Source {
+            load: Box::new(load),
+            filter: Filter::default(),
+            until_close: false,
+        };
+        let mut reload = Reload::new(source, &config);
+        assert!(reload.following(0).registered.is_none() && reload.wanted(0).is_none());
+        let (seen, mut session) = (reload.following(1).registered.unwrap(), reload.wanted(1).unwrap());
+        let both = || (seen.wanted.borrow().len(), *seen.max.borrow());
+        assert_eq!(both(), (1, 20));
+        write(10, "\"005930\"");
+        reload.again().unwrap();
+        assert_eq!(both(), (1, 10));
+        assert!(!session.has_changed().unwrap(), "the list is the same");
+        write(10, "\"005930\", \"000660\"");
+        reload.again().unwrap();
+        assert_eq!(both(), (2, 10));
+        assert_eq!(session.borrow_and_update().len(), 2);
+        // A list that is not good changes nothing.
+        write(1, "\"005930\", \"000660\"");
+        assert_eq!(reload.again(), None);
+        assert_eq!(both(), (2, 10));
     }
 
     #[test]

@@ -65,8 +65,8 @@ pub async fn run(
     let mut pipelines = Vec::new();
     let mut feeds = JoinSet::new();
     for (index, (connector, key)) in connectors.into_iter().zip(keys).enumerate() {
-        let hours = (reload.schedule(index), reload.rules(index));
-        let pipeline = Pipeline::start(&config, &data, connector.feed(), hours, &stopping, started)?;
+        let following = reload.following(index);
+        let pipeline = Pipeline::start(&config, &data, connector.feed(), following, &stopping, started)?;
         let start = Event::Start {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };

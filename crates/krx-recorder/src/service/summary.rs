@@ -87,11 +87,13 @@ mod tests {
         let (_keep, schedule) = watch::channel(daily(vec![]));
         let view = FeedView {
             feed: "KOSPI".parse().unwrap(),
+            service: "full_market",
             host: String::new(),
             queue: crate::feed::queue::queue().0.gauge(),
             progress: Arc::default(),
             schedule,
             status: Arc::default(),
+            registered: None,
         };
         let disk: Arc<DiskStatus> = Arc::default();
         disk.free_bytes.store(123_450_000_000, Relaxed);

@@ -3,6 +3,7 @@
 //! start, so that a first increase is seen as one.
 
 use krx_protocol::Reason as QuarantineReason;
+use krx_protocol::per_issue::RegistrationState;
 use krx_store::coverage;
 use krx_store::journal::{SyncCounts, Syncs};
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
@@ -19,17 +20,32 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 pub(super) fn text(snapshot: &Snapshot, usage: &Usage) -> String {
     let mut text = Vec::new();
     let families = families(snapshot, usage);
-    // It fails for a family without a metric, but there is at least one feed; or if the writer fails, which a vector
-    // never does.
-    if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
+    // The encoder refuses a family without a metric.
+    let (some, none): (Vec<_>, Vec<_>) = families
+        .into_iter()
+        .partition(|family| !family.get_metric().is_empty());
+    // It also fails if the writer does, which a vector never does.
+    if let Err(error) = TextEncoder::new().encode(&some, &mut text) {
         tracing::error!(%error, "the metrics cannot be written");
     }
-    String::from_utf8_lossy(&text).into_owned()
+    let mut text = String::from_utf8_lossy(&text).into_owned();
+    // What no feed has is announced all the same: nobody then takes its name for a mistake.
+    for family in none {
+        let (name, help) = (family.name(), family.help());
+        let kind = if family.get_field_type() == MetricType::COUNTER {
+            "counter"
+        } else {
+            "gauge"
+        };
+        text += &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+    text
 }
 
 fn families(snapshot: &Snapshot, usage: &Usage) -> Vec<MetricFamily> {
     let mut families = recorder(snapshot);
     families.extend(feed(&snapshot.feeds));
+    families.extend(registrations(&snapshot.feeds));
     families.extend(journal(&snapshot.feeds));
     families.extend(export(&snapshot.feeds));
     families.extend(gaps(&snapshot.feeds));
@@ -125,6 +141,34 @@ fn feed(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
             "Bytes between socket and journal; about 0 as long as the disk keeps up.",
             feeds,
             |feed| feed.queue_bytes as f64,
+        ),
+    ]
+}
+
+/// Of feeds with registrations only: of the others nothing is known, which is not 0.
+fn registrations(feeds: &[FeedSnapshot]) -> Vec<MetricFamily> {
+    let of_feeds = || {
+        feeds
+            .iter()
+            .filter_map(|feed| feed.registrations.as_ref().map(|of_feed| (&feed.feed, of_feed)))
+    };
+    let states = of_feeds().flat_map(|(feed, of_feed)| {
+        RegistrationState::ALL.into_iter().map(move |state| {
+            let labels = vec![label("feed", feed), label("state", state.as_str())];
+            gauge(labels, of_feed.count(state) as f64)
+        })
+    });
+    let max = of_feeds().map(|(feed, of_feed)| gauge(vec![label("feed", feed)], of_feed.max as f64));
+    vec![
+        gauges(
+            "krx_registrations",
+            "Registrations that a per-issue feed wants, by their state; without a session all are requested.",
+            states.collect(),
+        ),
+        gauges(
+            "krx_registrations_max",
+            "registrations_max in the configuration of a per-issue feed.",
+            max.collect(),
         ),
     ]
 }

@@ -8,8 +8,10 @@
 
 mod health;
 mod host;
+mod kst;
 mod metrics;
 mod page;
+mod registrations;
 mod router;
 mod server;
 mod snapshot;
@@ -17,7 +19,9 @@ mod usage;
 mod view;
 mod window;
 
+pub(crate) use kst::Kst;
 pub(crate) use page::CSS as STYLE;
+pub(crate) use registrations::RegistrationsSnapshot;
 pub(crate) use server::{Server, bind};
-pub(crate) use snapshot::{FeedSnapshot, Kst, Snapshot};
+pub(crate) use snapshot::{FeedSnapshot, Snapshot};
 pub(crate) use view::View;

@@ -4,6 +4,7 @@
   const POLL_HIDDEN_MS = 15000;
   const ANSWER_MS_MAX = 5000;
   const GAPS_SHOWN = 12;
+  const TROUBLED_SHOWN = 3;
   const DETAIL_SHOWN = 150;
   const DAY_S = 86400;
   // What the journal's smallest file needs.
@@ -67,6 +68,9 @@
       }
       if (feed.queue_bytes > 1e6) act(`The disk does not keep up`, `${name}: the disk does not keep up; ${bytes(feed.queue_bytes)} wait in memory.`);
       if (feed.state === "live" && feed.seconds_since_last_frame > 60) look(`${name}: nothing has come for ${length(feed.seconds_since_last_frame)}.`);
+      const { overdue, refused } = feed.registrations || { overdue: 0, refused: 0 };
+      if (overdue > 0) act(`${plural(overdue, "registration")} of ${name} ${overdue === 1 ? "is" : "are"} not active`, `${name}: ${plural(overdue, "registration")} ${overdue === 1 ? "has" : "have"} been neither active nor refused for a minute or more; nothing of ${overdue === 1 ? "it" : "them"} is recorded.`);
+      if (refused > 0) look(`${name}: the server refuses ${plural(refused, "registration")}; nothing of ${refused === 1 ? "it" : "them"} is recorded.`);
       if (feed.lag_seconds > 30) look(`${name}: the export is ${length(feed.lag_seconds)} behind.`);
       if (feed.journal_damage > 0) look(`${name}: part of the journal could not be read; see the gaps with the reason damage.`);
       if (feed.journal_renewals > 0) look(`${name}: the disk has refused the journal ${plural(feed.journal_renewals, "time")} since the start.`);
@@ -148,6 +152,19 @@
     }));
   }
 
+  /** How many registrations are active; and of a session that is open, which are not, and why. */
+  function registered(feed, today) {
+    const { wanted, max, active, troubled } = feed.registrations;
+    const others = ["requested", "refused", "unanswered", "silent"]
+      .filter((state) => feed.registrations[state] > 0).map((state) => `, ${count(feed.registrations[state])} ${state}`);
+    const text = `Registrations: ${count(active)} of ${count(wanted)} active${others.join("")}; ${count(max)} at most.`;
+    if (feed.state !== "live" || wanted === active) return text;
+    const shown = troubled.slice(0, TROUBLED_SHOWN).map(({ preset, code, state, since, detail }) =>
+      `${preset}:${code} ${state}${since ? ` since ${instant(since, today)}` : ""}${detail ? ` (${detail.length > DETAIL_SHOWN ? `${detail.slice(0, DETAIL_SHOWN)}…` : detail})` : ""}`);
+    const more = wanted - active - shown.length;
+    return `${text} ${shown.join("; ")}${more > 0 ? `; and ${count(more)} more` : ""}.`;
+  }
+
   const sections = new Map();
 
   function sectionOf(feed) {
@@ -181,6 +198,10 @@
     figure(section, "lag", feed.frames_behind ? length(feed.lag_seconds) : "none", feed.frames_behind ? `${plural(feed.frames_behind, "message")} behind` : "");
     figure(section, "quarantined", count(quarantined.reduce((sum, [, number]) => sum + number, 0)), quarantined.length ? quarantined.map(([reason, number]) => `${reason} ${count(number)}`) : "in this run");
     figure(section, "sync", feed.rates.sync_seconds === null ? "–" : length(feed.rates.sync_seconds), feed.queue_bytes > 1e5 ? `${bytes(feed.queue_bytes)} wait` : "");
+
+    const registrations = $(".registrations", section);
+    registrations.hidden = !feed.registrations;
+    if (feed.registrations) write(registrations, registered(feed, status.date));
 
     const problem = $(".problem", section);
     problem.hidden = !feed.last_problem;

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use krx_protocol::per_issue::{Pair, Preset, RegistrationEvent, RegistrationState, WishGroup, WishList};
 use krx_store::{Moment, Progress};
 use tokio::sync::watch;
 
@@ -12,7 +13,7 @@ use super::*;
 use crate::feed::feed_status::{FeedState, FeedStatus};
 use crate::feed::queue::queue;
 use crate::hours::schedule::Schedule;
-use crate::pipeline::feed_view::FeedView;
+use crate::pipeline::feed_view::{FeedView, Registered};
 use crate::status::Snapshot;
 use crate::watch::disk_watch::DiskStatus;
 use crate::watch::liveness::LivenessReport;
@@ -30,19 +31,29 @@ impl Drop for Port {
     }
 }
 
-fn port() -> Port {
-    let feed = FeedView {
-        feed: "KOSPI".parse().unwrap(),
+fn view(feed: &str) -> FeedView {
+    FeedView {
+        feed: feed.parse().unwrap(),
+        service: "full_market",
         host: "koscom.example".to_owned(),
         progress: Arc::new(Progress::since(Moment::now())),
         schedule: watch::Sender::new(Schedule::Always).subscribe(),
         status: Arc::new(FeedStatus::default()),
         queue: queue().0.gauge(),
-    };
+        registered: None,
+    }
+}
+
+fn port() -> Port {
+    port_of(vec![view("KOSPI")])
+}
+
+fn port_of(feeds: Vec<FeedView>) -> Port {
+    let feed = feeds[0].clone();
     let liveness = watch::Sender::new(LivenessReport::begin());
     let disk = Arc::new(DiskStatus::default());
     disk.free_bytes.store(7, Relaxed);
-    let view = View::new(Moment::now(), disk, 8, liveness.subscribe(), vec![feed.clone()]);
+    let view = View::new(Moment::now(), disk, 8, liveness.subscribe(), feeds);
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let server = Server::begin(address, Some(listener), view).unwrap();
@@ -119,6 +130,84 @@ fn all_forms_show_the_same_figures() {
     );
     assert!(port.get("/").contains("<!doctype html>"));
     assert_eq!(status_of(&port.get("/nothing")), 404);
+}
+
+#[test]
+fn registrations_are_shown_where_a_service_has_them() {
+    let (status, wanted) = (FeedStatus::default(), ["005930", "999999"]);
+    let group = WishGroup {
+        presets: vec![Preset::Tick10],
+        codes: wanted.map(str::to_owned).to_vec(),
+        ..WishGroup::default()
+    };
+    let wishes = WishList::of(&[group]).unwrap();
+    status.registration(&RegistrationEvent::Wanted {
+        wishes: wishes.iter().cloned().collect(),
+    });
+    let state = |code: &str, state| RegistrationEvent::State {
+        id: 2,
+        pair: Pair {
+            preset: Preset::Tick10,
+            code: code.to_owned(),
+        },
+        state,
+        detail: "error 10040".to_owned(),
+    };
+    status.registration(&state("005930", RegistrationState::Active));
+    status.registration(&state("999999", RegistrationState::Refused));
+    let (market, issues) = (view("KOSPI"), view("ISSUES"));
+    let issues = FeedView {
+        service: "per_issue",
+        status: Arc::new(status),
+        registered: Some(Registered {
+            wanted: watch::Sender::new(wishes).subscribe(),
+            max: watch::Sender::new(20).subscribe(),
+        }),
+        ..issues
+    };
+    let port = port_of(vec![market, issues]);
+    let json: serde_json::Value = serde_json::from_str(body_of(&port.get("/status.json"))).unwrap();
+    let (market, issues) = (&json["feeds"][0], &json["feeds"][1]);
+    assert_eq!(market["service"], "full_market");
+    assert!(market.as_object().unwrap().contains_key("registrations") && market["registrations"].is_null());
+    assert_eq!(issues["service"], "per_issue");
+    let mut registrations = issues["registrations"].clone();
+    let troubled = registrations.as_object_mut().unwrap().remove("troubled").unwrap();
+    assert_eq!(
+        registrations,
+        serde_json::json!({"wanted": 2, "max": 20, "active": 1, "requested": 0, "refused": 1, "unanswered": 0,
+            "silent": 0, "overdue": 0})
+    );
+    assert_eq!(
+        (&troubled[0]["preset"], &troubled[0]["code"]),
+        (&"tick10".into(), &"999999".into())
+    );
+    assert_eq!(
+        (&troubled[0]["state"], &troubled[0]["detail"]),
+        (&"refused".into(), &"error 10040".into())
+    );
+    assert!(troubled[0]["since_us"].is_i64() && troubled.as_array().unwrap().len() == 1);
+    let metrics = port.get("/metrics");
+    for line in [
+        "krx_registrations{feed=\"ISSUES\",state=\"active\"} 1\n",
+        "krx_registrations{feed=\"ISSUES\",state=\"refused\"} 1\n",
+        "krx_registrations{feed=\"ISSUES\",state=\"silent\"} 0\n",
+        "krx_registrations_max{feed=\"ISSUES\"} 20\n",
+    ] {
+        assert!(metrics.contains(line), "{line}");
+    }
+    assert!(!metrics.contains("krx_registrations{feed=\"KOSPI\""));
+    assert_eq!(body_of(&port.get("/healthz")), "ok\n");
+}
+
+/// Not known is not 0; but the names are there, for alerts and dashboards.
+#[test]
+fn without_registrations_their_metrics_are_announced_and_have_no_value() {
+    let metrics = port().get("/metrics");
+    for (name, kind) in [("krx_registrations", "gauge"), ("krx_registrations_max", "gauge")] {
+        assert!(metrics.contains(&format!("\n# TYPE {name} {kind}\n")), "{name}");
+        assert!(!metrics.contains(&format!("\n{name}{{")), "{name}");
+    }
 }
 
 #[test]

@@ -3,37 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
-use chrono::{DateTime, NaiveDate};
+use chrono::NaiveDate;
 use krx_report::IntervalRow;
-use krx_report::time::rfc3339;
 use krx_store::Moment;
 use krx_store::journal::SyncCounts;
 use krx_store::progress::{CommittedFile, Day, Gaps};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
+use super::kst::Kst;
+use super::registrations::RegistrationsSnapshot;
 use super::view::View;
 pub(super) use super::window::RatesSnapshot;
 use super::window::Window;
+use crate::feed::feed_status::FeedState;
 use crate::hours::schedule::{Hours, Schedule};
 use crate::pipeline::feed_view::FeedView;
-
-/// An instant, as RFC 3339 in Korean time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Kst(pub Moment);
-
-impl Serialize for Kst {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&rfc3339(self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Kst {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let time = DateTime::parse_from_rfc3339(&text).map_err(serde::de::Error::custom)?;
-        Ok(Self(Moment(time.timestamp_micros())))
-    }
-}
 
 /// A recorder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,6 +66,8 @@ pub(crate) struct ScheduleSnapshot {
 pub(crate) struct FeedSnapshot {
     /// The feed.
     pub feed: String,
+    /// Its service: `full_market` or `per_issue`.
+    pub service: String,
     /// The server's name.
     pub host: String,
     /// Its state.
@@ -92,6 +78,8 @@ pub(crate) struct FeedSnapshot {
     pub schedule: ScheduleSnapshot,
     /// Sessions opened since the start.
     pub sessions: u32,
+    /// What it registers; `null` for a service without registrations.
+    pub registrations: Option<RegistrationsSnapshot>,
     /// When the last frame was read, in µs since the Unix epoch; 0 before the first.
     pub last_frame_us: i64,
     /// The same instant; `null` before the first frame.
@@ -266,6 +254,8 @@ impl FeedSnapshot {
         let (progress, status) = (&view.progress, &view.status);
         let instant = |us: i64| (us > 0).then_some(Kst(Moment(us)));
         let last_frame_us = status.last_frame_us.load(Relaxed);
+        let (state, since_us) = (status.state(), status.since_us.load(Relaxed));
+        let live_since = (state == FeedState::Live).then_some(Moment(since_us));
         // Read these first, so that the figures below include everything that does not count as behind.
         let (frames_behind, lag_us) = (progress.frames_behind(), progress.lag_us(now));
         let Day {
@@ -278,11 +268,13 @@ impl FeedSnapshot {
         let quarantined = progress.quarantined().filter(|(_, count)| *count > 0);
         Self {
             feed: view.feed.to_string(),
+            service: view.service.to_owned(),
             host: view.host.clone(),
-            state: status.state().as_str().to_owned(),
-            state_since: instant(status.since_us.load(Relaxed)),
+            state: state.as_str().to_owned(),
+            state_since: instant(since_us),
             schedule: ScheduleSnapshot::of(&view.schedule.borrow(), now),
             sessions: status.sessions.load(Relaxed),
+            registrations: RegistrationsSnapshot::take(view, live_since, now),
             last_frame_us,
             last_frame_at: instant(last_frame_us),
             seconds_since_last_frame: instant(last_frame_us).map(|_| seconds((now.0 - last_frame_us).max(0))),

@@ -5,19 +5,23 @@ use std::ops::Range;
 
 use chrono::DateTime;
 use indicatif::{DecimalBytes, HumanCount};
+use krx_protocol::per_issue::RegistrationState;
 use krx_report::IntervalRow;
 use krx_store::Moment;
 
 use super::sparkline::{blocks, marks};
 use crate::commands::coverage::length;
 use crate::sanitize::clean;
-use crate::status::{FeedSnapshot, Kst, Snapshot};
+use crate::status::{FeedSnapshot, Kst, RegistrationsSnapshot, Snapshot};
 
 /// What fits between two times of day on a terminal of 80 columns.
 const COLUMNS: usize = 60;
 
 /// How many gaps are listed, newest first; `krx-recorder coverage` lists them all.
 const GAPS_SHOWN: usize = 8;
+
+/// How many registrations that are not active are listed.
+const TROUBLED_SHOWN: usize = 8;
 
 /// How many files are listed, newest first.
 const FILES_SHOWN: usize = 4;
@@ -142,6 +146,9 @@ fn feed_lines(pen: &mut Pen, snapshot: &Snapshot, feed: &FeedSnapshot) {
         DecimalBytes(whole(rates.bytes_per_s))
     );
     pen.entry("records", &records);
+    if let Some(registrations) = &feed.registrations {
+        registered(pen, snapshot, feed, registrations);
+    }
     chart(pen, snapshot, feed);
     let lag = match feed.frames_behind {
         0 => "none".to_owned(),
@@ -164,6 +171,52 @@ fn feed_lines(pen: &mut Pen, snapshot: &Snapshot, feed: &FeedSnapshot) {
             "last problem",
             &format!("{}, {words}", short(snapshot, problem.at)),
         );
+    }
+}
+
+/// How many registrations are active; and while a session is open, which are not.
+fn registered(
+    pen: &mut Pen,
+    snapshot: &Snapshot,
+    feed: &FeedSnapshot,
+    registrations: &RegistrationsSnapshot,
+) {
+    let states = [
+        RegistrationState::Requested,
+        RegistrationState::Refused,
+        RegistrationState::Unanswered,
+        RegistrationState::Silent,
+    ];
+    let others: String = states
+        .into_iter()
+        .map(|state| (state, registrations.count(state)))
+        .filter(|(_, count)| *count > 0)
+        .map(|(state, count)| format!(", {count} {state}"))
+        .collect();
+    let RegistrationsSnapshot {
+        wanted, max, active, ..
+    } = registrations;
+    let is_live = feed.state == "live";
+    let words = format!("{active} of {wanted} active{others}");
+    let words = match (registrations.overdue, registrations.refused) {
+        (1.., _) => pen.tone(Tone::Act, &words),
+        (_, 1..) => pen.tone(Tone::Look, &words),
+        _ => words,
+    };
+    pen.entry("registered", &format!("{words}; {max} at most"));
+    let shown = if is_live { TROUBLED_SHOWN } else { 0 };
+    for troubled in registrations.troubled.iter().take(shown) {
+        let since = troubled
+            .since
+            .map_or_else(String::new, |at| format!(" since {}", short(snapshot, at)));
+        let pair = clean(&format!("{}:{}", troubled.preset, troubled.code));
+        let state = pen.tone(Tone::Look, &format!("{}{since}", troubled.state));
+        let detail = pen.tone(Tone::Soft, troubled.detail.as_deref().unwrap_or_default());
+        pen.line(&format!("    {pair:<20}  {state}  {detail}"));
+    }
+    let more = (wanted - active.min(wanted)).saturating_sub(TROUBLED_SHOWN);
+    if is_live && more > 0 {
+        pen.line(&format!("    {more} more: the dataset registrations has them"));
     }
 }
 

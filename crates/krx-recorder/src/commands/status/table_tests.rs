@@ -9,7 +9,7 @@ const EXAMPLE: &str = r#"{
   "schedule": {"session_expected": true, "data_expected": true, "opens_at": null, "closes_at": "2026-11-20T20:10:00.000000+09:00"},
   "disk_free_bytes": 412000000000, "disk_low": false, "disk_warn_free_bytes": 10000000000,
   "feeds": [{
-    "feed": "KOSPI", "host": "koscom.example", "state": "live",
+    "feed": "KOSPI", "service": "full_market", "registrations": null, "host": "koscom.example", "state": "live",
     "state_since": "2026-11-20T09:41:08.000000+09:00", "schedule": {"session_expected": true, "data_expected": true, "opens_at": null, "closes_at": "2026-11-20T20:10:00.000000+09:00"},
     "sessions": 2, "last_frame_us": 1,
     "last_frame_at": "2026-11-20T10:00:29.600000+09:00", "seconds_since_last_frame": 0.4,
@@ -88,6 +88,43 @@ KOSPI    live since 09:41:08
 ";
     let text = table(&snapshot(), false);
     assert_eq!(text, expected, "\n{text}");
+}
+
+#[test]
+fn a_feed_with_registrations_says_which_are_not_active() {
+    let mut snapshot = snapshot();
+    let text = r#"{"wanted": 20, "max": 200, "active": 10, "requested": 0, "refused": 1, "unanswered": 9, "silent": 0,
+        "overdue": 0, "troubled": [
+        {"preset": "tick10", "code": "999999", "state": "refused", "since_us": 1,
+         "since": "2026-11-20T09:41:08.000000+09:00", "detail": "error 10040: no\u001b[2J such issue"},
+        {"preset": "quote10", "code": "201N6220*006", "state": "unanswered", "since_us": null, "since": null,
+         "detail": null}]}"#;
+    let mut registrations: RegistrationsSnapshot = serde_json::from_str(text).unwrap();
+    snapshot.feeds[0].registrations = Some(registrations.clone());
+    let shown = table(&snapshot, false);
+    let expected = "
+  registered   10 of 20 active, 1 refused, 9 unanswered; 200 at most
+    tick10:999999         refused since 09:41:08  error 10040: no[2J such issue
+    quote10:201N6220*006  unanswered
+    2 more: the dataset registrations has them
+";
+    assert!(shown.contains(expected), "{shown}");
+    let coloured = |snapshot: &Snapshot| {
+        let text = table(snapshot, true);
+        let line = text.lines().find(|line| line.contains("10 of 20 active"));
+        line.unwrap().to_owned()
+    };
+    assert!(coloured(&snapshot).contains("\x1b[33m10 of 20"), "refused");
+    registrations.overdue = 9;
+    snapshot.feeds[0].registrations = Some(registrations);
+    assert!(coloured(&snapshot).contains("\x1b[31m10 of 20"), "overdue");
+    // Without a session nothing is active, and that is no trouble.
+    snapshot.feeds[0].state = "waiting".to_owned();
+    let shown = table(&snapshot, false);
+    assert!(
+        shown.contains("; 200 at most\n") && !shown.contains("999999"),
+        "{shown}"
+    );
 }
 
 #[test]
