@@ -9,23 +9,29 @@ use std::time::Duration;
 use krx_harness::issues::IssueReport;
 use krx_harness::{Group, IssueList, Mode, compare_issues};
 use krx_tests::issues::{
-    ITEMS, PRESETS, accepted, everything, exactly, exchange, recorder_of, registrations, subscribes,
-    wait_for_registrations,
+    ITEMS, PRESETS, accepted, everything, exactly, exchange, frames_committed, recorder_of, registrations,
+    subscribes, wait_for_frames, wait_for_registrations,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// So fast that a day takes seconds, and so slowly that all is registered early in it.
-const RATES: [&str; 4] = ["--rate", "3000", "--per-issue-rate", "12000"];
+/// Frames that are recorded once all is registered: most of a day.
+const FRAMES: u64 = 40_000;
 
-/// Records the exchange's day; both end after that.
-fn record_a_day(options: &[&str], list: &IssueList) -> (IssueReport, String) {
+/// Records an exchange for a while; both end after that.
+fn record(options: &[&str], list: &IssueList) -> (IssueReport, String) {
     let folder = tempfile::tempdir().unwrap();
-    let mut simulator = exchange(folder.path(), &[&RATES, options].concat()).unwrap();
+    let rates = ["--rate=3000", "--per-issue-rate=12000", "--repeat"];
+    let mut simulator = exchange(folder.path(), &[&rates, options].concat()).unwrap();
     let config = recorder_of(folder.path(), &simulator.url, list);
     let mut recorder = config.start().unwrap();
-    let finished = simulator.finish_day(&mut recorder, 2, LIMIT);
-    finished.unwrap_or_else(|error| panic!("{error:#}\n{}", recorder.log_end()));
+    wait_for_registrations(&mut recorder, 1, accepted(list), LIMIT).unwrap();
+    recorder
+        .wait_for_log("the server refuses a registration", 1, LIMIT)
+        .unwrap();
+    let frames = frames_committed(&recorder.log().unwrap()) + FRAMES;
+    wait_for_frames(&mut recorder, frames, LIMIT).unwrap();
+    simulator.finish(&mut recorder, 2).unwrap();
     recorder.stop().unwrap();
     let data_dir = config.data_dir.display().to_string();
     let verified = config
@@ -60,7 +66,7 @@ fn assert_all_is_there(report: &IssueReport) {
 fn every_preset_is_recorded_exactly_with_answers_of_every_kind() {
     let list = everything();
     for (answers, snapshots) in [("ok", false), ("snapshot", true), ("mixed", true)] {
-        let (report, log) = record_a_day(&["--per-issue-answers", answers], &list);
+        let (report, log) = record(&["--per-issue-answers", answers], &list);
         assert_all_is_there(&report);
         assert_eq!(report.quarantined(), 0, "{:?}", report.reasons);
         assert_eq!(report.kinds.contains_key("snapshot"), snapshots);
@@ -76,7 +82,7 @@ fn every_preset_is_recorded_exactly_with_answers_of_every_kind() {
 
 #[test]
 fn numbers_with_leading_zeros_are_recorded_exactly() {
-    let (report, _) = record_a_day(&["--leading-zeros", "--init-reply", "silent"], &everything());
+    let (report, _) = record(&["--leading-zeros", "--init-reply", "silent"], &everything());
     assert_all_is_there(&report);
     assert_eq!(report.quarantined(), 0, "{:?}", report.reasons);
 }
@@ -97,7 +103,7 @@ fn odd_messages_cost_their_neighbours_nothing() {
     ];
     let faults = faults.map(|fault| format!("--fault={fault},service=per_issue"));
     let options: Vec<_> = faults.iter().map(String::as_str).collect();
-    let (report, _) = record_a_day(&options, &everything());
+    let (report, _) = record(&options, &everything());
     assert_all_is_there(&report);
     assert_eq!(report.sessions.len(), 1, "none of them ends the session");
     for reason in [

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use krx_harness::process::wait_until;
 use krx_harness::{Group, IssueList, Mode, Simulator, compare, compare_issues};
-use krx_tests::issues::{ITEMS, PRESETS, UNKNOWN, recorder_of, tables, wait_for_registrations};
+use krx_tests::issues::{
+    ITEMS, PRESETS, UNKNOWN, recorder_of, tables, wait_for_frames, wait_for_registrations,
+};
 
 /// The messages, at the least, unless `$KRX_ISSUES` is `full`.
 const MESSAGES: u64 = 120_000;
@@ -92,14 +93,6 @@ fn faults(messages: u64) -> Vec<String> {
     faults
 }
 
-/// The frames of the feed that are in committed files, by a recorder's log.
-fn frames_committed(log: &str) -> u64 {
-    let files = log.rsplit_once("committed feed=ISSUES file=");
-    let name = files.and_then(|(_, rest)| rest.split(".parquet").next());
-    let last = name.and_then(|name| name.rsplit('-').next()?.parse().ok());
-    last.unwrap_or(0)
-}
-
 #[test]
 fn i1_millions_of_messages_of_registered_issues_arrive_exactly() {
     let _machine = crate::whole_machine();
@@ -137,11 +130,7 @@ fn i1_millions_of_messages_of_registered_issues_arrive_exactly() {
             .wait_for_log("the list of registrations has changed", turn, LIMIT)
             .unwrap();
     }
-    let enough = format!("{messages} messages are recorded");
-    wait_until(LIMIT, &enough, || {
-        Ok(frames_committed(&recorder.log()?) >= messages)
-    })
-    .unwrap();
+    wait_for_frames(&mut recorder, messages, LIMIT).unwrap();
     // All but the unknown pairs.
     wait_for_registrations(&mut recorder, 5, list(0).len() - 2, LIMIT).unwrap();
     simulator.finish(&mut recorder, 2).unwrap();

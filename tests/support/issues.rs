@@ -176,6 +176,26 @@ pub fn wait_for_refusal_again(recorder: &mut Recorder, limit: Duration) -> Resul
     })
 }
 
+/// The frames of the feed that are in committed files, by a recorder's log.
+#[must_use]
+pub fn frames_committed(log: &str) -> u64 {
+    let files = log.rsplit_once("committed feed=ISSUES file=");
+    let name = files.and_then(|(_, rest)| rest.split(".parquet").next());
+    let last = name.and_then(|name| name.rsplit('-').next()?.parse().ok());
+    last.unwrap_or(0)
+}
+
+/// Waits until so many frames of the feed are in committed files of one date.
+///
+/// # Errors
+/// As [`wait_for_registrations`].
+pub fn wait_for_frames(recorder: &mut Recorder, frames: u64, limit: Duration) -> Result<()> {
+    let what = format!("{frames} frames are in committed files");
+    wait_for_log(recorder, &what, limit, |recorder| {
+        Ok(frames_committed(&recorder.log()?) >= frames)
+    })
+}
+
 fn wait_for_log(
     recorder: &mut Recorder,
     what: &str,
