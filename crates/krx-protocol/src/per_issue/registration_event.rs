@@ -1,4 +1,4 @@
-//! What happens to registrations, as the journal has it: the dataset `registrations` is made of these alone.
+//! What happens to registrations, as the journal has it.
 
 use std::fmt;
 

@@ -59,14 +59,6 @@ after_close = true
 trades_days = 3650
 quarantine_days = 400
 coverage_days = 3650
-quotes_days = 3650
-books_days = 3650
-derivative_ticks_days = 3650
-derivative_quotes_days = 3650
-derivative_books_days = 3650
-indices_days = 3650
-changes_days = 3650
-ticks_days = 3650
 
 [log]
 target = "auto"

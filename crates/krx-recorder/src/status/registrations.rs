@@ -8,7 +8,7 @@ use super::kst::Kst;
 use crate::feed::registrations::Registrations;
 use crate::pipeline::feed_view::FeedView;
 
-/// How many troubled pairs are listed. All are counted, and the dataset `registrations` has them all.
+/// How many troubled pairs are listed. All are counted, and the log has them all.
 const TROUBLED_MAX: usize = 20;
 
 /// How long a session may take to have an answer for each pair. The pace of requests and the time for an answer are
