@@ -106,7 +106,7 @@ def reloads(service: Service, facts: Facts) -> None:
     service.systemctl("reload", UNIT)
     facts.that("systemctl reload leaves it at work", service.pid == before and service.is_active(), service.state())
     journal = service.journal("--lines=50", "--output=cat")
-    facts.that("it has read its configuration again", "calendar and log filter reloaded" in journal, journal)
+    facts.that("it has read its configuration again", "calendar, registrations and log filter reloaded" in journal, journal)
 
 
 def stops(service: Service, facts: Facts) -> None:

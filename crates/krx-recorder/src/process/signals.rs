@@ -19,7 +19,7 @@ pub enum Request {
     Stop,
     /// SIGUSR1: commit the current segments now.
     CommitNow,
-    /// SIGHUP: reload schedule, calendar and log filter.
+    /// SIGHUP: reload schedule, calendar, registrations and log filter.
     Reload,
     /// SIGXCPU: the processor time is nearly used up; stop while some is left.
     OutOfTime,
