@@ -55,6 +55,11 @@ impl RegistrationStates {
         self.pairs.get(pair).map(|(_, state)| *state)
     }
 
+    /// What is wanted, in the order of the pairs.
+    pub fn wishes(&self) -> impl Iterator<Item = &Wish> {
+        self.pairs.values().map(|(wish, _)| wish)
+    }
+
     /// Each wanted pair and its state.
     pub fn iter(&self) -> impl Iterator<Item = (&Pair, RegistrationState)> {
         self.pairs.iter().map(|(pair, (_, state))| (pair, *state))

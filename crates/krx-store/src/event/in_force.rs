@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use krx_protocol::per_issue::{
-    Pair, RegistrationBook, RegistrationEvent, RegistrationState, RegistrationStates, Wish,
+    Pair, RegistrationBook, RegistrationEvent, RegistrationState, RegistrationStates,
 };
 
 use super::kinds::Event;
@@ -11,7 +11,6 @@ use super::kinds::Event;
 /// The registrations in force, from the events alone. A feed of a service without registrations has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct InForce {
-    wishes: Vec<Wish>,
     book: RegistrationBook,
     states: RegistrationStates,
     /// The last words about each pair.
@@ -29,7 +28,7 @@ impl InForce {
                 }
             }
             Event::Registration(registration) => self.registration(registration),
-            // A session has its own registrations; one that a crash ended is not told of.
+            // Registrations end with their session, and a crash ends one without an event.
             Event::Start { .. } | Event::Connected { .. } | Event::Disconnected { .. } | Event::Stop => {
                 self.book.clear();
                 self.states.session_over();
@@ -41,12 +40,11 @@ impl InForce {
 
     fn registration(&mut self, event: &RegistrationEvent) {
         match event {
-            RegistrationEvent::Wanted { wishes } => self.wishes.clone_from(wishes),
             RegistrationEvent::Subscribe(registration) => self.book.add(registration.clone()),
             RegistrationEvent::State { id, pair, detail, .. } => {
                 self.told.insert(pair.clone(), (*id, detail.clone()));
             }
-            RegistrationEvent::Unsubscribe { .. } => {}
+            RegistrationEvent::Wanted { .. } | RegistrationEvent::Unsubscribe { .. } => {}
         }
         self.states.apply(event);
     }
@@ -60,12 +58,11 @@ impl InForce {
     /// What, from nothing, leads to this.
     #[must_use]
     pub(crate) fn to_events(&self) -> Vec<RegistrationEvent> {
-        if self.wishes.is_empty() && self.book.is_empty() {
+        let wishes: Vec<_> = self.states.wishes().cloned().collect();
+        if wishes.is_empty() && self.book.is_empty() {
             return Vec::new();
         }
-        let wanted = RegistrationEvent::Wanted {
-            wishes: self.wishes.clone(),
-        };
+        let wanted = RegistrationEvent::Wanted { wishes };
         let subscribed = self.book.iter().cloned().map(RegistrationEvent::Subscribe);
         let answered = self
             .states

@@ -13,7 +13,6 @@ pub use self::tables::{
     BOOKS, CHANGES, DERIVATIVE_BOOKS, DERIVATIVE_QUOTES, DERIVATIVE_TICKS, INDICES, QUOTES, TICKS,
 };
 use super::spec::{FrameDecoder, FrameFacts, FrameRows, Rejects, Service};
-use crate::dataset::Dataset;
 use crate::event::{Event, InForce};
 
 /// The per-issue service.
@@ -37,6 +36,8 @@ struct PerIssue {
     in_force: InForce,
     /// In the order of [`Table::ALL`].
     tables: [Columns; Table::ALL.len()],
+    /// The place in `tables` of each of the service's datasets.
+    places: [usize; Table::ALL.len()],
 }
 
 impl PerIssue {
@@ -45,14 +46,13 @@ impl PerIssue {
             decoder: PerIssueDecoder::default(),
             in_force: InForce::default(),
             tables: std::array::from_fn(|place| Columns::of(TABLES[place], Table::ALL[place].fields())),
+            places: std::array::from_fn(|index| {
+                let place = TABLES
+                    .iter()
+                    .position(|table| *table == PER_ISSUE.datasets[index]);
+                place.expect("each dataset of the service is a table")
+            }),
         }
-    }
-
-    /// The rows of a dataset, given by its position in the service.
-    fn columns(&self, dataset: usize) -> usize {
-        let dataset: Dataset = PER_ISSUE.datasets[dataset];
-        let place = TABLES.iter().position(|table| *table == dataset);
-        place.expect("each dataset of the service is a table")
     }
 }
 
@@ -81,11 +81,11 @@ impl FrameDecoder for PerIssue {
     }
 
     fn waiting(&self, dataset: usize) -> usize {
-        self.tables[self.columns(dataset)].rows()
+        self.tables[self.places[dataset]].rows()
     }
 
     fn take(&mut self, dataset: usize) -> RecordBatch {
-        self.tables[self.columns(dataset)].take()
+        self.tables[self.places[dataset]].take()
     }
 }
 
