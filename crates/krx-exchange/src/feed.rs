@@ -237,8 +237,8 @@ impl Feed {
         }
     }
 
-    /// Sends what was collected, then listens to the client and the door: until `wait_until`, or if there is none, only
-    /// for what has already arrived.
+    /// Sends what was collected, then listens to the client and the door until `wait_until`. Without it, takes only what has
+    /// already arrived.
     async fn look_around(
         &mut self,
         session: &mut Session,

@@ -322,7 +322,7 @@ impl Conversation for PerIssue {
 }
 
 impl Gathering {
-    /// All of them in one message; `None` if there are none.
+    /// All pushes as one message; `None` without pushes.
     fn message(self) -> Option<TimedMessage> {
         let records = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
         let texts: Vec<String> = self.texts.into_iter().map(|(_, text)| text).collect();

@@ -14,7 +14,7 @@ pub trait Program: Send {
     /// Begins the day of `market`. It must return at once: slow work belongs on a thread that it starts.
     fn day(&self, market: Market) -> Cursor;
 
-    /// Begins the day of the per-issue service, likewise. By default there are no issues.
+    /// Begins a day of the per-issue service. By default it has no issues.
     fn issues(&self) -> IssueDay {
         IssueDay::empty()
     }

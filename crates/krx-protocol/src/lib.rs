@@ -6,7 +6,7 @@
 //!                              └──▶ Decoded::Control             (reply, error, heartbeat: nothing to store)
 //!
 //!   per-issue frame ──▶ PerIssueDecoder::decode ──▶ RowSink::row     (a row of one of its datasets)
-//!   RegistrationBook ──────────┘               └──▶ RowSink::reject  (what is none, with its reason and its bytes)
+//!   RegistrationBook ──────────┘               └──▶ RowSink::reject  (what is not a row, with the reason and its bytes)
 //! ```
 //!
 //! Two properties hold for any input: decoding never panics, and one bad record never costs its neighbours. Facts about

@@ -164,7 +164,7 @@ impl Digits {
     }
 }
 
-/// An exponent's value; `None` if it is none. One too large for any number is only as large as it must be to be that.
+/// The value of an exponent; `None` if the text is not one. It saturates: no number needs one that large.
 fn exponent(text: &[u8]) -> Option<i64> {
     let (is_negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),

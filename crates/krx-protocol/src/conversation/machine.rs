@@ -114,7 +114,7 @@ pub trait Conversation: Send {
     /// `open_since`: since when a message has been under way.
     fn stall(&mut self, now: Instant, expects_data: bool, open_since: Option<Instant>) -> Option<Stall>;
 
-    /// The next thing to send, if one is due at `now`. Ask again until there is none.
+    /// The next request that is due at `now`. Call it until it returns `None`.
     fn request(&mut self, now: Instant) -> Option<Request> {
         let _ = now;
         None

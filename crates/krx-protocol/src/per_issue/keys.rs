@@ -21,7 +21,7 @@ pub(super) enum Target {
 pub(super) struct Keys {
     /// In the order of their bytes.
     known: Vec<(&'static str, Target)>,
-    /// For each key, the one that followed it; at the end, the one that came first.
+    /// The key that followed each key in the last message; for its last key, the first one.
     after: Vec<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! The registrations of a feed as others see them: folded from the events that are journaled, with when and why.
+//! What others see of a feed's registrations: their states, since when, and why.
 
 use std::collections::BTreeMap;
 

@@ -168,7 +168,7 @@ fn parse_garbage(argument: Option<&str>) -> Result<Garbage, String> {
         "truncated-json" => Ok(Garbage::TruncatedJson),
         "poison" => Ok(Garbage::Poison),
         other => Err(format!(
-            "garbage {other:?} is none of text, badrecord, object, truncated-json and poison"
+            "garbage {other:?} is not one of text, badrecord, object, truncated-json and poison"
         )),
     }
 }
@@ -184,6 +184,6 @@ fn parse_treatment(argument: &str) -> Result<Treatment, String> {
     let named = TREATMENTS.into_iter().find(|(known, _)| *known == argument);
     named.map(|(_, treatment)| treatment).ok_or_else(|| {
         let known = TREATMENTS.map(|(known, _)| known).join(", ");
-        format!("answer {argument:?} is none of late[:SECONDS], {known}")
+        format!("answer {argument:?} is not one of late[:SECONDS], {known}")
     })
 }

@@ -86,7 +86,7 @@ fn errors_name_what_is_wrong() {
             "answer@3:twice,market=KOSPI",
             "answer cannot happen with market=KOSPI",
         ),
-        ("answer@3", "\"\" is none of late[:SECONDS], ignored,"),
+        ("answer@3", "\"\" is not one of late[:SECONDS], ignored,"),
         ("answer@3:late:x", "\"x\" is not a number of seconds"),
         ("array@3:0", "\"0\" is not a number of pushes"),
         ("forget@3:101", "\"101\" is not a number of percent"),
