@@ -289,3 +289,28 @@ pub(crate) fn stretches(path: &Path) -> Result<Vec<(Moment, Moment, u64)>, Store
         })
         .collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::{TICKS, TRADES};
+
+    #[test]
+    fn what_retention_took_from_one_service_says_nothing_of_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::new(dir.path());
+        let date = NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
+        let [market, issues]: [FeedName; 2] = ["KOSPI", "ISSUES"].map(|name| name.parse().unwrap());
+        fs::create_dir_all(data.partition(&TICKS, date, &issues)).unwrap();
+        let mark = data.expired(&TRADES, date);
+        fs::create_dir_all(mark.parent().unwrap()).unwrap();
+        fs::write(mark, "").unwrap();
+        assert!(is_primary_expired(&data, &market, date));
+        assert!(!is_primary_expired(&data, &issues, date));
+        assert_eq!(
+            service_of(&data, &issues, date).map(|service| service.name),
+            Some("per_issue")
+        );
+        assert_eq!(service_of(&data, &market, date), None);
+    }
+}

@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::support::{
-    DAY, NINE, SECOND, SMALL_SEGMENTS, batches, config, connected, date, event, files, frame, segments,
+    DAY, NINE, SECOND, SMALL_SEGMENTS, batches, config, connected, date, event, files, frame, segments, until,
 };
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
 use arrow_array::{Array, RecordBatch};
 use krx_store::day::{Layout, Outcome, Sealing, Watch, seal, unsealed};
+use krx_store::disk::{Disk, Gate, Op};
 use krx_store::journal::GapReason;
 use krx_store::rebuild::{Access, rebuild};
 use krx_store::service::PER_ISSUE;
@@ -295,6 +298,99 @@ fn a_session_that_is_over_takes_its_registrations_with_it() {
     let reasons = &rows(dir.path(), "quarantine")[0];
     let reasons = reasons.column_by_name("reason").unwrap().as_string::<i32>();
     assert!(reasons.iter().all(|reason| reason == Some("not_registered")));
+}
+
+/// An exporter that starts again finds the registrations among what is already committed.
+#[test]
+fn registrations_from_before_the_last_commit_still_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path());
+    let room = JournalConfig {
+        segment_bytes: 65_536,
+        ..SMALL_SEGMENTS
+    };
+    let writer = krx_store::open_writer(&data, &issues(), room, Arc::default()).unwrap();
+    let mut writer = writer.of_service(&PER_ISSUE);
+    let mut entries = subscribed(NINE);
+    for round in 1..=3 {
+        entries.extend(pushes(NINE + round * SECOND, 71_000));
+        entries.push(event(NINE + round * SECOND + 1, Event::CommitNow));
+        writer.append(&entries).unwrap();
+        entries.clear();
+        Exporter::new(&data, &issues(), config(300, 100), None, Arc::default())
+            .run()
+            .unwrap();
+        assert_eq!(counts(dir.path()), expected(round));
+    }
+    assert_eq!(segments(dir.path()).len(), 1);
+    writer.close().unwrap();
+}
+
+/// Refuses the next sync of a journal's file.
+#[derive(Debug, Default)]
+struct Refusing(AtomicBool);
+
+impl Gate for Refusing {
+    fn pass(&self, op: Op, path: &Path) -> io::Result<()> {
+        let is_journal = path.extension().is_some_and(|extension| extension == "journal");
+        if op == Op::Sync && is_journal && self.0.swap(false, Relaxed) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        Ok(())
+    }
+}
+
+/// What a failed sync makes the journal repeat is read by the registrations of its own session, not of the one that has
+/// begun since.
+#[test]
+fn a_file_that_repeats_records_begins_with_what_was_in_force_before_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = Arc::new(Refusing::default());
+    let data = DataDir::on(Disk::behind(gate.clone()), dir.path());
+    let room = JournalConfig {
+        segment_bytes: 65_536,
+        ..SMALL_SEGMENTS
+    };
+    let writer = krx_store::open_writer(&data, &issues(), room, Arc::default()).unwrap();
+    let mut writer = writer.of_service(&PER_ISSUE);
+    writer.append(&subscribed(NINE)).unwrap();
+    until("the registrations are on disk", || writer.unsynced_bytes() == 0);
+
+    gate.0.store(true, Relaxed);
+    let mut entries = pushes(NINE + SECOND, 71_000);
+    entries.push(event(
+        NINE + 2 * SECOND,
+        Event::Disconnected {
+            reason: GapReason::Reset,
+            detail: String::new(),
+        },
+    ));
+    entries.push(event(NINE + 3 * SECOND, Event::CommitNow));
+    writer.append(&entries).unwrap();
+    until("the sync is refused", || !gate.0.load(Relaxed));
+    until("the journal goes on in a new file", || {
+        writer
+            .append(&[event(NINE + 4 * SECOND, Event::TimeMark)])
+            .unwrap();
+        segments(dir.path()).len() > 1
+    });
+    writer.close().unwrap();
+
+    let alone = tempfile::tempdir().unwrap();
+    let path = segments(dir.path()).pop().unwrap();
+    let journal = DataDir::new(alone.path()).journal(&issues());
+    fs::create_dir_all(&journal).unwrap();
+    fs::copy(&path, journal.join(path.file_name().unwrap())).unwrap();
+    Exporter::new(
+        &DataDir::new(alone.path()),
+        &issues(),
+        config(300, 100),
+        None,
+        Arc::default(),
+    )
+    .run()
+    .unwrap();
+    assert_eq!(counts(alone.path()), expected(1));
 }
 
 fn findings(data: &DataDir) -> Vec<String> {
