@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use krx_harness::issues::IssueReport;
-use krx_harness::{Group, IssueList, Mode, compare_issues};
+use krx_harness::{Group, IssueList, Mode, RecorderConfig, Simulator, compare_issues};
 use krx_tests::issues::{
-    ITEMS, PRESETS, accepted, everything, exactly, exchange, frames_committed, recorder_of, registrations,
-    subscribes, wait_for_frames, wait_for_registrations,
+    ITEMS, PRESETS, accepted, all_on_record, everything, exactly, exchange, frames_committed, recorder_of,
+    registrations, subscribes, wait_for_frames, wait_for_registrations,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -38,10 +39,28 @@ fn record(options: &[&str], list: &IssueList) -> (IssueReport, String) {
         .run_bare(&["verify", "--data-dir", &data_dir], LIMIT)
         .unwrap();
     assert_eq!(verified.code, Some(0), "{}", verified.stdout);
+    the_report_and_the_replay_leave_it_out(folder.path(), &config);
     (
         exactly(&simulator, &config, list).unwrap(),
         recorder.log().unwrap(),
     )
+}
+
+/// Both are about the markets' trades, and work beside a per-issue feed as without it.
+fn the_report_and_the_replay_leave_it_out(folder: &Path, config: &RecorderConfig) {
+    let dates = fs::read_dir(config.data_dir.join("trades")).unwrap();
+    let dates = dates.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let date = dates.max().unwrap().replace("date=", "");
+    let page = folder.join("page.html");
+    let page = page.to_str().unwrap();
+    let told = config
+        .run_to_end("report", &[&date, "--output", page], LIMIT)
+        .unwrap();
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains("KOSPI") && !page.contains("ISSUES"));
+    let mut replay = Simulator::replay(folder, config, &date, &["--speed", "max"]).unwrap();
+    replay.stop().unwrap();
 }
 
 fn assert_all_is_there(report: &IssueReport) {
@@ -73,6 +92,7 @@ fn every_preset_is_recorded_exactly_with_answers_of_every_kind() {
         assert_eq!(report.sessions.len(), 1);
         let asked: BTreeSet<_> = report.sessions[&1].requests.iter().cloned().collect();
         assert_eq!(asked, subscribes(&list));
+        all_on_record(&report, &list).unwrap();
         assert_eq!(report.sessions[&1].requests.len(), asked.len(), "each once");
         let refusal = "the server refuses a registration";
         assert_eq!(log.matches(refusal).count(), 1, "{log}");

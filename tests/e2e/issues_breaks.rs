@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::NaiveDate;
+use krx_harness::issues::registrations::Stretch;
 use krx_harness::tree::{copy_tree, tree};
 use krx_harness::{Mode, RecorderConfig, compare, compare_issues};
 use krx_store::journal::{Followed, Follower, RecordKind};
 use krx_store::{DataDir, ExportConfig, Exporter, FeedName, archive, catalog};
 use krx_tests::issues::{
-    accepted, everything, exactly, exchange, recorder_of, subscribes, wait_for_refusal_again,
+    accepted, all_on_record, everything, exactly, exchange, recorder_of, subscribes, wait_for_refusal_again,
     wait_for_registrations,
 };
 
@@ -42,6 +43,7 @@ fn all_is_registered_again_after_each_reconnect() {
         let asked: BTreeSet<_> = session.requests.iter().cloned().collect();
         assert_eq!(asked, subscribes(&list));
     }
+    all_on_record(&report, &list).unwrap();
     let warnings = recorder.log().unwrap();
     let warnings = warnings.matches("the server refuses a registration").count();
     assert_eq!(warnings, 1, "what was told once is not told again");
@@ -151,6 +153,9 @@ fn killed_recorders_lose_nothing_that_was_journaled_and_register_all_again() {
     }
     let mut recorder = config.start().unwrap();
     wait_for_registrations(&mut recorder, 1, accepted(&list), LIMIT).unwrap();
+    recorder
+        .wait_for_log("the server refuses a registration", 1, LIMIT)
+        .unwrap();
     recorder.wait_for_log(" committed ", 5, LIMIT).unwrap();
     recorder.stop().unwrap();
     simulator.stop().unwrap();
@@ -168,5 +173,8 @@ fn killed_recorders_lose_nothing_that_was_journaled_and_register_all_again() {
     for last in journaled {
         assert!(recorded.contains(&last), "{last:?} was journaled: {recorded:?}");
     }
+    all_on_record(&report, &list).unwrap();
+    let crashed = |stretch: &&Stretch| stretch.detail.as_deref() == Some("crash");
+    assert!(report.registrations.iter().filter(crashed).count() >= 3 * list.len());
     assert_the_journal_gives_the_same(&config.data_dir);
 }

@@ -14,7 +14,7 @@ use krx_calendar::Calendar;
 use krx_harness::process::{Finished, Program};
 use krx_harness::tree::{files_under, tree};
 use krx_harness::{Recorder, RecorderConfig, Simulator};
-use krx_store::dataset::{DatasetSpec, QUARANTINE};
+use krx_store::dataset::{COVERAGE, DatasetSpec, QUARANTINE};
 use krx_store::journal::What;
 use krx_store::service::TRADES;
 use krx_store::{DataDir, Entry, Event, ExportConfig, Exporter, JournalConfig, Moment, Retention, retention};
@@ -355,7 +355,7 @@ fn i9_a_trading_day_on_which_nothing_ran_is_said_everywhere() {
     let partition = format!("coverage/date={missing}/feed=KOSPI");
     let file = format!(
         "{partition}/{}",
-        krx_store::layout::CommittedName::coverage(missing)
+        krx_store::layout::CommittedName::of_the_date(&COVERAGE, missing)
     );
     let (code, report) = verify(&config);
     assert_eq!(

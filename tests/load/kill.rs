@@ -13,7 +13,7 @@ use krx_store::DataDir;
 use krx_store::dataset::Dataset;
 use krx_store::journal::{Followed, Follower, RecordKind};
 use krx_store::service::{TICKS, TRADES};
-use krx_tests::issues::{accepted, everything, listed, recorder_of, wait_for_registrations};
+use krx_tests::issues::{accepted, all_on_record, everything, listed, recorder_of, wait_for_registrations};
 
 /// How many recorders are killed, unless `$KRX_KILLS` says otherwise.
 const KILLS: usize = 200;
@@ -145,7 +145,7 @@ fn i1_i8_killed_recorders_lose_nothing_that_was_journaled_and_double_nothing() {
 const KILLS_WITH_ISSUES: usize = 40;
 
 #[test]
-fn i1_i8_killed_recorders_of_both_services_lose_nothing_and_register_all_again() {
+fn i1_i8_i11_killed_recorders_of_both_services_lose_nothing_and_register_all_again() {
     let (kills, seed) = (number("KRX_KILLS", KILLS_WITH_ISSUES), number("KRX_SEED", 1));
     let mut random = fastrand::Rng::with_seed(seed as u64);
     let _machine = crate::whole_machine();
@@ -181,7 +181,11 @@ fn i1_i8_killed_recorders_of_both_services_lose_nothing_and_register_all_again()
         assert_i8(&config.data_dir, &TICKS, list.feed);
     }
     let mut recorder = config.start().unwrap();
-    wait_for_registrations(&mut recorder, 1, accepted(&list), Duration::from_secs(20)).unwrap();
+    let limit = Duration::from_secs(20);
+    wait_for_registrations(&mut recorder, 1, accepted(&list), limit).unwrap();
+    recorder
+        .wait_for_log("the server refuses a registration", 1, limit)
+        .unwrap();
     recorder.stop().unwrap();
     simulator.stop().unwrap();
     println!(
@@ -193,6 +197,7 @@ fn i1_i8_killed_recorders_of_both_services_lose_nothing_and_register_all_again()
     let report = compare_issues(&simulator.ledger, &config.data_dir, &list, Mode::Prefix).unwrap();
     println!("{trades}\n{report}");
     assert_eq!((trades.quarantined(), report.quarantined()), (0, 0));
+    all_on_record(&report, &list).unwrap();
     let recorded = report
         .sessions
         .values()

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use krx_harness::issues::IssueReport;
+use krx_harness::issues::registrations::{last_states, without_holes};
 use krx_harness::process::wait_until;
 use krx_harness::{Group, IssueList, Mode, Recorder, RecorderConfig, Simulator, compare, compare_issues};
 
@@ -132,6 +133,40 @@ pub fn exactly(simulator: &Simulator, config: &RecorderConfig, list: &IssueList)
     let report = compare_issues(&simulator.ledger, &config.data_dir, list, Mode::Exact)?;
     println!("{report}");
     Ok(report)
+}
+
+/// All of a list that never changed is on record without a hole (I11), and was active at the end of the last session, but
+/// for what the exchange does not know.
+///
+/// # Errors
+/// What is not.
+pub fn all_on_record(report: &IssueReport, list: &IssueList) -> Result<()> {
+    without_holes(&report.registrations)?;
+    let found = last_states(&report.registrations);
+    let wanted = subscribes(list);
+    let wanted: Vec<_> = wanted
+        .iter()
+        .filter_map(|words| words.strip_prefix("subscribe "))
+        .collect();
+    ensure!(
+        found.len() == wanted.len(),
+        "{} of {} are on record",
+        found.len(),
+        wanted.len()
+    );
+    for pair in wanted {
+        let expected = if pair.ends_with(UNKNOWN) {
+            "refused"
+        } else {
+            "active"
+        };
+        let state = found.get(pair).copied();
+        ensure!(
+            state == Some(expected),
+            "{pair} is {state:?} and should be {expected}"
+        );
+    }
+    Ok(())
 }
 
 /// How many registrations of its latest session a recorder has logged as being in a state.

@@ -96,6 +96,6 @@ pub fn record_absent(
     Checksums::of(data, date).record_files(&[CommittedPath {
         date,
         feed: feed.clone(),
-        name: CommittedName::coverage(date),
+        name: CommittedName::of_the_date(&COVERAGE, date),
     }])
 }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 
-use crate::dataset::{COVERAGE, Dataset, QUARANTINE};
+use crate::dataset::{COMMON, Dataset};
 use crate::disk::{Disk, is_at};
 use crate::error::{StoreError, at};
 use crate::feed_name::FeedName;
@@ -78,12 +78,12 @@ impl DataDir {
         self.services
     }
 
-    /// All datasets that it may hold: those of its services, and the two that every feed has.
+    /// All datasets that it may hold: those of its services, and those that are common to all.
     #[must_use]
     pub fn datasets(&self) -> Vec<Dataset> {
         let of_services = self.services.iter().flat_map(|service| service.datasets);
         let mut datasets: Vec<Dataset> = Vec::new();
-        for dataset in of_services.copied().chain([&QUARANTINE, &COVERAGE]) {
+        for dataset in of_services.copied().chain(COMMON) {
             if !datasets.contains(&dataset) {
                 datasets.push(dataset);
             }
@@ -337,11 +337,12 @@ impl CommittedName {
         }
     }
 
-    /// A date's only coverage file: it covers whatever frames the date will have.
+    /// The only file of a feed and date of a dataset that is replaced as a whole: it covers whatever frames the date will
+    /// have.
     #[must_use]
-    pub fn coverage(date: NaiveDate) -> Self {
+    pub fn of_the_date(dataset: Dataset, date: NaiveDate) -> Self {
         Self {
-            dataset: &COVERAGE,
+            dataset,
             partition: Moment::midnight(date),
             first_frame: 1,
             last_frame: 999_999_999_999,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   entries ──▶ journal::Writer ──▶ segments ──▶ journal::Follower ──▶ export::Exporter ──▶ the service's datasets
-//!                  │ fdatasync on a thread of its own   ▲                     └──▶ quarantine, coverage
+//!                  │ fdatasync on a thread of its own   ▲                     └──▶ quarantine, registrations, coverage
 //!                  └──▶ Tail: how far the journal is known to be on disk ─────┘
 //! ```
 //!
@@ -33,6 +33,7 @@ pub mod progress;
 pub mod reach;
 pub mod read;
 pub mod rebuild;
+mod registrations;
 pub mod resume;
 pub mod retention;
 mod rights;
@@ -40,6 +41,7 @@ mod sabotage;
 pub mod service;
 mod staged;
 pub mod verify;
+mod whole;
 
 pub use checksums::Checksums;
 pub use disk::Disk;

@@ -7,6 +7,8 @@
 //!              (columns)               (columns)
 //! ```
 //!
+//! `registrations` reads the dataset of that name, which must be sound wherever rows are compared.
+//!
 //! It shares no code with the recorder. What must become of a text follows from the text, from the requests that the
 //! simulator heard before it in the same session, and from the list, which alone says what is a derivative.
 
@@ -16,6 +18,7 @@ mod list;
 mod oracle;
 mod recorded;
 mod registered;
+pub mod registrations;
 mod same;
 mod sent;
 

@@ -15,6 +15,7 @@ use super::columns::{DATASETS, QUARANTINE};
 use super::expected::Piece;
 use super::list::IssueList;
 use super::recorded::{Place, Rows, Table, What, segments};
+use super::registrations::{Stretch, stretches};
 use super::same::{same_reject, same_row};
 use super::sent::{Sendings, beginnings};
 use crate::ledger::Sent;
@@ -52,6 +53,8 @@ pub struct IssueReport {
     pub bytes: BTreeMap<&'static str, u64>,
     /// Committed files of all datasets.
     pub files: u64,
+    /// What is on record of its registrations, by pair and time.
+    pub registrations: Vec<Stretch>,
     /// The ledger's sessions, by number.
     pub sessions: BTreeMap<u32, IssueSession>,
 }
@@ -129,6 +132,11 @@ pub fn compare_issues(ledger: &Path, data_dir: &Path, list: &IssueList, mode: Mo
     }
     let covered = base + last.map_or(0, |(_, frame)| frame);
     comparison.end(covered)?;
+    comparison.report.registrations = stretches(data_dir, list.feed)?;
+    ensure!(
+        covered == 0 || !comparison.report.registrations.is_empty(),
+        "there are frames, and no registrations on record"
+    );
     Ok(comparison.finish(covered))
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use krx_store::dataset::{COVERAGE, Dataset, QUARANTINE};
+use krx_store::dataset::{COMMON, Dataset};
 use krx_store::service::SERVICES;
 use serde::Deserialize;
 use toml::Spanned;
@@ -152,7 +152,7 @@ pub(super) static RETENTION_KEYS: LazyLock<Vec<(Dataset, String)>> = LazyLock::n
     let of_services = SERVICES
         .iter()
         .flat_map(|service| service.datasets.iter().rev().copied());
-    let datasets = of_services.chain([&QUARANTINE, &COVERAGE]);
+    let datasets = of_services.chain(COMMON);
     datasets
         .map(|dataset| (dataset, format!("{dataset}_days")))
         .collect()

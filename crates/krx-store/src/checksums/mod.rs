@@ -13,7 +13,7 @@
 //! A file gets its line a moment after its name; a crash in between leaves a file without a line, which the next start
 //! adds ([`complete`]). No file is replaced while it has a line. Files that may still be replaced (`Pending`) have
 //! none: the exporter takes their lines out when it continues a date (`reopen`), and adds the one for coverage when it
-//! leaves the date or ends ([`list_coverage`]).
+//! leaves the date or ends ([`list_whole_files`]).
 
 mod list;
 mod pending;
@@ -296,20 +296,26 @@ pub fn reopen(data: &DataDir, feed: &FeedName, date: NaiveDate, covered: u64) ->
     list.record(&[], &removed)
 }
 
-/// Gives a date's coverage, if there is any, its line: it is not replaced any more, unless the date is reopened.
+/// Gives the files of a date that were replaced as a whole until now their lines: they are not replaced any more, unless
+/// the date is reopened.
 ///
 /// # Errors
 /// As [`Checksums::record`].
-pub fn list_coverage(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<(), StoreError> {
-    let committed = CommittedPath {
+pub fn list_whole_files(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<(), StoreError> {
+    let datasets = data.datasets().into_iter();
+    let datasets = datasets.filter(|dataset| dataset.rows == Rows::OfTheDate);
+    let committed = datasets.map(|dataset| CommittedPath {
         date,
         feed: feed.clone(),
-        name: CommittedName::coverage(date),
-    };
-    if !data.path().join(committed.to_string()).exists() {
+        name: CommittedName::of_the_date(dataset, date),
+    });
+    let existing: Vec<_> = committed
+        .filter(|committed| data.path().join(committed.to_string()).exists())
+        .collect();
+    if existing.is_empty() {
         return Ok(());
     }
-    // This happens once per date, so reading the list is cheap enough: in any case coverage ends up with exactly one
+    // This happens once per date, so reading the list is cheap enough: in any case each file ends up with exactly one
     // line.
-    Checksums::of(data, date).record_files(&[committed])
+    Checksums::of(data, date).record_files(&existing)
 }

@@ -2,9 +2,6 @@
 //! what the ledger needs in order to continue. It is written once the files of the same frames are in place, and while
 //! no frame is held that is not in a file: what it calls live, the files hold (I8).
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,28 +11,24 @@ use arrow_array::{
     Array, ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use chrono::NaiveDate;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::file::metadata::KeyValue;
 use serde::{Deserialize, Serialize};
 
 use super::interval::{Interval, Reason, State};
 use super::ledger::Ledger;
 use super::slice::VERSION;
 use super::state::{LedgerState, bounds};
-use crate::dataset::{COVERAGE, Footer, ZONE, value_of};
-use crate::disk::Output;
-use crate::error::{StoreError, at, parquet_at};
+use crate::dataset::{COVERAGE, ZONE};
+use crate::error::{StoreError, parquet_at};
 use crate::feed_name::FeedName;
-use crate::layout::{CommittedName, DataDir};
+use crate::layout::DataDir;
 use crate::moment::Moment;
-use crate::rights;
+use crate::whole::{Checksum, Contents, Whole};
 
-const STATE_KEY: &str = "ledger";
-const CHECKSUM_KEY: &str = "ledger_crc32c";
-
-/// A date has far fewer intervals than this.
-const ROWS_MAX: u64 = 1 << 20;
+const FILE: Whole = Whole {
+    dataset: &COVERAGE,
+    state_key: "ledger",
+    checksum_key: "ledger_crc32c",
+};
 
 /// What the ledger needs besides its rows, as stored in the footer.
 #[derive(Serialize, Deserialize)]
@@ -46,57 +39,20 @@ struct Stored<S> {
     state: S,
 }
 
-fn path_of(data: &DataDir, feed: &FeedName, date: NaiveDate) -> PathBuf {
-    data.partition(&COVERAGE, date, feed)
-        .join(CommittedName::coverage(date).to_string())
-}
-
 /// Replaces the coverage file with the ledger; returns the file.
 pub(crate) fn store(data: &DataDir, feed: &FeedName, ledger: &Ledger) -> Result<PathBuf, StoreError> {
-    let path = path_of(data, feed, ledger.date());
-    let staged = data.staged(&COVERAGE, feed);
-    let disk = data.disk();
-    let partition = data.partition(&COVERAGE, ledger.date(), feed);
-    data.create_dir(&partition)?;
-    data.create_dir(&data.staging())?;
+    let place = (feed, ledger.date());
+    let path = FILE.path(data, feed, ledger.date());
     let bytes = to_parquet(feed, ledger).map_err(parquet_at("building", &path))?;
-    let mut output = Output::create(disk, &staged)?;
-    output.write_all(&bytes).map_err(at("writing", &staged))?;
-    output.sync()?;
-    drop(output);
-    // Invariant I2: a file of the dataset reads back as what was written.
-    if read(&staged, ledger.date())?.as_ref() != Some(ledger) {
-        return Err(StoreError::ReadBack {
-            path: staged,
-            what: "it is not what was written".into(),
-        });
-    }
-    rights::as_born_in(&staged, &partition);
-    disk.replace(&staged, &path)?;
-    Ok(path)
+    FILE.replace(data, place, &bytes, |staged| {
+        Ok(read(staged, ledger.date())?.as_ref() == Some(ledger))
+    })
 }
 
 /// The ledger as last written; `None` when there is no file. A file that cannot be read, or is not what was written, is
 /// a [`StoreError::ReadBack`].
 pub(crate) fn load(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Option<Ledger>, StoreError> {
-    let path = path_of(data, feed, date);
-    match fs::metadata(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(at("reading the size of", &path)(error)),
-        Ok(_) => {}
-    }
-    match read(&path, date) {
-        Ok(Some(ledger)) => Ok(Some(ledger)),
-        Ok(None) => Err(StoreError::ReadBack {
-            path,
-            what: "it is not a ledger, or was changed".into(),
-        }),
-        Err(StoreError::Parquet { path, source, .. }) => Err(StoreError::ReadBack {
-            path,
-            what: source.to_string(),
-        }),
-        Err(error) => Err(error),
-    }
+    FILE.load(data, (feed, date), |path| read(path, date))
 }
 
 fn to_parquet(feed: &FeedName, ledger: &Ledger) -> parquet::errors::Result<Vec<u8>> {
@@ -131,11 +87,6 @@ fn to_parquet(feed: &FeedName, ledger: &Ledger) -> parquet::errors::Result<Vec<u
         ("rows", counts(|row| row.rows)),
         ("detail", Arc::new(details.collect::<StringArray>())),
     ];
-    let batch = COVERAGE.batch(columns);
-    let mut bytes = Vec::new();
-    let properties = COVERAGE.properties(ROWS_MAX);
-    let mut writer = ArrowWriter::try_new(&mut bytes, COVERAGE.schema(), Some(properties))?;
-    writer.write(&batch)?;
     let (closed, state) = ledger.parts();
     let stored = Stored {
         version: VERSION,
@@ -143,56 +94,43 @@ fn to_parquet(feed: &FeedName, ledger: &Ledger) -> parquet::errors::Result<Vec<u
         state,
     };
     let state = serde_json::to_string(&stored).expect("a ledger's state is plain data");
-    let mut footer = Footer::new(
-        feed,
-        ledger.date(),
-        1,
-        intervals.first().map_or(bounds(ledger.date()).0, |row| row.from),
-    )
-    .of_dataset(&COVERAGE);
-    footer.last_frame = ledger.last_frame();
-    footer.files = [(COVERAGE.name.to_owned(), intervals.len() as u64)].into();
-    footer.last_recv = intervals.last().map_or(footer.first_recv, |row| row.to);
-    footer.last_session = intervals.iter().filter_map(|row| row.session).max();
-    for pair in footer.to_key_values(&COVERAGE) {
-        writer.append_key_value_metadata(pair);
-    }
-    let crc = checksum(&intervals, &state);
-    writer.append_key_value_metadata(KeyValue::new(format!("krx.{STATE_KEY}"), state));
-    writer.append_key_value_metadata(KeyValue::new(format!("krx.{CHECKSUM_KEY}"), crc.to_string()));
-    writer.close()?;
-    Ok(bytes)
+    let first = intervals.first().map_or(bounds(ledger.date()).0, |row| row.from);
+    let last = intervals.last().map_or(first, |row| row.to);
+    let footer = FILE.footer(
+        (feed, ledger.date()),
+        intervals.len(),
+        (first, last),
+        ledger.last_frame(),
+        intervals.iter().filter_map(|row| row.session).max(),
+    );
+    let checksum = checksum(&intervals, &state);
+    FILE.to_parquet(&COVERAGE.batch(columns), &footer, state, checksum)
 }
 
-/// Over everything the file says: the recorder continues from it, so a flipped bit must not go unnoticed. It is the
-/// CRC32C of the state's text and of each row: its numbers as 64-bit little-endian integers (a null as -1), and its
-/// texts, each preceded by its length.
-fn checksum(intervals: &[Interval], state: &str) -> u32 {
-    let text = |crc: u32, text: &str| {
-        let crc = crc32c::crc32c_append(crc, &(text.len() as u64).to_le_bytes());
-        crc32c::crc32c_append(crc, text.as_bytes())
-    };
-    let number = |crc: u32, number: i64| crc32c::crc32c_append(crc, &number.to_le_bytes());
-    intervals.iter().fold(text(0, state), |crc, row| {
-        let session = row.session.map_or(-1, i64::from);
-        let numbers = [
-            row.from.0,
-            row.to.0,
-            session,
-            row.frames.cast_signed(),
-            row.rows.cast_signed(),
-        ];
-        let crc = numbers.into_iter().fold(crc, number);
-        let detail = row.detail.as_deref();
-        let crc = number(crc, i64::from(detail.is_some()));
-        [
-            row.state.as_str(),
-            row.reason.as_str(),
-            detail.unwrap_or_default(),
-        ]
-        .into_iter()
-        .fold(crc, text)
-    })
+/// Over the state's text and each row: its numbers (a null as -1), then its texts.
+fn checksum(intervals: &[Interval], state: &str) -> Checksum {
+    intervals
+        .iter()
+        .fold(Checksum::default().text(state), |checksum, row| {
+            let session = row.session.map_or(-1, i64::from);
+            let numbers = [
+                row.from.0,
+                row.to.0,
+                session,
+                row.frames.cast_signed(),
+                row.rows.cast_signed(),
+            ];
+            let checksum = numbers.into_iter().fold(checksum, Checksum::number);
+            let detail = row.detail.as_deref();
+            let checksum = checksum.number(i64::from(detail.is_some()));
+            [
+                row.state.as_str(),
+                row.reason.as_str(),
+                detail.unwrap_or_default(),
+            ]
+            .into_iter()
+            .fold(checksum, Checksum::text)
+        })
 }
 
 /// Whether a file matches the checksum in its footer.
@@ -202,45 +140,22 @@ pub(crate) fn is_as_written(path: &Path, date: NaiveDate) -> bool {
 
 /// `None` when the file is Parquet but not what [`store`] wrote.
 pub(crate) fn read(path: &Path, date: NaiveDate) -> Result<Option<Ledger>, StoreError> {
-    // Our code never panics on bad input, but the Parquet library makes no such promise for damaged files.
-    catch_unwind(AssertUnwindSafe(|| decode(path, date))).unwrap_or(Ok(None))
+    FILE.read(path, |contents| decode(contents, date))
 }
 
-fn decode(path: &Path, date: NaiveDate) -> Result<Option<Ledger>, StoreError> {
-    let file = File::open(path).map_err(at("opening", path))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet_at("reading", path))?;
-    let metadata = builder.metadata().file_metadata();
-    let value = |key: &str| value_of(metadata, key).map(str::to_owned);
-    let (state, crc) = (value(STATE_KEY), value(CHECKSUM_KEY));
-    if let Some(version) = Footer::read(metadata)
-        .filter(|footer| footer.is_newer_than(&COVERAGE))
-        .map(|footer| footer.schema_version)
-    {
-        return Err(COVERAGE.newer(path, version));
-    }
-    if builder.schema().fields() != COVERAGE.schema().fields() {
-        return Ok(None);
-    }
-    let reader = builder.build().map_err(parquet_at("reading", path))?;
+fn decode(contents: Contents, date: NaiveDate) -> Option<Ledger> {
     let mut intervals = Vec::new();
-    for batch in reader {
-        let batch = batch
-            .map_err(parquet::errors::ParquetError::from)
-            .map_err(parquet_at("reading", path))?;
-        let Some(rows) = to_intervals(&batch) else {
-            return Ok(None);
-        };
-        intervals.extend(rows);
+    for batch in &contents.batches {
+        intervals.extend(to_intervals(batch)?);
     }
-    let parse = || {
-        let state = state?;
-        (checksum(&intervals, &state).to_string() == crc?).then_some(())?;
-        let stored: Stored<LedgerState> = serde_json::from_str(&state).ok()?;
-        (stored.version == VERSION).then_some(())?;
-        intervals.truncate(stored.closed);
-        Some(Ledger::restore(date, intervals, stored.state))
-    };
-    Ok(parse())
+    let state = contents.state?;
+    checksum(&intervals, &state)
+        .is(contents.checksum.as_deref())
+        .then_some(())?;
+    let stored: Stored<LedgerState> = serde_json::from_str(&state).ok()?;
+    (stored.version == VERSION).then_some(())?;
+    intervals.truncate(stored.closed);
+    Some(Ledger::restore(date, intervals, stored.state))
 }
 
 fn to_intervals(batch: &RecordBatch) -> Option<Vec<Interval>> {
@@ -273,6 +188,12 @@ fn to_intervals(batch: &RecordBatch) -> Option<Vec<Interval>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+
+    use parquet::arrow::ArrowWriter;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use parquet::file::metadata::KeyValue;
+
     use super::*;
     use crate::journal::Event;
 
@@ -292,6 +213,9 @@ mod tests {
         ledger.event(at(130), 1, 1, &Event::Stop);
         ledger
     }
+
+    const STATE_KEY: &str = FILE.state_key;
+    const CHECKSUM_KEY: &str = FILE.checksum_key;
 
     /// Rewrites a file's rows and footer, as someone editing it would.
     fn write_again(path: &Path, columns: Vec<Arc<dyn Array>>, pairs: &[KeyValue]) {

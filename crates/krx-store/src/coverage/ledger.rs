@@ -5,11 +5,23 @@
 //! when the clock is set back: time in the ledger never goes back.
 
 use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
 
 use super::interval::{Interval, Reason};
 use super::state::{LedgerState, Open, Told, bounds};
 use crate::journal::Position;
 use crate::moment::Moment;
+
+/// Whether there was a session from an instant on, and why that began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Connection {
+    /// Since when.
+    pub(crate) from: Moment,
+    /// The session; `None` without one.
+    pub(crate) session: Option<u32>,
+    /// Why.
+    pub(crate) reason: Reason,
+}
 
 /// The ledger of one date, as far as its journal has been folded in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,18 +169,42 @@ impl Ledger {
         self.state.running
     }
 
-    /// All intervals, the open one up to where nothing can follow any more: the last frame, or the instant before the
-    /// last event. A frame of that very microsecond may still come, and no interval may be called live while a frame of
-    /// it is missing.
+    /// All intervals, the open one up to where nothing can follow any more.
     #[must_use]
     pub fn intervals(&self) -> Vec<Interval> {
+        self.until(self.known_until())
+    }
+
+    /// Up to where nothing can follow any more: the last frame, or the instant before the last event. A frame of that very
+    /// microsecond may still come, and no interval may be called live while a frame of it is missing.
+    pub(crate) fn known_until(&self) -> Moment {
         let last = self.state.last_at;
         let is_exact = self.state.open.session.is_none() || self.state.last_frame_at == Some(last);
-        self.until(if self.state.ended {
+        if self.state.ended {
             bounds(self.date).1
         } else {
             Moment(last - i64::from(!is_exact))
-        })
+        }
+    }
+
+    /// The time of the last record.
+    pub(crate) fn last_at(&self) -> Moment {
+        Moment(self.state.last_at)
+    }
+
+    /// The connection in each interval from the closed one with this index on, with the open one.
+    pub(crate) fn connections_from(&self, index: usize) -> impl Iterator<Item = Connection> {
+        let closed = self.closed.iter().skip(index).map(|row| Connection {
+            from: row.from,
+            session: row.session,
+            reason: row.reason,
+        });
+        let open = &self.state.open;
+        closed.chain([Connection {
+            from: Moment(open.from),
+            session: open.session,
+            reason: open.reason,
+        }])
     }
 
     /// All intervals, the open one up to `now`, or to the end of the date.

@@ -16,6 +16,7 @@ mod view;
 
 pub(crate) use file::{is_as_written, load, read, store};
 pub use interval::{Interval, Reason, State};
+pub(crate) use ledger::Connection;
 pub use ledger::Ledger;
 pub(crate) use restore::{Files, Restored, restore, slice_of};
 pub use slice::Slice;

@@ -1,7 +1,10 @@
-//! The datasets that every service has.
+//! The datasets that belong to no service alone.
 
 use super::column::{Column, ColumnType, Encoding};
-use super::spec::DatasetSpec;
+use super::spec::{Dataset, DatasetSpec};
+
+/// All of them.
+pub const COMMON: [Dataset; 3] = [&QUARANTINE, &REGISTRATIONS, &COVERAGE];
 
 const fn column(name: &'static str, column_type: ColumnType, meaning: &'static str) -> Column {
     Column::new(name, column_type, Encoding::Dictionary, meaning)
@@ -86,6 +89,40 @@ pub static COVERAGE: DatasetSpec = DatasetSpec::new(
             ColumnType::Text,
             "in words: what the server said; how many attempts to connect failed, and why the last one failed; which frames \
              are lost",
+        )
+        .or_null(),
+    ],
+)
+.replaced_as_a_whole();
+
+/// In which state each wanted registration was.
+pub static REGISTRATIONS: DatasetSpec = DatasetSpec::new(
+    "registrations",
+    "feed",
+    "What a per-issue feed wanted to be sent, and whether the server accepted it. One row for each stretch of time in which \
+     a preset of an issue was in one state.",
+    &[
+        column("preset", ColumnType::Text, "what is registered of the issue"),
+        column("code", ColumnType::Text, "the issue code"),
+        column("from_ts", ColumnType::Micros, "start of the stretch, exclusive"),
+        column("to_ts", ColumnType::Micros, "end of the stretch, inclusive"),
+        column(
+            "state",
+            ColumnType::Text,
+            "`requested`: to be asked for, or asked for and not answered yet. `active`: the server accepted it, or pushes what \
+             was asked for. `refused`: it refused. `unanswered`: it gave no answer in time. `silent`: it was active, and \
+             brought nothing although it should have; it is asked for again",
+        ),
+        column(
+            "session",
+            ColumnType::Int32,
+            "number of the connection, from 1, within feed and date; null when there was none",
+        )
+        .or_null(),
+        column(
+            "detail",
+            ColumnType::Text,
+            "in words: what the server said; without a session the reason why there was none, as in coverage",
         )
         .or_null(),
     ],

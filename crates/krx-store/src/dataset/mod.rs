@@ -12,7 +12,7 @@ mod spec;
 
 pub(crate) use column::ZONE;
 pub use column::{Column, ColumnType, Encoding};
-pub use common::{COVERAGE, QUARANTINE};
+pub use common::{COMMON, COVERAGE, QUARANTINE, REGISTRATIONS};
 pub use document::{Document, DocumentColumn};
 pub(crate) use footer::value_of;
 pub use footer::{DayFooter, Footer};

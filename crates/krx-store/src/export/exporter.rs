@@ -19,6 +19,7 @@ use crate::journal::{Event, Followed, Follower, Position, RecordHead, RecordKind
 use crate::layout::{DataDir, SegmentName};
 use crate::moment::Moment;
 use crate::progress::{CommittedFile, Progress, Tally};
+use crate::registrations::{self, RegistrationLog};
 use crate::sabotage::{self, Defect};
 use crate::{checksums, disk};
 
@@ -87,6 +88,7 @@ pub(super) struct ExportDate {
     pub(super) ledger: Ledger,
     /// The ledger as its file has it.
     pub(super) saved: Option<Ledger>,
+    pub(super) registrations: RegistrationLog,
 }
 
 impl Exporter {
@@ -177,7 +179,7 @@ impl Exporter {
         self.save_ledger()?;
         // The date still has journal, so the next start returns to it.
         if let Some(date) = self.date.as_ref().map(|current| current.date)
-            && let Err(error) = checksums::list_coverage(&self.data, &self.feed, date)
+            && let Err(error) = checksums::list_whole_files(&self.data, &self.feed, date)
         {
             error!(feed = %self.feed, %date, %error, "the coverage file stays without a checksum");
         }
@@ -215,6 +217,8 @@ impl Exporter {
             (RecordKind::Event, Some(event)) => {
                 if !is_known {
                     self.event(&event, head, position)?;
+                } else if let Some(date) = &mut self.date {
+                    date.registrations.catch_up(&event);
                 }
                 if self.decoding.is_changed_by(&event) {
                     self.commit(CommitReason::Start)?;
@@ -234,7 +238,7 @@ impl Exporter {
     ) -> Result<(), StoreError> {
         // Already committed, or repeated by a journal that had to begin a new segment.
         if head.frame <= self.last_seen() {
-            self.fold(position, |_| ());
+            self.fold(position, None, |_| ());
             return Ok(());
         }
         self.see_frames_up_to(head.frame - 1)?;
@@ -293,7 +297,7 @@ impl Exporter {
         if let Some(date) = &mut self.date {
             date.last_seen = head.frame;
         }
-        self.fold(position, |ledger| {
+        self.fold(position, None, |ledger| {
             ledger.frame(head.at, head.session, head.frame, rows);
         });
         if self.tally.is_due(head.at) {
@@ -319,7 +323,7 @@ impl Exporter {
         if let Some(reason) = first {
             self.commit(reason)?;
         }
-        self.fold(position, |ledger| {
+        self.fold(position, Some((head.at, event)), |ledger| {
             ledger.event(head.at, head.session, head.frame, event);
         });
         match reason {
@@ -329,7 +333,7 @@ impl Exporter {
     }
 
     /// Publishes what has been counted and folded in so far.
-    fn tell(&mut self) {
+    pub(super) fn tell(&mut self) {
         if let Some(date) = &self.date {
             self.progress.publish(&mut self.tally, &date.ledger);
             self.progress.exported(date.date, date.last_seen);
@@ -344,16 +348,6 @@ impl Exporter {
         if self.progress.frames_behind() == 0 {
             self.progress.complete_until(Moment::now());
         }
-    }
-
-    /// Folds a record into the ledger.
-    fn fold(&mut self, position: Option<Position>, record: impl FnOnce(&mut Ledger)) {
-        let (Some(date), Some(position)) = (&mut self.date, position) else {
-            return;
-        };
-        self.tally.note();
-        record(&mut date.ledger);
-        date.ledger.fold_to(position);
     }
 
     /// The last frame of the date that is committed, in hand or known to be missing.
@@ -392,6 +386,7 @@ impl Exporter {
         let covered = self.covered(date)?;
         checksums::reopen(&self.data, &self.feed, date, covered)?;
         let Restored { ledger, on_disk } = coverage::restore(&self.data, &self.feed, date)?;
+        let registrations = registrations::restore(&self.data, &self.feed, date, &ledger)?;
         // What was read belongs to this date only if the directory was still in place.
         self.data.must_be_in_place()?;
         self.expire_archive();
@@ -402,45 +397,19 @@ impl Exporter {
             covered,
             last_seen: covered.max(ledger.last_frame()),
             saved: on_disk.then(|| ledger.clone()),
+            registrations,
             ledger,
         });
         Ok(())
     }
 
-    /// The journal has moved on to another date: nothing will be added to this one.
-    pub(super) fn leave_date(&mut self) -> Result<(), StoreError> {
-        self.commit(CommitReason::Day)?;
-        if let Some(date) = &mut self.date {
-            date.ledger.end_date();
-        }
-        self.save_ledger()?;
-        self.tell();
-        if let Some(left) = self.date.take() {
-            checksums::list_coverage(&self.data, &self.feed, left.date)?;
-        }
-        Ok(())
-    }
-
-    /// Writes the ledger if its file is out of date. Not while frames are held that no file has: the file would call
-    /// live what readers cannot find (I8).
-    pub(super) fn save_ledger(&mut self) -> Result<(), StoreError> {
-        let Some(date) = self.date.as_mut().filter(|_| self.segment.is_none()) else {
-            return Ok(());
-        };
-        if date.saved.as_ref() == Some(&date.ledger) {
-            return Ok(());
-        }
-        coverage::store(&self.data, &self.feed, &date.ledger)?;
-        match &mut date.saved {
-            Some(saved) => saved.catch_up(&date.ledger),
-            saved @ None => *saved = Some(date.ledger.clone()),
-        }
-        Ok(())
-    }
-
-    /// Commits the open segment: the other datasets' files, the primary file, coverage. Only then may journal be
-    /// removed.
+    /// Commits the open segment: registrations, the other datasets' files, the primary file, coverage. Only then may
+    /// journal be removed.
     pub(super) fn commit(&mut self, reason: CommitReason) -> Result<(), StoreError> {
+        if self.segment.is_some() {
+            // Before the files: what a crash leaves of the two, the next start can then complete from the journal.
+            self.save_registrations()?;
+        }
         let (Some(date), Some(segment)) = (&mut self.date, self.segment.take()) else {
             return Ok(());
         };

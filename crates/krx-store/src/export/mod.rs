@@ -10,6 +10,7 @@
 
 mod cut;
 mod damage;
+mod dates;
 mod exported;
 mod exporter;
 mod poison;

@@ -21,7 +21,7 @@ use crate::verify::{self, Kind};
 
 /// The state of a file in place, compared with what the journal produces.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     /// It matches its line in the list, or has none, and can be read to its end.
     Sound,
     /// It is not there.
@@ -61,7 +61,7 @@ impl Merge<'_> {
         };
         let (mut lines, mut restored, mut removed) = (Vec::new(), Vec::new(), Vec::new());
         let mut wanted = self.wanted()?;
-        // Coverage is derived from the other files once they are in place.
+        // Registrations have no frames, and coverage is derived from the other files once they are in place.
         wanted.retain(|_, committed| committed.name.dataset.rows == Rows::OfFrames);
         let mut places = BTreeMap::new();
         for (path, committed) in &wanted {
@@ -115,6 +115,7 @@ impl Merge<'_> {
             lines.append(&mut restored);
             Checksums::of(self.data, self.date).record(&lines, &removed)?;
         }
+        self.registrations(&mut rebuilt, pending)?;
         self.coverage(&mut rebuilt, pending)?;
         Ok(rebuilt)
     }
@@ -133,7 +134,7 @@ impl Merge<'_> {
     }
 
     /// Puts a file that was exported again in its place.
-    fn restore(&self, made: &Path, path: &str) -> Result<Digest, StoreError> {
+    pub(super) fn restore(&self, made: &Path, path: &str) -> Result<Digest, StoreError> {
         let target = self.data.path().join(path);
         let dir = target.parent().unwrap_or(self.data.path());
         self.data.create_dir(dir)?;
@@ -147,7 +148,7 @@ impl Merge<'_> {
         let committed = CommittedPath {
             date: self.date,
             feed: self.feed.clone(),
-            name: CommittedName::coverage(self.date),
+            name: CommittedName::of_the_date(&COVERAGE, self.date),
         };
         let path = committed.to_string();
         let line = self.list.digests.get(&path);
@@ -233,7 +234,7 @@ impl Merge<'_> {
         Ok(wanted)
     }
 
-    fn place(&self, committed: &CommittedPath) -> Result<Place, StoreError> {
+    pub(super) fn place(&self, committed: &CommittedPath) -> Result<Place, StoreError> {
         let path = committed.to_string();
         let expected = self.list.digests.get(&path).copied();
         match verify::look_at_file(self.data, committed, expected) {
@@ -269,7 +270,7 @@ impl Merge<'_> {
     }
 
     /// Gives a sound file its line if it has none, or a wrong one.
-    fn put_right(
+    pub(super) fn put_right(
         &self,
         committed: &CommittedPath,
         line: Option<&Digest>,
@@ -320,7 +321,7 @@ impl Merge<'_> {
             .find(|(first, last)| first <= last)
     }
 
-    fn lost(&self, committed: &CommittedPath, place: &Place) -> Lost {
+    pub(super) fn lost(&self, committed: &CommittedPath, place: &Place) -> Lost {
         let what = match place {
             Place::Sound | Place::Newer | Place::Missing => "it does not exist".to_owned(),
             Place::Damaged(detail) => detail.clone(),

@@ -10,6 +10,7 @@
 mod access;
 mod again;
 mod merge;
+mod registrations;
 mod report;
 mod segments;
 

@@ -17,6 +17,7 @@ use crate::moment::Moment;
 pub static FULL_MARKET: Service = Service {
     name: "full_market",
     datasets: &[&TRADES],
+    has_registrations: false,
     decoder: || Box::new(FullMarket::default()),
 };
 

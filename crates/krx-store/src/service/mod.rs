@@ -23,11 +23,11 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::dataset::{COVERAGE, ColumnType, Dataset, Encoding, QUARANTINE, Rows};
+    use crate::dataset::{COMMON, ColumnType, Dataset, Encoding, Rows};
 
     fn all() -> Vec<Dataset> {
         let services = SERVICES.iter().flat_map(|service| service.datasets);
-        services.copied().chain([&QUARANTINE, &COVERAGE]).collect()
+        services.copied().chain(COMMON).collect()
     }
 
     #[test]

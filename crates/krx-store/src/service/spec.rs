@@ -16,6 +16,8 @@ pub struct Service {
     /// Its datasets, in the order in which a segment's files are committed. The last one is the primary dataset: it has
     /// a file for each segment, which is the commit record for the others.
     pub datasets: &'static [Dataset],
+    /// Whether a session of it registers what it is sent.
+    pub has_registrations: bool,
     /// Makes a decoder of its frames.
     pub decoder: fn() -> Box<dyn FrameDecoder>,
 }

@@ -36,7 +36,7 @@ impl Looker<'_> {
         let path = CommittedPath {
             date: self.date,
             feed: feed.clone(),
-            name: CommittedName::coverage(self.date),
+            name: CommittedName::of_the_date(&COVERAGE, self.date),
         };
         let name = path.to_string();
         let partition =

@@ -16,11 +16,12 @@ use parquet::file::metadata::FileMetaData;
 use super::finding::{Fault, Kind};
 use crate::checksums::{Digest, digest};
 use crate::coverage::{self, Slice};
-use crate::dataset::{Dataset, Footer, Rows, value_of};
+use crate::dataset::{Dataset, Footer, REGISTRATIONS, Rows, value_of};
 use crate::day::RunOrder;
 use crate::error::{StoreError, at};
 use crate::layout::{CommittedPath, DataDir};
 use crate::moment::Moment;
+use crate::registrations;
 
 /// Rows decoded at a time, so that memory stays small whatever the file's size.
 const VERIFIED_ROWS: usize = 8192;
@@ -61,7 +62,7 @@ pub(crate) fn look(
         .map_err(at("reading the size of", &path))?
         .len();
     let digest = digest(&path)?;
-    // Coverage has no line while it is still being replaced, but it has a checksum of its own.
+    // What is still being replaced has no line, but a checksum of its own.
     let is_alone = expected.is_none() && committed.name.dataset.rows == Rows::OfTheDate;
     let content = match expected {
         Some(expected) if expected != digest => Err(Fault::new(
@@ -73,7 +74,7 @@ pub(crate) fn look(
         // Our code never panics on bad input, but the Parquet library makes no such promise for damaged files.
         _ => catch_unwind(AssertUnwindSafe(|| {
             let content = read(&path, committed, data.is_primary(committed.name.dataset))?;
-            if is_alone && !coverage::is_as_written(&path, committed.date) {
+            if is_alone && !is_as_written(committed, &path) {
                 let detail = "it does not match the checksum in its footer".to_owned();
                 return Err(Fault::new(Kind::Digest, detail));
             }
@@ -91,6 +92,13 @@ pub(crate) fn look(
         digest,
         content,
     })
+}
+
+fn is_as_written(committed: &CommittedPath, path: &Path) -> bool {
+    if committed.name.dataset == &REGISTRATIONS {
+        return registrations::is_as_written(path, committed.date);
+    }
+    coverage::is_as_written(path, committed.date)
 }
 
 fn read(path: &Path, committed: &CommittedPath, is_primary: bool) -> Result<Content, Fault> {

@@ -181,6 +181,7 @@ impl Looker<'_> {
         for feed in listed.feeds() {
             self.between_files(feed, &listed, &list, &contents, &mut day);
             self.coverage(feed, &listed, &contents, &mut day);
+            self.registrations(feed, &listed, &mut day);
         }
         for (feed, segments) in &listed.segments {
             self.segments(feed, segments, &mut day)?;

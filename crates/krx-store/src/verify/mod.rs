@@ -15,6 +15,7 @@ mod journal;
 mod listed;
 mod look;
 mod ranges;
+mod registrations;
 mod report;
 mod siblings;
 

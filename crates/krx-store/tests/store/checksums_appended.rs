@@ -15,6 +15,7 @@ use crate::support::{
     feed, files, frame, journal,
 };
 use krx_store::checksums::{List, complete, missing};
+use krx_store::dataset::COVERAGE;
 use krx_store::disk::{Disk, Gate, Op};
 use krx_store::journal::GapReason;
 use krx_store::layout::{CommittedName, CommittedPath};
@@ -41,7 +42,7 @@ fn trades(feed: &FeedName, frame: u64) -> CommittedPath {
 }
 
 fn coverage(date: chrono::NaiveDate) -> String {
-    let name = CommittedName::coverage(date);
+    let name = CommittedName::of_the_date(&COVERAGE, date);
     let feed = feed();
     CommittedPath { date, feed, name }.to_string()
 }

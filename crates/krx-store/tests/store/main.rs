@@ -14,6 +14,7 @@ mod newer;
 mod per_issue;
 mod progress;
 mod rebuild;
+mod registrations;
 mod removed;
 mod replaced;
 mod support;

@@ -14,6 +14,7 @@ use crate::support::{
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
 use arrow_array::{Array, RecordBatch};
+use krx_store::dataset::Rows;
 use krx_store::day::{Layout, Outcome, Sealing, Watch, seal, unsealed};
 use krx_store::disk::{Disk, Gate, Op};
 use krx_store::journal::GapReason;
@@ -22,17 +23,17 @@ use krx_store::service::PER_ISSUE;
 use krx_store::verify::verify;
 use krx_store::{DataDir, Entry, Event, ExportConfig, Exporter, FeedName, JournalConfig};
 
-fn issues() -> FeedName {
+pub(crate) fn issues() -> FeedName {
     "KOSPI".parse().unwrap()
 }
 
-fn registration(at: i64, text: &str) -> Entry<Vec<u8>> {
+pub(crate) fn registration(at: i64, text: &str) -> Entry<Vec<u8>> {
     let text = format!(r#"{{"event":"registration","registration":{text}}}"#);
     event(at, serde_json::from_str(&text).unwrap())
 }
 
 /// What is registered: preset, code, and what the journal says besides.
-const WANTED: [(&str, &str, &str); 7] = [
+pub(crate) const WANTED: [(&str, &str, &str); 7] = [
     ("tick10", "005930", ""),
     ("quote10", "005930", ""),
     ("quote", "005930", ""),
@@ -42,7 +43,7 @@ const WANTED: [(&str, &str, &str); 7] = [
     ("change", "005930", r#","items":["trdPrc","trdTm"]"#),
 ];
 
-fn subscribed(at: i64) -> Vec<Entry<Vec<u8>>> {
+pub(crate) fn subscribed(at: i64) -> Vec<Entry<Vec<u8>>> {
     let wishes =
         WANTED.map(|(preset, code, more)| format!(r#"{{"preset":"{preset}","code":"{code}"{more}}}"#));
     let mut entries = vec![
@@ -69,7 +70,7 @@ fn subscribed(at: i64) -> Vec<Entry<Vec<u8>>> {
 }
 
 /// A push for each registration.
-fn pushes(at: i64, price: i64) -> Vec<Entry<Vec<u8>>> {
+pub(crate) fn pushes(at: i64, price: i64) -> Vec<Entry<Vec<u8>>> {
     let push = |params: &str| {
         frame(
             at,
@@ -94,10 +95,10 @@ fn pushes(at: i64, price: i64) -> Vec<Entry<Vec<u8>>> {
     ]
 }
 
-const ROUNDS: i64 = 40;
+pub(crate) const ROUNDS: i64 = 40;
 
 /// A day until midnight and the beginning of the next one in the same session, over many files of the journal.
-fn recorded(dir: &Path, export: ExportConfig) -> DataDir {
+pub(crate) fn recorded(dir: &Path, export: ExportConfig) -> DataDir {
     let data = DataDir::new(dir);
     let mut entries = subscribed(NINE);
     for round in 0..ROUNDS {
@@ -121,7 +122,7 @@ fn recorded(dir: &Path, export: ExportConfig) -> DataDir {
     data
 }
 
-fn rows(dir: &Path, dataset: &str) -> Vec<RecordBatch> {
+pub(crate) fn rows(dir: &Path, dataset: &str) -> Vec<RecordBatch> {
     let paths = files(&dir.join(dataset), "parquet");
     paths.iter().flat_map(|path| batches(path)).collect()
 }
@@ -130,16 +131,12 @@ fn count(dir: &Path, dataset: &str) -> usize {
     rows(dir, dataset).iter().map(RecordBatch::num_rows).sum()
 }
 
-/// Rows of each dataset that has any.
+/// Rows of each dataset of frames that has any.
 fn counts(dir: &Path) -> BTreeMap<&'static str, usize> {
-    let names = DataDir::new(dir)
-        .datasets()
-        .into_iter()
-        .map(|dataset| dataset.name);
-    let counts = names.map(|name| (name, count(dir, name)));
-    counts
-        .filter(|(name, rows)| *rows > 0 && *name != "coverage")
-        .collect()
+    let datasets = DataDir::new(dir).datasets().into_iter();
+    let names = datasets.filter(|dataset| dataset.rows == Rows::OfFrames);
+    let counts = names.map(|dataset| (dataset.name, count(dir, dataset.name)));
+    counts.filter(|(_, rows)| *rows > 0).collect()
 }
 
 fn expected(rounds: i64) -> BTreeMap<&'static str, usize> {
@@ -393,7 +390,7 @@ fn a_file_that_repeats_records_begins_with_what_was_in_force_before_them() {
     assert_eq!(counts(alone.path()), expected(1));
 }
 
-fn findings(data: &DataDir) -> Vec<String> {
+pub(crate) fn findings(data: &DataDir) -> Vec<String> {
     let dates = [date(), date().succ_opt().unwrap()].into();
     let report = verify(data, &dates, &|_| ()).unwrap();
     report.findings.iter().map(ToString::to_string).collect()
@@ -415,7 +412,7 @@ fn its_days_are_verified_sealed_and_rebuilt() {
         let access = Access::take(&data, date()).unwrap();
         rebuild(&data, &issues(), date(), config(300, 100), &access, dry_run).unwrap()
     };
-    let lost: Vec<_> = ["books", "changes", "ticks"]
+    let lost: Vec<_> = ["books", "changes", "ticks", "registrations"]
         .map(|dataset| {
             files(
                 &dir.path().join(dataset).join(format!("date={}", date())),

@@ -45,6 +45,7 @@ static LENGTHS: DatasetSpec = DatasetSpec::new(
 static TOY: Service = Service {
     name: "toy",
     datasets: &[&LENGTHS, &TRADES],
+    has_registrations: false,
     decoder: || Box::new(Toy::new()),
 };
 

@@ -28,6 +28,7 @@ pub static PER_ISSUE: Service = Service {
         &CHANGES,
         &TICKS,
     ],
+    has_registrations: true,
     decoder: || Box::new(PerIssue::new()),
 };
 
