@@ -9,6 +9,7 @@ mod cuts;
 mod damage;
 mod errors;
 mod hang;
+mod issues;
 mod kills;
 mod network;
 mod pauses;

@@ -171,6 +171,9 @@ fn i1_i8_i11_killed_recorders_of_both_services_lose_nothing_and_register_all_aga
         let mut recorder = config.start().unwrap();
         let begun = simulator.wait_for("session_started", Duration::from_secs(20));
         begun.unwrap_or_else(|error| panic!("kill {kill}: {error:#}\n{}", recorder.log_end()));
+        if kill % 4 == 0 {
+            wait_for_registrations(&mut recorder, 1, accepted(&list), Duration::from_secs(20)).unwrap();
+        }
         // From the first registration to well after the last.
         sleep(Duration::from_millis(random.u64(20..=1500)));
         recorder.kill().unwrap();

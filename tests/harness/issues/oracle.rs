@@ -32,6 +32,8 @@ pub struct IssueSession {
     pub texts_sent: u64,
     /// Texts up to the last recorded one that has rows.
     pub texts_recorded: u64,
+    /// When the first text that has rows and is not recorded was sent, µs since the Unix epoch.
+    pub first_lost_us: Option<i64>,
     /// Date and number of the last recorded frame that has rows.
     pub last_frame: Option<(NaiveDate, i64)>,
     /// The requests that were heard, such as `subscribe tick10:005930`.
@@ -359,6 +361,13 @@ impl Comparison<'_> {
             if self.mode == Mode::Exact {
                 self.ensure_without_rows("was sent and is missing at the session's end")?;
             }
+            let lost = self
+                .sendings
+                .peek()
+                .filter(|_| !self.sendings.pieces().is_empty());
+            let lost_us = lost.map(|sent| sent.sent_us);
+            let session = self.session(session);
+            session.first_lost_us = session.first_lost_us.or(lost_us);
             self.pop()?;
         }
         Ok(())

@@ -16,7 +16,7 @@ use arrow_array::types::{Int32Type, TimestampMicrosecondType};
 use krx_store::disk::{Disk, Gate, Op};
 use krx_store::journal::GapReason;
 use krx_store::service::PER_ISSUE;
-use krx_store::{DataDir, Entry, Event, Exporter, JournalConfig};
+use krx_store::{DataDir, DateRules, Entry, Event, Exporter, JournalConfig};
 
 /// Each stretch, in order of its beginning, as `preset:code from-to state session detail`; times in seconds since 09:00.
 fn stretches(dir: &Path) -> Vec<String> {
@@ -67,18 +67,64 @@ fn of_pair(dir: &Path, pair: &str) -> Vec<String> {
 }
 
 #[test]
-fn i11_registrations_are_on_record_over_midnight_and_files_of_the_journal() {
+fn i11_a_date_that_ends_without_a_word_has_its_registrations_until_midnight() {
     let dir = tempfile::tempdir().unwrap();
     recorded(dir.path(), config(300, 100));
     let midnight = 15 * 3600;
     for (preset, code, _) in WANTED {
-        // Hours of silence before midnight are not believed, here as in coverage.
+        let pair = format!("{preset}:{code}");
         assert_eq!(
-            of_pair(dir.path(), &format!("{preset}:{code}")),
+            of_pair(dir.path(), &pair),
             [
-                format!("{preset}:{code} 0-{ROUNDS} active 1"),
-                format!("{preset}:{code} {ROUNDS}-{midnight} requested - clock"),
-                format!("{preset}:{code} {midnight}-{} active 1", midnight + 100),
+                format!("{pair} 0-{ROUNDS} active 1"),
+                format!("{pair} {ROUNDS}-{midnight} requested - crash"),
+                format!("{pair} {midnight}-{} active 1", midnight + 100),
+            ]
+        );
+    }
+}
+
+#[test]
+fn i11_a_session_that_goes_on_over_midnight_keeps_its_registrations() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path());
+    let midnight = NINE + 15 * 3600 * SECOND;
+    let mut entries = subscribed(NINE);
+    for at in [
+        midnight - 50 * SECOND,
+        midnight + 3 * SECOND,
+        midnight + 9 * SECOND,
+    ] {
+        entries.extend(pushes(at, 71_000));
+    }
+    let lost = Event::Disconnected {
+        reason: GapReason::Reset,
+        detail: String::new(),
+    };
+    entries.push(event(midnight + 10 * SECOND, lost));
+    entries.push(event(midnight + 12 * SECOND, Event::Stop));
+    let rules = |_| DateRules {
+        expected: None,
+        rotate_us: 300 * SECOND,
+        rows_max: 1000,
+    };
+    let writer = krx_store::open_writer(&data, &issues(), SMALL_SEGMENTS, Arc::default()).unwrap();
+    let mut writer = writer.of_service(&PER_ISSUE).with_rules(Box::new(rules));
+    for entry in &entries {
+        writer.append(std::slice::from_ref(entry)).unwrap();
+    }
+    writer.close().unwrap();
+    Exporter::new(&data, &issues(), config(300, 100), None, Arc::default())
+        .run()
+        .unwrap();
+    for (preset, code, _) in WANTED {
+        let pair = format!("{preset}:{code}");
+        assert_eq!(
+            of_pair(dir.path(), &pair),
+            [
+                format!("{pair} 0-54000 active 1"),
+                format!("{pair} 54000-54010 active 1"),
+                format!("{pair} 54010-54012 requested - reset"),
             ]
         );
     }
