@@ -259,7 +259,7 @@ impl RegistrationLog {
         };
         // The session goes on behind what interrupts the recording.
         let is_interruption = matches!(new.reason, Reason::Disk | Reason::Paused | Reason::Damage);
-        if is_same || is_interruption || new.from < known.from {
+        if is_same || is_interruption {
             return;
         }
         self.connection = new;

@@ -9,7 +9,9 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::per_issue::{ROUNDS, WANTED, findings, issues, pushes, recorded, registration, rows, subscribed};
-use crate::support::{NINE, SECOND, SMALL_SEGMENTS, config, connected, event, fast_dir, files, segments};
+use crate::support::{
+    NINE, SECOND, SMALL_SEGMENTS, config, connected, date, event, fast_dir, files, segments,
+};
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, TimestampMicrosecondType};
@@ -311,6 +313,21 @@ fn i3_i11_registrations_are_the_same_wherever_the_exporter_was_stopped() {
     }
 }
 
+/// Takes the file's line out of the list of checksums.
+fn without_line(data: &DataDir) {
+    let list = data
+        .path()
+        .join(".krx/checksums")
+        .join(format!("{}.sha256", date()));
+    let text = fs::read_to_string(&list).unwrap();
+    let lines: Vec<_> = text
+        .lines()
+        .filter(|line| !line.contains(" registrations/"))
+        .collect();
+    assert_eq!(lines.len() + 1, text.lines().count());
+    fs::write(&list, lines.join("\n") + "\n").unwrap();
+}
+
 #[test]
 fn i11_registrations_that_were_lost_are_found_missing_and_begin_again() {
     let dir = tempfile::tempdir().unwrap();
@@ -335,11 +352,12 @@ fn i11_registrations_that_were_lost_are_found_missing_and_begin_again() {
     export();
     let path = files(&dir.path().join("registrations"), "parquet").pop().unwrap();
     fs::remove_file(&path).unwrap();
+    without_line(&data);
     let found = findings(&data);
     assert!(
         found
             .iter()
-            .any(|words| words.contains("registrations/") && words.contains("does not exist")),
+            .any(|words| words.contains("registrations/") && words.contains("although there are files")),
         "{found:?}"
     );
 
@@ -357,12 +375,18 @@ fn i11_registrations_that_were_lost_are_found_missing_and_begin_again() {
 
     // A file that is not what was written is no better than none.
     let mut bytes = fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
+    let (known, other) = (br#""state":"requested""#, br#""state":"refused"  "#);
+    let place = bytes.windows(known.len()).position(|window| window == known);
+    let place = place.unwrap();
+    bytes[place..place + known.len()].copy_from_slice(other);
     fs::write(&path, bytes).unwrap();
+    without_line(&data);
+    let found = findings(&data);
+    let words = "does not match the checksum in its footer";
     assert!(
-        findings(&data)
+        found
             .iter()
-            .any(|words| words.contains("registrations/"))
+            .any(|finding| finding.contains("registrations/") && finding.contains(words)),
+        "{found:?}"
     );
 }
