@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Looks for inputs that break the decoder, the classifier, the conversation, the journal's scanner or the file names:
+# Looks for inputs that break the decoders, the classifier, the conversations, the journal's scanner or the file names:
 #
 #   tests/tools/fuzz.sh [SECONDS] [TARGET…]      60 seconds for each of all targets, unless told otherwise
 #
@@ -14,7 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 seconds=${1:-60}
 targets=("${@:2}")
-(($# > 1)) || targets=(decoder classifier conversation file_names journal_scanner)
+(($# > 1)) || targets=(decoder per_issue classifier conversation file_names journal_scanner)
 [[ $seconds =~ ^[0-9]+$ ]] || {
     echo "fuzz: '$seconds' is no number of seconds; usage: tests/tools/fuzz.sh [SECONDS] [TARGET…]" >&2
     exit 64
