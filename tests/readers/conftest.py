@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import days
+import fields
+import issues
 import ledger
-from processes import Recorder, Simulator, end
+from processes import Recorder, Simulator, binary, end
 
 RECORDS = 300_000
+ISSUE_RECORDS, ISSUE_RATE = 3_000, 10_000
+"""Of a day of both services: trades of three issues, and messages a second of the per-issue service."""
+
 MARKETS = ("KOSDAQ", "KOSPI")
 DAY_S_MAX = 120.0
+COMMAND_S_MAX = 60.0
 MIDNIGHT_S = 180
 """A recording that is begun this long before midnight in Korea, in seconds, could end on another date."""
 
@@ -27,6 +37,14 @@ FAULTS = (
     "garbage@every:500:object",
 )
 
+ISSUE_FAULTS = (
+    "garbage@every:211:text",
+    "garbage@every:227:object",
+    "unregistered@every:97",
+    "array@every:50",
+    "joined@every:70:5",
+)
+
 
 @dataclass
 class Recording:
@@ -34,6 +52,19 @@ class Recording:
 
     data_dir: Path
     expected: ledger.Expected
+
+
+@dataclass
+class IssueRecording:
+    """A day of both services in data directories, as it was recorded and sealed, and the rows that both must hold."""
+
+    data_dirs: dict[str, Path]
+    """`recorded` and `sealed`."""
+
+    expected: issues.Expected
+    markets: ledger.Expected
+    schemas: dict[str, pa.Schema]
+    """Each dataset's, by `schemas`."""
 
 
 def keep_clear_of_midnight() -> None:
@@ -72,6 +103,59 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
     finally:
         simulator.stop()
     yield Recording(recorder.data_dir, ledger.read(simulator.ledger, date))
+
+
+def seal_every_date(data_dir: Path) -> None:
+    """Makes one file of each date and partition, whatever the time of day."""
+    for date in sorted({path.name.removeprefix("date=") for path in data_dir.glob("*/date=*")}):
+        command = [binary("KRX_RECORDER", "krx-recorder"), "seal", date, "--data-dir", str(data_dir)]
+        subprocess.run(command, check=True, capture_output=True, timeout=COMMAND_S_MAX)
+    for path in (path for dataset in ("trades", *fields.DATASETS) for path in data_dir.glob(f"{dataset}/*/*")):
+        assert len(list(path.iterdir())) == 1, f"{path} is not sealed"
+
+
+def schemas() -> dict[str, pa.Schema]:
+    """Each dataset's by `krx-recorder schema`, without the columns in the path."""
+    command = [binary("KRX_RECORDER", "krx-recorder"), "schema", "--json"]
+    described = subprocess.run(command, check=True, capture_output=True, timeout=COMMAND_S_MAX).stdout
+    return {one["dataset"]: issues.schema_of(one) for one in json.loads(described)}
+
+
+def record_issues(folder: Path) -> IssueRecording:
+    """Records a day of both services, with bad messages in the per-issue one, and seals a copy of it."""
+    keep_clear_of_midnight()
+    date = dt.datetime.now(ledger.KST).date()
+    listed = folder / "issues.csv"
+    listed.write_text(issues.LISTED)
+    arguments = ["--issues", str(listed), "--trades-per-day", str(ISSUE_RECORDS), "--seed", "5", "--start", "08:50"]
+    arguments += ["--rate", str(ISSUE_RATE // 2), "--per-issue-rate", str(ISSUE_RATE)]
+    for fault in ISSUE_FAULTS:
+        arguments += ["--fault", f"{fault},service=per_issue"]
+    simulator = Simulator(folder / "ledger.jsonl", arguments)
+    try:
+        recorder = Recorder(folder, simulator.url, issues.tables())
+        try:
+            simulator.wait_for_day(len(MARKETS) + 1, DAY_S_MAX, recorder)
+            recorder.stop()
+        finally:
+            end(recorder.process)
+    finally:
+        simulator.stop()
+    described, sealed = schemas(), folder / "sealed"
+    shutil.copytree(recorder.data_dir, sealed)
+    seal_every_date(sealed)
+    return IssueRecording(
+        {"recorded": recorder.data_dir, "sealed": sealed},
+        issues.read(simulator.ledger, date, described),
+        ledger.read(simulator.ledger, date),
+        described,
+    )
+
+
+@pytest.fixture(scope="session")
+def issue_recording(tmp_path_factory: pytest.TempPathFactory) -> IssueRecording:
+    """A day of both services with bad messages in it, as it was recorded and sealed."""
+    return record_issues(tmp_path_factory.mktemp("issues"))
 
 
 @pytest.fixture(scope="session")

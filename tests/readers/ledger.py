@@ -126,7 +126,7 @@ def compact(value: Any) -> bytes:
 
 
 def read(path: Path, date: dt.date) -> Expected:
-    """Reads a ledger whose sessions were all recorded to their end on `date`."""
+    """Reads the full-market feeds of a ledger whose sessions were all recorded to their end on `date`."""
     midnight_ms = int(dt.datetime.combine(date, dt.time(), KST).timestamp()) * 1000
     trades, quarantine = Columns(TRADES), Columns(QUARANTINE)
     frames: dict[str, int] = {}
@@ -134,8 +134,8 @@ def read(path: Path, date: dt.date) -> Expected:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             entry = json.loads(line)
-            # Session 0 is a connection that was refused; half a message never arrives.
-            if entry["session"] == 0 or entry["kind"] == "partial":
+            # Session 0 is a connection that was refused; half a message never arrives. `issues` reads the other service.
+            if entry["session"] == 0 or entry["kind"] == "partial" or "market" not in entry:
                 continue
             market = entry["market"]
             frame = frames[market] = frames.get(market, 0) + 1

@@ -1,9 +1,9 @@
 """A reader in its own process, which reads the whole tree again and again while it is written.
 
-    live_reader.py READER DATA_DIR STOP_FILE [again]
+    live_reader.py READER DATA_DIR STOP_FILE DATASET[,DATASET…] [again]
 
-It ends with one more reading when STOP_FILE exists, and prints one JSON line: the number of readings, the rows of
-each, and the first error, after which it does not go on. With `again` it reads anew when a file that it has listed is
+It ends with one more reading when STOP_FILE exists, and prints one JSON line: the number of readings, the rows that each
+found in each dataset, and the first error, after which it does not go on. With `again` it reads anew when a file that it has listed is
 gone, as a day that is sealed has it, and counts how often. STOP_FILE-READER has the number of readings so far.
 """
 
@@ -31,18 +31,21 @@ def progress(stop: Path, reader: str) -> Path:
     return stop.with_name(f"{stop.name}-{reader}")
 
 
-def watch(reader: str, data_dir: Path, stop: Path, again: bool) -> dict[str, object]:
+def watch(reader: str, data_dir: Path, stop: Path, datasets: list[str], again: bool) -> dict[str, object]:
     """Reads until told to stop."""
-    gone = 0
-    rows: list[int] = []
+    gone, readings = 0, 0
+    rows: dict[str, list[int]] = {dataset: [] for dataset in datasets}
     deadline = time.monotonic() + SECONDS_MAX
     error = ""
     last = False
     while not last:
         last = stop.exists()
         try:
-            rows.append(SUMMARIES[reader](data_dir, "trades")[0])
-            progress(stop, reader).write_text(str(len(rows)))
+            found = {dataset: SUMMARIES[reader](data_dir, dataset)[0] for dataset in datasets}
+            for dataset, count in found.items():
+                rows[dataset].append(count)
+            readings += 1
+            progress(stop, reader).write_text(str(readings))
         except Exception as problem:
             if again and GONE in str(problem):
                 gone += 1
@@ -54,8 +57,9 @@ def watch(reader: str, data_dir: Path, stop: Path, again: bool) -> dict[str, obj
             error = f"not told to stop in {SECONDS_MAX} s"
             break
         time.sleep(PAUSE_S)
-    return {"reader": reader, "readings": len(rows), "rows": rows, "gone": gone, "error": error}
+    return {"reader": reader, "readings": readings, "rows": rows, "gone": gone, "error": error}
 
 
 if __name__ == "__main__":
-    print(json.dumps(watch(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), "again" in sys.argv[4:])))
+    listed = sys.argv[4].split(",")
+    print(json.dumps(watch(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), listed, "again" in sys.argv[5:])))

@@ -139,9 +139,9 @@ class Simulator:
                 found.append(candidate)
         return found
 
-    def wait_for_day(self, markets: int, seconds_max: float, recorder: Recorder) -> None:
-        """Waits until a day of so many markets was sent, and the recorder has read it to the last byte."""
-        self.wait_for("day_complete", markets, seconds_max, recorder.check_running)
+    def wait_for_day(self, feeds: int, seconds_max: float, recorder: Recorder) -> None:
+        """Waits until a day of so many feeds was sent, and the recorder has read it to the last byte."""
+        self.wait_for("day_complete", feeds, seconds_max, recorder.check_running)
         wait_until(lambda: bytes_under_way(self.port) == 0, READ_S_MAX, "everything sent has been read")
 
     def stop(self) -> None:
@@ -151,14 +151,14 @@ class Simulator:
 
 
 class Recorder:
-    """A recorder of both markets that commits every second."""
+    """A recorder of both markets, and of the feeds in `more`, that commits every second."""
 
-    def __init__(self, folder: Path, base_url: str) -> None:
+    def __init__(self, folder: Path, base_url: str, more: str = "") -> None:
         self.data_dir = folder / "data"
         self.data_dir.mkdir()
         self.log = folder / "recorder.log"
         config = folder / "krx-recorder.toml"
-        config.write_text(CONFIG.format(data_dir=self.data_dir, base_url=base_url))
+        config.write_text(CONFIG.format(data_dir=self.data_dir, base_url=base_url) + more)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [binary("KRX_RECORDER", "krx-recorder"), "run", "--config", config],

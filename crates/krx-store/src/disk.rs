@@ -306,6 +306,12 @@ impl Output {
         })
     }
 
+    /// Replaces bytes that were written.
+    pub(crate) fn overwrite(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.disk.pass(Op::Write, &self.path)?;
+        self.file.write_all_at(bytes, offset)
+    }
+
     /// Syncs everything that was written.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
         self.disk.sync(&self.file, &self.path)

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
 use parquet::arrow::ArrowWriter;
+use parquet::basic::ColumnOrder;
 use parquet::column::reader::ColumnReader;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
+use crate::column_orders::known_orders;
 use crate::dataset::{Dataset, Footer};
 use crate::disk::{Disk, Output};
 use crate::error::{StoreError, at, parquet_at};
@@ -93,6 +95,14 @@ impl StagedFile {
             .writer
             .into_inner()
             .map_err(parquet_at("closing", &self.path))?;
+        let orders = File::open(&self.path)
+            .and_then(|file| known_orders(&file, self.dataset.columns.len()))
+            .map_err(at("reading the end of", &self.path))?;
+        if let Some((orders, offset)) = orders {
+            output
+                .overwrite(&orders, offset)
+                .map_err(at("closing", &self.path))?;
+        }
         output.sync()?;
         Ok(self.left_over)
     }
@@ -126,7 +136,7 @@ impl StagedFile {
     }
 }
 
-/// Invariant I2: a committed file opens, and has the rows and frames that its footer says.
+/// Invariant I2: a committed file opens, and has the rows and frames that its footer says; and old readers can open it.
 fn read_back(path: &Path, expected: &Footer, rows: u64) -> Result<(), StoreError> {
     let differs = |what: String| StoreError::ReadBack {
         path: path.to_owned(),
@@ -137,6 +147,12 @@ fn read_back(path: &Path, expected: &Footer, rows: u64) -> Result<(), StoreError
     let metadata = reader.metadata().file_metadata();
     if Footer::read(metadata).as_ref() != Some(expected) {
         return Err(differs("the footer is not the one written".to_owned()));
+    }
+    let mut orders = metadata.column_orders().into_iter().flatten();
+    if !orders.all(|order| matches!(order, ColumnOrder::TYPE_DEFINED_ORDER(_))) {
+        return Err(differs(
+            "a column has an order that old readers do not know".to_owned(),
+        ));
     }
     let column = (0..metadata.schema_descr().num_columns())
         .find(|index| metadata.schema_descr().column(*index).name() == "frame")

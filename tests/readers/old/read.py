@@ -21,19 +21,22 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import document  # noqa: E402
+import fields  # noqa: E402
 
 ZONE = "Asia/Seoul"
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
-TIMES = ("trade_ts", "recv_ts", "from_ts", "to_ts")
-KEYS = {"trades": ("date", "market"), "quarantine": ("date", "feed"), "coverage": ("date", "feed")}
-"""The columns in the path."""
+TIMES = ("trade_ts", "order_ts", "recv_ts", "from_ts", "to_ts")
 
 COLUMN_NAMES = {
     "trades": "code trade_ts price volume kind trade_time recv_ts frame item session extra".split(),
     "quarantine": "recv_ts frame item session reason detail raw".split(),
     "coverage": "from_ts to_ts state reason session frames rows detail".split(),
+    **{dataset: fields.names(dataset) for dataset in fields.DATASETS},
 }
 """The columns in the files."""
+
+KEYS = {dataset: ("date", "market" if dataset == "trades" else "feed") for dataset in COLUMN_NAMES}
+"""The columns in the path."""
 
 Columns = dict[str, list[Any]]
 Rows = list[tuple[Any, ...]]

@@ -22,10 +22,19 @@ import pyarrow.compute as pc
 import pytest
 
 import days
+import fields
 import ledger
 import readers
-from conftest import DAY_S_MAX, FAULTS, MARKETS, keep_clear_of_midnight
-from processes import ROOT, Recorder, Simulator, binary, end
+from conftest import (
+    DAY_S_MAX,
+    FAULTS,
+    MARKETS,
+    IssueRecording,
+    keep_clear_of_midnight,
+    record_issues,
+    seal_every_date,
+)
+from processes import ROOT, Recorder, Simulator, end
 from test_questions import ANSWERS
 from test_values import as_expected, first_difference
 
@@ -35,15 +44,16 @@ import read  # noqa: E402
 
 RECORDS = 20_000
 RECORDS_A_DAY, RECORDS_LAST_DAY = 500, 20_000
-SEAL_S_MAX = 60.0
 READ_S_MAX = 300.0
 ISSUES = 100
 TWENTY = ("twenty days", "twenty days, sealed")
-DATASETS = 10
-"""Three of a recording and two of a made-up day, each as recorded and sealed."""
+ASKED = {
+    "recorded": ("trades", "quarantine", "coverage"),
+    "a day": ("trades", "coverage"),
+    "issues": fields.DATASETS,
+}
+"""What is read of a recording of the full-market service, of a made-up day, and of a recording of both services."""
 ENVIRONMENTS = ROOT / "target" / "old-readers"
-COLUMNS = sum(len(names) * (2 if dataset == "quarantine" else 4) for dataset, names in read.COLUMN_NAMES.items())
-"""Of the columns of all of them."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +101,17 @@ def twenty(tmp_path_factory: pytest.TempPathFactory) -> days.Days:
 
 
 @pytest.fixture(scope="session")
+def issue_recording(tmp_path_factory: pytest.TempPathFactory) -> IssueRecording:
+    """A day of both services, as it was recorded and sealed."""
+    return record_issues(tmp_path_factory.mktemp("issues"))
+
+
+@pytest.fixture(scope="session")
 def dirs(
-    recorded: tuple[Path, ledger.Expected], twenty: days.Days, tmp_path_factory: pytest.TempPathFactory
+    recorded: tuple[Path, ledger.Expected],
+    twenty: days.Days,
+    issue_recording: IssueRecording,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Path]:
     """What is read: each as it is while recording, and sealed."""
     folder = tmp_path_factory.mktemp("dirs")
@@ -100,23 +119,18 @@ def dirs(
     for name, data_dir in list(found.items()):
         sealed = found[f"{name}, sealed"] = folder / f"{name}-sealed"
         shutil.copytree(data_dir, sealed)
-        for date in sorted(path.name.removeprefix("date=") for path in (sealed / "trades").iterdir()):
-            command = [binary("KRX_RECORDER", "krx-recorder"), "seal", date, "--data-dir", str(sealed)]
-            subprocess.run(command, check=True, capture_output=True, timeout=SEAL_S_MAX)
-        assert all(len(list(path.iterdir())) == 1 for path in (sealed / "trades").glob("*/*"))
+        seal_every_date(sealed)
     # Every value of twenty days would take each reader a minute.
     for name, dataset in ((name, dataset) for name in TWENTY for dataset in ("trades", "coverage")):
         target = found[name.replace("twenty days", "a day")] = folder / name.replace("twenty days", "day")
         shutil.copytree(found[name] / dataset / f"date={days.LAST}", target / dataset / f"date={days.LAST}")
-    return found
+    return found | {"issues": issue_recording.data_dirs["recorded"], "issues, sealed": issue_recording.data_dirs["sealed"]}
 
 
 @pytest.fixture(scope="session")
 def task(dirs: dict[str, Path], twenty: days.Days, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All that a reader is asked, and the answers, as a file for read.py."""
-    asked = [(name, dataset) for name in dirs if name not in TWENTY for dataset in read.KEYS]
-    asked = [(name, dataset) for name, dataset in asked if (dirs[name] / dataset).is_dir()]
-    assert len(asked) == DATASETS
+    asked = [(name, dataset) for name in dirs for dataset in ASKED.get(name.removesuffix(", sealed"), ())]
     queries = [query.format(last=days.LAST) for query in read.VIEWS.values()]
     before = Path.cwd()
     try:
@@ -146,20 +160,25 @@ def in_micros(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def test_what_is_compared_with_is_what_was_sent(
-    recorded: tuple[Path, ledger.Expected], twenty: days.Days, dirs: dict[str, Path]
+    recorded: tuple[Path, ledger.Expected],
+    twenty: days.Days,
+    issue_recording: IssueRecording,
+    dirs: dict[str, Path],
 ) -> None:
-    for name in ("recorded", "recorded, sealed"):
-        for dataset, expected in (("trades", recorded[1].trades), ("quarantine", recorded[1].quarantine)):
+    of_issues = {dataset: issue_recording.expected.tables[dataset] for dataset in fields.DATASETS}
+    sent = {"recorded": {"trades": recorded[1].trades, "quarantine": recorded[1].quarantine}, "issues": of_issues}
+    for name in (f"{name}{end}" for name in sent for end in ("", ", sealed")):
+        for dataset, expected in sent[name.removesuffix(", sealed")].items():
             found = as_expected(readers.pyarrow_table(dirs[name], dataset), expected.schema)
             assert found.num_rows == expected.num_rows > 0
             assert first_difference(found, expected) == ""
     place = ["market", "frame", "item"]
-    sent = [row for row in twenty.trades if row["date"] == days.LAST]
+    made_up = [row for row in twenty.trades if row["date"] == days.LAST]
     for name in ("a day", "a day, sealed"):
         table = readers.pyarrow_table(dirs[name], "trades").filter(pc.field("kind") == "trade")
         table = table.sort_by([(key, "ascending") for key in place])
         found = table.select([*place, "code", "price", "volume", "trade_time"]).to_pylist()
-        assert found == [{key: row[key] for key in found[0]} for row in sent]
+        assert found == [{key: row[key] for key in found[0]} for row in made_up]
 
 
 def test_receive_times_are_far_apart(dirs: dict[str, Path]) -> None:
@@ -168,6 +187,9 @@ def test_receive_times_are_far_apart(dirs: dict[str, Path]) -> None:
         times = read.pyarrow_columns(dirs[name], "trades")["recv_ts"]
         assert max(abs(two - one) for one, two in zip(times, times[1:])) > 1 << 28
 
+
+EACH_DATASET = [dataset for datasets in ASKED.values() for dataset in datasets]
+"""Each of them is read as it was recorded and sealed."""
 
 EACH = [pytest.param(one, reader, id=f"{one.name}-{reader}") for one in sets() for reader in one.readers]
 
@@ -182,7 +204,8 @@ def test_an_older_reader_reads_everything(of: Set, reader: str, task: Path, tmp_
     outcomes = json.loads(done.stdout.splitlines()[-1])
     answers = len(TWENTY) * len(ANSWERS) if reader in read.ASK else 0
     answers += len(TWENTY) * len(read.VIEWS) if reader == "duckdb" else 0
-    assert len(outcomes) == (COLUMNS if reader == "fastparquet" else DATASETS + answers)
+    datasets = 2 * sum(len(read.COLUMN_NAMES[dataset]) if reader == "fastparquet" else 1 for dataset in EACH_DATASET)
+    assert len(outcomes) == datasets + answers
     # What fastparquet cannot read must be an error.
     allowed = ("right", "error") if reader == "fastparquet" else ("right",)
     bad = [f"{one['what']}: {one['outcome']}: {one['detail']}" for one in outcomes if one["outcome"] not in allowed]
