@@ -19,11 +19,14 @@ import days
 import fields
 import issues
 import ledger
-from processes import Recorder, Simulator, binary, end
+from processes import READ_S_MAX, Recorder, Simulator, binary, end, wait_until
 
 RECORDS = 300_000
-ISSUE_RECORDS, ISSUE_RATE = 3_000, 10_000
-"""Of a day of both services: trades of three issues, and messages a second of the per-issue service."""
+ISSUE_RECORDS, ISSUE_RATE = 1_000, 10_000
+"""Of days of both services: trades of three issues, and messages a second of the per-issue service."""
+
+ISSUE_ROWS_MIN = 200
+"""Of each dataset, or the tests would prove little."""
 
 MARKETS = ("KOSDAQ", "KOSPI")
 DAY_S_MAX = 120.0
@@ -121,13 +124,26 @@ def schemas() -> dict[str, pa.Schema]:
     return {one["dataset"]: issues.schema_of(one) for one in json.loads(described)}
 
 
+def has_enough(data_dir: Path) -> bool:
+    """Whether all per-issue datasets have committed rows enough, some of them from after the close."""
+    for dataset in fields.DATASETS:
+        paths = list((data_dir / dataset).rglob("*.parquet"))
+        if sum(pq.read_metadata(path).num_rows for path in paths) < ISSUE_ROWS_MIN:
+            return False
+    paths = (data_dir / "ticks").rglob("*.parquet")
+    return any("regular_close" in pq.read_table(path, columns=["kind"])["kind"].to_pylist() for path in paths)
+
+
 def record_issues(folder: Path) -> IssueRecording:
-    """Records a day of both services, with bad messages in the per-issue one, and seals a copy of it."""
+    """Records both services, with bad messages in the per-issue one, and seals a copy of what is recorded.
+
+    The simulated days are short, and follow each other: it takes some seconds until everything is registered.
+    """
     keep_clear_of_midnight()
     date = dt.datetime.now(ledger.KST).date()
     listed = folder / "issues.csv"
     listed.write_text(issues.LISTED)
-    arguments = ["--issues", str(listed), "--trades-per-day", str(ISSUE_RECORDS), "--seed", "5", "--start", "08:50"]
+    arguments = ["--issues", str(listed), "--trades-per-day", str(ISSUE_RECORDS), "--seed", "5", "--repeat"]
     arguments += ["--rate", str(ISSUE_RATE // 2), "--per-issue-rate", str(ISSUE_RATE)]
     for fault in ISSUE_FAULTS:
         arguments += ["--fault", f"{fault},service=per_issue"]
@@ -135,7 +151,11 @@ def record_issues(folder: Path) -> IssueRecording:
     try:
         recorder = Recorder(folder, simulator.url, issues.tables())
         try:
-            simulator.wait_for_day(len(MARKETS) + 1, DAY_S_MAX, recorder)
+            data_dir, feeds = recorder.data_dir, len(MARKETS) + 1
+            wait_until(lambda: has_enough(data_dir), DAY_S_MAX, "there are rows enough", recorder.check_running)
+            # What it has sent is on its way: the recorder reads it before it notices.
+            simulator.stop()
+            wait_until(lambda: recorder.disconnects() >= feeds, READ_S_MAX, "all is read", recorder.check_running)
             recorder.stop()
         finally:
             end(recorder.process)

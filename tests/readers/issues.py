@@ -23,11 +23,9 @@ FEED = "ISSUES"
 PRESETS = ("tick", "quote", "tick10", "quote10")
 STOCKS = ("005930", "000660", "00088K")
 DERIVATIVES = ("101N6000", "401N6N9S", "201N6310", "201N6220*006")
-INDICES = ("001", "302")
+INDICES = ("001",)
 ITEMS = ("trdPrc", "trdvol", "trdTm", "accTrdvol", "cmpprevddPrc", "askStep1BstordPrc")
 UNKNOWN = "999999"
-PAIRS = (len(STOCKS) + len(DERIVATIVES)) * len(PRESETS) + 3 + len(INDICES) + 1
-"""Registrations, with one that is refused."""
 
 LISTED = """code,market,base_price
 005930,KOSPI,71500

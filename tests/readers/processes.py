@@ -181,6 +181,10 @@ class Recorder:
         if self.process.poll() is not None:
             pytest.fail(f"the recorder ended with status {self.process.returncode}:\n{self.log_end()}")
 
+    def disconnects(self) -> int:
+        """How often a feed's session has ended, by its log."""
+        return self.log.read_text(errors="replace").count(" disconnected feed=")
+
     def log_end(self) -> str:
         """The last lines that it logged."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
