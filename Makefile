@@ -32,7 +32,7 @@ deb: build ## make the Debian package: target/debian
 	CARGO='$(CARGO)' deploy/deb-tools.sh
 	$(CARGO) deb --no-build --locked --strip --package krx-recorder
 
-demo: ## record a simulated day of both markets and read it back
+demo: ## record a simulated day of both services and read it back
 	$(CARGO) build --release --locked --package krx-recorder --package krx-simulator --package krx-demo --bins
 	target/release/krx-demo
 

@@ -4,11 +4,14 @@
 //!   krx-simulator ──ws──▶ krx-recorder ──▶ data/demo-…/data ◀── your SQL
 //!        └──▶ ledger ──▶ comparison ◀────────────┘
 //! ```
+//!
+//! It is of both services: the full-market feeds of both markets, and a per-issue feed of some issues.
 
 // A stream that takes nothing would make these panic.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-use std::collections::HashMap;
+mod shown;
+
 use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -17,20 +20,23 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use chrono::{DateTime, FixedOffset, Utc};
+use chrono::{FixedOffset, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
-use krx_harness::oracle::{MARKETS, Report};
+use krx_harness::issues::IssueReport;
+use krx_harness::oracle::MARKETS;
 use krx_harness::output::{end, say, usage};
 use krx_harness::process::free_port;
-use krx_harness::recorded::{Frames, TradeRow};
 use krx_harness::recorder::status;
-use krx_harness::{Mode, Recorder, RecorderConfig, Simulator, compare};
+use krx_harness::{Group, IssueList, Mode, Recorder, RecorderConfig, Simulator, compare, compare_issues};
 
 /// The day runs from 08:30 to 20:00; at this pace that is 69 seconds.
 const SPEED: u64 = 600;
 const DAY_MINUTES: u64 = 690;
 const OPEN_MINUTE: u64 = 8 * 60 + 30;
 const DAY: Duration = Duration::from_secs(DAY_MINUTES * 60 / SPEED);
+
+/// Those of both markets, and the per-issue one.
+const FEEDS: usize = MARKETS.len() + 1;
 
 /// Beyond the day itself: the simulator's start, and the last messages on their way.
 const GRACE: Duration = Duration::from_secs(30);
@@ -40,14 +46,18 @@ const TRADES: &str = "3000000";
 /// What a run must at least have recorded to be worth showing.
 const RECORDS_MIN: u64 = 500_000;
 
-/// Rows of one issue that are shown.
-const SHOWN: usize = 5;
+/// Stocks that the per-issue feed records: the busiest of the simulator's own.
+const STOCKS: [&str; 5] = ["594460", "370710", "026715", "379960", "352210"];
+
+/// A future, and a sector's index.
+const FUTURE: &str = "101N6000";
+const INDEX: &str = "001";
 
 const HELP: &str = "\
 Usage: krx-demo
 
-Records a simulated trading day in about a minute, compares it record by record with what was sent, and shows how to
-read it. Takes no arguments. What it records stays in data/demo-… below the current directory.
+Records a simulated trading day of both services in about a minute, compares it record by record with what was sent, and
+shows how to read it. Takes no arguments. What it records stays in data/demo-… below the current directory.
 
   -h, --help  print this";
 
@@ -69,18 +79,19 @@ fn demo() -> Result<()> {
         &folder,
         &["--speed", &SPEED.to_string(), "--trades-per-day", TRADES],
     )?;
-    let port = free_port()?;
+    let (port, list) = (free_port()?, registered());
     let config = RecorderConfig {
         rotate_interval: "30s".to_owned(),
         status_port: Some(port),
         // The configuration wants a whole path.
         data_dir: std::path::absolute(folder.join("data")).context("asking for the current folder")?,
+        more: feeds(&list),
         ..RecorderConfig::new(&folder, &simulator.url)
     };
     let mut recorder = config.start()?;
-    recorder.wait_for_log("INFO connected ", MARKETS.len(), GRACE)?;
+    recorder.wait_for_log("INFO connected ", FEEDS, GRACE)?;
     watch(&mut simulator, &mut recorder, port)?;
-    simulator.finish(&mut recorder, MARKETS.len())?;
+    simulator.finish(&mut recorder, FEEDS)?;
     let stopping = Instant::now();
     recorder.stop()?;
     say(format_args!(
@@ -98,13 +109,53 @@ fn demo() -> Result<()> {
         "{} records are fewer than a demonstration should have",
         report.trades()
     );
+    let of_issues = compare_all_issues(&simulator, &config.data_dir, &list)?;
     say(format_args!(
         "Equal: each of {} records was sent once, and is there once, with each of its values.\n\n{report}\n",
         report.trades()
     ))?;
-    // It is as long as the recording is short: a hundred bytes per record.
+    say(format_args!("The same of the per-issue feed:\n\n{of_issues}\n"))?;
+    // It is as long as the recording is short: a hundred bytes per record, and more per book.
     fs::remove_file(&simulator.ledger).context("removing the simulator's ledger")?;
-    show(&config.data_dir, &report)
+    let code = shown::trades(&config.data_dir, &report)?;
+    let code = STOCKS.iter().find(|stock| **stock == code).unwrap_or(&STOCKS[0]);
+    shown::issue(&config.data_dir, &list, code)?;
+    shown::farewell(&config.data_dir)
+}
+
+/// What the per-issue feed registers: trades and ten-level books of stocks, those of a future, and an index.
+fn registered() -> IssueList {
+    const PRESETS: [&str; 2] = ["tick10", "quote10"];
+    IssueList::of(vec![
+        Group::of(&PRESETS, &STOCKS),
+        Group::of_derivatives(&PRESETS, &[FUTURE]),
+        Group::of(&["index"], &[INDEX]),
+    ])
+}
+
+/// The tables of all feeds in the configuration.
+fn feeds(list: &IssueList) -> String {
+    let of_markets = MARKETS.map(|market| {
+        let path = if market == "KOSPI" { "/ws_ksp" } else { "/ws_kdq" };
+        format!("[[feed]]\nmarket = \"{market}\"\npath = \"{path}\"\n\n")
+    });
+    of_markets.concat() + &list.to_toml()
+}
+
+/// Compares what the per-issue feed recorded with what was sent.
+fn compare_all_issues(simulator: &Simulator, data_dir: &Path, list: &IssueList) -> Result<IssueReport> {
+    let report = compare_issues(&simulator.ledger, data_dir, list, Mode::Exact)
+        .context("the recording of the per-issue feed is not what was sent")?;
+    for dataset in [
+        "ticks",
+        "books",
+        "derivative_ticks",
+        "derivative_books",
+        "indices",
+    ] {
+        ensure!(report.rows_of(dataset) > 0, "nothing was recorded of {dataset}");
+    }
+    Ok(report)
 }
 
 /// A directory of this run's own: nothing that exists is ever touched.
@@ -117,13 +168,13 @@ fn fresh_folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Shows the progress until the day of both markets is complete.
+/// Shows the progress until the day of every feed is complete.
 fn watch(simulator: &mut Simulator, recorder: &mut Recorder, port: u16) -> Result<()> {
     let bar = ProgressBar::new(DAY.as_millis().try_into()?);
     bar.set_style(ProgressStyle::with_template("{msg} [{bar:40}] {percent}%")?.progress_chars("=> "));
     let terminal = std::io::stderr().is_terminal();
     let (started, mut complete, mut next_line) = (Instant::now(), 0, Duration::ZERO);
-    while complete < MARKETS.len() {
+    while complete < FEEDS {
         sleep(Duration::from_millis(200));
         complete += usize::from(simulator.poll_for("day_complete").is_some());
         ensure!(
@@ -171,85 +222,4 @@ fn so_far(port: u16) -> Option<String> {
         sum("rows_committed")?,
         sum("files_committed")?
     ))
-}
-
-/// Shows the first rows of the issue that was traded most, and how to read them.
-fn show(data_dir: &Path, report: &Report) -> Result<()> {
-    let (market, _) = report
-        .markets
-        .iter()
-        .max_by_key(|(_, report)| report.trades)
-        .context("a market")?;
-    let (mut counts, mut first) = (
-        HashMap::<String, usize>::new(),
-        HashMap::<String, Vec<TradeRow>>::new(),
-    );
-    let (mut frames, mut date) = (Frames::open(data_dir, market)?, None);
-    while let Some(frame) = frames.next()? {
-        date = date.or(Some(frame.date));
-        for row in frame.trades.into_iter().filter(|row| row.kind == "trade") {
-            *counts.entry(row.code.clone()).or_default() += 1;
-            let rows = first.entry(row.code.clone()).or_default();
-            if rows.len() < SHOWN {
-                rows.push(row);
-            }
-        }
-    }
-    let (code, count) = counts
-        .iter()
-        .max_by_key(|(code, count)| (**count, *code))
-        .context("a trade")?;
-    say(format_args!(
-        "{code}, the issue traded most in {market} ({count} trades), begins so:\n"
-    ))?;
-    say(format_args!(
-        "{:<8} {:<23} {:>9} {:>7}",
-        "code", "trade_ts", "price", "volume"
-    ))?;
-    for row in &first[code] {
-        let at = row
-            .trade_ts
-            .and_then(DateTime::from_timestamp_millis)
-            .context("a trade has a time")?;
-        let at = at.naive_utc() + chrono::TimeDelta::hours(9);
-        say(format_args!(
-            "{:<8} {:<23} {:>9} {:>7}",
-            row.code,
-            at.format("%Y-%m-%d %H:%M:%S%.3f").to_string(),
-            row.price,
-            row.volume
-        ))?;
-    }
-    let date = date.context("a date")?;
-    show_queries(data_dir, &date.to_string(), market, code)
-}
-
-/// How to read the same rows with other programs.
-fn show_queries(data_dir: &Path, date: &str, market: &str, code: &str) -> Result<()> {
-    let trades = data_dir.join("trades");
-    let trades = trades.display();
-    say(format_args!(
-        "
-The same in DuckDB:
-
-  SET TimeZone = 'Asia/Seoul';
-  SELECT code, trade_ts, price, volume
-  FROM read_parquet('{trades}/**/*.parquet', hive_partitioning = true)
-  WHERE date = '{date}' AND market = '{market}' AND code = '{code}' AND kind = 'trade'
-  ORDER BY frame, item LIMIT {SHOWN};
-
-and in pandas:
-
-  import pandas as pd
-  trades = pd.read_parquet('{trades}', filters=[
-      ('date', '==', '{date}'), ('market', '==', '{market}'),
-      ('code', '==', '{code}'), ('kind', '==', 'trade'),
-  ])
-  print(trades.sort_values(['frame', 'item'])[['code', 'trade_ts', 'price', 'volume']].head({SHOWN}))
-
-The data stay in {}; remove them with: rm -r {}",
-        data_dir.display(),
-        data_dir.parent().unwrap_or(data_dir).display()
-    ))?;
-    Ok(())
 }

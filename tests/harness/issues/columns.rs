@@ -29,6 +29,13 @@ pub(super) struct Column {
     pub(super) how: How,
 }
 
+impl Column {
+    /// Whether it has instants.
+    pub(super) fn is_clock(&self) -> bool {
+        self.how == How::Clock
+    }
+}
+
 /// A dataset.
 #[derive(Debug)]
 pub(super) struct Dataset {

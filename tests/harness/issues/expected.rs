@@ -8,7 +8,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::columns::{DATASETS, How, dataset_of};
+use super::columns::{Column, DATASETS, How, dataset_of};
 use super::registered::Registered;
 use crate::expected::kind;
 
@@ -293,7 +293,7 @@ impl<'t> Output<'_, 't> {
                 how => {
                     // A number that is none stays null, and is told apart.
                     values[place] = text.parse().map_or(Value::Null, Value::Integer);
-                    if how == How::Digits && dataset.columns[..place].last().is_some_and(is_clock) {
+                    if how == How::Digits && dataset.columns[..place].last().is_some_and(Column::is_clock) {
                         values[place - 1] = clock(values[place]);
                     }
                 }
@@ -320,10 +320,6 @@ struct Of<'t> {
 
 fn member(key: &str, raw: &str) -> String {
     format!("\"{key}\":{raw}")
-}
-
-fn is_clock(column: &super::columns::Column) -> bool {
-    column.how == How::Clock
 }
 
 /// The milliseconds of the day that digits mean, unless they are a signal.

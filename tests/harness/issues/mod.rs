@@ -21,6 +21,8 @@ mod registered;
 pub mod registrations;
 mod same;
 mod sent;
+mod shown;
 
 pub use list::{Group, IssueList};
 pub use oracle::{IssueReport, IssueSession, compare_issues};
+pub use shown::{TextRow, first_rows, span, text_rows};
