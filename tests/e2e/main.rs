@@ -19,6 +19,7 @@ mod meddled;
 mod network;
 mod oracle;
 mod replay;
+mod replay_issues;
 mod report;
 mod seal;
 mod service;

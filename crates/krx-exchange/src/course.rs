@@ -179,6 +179,12 @@ impl<T: Timed> Course<T> {
         self.allowance.records += i64::from(item.records());
     }
 
+    /// So many records of the item that was to be sent are not.
+    pub(crate) fn take_back_records(&mut self, records: u32) {
+        self.totals.records = self.totals.records.saturating_sub(u64::from(records));
+        self.allowance.records += i64::from(records);
+    }
+
     /// Skips what fell due by `now` while nobody was listening: a limited number per call, until it returns
     /// [`Step::Wait`] with a later time.
     pub(crate) fn skip_missed(&mut self, fetch: &mut dyn FnMut() -> Next<T>, now: Instant) -> Step<T> {

@@ -1,5 +1,9 @@
 //! What the per-issue service has to say of each issue, and where that comes from.
 
+use std::sync::Arc;
+
+use krx_protocol::per_issue::Pair;
+
 use crate::course::{Course, Pace, Timed};
 use crate::message::{Next, TimeOfDay};
 use crate::subscription::Subscription;
@@ -48,8 +52,56 @@ pub enum Push {
         /// The `params` of the push: a JSON object.
         params: String,
     },
+    /// A message as it once was, of which each part is sent if it is registered when the message is due.
+    Message(PushMessage),
     /// Nothing, until this time.
     Mark(TimeOfDay),
+}
+
+/// A message about several pairs, or with parts that are about none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushMessage {
+    /// When it is sent. If it is earlier than the previous one, it is sent right after that.
+    pub at: TimeOfDay,
+    /// Its parts, in order.
+    pub parts: Vec<PushPart>,
+    /// What is around them.
+    pub frame: PushFrame,
+}
+
+/// A part of a [`PushMessage`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushPart {
+    /// What it is about. Without one, it is sent while anything is registered.
+    pub pair: Option<Arc<Pair>>,
+    /// The whole text of the part.
+    pub text: String,
+}
+
+/// What is around the parts of a [`PushMessage`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PushFrame {
+    /// Nothing: there is one part.
+    Bare,
+    /// They are the elements of an array, which ends like this: `]`, unless it was cut off, or something followed it.
+    Array {
+        /// The end.
+        end: String,
+    },
+}
+
+impl PushMessage {
+    /// The text with the parts that `is_sent`, and their number; `None` if there are none.
+    pub(crate) fn text(&self, is_sent: impl Fn(Option<&Pair>) -> bool) -> Option<(String, u32)> {
+        let parts = self.parts.iter().filter(|part| is_sent(part.pair.as_deref()));
+        let texts: Vec<&str> = parts.map(|part| part.text.as_str()).collect();
+        let text = match &self.frame {
+            _ if texts.is_empty() => return None,
+            PushFrame::Bare => texts.concat(),
+            PushFrame::Array { end } => format!("[{}{end}", texts.join(",")),
+        };
+        Some((text, u32::try_from(texts.len()).unwrap_or(u32::MAX)))
+    }
 }
 
 /// The message that pushes `params`, a JSON object.
@@ -66,19 +118,22 @@ pub fn push_text(params: &str) -> String {
 impl Timed for Push {
     fn at(&self) -> TimeOfDay {
         match self {
-            Push::Of { at, .. } | Push::Mark(at) => *at,
+            Push::Of { at, .. } | Push::Message(PushMessage { at, .. }) | Push::Mark(at) => *at,
         }
     }
 
     fn messages(&self) -> u32 {
         match self {
-            Push::Of { .. } => 1,
+            Push::Of { .. } | Push::Message(_) => 1,
             Push::Mark(_) => 0,
         }
     }
 
     fn records(&self) -> u32 {
-        self.messages()
+        match self {
+            Push::Message(message) => u32::try_from(message.parts.len()).unwrap_or(u32::MAX),
+            Push::Of { .. } | Push::Mark(_) => self.messages(),
+        }
     }
 }
 

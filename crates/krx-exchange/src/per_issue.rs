@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::config::PerIssueRules;
 use crate::control::{Refusal, ok_answer};
 use crate::conversation::{Act, Conversation, Saying};
-use crate::course::{DayTotals, Step};
+use crate::course::{DayTotals, Step, Timed};
 use crate::issues::{IssueDay, Push, Welcome, push_text};
 use crate::message::{TimeOfDay, TimedMessage};
 use crate::registrations::{Place, Registrations};
@@ -207,7 +207,7 @@ impl PerIssue {
             let IssueDay { issues, course } = &mut self.day;
             match course.step(&mut || issues.next(), now) {
                 Step::Send(Push::Mark(_)) => {}
-                Step::Send(push @ Push::Of { .. }) => {
+                Step::Send(push) => {
                     if let Some(message) = self.pushed(push, script, sent) {
                         return Act::Send(message);
                     }
@@ -245,6 +245,24 @@ impl PerIssue {
             } if self.registrations.has(registration) => {
                 self.answers.pushed(registration);
                 self.pack(registration, at, params, script, sent)
+            }
+            Push::Message(ref message) => {
+                let registrations = &self.registrations;
+                let is_sent = |pair: Option<&Pair>| {
+                    pair.map_or(!registrations.is_empty(), |pair| registrations.has_pair(pair))
+                };
+                let Some((text, records)) = message.text(is_sent) else {
+                    self.day.course.take_back(&push);
+                    return None;
+                };
+                self.day
+                    .course
+                    .take_back_records(push.records().saturating_sub(records));
+                Some(TimedMessage {
+                    at: message.at,
+                    records,
+                    text: text.into(),
+                })
             }
             // It was fetched before it was cancelled.
             push => {

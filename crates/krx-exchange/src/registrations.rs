@@ -103,6 +103,11 @@ impl Registrations {
         self.numbers.contains(&number)
     }
 
+    /// Whether `pair` is registered.
+    pub(crate) fn has_pair(&self, pair: &Pair) -> bool {
+        self.by_pair.contains_key(pair)
+    }
+
     /// Some registration other than `number`.
     pub(crate) fn other_than(&self, number: u64) -> Option<u64> {
         self.numbers.iter().copied().find(|&other| other != number)

@@ -1,4 +1,4 @@
-//! Messages supplied by a thread.
+//! Messages supplied by a thread: those of a market, or whatever else a day consists of.
 //!
 //! ```text
 //!   supplier's thread ──chunks──▶ Supply ──▶ cursor
@@ -8,6 +8,7 @@
 
 use tokio::sync::mpsc;
 
+use crate::issues::PushMessage;
 use crate::message::{Messages, Next, TimedMessage};
 
 /// The amount of text in a chunk: large enough that passing it on does not matter.
@@ -16,18 +17,37 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// How many chunks may wait for a feed: with the one at each end, about a megabyte and a half.
 const CHUNKS_MAX: usize = 4;
 
+/// What can be supplied.
+pub trait Supplied: Send {
+    /// About how much memory it takes, in bytes.
+    fn bytes(&self) -> usize;
+}
+
+impl Supplied for TimedMessage {
+    fn bytes(&self) -> usize {
+        self.text.len() + size_of::<TimedMessage>()
+    }
+}
+
+impl Supplied for PushMessage {
+    fn bytes(&self) -> usize {
+        let parts = self.parts.iter().map(|part| part.text.len() + size_of_val(part));
+        parts.sum::<usize>() + size_of::<PushMessage>()
+    }
+}
+
 /// The end from which a feed takes messages.
 #[derive(Debug)]
-pub struct Supply {
-    chunks: mpsc::Receiver<Vec<TimedMessage>>,
-    chunk: std::vec::IntoIter<TimedMessage>,
+pub struct Supply<T = TimedMessage> {
+    chunks: mpsc::Receiver<Vec<T>>,
+    chunk: std::vec::IntoIter<T>,
 }
 
 /// The end at which a supplier gives them. Dropping it ends the day.
 #[derive(Debug)]
-pub struct Supplier {
-    chunks: mpsc::Sender<Vec<TimedMessage>>,
-    chunk: Vec<TimedMessage>,
+pub struct Supplier<T = TimedMessage> {
+    chunks: mpsc::Sender<Vec<T>>,
+    chunk: Vec<T>,
     bytes: usize,
 }
 
@@ -37,7 +57,7 @@ pub struct NotWanted;
 
 /// Both ends of one feed's supply.
 #[must_use]
-pub fn supply() -> (Supplier, Supply) {
+pub fn supply<T: Supplied>() -> (Supplier<T>, Supply<T>) {
     let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
     let supplier = Supplier {
         chunks: sender,
@@ -51,14 +71,14 @@ pub fn supply() -> (Supplier, Supply) {
     (supplier, supply)
 }
 
-impl Supplier {
+impl<T: Supplied> Supplier<T> {
     /// Gives the next message. It waits while the feed has enough, so it must not be called in a task.
     ///
     /// # Errors
     ///
     /// [`NotWanted`], when the feed has ended.
-    pub fn give(&mut self, message: TimedMessage) -> Result<(), NotWanted> {
-        self.bytes += message.text.len() + size_of::<TimedMessage>();
+    pub fn give(&mut self, message: T) -> Result<(), NotWanted> {
+        self.bytes += message.bytes();
         self.chunk.push(message);
         if self.bytes < CHUNK_BYTES {
             return Ok(());
@@ -90,6 +110,13 @@ impl Supplier {
 
 impl Messages for Supply {
     fn next(&mut self) -> Next {
+        self.take()
+    }
+}
+
+impl<T> Supply<T> {
+    /// The next message, if there is one yet.
+    pub fn take(&mut self) -> Next<T> {
         loop {
             if let Some(message) = self.chunk.next() {
                 return Next::Message(message);

@@ -88,7 +88,7 @@ pub fn write_pushes(
         loop {
             match issues.next() {
                 Next::Message(Push::Of { params, .. }) => return Some((push_text(&params), 1)),
-                Next::Message(Push::Mark(_)) | Next::PassedOver => {}
+                Next::Message(Push::Mark(_) | Push::Message(_)) | Next::PassedOver => {}
                 Next::NotYet | Next::DayOver { .. } => return None,
             }
         }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 use crate::course::Pace;
-use crate::issues::Issues;
+use crate::issues::{Issues, PushFrame, PushMessage, PushPart};
 use crate::message::Next;
 
 use super::*;
@@ -92,6 +92,10 @@ impl Talk {
             pushes_left: pushes,
             ..InTurn::default()
         };
+        Talk::of(issues, script)
+    }
+
+    fn of(issues: impl Issues + 'static, script: Listed) -> Talk {
         let day = IssueDay::new(issues, TimeOfDay(0), Pace::Max);
         let rules = PerIssueRules { registrations_max: 4 };
         let mut conversation = PerIssue::new(day, rules);
@@ -395,4 +399,72 @@ fn what_is_forgotten_is_pushed_no_more_and_may_be_registered_again() {
     }
     let pushed: std::collections::BTreeSet<String> = (0..50).map(|_| talk.next()).collect();
     assert_eq!(pushed.len(), 4, "{pushed:?}");
+}
+
+/// A day of messages as they once were; every pair can be registered.
+struct Recorded(std::collections::VecDeque<PushMessage>);
+
+impl Issues for Recorded {
+    fn register(&mut self, _: u64, _: &Subscription) -> Welcome {
+        Welcome::Plain
+    }
+
+    fn cancel(&mut self, _: u64) {}
+
+    fn state(&self, _: u64) -> Option<String> {
+        None
+    }
+
+    fn next(&mut self) -> Next<Push> {
+        match self.0.pop_front() {
+            Some(message) => Next::Message(Push::Message(message)),
+            None => Next::DayOver { another_after: None },
+        }
+    }
+}
+
+#[test]
+fn of_a_message_those_parts_are_sent_that_are_registered_when_it_is_due() {
+    let part = |code: Option<&str>, text: &str| PushPart {
+        pair: code.map(|code| {
+            let code = code.to_owned();
+            std::sync::Arc::new(Pair {
+                preset: krx_protocol::per_issue::Preset::Tick,
+                code,
+            })
+        }),
+        text: text.to_owned(),
+    };
+    let message = |parts: Vec<PushPart>, end: Option<&str>| PushMessage {
+        at: TimeOfDay(0),
+        parts,
+        frame: end.map_or(PushFrame::Bare, |end| PushFrame::Array { end: end.to_owned() }),
+    };
+    let all = || {
+        vec![
+            part(Some("a"), "1"),
+            part(None, "x"),
+            part(Some("b"), "2"),
+            part(Some("a"), "3"),
+        ]
+    };
+    let day = [
+        message(all(), Some("]")),
+        message(vec![part(Some("b"), "2")], None),
+        message(vec![part(Some("a"), "1")], None),
+        message(all(), Some("")),
+        message(all(), Some("] more")),
+    ];
+    let mut talk = Talk::of(Recorded(day.into()), Listed::default());
+    talk.subscribe(2, "tick", "a");
+    assert!(matches!(talk.act(), Act::Send(message) if (&*message.text, message.records) == ("[1,x,3]", 3)));
+    assert_eq!(talk.next(), "1", "what is not registered is left out");
+    talk.subscribe(3, "tick", "b");
+    assert_eq!(talk.next(), "[1,x,2,3");
+    talk.unsubscribe(2, "");
+    assert_eq!(talk.next(), "[x,2] more");
+    let Act::DayComplete(totals) = talk.act() else {
+        panic!("all is sent")
+    };
+    assert_eq!((totals.messages, totals.records), (4, 3 + 1 + 4 + 2));
 }

@@ -40,6 +40,25 @@ pub(crate) struct Opened {
 
 /// Opens a dataset's file, to be read this many rows at a time.
 pub(crate) fn open(dataset: Dataset, path: &Path, batch_rows: usize) -> Result<Opened, StoreError> {
+    let (footer, builder) = builder(dataset, path)?;
+    let groups = builder.metadata().row_groups().iter();
+    let groups = groups.map(|group| group.num_rows().cast_unsigned()).collect();
+    let reader = builder
+        .with_batch_size(batch_rows)
+        .build()
+        .map_err(undecodable(path))?;
+    Ok(Opened {
+        footer,
+        groups,
+        reader,
+    })
+}
+
+/// A dataset's file, about to be read with the schema of [`reading_schema`], and its footer.
+pub(super) fn builder(
+    dataset: Dataset,
+    path: &Path,
+) -> Result<(Footer, ParquetRecordBatchReaderBuilder<File>), StoreError> {
     let file = File::open(path).map_err(at("opening", path))?;
     let plain = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(undecodable(path))?;
     let footer = Footer::read(plain.metadata().file_metadata())
@@ -51,17 +70,10 @@ pub(crate) fn open(dataset: Dataset, path: &Path, batch_rows: usize) -> Result<O
     let options = ArrowReaderOptions::new().with_schema(reading_schema(dataset));
     let metadata =
         ArrowReaderMetadata::try_new(Arc::clone(plain.metadata()), options).map_err(undecodable(path))?;
-    let groups = metadata.metadata().row_groups().iter();
-    let groups = groups.map(|group| group.num_rows().cast_unsigned()).collect();
-    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
-        .with_batch_size(batch_rows)
-        .build()
-        .map_err(undecodable(path))?;
-    Ok(Opened {
+    Ok((
         footer,
-        groups,
-        reader,
-    })
+        ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata),
+    ))
 }
 
 /// The Parquet library's error, for a file that was sound when it was committed.

@@ -10,7 +10,10 @@ mod codes;
 mod columns;
 mod file;
 mod fingerprint;
+mod issues;
 mod quarantine;
+mod records;
+mod texts;
 mod trades;
 
 pub(crate) use arrivals::Arrivals;
@@ -18,5 +21,7 @@ pub use codes::codes;
 pub(crate) use columns::Columns;
 pub(crate) use file::{Opened, READ_ROWS, open};
 pub use fingerprint::Fingerprint;
+pub use issues::{pairs, snapshots};
 pub use quarantine::{Quarantine, QuarantineRow};
+pub use records::{Record, RecordRows, Records};
 pub use trades::{TradeBatch, TradeRow, Trades};

@@ -4,11 +4,11 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
 };
-use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch, StringArray};
-use arrow_schema::DataType;
+use arrow_array::{Array, PrimitiveArray, RecordBatch, StringArray};
 use chrono::NaiveDate;
 
 use super::arrivals::Arrivals;
+use super::texts::Texts;
 use crate::error::StoreError;
 use crate::feed_name::FeedName;
 use crate::layout::DataDir;
@@ -104,31 +104,6 @@ impl TradeBatch {
     pub fn rows(&self) -> impl Iterator<Item = TradeRow<'_>> {
         let view = View::of(&self.0);
         (0..self.len()).map(move |index| view.row(index))
-    }
-}
-
-/// Texts of a column, plain or in a dictionary.
-enum Texts<'a> {
-    Plain(&'a StringArray),
-    Keyed(&'a [i32], &'a StringArray),
-}
-
-impl<'a> Texts<'a> {
-    fn of(column: &'a ArrayRef) -> Self {
-        match column.data_type() {
-            DataType::Dictionary(..) => {
-                let column = column.as_dictionary::<Int32Type>();
-                Self::Keyed(column.keys().values(), column.values().as_string())
-            }
-            _ => Self::Plain(column.as_string()),
-        }
-    }
-
-    fn value(&self, row: usize) -> &'a str {
-        match self {
-            Self::Plain(texts) => texts.value(row),
-            Self::Keyed(keys, texts) => texts.value(usize::try_from(keys[row]).unwrap_or(usize::MAX)),
-        }
     }
 }
 

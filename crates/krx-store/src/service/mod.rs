@@ -10,6 +10,7 @@ mod per_issue;
 mod spec;
 
 pub use full_market::{FULL_MARKET, TRADES, TradeColumns};
+pub(crate) use per_issue::dataset_of;
 pub use per_issue::{
     BOOKS, CHANGES, DERIVATIVE_BOOKS, DERIVATIVE_QUOTES, DERIVATIVE_TICKS, INDICES, PER_ISSUE, QUOTES, TICKS,
 };

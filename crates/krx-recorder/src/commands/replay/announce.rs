@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use chrono::NaiveDate;
 use indicatif::HumanCount;
-use krx_exchange::{Pace, TimeOfDay};
+use krx_exchange::{Endpoint, Pace, TimeOfDay};
 use serde_json::{Value, json};
 
 use super::options::Options;
@@ -37,7 +37,15 @@ pub(super) fn begin(
 }
 
 fn url(recording: &Recording, address: SocketAddr) -> String {
-    format!("ws://{address}{}", recording.market.path())
+    format!("ws://{address}{}", recording.endpoint.path())
+}
+
+/// What its rows are.
+fn rows_of(recording: &Recording) -> &'static str {
+    match recording.endpoint {
+        Endpoint::FullMarket(_) => "trades",
+        Endpoint::PerIssue => "rows",
+    }
 }
 
 fn speed(pace: Pace) -> String {
@@ -58,10 +66,11 @@ fn words(
     let mut text = format!("replaying {date} from {start} KST, {}\n", speed(pace));
     for recording in recordings {
         text += &format!(
-            "  {:<8} {}  {} trades in {} frames\n",
+            "  {:<8} {}  {} {} in {} frames\n",
             recording.feed.as_str(),
             url(recording, address),
-            HumanCount(recording.trades),
+            HumanCount(recording.rows),
+            rows_of(recording),
             HumanCount(recording.last_frame)
         );
     }
@@ -69,6 +78,12 @@ fn words(
         "read it with another recorder, into another data directory:\n  \
          KRX_API_KEY=any krx-recorder run --base-url ws://{address} --data-dir DIR --member-name replay --always\n"
     );
+    if recordings
+        .iter()
+        .any(|recording| recording.endpoint == Endpoint::PerIssue)
+    {
+        text += "a per-issue feed needs a configuration that says what to register\n";
+    }
     text
 }
 
@@ -85,7 +100,7 @@ fn event(
             json!({
                 "feed": recording.feed.as_str(),
                 "url": url(recording, address),
-                "trades": recording.trades,
+                rows_of(recording): recording.rows,
                 "frames": recording.last_frame,
                 "frames_not_committed": recording.uncommitted,
             })

@@ -1,24 +1,43 @@
-//! A feed's recorded frames in order: rows of trades and quarantine, merged by frame and item.
-
-use std::collections::VecDeque;
-use std::io::ErrorKind;
+//! A full-market feed's recorded frames in order: rows of trades and quarantine, merged by frame and item.
 
 use chrono::NaiveDate;
-use krx_store::read::{Quarantine, QuarantineRow, TradeBatch, Trades};
+use krx_store::read::{TradeBatch, Trades};
 use krx_store::{DataDir, FeedName, Moment, StoreError};
 
 use super::message::{Message, MessageBuilder, Record, Withheld};
+use super::rows::{Batch, Day, QuarantineRows, Rows};
 
-/// How often in a row a day is reopened because it was sealed meanwhile; reading rows resets the count.
-const OPENED_MAX: u32 = 3;
-
-/// A frame that has rows.
+/// A frame that has rows, and whose message is an `M`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Frame {
+pub(super) struct Frame<M> {
     /// When it was received.
     pub(super) at: Moment,
     /// What to send.
-    pub(super) message: Result<Message, Withheld>,
+    pub(super) message: Result<M, Withheld>,
+}
+
+/// Where a feed's frames come from.
+pub(super) trait Source {
+    /// What is sent for a frame.
+    type Message;
+
+    /// When the next frame was received.
+    ///
+    /// # Errors
+    /// [`StoreError`], when a file cannot be read.
+    fn begins(&mut self) -> Result<Option<Moment>, StoreError>;
+
+    /// Skips the next frame.
+    ///
+    /// # Errors
+    /// [`StoreError`], when a file cannot be read.
+    fn pass_over(&mut self) -> Result<(), StoreError>;
+
+    /// The next frame; `None` after the last.
+    ///
+    /// # Errors
+    /// [`StoreError`], when a file cannot be read.
+    fn next(&mut self) -> Result<Option<Frame<Self::Message>>, StoreError>;
 }
 
 /// Reads frames one after the other; holds one batch of each dataset.
@@ -39,26 +58,28 @@ impl Frames {
             date,
         };
         Self {
-            trades: Rows::new(day.clone()),
-            quarantine: Rows::new(day),
+            trades: Rows::new(day.clone(), TradeRows::default()),
+            quarantine: Rows::new(day, QuarantineRows::default()),
             last,
             builder: MessageBuilder::new(),
         }
     }
 
-    /// When the next frame was received.
-    ///
-    /// # Errors
-    /// [`StoreError`], when a file cannot be read.
-    pub(super) fn begins(&mut self) -> Result<Option<Moment>, StoreError> {
+    fn head(&mut self) -> Result<Option<(u64, Moment)>, StoreError> {
+        let heads = [self.trades.head()?, self.quarantine.head()?];
+        let next = heads.into_iter().flatten().min_by_key(|(frame, _)| *frame);
+        Ok(next.filter(|(frame, _)| *frame <= self.last))
+    }
+}
+
+impl Source for Frames {
+    type Message = Message;
+
+    fn begins(&mut self) -> Result<Option<Moment>, StoreError> {
         Ok(self.head()?.map(|(_, at)| at))
     }
 
-    /// Skips the next frame.
-    ///
-    /// # Errors
-    /// [`StoreError`], when a file cannot be read.
-    pub(super) fn pass_over(&mut self) -> Result<(), StoreError> {
+    fn pass_over(&mut self) -> Result<(), StoreError> {
         if let Some((frame, _)) = self.head()? {
             while self.trades.head()?.is_some_and(|(next, _)| next == frame) {
                 self.trades.batch.index += 1;
@@ -68,11 +89,7 @@ impl Frames {
         Ok(())
     }
 
-    /// The next frame; `None` after the last.
-    ///
-    /// # Errors
-    /// [`StoreError`], when a file cannot be read.
-    pub(super) fn next(&mut self) -> Result<Option<Frame>, StoreError> {
+    fn next(&mut self) -> Result<Option<Frame<Message>>, StoreError> {
         let Some((frame, at)) = self.head()? else {
             return Ok(None);
         };
@@ -104,105 +121,6 @@ impl Frames {
             message: self.builder.finish(),
         }))
     }
-
-    fn head(&mut self) -> Result<Option<(u64, Moment)>, StoreError> {
-        let heads = [self.trades.head()?, self.quarantine.head()?];
-        let next = heads.into_iter().flatten().min_by_key(|(frame, _)| *frame);
-        Ok(next.filter(|(frame, _)| *frame <= self.last))
-    }
-}
-
-/// The day that is read.
-#[derive(Clone)]
-struct Day {
-    data: DataDir,
-    feed: FeedName,
-    date: NaiveDate,
-}
-
-/// The rows of a batch of a dataset, from the next one on.
-trait Batch: Default {
-    type Dataset;
-    fn open(day: &Day) -> Result<Self::Dataset, StoreError>;
-    /// Reads the next rows, except those of frames up to `passed`; false if there are none.
-    fn read(&mut self, dataset: &mut Self::Dataset, passed: u64) -> Result<bool, StoreError>;
-    /// Frame and time of the next row.
-    fn head(&self) -> Option<(u64, Moment)>;
-}
-
-/// A dataset's rows of a day. If the day is sealed into one file meanwhile, it is reopened and resumes after the last
-/// frame read, which is safe because no frame is in two files.
-struct Rows<B: Batch> {
-    day: Day,
-    open: Option<B::Dataset>,
-    batch: B,
-    ended: bool,
-    /// The frame of the last row reached.
-    last: u64,
-    /// Frames up to here were read before the day was reopened.
-    passed: u64,
-    opened: u32,
-}
-
-impl<B: Batch> Rows<B> {
-    fn new(day: Day) -> Self {
-        Self {
-            day,
-            open: None,
-            batch: B::default(),
-            ended: false,
-            last: 0,
-            passed: 0,
-            opened: 0,
-        }
-    }
-
-    fn head(&mut self) -> Result<Option<(u64, Moment)>, StoreError> {
-        loop {
-            if let Some(head) = self.batch.head() {
-                self.last = head.0;
-                return Ok(Some(head));
-            }
-            if self.ended {
-                return Ok(None);
-            }
-            match self.read() {
-                Ok(more) => self.ended = !more,
-                Err(StoreError::Io { source, .. })
-                    if source.kind() == ErrorKind::NotFound && self.opened < OPENED_MAX =>
-                {
-                    (self.open, self.passed) = (None, self.last);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn read(&mut self) -> Result<bool, StoreError> {
-        let dataset = match &mut self.open {
-            Some(dataset) => dataset,
-            None => {
-                self.opened += 1;
-                self.open.insert(B::open(&self.day)?)
-            }
-        };
-        let more = self.batch.read(dataset, self.passed)?;
-        if self.batch.head().is_some() {
-            self.opened = 0;
-        }
-        Ok(more)
-    }
-}
-
-impl Rows<QuarantineRows> {
-    /// A frame's rows, if they are the next ones.
-    fn of(&mut self, frame: u64) -> Result<Vec<QuarantineRow>, StoreError> {
-        let mut rows = Vec::new();
-        while self.head()?.is_some_and(|(next, _)| next == frame) {
-            rows.extend(self.batch.0.pop_front());
-        }
-        Ok(rows)
-    }
 }
 
 #[derive(Default)]
@@ -221,7 +139,7 @@ impl TradeRows {
 impl Batch for TradeRows {
     type Dataset = Trades;
 
-    fn open(day: &Day) -> Result<Trades, StoreError> {
+    fn open(&self, day: &Day) -> Result<Trades, StoreError> {
         Trades::open(&day.data, &day.feed, day.date)
     }
 
@@ -236,28 +154,5 @@ impl Batch for TradeRows {
 
     fn head(&self) -> Option<(u64, Moment)> {
         self.row().map(|row| (row.frame, row.recv))
-    }
-}
-
-#[derive(Default)]
-struct QuarantineRows(VecDeque<QuarantineRow>);
-
-impl Batch for QuarantineRows {
-    type Dataset = Quarantine;
-
-    fn open(day: &Day) -> Result<Quarantine, StoreError> {
-        Quarantine::open(&day.data, &day.feed, day.date)
-    }
-
-    fn read(&mut self, quarantine: &mut Quarantine, passed: u64) -> Result<bool, StoreError> {
-        let Some(rows) = quarantine.next_batch()? else {
-            return Ok(false);
-        };
-        self.0.extend(rows.into_iter().filter(|row| row.frame > passed));
-        Ok(true)
-    }
-
-    fn head(&self) -> Option<(u64, Moment)> {
-        self.0.front().map(|row| (row.frame, row.recv))
     }
 }

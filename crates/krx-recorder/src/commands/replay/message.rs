@@ -247,7 +247,7 @@ impl MessageBuilder {
 }
 
 /// Whether a recorder would take it for a server error, whatever it was recorded as.
-fn is_server_error(raw: &[u8]) -> bool {
+pub(super) fn is_server_error(raw: &[u8]) -> bool {
     let text = krx_protocol::without_byte_order_mark(raw);
     matches!(Control::classify(text.trim_ascii()), Some(Control::Error(_)))
 }

@@ -5,27 +5,85 @@ use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
 use indicatif::HumanCount;
-use krx_exchange::{NotWanted, Supplier, TimeOfDay, TimedMessage};
+use krx_exchange::{NotWanted, PushMessage, Supplied, Supplier, TimeOfDay, TimedMessage};
 use krx_store::{FeedName, StoreError};
 use tokio::sync::mpsc;
 
-use super::frames::Frames;
-use super::message::Withheld;
+use super::frames::Source;
+use super::message::{Message, Withheld};
+use super::push::Pushes;
 use super::recording::time_of_day;
 use crate::process::out;
 
 /// How often to show progress on a terminal.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
-pub(super) struct Reader {
-    pub(super) frames: Frames,
+/// What is sent for a frame.
+pub(super) trait Outgoing {
+    /// As the exchange takes it.
+    type Timed: Supplied;
+    /// What it holds, and what of the frame it lacks.
+    fn facts(&self) -> Facts;
+    /// To be sent at this time of day; `None` if the frame needs no message.
+    fn timed(self, at: TimeOfDay) -> Option<Self::Timed>;
+}
+
+/// What is counted of a message.
+pub(super) struct Facts {
+    records: u32,
+    left_out: u32,
+    exact: bool,
+}
+
+impl Outgoing for Message {
+    type Timed = TimedMessage;
+
+    fn facts(&self) -> Facts {
+        Facts {
+            records: self.records,
+            left_out: self.left_out,
+            exact: self.exact,
+        }
+    }
+
+    fn timed(self, at: TimeOfDay) -> Option<TimedMessage> {
+        Some(TimedMessage {
+            at,
+            records: self.records,
+            text: self.text.into(),
+        })
+    }
+}
+
+impl Outgoing for Pushes {
+    type Timed = PushMessage;
+
+    fn facts(&self) -> Facts {
+        Facts {
+            records: u32::try_from(self.parts.len()).unwrap_or(u32::MAX),
+            left_out: self.left_out,
+            exact: !self.has_lost_error,
+        }
+    }
+
+    fn timed(self, at: TimeOfDay) -> Option<PushMessage> {
+        let Self { parts, frame, .. } = self;
+        (!parts.is_empty()).then_some(PushMessage { at, parts, frame })
+    }
+}
+
+pub(super) struct Reader<S> {
+    pub(super) frames: S,
     pub(super) feed: FeedName,
     pub(super) date: NaiveDate,
     /// Frames received earlier are skipped.
     pub(super) start: TimeOfDay,
-    /// Trades in the whole day.
-    pub(super) trades: u64,
+    /// Rows in the whole day.
+    pub(super) rows: u64,
 }
+
+/// An error, and the end of a supply that must stay open until the server has ended.
+pub(super) type Failed = (StoreError, Box<dyn Send>);
 
 /// Counts what was sent, and what could not be sent as it came.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -37,10 +95,16 @@ struct Tally {
     inexact: u64,
 }
 
-impl Reader {
+/// The end of a feed's day to which a source gives its frames.
+type SupplierOf<S> = Supplier<<<S as Source>::Message as Outgoing>::Timed>;
+
+impl<S: Source<Message: Outgoing>> Reader<S> {
     /// Gives all frames to `supplier`. If one cannot be read, sends the error to `failed`, together with the supplier,
     /// since dropping that would say that the day is complete.
-    pub(super) fn run(mut self, mut supplier: Supplier, failed: &mpsc::Sender<(StoreError, Supplier)>) {
+    pub(super) fn run(mut self, mut supplier: SupplierOf<S>, failed: &mpsc::Sender<Failed>)
+    where
+        SupplierOf<S>: 'static,
+    {
         let mut tally = Tally::default();
         match self.supply(&mut supplier, &mut tally) {
             Ok(Ok(())) => {
@@ -54,14 +118,14 @@ impl Reader {
             }
             Ok(Err(NotWanted)) => {}
             // The first failure ends the replay; another feed's need not be reported.
-            Err(error) => drop(failed.try_send((error, supplier))),
+            Err(error) => drop(failed.try_send((error, Box::new(supplier)))),
         }
         tally.tell(&self.feed);
     }
 
     fn supply(
         &mut self,
-        supplier: &mut Supplier,
+        supplier: &mut SupplierOf<S>,
         tally: &mut Tally,
     ) -> Result<Result<(), NotWanted>, StoreError> {
         // Skip by time only up to the first wanted frame, so that a clock set back later loses nothing.
@@ -84,15 +148,12 @@ impl Reader {
                     continue;
                 }
             };
+            let facts = message.facts();
+            tally.left_out += u64::from(facts.left_out);
+            tally.inexact += u64::from(!facts.exact);
+            records += u64::from(facts.records);
+            let Some(timed) = message.timed(at) else { continue };
             tally.sent += 1;
-            tally.left_out += u64::from(message.left_out);
-            tally.inexact += u64::from(!message.exact);
-            records += u64::from(message.records);
-            let timed = TimedMessage {
-                at,
-                records: message.records,
-                text: message.text.into(),
-            };
             if supplier.give(timed).is_err() {
                 return Ok(Err(NotWanted));
             }
@@ -102,7 +163,7 @@ impl Reader {
                     "{}: at {at}, {} of {} records",
                     self.feed,
                     HumanCount(records),
-                    HumanCount(self.trades)
+                    HumanCount(self.rows)
                 ));
             }
         }

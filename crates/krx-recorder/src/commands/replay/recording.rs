@@ -1,20 +1,33 @@
 //! What of a feed can be served.
 
-use chrono::NaiveDate;
-use krx_exchange::TimeOfDay;
-use krx_store::read::Trades;
-use krx_store::resume::last_committed;
-use krx_store::{DataDir, FeedName, Moment, coverage};
+use std::io::ErrorKind;
+use std::sync::Arc;
 
-use super::frames::Frames;
+use chrono::NaiveDate;
+use krx_exchange::{Endpoint, TimeOfDay};
+use krx_protocol::per_issue::Table;
+use krx_store::read::{Records, Trades};
+use krx_store::resume::last_committed;
+use krx_store::{DataDir, FeedName, Moment, StoreError, coverage};
+
+use super::frames::{Frames, Source};
+use super::issue_frames::IssueFrames;
+use super::issues::Known;
 use crate::process::exit::Failure;
+
+/// A day is sealed dataset by dataset, each once.
+const READINGS_MAX: usize = Table::ALL.len() + 2;
 
 /// What is served of a feed.
 #[derive(Clone, Debug)]
 pub(super) struct Recording {
     pub(super) feed: FeedName,
-    pub(super) market: krx_exchange::Market,
-    pub(super) trades: u64,
+    /// Where it is served.
+    pub(super) endpoint: Endpoint,
+    /// Rows of all datasets but quarantine.
+    pub(super) rows: u64,
+    /// Of a per-issue feed, what can be registered.
+    pub(super) known: Arc<Known>,
     /// The last frame in the files that were committed when the replay began.
     pub(super) last_frame: u64,
     /// Frames that are received but in no committed file.
@@ -28,20 +41,54 @@ pub(super) fn look(
     data: &DataDir,
     date: NaiveDate,
     feed: FeedName,
-    market: krx_exchange::Market,
+    endpoint: Endpoint,
 ) -> Result<Recording, Failure> {
     let last_frame = last_committed(data, &feed, date)?.frame;
     let intervals = coverage::view(data, &feed, date, Moment::now())?;
     let received: u64 = intervals.iter().map(|interval| interval.frames).sum();
-    let begins = Frames::new(data, &feed, date, last_frame).begins()?;
+    let (begins, rows, known) = match endpoint {
+        Endpoint::FullMarket(_) => {
+            let begins = Frames::new(data, &feed, date, last_frame).begins()?;
+            let rows = again_if_gone(|| Ok(Trades::open(data, &feed, date)?.rows()))?;
+            (begins, rows, Known::default())
+        }
+        Endpoint::PerIssue => {
+            let begins = IssueFrames::new(data, &feed, date, last_frame).begins()?;
+            (
+                begins,
+                issue_rows(data, &feed, date)?,
+                Known::of(data, &feed, date)?,
+            )
+        }
+    };
     Ok(Recording {
-        trades: Trades::open(data, &feed, date)?.rows(),
+        rows,
+        known: Arc::new(known),
         last_frame,
         uncommitted: received.saturating_sub(last_frame),
         begins: begins.map(|at| time_of_day(at, date)),
-        market,
+        endpoint,
         feed,
     })
+}
+
+/// Reads again if a file is gone because the day is being sealed.
+fn again_if_gone<T>(mut read: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    for _ in 1..READINGS_MAX {
+        match read() {
+            Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            done => return done,
+        }
+    }
+    read()
+}
+
+fn issue_rows(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<u64, StoreError> {
+    let mut rows = 0;
+    for table in Table::ALL {
+        rows += Records::open(data, table, feed, date)?.rows();
+    }
+    Ok(rows)
 }
 
 /// The time of day on `date`. A moment before the date, caused by a clock that was set back, counts as midnight.

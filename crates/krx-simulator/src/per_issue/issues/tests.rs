@@ -48,7 +48,7 @@ fn pushes(issues: &mut FloorIssues) -> impl Iterator<Item = (u64, TimeOfDay, Str
                     at,
                     params,
                 }) => return Some((registration, at, params)),
-                Next::Message(Push::Mark(_)) | Next::PassedOver => {}
+                Next::Message(Push::Mark(_) | Push::Message(_)) | Next::PassedOver => {}
                 Next::NotYet => panic!("a made-up day is always there"),
                 Next::DayOver { .. } => return None,
             }

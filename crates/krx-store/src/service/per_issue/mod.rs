@@ -13,6 +13,7 @@ pub use self::tables::{
     BOOKS, CHANGES, DERIVATIVE_BOOKS, DERIVATIVE_QUOTES, DERIVATIVE_TICKS, INDICES, QUOTES, TICKS,
 };
 use super::spec::{FrameDecoder, FrameFacts, FrameRows, Rejects, Service};
+use crate::dataset::Dataset;
 use crate::event::{Event, InForce};
 
 /// The per-issue service.
@@ -31,6 +32,11 @@ pub static PER_ISSUE: Service = Service {
     has_registrations: true,
     decoder: || Box::new(PerIssue::new()),
 };
+
+/// The dataset of a table.
+pub(crate) fn dataset_of(table: Table) -> Dataset {
+    TABLES[table as usize]
+}
 
 struct PerIssue {
     decoder: PerIssueDecoder,
