@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use krx_harness::issues::IssueReport;
-use krx_harness::{Group, IssueList, Mode, RecorderConfig, Simulator, compare_issues};
+use krx_harness::{Group, IssueList, Mode, RecorderConfig, compare_issues};
 use krx_tests::issues::{
     ITEMS, PRESETS, accepted, all_on_record, everything, exactly, exchange, frames_committed, recorder_of,
     registrations, subscribes, wait_for_frames, wait_for_registrations,
@@ -39,15 +39,15 @@ fn record(options: &[&str], list: &IssueList) -> (IssueReport, String) {
         .run_bare(&["verify", "--data-dir", &data_dir], LIMIT)
         .unwrap();
     assert_eq!(verified.code, Some(0), "{}", verified.stdout);
-    the_report_and_the_replay_leave_it_out(folder.path(), &config);
+    the_report_leaves_it_out(folder.path(), &config);
     (
         exactly(&simulator, &config, list).unwrap(),
         recorder.log().unwrap(),
     )
 }
 
-/// Both are about the markets' trades, and work beside a per-issue feed as without it.
-fn the_report_and_the_replay_leave_it_out(folder: &Path, config: &RecorderConfig) {
+/// It is about the markets' trades, and is made beside a per-issue feed as without it.
+fn the_report_leaves_it_out(folder: &Path, config: &RecorderConfig) {
     let dates = fs::read_dir(config.data_dir.join("trades")).unwrap();
     let dates = dates.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let date = dates.max().unwrap().replace("date=", "");
@@ -59,8 +59,6 @@ fn the_report_and_the_replay_leave_it_out(folder: &Path, config: &RecorderConfig
     assert_eq!(told.code, Some(0), "{}", told.stderr);
     let page = fs::read_to_string(page).unwrap();
     assert!(page.contains("KOSPI") && !page.contains("ISSUES"));
-    let mut replay = Simulator::replay(folder, config, &date, &["--speed", "max"]).unwrap();
-    replay.stop().unwrap();
 }
 
 fn assert_all_is_there(report: &IssueReport) {

@@ -1,4 +1,4 @@
-//! What a per-issue feed has of a date: its pairs, and the states that answered registrations. Both are found without
+//! What a per-issue feed has of a date: its pairs, and the states that answered registrations. They are found without
 //! reading most columns of most rows.
 
 use std::collections::{BTreeSet, HashSet};
@@ -9,7 +9,7 @@ use arrow_array::types::Int32Type;
 use arrow_array::{Array, BooleanArray, RecordBatch};
 use arrow_schema::ArrowError;
 use chrono::NaiveDate;
-use krx_protocol::per_issue::{Pair, RowKind, Table};
+use krx_protocol::per_issue::{Pair, RegistrationState, RowKind, Table};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowPredicateFn, RowFilter};
 
@@ -20,6 +20,7 @@ use crate::catalog;
 use crate::error::StoreError;
 use crate::feed_name::FeedName;
 use crate::layout::DataDir;
+use crate::registrations;
 use crate::service::dataset_of;
 
 /// Rows of snapshots that are read at a time: a date has a few hundred, in files of millions of rows.
@@ -49,6 +50,23 @@ pub fn pairs(
         }
     }
     Ok(found)
+}
+
+/// The pairs that were active at some time of a date, according to its registrations. There are none if the file is
+/// missing or damaged: `verify` tells.
+///
+/// # Errors
+/// [`StoreError`], when the file cannot be read.
+pub fn active_pairs(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<BTreeSet<Pair>, StoreError> {
+    let log = match registrations::load(data, feed, date) {
+        Err(StoreError::ReadBack { .. }) => None,
+        other => other?,
+    };
+    let stretches = log.map(|log| log.stretches()).unwrap_or_default();
+    let active = stretches
+        .into_iter()
+        .filter(|stretch| stretch.state == RegistrationState::Active);
+    Ok(active.map(|stretch| stretch.pair).collect())
 }
 
 /// Adds those of a batch of the columns `code` and, where the table has it, `preset`.

@@ -21,7 +21,7 @@ pub use codes::codes;
 pub(crate) use columns::Columns;
 pub(crate) use file::{Opened, READ_ROWS, open};
 pub use fingerprint::Fingerprint;
-pub use issues::{pairs, snapshots};
+pub use issues::{active_pairs, pairs, snapshots};
 pub use quarantine::{Quarantine, QuarantineRow};
 pub use records::{Record, RecordRows, Records};
 pub use trades::{TradeBatch, TradeRow, Trades};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDate;
 use krx_exchange::{Issues, Next, Push, PushMessage, Subscription, Supply, Welcome};
 use krx_protocol::per_issue::{Pair, Table};
-use krx_store::read::{pairs, snapshots};
+use krx_store::read::{active_pairs, pairs, snapshots};
 use krx_store::{DataDir, FeedName, StoreError};
 
 use super::push::StateBuilder;
@@ -20,7 +20,7 @@ const STATES_MAX: usize = 8;
 /// for one after the other, some milliseconds apart.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
-/// What can be registered: the pairs that have rows, each with the states that answered its registrations, in their order.
+/// What can be registered: the pairs that were active or have rows, each with the states that answered its registrations, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pairs: BTreeMap<Pair, Vec<String>>,
@@ -33,7 +33,7 @@ impl Known {
     /// [`StoreError`], when a file cannot be read, or is gone because the day is being sealed.
     pub(super) fn of(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Self, StoreError> {
         let mut states: BTreeMap<Pair, StateBuilder> = BTreeMap::new();
-        let mut found = BTreeSet::new();
+        let mut found: BTreeSet<Pair> = active_pairs(data, feed, date)?;
         for table in Table::ALL {
             found.extend(pairs(data, table, feed, date)?);
             snapshots(data, table, feed, date, &mut |row| {
