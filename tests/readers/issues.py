@@ -65,6 +65,12 @@ class Expected:
     sent_us: dict[int, int]
     """frame -> when the simulator sent it, in microseconds from the Unix epoch."""
 
+    pairs: set[tuple[str, str]]
+    """What was asked for: presets and codes."""
+
+    refused: set[tuple[str, str]]
+    """Those of them that were refused."""
+
 
 def arrow_type(word: str) -> pa.DataType:
     """A type as `krx-recorder schema --json` spells it."""
@@ -137,10 +143,10 @@ class Reading:
 
     midnight_ms: int
     columns: dict[str, Columns]
-    presets: dict[int, str] = field(default_factory=dict)
-    """The preset of each `subscribe`, by its id."""
+    asked: dict[int, tuple[str, str]] = field(default_factory=dict)
+    """The preset and the code of each `subscribe`, by its id."""
 
-    pairs: set[tuple[str, str]] = field(default_factory=set)
+    refused: set[tuple[str, str]] = field(default_factory=set)
     item: int = 0
     """The next row's in its frame."""
 
@@ -149,8 +155,7 @@ class Reading:
         message = json.loads(text)
         assert message["method"] == "subscribe"
         params = message["params"]
-        self.presets[message["id"]] = params["preset"]
-        self.pairs.add((params["preset"], params["isuSrtCd"]))
+        self.asked[message["id"]] = params["preset"], params["isuSrtCd"]
 
     def frame(self, text: str, place: dict[str, Any]) -> None:
         """Reads a message."""
@@ -168,7 +173,7 @@ class Reading:
         if message.get("method") == "push":
             data = message["params"]
             preset = data.get("preset", "change")
-            if (preset, data["isuSrtCd"]) not in self.pairs:
+            if (preset, data["isuSrtCd"]) not in self.asked.values():
                 self.columns["quarantine"].add(
                     item=self.item, reason="not_registered", raw=raw.encode(), **place
                 )
@@ -176,8 +181,10 @@ class Reading:
                 return
             self.data(preset, data, None, place)
         elif "isuSrtCd" in message.get("result", {}):
-            self.data(self.presets[message["id"]], message["result"], "snapshot", place)
-        elif "result" not in message and "error" not in message and message.get("method") != "heartbeat":
+            self.data(self.asked[message["id"]][0], message["result"], "snapshot", place)
+        elif "error" in message:
+            self.refused.add(self.asked[message["id"]])
+        elif "result" not in message and message.get("method") != "heartbeat":
             assert alone
             self.columns["quarantine"].add(reason="unknown_message", raw=raw.encode(), **place)
 
@@ -243,4 +250,5 @@ def read(path: Path, date: dt.date, schemas: dict[str, pa.Schema]) -> Expected:
             frame = len(sent_us) + 1
             sent_us[frame] = entry["sent_us"]
             reading.frame(entry["text"], {"frame": frame, "session": 1, "date": date, "feed": FEED})
-    return Expected({name: of.table() for name, of in reading.columns.items()}, sent_us)
+    tables = {name: of.table() for name, of in reading.columns.items()}
+    return Expected(tables, sent_us, set(reading.asked.values()), reading.refused)

@@ -79,6 +79,28 @@ def test_both_services_and_what_was_rejected_are_side_by_side(
         assert found.num_rows == rows.num_rows
 
 
+@recorded_and_sealed
+@every_reader
+def test_registrations_say_what_became_of_each_pair(
+    reader: str, state: str, issue_recording: IssueRecording
+) -> None:
+    schema = issue_recording.schemas["registrations"]
+    found = readers.TABLES[reader](issue_recording.data_dirs[state], "registrations")
+    columns = {entry.name: found[entry.name].cast(entry.type) for entry in schema}
+    rows = pa.table(columns).sort_by([("from_ts", "ascending")]).to_pylist()
+    expected = issue_recording.expected
+    assert {(row["preset"], row["code"]) for row in rows} == expected.pairs
+    of_session = {pair: [] for pair in expected.pairs}
+    for row in rows:
+        if row["session"] is not None:
+            assert row["session"] == 1 and row["from_ts"] <= row["to_ts"]
+            of_session[row["preset"], row["code"]].append(row["state"])
+    for pair, states in of_session.items():
+        last = "refused" if pair in expected.refused else "active"
+        assert [one for one in states if one != "requested"] == [last], pair
+    assert len(expected.refused) == 1
+
+
 def test_the_feeds_columns_are_those_of_the_documentation(issue_recording: IssueRecording) -> None:
     for dataset in fields.DATASETS:
         assert issue_recording.schemas[dataset].names == fields.names(dataset)

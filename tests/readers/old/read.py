@@ -31,12 +31,16 @@ COLUMN_NAMES = {
     "trades": "code trade_ts price volume kind trade_time recv_ts frame item session extra".split(),
     "quarantine": "recv_ts frame item session reason detail raw".split(),
     "coverage": "from_ts to_ts state reason session frames rows detail".split(),
+    "registrations": "preset code from_ts to_ts state session detail".split(),
     **{dataset: fields.names(dataset) for dataset in fields.DATASETS},
 }
 """The columns in the files."""
 
 KEYS = {dataset: ("date", "market" if dataset == "trades" else "feed") for dataset in COLUMN_NAMES}
 """The columns in the path."""
+
+ORDER = {"coverage": ("from_ts",), "registrations": ("from_ts", "preset", "code")}
+"""What is unique in a partition; in all other datasets it is (frame, item)."""
 
 Columns = dict[str, list[Any]]
 Rows = list[tuple[Any, ...]]
@@ -176,7 +180,7 @@ COLUMNS: dict[str, Callable[[Path, str], Columns]] = {
 
 def in_order(columns: Columns, dataset: str) -> Rows:
     """Rows as tuples in the order of the columns' names, sorted by what is unique."""
-    place = ("from_ts",) if dataset == "coverage" else ("frame", "item")
+    place = ORDER.get(dataset, ("frame", "item"))
     names = sorted(columns)
     keys = [names.index(name) for name in (*KEYS[dataset], *place)]
 

@@ -50,7 +50,7 @@ TWENTY = ("twenty days", "twenty days, sealed")
 ASKED = {
     "recorded": ("trades", "quarantine", "coverage"),
     "a day": ("trades", "coverage"),
-    "issues": fields.DATASETS,
+    "issues": (*fields.DATASETS, "registrations"),
 }
 """What is read of a recording of the full-market service, of a made-up day, and of a recording of both services."""
 ENVIRONMENTS = ROOT / "target" / "old-readers"
