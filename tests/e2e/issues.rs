@@ -46,11 +46,16 @@ fn record(options: &[&str], list: &IssueList) -> (IssueReport, String) {
     )
 }
 
-/// It is about the markets' trades, and is made beside a per-issue feed as without it.
-fn the_report_leaves_it_out(folder: &Path, config: &RecorderConfig) {
+/// The last date on which there are trades.
+fn date_of(config: &RecorderConfig) -> String {
     let dates = fs::read_dir(config.data_dir.join("trades")).unwrap();
     let dates = dates.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let date = dates.max().unwrap().replace("date=", "");
+    dates.max().unwrap().replace("date=", "")
+}
+
+/// It is about the markets' trades, and is made beside a per-issue feed as without it.
+fn the_report_leaves_it_out(folder: &Path, config: &RecorderConfig) {
+    let date = date_of(config);
     let page = folder.join("page.html");
     let page = page.to_str().unwrap();
     let told = config
@@ -241,4 +246,8 @@ fn feeds_of_this_service_work_side_by_side_each_with_its_own_key_and_list() {
     println!("{report}");
     assert_eq!((report.quarantined(), report.sessions.len()), (0, 1));
     assert!(report.rows_of("ticks") > 100 && report.rows_of("derivative_books") > 10);
+    let refused = config.run_to_end("replay", &[&date_of(&config)], LIMIT).unwrap();
+    assert_eq!(refused.code, Some(64), "{}", refused.stderr);
+    let words = "ISSUES and OTHERS are both of the per-issue service, of which a replay serves one feed";
+    assert!(refused.stderr.contains(words), "{}", refused.stderr);
 }
