@@ -46,7 +46,7 @@ pub(super) struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// Sends what is due. A subscribe is journaled before it is sent: its id decides how the answer is read. Nothing waits
+    /// Sends what is due, and journals what has become of the rest. A subscribe is journaled before it is sent: its id decides how the answer is read. Nothing waits
     /// for the server here. What does not fit into the buffers of a server that does not read is not sent, and becomes
     /// `unanswered`.
     pub(super) async fn ask(
@@ -63,6 +63,8 @@ impl Told<'_> {
             let _ = connection.feed(Message::text(request.text)).now_or_never();
             has_sent = true;
         }
+        // What time has brought about, such as an answer that did not come, needs no request and no message to be on record.
+        self.journal(conversation.take_events()).await?;
         Ok(has_sent)
     }
 
