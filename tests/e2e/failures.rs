@@ -5,10 +5,10 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use krx_harness::process::free_port;
+use krx_harness::process::{free_port, wait_until};
 use krx_harness::recorder::{KEY, get};
-use krx_harness::tree::files_under;
-use krx_harness::{Finished, Mode, Program, RecorderConfig, Simulator, compare};
+use krx_harness::tree::{files_under, tree};
+use krx_harness::{Finished, Group, IssueList, Mode, Program, RecorderConfig, Simulator, compare};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -392,4 +392,67 @@ fn a_running_recorder_that_finds_no_server_keeps_trying() {
     let mut recorder = config.start().unwrap();
     recorder.wait_for_log("not connected", 6, LIMIT).unwrap();
     recorder.stop().unwrap();
+}
+
+/// A feed may not have the name under which another service has recorded: it is refused before anything is written.
+#[test]
+fn a_name_of_another_service_is_78_and_nothing_is_written() {
+    let market = "[[feed]]\nmarket = \"MIXED\"\npath = \"/ws_ksp\"\n";
+    let list = |feed| IssueList {
+        feed,
+        ..IssueList::of(vec![Group::of(&["tick10", "quote10"], &["005930"])])
+    };
+    let issues = list("MIXED").to_toml();
+    for (first, second, place, rotate_interval) in [
+        (market, issues.as_str(), "market=MIXED", "1s"),
+        (&issues, market, "feed=MIXED", "1s"),
+        // Nothing is committed: the journal alone has what was received.
+        (market, &issues, ".krx/journal/MIXED", "1h"),
+        (&issues, market, ".krx/journal/MIXED", "1h"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let listed = krx_tests::issues::listed(folder.path()).unwrap();
+        let simulator = Simulator::start(folder.path(), &[&listed, "--rate", "2000", "--repeat"]).unwrap();
+        let mut config = RecorderConfig {
+            more: first.to_owned(),
+            rotate_interval: rotate_interval.to_owned(),
+            ..RecorderConfig::new(folder.path(), &simulator.url)
+        };
+        let mut recorder = config.start().unwrap();
+        if rotate_interval == "1s" {
+            recorder.wait_for_log(" committed ", 1, LIMIT).unwrap();
+            recorder.stop().unwrap();
+        } else {
+            let journal = config.data_dir.join(".krx/journal/MIXED");
+            wait_until(LIMIT, "something is journaled", || {
+                Ok(files_under(&journal).is_ok_and(|files| {
+                    files
+                        .iter()
+                        .any(|file| file.extension().is_some_and(|end| end == "journal"))
+                }))
+            })
+            .unwrap();
+            recorder.wait_for_log(" connected ", 1, LIMIT).unwrap();
+            recorder.kill().unwrap();
+        }
+        let before = tree(&config.data_dir).unwrap();
+        config.more = second.to_owned();
+        for command in ["run", "check"] {
+            let refused = config.run_to_end(command, &[], LIMIT).unwrap();
+            let words = [
+                "MIXED",
+                place,
+                "full_market",
+                "per_issue",
+                "give the feed another name",
+            ];
+            assert_fails(&refused, 78, &words);
+            assert_eq!(tree(&config.data_dir).unwrap(), before, "{command}");
+        }
+        // Under its own service, the recording goes on.
+        config.more = first.to_owned();
+        let mut recorder = config.start().unwrap();
+        recorder.wait_for_log(" connected ", 1, LIMIT).unwrap();
+        recorder.stop().unwrap();
+    }
 }

@@ -17,6 +17,20 @@ pub enum StoreError {
         /// The service's name.
         service: String,
     },
+    /// The name of a feed is that of another service's files or journal.
+    #[error(
+        "feed {feed} is configured for the service {wanted}, but {} was recorded by the service {found} under this name: give the feed another name, or choose another data_dir. Nothing was changed", path.display()
+    )]
+    OtherService {
+        /// The partition, or the journal's directory.
+        path: PathBuf,
+        /// The feed.
+        feed: String,
+        /// The service that recorded it.
+        found: String,
+        /// The service in the configuration.
+        wanted: &'static str,
+    },
     /// The operating system reported an error.
     #[error("{doing} {path}: {source}")]
     Io {

@@ -25,6 +25,7 @@ pub mod error;
 mod event;
 pub mod export;
 mod feed_name;
+pub mod feed_service;
 pub mod format;
 pub mod journal;
 pub mod layout;

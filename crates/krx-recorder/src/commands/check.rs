@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt};
 use krx_protocol::{Control, Refusal};
 use krx_store::disk::free_bytes;
 use krx_store::journal::GapReason;
-use krx_store::{DataDir, DataDirLock, Moment, StoreError, format, reach};
+use krx_store::{DataDir, DataDirLock, Moment, StoreError, feed_service, format, reach};
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::{self, Message};
 
@@ -102,7 +102,7 @@ async fn check(config: &Config) -> (Vec<Finding>, Option<Failure>) {
     note("limits", limits.map(|()| "sufficient for recording".to_owned()));
     note("clock", clock(config));
     note("calendar", Ok(calendar(config)));
-    let disk = disk(&config.data_dir);
+    let disk = disk(config);
     let recording = matches!(disk, Err(Failure::Store(StoreError::Locked { .. })));
     note("disk", disk);
     if let Some(address) = config.status_listen {
@@ -211,9 +211,13 @@ fn calendar(config: &Config) -> String {
 /// A correct clock cannot show an earlier date.
 const BUILT_IN: chrono::NaiveDate = chrono::NaiveDate::from_ymd_opt(2026, 1, 1).expect("a date");
 
-fn disk(data_dir: &Path) -> Result<String, Failure> {
+fn disk(config: &Config) -> Result<String, Failure> {
+    let data_dir = &config.data_dir;
     let data = DataDir::new(data_dir);
     format::check(&data)?;
+    for feed in &config.feeds {
+        feed_service::check(&data, &feed.name, feed.service.of_store())?;
+    }
     let _lock = DataDirLock::take(&data)?;
     reach::check(&data)?;
     let free = free_bytes(data_dir)?;

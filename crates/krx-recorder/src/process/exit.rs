@@ -105,9 +105,10 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::NothingRecorded { .. } => Exit::Usage,
-            Self::Config(_) | Self::Store(StoreError::BadFeedName(_) | StoreError::Apart { .. }) => {
-                Exit::Config
-            }
+            Self::Config(_)
+            | Self::Store(
+                StoreError::BadFeedName(_) | StoreError::Apart { .. } | StoreError::OtherService { .. },
+            ) => Exit::Config,
             Self::Store(
                 StoreError::Locked { .. } | StoreError::SealingElsewhere { .. } | StoreError::Busy { .. },
             )

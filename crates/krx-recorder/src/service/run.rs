@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDate;
 use krx_store::day::Uptime;
 use krx_store::journal::GapReason;
-use krx_store::{DataDir, DataDirLock, Event, Moment, format, reach};
+use krx_store::{DataDir, DataDirLock, Event, Moment, feed_service, format, reach};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -54,7 +54,7 @@ pub async fn run(
     requests: mpsc::UnboundedReceiver<Request>,
 ) -> Result<(), Failure> {
     let (started, up_since) = (Moment::now(), Uptime::now());
-    let lock = open(&DataDir::new(&config.data_dir))?;
+    let lock = open(&config)?;
     let data = lock.data().clone();
     let connectors = connectors(&config)?;
     info!(version = env!("CARGO_PKG_VERSION"), data_dir = %config.data_dir.display(), feeds = config.feeds.len(), "recording");
@@ -127,9 +127,13 @@ fn is_in_vain(views: &[FeedView]) -> bool {
 }
 
 /// Locks the data directory, and sees to it that this version can record there.
-fn open(data: &DataDir) -> Result<DataDirLock, Failure> {
-    format::check(data)?;
-    let lock = DataDirLock::take(data)?;
+fn open(config: &Config) -> Result<DataDirLock, Failure> {
+    let data = DataDir::new(&config.data_dir);
+    format::check(&data)?;
+    for feed in &config.feeds {
+        feed_service::check(&data, &feed.name, feed.service.of_store())?;
+    }
+    let lock = DataDirLock::take(&data)?;
     format::settle(lock.data())?;
     reach::check(lock.data())?;
     Ok(lock)
