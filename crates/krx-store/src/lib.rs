@@ -42,6 +42,7 @@ mod rights;
 mod sabotage;
 pub mod service;
 mod staged;
+mod traded;
 pub mod verify;
 mod whole;
 
@@ -57,3 +58,4 @@ pub use moment::Moment;
 pub use progress::{Progress, Tally};
 pub use resume::open_writer;
 pub use retention::Retention;
+pub use traded::{Traded, Watched};

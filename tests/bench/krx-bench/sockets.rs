@@ -79,6 +79,7 @@ pub(crate) fn journal(url: &str, frames: &Frames, dir: &Path) -> Result<u64> {
         queue,
         status: Arc::new(FeedStatus::default()),
         wanted: None,
+        traded: Arc::default(),
         accepted: Arc::default(),
     };
     let wanted = frames.len() as u64;

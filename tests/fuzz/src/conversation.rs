@@ -27,7 +27,7 @@ pub fn check(script: &[u8]) {
                 let bits = rest.first().copied().unwrap_or_default();
                 course.conversation.want(&wish_list(bits), course.now);
             }
-            b't' => course.conversation.issue_traded("005930", course.now),
+            b't' => course.conversation.issue_traded("005930", 1, course.now),
             b'+' => {
                 let steps = rest
                     .iter()

@@ -136,8 +136,9 @@ pub trait Conversation: Send {
         let _ = (list, now);
     }
 
-    /// Another feed shows that an issue traded.
-    fn issue_traded(&mut self, code: &str, now: Instant) {
-        let _ = (code, now);
+    /// Another feed shows that an issue traded since the last call: so many trades, of which the last was received at
+    /// `last`.
+    fn issue_traded(&mut self, code: &str, trades: u32, last: Instant) {
+        let _ = (code, trades, last);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::problem::{ConfigError, Problems};
 use super::proxy::{self, ProxySetting};
-use super::values::{DAY, HOUR, MILLISECOND, duration};
+use super::values::{DAY, HOUR, MILLISECOND, SECOND, duration};
 use super::{ca_file, file};
 
 /// How to be connected.
@@ -21,6 +21,8 @@ pub struct ConnectionConfig {
     pub connect_timeout: Duration,
     /// For the answer to a request of the per-issue service, from when it is sent.
     pub answer_timeout: Duration,
+    /// How long a registration may bring nothing while a full-market feed shows its issue trading.
+    pub silent_after: Duration,
     /// Between our heartbeats.
     pub heartbeat_interval: Duration,
     /// How long a silence may last before we reconnect.
@@ -64,6 +66,9 @@ pub(super) fn check_connection(
         "connection.proxy_credentials_file",
         table.proxy_credentials_file.as_deref(),
     );
+    // The full-market feed conflates half a second.
+    let silent_after = duration("connection.silent_after", &table.silent_after, SECOND, HOUR);
+    let silent_after = problems.take(silent_after);
     let mut up_to = |max, key: &str, text: &str| {
         problems.take(duration(&format!("connection.{key}"), text, MILLISECOND, max))
     };
@@ -79,6 +84,7 @@ pub(super) fn check_connection(
         ca_file: ca_file?,
         connect_timeout: connect_timeout?,
         answer_timeout: answer_timeout?,
+        silent_after: silent_after?,
         heartbeat_interval: heartbeat_interval?,
         stall_timeout: stall_timeout?,
         backoff_initial: backoff_initial?,
@@ -130,6 +136,22 @@ fn check_message_bytes(bytes: u64) -> Result<usize, ConfigError> {
 mod tests {
     use super::super::registrations_tests::line_of;
     use super::super::tests::{WHOLE, load};
+
+    #[test]
+    fn a_registration_may_be_silent_for_a_minute_unless_written() {
+        let silent = |text: &str| load(text).map(|config| config.connection.silent_after.as_millis());
+        let written = "silent_after = \"60s\"\n";
+        assert_eq!(silent(&WHOLE.replace(written, "")).unwrap(), 60_000);
+        for (value, millis) in [
+            ("1s", Some(1_000)),
+            ("1h", Some(3_600_000)),
+            ("999ms", None),
+            ("61m", None),
+        ] {
+            let found = silent(&WHOLE.replace(written, &format!("silent_after = \"{value}\"\n")));
+            assert_eq!(found.as_ref().ok().copied(), millis, "{value}: {found:?}");
+        }
+    }
 
     #[test]
     fn the_answer_timeout_is_five_seconds_unless_written() {

@@ -40,6 +40,7 @@ backoff_initial = "250ms"
 backoff_max = "15s"
 message_bytes_max = 1048576
 answer_timeout = "5s"
+silent_after = "60s"
 [journal]
 sync_interval = "50ms"
 segment_bytes = 67108864
@@ -445,7 +446,7 @@ fn each_wrong_value_is_named_with_a_remedy() {
             "wss://gateway.example/?a=b",
             "feed.path is appended to it",
         ),
-        ("[journal]", "[journal", "line 30: unclosed table"),
+        ("[journal]", "[journal", "line 31: unclosed table"),
         ("path = \"/ws_kdq\"\n", "", "[[feed]]: `path` is missing"),
         (
             "member_name = \"예시 증권\"",

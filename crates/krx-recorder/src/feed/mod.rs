@@ -23,6 +23,7 @@ pub(crate) mod feed_status;
 pub(crate) mod queue;
 pub(crate) mod registering;
 pub(crate) mod registrations;
+mod trades;
 
 pub use connect::{Connector, ProxyVariables};
 pub use feed_status::FeedStatus;

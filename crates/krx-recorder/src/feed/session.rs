@@ -12,7 +12,7 @@ use krx_protocol::conversation::{
 };
 use krx_protocol::per_issue::{RegistrationEvent, WishList};
 use krx_store::journal::GapReason;
-use krx_store::{Event, Moment};
+use krx_store::{Event, Moment, Traded};
 use tokio::sync::watch;
 use tokio::task::consume_budget;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
@@ -28,6 +28,7 @@ use crate::feed::pace::{ControlPace, LinePace};
 use crate::feed::queue::{JournalStopped, Queue};
 use crate::feed::registering::{self, Told, Wanted};
 use crate::feed::session_loop::{End, Ended, FeedEnd, SessionLoop, Sessions, WallClock, stopped};
+use crate::feed::trades::Trades;
 use crate::hours::schedule::{Hours, Schedule};
 
 /// How long to wait for a connection to close.
@@ -57,6 +58,8 @@ pub struct Feed {
     pub status: Arc<FeedStatus>,
     /// What is to be registered.
     pub wanted: Wanted,
+    /// What the full-market feeds show of it.
+    pub traded: Arc<Traded>,
     /// Whether this feed's key was ever accepted in this process, by this feed's service or another's.
     pub accepted: Arc<AtomicBool>,
 }
@@ -98,6 +101,7 @@ impl Feed {
             error_lines: LinePace::default(),
         };
         let mut controls = ControlPace::new(begun);
+        let mut trades = Trades::from_now(&self.traded);
         let (mut unflushed, mut paused_until) = (false, None);
         let mut watchdog = interval_at(begun + WATCH_INTERVAL, WATCH_INTERVAL);
         let mut heartbeat = pin!(sleep_until(reader.conversation.heartbeat_due().into()));
@@ -126,10 +130,13 @@ impl Feed {
                     continue;
                 }
                 () = registering::due(reader.conversation.request_due()) => continue,
-                _ = watchdog.tick() => match self.look_at_the_clock(&mut *reader.conversation, connection) {
-                    None => continue,
-                    Some(end) => break end,
-                },
+                _ = watchdog.tick() => {
+                    trades.tell(&mut *reader.conversation, (Instant::now().into_std(), Moment::now()));
+                    match self.look_at_the_clock(&mut *reader.conversation, connection) {
+                        None => continue,
+                        Some(end) => break end,
+                    }
+                }
                 message = next_message(&mut messages, paused_until, Moment::now) => message,
             };
             paused_until = None;
@@ -163,6 +170,7 @@ impl Feed {
                     heartbeat_interval,
                     silence_max,
                     answer_timeout: self.connection.answer_timeout,
+                    silent_after: self.connection.silent_after,
                     ..PerIssueSettings::default()
                 };
                 Box::new(PerIssue::begin(&settings, wishes, begun))

@@ -58,6 +58,7 @@ fn feed(url: &str, queue: Queue) -> (Feed, watch::Sender<Schedule>) {
         // Longer than any test: one that waits this long has missed what it waits for.
         connect_timeout: 10 * MINUTE,
         answer_timeout: 10 * MINUTE,
+        silent_after: 10 * MINUTE,
         stall_timeout: 10 * MINUTE,
         heartbeat_interval: Duration::from_millis(20),
         backoff_initial: Duration::from_millis(1),
@@ -83,6 +84,7 @@ fn feed(url: &str, queue: Queue) -> (Feed, watch::Sender<Schedule>) {
         queue,
         status: Arc::default(),
         wanted: None,
+        traded: Arc::default(),
         accepted: Arc::default(),
     };
     (feed, schedule)

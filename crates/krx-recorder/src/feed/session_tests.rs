@@ -217,6 +217,7 @@ async fn i1_a_full_queue_loses_no_message_whatever_timers_fire() {
         ca_file: None,
         connect_timeout: second,
         answer_timeout: second,
+        silent_after: second,
         heartbeat_interval: Duration::from_millis(20),
         stall_timeout: 30 * second,
         backoff_initial: second,
@@ -242,6 +243,7 @@ async fn i1_a_full_queue_loses_no_message_whatever_timers_fire() {
         queue,
         status: Arc::default(),
         wanted: None,
+        traded: Arc::default(),
         accepted: Arc::default(),
     };
     let (stop, stopping) = watch::channel(false);

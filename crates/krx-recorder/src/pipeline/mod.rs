@@ -23,7 +23,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use krx_store::journal::RulesOf;
-use krx_store::{DataDir, Event, FeedName, Moment, Progress, StoreError, Tail, open_writer};
+use krx_store::{DataDir, Event, FeedName, Moment, Progress, StoreError, Tail, Traded, open_writer};
 use tokio::sync::watch;
 use tracing::error;
 
@@ -50,6 +50,8 @@ pub(crate) struct Following {
     pub(crate) rules: RulesOf,
     /// What is to be registered, if the service has registrations.
     pub(crate) registered: Option<Registered>,
+    /// The issues whose trades are counted, for all feeds.
+    pub(crate) traded: Arc<Traded>,
 }
 
 /// One feed's pipeline.
@@ -57,6 +59,7 @@ pub(crate) struct Pipeline {
     pub(crate) view: FeedView,
     pub(crate) queue: Queue,
     events: EventLane,
+    traded: Arc<Traded>,
     tail: Arc<Tail>,
     journal: JoinHandle<Result<(), StoreError>>,
     export: JoinHandle<Result<(), Failure>>,
@@ -79,9 +82,10 @@ impl Pipeline {
             schedule,
             rules,
             registered,
+            traded,
         } = following;
         let feed = configured.name.clone();
-        let progress = Arc::new(Progress::since(started));
+        let progress = Arc::new(Progress::since(started).counting(Arc::clone(&traded)));
         let activity = Arc::new(Activity::default());
         let writer = open_writer(data, &feed, config.journal, Arc::clone(&progress.journal))?
             .of_service(configured.service.of_store())
@@ -121,6 +125,7 @@ impl Pipeline {
             view,
             events: EventLane::into(queue.clone()),
             queue,
+            traded,
             tail,
             journal,
             export,
@@ -149,6 +154,7 @@ impl Pipeline {
             queue: self.queue.clone(),
             status: Arc::clone(&self.view.status),
             wanted,
+            traded: Arc::clone(&self.traded),
             accepted: Arc::clone(accepted),
         }
     }

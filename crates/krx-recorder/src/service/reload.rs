@@ -1,9 +1,11 @@
 //! Reloads the configuration on SIGHUP: schedule, calendar, registrations and log filter take effect at once. Any other change takes
 //! effect at the next start, and is only pointed out.
 
-use krx_protocol::per_issue::WishList;
+use std::sync::Arc;
+
+use krx_protocol::per_issue::{Instruments, WishList};
 use krx_store::journal::RulesOf;
-use krx_store::{DateRules, Event, Moment};
+use krx_store::{DateRules, Event, Moment, Traded};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -33,6 +35,8 @@ pub(crate) struct Reload {
     schedules: Vec<watch::Sender<Schedule>>,
     /// What each feed registers, if its service has registrations.
     registered: Vec<Option<Registering>>,
+    /// The issues that any of them registers.
+    traded: Arc<Traded>,
 }
 
 /// What a feed registers.
@@ -67,7 +71,10 @@ impl Reload {
     /// Starts with the configuration that was read at the start.
     #[must_use]
     pub(crate) fn new(source: Source, config: &Config) -> Self {
+        let traded = Arc::<Traded>::default();
+        watch_stocks(&traded, config);
         Self {
+            traded,
             source,
             config: config.clone(),
             schedules: config
@@ -97,6 +104,7 @@ impl Reload {
                 wanted: registering.wishes.subscribe(),
                 max: registering.max.subscribe(),
             }),
+            traded: Arc::clone(&self.traded),
         }
     }
 
@@ -140,6 +148,7 @@ impl Reload {
             return None;
         }
         self.source.filter.set(&config.log);
+        let mut is_new_list = false;
         // A feed that was removed from the configuration continues as before until the next start.
         for (feed, registering) in self.config.feeds.iter_mut().zip(&self.registered) {
             let Some(again) = config.feeds.iter().find(|again| again.name == feed.name) else {
@@ -149,10 +158,14 @@ impl Reload {
             if let (Some(registering), FeedService::PerIssue(per_issue)) = (registering, &again.service) {
                 feed.service = again.service.clone();
                 if registering.set(per_issue) {
+                    is_new_list = true;
                     let registrations = per_issue.wishes.len();
                     info!(feed = %feed.name, registrations, "the list of registrations has changed");
                 }
             }
+        }
+        if is_new_list {
+            watch_stocks(&self.traded, &self.config);
         }
         self.config.calendar_file = config.calendar_file.clone();
         self.config.calendar = config.calendar.clone();
@@ -199,6 +212,18 @@ impl Reload {
             rows_max: export.rows_max,
         })
     }
+}
+
+/// Has the trades of all stocks counted that feeds register. Those of derivatives are in no full-market feed.
+fn watch_stocks(traded: &Traded, config: &Config) {
+    let lists = config.feeds.iter().filter_map(|feed| match &feed.service {
+        FeedService::PerIssue(registered) => Some(&registered.wishes),
+        FeedService::FullMarket => None,
+    });
+    let stocks = lists
+        .flat_map(WishList::iter)
+        .filter(|wish| wish.instruments == Instruments::Stocks);
+    traded.watch(stocks.map(|wish| wish.pair.code.as_str()));
 }
 
 /// Describes the new hours if they are closed at `now` and the old ones were open.
@@ -300,7 +325,16 @@ mod tests {
         assert_eq!(both(), (1, 10));
         assert!(!session.has_changed().unwrap(), "the list is the same");
         write(10, "\"005930\", \"000660\"");
+        let watched = |reload: &Reload| {
+            let watched = reload.traded.watched();
+            watched
+                .iter()
+                .map(|(code, ..)| code.to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(watched(&reload), ["005930"]);
         reload.again().unwrap();
+        assert_eq!(watched(&reload), ["005930", "000660"]);
         assert_eq!(both(), (2, 10));
         assert_eq!(session.borrow_and_update().len(), 2);
         // A list that is not good changes nothing.

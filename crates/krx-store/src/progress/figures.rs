@@ -11,6 +11,7 @@ use super::tally::Tally;
 use crate::coverage::Ledger;
 use crate::journal::{Counters, Place};
 use crate::moment::Moment;
+use crate::traded::Traded;
 
 /// Counts since the process started, and where writer and exporter are. Each value has a single writer.
 #[derive(Debug, Default)]
@@ -42,6 +43,8 @@ pub struct Progress {
     pub journal_damage: AtomicU64,
     /// Frames that made the exporter panic, quarantined whole.
     pub poison_frames: AtomicU64,
+    /// Where the exporter counts trades of watched issues, if any are.
+    pub(crate) traded: Option<Arc<Traded>>,
     board: Mutex<Board>,
 }
 
@@ -53,6 +56,15 @@ impl Progress {
             started,
             complete_until: AtomicI64::new(started.0),
             ..Self::default()
+        }
+    }
+
+    /// The same, with the trades of watched issues counted as they are decoded.
+    #[must_use]
+    pub fn counting(self, traded: Arc<Traded>) -> Self {
+        Self {
+            traded: Some(traded),
+            ..self
         }
     }
 

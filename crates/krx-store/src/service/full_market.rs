@@ -12,6 +12,7 @@ use krx_protocol::{BatchSink, Decoded, Decoder, Kind, PACKED_RECORDS_MAX, Reason
 use super::spec::{FrameDecoder, FrameFacts, FrameRows, Rejects, Service};
 use crate::dataset::{BATCH_ROWS, Column, ColumnType, DatasetSpec, Encoding, ZONE};
 use crate::moment::Moment;
+use crate::traded::{Traded, Watched};
 
 /// The full-market service.
 pub static FULL_MARKET: Service = Service {
@@ -103,15 +104,25 @@ static KINDS: LazyLock<ArrayRef> =
 struct FullMarket {
     decoder: Decoder,
     columns: TradeColumns,
+    traded: Option<Arc<Traded>>,
 }
 
 impl FrameDecoder for FullMarket {
+    fn count_trades(&mut self, traded: &Arc<Traded>) {
+        self.traded = Some(Arc::clone(traded));
+    }
+
     fn decode(&mut self, facts: &FrameFacts, payload: &[u8], rejects: &mut dyn Rejects) -> FrameRows {
         let before = self.columns.rows();
+        let watched = self
+            .traded
+            .as_ref()
+            .and_then(|traded| traded.to_count(facts.recv));
         let mut sink = Sink {
             columns: &mut self.columns,
             rejects,
             midnight_ms: facts.midnight_ms,
+            watched: watched.as_deref().map(|watched| (watched, facts.recv)),
         };
         let decoded = self.decoder.decode(payload, &mut sink);
         self.columns.end_frame(facts.recv, facts.frame, facts.session);
@@ -135,11 +146,18 @@ struct Sink<'a> {
     columns: &'a mut TradeColumns,
     rejects: &'a mut dyn Rejects,
     midnight_ms: i64,
+    /// The issues whose trades are counted, and when they were received.
+    watched: Option<(&'a Watched, Moment)>,
 }
 
 impl BatchSink for Sink<'_> {
     #[inline]
     fn trade(&mut self, item: i16, trade: &Trade<'_>) {
+        if let Some((watched, recv)) = self.watched
+            && trade.time.kind() == Kind::Trade
+        {
+            watched.count(trade.code.as_str(), recv);
+        }
         self.columns.push(item, self.midnight_ms, trade);
     }
 

@@ -1,5 +1,7 @@
 //! The description of a service, and what decodes its frames.
 
+use std::sync::Arc;
+
 use arrow_array::RecordBatch;
 use chrono::NaiveDate;
 use krx_protocol::Reason;
@@ -7,6 +9,7 @@ use krx_protocol::Reason;
 use crate::dataset::Dataset;
 use crate::event::Event;
 use crate::moment::Moment;
+use crate::traded::Traded;
 
 /// A kind of conversation with the server.
 #[derive(Debug)]
@@ -46,6 +49,11 @@ pub trait FrameDecoder: Send {
     /// Takes a journaled event, before the frames that follow it.
     fn event(&mut self, event: &Event) {
         let _ = event;
+    }
+
+    /// Has trades of watched issues counted as they are decoded: by a service that shows all trades, and by no other.
+    fn count_trades(&mut self, traded: &Arc<Traded>) {
+        let _ = traded;
     }
 
     /// Decodes a frame. Its rows wait in the decoder; what cannot be read as a record goes to `rejects`.

@@ -11,6 +11,11 @@ use crate::per_issue::{
 /// Each preset of each code, as `tick10 quote10: 005930 000660`; several groups apart by semicolons. Preset `change`
 /// has item `trdPrc`.
 pub(super) fn list(text: &str) -> WishList {
+    list_with(text, "trdPrc")
+}
+
+/// The same with this item.
+pub(super) fn list_with(text: &str, item: &str) -> WishList {
     let groups = text.split(';').map(|group| {
         let (presets, codes) = group.split_once(':').unwrap();
         WishGroup {
@@ -19,7 +24,7 @@ pub(super) fn list(text: &str) -> WishList {
                 .map(|word| word.parse().unwrap())
                 .collect(),
             codes: codes.split_whitespace().map(str::to_owned).collect(),
-            items: vec!["trdPrc".to_owned()],
+            items: vec![item.to_owned()],
             ..WishGroup::default()
         }
     });

@@ -91,12 +91,16 @@ impl Life {
         &mut self.minutes[place]
     }
 
-    /// Another feed shows that the issue traded.
-    pub(super) fn traded(&mut self, now: Instant) {
-        if self.trades == 0 {
-            self.trading_since = now;
+    /// Another feed shows that the issue traded, the last time at `last`. A trade from before the last push, or from
+    /// before the registration was accepted, proves nothing.
+    pub(super) fn traded(&mut self, trades: u32, last: Instant) {
+        if trades == 0 || last < self.last.unwrap_or(self.began) {
+            return;
         }
-        self.trades = self.trades.saturating_add(1);
+        if self.trades == 0 {
+            self.trading_since = last;
+        }
+        self.trades = self.trades.saturating_add(trades);
     }
 
     /// Pushes in the ten minutes up to the last one.
@@ -169,7 +173,7 @@ mod tests {
         for (trades, told) in [(9, None), (10, Some(105))] {
             let mut life = Life::new(begun);
             for trade in 0..trades {
-                life.traded(begun + (40 + trade) * SECOND);
+                life.traded(1, begun + (40 + trade) * SECOND);
             }
             let doubt = first_doubt(&mut life, begun, 0, 3_600);
             let expected = told.map(|at| (at, Doubt::IssueTrades(10, 65 * SECOND)));
@@ -177,6 +181,25 @@ mod tests {
             life.brought(begun + 3_600 * SECOND);
             assert_eq!(first_doubt(&mut life, begun, 3_600, 4_000), None);
         }
+    }
+
+    #[test]
+    fn trades_that_are_told_late_count_from_when_they_were_received() {
+        let begun = Instant::now();
+        let at = |second: u32| begun + second * SECOND;
+        let mut life = Life::new(at(10));
+        life.traded(30, at(9));
+        life.brought(at(20));
+        life.traded(30, at(19));
+        assert_eq!(first_doubt(&mut life, begun, 20, 3_600), None);
+        life.traded(0, at(3_600));
+        life.traded(7, at(3_700));
+        life.traded(3, at(3_740));
+        let expected = Doubt::IssueTrades(10, 65 * SECOND);
+        assert_eq!(
+            first_doubt(&mut life, begun, 3_740, 4_000),
+            Some((3_765, expected))
+        );
     }
 
     #[test]

@@ -32,8 +32,11 @@ const FIRST_ID: u64 = 2;
 /// not tried again. The answer takes a round trip; a server that sends none costs this once in a session.
 const INIT_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often active registrations are looked at.
+/// How often active registrations are looked at; more often if they may be silent for less time than this.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The shortest time between two looks.
+const LOOK_INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// The least time between two times that a registration is found silent. If it was a mistake, it is a rare one.
 const BELIEVED: Duration = Duration::from_secs(300);
@@ -58,6 +61,7 @@ pub(super) enum Concern {
 pub(super) struct Registrar {
     answer_timeout: Duration,
     silent_after: Duration,
+    look_interval: Duration,
     open_max: usize,
     list: WishList,
     wanted: Wanted,
@@ -82,9 +86,11 @@ impl Registrar {
     /// `init` is sent at `now`.
     pub(super) fn begin(settings: &PerIssueSettings, list: &WishList, now: Instant) -> Self {
         let Pace { open_max, interval } = settings.pace;
+        let look_interval = settings.silent_after.clamp(LOOK_INTERVAL_MIN, LOOK_INTERVAL);
         let mut registrar = Self {
             answer_timeout: settings.answer_timeout,
             silent_after: settings.silent_after,
+            look_interval,
             open_max: open_max.max(1),
             list: WishList::default(),
             wanted: Wanted::default(),
@@ -97,7 +103,7 @@ impl Registrar {
             again_later: BTreeSet::new(),
             turn: Turn::new(interval, now),
             start: now + INIT_PATIENCE,
-            next_look: now + LOOK_INTERVAL,
+            next_look: now + look_interval,
             peers: Peers::default(),
             events: Vec::new(),
         };
@@ -382,13 +388,14 @@ impl Registrar {
         entry.life.brought(now);
     }
 
-    /// The full-market feed shows that an issue traded: there is something to push for its trades, quotes and books.
-    pub(super) fn traded(&mut self, code: &str, now: Instant) {
-        for preset in [Preset::Tick, Preset::Quote, Preset::Tick10, Preset::Quote10] {
+    /// The full-market feed shows that an issue traded.
+    pub(super) fn traded(&mut self, code: &str, trades: u32, last: Instant) {
+        for preset in Preset::ALL {
             if let Some(entry) = self.wanted.get_mut(preset, code)
                 && entry.state == RegistrationState::Active
+                && entry.shows_each_trade()
             {
-                entry.life.traded(now);
+                entry.life.traded(trades, last);
             }
         }
     }
@@ -412,7 +419,7 @@ impl Registrar {
             self.again.push_back(id);
         }
         if now >= self.next_look {
-            self.next_look = now + LOOK_INTERVAL;
+            self.next_look = now + self.look_interval;
             self.find_silent(now);
         }
     }

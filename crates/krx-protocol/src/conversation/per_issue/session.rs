@@ -156,8 +156,8 @@ impl Conversation for PerIssue {
         self.registrar.want(list, now);
     }
 
-    fn issue_traded(&mut self, code: &str, now: Instant) {
-        self.registrar.traded(code, now);
+    fn issue_traded(&mut self, code: &str, trades: u32, last: Instant) {
+        self.registrar.traded(code, trades, last);
     }
 }
 

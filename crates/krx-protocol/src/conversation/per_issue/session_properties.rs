@@ -173,7 +173,7 @@ fn happen(bench: &mut Bench, op: &Op) {
         Op::Want(list) => bench.want(list),
         Op::Traded(code) => {
             for _ in 0..5 {
-                bench.conversation.issue_traded(CODES[*code], bench.now);
+                bench.conversation.issue_traded(CODES[*code], 1, bench.now);
             }
         }
         Op::Late(millis) => bench.now += Duration::from_millis(*millis),

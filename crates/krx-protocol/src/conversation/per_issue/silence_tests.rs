@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::bench::{Bench, codes, list, ok, push};
+use super::super::bench::{Bench, codes, list, list_with, ok, push};
 use super::*;
 use crate::per_issue::RegistrationState;
 
@@ -17,8 +17,8 @@ fn a_registration_that_another_feed_shows_to_be_silent_is_registered_again() {
     bench.told();
     // Books come, trades do not; an issue that does not trade may bring nothing.
     for _ in 0..120 {
-        bench.conversation.issue_traded("005930", bench.now);
-        bench.conversation.issue_traded("035420", bench.now);
+        bench.conversation.issue_traded("005930", 1, bench.now);
+        bench.conversation.issue_traded("035420", 1, bench.now);
         bench.hear(&push("quote10", "005930"));
         bench.pass(SECOND);
     }
@@ -38,7 +38,7 @@ fn a_registration_that_another_feed_shows_to_be_silent_is_registered_again() {
     bench.hear(&ok(6));
     let mut silent = Vec::new();
     for second in 120..480 {
-        bench.conversation.issue_traded("005930", bench.now);
+        bench.conversation.issue_traded("005930", 1, bench.now);
         bench.hear(&push("quote10", "005930"));
         bench.pass(SECOND);
         silent.extend(bench.told().contains(&"6 silent".to_owned()).then_some(second));
@@ -47,11 +47,51 @@ fn a_registration_that_another_feed_shows_to_be_silent_is_registered_again() {
 }
 
 #[test]
+fn only_what_each_trade_must_change_is_held_against_a_registration() {
+    let presets = "tick quote tick10 quote10 change: 005930; index: 001";
+    for (item, silent) in [("trdPrc", 4), ("accTrdvol", 5), ("accTrdval", 5)] {
+        let list = list_with(presets, item);
+        let mut bench = Bench::begin(&list);
+        bench.hear(&ok(1));
+        for id in 2..8 {
+            bench.pass(SECOND / 10);
+            bench.hear(&ok(id));
+        }
+        bench.told();
+        for code in ["005930", "001"] {
+            bench.conversation.issue_traded(code, 20, bench.now);
+        }
+        bench.pass(75 * SECOND);
+        let told = bench.told();
+        let found = told.iter().filter(|event| event.ends_with(" silent")).count();
+        assert_eq!(found, silent, "{item}: {told:?}");
+    }
+}
+
+#[test]
+fn a_short_patience_is_kept_to() {
+    let settings = PerIssueSettings {
+        silent_after: SECOND,
+        ..PerIssueSettings::default()
+    };
+    let mut bench = Bench::with(&settings, &list("tick10: 005930"));
+    bench.hear(&ok(1));
+    bench.pass(SECOND / 10);
+    bench.hear(&ok(2));
+    bench.told();
+    bench.conversation.issue_traded("005930", 10, bench.now);
+    bench.pass(SECOND);
+    assert_eq!(bench.told(), Vec::<String>::new());
+    bench.pass(3 * SECOND);
+    assert!(bench.told().contains(&"2 silent".to_owned()));
+}
+
+#[test]
 fn a_silent_one_that_brings_something_after_all_is_active() {
     let mut bench = Bench::registered("tick10: 005930");
     bench.hear(&ok(2));
     for _ in 0..20 {
-        bench.conversation.issue_traded("005930", bench.now);
+        bench.conversation.issue_traded("005930", 1, bench.now);
     }
     bench.pass(66 * SECOND);
     bench.told();

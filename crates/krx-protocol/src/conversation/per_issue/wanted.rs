@@ -47,6 +47,20 @@ impl Entry {
         (self.state != RegistrationState::Refused).then_some(sent.id)
     }
 
+    /// Whether each trade of the issue must bring a push, or one for several trades. A trade has one of its own, and takes
+    /// from the best level of the book. Of items, only the accumulated volume and value change with each trade: the next
+    /// one may have the same price and volume. An index is not traded.
+    pub(super) fn shows_each_trade(&self) -> bool {
+        match self.wish.pair.preset {
+            Preset::Tick | Preset::Quote | Preset::Tick10 | Preset::Quote10 => true,
+            Preset::Change => {
+                let accumulates = |item: &String| matches!(item.as_str(), "accTrdvol" | "accTrdval");
+                self.wish.items.iter().any(accumulates)
+            }
+            Preset::Index => false,
+        }
+    }
+
     /// Takes on another state, and tells of it. Only what was sent changes its state by itself.
     pub(super) fn change(
         &mut self,
