@@ -3,6 +3,7 @@
 
 pub mod durability;
 pub mod hostile;
+pub mod issue_server;
 pub mod issues;
 pub mod proxy;
 pub mod strace;

@@ -22,7 +22,9 @@ pub mod registrations;
 mod same;
 mod sent;
 mod shown;
+mod told;
 
 pub use list::{Group, IssueList};
 pub use oracle::{IssueReport, IssueSession, compare_issues};
 pub use shown::{TextRow, first_rows, span, text_rows};
+pub use told::{IssueRow, issue_rows};
