@@ -102,7 +102,8 @@ mod tests {
         assert_eq!(json["columns"][1]["nullable"], true);
         let unknown = named(&datasets, "trade").unwrap_err().to_string();
         assert!(
-            unknown.contains("choose one of trades, ") && unknown.contains(", quarantine, coverage"),
+            unknown.contains("choose one of trades, ")
+                && unknown.contains(", quarantine, registrations, coverage"),
             "{unknown}"
         );
     }
