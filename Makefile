@@ -4,6 +4,9 @@ SHELL := /bin/bash
 CARGO ?= cargo
 FRAMES := target/bench/frames.jsonl
 FRAMES_RECORDS ?= 2000000
+# Of the per-issue service: pushes of one preset each, named after their dataset.
+PUSHES := target/bench/ticks.jsonl target/bench/books.jsonl
+PUSHES_RECORDS ?= 300000
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 # Sets of tests/readers/old/sets.txt, or "ci" for those that CI installs.
@@ -14,7 +17,7 @@ SYSCONFDIR ?= /etc
 DESTDIR ?=
 
 .PHONY: help build build-sabotaged install deb demo test test-rust test-readers test-old-readers test-faults test-systemd test-page \
-	check fuzz bench bench-peers bench-layout frames
+	check fuzz bench bench-peers bench-layout bench-books frames
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -78,11 +81,19 @@ check: ## what CI runs before the tests: formatting, lints, documentation, depen
 fuzz: ## look for inputs that break a parser: a minute for each, or FUZZ_SECONDS, of all or FUZZ_TARGETS
 	tests/tools/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
-frames: $(FRAMES) ## write the frames file that the benchmarks read
+frames: $(FRAMES) $(PUSHES) ## write the files of frames that the benchmarks read
 
 $(FRAMES): | build
 	mkdir -p $(@D)
 	target/release/krx-simulator --write-frames $@.partial --records $(FRAMES_RECORDS)
+	mv $@.partial $@
+
+target/bench/ticks.jsonl: PRESET := tick10
+target/bench/books.jsonl: PRESET := quote10
+# From the open on: before it there are no trades.
+$(PUSHES): | build
+	mkdir -p $(@D)
+	target/release/krx-simulator --write-frames $@.partial --pushes $(PRESET) --start 09:00 --records $(PUSHES_RECORDS)
 	mv $@.partial $@
 
 bench: frames ## each stage by itself
@@ -90,8 +101,12 @@ bench: frames ## each stage by itself
 
 bench-peers: frames ## beside what people would use instead: the same frames, one run, ratios
 	tests/tools/python-env.sh
-	tests/bench/peers/run.sh $(abspath $(FRAMES))
+	tests/bench/peers/run.sh $(abspath $(FRAMES) $(PUSHES))
 
 bench-layout: build ## layouts of a sealed day beside those of pandas and pyarrow: size, and the time of five questions; encodings
 	tests/tools/python-env.sh
 	tests/bench/layout/run.sh
+
+bench-books: build ## a sealed day of books of 100 issues: size, and one issue's day beside the order of arrival
+	tests/tools/python-env.sh
+	tests/bench/layout/books.sh

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use krx_exchange::{Issues, Market, Next, Push, Subscription, push_text};
+use krx_exchange::{Issues, Market, Next, Push, Subscription, TimeOfDay, push_text};
 use krx_protocol::per_issue::{Pair, Preset};
 
 use crate::config::{DayConfig, PerIssueConfig};
@@ -44,8 +44,69 @@ pub fn write_frames(
     write(path, messages, records_max)
 }
 
-/// Writes what a session gets on that day if it registers `presets` of the 100 busiest stocks, and all indices for the
-/// preset `index`: one push per line. With `change` nothing comes, since it has no items.
+/// What a session gets on a day if it registers some presets of the 100 busiest stocks, and all indices for the preset
+/// `index`: one push after another, each with the time at which it is due. With `change` nothing comes, since it has no
+/// items.
+#[derive(Debug)]
+pub struct Pushes {
+    issues: FloorIssues,
+    pairs: Vec<Pair>,
+}
+
+impl Pushes {
+    /// Those of the day's beginning come first.
+    #[must_use]
+    pub fn new(day: &DayConfig, config: PerIssueConfig, presets: &[Preset]) -> Pushes {
+        let mut issues = FloorIssues::new(day.clone(), config, false);
+        let stocks = day.universe.busiest(STOCKS);
+        let stocks: Vec<String> = stocks
+            .iter()
+            .map(|issue| issue.code.as_str().to_owned())
+            .collect();
+        let mut pairs = Vec::new();
+        for preset in presets {
+            let codes = match preset {
+                Preset::Index => issues.index_codes(),
+                _ => stocks.clone(),
+            };
+            pairs.extend(codes.into_iter().map(|code| Pair {
+                preset: *preset,
+                code,
+            }));
+        }
+        for (number, pair) in (1..).zip(&pairs) {
+            let subscription = Subscription {
+                pair: pair.clone(),
+                items: Vec::new(),
+            };
+            issues.register(number, &subscription);
+        }
+        Pushes { issues, pairs }
+    }
+
+    /// What is registered, in this order.
+    #[must_use]
+    pub fn pairs(&self) -> &[Pair] {
+        &self.pairs
+    }
+}
+
+impl Iterator for Pushes {
+    /// When it is due, and its text.
+    type Item = (TimeOfDay, String);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.issues.next() {
+                Next::Message(Push::Of { at, params, .. }) => return Some((at, push_text(&params))),
+                Next::Message(Push::Mark(_) | Push::Message(_)) | Next::PassedOver => {}
+                Next::NotYet | Next::DayOver { .. } => return None,
+            }
+        }
+    }
+}
+
+/// Writes [`Pushes`] to `path`, one per line.
 ///
 /// # Errors
 ///
@@ -57,43 +118,8 @@ pub fn write_pushes(
     presets: &[Preset],
     records_max: Option<u64>,
 ) -> Result<FramesWritten, SimulatorError> {
-    let mut issues = FloorIssues::new(day.clone(), config, false);
-    let stocks = day.universe.busiest(STOCKS);
-    let stocks: Vec<String> = stocks
-        .iter()
-        .map(|issue| issue.code.as_str().to_owned())
-        .collect();
-    let mut number = 0;
-    for preset in presets {
-        let codes = match preset {
-            Preset::Index => issues.index_codes(),
-            _ => stocks.clone(),
-        };
-        for code in codes {
-            number += 1;
-            let pair = Pair {
-                preset: *preset,
-                code,
-            };
-            issues.register(
-                number,
-                &Subscription {
-                    pair,
-                    items: Vec::new(),
-                },
-            );
-        }
-    }
-    let messages = std::iter::from_fn(move || {
-        loop {
-            match issues.next() {
-                Next::Message(Push::Of { params, .. }) => return Some((push_text(&params), 1)),
-                Next::Message(Push::Mark(_) | Push::Message(_)) | Next::PassedOver => {}
-                Next::NotYet | Next::DayOver { .. } => return None,
-            }
-        }
-    });
-    write(path, messages, records_max)
+    let pushes = Pushes::new(day, config, presets);
+    write(path, pushes.map(|(_, text)| (text, 1)), records_max)
 }
 
 /// Writes messages, each with the number of its records.

@@ -42,9 +42,11 @@ pub use config::{Answers, Config, DayConfig, PerIssueConfig, RefuseAll};
 pub use day::{Day, DayMessage};
 pub use error::{IssuesError, SimulatorError};
 pub use fault::{Fault, FaultError, FaultKind, FaultTime, Garbage};
-pub use frames::{FramesWritten, write_frames, write_pushes};
+pub use frames::{FramesWritten, Pushes, write_frames, write_pushes};
 pub use issue::{Issue, IssueCode};
-pub use krx_exchange::{Endpoint, EventFormat, InitReply, Key, Market, Pace, PerIssueRules, SecondSession};
+pub use krx_exchange::{
+    Endpoint, EventFormat, InitReply, Key, Market, Pace, PerIssueRules, SecondSession, TimeOfDay,
+};
 pub use krx_protocol::per_issue::Preset;
 pub use price::{PriceBand, PriceGrid, Won};
 pub use server::serve;

@@ -1,23 +1,29 @@
 //! What the benchmarks share: a frames file in memory, and each stage of the recorder run over it.
 //!
-//! A frames file has one message a line, as `krx-simulator --write-frames` writes it.
+//! A frames file has one message a line, as `krx-simulator --write-frames` writes it: of the full-market service, or pushes of
+//! the per-issue service.
 
+use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use krx_protocol::{BatchSink, Decoder, Reason, Trade};
+use krx_protocol::Reason;
+use krx_protocol::per_issue::{Instruments, Pair, Preset, RegistrationEvent, Wish};
 use krx_store::dataset::BATCH_ROWS;
 use krx_store::export::{Committed, OpenSegment};
 use krx_store::journal::{JournalConfig, RecordHead, RecordKind, What};
-use krx_store::service::{FULL_MARKET, FrameFacts, Rejects};
-use krx_store::{DataDir, Entry, FeedName, Moment, Tally};
+use krx_store::service::{FULL_MARKET, FrameDecoder, FrameFacts, PER_ISSUE, Rejects, Service};
+use krx_store::{DataDir, Entry, Event, FeedName, Moment, Tally};
 
 /// Messages in memory.
 #[derive(Debug)]
 pub struct Frames {
     text: Vec<u8>,
     ends: Vec<usize>,
+    service: &'static Service,
+    /// The registrations without which pushes cannot be read.
+    events: Vec<Event>,
     /// Records in all of them.
     pub records: u64,
 }
@@ -42,18 +48,45 @@ impl Frames {
             .filter(|(_, byte)| **byte == b'\n')
             .map(|(index, _)| index)
             .collect();
+        // The full-market service sends arrays.
+        let is_pushes = text.starts_with(b"{");
         let mut frames = Self {
             text,
             ends,
+            service: if is_pushes { &PER_ISSUE } else { &FULL_MARKET },
+            events: Vec::new(),
             records: 0,
         };
-        let mut sink = Count::default();
-        let mut decoder = Decoder::new();
-        for frame in frames.iter() {
-            decoder.decode(frame, &mut sink);
-        }
-        frames.records = sink.0;
+        // Each record is an object; a push has another around it.
+        let objects = frames.text.iter().filter(|byte| **byte == b'{').count() as u64;
+        frames.records = objects / if is_pushes { 2 } else { 1 };
+        let pairs: BTreeSet<Pair> = frames.iter().filter(|_| is_pushes).filter_map(pair_of).collect();
+        let pairs: Vec<Pair> = pairs.into_iter().collect();
+        frames.events = registered(&pairs).into_iter().map(Event::Registration).collect();
         Ok(frames)
+    }
+
+    /// The name of the dataset that their rows are in, or the first of them.
+    #[must_use]
+    pub fn dataset(&self) -> &'static str {
+        let first = self.iter().next().and_then(pair_of);
+        match first.map(|pair| pair.preset) {
+            None => "trades",
+            Some(Preset::Tick | Preset::Tick10) => "ticks",
+            Some(Preset::Quote) => "quotes",
+            Some(Preset::Quote10) => "books",
+            Some(Preset::Index) => "indices",
+            Some(Preset::Change) => "changes",
+        }
+    }
+
+    /// A decoder that knows what is registered.
+    fn decoder(&self) -> Box<dyn FrameDecoder> {
+        let mut decoder = (self.service.decoder)();
+        for event in &self.events {
+            decoder.event(event);
+        }
+        decoder
     }
 
     /// The messages.
@@ -84,15 +117,48 @@ impl Frames {
     }
 }
 
-#[derive(Default)]
-struct Count(u64);
+/// What a session journals when it registers these pairs of stocks, or of indices.
+#[must_use]
+pub fn registered(pairs: &[Pair]) -> Vec<RegistrationEvent> {
+    let wish = |pair: &Pair| Wish {
+        instruments: match pair.preset {
+            Preset::Index => Instruments::Indices,
+            _ => Instruments::Stocks,
+        },
+        pair: pair.clone(),
+        items: Vec::new(),
+    };
+    let wishes: Vec<Wish> = pairs.iter().map(wish).collect();
+    // `init` has id 1.
+    let subscribed = (2..).zip(&wishes);
+    let subscribed: Vec<_> = subscribed
+        .map(|(id, wish)| RegistrationEvent::Subscribe(wish.with_id(id)))
+        .collect();
+    [RegistrationEvent::Wanted { wishes }]
+        .into_iter()
+        .chain(subscribed)
+        .collect()
+}
 
-impl BatchSink for Count {
-    fn trade(&mut self, _: i16, _: &Trade<'_>) {
-        self.0 += 1;
+/// What a push of the simulator is of: it begins with its preset and its code.
+fn pair_of(push: &[u8]) -> Option<Pair> {
+    let text = std::str::from_utf8(push).ok()?;
+    let value = |key: &str| Some(text.split_once(key)?.1.split_once('"')?.0);
+    Some(Pair {
+        preset: value("\"preset\":\"")?.parse().ok()?,
+        code: value("\"isuSrtCd\":\"")?.to_owned(),
+    })
+}
+
+/// Takes the rows of each dataset that has so many.
+fn take_full(decoder: &mut dyn FrameDecoder, service: &Service, rows_min: usize) -> u64 {
+    let mut rows = 0;
+    for dataset in 0..service.datasets.len() {
+        if decoder.waiting(dataset) >= rows_min {
+            rows += black_box(decoder.take(dataset)).num_rows() as u64;
+        }
     }
-
-    fn reject(&mut self, _: Option<i16>, _: Reason, _: &str, _: &[u8]) {}
+    rows
 }
 
 struct Ignored;
@@ -108,15 +174,13 @@ fn heads() -> impl Iterator<Item = (u64, Moment)> {
 /// Stage 1: frames in memory to Arrow columns, in batches as the exporter makes them. Gives the rows.
 #[must_use]
 pub fn decode(frames: &Frames) -> u64 {
-    let (mut decoder, mut rows) = ((FULL_MARKET.decoder)(), 0);
+    let (mut decoder, mut rows) = (frames.decoder(), 0);
     for (frame, (number, at)) in frames.iter().zip(heads()) {
         let facts = FrameFacts::new(START.date(), at, number, 1);
         decoder.decode(&facts, frame, &mut Ignored);
-        if decoder.waiting(0) >= BATCH_ROWS {
-            rows += black_box(decoder.take(0)).num_rows() as u64;
-        }
+        rows += take_full(&mut *decoder, frames.service, BATCH_ROWS);
     }
-    rows + black_box(decoder.take(0)).num_rows() as u64
+    rows + take_full(&mut *decoder, frames.service, 1)
 }
 
 /// Stage 2: frames in memory to committed Parquet files of a million rows, on one thread: decode, encode, compress,
@@ -126,8 +190,8 @@ pub fn decode(frames: &Frames) -> u64 {
 /// When the disk refuses.
 pub fn commit(frames: &Frames, dir: &Path) -> Result<Vec<Committed>> {
     const ROWS_MAX: u64 = 1_000_000;
-    let (data, market) = (DataDir::new(dir), market()?);
-    let (mut decoder, mut tally) = ((FULL_MARKET.decoder)(), Tally::default());
+    let (data, feed) = (DataDir::new(dir), feed()?);
+    let (mut decoder, mut tally) = (frames.decoder(), Tally::default());
     let mut open: Option<OpenSegment> = None;
     let mut committed = Vec::new();
     for (payload, (frame, at)) in frames.iter().zip(heads()) {
@@ -142,8 +206,8 @@ pub fn commit(frames: &Frames, dir: &Path) -> Result<Vec<Committed>> {
             Some(segment) => segment,
             None => open.insert(OpenSegment::begin(
                 &data,
-                &market,
-                &FULL_MARKET,
+                &feed,
+                frames.service,
                 START.date(),
                 START,
                 ROWS_MAX,
@@ -173,8 +237,7 @@ pub fn journal(frames: &Frames, dir: &Path) -> Result<()> {
         segment_bytes: 64 << 20,
     };
     std::fs::create_dir_all(dir)?;
-    let mut writer =
-        krx_store::open_writer(&DataDir::new(dir), &market()?, config, std::sync::Arc::default())?;
+    let mut writer = krx_store::open_writer(&DataDir::new(dir), &feed()?, config, std::sync::Arc::default())?;
     let entries: Vec<_> = frames
         .iter()
         .zip(heads())
@@ -189,6 +252,6 @@ pub fn journal(frames: &Frames, dir: &Path) -> Result<()> {
     Ok(writer.close()?)
 }
 
-fn market() -> Result<FeedName> {
+fn feed() -> Result<FeedName> {
     Ok("KOSPI".parse()?)
 }

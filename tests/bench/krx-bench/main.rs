@@ -2,6 +2,9 @@
 //! `tests/bench/peers` do, the server that feeds both sides, and trading days to measure reading with.
 
 mod days;
+mod journaled;
+mod options;
+mod pace;
 mod serve;
 mod sockets;
 
@@ -34,6 +37,9 @@ enum Command {
     Seal {
         /// The frames file.
         frames: PathBuf,
+        /// Measure nothing, and leave the files in this data directory.
+        #[arg(long, value_name = "DIR")]
+        keep: Option<PathBuf>,
     },
     /// Serve the frames to each client that sends `init`, as fast as it takes them; prints the URL.
     Serve {
@@ -55,7 +61,7 @@ enum Command {
         frames: PathBuf,
     },
     /// Make up trading days, and record them into a data directory without a socket.
-    Days(days::Options),
+    Days(options::Options),
 }
 
 fn main() -> Result<()> {
@@ -67,7 +73,11 @@ fn main() -> Result<()> {
             anyhow::ensure!(krx_bench::decode(frames) == frames.records, "records are missing");
             Ok(0)
         }),
-        Command::Seal { frames } => best(&cli, "krx seal", frames, |frames, dir| {
+        Command::Seal {
+            frames,
+            keep: Some(dir),
+        } => krx_bench::commit(&Frames::read(frames)?, dir).map(drop),
+        Command::Seal { frames, keep: None } => best(&cli, "krx seal", frames, |frames, dir| {
             Ok(krx_bench::commit(frames, dir)?
                 .iter()
                 .map(|sealed| sealed.bytes)
@@ -85,6 +95,11 @@ fn main() -> Result<()> {
 /// Runs `stage` in a fresh directory as often as asked for, and prints the fastest run.
 fn best(cli: &Cli, peer: &str, frames: &Path, stage: impl Fn(&Frames, &Path) -> Result<u64>) -> Result<()> {
     let frames = Frames::read(frames)?;
+    // The peers' lines name the dataset in the same way.
+    let peer = match frames.dataset() {
+        "trades" => peer.to_owned(),
+        dataset => format!("{peer}-{dataset}"),
+    };
     let mut best: Option<(f64, f64, u64)> = None;
     for _ in 0..cli.repeat.max(1) {
         let dir = tempfile::tempdir_in(".").context("making a directory to write to")?;

@@ -1,6 +1,6 @@
 """Checks that two Parquet files, or directories of them, hold the same rows with the same values.
 
-Both sides are brought to the types of `SCHEMA` first, since not every writer can say "milliseconds in Seoul" or
+Both sides are brought to the types of the dataset's schema first, since not every writer can say "milliseconds in Seoul" or
 "dictionary"; the instants and the words must be the same. Rows are compared in the order of (`frame`, `item`),
 or in that of the file when one of the two is ignored.
 """
@@ -17,12 +17,12 @@ import pyarrow.dataset as ds
 from schema import SCHEMA
 
 
-def load(path: Path, ignored: Collection[str]) -> pa.Table:
-    """The rows of a file or a directory, in order, with the columns and types of `SCHEMA` less the ignored."""
-    columns = [field.name for field in SCHEMA if field.name not in ignored]
+def load(path: Path, schema: pa.Schema, ignored: Collection[str]) -> pa.Table:
+    """The rows of a file or a directory, in order, with the columns and types of `schema` less the ignored."""
+    columns = [field.name for field in schema if field.name not in ignored]
     table = ds.dataset(path, format="parquet").to_table(columns=columns)
     arrays = []
-    for field in SCHEMA:
+    for field in schema:
         if field.name not in ignored:
             wanted = pa.utf8() if pa.types.is_dictionary(field.type) else field.type
             arrays.append(table[field.name].cast(wanted))
@@ -42,9 +42,11 @@ def difference(left: pa.ChunkedArray, right: pa.ChunkedArray) -> str:
     return "" if row < 0 else f"row {row}: {left[row]} and {right[row]}"
 
 
-def differences(left: Path, right: Path, ignored: Collection[str] = ()) -> list[str]:
+def differences(
+    left: Path, right: Path, ignored: Collection[str] = (), schema: pa.Schema = SCHEMA
+) -> list[str]:
     """Every way in which two files differ, one line each."""
-    a, b = load(left, ignored), load(right, ignored)
+    a, b = load(left, schema, ignored), load(right, schema, ignored)
     if a.num_rows != b.num_rows:
         return [f"rows: {a.num_rows} and {b.num_rows}"]
     found = []

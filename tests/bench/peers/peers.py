@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """What the recorder is measured against: Python programs that do the same work, written to be fast.
 
-    peers.py decode PEER --frames FILE              frames to columns in memory
-    peers.py seal PEER --frames FILE --out FILE     frames to one closed Parquet file
+    peers.py decode PEER --frames FILE [--of DATASET]           frames to columns in memory
+    peers.py seal PEER --frames FILE [--of DATASET] --out FILE  frames to one closed Parquet file
     peers.py socket --url URL --records N --out DIR         live feed to Parquet files
     peers.py socket-journal --url URL --records N --out FILE    live feed to a synced file, unparsed
     peers.py check A B                              do two files hold the same rows?
 
-PEER is json-pandas, orjson-pyarrow, orjson-pyarrow-plain, msgspec-pyarrow, duckdb or polars. The plain one is the
+DATASET is trades, ticks or books; the frames of the last two are pushes (`krx-simulator --write-frames FILE --pushes …`),
+and only orjson-pyarrow, orjson-pyarrow-plain and duckdb do these. PEER is json-pandas, orjson-pyarrow, orjson-pyarrow-plain, msgspec-pyarrow, duckdb or polars. The plain one is the
 script as it is usually written, with a dict for each record; the others are written to be fast. A frames file has one WebSocket text message
 on each line, as `krx-simulator --write-frames FILE --records N` writes it.
 
@@ -44,7 +45,9 @@ import pyarrow as pa
 
 import compare
 import decode
+import pushes
 import sockets
+from schema import SCHEMA
 
 PEERS = {
     "json-pandas": ("pandas", "pyarrow"),
@@ -57,6 +60,11 @@ PEERS = {
 """Each peer, and the packages that it stands on."""
 
 READS_FILE = ("duckdb", "polars")
+
+DATASETS = ("trades", *pushes.SCHEMAS)
+
+DO_PUSHES = ("orjson-pyarrow", "orjson-pyarrow-plain", "duckdb")
+"""The peers that there are for the per-issue service."""
 
 
 @dataclass
@@ -133,14 +141,31 @@ def seal_work(
     return work[peer]
 
 
+def pushes_work(args: argparse.Namespace, frames: Sequence[bytes]) -> Callable[[], object]:
+    """The work of one peer on the per-issue service, ready to be run."""
+    of, path, date = args.of, args.frames, args.date
+    if args.peer == "duckdb":
+        if args.command == "seal":
+            return lambda: pushes.duckdb_seal(of, path, date, args.out, args.level)
+        return lambda: pushes.duckdb_columns(of, path, date)
+    plain = args.peer.endswith("-plain")
+    if args.command == "seal":
+        return lambda: pushes.arrow_seal(of, plain, frames, date, args.out, args.level)
+    return lambda: pushes.arrow_columns(of, plain, frames, date)
+
+
 def measure_frames(args: argparse.Namespace) -> int:
     """`decode` and `seal`."""
+    if args.of != "trades" and args.peer not in DO_PUSHES:
+        raise SystemExit(f"peers: {args.peer} does not do {args.of}: choose one of {', '.join(DO_PUSHES)}")
     frames = read_frames(args.frames)
-    records = sum(frame.count(b"{") for frame in frames)
+    records = sum(frame.count(b"{") for frame in frames) if args.of == "trades" else len(frames)
     size = sum(map(len, frames))
     if args.peer in READS_FILE:
         frames = []
-    if args.command == "seal":
+    if args.of != "trades":
+        work = pushes_work(args, frames)
+    elif args.command == "seal":
         work = seal_work(args.peer, args.frames, frames, args.date, args.out, args.level)
     else:
         work = decode_work(args.peer, args.frames, frames, args.date)
@@ -152,7 +177,8 @@ def measure_frames(args: argparse.Namespace) -> int:
         seconds, cpu_seconds = timed(work)
         written = args.out.stat().st_size if args.command == "seal" else size
         runs.append(Run(seconds, cpu_seconds, records, written))
-    print_result(f"{args.peer} {args.command}", PEERS[args.peer], runs)
+    benchmark = args.command if args.of == "trades" else f"{args.command}-{args.of}"
+    print_result(f"{args.peer} {benchmark}", PEERS[args.peer], runs)
     return 0
 
 
@@ -179,7 +205,8 @@ def measure_socket(args: argparse.Namespace) -> int:
 
 def check(args: argparse.Namespace) -> int:
     """`check`: exit status 1 when the files differ."""
-    found = compare.differences(args.left, args.right, args.ignore)
+    schema = pushes.SCHEMAS.get(args.of, SCHEMA)
+    found = compare.differences(args.left, args.right, args.ignore, schema)
     print(json.dumps({"same": not found, "differences": found}), flush=True)
     return 1 if found else 0
 
@@ -192,6 +219,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         sub = commands.add_parser(name)
         sub.add_argument("peer", choices=PEERS)
         sub.add_argument("--frames", type=Path, required=True, help="one message on each line")
+        sub.add_argument("--of", choices=DATASETS, default="trades", help="dataset (default %(default)s)")
         sub.add_argument("--date", type=dt.date.fromisoformat, default=dt.date(2026, 11, 20), help="trading date")
         sub.set_defaults(run=measure_frames)
         if name == "seal":
@@ -213,6 +241,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     sub = commands.add_parser("check")
     sub.add_argument("left", type=Path)
     sub.add_argument("right", type=Path)
+    sub.add_argument("--of", choices=DATASETS, default="trades", help="dataset (default %(default)s)")
     sub.add_argument("--ignore", action="append", default=[], metavar="COLUMN", help="may be given again")
     sub.set_defaults(run=check)
     return parser.parse_args(argv)

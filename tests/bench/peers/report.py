@@ -20,6 +20,10 @@ TITLES = {
     "seal": "Frames to one closed Parquet file",
     "journal": "Socket to synced file, unparsed",
     "record": "Socket to Parquet files",
+    "decode-ticks": "Per-issue trades (`tick10`) to columns in memory",
+    "seal-ticks": "Per-issue trades (`tick10`) to one closed Parquet file",
+    "decode-books": "Ten-level books (`quote10`) to columns in memory",
+    "seal-books": "Ten-level books (`quote10`) to one closed Parquet file",
 }
 OURS = "krx"
 

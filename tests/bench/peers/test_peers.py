@@ -15,6 +15,7 @@ import pytest
 
 import compare
 import peers
+import pushes
 import report
 from schema import SCHEMA, SIGNALS
 
@@ -54,9 +55,8 @@ def frames(count: int) -> list[list[dict[str, str]]]:
     return made
 
 
-def row(record: dict[str, str], frame: int, item: int) -> dict[str, Any]:
-    """One record by the rules, the slow and obvious way."""
-    trade_time = int(record["trdTm"])
+def time_of(trade_time: int) -> dict[str, Any]:
+    """What follows from `trdTm`, the slow and obvious way."""
     digits = f"{trade_time:08}"
     try:
         clock = dt.datetime.strptime(digits[:6], "%H%M%S").time() if trade_time > 0 else None
@@ -65,18 +65,75 @@ def row(record: dict[str, str], frame: int, item: int) -> dict[str, Any]:
     trade_ts = None
     if clock is not None:
         trade_ts = dt.datetime.combine(DATE, clock, KST) + dt.timedelta(milliseconds=10 * int(digits[6:]))
+    kind = "trade" if clock else SIGNALS.get(trade_time, "unknown_signal")
+    return {"trade_ts": trade_ts, "trade_time": trade_time, "kind": kind}
+
+
+def place_of(frame: int, item: int) -> dict[str, Any]:
+    """The columns that do not come from the record."""
+    recv_ts = dt.datetime(2026, 11, 20, 9, tzinfo=KST) + dt.timedelta(milliseconds=frame)
+    return {"recv_ts": recv_ts, "frame": frame, "item": item, "session": 1}
+
+
+def row(record: dict[str, str], frame: int, item: int) -> dict[str, Any]:
+    """One record by the rules, the slow and obvious way."""
     return {
         "code": record["isuSrtCd"],
-        "trade_ts": trade_ts,
         "price": int(record["trdPrc"]),
         "volume": int(record["trdVol"]),
-        "kind": "trade" if clock else SIGNALS.get(trade_time, "unknown_signal"),
-        "trade_time": trade_time,
-        "recv_ts": dt.datetime(2026, 11, 20, 9, tzinfo=KST) + dt.timedelta(milliseconds=frame),
-        "frame": frame,
-        "item": item,
-        "session": 1,
+        **time_of(int(record["trdTm"])),
+        **place_of(frame, item),
     }
+
+
+def tick(number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The `params` of a trade, and its row. Every time, side and kind of change, known or not; a quote with some."""
+    trade_time, change_kind, side = int(TIMES[number % len(TIMES)]), number % 11, number % 4
+    names = dict(enumerate(pushes.CHANGE_KINDS.values(), start=1))
+    params = {
+        "preset": "tick10",
+        "isuSrtCd": ("005930", "00088K")[number % 2],
+        "cmpprevddTpCd": change_kind,
+        "cmpprevddPrc": number - 500,
+        "opnprc": 80_000,
+        "hgprc": 82_000 + number,
+        "lwprc": 79_000 - number,
+        "trdPrc": 81_000 + number,
+        "trdvol": number,
+        "accTrdvol": number * 10,
+        "accTrdval": number * 10**12,
+        "lstAskbidTpCd": side,
+        "trdTm": trade_time,
+    }
+    best = {"askordPrc_1": 81_100 + number, "bidordPrc_1": 81_000} if number % 3 == 0 else {}
+    expected = {
+        "code": params["isuSrtCd"],
+        "preset": "tick10",
+        "price": 81_000 + number,
+        "volume": number,
+        "acc_volume": number * 10,
+        "acc_value": number * 10**12,
+        "open": 80_000,
+        "high": 82_000 + number,
+        "low": 79_000 - number,
+        "change": number - 500,
+        "change_kind": names.get(change_kind),
+        "side": {1: "sell", 2: "buy"}.get(side),
+        "ask_price": best.get("askordPrc_1"),
+        "bid_price": best.get("bidordPrc_1"),
+        **time_of(trade_time),
+    }
+    return params | best, expected
+
+
+def book(number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The `params` of a book, and its row: no two values are the same, and now and then a level is missing."""
+    params: dict[str, Any] = {"preset": "quote10", "isuSrtCd": ("005930", "00088K")[number % 2]}
+    expected: dict[str, Any] = {"code": params["isuSrtCd"], "kind": "update"}
+    for place, (name, key) in enumerate(pushes.BOOK_NUMBERS.items()):
+        if (number + place) % 37:
+            params[key] = expected[name] = number * 100 + place
+    return params, expected
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +162,39 @@ def test_every_peer_gives_the_same_rows(peer: str, sample: tuple[Path, Path], tm
     assert line["bytes"] == out.stat().st_size
     assert len(line["runs"]) == 2
     assert compare.differences(expected, out) == []
+
+
+@pytest.fixture(scope="module", params=["ticks", "books"])
+def pushed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Path]:
+    """A dataset, a file of its pushes in several groups, and the Parquet file that it must become."""
+    of: str = request.param
+    folder = tmp_path_factory.mktemp(of)
+    source, expected = folder / "frames.jsonl", folder / "expected.parquet"
+    made = [{"ticks": tick, "books": book}[of](number) for number in range(2 * pushes.GROUP_FRAMES + 7)]
+    messages = [{"jsonrpc": "2.0", "method": "push", "params": params} for params, _ in made]
+    source.write_text("".join(json.dumps(message, separators=(",", ":")) + "\n" for message in messages))
+    rows = [found | place_of(frame, 0) for frame, (_, found) in enumerate(made, start=1)]
+    pq.write_table(pa.Table.from_pylist(rows, pushes.SCHEMAS[of]), expected)
+    return of, source, expected
+
+
+@pytest.mark.parametrize("peer", peers.DO_PUSHES)
+def test_every_peer_gives_the_same_rows_of_pushes(peer: str, pushed: tuple[str, Path, Path], tmp_path: Path) -> None:
+    of, source, expected = pushed
+    out = tmp_path / "out.parquet"
+    command = [sys.executable, str(SCRIPT), "seal", peer, "--of", of]
+    command += ["--frames", str(source), "--out", str(out), "--repeat", "1"]
+    line = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=120).stdout)
+    assert line["peer"] == f"{peer} seal-{of}"
+    assert line["records"] == pq.read_metadata(expected).num_rows
+    assert compare.differences(expected, out, schema=pushes.SCHEMAS[of]) == []
+
+
+def test_a_peer_that_does_not_do_pushes_says_so(tmp_path: Path) -> None:
+    command = [sys.executable, str(SCRIPT), "seal", "polars", "--of", "books", "--frames", "none", "--out", "none"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "peers: polars does not do books: choose one of orjson-pyarrow, orjson-pyarrow-plain, duckdb\n"
 
 
 @pytest.mark.parametrize("column", SCHEMA.names)

@@ -46,6 +46,8 @@ pub struct Field {
     pub kind: FieldKind,
     /// Whether a push without it is quarantined.
     pub required: bool,
+    /// Whether it is an amount of shares, contracts or KRW, which seldom repeats; a price often does.
+    pub quantity: bool,
     /// What it means, with its unit.
     pub meaning: &'static str,
 }
@@ -57,6 +59,7 @@ impl Field {
             sources,
             kind,
             required: false,
+            quantity: false,
             meaning: meaning_of(name),
         }
     }
@@ -88,6 +91,14 @@ const fn signed(name: &'static str, sources: &'static [&'static str]) -> Field {
     )
 }
 
+/// An amount of shares, contracts or KRW.
+const fn quantity(name: &'static str, sources: &'static [&'static str]) -> Field {
+    Field {
+        quantity: true,
+        ..whole(name, sources)
+    }
+}
+
 /// A decimal number.
 const fn decimal(name: &'static str, sources: &'static [&'static str]) -> Field {
     Field::new(name, sources, FieldKind::Decimal)
@@ -116,15 +127,15 @@ const PRESET: Field = Field::new("preset", &[], FieldKind::Word(&PRESETS));
 const TRADE_TS: Field = Field::new("trade_ts", &["trdTm"], FieldKind::TradeClock);
 const TRADE_TIME: Field = Field::new("trade_time", &["trdTm"], FieldKind::TradeTime).required();
 /// The guide spells it `trdvol` on this service, and `trdVol` elsewhere.
-const VOLUME: Field = whole("volume", &["trdvol", "trdVol"]).required();
-const ACC_VOLUME: Field = whole("acc_volume", &["accTrdvol"]);
-const ACC_VALUE: Field = whole("acc_value", &["accTrdval"]);
+const VOLUME: Field = quantity("volume", &["trdvol", "trdVol"]).required();
+const ACC_VOLUME: Field = quantity("acc_volume", &["accTrdvol"]);
+const ACC_VALUE: Field = quantity("acc_value", &["accTrdval"]);
 const CHANGE_KIND: Field = Field::new("change_kind", &["cmpprevddTpCd"], FieldKind::Word(&CHANGE_KINDS));
 /// A derivatives sample spells it `lstTrdTpCd`.
 const SIDE: Field = Field::new("side", &["lstAskbidTpCd", "lstTrdTpCd"], FieldKind::Word(&SIDES));
 /// The guide spells the totals in one way for stocks, and in another for derivatives.
-const ASK_TOTAL_SIZE: Field = whole("ask_total_size", &["askordTotRqty", "askTotOrdRqty"]);
-const BID_TOTAL_SIZE: Field = whole("bid_total_size", &["bidordTotRqty", "bidTotOrdRqty"]);
+const ASK_TOTAL_SIZE: Field = quantity("ask_total_size", &["askordTotRqty", "askTotOrdRqty"]);
+const BID_TOTAL_SIZE: Field = quantity("bid_total_size", &["bidordTotRqty", "bidTotOrdRqty"]);
 
 pub(super) const TICKS: [Field; 15] = [
     PRESET,
@@ -152,7 +163,10 @@ pub(super) const DERIVATIVE_TICKS: [Field; 20] = [
     VOLUME,
     ACC_VOLUME,
     // A spread may trade at negative prices, and so for a negative value.
-    signed("acc_value", &["accTrdval"]),
+    Field {
+        quantity: true,
+        ..signed("acc_value", &["accTrdval"])
+    },
     decimal("open", &["opnprc"]),
     decimal("high", &["hgprc"]),
     decimal("low", &["lwprc"]),
@@ -161,7 +175,7 @@ pub(super) const DERIVATIVE_TICKS: [Field; 20] = [
     SIDE,
     decimal("ask_price", &["askordPrc_1"]),
     decimal("bid_price", &["bidordPrc_1"]),
-    whole("block_acc_volume", &["negoBlkAccTrdvol"]),
+    quantity("block_acc_volume", &["negoBlkAccTrdvol"]),
     decimal("upper_limit_price", &["realtmUplmtprc"]),
     decimal("lower_limit_price", &["realtmLwlmtprc"]),
     decimal("near_leg_price", &["fstmmAgndaContrtPrc"]),
@@ -171,17 +185,17 @@ pub(super) const DERIVATIVE_TICKS: [Field; 20] = [
 pub(super) const QUOTES: [Field; 5] = [
     ACC_VOLUME,
     whole("ask_price", &["askStep1BstordPrc"]),
-    whole("ask_size", &["askStep1BstordRqty"]),
+    quantity("ask_size", &["askStep1BstordRqty"]),
     whole("bid_price", &["bidStep1BstordPrc"]),
-    whole("bid_size", &["bidStep1BstordRqty"]),
+    quantity("bid_size", &["bidStep1BstordRqty"]),
 ];
 
 pub(super) const DERIVATIVE_QUOTES: [Field; 5] = [
     ACC_VOLUME,
     decimal("ask_price", &["askStep1BstordPrc"]),
-    whole("ask_size", &["askStep1BstordRqty"]),
+    quantity("ask_size", &["askStep1BstordRqty"]),
     decimal("bid_price", &["bidStep1BstordPrc"]),
-    whole("bid_size", &["bidStep1BstordRqty"]),
+    quantity("bid_size", &["bidStep1BstordRqty"]),
 ];
 
 /// The ten levels of a stock's book, each with its number as in the key and as in the column.
@@ -190,16 +204,16 @@ macro_rules! books {
         [
             ACC_VOLUME,
             $(whole(concat!("ask_price_", $column), &[concat!("askStep", $key, "BstordPrc")]),)+
-            $(whole(concat!("ask_size_", $column), &[concat!("askStep", $key, "BstordRqty")]),)+
+            $(quantity(concat!("ask_size_", $column), &[concat!("askStep", $key, "BstordRqty")]),)+
             $(whole(concat!("bid_price_", $column), &[concat!("bidStep", $key, "BstordPrc")]),)+
-            $(whole(concat!("bid_size_", $column), &[concat!("bidStep", $key, "BstordRqty")]),)+
+            $(quantity(concat!("bid_size_", $column), &[concat!("bidStep", $key, "BstordRqty")]),)+
             ASK_TOTAL_SIZE,
             BID_TOTAL_SIZE,
-            whole("after_hours_ask_total_size", &["pstoffhrAskTotOrdRqty"]),
-            whole("after_hours_bid_total_size", &["pstoffhrBidTotOrdRqty"]),
+            quantity("after_hours_ask_total_size", &["pstoffhrAskTotOrdRqty"]),
+            quantity("after_hours_bid_total_size", &["pstoffhrBidTotOrdRqty"]),
             whole("expected_price", &["deemTrdPrc"]),
-            whole("expected_volume", &["deemTrdvol"]),
-            whole("expected_acc_volume", &["deemAccTrdvol"]),
+            quantity("expected_volume", &["deemTrdvol"]),
+            quantity("expected_acc_volume", &["deemAccTrdvol"]),
         ]
     };
 }
@@ -213,10 +227,10 @@ macro_rules! derivative_books {
     ($($key:literal $column:literal),+) => {
         [
             $(decimal(concat!("ask_price_", $column), &[concat!("askStep", $key, "BstordPrc")]),)+
-            $(whole(concat!("ask_size_", $column), &[concat!("askStep", $key, "BstordRqty")]),)+
+            $(quantity(concat!("ask_size_", $column), &[concat!("askStep", $key, "BstordRqty")]),)+
             $(whole(concat!("ask_orders_", $column), &[concat!("askStep", $key, "BstordCnt")]),)+
             $(decimal(concat!("bid_price_", $column), &[concat!("bidStep", $key, "BstordPrc")]),)+
-            $(whole(concat!("bid_size_", $column), &[concat!("bidStep", $key, "BstordRqty")]),)+
+            $(quantity(concat!("bid_size_", $column), &[concat!("bidStep", $key, "BstordRqty")]),)+
             $(whole(concat!("bid_orders_", $column), &[concat!("bidStep", $key, "BstordCnt")]),)+
             ASK_TOTAL_SIZE,
             BID_TOTAL_SIZE,

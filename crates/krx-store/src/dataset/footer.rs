@@ -41,7 +41,7 @@ pub struct Footer {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DayFooter {
     /// The rows of each run; runs are in order of arrival. A run's row groups are ordered by the column that divides
-    /// the day, and each is sorted by (`frame`, `item`).
+    /// the day, and each is in the dataset's [`super::GroupOrder`].
     pub runs: Vec<u64>,
     /// The frames that it covers, as ranges (first and last) without a hole.
     pub frames: Vec<(u64, u64)>,

@@ -16,4 +16,4 @@ pub use common::{COMMON, COVERAGE, QUARANTINE, REGISTRATIONS};
 pub use document::{Document, DocumentColumn};
 pub(crate) use footer::value_of;
 pub use footer::{DayFooter, Footer};
-pub use spec::{BATCH_ROWS, Dataset, DatasetSpec, Rows};
+pub use spec::{BATCH_ROWS, Dataset, DatasetSpec, GroupOrder, Rows};

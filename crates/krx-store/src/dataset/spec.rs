@@ -41,6 +41,8 @@ pub struct DatasetSpec {
     /// The column whose values divide a sealed day, so that a query for one of them reads little; `None` for a dataset
     /// that is not sealed.
     pub sealed_by: Option<&'static str>,
+    /// How rows lie within the row groups of a sealed day.
+    pub group_order: GroupOrder,
     schema: OnceLock<SchemaRef>,
 }
 
@@ -51,6 +53,16 @@ pub enum Rows {
     OfFrames,
     /// Everything known about a feed and date, in one file that is replaced as a whole.
     OfTheDate,
+}
+
+/// How rows lie within the row groups of a sealed day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupOrder {
+    /// By (`frame`, `item`): small where each row is of its own, as a trade is (docs/adr/0025).
+    Arrival,
+    /// By the dataset's `sealed_by`, then by (`frame`, `item`), which sorts the whole run: small where a row repeats most of
+    /// its issue's row before it, as a book does (docs/adr/0043).
+    Sorted,
 }
 
 impl PartialEq for DatasetSpec {
@@ -96,6 +108,7 @@ impl DatasetSpec {
             columns,
             rows: Rows::OfFrames,
             sealed_by: None,
+            group_order: GroupOrder::Arrival,
             schema: OnceLock::new(),
         }
     }
@@ -105,6 +118,13 @@ impl DatasetSpec {
     pub const fn sealed_by(mut self, column: &'static str) -> Self {
         self.sealed_by = Some(column);
         self
+    }
+
+    /// The same, sealed by a column and sorted by it.
+    #[must_use]
+    pub const fn sorted_by(mut self, column: &'static str) -> Self {
+        self.group_order = GroupOrder::Sorted;
+        self.sealed_by(column)
     }
 
     /// The same, with one file per feed and date that is replaced as a whole.

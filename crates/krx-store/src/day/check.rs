@@ -1,26 +1,31 @@
 //! Whether a sealed day's rows are laid out as its footer says.
 
+use std::cmp::Ordering::{Greater, Less};
+
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int16Type, Int32Type, Int64Type};
 
-use crate::dataset::{Dataset, DayFooter};
+use crate::dataset::{Dataset, DayFooter, GroupOrder};
 
-/// Checks rows in the order in which they lie in the file. Within a row group (`frame`, `item`) rises; the codes of a
-/// run's row groups ascend; no (`frame`, `item`) occurs twice in a run; and a run's frames come after those of the run
-/// before it. Only the places of one run are held in memory.
+/// Checks rows in the order in which they lie in the file. Within a row group (`frame`, `item`) rises, and the codes of a
+/// run's row groups ascend; or, in a dataset that is sorted, (code, `frame`, `item`) rises within a run. No (`frame`, `item`)
+/// occurs twice in a run, and a run's frames come after those of the run before it. Only the places of one run are held
+/// in memory.
 pub(crate) struct RunOrder {
     /// The column that divides the day.
     key: &'static str,
+    group_order: GroupOrder,
     /// The number of rows in the runs still to come, the next one last; the same for the row groups.
     runs: Vec<u64>,
     groups: Vec<u64>,
     /// Rows still to come in the current run and row group.
     left: u64,
     group_left: u64,
-    /// The last row of the current row group.
+    /// The last row of the current row group, or of the current run if it is sorted.
     last_place: Option<(i64, i16)>,
-    /// The greatest code of the current row group, and of the one before it in the run.
+    /// The greatest code of the current row group, and of the one before it in the run. If the run is sorted, that of the
+    /// run so far, and nothing.
     greatest: String,
     greatest_before: String,
     places: Vec<(i64, i16)>,
@@ -38,6 +43,7 @@ impl RunOrder {
         let first = day.frames.first().map_or(1, |range| range.0.cast_signed());
         Self {
             key: dataset.sealed_by.unwrap_or("frame"),
+            group_order: dataset.group_order,
             runs: next_last(&day.runs),
             groups: next_last(groups),
             left: 0,
@@ -78,27 +84,39 @@ impl RunOrder {
             .zip(items.values().iter().copied());
         for (row, place) in places.enumerate() {
             self.begin()?;
-            let code = text(row);
-            if code < self.greatest_before.as_str() {
-                let row = self.row;
-                return Err(format!(
-                    "row {row}, with code {code}, comes after a row group of greater codes"
-                ));
-            }
-            if code > self.greatest.as_str() {
-                code.clone_into(&mut self.greatest);
-            }
-            if self.last_place.is_some_and(|last| last >= place) {
-                let (row, frame) = (self.row, place.0);
-                return Err(format!(
-                    "row {row}, of frame {frame}, does not come after the row before it"
-                ));
-            }
+            self.follow(text(row), place)?;
             self.last_place = Some(place);
             self.places.push(place);
             self.left -= 1;
             self.group_left -= 1;
             self.row += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether a row of this code and place may come next.
+    fn follow(&mut self, code: &str, place: (i64, i16)) -> Result<(), String> {
+        let (row, frame) = (self.row, place.0);
+        if code < self.greatest_before.as_str() {
+            return Err(format!(
+                "row {row}, with code {code}, comes after a row group of greater codes"
+            ));
+        }
+        let with_greatest = code.cmp(self.greatest.as_str());
+        let follows_last = self.last_place.is_none_or(|last| last < place);
+        let follows = match self.group_order {
+            GroupOrder::Arrival => follows_last,
+            GroupOrder::Sorted => {
+                with_greatest.then_with(|| if follows_last { Greater } else { Less }) == Greater
+            }
+        };
+        if !follows {
+            return Err(format!(
+                "row {row}, of frame {frame}, does not come after the row before it"
+            ));
+        }
+        if with_greatest == Greater {
+            code.clone_into(&mut self.greatest);
         }
         Ok(())
     }
@@ -114,8 +132,10 @@ impl RunOrder {
         }
         while self.group_left == 0 {
             self.group_left = self.groups.pop().ok_or("it has more rows than its row groups")?;
-            self.last_place = None;
-            self.greatest_before = std::mem::take(&mut self.greatest);
+            if self.group_order == GroupOrder::Arrival {
+                self.last_place = None;
+                self.greatest_before = std::mem::take(&mut self.greatest);
+            }
         }
         Ok(())
     }
@@ -147,6 +167,69 @@ impl RunOrder {
         }
         self.places.clear();
         self.greatest.clear();
+        self.last_place = None;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Int16Array, Int64Array, StringArray};
+
+    use super::*;
+    use crate::service::{BOOKS, TRADES};
+
+    /// What is wrong with rows of (code, frame), in runs and row groups of so many rows.
+    fn fault(dataset: Dataset, rows: &[(&str, i64)], runs: &[u64], groups: &[u64]) -> Option<String> {
+        let frames = rows.iter().map(|(_, frame)| frame.unsigned_abs());
+        let day = DayFooter {
+            runs: runs.to_vec(),
+            frames: vec![(1, frames.max().unwrap_or(1))],
+        };
+        let columns: [(&str, ArrayRef); 3] = [
+            (
+                "code",
+                Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.0))),
+            ),
+            (
+                "frame",
+                Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1))),
+            ),
+            (
+                "item",
+                Arc::new(Int16Array::from_iter_values(rows.iter().map(|_| 0))),
+            ),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let mut order = RunOrder::new(dataset, &day, groups);
+        order.rows(&batch).and_then(|()| order.end()).err()
+    }
+
+    #[test]
+    fn a_sorted_run_rises_by_code_and_then_by_frame_across_its_row_groups() {
+        let sorted = [("A", 1), ("A", 3), ("A", 4), ("B", 2), ("A", 5), ("B", 6)];
+        assert_eq!(fault(&BOOKS, &sorted, &[4, 2], &[2, 2, 2]), None);
+        // A code's rows may lie in two row groups, and must then go on rising.
+        let back = [("A", 1), ("A", 4), ("A", 3), ("B", 2)];
+        let expected = "row 2, of frame 3, does not come after the row before it";
+        assert_eq!(fault(&BOOKS, &back, &[4], &[2, 2]).as_deref(), Some(expected));
+        let smaller = [("A", 1), ("B", 2), ("A", 3)];
+        let expected = "row 2, of frame 3, does not come after the row before it";
+        assert_eq!(fault(&BOOKS, &smaller, &[3], &[3]).as_deref(), Some(expected));
+        let twice = [("A", 1), ("B", 1)];
+        let expected = "item 0 of frame 1 is there twice";
+        assert_eq!(fault(&BOOKS, &twice, &[2], &[2]).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn a_run_that_is_not_sorted_rises_by_frame_within_each_row_group() {
+        let ranges = [("B", 1), ("A", 3), ("B", 2), ("C", 4)];
+        assert_eq!(fault(&TRADES, &ranges, &[4], &[2, 2]), None);
+        assert!(fault(&BOOKS, &ranges, &[4], &[2, 2]).is_some());
+        let expected = "row 2, with code A, comes after a row group of greater codes";
+        let smaller = [("B", 1), ("B", 3), ("A", 2)];
+        assert_eq!(fault(&TRADES, &smaller, &[3], &[2, 1]).as_deref(), Some(expected));
     }
 }

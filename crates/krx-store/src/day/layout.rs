@@ -1,11 +1,11 @@
-//! The layout of a sealed day; the figures behind each choice are in docs/adr/0025 and 0034.
+//! The layout of a sealed day; the figures behind each choice are in docs/adr/0025, 0034 and 0043.
 
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, GroupOrder};
 
 /// The layout of a sealed day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Layout {
     /// reaches this number. Longer runs put one issue's rows closer together; shorter runs do that for the rows of one
     /// minute.
     pub run_rows: usize,
-    /// The most rows in a row group. It holds a narrow range of issue codes within one run, in order of arrival.
+    /// The most rows in a row group. It holds a narrow range of issue codes within one run.
     pub row_group_rows: usize,
     /// Rows of a page.
     pub page_rows: usize,
@@ -40,8 +40,13 @@ impl Layout {
     pub(super) fn properties(&self, dataset: Dataset) -> WriterProperties {
         let level = ZstdLevel::try_new(self.zstd_level).unwrap_or_default();
         // The columns by which each row group is sorted.
-        let sorted_by = ["frame", "item"].map(|name| dataset.index_of(name).unwrap_or_default());
-        let sorting = sorted_by.map(|place| SortingColumn {
+        let key = match dataset.group_order {
+            GroupOrder::Arrival => None,
+            GroupOrder::Sorted => dataset.sealed_by,
+        };
+        let sorted_by = key.into_iter().chain(["frame", "item"]);
+        let places = sorted_by.map(|name| dataset.index_of(name).unwrap_or_default());
+        let sorting = places.map(|place| SortingColumn {
             column_idx: i32::try_from(place).unwrap_or_default(),
             descending: false,
             nulls_first: false,
@@ -51,7 +56,7 @@ impl Layout {
             .set_max_row_group_row_count(Some(self.row_group_rows.max(1)))
             .set_compression(Compression::ZSTD(level))
             .set_data_page_row_count_limit(self.page_rows.max(1))
-            .set_sorting_columns(Some(sorting.to_vec()));
+            .set_sorting_columns(Some(sorting.collect()));
         if let Some(column) = dataset.sealed_by {
             builder = builder.set_column_bloom_filter_enabled(ColumnPath::from(column), self.bloom_filter);
         }

@@ -9,6 +9,8 @@
 //!   run 2: [0000D0 … 004840] [004870 … 009150] …
 //! ```
 //!
+//! A dataset that is sorted (`GroupOrder`) has its runs sorted by code, and in order of arrival within each.
+//!
 //! The rows of a run come from one stretch of frames, so memory holds one run, whatever the day's size. The file's
 //! bytes depend on the rows alone: sealing a day, adding late frames and sealing it again gives the same file as
 //! sealing once.

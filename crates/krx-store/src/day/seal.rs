@@ -16,7 +16,7 @@ use super::swap::{Placed, Sealing, only_these};
 use crate::catalog::{self, read_footer};
 use crate::checksums::{Checksums, digest};
 use crate::coverage::slice_of;
-use crate::dataset::{BATCH_ROWS, Dataset, DayFooter, Footer};
+use crate::dataset::{BATCH_ROWS, Dataset, DayFooter, Footer, GroupOrder};
 use crate::error::{StoreError, at, parquet_at};
 use crate::feed_name::FeedName;
 use crate::layout::{CommittedName, CommittedPath, DataDir};
@@ -360,9 +360,11 @@ fn write_run(
     let groups = order.len().div_ceil(layout.row_group_rows.max(1));
     let group_rows = order.len().div_ceil(groups);
     for group in order.chunks_mut(group_rows) {
-        // The rows lie in order of arrival, so the index is the order; times and frames then rise, and take little
-        // space.
-        group.sort_unstable();
+        if dataset.group_order == GroupOrder::Arrival {
+            // The rows lie in order of arrival, so the index is the order; times and frames then rise, and take little
+            // space.
+            group.sort_unstable();
+        }
         for rows in group.chunks(BATCH_ROWS) {
             file.write(&columns.take(rows))?;
         }

@@ -7,6 +7,7 @@ mod checksums_appended;
 mod coverage;
 mod day;
 mod day_proved;
+mod day_sorted;
 mod export;
 mod faults;
 mod journal;

@@ -22,7 +22,7 @@ macro_rules! tables {
         $(#[$doc])*
         pub static $name: DatasetSpec = {
             static COLUMNS: [Column; Table::$table.fields().len() + COMMON.len()] = columns(Table::$table.fields());
-            DatasetSpec::new(Table::$table.name(), "feed", $summary, &COLUMNS).sealed_by("code")
+            DatasetSpec::new(Table::$table.name(), "feed", $summary, &COLUMNS).sorted_by("code")
         };
     )+};
 }
@@ -119,6 +119,8 @@ const fn columns<const COLUMNS: usize>(fields: &[Field]) -> [Column; COLUMNS] {
 /// Every field may be null: a snapshot may lack it.
 const fn of_field(field: &Field) -> Column {
     let (column_type, encoding) = match field.kind {
+        // In order of arrival and sorted by code (docs/adr/0043).
+        FieldKind::Integer { .. } if field.quantity => (ColumnType::Int64, Encoding::Plain),
         FieldKind::Integer { .. } => (ColumnType::Int64, Encoding::Dictionary),
         FieldKind::Decimal => (ColumnType::Float64, Encoding::Dictionary),
         FieldKind::TradeTime | FieldKind::OrderTime => (ColumnType::Int32, Encoding::Delta),
