@@ -118,7 +118,8 @@ def report(costs: dict[str, list[Cost]], rate: int) -> str:
     }
     memory = {name: statistics.median(cost.megabytes for cost in turns) for name, turns in costs.items()}
     ours = next(iter(costs))
-    rows = ["| program | processor per message | of one core | times | memory | rows of a turn |", "|---|---:|---:|---:|---:|---:|"]
+    rows = ["| program | processor per message | of one core | times | memory | rows of a turn |"]
+    rows.append("|---|---:|---:|---:|---:|---:|")
     for name, turns in costs.items():
         rows.append(
             f"| {name} | {micros[name]:.1f} µs | {micros[name] * rate / 1e4:.1f}% | {micros[name] / micros[ours]:.1f} "

@@ -8,9 +8,10 @@
     peers.py check A B                              do two files hold the same rows?
 
 DATASET is trades, ticks or books; the frames of the last two are pushes (`krx-simulator --write-frames FILE --pushes …`),
-and only orjson-pyarrow, orjson-pyarrow-plain and duckdb do these. PEER is json-pandas, orjson-pyarrow, orjson-pyarrow-plain, msgspec-pyarrow, duckdb or polars. The plain one is the
-script as it is usually written, with a dict for each record; the others are written to be fast. A frames file has one WebSocket text message
-on each line, as `krx-simulator --write-frames FILE --records N` writes it.
+and only orjson-pyarrow, orjson-pyarrow-plain and duckdb do these. PEER is json-pandas, orjson-pyarrow,
+orjson-pyarrow-plain, msgspec-pyarrow, duckdb or polars. The plain one is the script as it is usually written, with a dict for
+each record; the others are written to be fast. A frames file has one WebSocket text message on each line, as
+`krx-simulator --write-frames FILE --records N` writes it.
 
 Each measurement prints one JSON line: `peer` (its last word names the benchmark), `records`, `seconds` (wall clock,
 the best of `--repeat`), `records_per_second`, `bytes` (JSON taken in for decode, written to disk for the others),
