@@ -21,7 +21,16 @@ const GROUP_ROWS: usize = 30;
 
 /// A day of books of a few issues, in files of some fifty rows.
 fn recorded(dir: &Path) -> DataDir {
-    let mut entries = vec![connected(NINE)];
+    let wish = |code: &&str| format!(r#"{{"preset":"quote10","code":"{code}"}}"#);
+    let wishes: Vec<_> = CODES.iter().map(wish).collect();
+    let wanted = format!(
+        r#"{{"event":"registration","registration":"wanted","wishes":[{}]}}"#,
+        wishes.join(",")
+    );
+    let mut entries = vec![
+        event(NINE, serde_json::from_str(&wanted).unwrap()),
+        connected(NINE),
+    ];
     for (place, code) in CODES.iter().enumerate() {
         let subscribe = format!(
             r#"{{"event":"registration","registration":"subscribe","id":{},"preset":"quote10","code":"{code}"}}"#,
