@@ -1,6 +1,6 @@
 //! Registrations: what was asked for, and how what comes is told apart by it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,8 @@ fn is_default(instruments: &Instruments) -> bool {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RegistrationBook {
     by_id: BTreeMap<u64, Registration>,
-    by_preset: [BTreeMap<String, Instruments>; 6],
+    /// Every push is looked up here.
+    by_preset: [HashMap<String, Instruments>; 6],
 }
 
 impl RegistrationBook {
