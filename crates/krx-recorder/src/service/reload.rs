@@ -248,6 +248,8 @@ fn closes_at_once(old: &Schedule, new: &Schedule, now: Moment) -> Option<String>
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use chrono::NaiveTime;
     use krx_calendar::Override;
 
@@ -330,11 +332,12 @@ mod tests {
             watched
                 .iter()
                 .map(|(code, ..)| code.to_owned())
-                .collect::<Vec<_>>()
+                .collect::<BTreeSet<_>>()
         };
-        assert_eq!(watched(&reload), ["005930"]);
+        let of = |codes: &[&str]| codes.iter().map(|code| (*code).to_owned()).collect();
+        assert_eq!(watched(&reload), of(&["005930"]));
         reload.again().unwrap();
-        assert_eq!(watched(&reload), ["005930", "000660"]);
+        assert_eq!(watched(&reload), of(&["005930", "000660"]));
         assert_eq!(both(), (2, 10));
         assert_eq!(session.borrow_and_update().len(), 2);
         // A list that is not good changes nothing.
