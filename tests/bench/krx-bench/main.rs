@@ -76,7 +76,10 @@ fn main() -> Result<()> {
         Command::Seal {
             frames,
             keep: Some(dir),
-        } => krx_bench::commit(&Frames::read(frames)?, dir).map(drop),
+        } => {
+            std::fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+            krx_bench::commit(&Frames::read(frames)?, dir).map(drop)
+        }
         Command::Seal { frames, keep: None } => best(&cli, "krx seal", frames, |frames, dir| {
             Ok(krx_bench::commit(frames, dir)?
                 .iter()
