@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -263,13 +264,27 @@ pub fn wait_until(limit: Duration, what: &str, mut condition: impl FnMut() -> Re
     Ok(())
 }
 
-/// A loopback port on which nothing is listening at the moment.
+/// Ports that the kernel gives to nobody who asks for any port: it has others for that, from 32768 on. A port from among
+/// those could go to another test's server before the program for which it was looked up gets to use it.
+const PORTS: std::ops::Range<u32> = 20_000..32_000;
+
+/// A loopback port on which nothing is listening at the moment, and which this process gets only once.
 ///
 /// # Errors
-/// When the system has none.
+/// When all are taken.
 pub fn free_port() -> Result<u16> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
-    Ok(listener.local_addr()?.port())
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    for _ in PORTS {
+        // Processes that run at the same time begin at different places.
+        let place = std::process::id()
+            .wrapping_mul(97)
+            .wrapping_add(TAKEN.fetch_add(1, Relaxed));
+        let port = u16::try_from(PORTS.start + place % (PORTS.end - PORTS.start))?;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port of {PORTS:?} is free")
 }
 
 /// Bytes that were sent to the connections of a loopback port and that nobody has read yet.
