@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use krx_harness::issues::IssueReport;
+use krx_harness::issues::{IssueReport, dataset_names};
 use krx_harness::{Group, IssueList, Mode, RecorderConfig, compare_issues};
 use krx_tests::issues::{
     ITEMS, PRESETS, accepted, all_on_record, everything, exactly, exchange, frames_committed, recorder_of,
@@ -67,16 +67,7 @@ fn the_report_leaves_it_out(folder: &Path, config: &RecorderConfig) {
 }
 
 fn assert_all_is_there(report: &IssueReport) {
-    for dataset in [
-        "ticks",
-        "quotes",
-        "books",
-        "derivative_ticks",
-        "derivative_quotes",
-        "derivative_books",
-        "indices",
-        "changes",
-    ] {
+    for dataset in dataset_names() {
         assert!(
             report.rows_of(dataset) > 100,
             "{dataset} has too few rows to tell"

@@ -12,6 +12,7 @@ use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, UInt32
 use arrow_schema::{DataType, Field, Schema};
 use arrow_select::concat::concat_batches;
 use arrow_select::take::{take, take_record_batch};
+use krx_harness::issues::dataset_names;
 use krx_harness::tree::files_under;
 use krx_harness::{IssueList, Mode, RecorderConfig, Simulator, compare_issues};
 use krx_tests::issues::{
@@ -24,17 +25,10 @@ use parquet::file::properties::WriterProperties;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-const DATASETS: [&str; 9] = [
-    "ticks",
-    "quotes",
-    "books",
-    "derivative_ticks",
-    "derivative_quotes",
-    "derivative_books",
-    "indices",
-    "changes",
-    "quarantine",
-];
+/// Those that a recording of everything has.
+fn datasets() -> impl Iterator<Item = &'static str> {
+    dataset_names().chain(["quarantine"])
+}
 
 const BOTH: [Mode; 2] = [Mode::Exact, Mode::Prefix];
 
@@ -116,7 +110,7 @@ impl Recording {
         let size = |path: &&PathBuf| fs::metadata(path).unwrap().len();
         let largest = files.iter().max_by_key(size).unwrap().clone();
         let name = largest.file_name().unwrap().to_string_lossy().into_owned();
-        let siblings = DATASETS.iter().flat_map(|other| {
+        let siblings = datasets().flat_map(|other| {
             let name = name.replacen(dataset, other, 1);
             let files = self.files(other).into_iter();
             files.filter(move |path| path.ends_with(&name))
@@ -224,7 +218,7 @@ fn i1_no_tampering_with_issues_escapes_the_oracle() {
     let recording = Recording::make();
     let untouched = recording.verdict(Mode::Exact);
     assert!(untouched.starts_with("equal: "), "{untouched}");
-    for dataset in DATASETS {
+    for dataset in datasets() {
         assert!(!recording.files(dataset).is_empty(), "{dataset} has rows");
         let (path, _) = recording.largest(dataset);
         let rewritten = recording.verdicts(BOTH, std::slice::from_ref(&path), || Parts::read(&path).write());
@@ -336,7 +330,7 @@ fn the_end_may_be_missing(recording: &Recording, untouched: &str) {
         .unwrap()
         .to_string_lossy()
         .replacen("ticks", "", 1);
-    let of_all = DATASETS.iter().flat_map(|dataset| recording.files(dataset));
+    let of_all = datasets().flat_map(|dataset| recording.files(dataset));
     let last: Vec<_> = of_all
         .filter(|path| path.to_string_lossy().ends_with(&name))
         .collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use krx_harness::issues::{TextRow, span, text_rows};
+use krx_harness::issues::{TextRow, dataset_names, span, text_rows};
 use krx_harness::{IssueList, RecorderConfig, Simulator};
 use krx_tests::issues::{
     UNKNOWN, accepted, everything, exchange, frames_committed, recorder_of, registrations, tables,
@@ -15,17 +15,6 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// Frames that are recorded once all is registered: most of a day.
 const FRAMES: u64 = 20_000;
-
-const DATASETS: [&str; 8] = [
-    "ticks",
-    "quotes",
-    "books",
-    "derivative_ticks",
-    "derivative_quotes",
-    "derivative_books",
-    "indices",
-    "changes",
-];
 
 /// A recorder of this list, and of KOSPI, in its own folder.
 fn recorder_in(folder: &Path, name: &str, base_url: &str, list: &IssueList) -> RecorderConfig {
@@ -80,7 +69,7 @@ fn rows(config: &RecorderConfig) -> BTreeMap<&'static str, (Vec<TextRow>, Vec<Te
         states.sort();
         (dataset, (pushes, states))
     };
-    DATASETS.into_iter().chain(["quarantine"]).map(of).collect()
+    dataset_names().chain(["quarantine"]).map(of).collect()
 }
 
 /// What a replay has printed to standard error.

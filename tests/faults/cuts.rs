@@ -95,34 +95,51 @@ fn batch(tally: &mut Tally, kind: Kind, cuts: usize, seed: u64, oldest: &mut i64
     result
 }
 
-fn power_cuts(kind: Kind) {
-    let _turn = turn();
-    let mut tally = Tally::begin(&format!("part 3: power cuts, {kind:?}"));
-    if Extent::asked() == Extent::Sample {
-        return tally.skip("power cuts", "they are run by `make test-faults`");
+/// Cuts a filesystem's power this often, in batches, each with a seed of its own. Returns what it found; `None` if power
+/// cannot be cut here.
+pub(crate) fn in_batches(
+    title: &str,
+    kind: Kind,
+    cuts: usize,
+    mut batch: impl FnMut(&mut Tally, usize, u64) -> Result<()>,
+) -> Option<Tally> {
+    let mut tally = Tally::begin(&format!("part 3: {title}, {kind:?}"));
+    let missing = if Extent::asked() == Extent::Sample {
+        Some("they are run by `make test-faults`".to_owned())
+    } else if !has_tool("python3") {
+        Some("python3 is not installed".to_owned())
+    } else {
+        kind.missing()
+    };
+    if let Some(why) = missing {
+        tally.skip("power cuts", why);
+        return None;
     }
-    if let Some(why) = kind.missing() {
-        return tally.skip("power cuts", why);
-    }
-    if !has_tool("python3") {
-        return tally.skip("power cuts", "python3 is not installed");
-    }
-    let (cuts, mut oldest) = (number("KRX_POWER_CUTS", CUTS), 0);
-    let started = Instant::now();
-    let mut left = cuts;
+    let (started, mut left) = (Instant::now(), cuts);
     for seed in number("KRX_SEED", 1) as u64.. {
         if left == 0 {
             break;
         }
         let some = left.min(BATCH);
         left -= some;
-        let result = batch(&mut tally, kind, some, seed, &mut oldest);
+        let result = batch(&mut tally, some, seed);
         tally.check(format!("{kind:?}, seed {seed}"), result);
     }
+    let each = started.elapsed().as_secs_f64() / cuts.max(1) as f64;
+    tally.note(format!("{kind:?}: {cuts} cuts, {each:.2} s each"));
+    Some(tally)
+}
+
+fn power_cuts(kind: Kind) {
+    let _turn = turn();
+    let (cuts, mut oldest) = (number("KRX_POWER_CUTS", CUTS), 0);
+    let tally = in_batches("power cuts", kind, cuts, |tally, some, seed| {
+        batch(tally, kind, some, seed, &mut oldest)
+    });
+    let Some(tally) = tally else { return };
     tally.note(format!(
-        "{kind:?}: {cuts} cuts, {:.2} s each; the oldest text lost was sent {:.1} ms before its cut \
-         (allowed: {} ms and one fdatasync, with {} ms of slack)",
-        started.elapsed().as_secs_f64() / cuts.max(1) as f64,
+        "{kind:?}: the oldest text lost was sent {:.1} ms before its cut (allowed: {} ms and one fdatasync, with {} ms of \
+         slack)",
         oldest as f64 / 1000.0,
         SYNC_INTERVAL.as_millis(),
         SLACK.as_millis()

@@ -3,24 +3,22 @@
 
 use std::collections::BTreeMap;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use krx_harness::issues::IssueReport;
 use krx_harness::{IssueList, Mode, RecorderConfig, compare, compare_issues};
 use krx_tests::issues::{accepted, all_on_record, everything, listed, tables, wait_for_registrations};
-use krx_tests::tally::{Extent, Tally};
-use krx_tests::volume::{Kind, PowerSwitch, Volume, has_tool};
+use krx_tests::tally::Tally;
+use krx_tests::volume::{Kind, PowerSwitch, Volume};
 
 use crate::common::{
     Bench, CONNECT_MAX, assert_nothing_older_is_lost, check_coverage, look_at_logs, number, turn,
 };
+use crate::cuts::in_batches;
 
 /// Cuts of each filesystem in a full run, unless `$KRX_ISSUE_POWER_CUTS` says otherwise.
 const CUTS: usize = 50;
-
-/// Cuts between two comparisons.
-const BATCH: usize = 25;
 
 /// `journal.sync_interval`, one `fdatasync`, the sockets and a busy machine.
 const WINDOW: Duration = Duration::from_millis(450);
@@ -119,30 +117,14 @@ fn compared(bench: &Bench, list: &IssueList) -> Result<IssueReport> {
 
 fn power_cuts(kind: Kind) {
     let _turn = turn();
-    let mut tally = Tally::begin(&format!("part 3: power cuts with a per-issue feed, {kind:?}"));
-    if Extent::asked() == Extent::Sample {
-        return tally.skip("power cuts", "they are run by `make test-faults`");
+    let cuts = number("KRX_ISSUE_POWER_CUTS", CUTS);
+    let title = "power cuts with a per-issue feed";
+    let tally = in_batches(title, kind, cuts, |tally, some, seed| {
+        batch(tally, kind, some, seed)
+    });
+    if let Some(tally) = tally {
+        tally.finish();
     }
-    if let Some(why) = kind.missing() {
-        return tally.skip("power cuts", why);
-    }
-    if !has_tool("python3") {
-        return tally.skip("power cuts", "python3 is not installed");
-    }
-    let (cuts, started) = (number("KRX_ISSUE_POWER_CUTS", CUTS), Instant::now());
-    let mut left = cuts;
-    for seed in number("KRX_SEED", 1) as u64.. {
-        if left == 0 {
-            break;
-        }
-        let some = left.min(BATCH);
-        left -= some;
-        let result = batch(&mut tally, kind, some, seed);
-        tally.check(format!("{kind:?}, seed {seed}"), result);
-    }
-    let each = started.elapsed().as_secs_f64() / cuts.max(1) as f64;
-    tally.note(format!("{kind:?}: {cuts} cuts, {each:.2} s each"));
-    tally.finish();
 }
 
 #[test]

@@ -218,3 +218,7 @@ impl Checksum {
         stated == Some(self.0.to_string().as_str())
     }
 }
+
+#[cfg(test)]
+#[path = "whole_changed.rs"]
+pub(crate) mod changed;

@@ -65,6 +65,11 @@ pub(super) static DATASETS: LazyLock<[Dataset; 8]> = LazyLock::new(|| {
     ]
 });
 
+/// The names of the per-issue datasets, apart from `quarantine`.
+pub fn dataset_names() -> impl Iterator<Item = &'static str> {
+    DATASETS.iter().map(|dataset| dataset.name)
+}
+
 /// The place in [`DATASETS`] of what is pushed for a preset.
 pub(super) fn dataset_of(preset: &str, is_derivative: bool) -> Option<usize> {
     let name = match (preset, is_derivative) {

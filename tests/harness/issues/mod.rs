@@ -24,6 +24,7 @@ mod sent;
 mod shown;
 mod told;
 
+pub use columns::dataset_names;
 pub use list::{Group, IssueList};
 pub use oracle::{IssueReport, IssueSession, compare_issues};
 pub use shown::{TextRow, first_rows, span, text_rows};

@@ -19,7 +19,7 @@ use chrono::NaiveDate;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::FileMetaData;
 
-use super::columns::{DATASETS, Dataset, How, PRIMARY, QUARANTINE};
+use super::columns::{DATASETS, Dataset, How, PRIMARY, QUARANTINE, dataset_names};
 
 /// The names of the columns that every dataset has.
 const COMMON: [&str; 7] = ["code", "kind", "recv_ts", "frame", "item", "session", "extra"];
@@ -121,7 +121,7 @@ pub(super) fn segments(data_dir: &Path, feed: &str) -> Result<Vec<Segment>> {
         );
         last = Some((segment.date, segment.last_frame));
     }
-    let siblings = DATASETS.iter().map(|dataset| dataset.name);
+    let siblings = dataset_names();
     for dataset in siblings.filter(|name| *name != PRIMARY).chain([QUARANTINE]) {
         for (date, path) in files(data_dir, dataset, feed)? {
             let (first_frame, _) = frames_of(&path)?;

@@ -188,14 +188,11 @@ fn to_intervals(batch: &RecordBatch) -> Option<Vec<Interval>> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
-
-    use parquet::arrow::ArrowWriter;
-    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-    use parquet::file::metadata::KeyValue;
+    use std::fs;
 
     use super::*;
     use crate::journal::Event;
+    use crate::whole::changed::assert_no_change_is_believed;
 
     fn date() -> NaiveDate {
         NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()
@@ -212,20 +209,6 @@ mod tests {
         ledger.event(at(120), 1, 1, &Event::Disconnected { reason, detail });
         ledger.event(at(130), 1, 1, &Event::Stop);
         ledger
-    }
-
-    const STATE_KEY: &str = FILE.state_key;
-    const CHECKSUM_KEY: &str = FILE.checksum_key;
-
-    /// Rewrites a file's rows and footer, as someone editing it would.
-    fn write_again(path: &Path, columns: Vec<Arc<dyn Array>>, pairs: &[KeyValue]) {
-        let batch = RecordBatch::try_new(COVERAGE.schema(), columns).unwrap();
-        let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), COVERAGE.schema(), None).unwrap();
-        writer.write(&batch).unwrap();
-        for pair in pairs.iter().filter(|pair| pair.key.starts_with("krx.")) {
-            writer.append_key_value_metadata(pair.clone());
-        }
-        writer.close().unwrap();
     }
 
     #[test]
@@ -253,62 +236,11 @@ mod tests {
         let (data, feed) = (DataDir::new(dir.path()), "KOSPI".parse().unwrap());
         let path = store(&data, &feed, &ledger()).unwrap();
         assert_eq!(load(&data, &feed, date()).unwrap().as_ref(), Some(&ledger()));
-        let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
-        let pairs = builder
-            .metadata()
-            .file_metadata()
-            .key_value_metadata()
-            .unwrap()
-            .clone();
-        let rows = builder.build().unwrap().next().unwrap().unwrap();
-        let is_believed = || match load(&data, &feed, date()) {
+        let edit = ("\"running\":false", "\"running\":true");
+        assert_no_change_is_believed(&FILE, &path, edit, || match load(&data, &feed, date()) {
             Ok(found) => found.is_some(),
             Err(StoreError::ReadBack { .. }) => false,
             Err(error) => panic!("{error}"),
-        };
-        write_again(&path, rows.columns().to_vec(), &pairs);
-        assert!(is_believed(), "nothing was changed");
-
-        // Each column gets a different value, of a kind that it may hold.
-        let last = rows.num_rows() - 1;
-        for (index, field) in COVERAGE.schema().fields().iter().enumerate() {
-            let other = (0..rows.num_rows()).find(|row| {
-                let column = rows.column(index);
-                column.slice(*row, 1).to_data() != column.slice(last, 1).to_data()
-            });
-            let other = other.unwrap_or_else(|| panic!("all rows have the same {}", field.name()));
-            let mut columns = rows.columns().to_vec();
-            let pieces = [
-                rows.column(index).slice(0, last),
-                rows.column(index).slice(other, 1),
-            ];
-            columns[index] = arrow_select::concat::concat(&[&*pieces[0], &*pieces[1]]).unwrap();
-            write_again(&path, columns, &pairs);
-            assert!(!is_believed(), "{} was changed", field.name());
-        }
-        let shorter = rows.slice(0, last);
-        write_again(&path, shorter.columns().to_vec(), &pairs);
-        assert!(!is_believed(), "a row is gone");
-
-        // A state that could be genuine.
-        let mut edited = pairs.clone();
-        let state = edited
-            .iter_mut()
-            .find(|pair| pair.key == format!("krx.{STATE_KEY}"))
-            .unwrap();
-        let text = state.value.take().unwrap();
-        state.value = Some(text.replace("\"running\":false", "\"running\":true"));
-        assert_ne!(state.value.as_ref(), Some(&text));
-        write_again(&path, rows.columns().to_vec(), &edited);
-        assert!(!is_believed(), "the state was changed");
-        for key in [STATE_KEY, CHECKSUM_KEY] {
-            let without: Vec<_> = pairs
-                .iter()
-                .filter(|pair| pair.key != format!("krx.{key}"))
-                .cloned()
-                .collect();
-            write_again(&path, rows.columns().to_vec(), &without);
-            assert!(!is_believed(), "without {key}");
-        }
+        });
     }
 }

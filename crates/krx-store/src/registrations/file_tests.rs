@@ -1,14 +1,9 @@
-use std::fs::{self, File};
-
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::file::metadata::KeyValue;
-
 use super::*;
 use crate::coverage::Ledger;
 use crate::event::{Event, GapReason};
 use crate::journal::Position;
 use crate::layout::SegmentName;
+use crate::whole::changed::assert_no_change_is_believed;
 
 fn date() -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()
@@ -47,16 +42,6 @@ fn log() -> RegistrationLog {
     log
 }
 
-fn write_again(path: &Path, columns: Vec<ArrayRef>, pairs: &[KeyValue]) {
-    let batch = RecordBatch::try_new(REGISTRATIONS.schema(), columns).unwrap();
-    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), REGISTRATIONS.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    for pair in pairs.iter().filter(|pair| pair.key.starts_with("krx.")) {
-        writer.append_key_value_metadata(pair.clone());
-    }
-    writer.close().unwrap();
-}
-
 #[test]
 fn a_log_continues_from_its_file() {
     let dir = tempfile::tempdir().unwrap();
@@ -77,46 +62,10 @@ fn a_file_in_which_anything_was_changed_is_not_believed() {
     let dir = tempfile::tempdir().unwrap();
     let (data, feed) = (DataDir::new(dir.path()), "ISSUES".parse().unwrap());
     let path = store(&data, &feed, &log()).unwrap();
-    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
-    let pairs = builder
-        .metadata()
-        .file_metadata()
-        .key_value_metadata()
-        .unwrap()
-        .clone();
-    let rows = builder.build().unwrap().next().unwrap().unwrap();
-    let is_believed = || match load(&data, &feed, date()) {
+    let edit = ("\"requested\"", "\"active\"");
+    assert_no_change_is_believed(&FILE, &path, edit, || match load(&data, &feed, date()) {
         Ok(found) => found.is_some(),
         Err(StoreError::ReadBack { .. }) => false,
         Err(error) => panic!("{error}"),
-    };
-    write_again(&path, rows.columns().to_vec(), &pairs);
-    assert!(is_believed(), "nothing was changed");
-    let last = rows.num_rows() - 1;
-    for (index, field) in REGISTRATIONS.schema().fields().iter().enumerate() {
-        let other = (0..last).find(|row| {
-            rows.column(index).slice(*row, 1).to_data() != rows.column(index).slice(last, 1).to_data()
-        });
-        let other = other.unwrap_or_else(|| panic!("all rows have the same {}", field.name()));
-        let mut columns = rows.columns().to_vec();
-        let pieces = [
-            rows.column(index).slice(0, last),
-            rows.column(index).slice(other, 1),
-        ];
-        columns[index] = arrow_select::concat::concat(&[&*pieces[0], &*pieces[1]]).unwrap();
-        write_again(&path, columns, &pairs);
-        assert!(!is_believed(), "{} was changed", field.name());
-    }
-    let shorter = rows.slice(0, last);
-    write_again(&path, shorter.columns().to_vec(), &pairs);
-    assert!(!is_believed(), "a row is gone");
-    let mut edited = pairs;
-    let state = edited.iter_mut().find(|pair| pair.key == "krx.log").unwrap();
-    let text = state.value.take().unwrap();
-    state.value = Some(text.replace("\"requested\"", "\"active\""));
-    assert_ne!(state.value.as_ref(), Some(&text));
-    write_again(&path, rows.columns().to_vec(), &edited);
-    assert!(!is_believed(), "the state was changed");
-    fs::write(&path, "PAR1").unwrap();
-    assert!(!is_believed(), "it is no Parquet");
+    });
 }
