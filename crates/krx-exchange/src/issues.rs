@@ -91,7 +91,7 @@ pub enum PushFrame {
 }
 
 impl PushMessage {
-    /// The text with the parts that `is_sent`, and their number; `None` if there are none.
+    /// The text made of the parts that `is_sent` accepts, and how many they are; `None` if it accepts none.
     pub(crate) fn text(&self, is_sent: impl Fn(Option<&Pair>) -> bool) -> Option<(String, u32)> {
         let parts = self.parts.iter().filter(|part| is_sent(part.pair.as_deref()));
         let texts: Vec<&str> = parts.map(|part| part.text.as_str()).collect();

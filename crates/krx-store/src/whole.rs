@@ -1,5 +1,5 @@
 //! The file of a dataset that is replaced as a whole: one per feed and date. Beside its rows it has, in its footer, the
-//! state from which whoever makes it continues, and a checksum over both.
+//! state from which its writer continues, and a checksum over both.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -37,7 +37,7 @@ pub(crate) struct Whole {
 /// What a file has.
 pub(crate) struct Contents {
     pub(crate) batches: Vec<RecordBatch>,
-    /// The state of whoever made it; `None` if the footer has none.
+    /// The writer's state; `None` if the footer has none.
     pub(crate) state: Option<String>,
     /// The checksum that the footer has.
     pub(crate) checksum: Option<String>,
@@ -213,7 +213,7 @@ impl Checksum {
             .text(text.unwrap_or_default())
     }
 
-    /// Whether it is the one that a footer has.
+    /// Whether it matches the checksum in a footer.
     pub(crate) fn is(self, stated: Option<&str>) -> bool {
         stated == Some(self.0.to_string().as_str())
     }

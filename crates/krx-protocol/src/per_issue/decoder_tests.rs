@@ -259,7 +259,7 @@ fn a_snapshot_is_found_by_its_id_or_by_its_code() {
             r#"{"id":2,"result":{"preset":"index","isuSrtCd":"005930"}}"#.to_owned(),
             Err("index"),
         ),
-        // The code is not the one that was asked for.
+        // An answer about another code than the request's.
         (
             format!(r#"{{"id":4,"result":{{"isuSrtCd":"00088K",{price}}}}}"#),
             Ok(("ticks", "tick10", format!("preset=tick10 {ticks}"))),

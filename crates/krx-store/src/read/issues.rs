@@ -52,8 +52,8 @@ pub fn pairs(
     Ok(found)
 }
 
-/// The pairs that were active at some time of a date, according to its registrations. There are none if the file is
-/// missing or damaged: `verify` tells.
+/// The pairs that were active at any time on a date, according to its registrations. Empty if that file is missing or
+/// damaged, which `verify` reports.
 ///
 /// # Errors
 /// [`StoreError`], when the file cannot be read.

@@ -21,11 +21,11 @@ pub(super) trait Source {
     /// What is sent for a frame.
     type Message;
 
-    /// When the next frame was received.
+    /// The number of the next frame, and when it was received; `None` after the last.
     ///
     /// # Errors
     /// [`StoreError`], when a file cannot be read.
-    fn begins(&mut self) -> Result<Option<Moment>, StoreError>;
+    fn head(&mut self) -> Result<Option<(u64, Moment)>, StoreError>;
 
     /// Skips the next frame.
     ///
@@ -64,19 +64,15 @@ impl Frames {
             builder: MessageBuilder::new(),
         }
     }
-
-    fn head(&mut self) -> Result<Option<(u64, Moment)>, StoreError> {
-        let heads = [self.trades.head()?, self.quarantine.head()?];
-        let next = heads.into_iter().flatten().min_by_key(|(frame, _)| *frame);
-        Ok(next.filter(|(frame, _)| *frame <= self.last))
-    }
 }
 
 impl Source for Frames {
     type Message = Message;
 
-    fn begins(&mut self) -> Result<Option<Moment>, StoreError> {
-        Ok(self.head()?.map(|(_, at)| at))
+    fn head(&mut self) -> Result<Option<(u64, Moment)>, StoreError> {
+        let heads = [self.trades.head()?, self.quarantine.head()?];
+        let next = heads.into_iter().flatten().min_by_key(|(frame, _)| *frame);
+        Ok(next.filter(|(frame, _)| *frame <= self.last))
     }
 
     fn pass_over(&mut self) -> Result<(), StoreError> {

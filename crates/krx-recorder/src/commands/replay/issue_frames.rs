@@ -34,15 +34,6 @@ impl IssueFrames {
         }
     }
 
-    fn head(&mut self) -> Result<Option<(u64, Moment)>, StoreError> {
-        let mut next = self.quarantine.head()?;
-        for rows in &mut self.tables {
-            let head = rows.head()?;
-            next = next.into_iter().chain(head).min_by_key(|(frame, _)| *frame);
-        }
-        Ok(next.filter(|(frame, _)| *frame <= self.last))
-    }
-
     /// The dataset with the next row of a frame, and the row's item.
     fn next_row(&mut self, frame: u64) -> Result<Option<(i16, usize)>, StoreError> {
         let mut next = None;
@@ -59,8 +50,13 @@ impl IssueFrames {
 impl Source for IssueFrames {
     type Message = Pushes;
 
-    fn begins(&mut self) -> Result<Option<Moment>, StoreError> {
-        Ok(self.head()?.map(|(_, at)| at))
+    fn head(&mut self) -> Result<Option<(u64, Moment)>, StoreError> {
+        let mut next = self.quarantine.head()?;
+        for rows in &mut self.tables {
+            let head = rows.head()?;
+            next = next.into_iter().chain(head).min_by_key(|(frame, _)| *frame);
+        }
+        Ok(next.filter(|(frame, _)| *frame <= self.last))
     }
 
     fn pass_over(&mut self) -> Result<(), StoreError> {

@@ -129,7 +129,7 @@ impl<S: Source<Message: Outgoing>> Reader<S> {
         tally: &mut Tally,
     ) -> Result<Result<(), NotWanted>, StoreError> {
         // Skip by time only up to the first wanted frame, so that a clock set back later loses nothing.
-        while let Some(at) = self.frames.begins()?
+        while let Some((_, at)) = self.frames.head()?
             && time_of_day(at, self.date) < self.start
         {
             if !supplier.is_wanted() {

@@ -48,12 +48,12 @@ pub(super) fn look(
     let received: u64 = intervals.iter().map(|interval| interval.frames).sum();
     let (begins, rows, known) = match endpoint {
         Endpoint::FullMarket(_) => {
-            let begins = Frames::new(data, &feed, date, last_frame).begins()?;
+            let begins = Frames::new(data, &feed, date, last_frame).head()?;
             let rows = again_if_gone(|| Ok(Trades::open(data, &feed, date)?.rows()))?;
             (begins, rows, Known::default())
         }
         Endpoint::PerIssue => {
-            let begins = IssueFrames::new(data, &feed, date, last_frame).begins()?;
+            let begins = IssueFrames::new(data, &feed, date, last_frame).head()?;
             (
                 begins,
                 issue_rows(data, &feed, date)?,
@@ -66,7 +66,7 @@ pub(super) fn look(
         known: Arc::new(known),
         last_frame,
         uncommitted: received.saturating_sub(last_frame),
-        begins: begins.map(|at| time_of_day(at, date)),
+        begins: begins.map(|(_, at)| time_of_day(at, date)),
         endpoint,
         feed,
     })

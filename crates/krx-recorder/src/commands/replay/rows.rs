@@ -22,7 +22,7 @@ pub(super) struct Day {
 pub(super) trait Batch {
     type Dataset;
     fn open(&self, day: &Day) -> Result<Self::Dataset, StoreError>;
-    /// Reads the next rows, except those of frames up to `passed`; false if there are none.
+    /// Reads the next batch, and skips its rows of frames up to `passed`. Returns false at the end.
     fn read(&mut self, dataset: &mut Self::Dataset, passed: u64) -> Result<bool, StoreError>;
     /// Frame and time of the next row.
     fn head(&self) -> Option<(u64, Moment)>;
