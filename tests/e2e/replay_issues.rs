@@ -155,9 +155,9 @@ fn a_replay_has_what_is_registered_at_its_time_and_nothing_else() {
     let mut replay = Simulator::replay(folder.path(), &first, &date, &arguments).unwrap();
     let mut second = recorder_in(folder.path(), "second", &replay.url, &some);
     second.more = tables(&some).replace("[[feed]]\nmarket = \"KOSPI\"\npath = \"/ws_ksp\"\n", "");
+    let started = Instant::now();
     let mut recorder = second.start().unwrap();
     replay.wait_for("session_started", LIMIT).unwrap();
-    let started = Instant::now();
     wait_for_registrations(&mut recorder, 1, some.len(), LIMIT).unwrap();
     finish_issues(&mut replay);
     let took = started.elapsed();
@@ -170,17 +170,17 @@ fn a_replay_has_what_is_registered_at_its_time_and_nothing_else() {
         let (wanted, answers) = &original[dataset];
         assert!(pushes.iter().all(|row| codes.contains(&&row.code)), "{dataset}");
         assert!(states.iter().all(|state| answers.contains(state)), "{dataset}");
-        // What was due before it was registered is missed; the rest is in its order.
+        // What was due before it was registered is missed.
         let of_codes: Vec<_> = wanted.iter().filter(|row| codes.contains(&&row.code)).collect();
         let missed = of_codes.len() - pushes.len();
         println!("{dataset}: {} rows, {missed} missed", pushes.len());
         assert!(missed < of_codes.len() || of_codes.is_empty(), "{dataset}");
+        let mut rest = of_codes.into_iter();
+        let is_next = |row: &TextRow| rest.any(|wanted| wanted == row);
+        assert!(pushes.iter().all(is_next), "{dataset}: the rest is in its order");
     }
     let span = span(&first.data_dir, "ISSUES").unwrap();
     println!("{span:?} took {took:?}");
-    assert!(
-        took + Duration::from_millis(500) >= span / 2,
-        "{took:?} of {span:?}"
-    );
-    assert!(took < span / 2 + Duration::from_secs(10), "{took:?} of {span:?}");
+    // How much longer it takes is up to the machine.
+    assert!(took >= span / 2, "{took:?} of {span:?}");
 }

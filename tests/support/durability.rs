@@ -74,9 +74,7 @@ fn is_segment(path: &str) -> bool {
 }
 
 fn is_dataset(path: &str) -> bool {
-    ["/trades/date=", "/quarantine/date=", "/coverage/date="]
-        .iter()
-        .any(|part| path.contains(part))
+    path.contains("/date=") && !path.contains("/.krx/")
 }
 
 impl State {

@@ -163,7 +163,7 @@ pub fn tick10(code: &str, price: i64) -> (String, String) {
     let fields =
         format!(r#""preset":"tick10","isuSrtCd":"{code}","trdPrc":{price},"trdvol":5,"trdTm":9450155"#);
     let words = format!(
-        "ticks {code} trade preset=tick10 trade_ts=35101550 trade_time=9450155 price={price} volume=5"
+        "ticks {code} trade preset=tick10 trade_ts=09:45:01.550 trade_time=9450155 price={price} volume=5"
     );
     (push(&fields), words)
 }

@@ -179,7 +179,7 @@ impl<T: Timed> Course<T> {
         self.allowance.records += i64::from(item.records());
     }
 
-    /// So many records of the item that was to be sent are not.
+    /// Takes back records of the last item: they are not sent.
     pub(crate) fn take_back_records(&mut self, records: u32) {
         self.totals.records = self.totals.records.saturating_sub(u64::from(records));
         self.allowance.records += i64::from(records);

@@ -52,7 +52,7 @@ pub enum Push {
         /// The `params` of the push: a JSON object.
         params: String,
     },
-    /// A message as it once was, of which each part is sent if it is registered when the message is due.
+    /// A recorded message. Each part is sent if its pair is registered when the message is due.
     Message(PushMessage),
     /// Nothing, until this time.
     Mark(TimeOfDay),

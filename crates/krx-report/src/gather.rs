@@ -1,12 +1,11 @@
 //! Reads a date through the store and folds it into its figures.
 
 use std::collections::BTreeSet;
-use std::io;
 
 use chrono::NaiveDate;
 use krx_calendar::Calendar;
 use krx_store::coverage::State;
-use krx_store::read::{self, Quarantine, QuarantineRow, Trades};
+use krx_store::read::{self, Quarantine, QuarantineRow, Trades, again_if_gone};
 use krx_store::service::FULL_MARKET;
 use krx_store::{DataDir, FeedName, Moment, StoreError, catalog, coverage};
 
@@ -20,8 +19,6 @@ use crate::figures::volume::judge;
 
 /// How many earlier dates' issues are compared.
 const EARLIER_DATES_MAX: usize = 20;
-/// How often files are looked at that others may replace in the meantime.
-const LOOKS: usize = 3;
 
 /// A date of which something is known.
 #[derive(Debug)]
@@ -62,7 +59,7 @@ impl<'a> RecordedDay<'a> {
     /// # Errors
     /// [`StoreError`], when they cannot be counted.
     pub fn rows(&self) -> Result<u64, StoreError> {
-        again(|| {
+        again_if_gone(|| {
             let each = self
                 .markets
                 .iter()
@@ -98,7 +95,7 @@ fn gather(
     let mut folds = Vec::new();
     for market in markets {
         // Rows committed while the files are being read must be in the ledger too.
-        let fold = again(|| fold(data, market, date, progress))?;
+        let fold = again_if_gone(|| fold(data, market, date, progress))?;
         folds.push((market, fold, coverage::view(data, market, date, now)?));
     }
     let compared = compare_issues(data, date, &mut folds)?;
@@ -227,7 +224,7 @@ fn compare_issues<T>(
     for (market, fold, _) in folds {
         let (mut known, mut last) = (BTreeSet::new(), None);
         for date in &earlier {
-            let codes = again(|| read::codes(data, market, *date))?;
+            let codes = again_if_gone(|| read::codes(data, market, *date))?;
             last.get_or_insert_with(|| codes.clone());
             known.extend(codes);
         }
@@ -238,15 +235,4 @@ fn compare_issues<T>(
         from: Some(*from),
         to: Some(*to),
     })
-}
-
-/// A recorder that seals a day into one file removes those that were listed before.
-fn again<T>(mut look: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    for _ in 1..LOOKS {
-        match look() {
-            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-            other => return other,
-        }
-    }
-    look()
 }

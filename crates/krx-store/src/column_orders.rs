@@ -1,10 +1,10 @@
-//! How a file's footer says that its columns are ordered, in words that readers of years ago know.
+//! How a file's footer says that its columns are ordered, in a form that old readers accept.
 //!
 //! ```text
 //!   … FileMetaData: … │ orders: 3 bytes a column │ 0 │ its length: 4 bytes │ PAR1
 //! ```
 //!
-//! The Parquet library says of columns of decimals that they have the IEEE 754 total order, and cannot be told otherwise.
+//! The Parquet library says of floating-point columns that they have the IEEE 754 total order, and cannot be told otherwise.
 //! That is a new member of a union of the format, and polars 1.0 refuses a file with a member that it does not know. The
 //! order of the column's type was the only one before, and is as true: there are no NaNs in our files, and readers must
 //! expect zeros of either sign.

@@ -1,9 +1,9 @@
-//! Whether what a data directory has under a feed's name is of the feed's service.
+//! Checks that no other service has recorded under a feed's name, before anything is written.
 //!
-//! It is looked at before anything is written. If the name was another service's, its files would stand for frames of the
+//! If the name was another service's, its files would stand for frames of the
 //! new feed, and one coverage would speak of both.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::catalog;
 use crate::error::StoreError;
@@ -15,7 +15,7 @@ use crate::service::{FULL_MARKET, Service};
 /// Refuses the name of a feed under which another service has committed files or journal. Changes nothing.
 ///
 /// # Errors
-/// [`StoreError::OtherService`], when there are any; [`StoreError::Io`], when that cannot be examined.
+/// [`StoreError::OtherService`], when there are any; [`StoreError::Io`], when a directory cannot be listed.
 pub fn check(data: &DataDir, feed: &FeedName, service: &'static Service) -> Result<(), StoreError> {
     let other = |path, found: &str| StoreError::OtherService {
         path,
@@ -53,31 +53,32 @@ fn committed(data: &DataDir, feed: &FeedName, service: &Service) -> Result<Optio
 fn of_journal(data: &DataDir, feed: &FeedName) -> Result<Option<String>, StoreError> {
     let dir = data.journal(feed);
     for name in catalog::segments(&dir)? {
-        let mut segment = match SegmentReader::open(&dir.join(name.to_string())) {
-            Ok(segment) => segment,
-            Err(error @ StoreError::Io { .. }) => return Err(error),
-            Err(_) => continue,
-        };
-        let limit = segment.file_bytes()?;
-        let Scanned::Record(head) = segment.advance(limit)? else {
-            continue;
-        };
-        let event = match head.kind {
-            RecordKind::Event => serde_json::from_slice(segment.payload()).ok(),
-            RecordKind::Frame => None,
-        };
-        return Ok(Some(match event {
-            Some(Event::Segment { service, .. }) => service,
-            _ => FULL_MARKET.name.to_owned(),
-        }));
+        if let Ok(Some(service)) = of_segment(&dir.join(name.to_string())) {
+            return Ok(Some(service));
+        }
     }
     Ok(None)
+}
+
+fn of_segment(path: &Path) -> Result<Option<String>, StoreError> {
+    let mut segment = SegmentReader::open(path)?;
+    let limit = segment.file_bytes()?;
+    let Scanned::Record(head) = segment.advance(limit)? else {
+        return Ok(None);
+    };
+    let event = match head.kind {
+        RecordKind::Event => serde_json::from_slice(segment.payload()).ok(),
+        RecordKind::Frame => None,
+    };
+    Ok(Some(match event {
+        Some(Event::Segment { service, .. }) => service,
+        _ => FULL_MARKET.name.to_owned(),
+    }))
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -162,9 +163,13 @@ mod tests {
             assert_eq!(refusal(&data, "Y", other), None);
             let words = refusal(&data, "X", other).unwrap();
             assert!(words.contains(".krx/journal/X"), "{words}");
-            // A segment that cannot be read says nothing.
+            // A segment that cannot be read, or that is exported and removed meanwhile, says nothing.
             let name = catalog::segments(&data.journal(&"X".parse().unwrap())).unwrap()[0];
-            fs::write(data.journals().join("X").join(name.to_string()), [0; 4096]).unwrap();
+            let path = data.journals().join("X").join(name.to_string());
+            fs::write(&path, [0; 4096]).unwrap();
+            assert_eq!(refusal(&data, "X", other), None);
+            fs::remove_file(&path).unwrap();
+            std::os::unix::fs::symlink("gone", &path).unwrap();
             assert_eq!(refusal(&data, "X", other), None);
         }
     }

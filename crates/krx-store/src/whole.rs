@@ -12,6 +12,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::dataset::{Dataset, Footer, value_of};
 use crate::disk::Output;
@@ -21,7 +23,7 @@ use crate::layout::{CommittedName, DataDir};
 use crate::moment::Moment;
 use crate::rights;
 
-/// A date has far fewer rows than this.
+/// A date has fewer rows than this: its intervals, or the stretches that `registrations` keeps.
 const ROWS_MAX: u64 = 1 << 20;
 
 /// Such a dataset, and the keys in its footer.
@@ -32,15 +34,42 @@ pub(crate) struct Whole {
     pub(crate) state_key: &'static str,
     /// The key of the checksum.
     pub(crate) checksum_key: &'static str,
+    /// The version in which the state is stored.
+    pub(crate) version: u32,
+}
+
+/// The state in a footer.
+#[derive(Serialize, Deserialize)]
+struct Stored<S> {
+    version: u32,
+    /// How many of the rows have ended.
+    closed: usize,
+    state: S,
 }
 
 /// What a file has.
 pub(crate) struct Contents {
     pub(crate) batches: Vec<RecordBatch>,
     /// The writer's state; `None` if the footer has none.
-    pub(crate) state: Option<String>,
+    state: Option<String>,
     /// The checksum that the footer has.
-    pub(crate) checksum: Option<String>,
+    checksum: Option<String>,
+    version: u32,
+}
+
+impl Contents {
+    /// How many of the rows have ended, and the writer's state; `None` if it is of another version, or the checksum, which
+    /// `checksum` computes from the state's text, is not the one in the footer.
+    pub(crate) fn state<S: DeserializeOwned>(
+        &self,
+        checksum: impl FnOnce(&str) -> Checksum,
+    ) -> Option<(usize, S)> {
+        let text = self.state.as_deref()?;
+        let stated = self.checksum.as_deref()?;
+        (checksum(text).0.to_string() == stated).then_some(())?;
+        let stored: Stored<S> = serde_json::from_str(text).ok()?;
+        (stored.version == self.version).then_some((stored.closed, stored.state))
+    }
 }
 
 impl Whole {
@@ -48,6 +77,16 @@ impl Whole {
     pub(crate) fn path(self, data: &DataDir, feed: &FeedName, date: NaiveDate) -> PathBuf {
         let name = CommittedName::of_the_date(self.dataset, date);
         data.partition(self.dataset, date, feed).join(name.to_string())
+    }
+
+    /// The text of a state that continues after this many rows that have ended.
+    pub(crate) fn state_text(self, closed: usize, state: impl Serialize) -> String {
+        let stored = Stored {
+            version: self.version,
+            closed,
+            state,
+        };
+        serde_json::to_string(&stored).expect("a state is plain data")
     }
 
     /// A file's bytes. `footer` has the rows' count and times already.
@@ -166,6 +205,7 @@ impl Whole {
             batches: batches.collect::<Result<_, _>>()?,
             state,
             checksum,
+            version: self.version,
         }))
     }
 
@@ -211,11 +251,6 @@ impl Checksum {
     pub(crate) fn text_or_none(self, text: Option<&str>) -> Self {
         self.number(i64::from(text.is_some()))
             .text(text.unwrap_or_default())
-    }
-
-    /// Whether it matches the checksum in a footer.
-    pub(crate) fn is(self, stated: Option<&str>) -> bool {
-        stated == Some(self.0.to_string().as_str())
     }
 }
 

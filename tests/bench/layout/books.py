@@ -6,8 +6,8 @@
 RECORDED and SEALED are data directories with the same day of books, as recorded in order of arrival and as sealed. Two more
 layouts are made of it: one file in order of arrival with pyarrow's defaults, and one with the recorder's encodings, so that
 the number of files plays no part. Two questions are asked of each, with each library: all columns of one issue's day, and five
-of them. The layouts take turns, in another order in each turn, with warm caches; the best time counts, by the clock on the wall and by
-that of the processor, which other programs disturb less. Ratios are to the files while recording: how many times less.
+of them. The layouts take turns, in another order in each turn, with warm caches; the best wall-clock and processor times
+count. Other programs disturb the latter less. Ratios are to the files while recording: how many times less.
 """
 
 from __future__ import annotations

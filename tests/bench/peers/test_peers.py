@@ -13,7 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+# The oracle of the readers' tests, which no peer uses.
+sys.path.append(str(Path(__file__).parents[2] / "readers"))
+
 import compare
+import fields
 import peers
 import pushes
 import report
@@ -89,7 +93,7 @@ def row(record: dict[str, str], frame: int, item: int) -> dict[str, Any]:
 def tick(number: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """The `params` of a trade, and its row. Every time, side and kind of change, known or not; a quote with some."""
     trade_time, change_kind, side = int(TIMES[number % len(TIMES)]), number % 11, number % 4
-    names = dict(enumerate(pushes.CHANGE_KINDS.values(), start=1))
+    names = dict(enumerate(fields.CHANGE_KINDS, start=1))
     params = {
         "preset": "tick10",
         "isuSrtCd": ("005930", "00088K")[number % 2],
@@ -130,7 +134,7 @@ def book(number: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """The `params` of a book, and its row: no two values are the same, and now and then a level is missing."""
     params: dict[str, Any] = {"preset": "quote10", "isuSrtCd": ("005930", "00088K")[number % 2]}
     expected: dict[str, Any] = {"code": params["isuSrtCd"], "kind": "update"}
-    for place, (name, key) in enumerate(pushes.BOOK_NUMBERS.items()):
+    for place, (name, key) in enumerate(fields.FIELDS["books"].items()):
         if (number + place) % 37:
             params[key] = expected[name] = number * 100 + place
     return params, expected

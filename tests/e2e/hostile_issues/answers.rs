@@ -11,7 +11,7 @@ fn nothing() -> Vec<String> {
 /// A state of 005930, and the words of its row.
 const STATE: (&str, &str) = (
     r#""isuSrtCd":"005930","trdPrc":1310000,"trdvol":86,"trdTm":09450155,"mkStatTpCd":1"#,
-    "ticks 005930 snapshot preset=tick10 trade_ts=35101550 trade_time=9450155 price=1310000 volume=86 extra={\"mkStatTpCd\":1}",
+    "ticks 005930 snapshot preset=tick10 trade_ts=09:45:01.550 trade_time=9450155 price=1310000 volume=86 extra={\"mkStatTpCd\":1}",
 );
 
 #[test]

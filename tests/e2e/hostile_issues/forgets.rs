@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
@@ -22,15 +23,15 @@ fn a_server_that_forgets_half_of_the_registrations_is_asked_for_them_again() {
     const FORGOTTEN: [&str; 3] = ["tick10:005930", "quote10:000660", "change:005930"];
     let folder = tempfile::tempdir().unwrap();
     let (tell, told) = channel();
-    let tell = Mutex::new(tell);
+    let (tell, rounds) = (Mutex::new(tell), AtomicU64::new(0));
     let server = HostileServer::start(move |_, tcp| {
         let tell = tell.lock().unwrap().clone();
         let serve = || -> Result<()> {
             let mut peer = Peer::plain(tcp)?;
             if peer.begin_at()? == "/ws_ksp" {
-                return trade(IssueSession::of(peer)?);
+                return trade(IssueSession::of(peer)?, &rounds);
             }
-            tell.send(forget(IssueSession::of(peer)?, &FORGOTTEN))?;
+            tell.send(forget(IssueSession::of(peer)?, &FORGOTTEN, &rounds))?;
             Ok(())
         };
         let _ = serve();
@@ -93,14 +94,19 @@ fn a_server_that_forgets_half_of_the_registrations_is_asked_for_them_again() {
     expect_rows(&issue_rows(&config.data_dir, "ISSUES").unwrap(), &rows).unwrap();
 }
 
-/// Trades of both issues, ten a second, until the client leaves.
-fn trade(mut session: IssueSession) -> Result<()> {
+/// A trade of both issues for each round of pushes, so that no pair misses more than it should, until the client leaves.
+fn trade(mut session: IssueSession, rounds: &AtomicU64) -> Result<()> {
+    let mut traded = 0;
     loop {
-        let trade =
-            |code| format!(r#"{{"isuSrtCd":"{code}","trdPrc":"81000","trdVol":"5","trdTm":"14340400"}}"#);
-        session.say(&format!("[{},{}]", trade("005930"), trade("000660")))?;
+        let round = rounds.load(Relaxed);
+        if round > traded {
+            traded = round;
+            let trade =
+                |code| format!(r#"{{"isuSrtCd":"{code}","trdPrc":"81000","trdVol":"5","trdTm":"14340400"}}"#);
+            session.say(&format!("[{},{}]", trade("005930"), trade("000660")))?;
+        }
         session.delivered()?;
-        thread::sleep(Duration::from_millis(100));
+        thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -114,7 +120,7 @@ struct Forgotten {
 
 /// Pushes for all pairs, then for those that are not forgotten, until the forgotten ones are asked for again and answered;
 /// then for all of them.
-fn forget(mut session: IssueSession, forgotten: &[&str]) -> Result<Forgotten> {
+fn forget(mut session: IssueSession, forgotten: &[&str], rounds: &AtomicU64) -> Result<Forgotten> {
     let first = session.next_of(PAIRS.len())?;
     let ids: Vec<_> = first.iter().map(|asked| asked.id).collect();
     ok_to_all(&mut session, &ids)?;
@@ -128,6 +134,7 @@ fn forget(mut session: IssueSession, forgotten: &[&str]) -> Result<Forgotten> {
             }
         }
         session.delivered()?;
+        rounds.fetch_add(1, Relaxed);
         while let Some(request) = session.waiting() {
             session.ok(request.id)?;
             if request.method == "subscribe" {

@@ -14,7 +14,7 @@ fn tick_with(fields: &str) -> String {
 }
 
 fn tick_words(values: &str) -> String {
-    format!("ticks 005930 trade preset=tick10 trade_ts=35101550 trade_time=9450155 {values}")
+    format!("ticks 005930 trade preset=tick10 trade_ts=09:45:01.550 trade_time=9450155 {values}")
 }
 
 /// A book of so many levels, and the words of its row.
@@ -236,7 +236,7 @@ const SIGNS: [(&str, &str); 7] = [
     ),
     (
         r#""preset":"tick10","isuSrtCd":"005930","trdPrc":71500,"trdvol":5,"trdTm":9450155,"cmpprevddPrc":-500,"cmpprevddTpCd":5"#,
-        "ticks 005930 trade preset=tick10 trade_ts=35101550 trade_time=9450155 price=71500 volume=5 change=-500 change_kind=down",
+        "ticks 005930 trade preset=tick10 trade_ts=09:45:01.550 trade_time=9450155 price=71500 volume=5 change=-500 change_kind=down",
     ),
     (
         r#""preset":"quote10","isuSrtCd":"005930","askStep1BstordPrc":-1"#,
@@ -248,18 +248,18 @@ const SIGNS: [(&str, &str); 7] = [
     ),
     (
         r#""preset":"index","isuSrtCd":"001","trdTm":14340400,"trdPrc":2456.37,"cmpprevddPrc":-12.5"#,
-        "indices 001 trade trade_ts=52444000 trade_time=14340400 value=2456.37 change=-12.5",
+        "indices 001 trade trade_ts=14:34:04.000 trade_time=14340400 value=2456.37 change=-12.5",
     ),
 ];
 
 const VOLUMES: [(&str, &str); 4] = [
     (
         r#""trdPrc":1,"trdvol":5,"trdVol":5"#,
-        "ticks 005930 trade preset=tick10 trade_ts=35101550 trade_time=9450155 price=1 volume=5",
+        "ticks 005930 trade preset=tick10 trade_ts=09:45:01.550 trade_time=9450155 price=1 volume=5",
     ),
     (
         r#""trdPrc":1,"trdVol":"5","trdvol":null"#,
-        "ticks 005930 trade preset=tick10 trade_ts=35101550 trade_time=9450155 price=1 volume=5",
+        "ticks 005930 trade preset=tick10 trade_ts=09:45:01.550 trade_time=9450155 price=1 volume=5",
     ),
     (r#""trdPrc":1,"trdvol":5,"trdVol":6"#, "duplicate_key"),
     (r#""trdPrc":1,"trdvol":5,"trdVol":"five""#, "not_an_integer"),
@@ -268,11 +268,11 @@ const VOLUMES: [(&str, &str); 4] = [
 const ZEROS: [(&str, &str); 5] = [
     (
         r#""preset":"tick10","isuSrtCd":"005930","trdPrc":0071500,"trdvol":005,"trdTm":09450155"#,
-        "ticks 005930 trade preset=tick10 trade_ts=35101550 trade_time=9450155 price=71500 volume=5",
+        "ticks 005930 trade preset=tick10 trade_ts=09:45:01.550 trade_time=9450155 price=71500 volume=5",
     ),
     (
         r#""preset":"tick10","isuSrtCd":"005930","trdPrc":"0071500","trdvol":"005","trdTm":"09450155""#,
-        "ticks 005930 trade preset=tick10 trade_ts=35101550 trade_time=9450155 price=71500 volume=5",
+        "ticks 005930 trade preset=tick10 trade_ts=09:45:01.550 trade_time=9450155 price=71500 volume=5",
     ),
     (
         r#""preset":"index","isuSrtCd":"001","trdTm":00000000,"trdPrc":002456.370,"cmpprevddPrc":-012.50"#,

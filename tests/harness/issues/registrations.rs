@@ -76,6 +76,7 @@ pub fn stretches(data_dir: &Path, feed: &str) -> Result<Vec<Stretch>> {
 /// # Errors
 /// The first hole.
 pub fn without_holes(stretches: &[Stretch]) -> Result<()> {
+    ensure!(!stretches.is_empty(), "I11: nothing is on record");
     for (first, next) in of_one_pair(stretches) {
         ensure!(
             first.to_us == next.from_us,

@@ -111,7 +111,8 @@ fn each_row(data_dir: &Path, feed: &str, dataset: &str, show: &mut dyn FnMut(Tex
 }
 
 impl TextRow {
-    fn of(table: &Table, place: Place) -> Self {
+    /// A row of a file.
+    pub(super) fn of(table: &Table, place: Place) -> Self {
         let (item, at) = (place.item, place.row);
         match &table.what {
             What::Records {

@@ -136,8 +136,7 @@ pub trait Conversation: Send {
         let _ = (list, now);
     }
 
-    /// Another feed shows that an issue traded since the last call: so many trades, of which the last was received at
-    /// `last`.
+    /// Another feed shows that an issue traded: `trades` times since the last call, most recently at `last`.
     fn issue_traded(&mut self, code: &str, trades: u32, last: Instant) {
         let _ = (code, trades, last);
     }

@@ -60,9 +60,9 @@ impl RegistrationStates {
         self.pairs.values().map(|(wish, _)| wish)
     }
 
-    /// Each wanted pair and its state.
-    pub fn iter(&self) -> impl Iterator<Item = (&Pair, RegistrationState)> {
-        self.pairs.iter().map(|(pair, (_, state))| (pair, *state))
+    /// What is wanted and the state of each, in the order of the pairs.
+    pub fn iter(&self) -> impl Iterator<Item = (&Wish, RegistrationState)> {
+        self.pairs.values().map(|(wish, state)| (wish, *state))
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
     fn told(states: &RegistrationStates) -> Vec<String> {
         let words = states
             .iter()
-            .map(|(pair, state)| format!("{} {state}", pair.code));
+            .map(|(wish, state)| format!("{} {state}", wish.pair.code));
         words.collect()
     }
 

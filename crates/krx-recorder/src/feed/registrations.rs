@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use krx_protocol::per_issue::{Pair, RegistrationEvent, RegistrationState, RegistrationStates};
+use krx_protocol::per_issue::{Pair, RegistrationEvent, RegistrationState, RegistrationStates, Wish};
 use krx_store::Moment;
 
 /// Why a wanted pair is not recorded.
@@ -43,7 +43,8 @@ impl Registrations {
     }
 
     fn look_at_all(&mut self, at: Moment) {
-        let inactive = |(pair, state): (&Pair, _)| (state != RegistrationState::Active).then(|| pair.clone());
+        let inactive =
+            |(wish, state): (&Wish, _)| (state != RegistrationState::Active).then(|| wish.pair.clone());
         let mut before = std::mem::take(&mut self.troubles);
         for pair in self.states.iter().filter_map(inactive) {
             let trouble = before.remove(&pair).unwrap_or_else(|| Trouble {

@@ -12,7 +12,7 @@
 //!
 //! A file gets its line a moment after its name; a crash in between leaves a file without a line, which the next start
 //! adds ([`complete`]). No file is replaced while it has a line. Files that may still be replaced (`Pending`) have
-//! none: the exporter takes their lines out when it continues a date (`reopen`), and adds the one for coverage when it
+//! none: the exporter takes their lines out when it continues a date (`reopen`), and adds those for coverage and registrations when it
 //! leaves the date or ends ([`list_whole_files`]).
 
 mod list;

@@ -11,12 +11,11 @@ use arrow_array::{
     Array, ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use chrono::NaiveDate;
-use serde::{Deserialize, Serialize};
 
 use super::interval::{Interval, Reason, State};
 use super::ledger::Ledger;
 use super::slice::VERSION;
-use super::state::{LedgerState, bounds};
+use super::state::bounds;
 use crate::dataset::{COVERAGE, ZONE};
 use crate::error::{StoreError, parquet_at};
 use crate::feed_name::FeedName;
@@ -28,16 +27,8 @@ const FILE: Whole = Whole {
     dataset: &COVERAGE,
     state_key: "ledger",
     checksum_key: "ledger_crc32c",
+    version: VERSION,
 };
-
-/// What the ledger needs besides its rows, as stored in the footer.
-#[derive(Serialize, Deserialize)]
-struct Stored<S> {
-    version: u32,
-    /// How many of the rows are closed intervals.
-    closed: usize,
-    state: S,
-}
 
 /// Replaces the coverage file with the ledger; returns the file.
 pub(crate) fn store(data: &DataDir, feed: &FeedName, ledger: &Ledger) -> Result<PathBuf, StoreError> {
@@ -88,12 +79,7 @@ fn to_parquet(feed: &FeedName, ledger: &Ledger) -> parquet::errors::Result<Vec<u
         ("detail", Arc::new(details.collect::<StringArray>())),
     ];
     let (closed, state) = ledger.parts();
-    let stored = Stored {
-        version: VERSION,
-        closed: closed.len(),
-        state,
-    };
-    let state = serde_json::to_string(&stored).expect("a ledger's state is plain data");
+    let state = FILE.state_text(closed.len(), state);
     let first = intervals.first().map_or(bounds(ledger.date()).0, |row| row.from);
     let last = intervals.last().map_or(first, |row| row.to);
     let footer = FILE.footer(
@@ -148,14 +134,9 @@ fn decode(contents: Contents, date: NaiveDate) -> Option<Ledger> {
     for batch in &contents.batches {
         intervals.extend(to_intervals(batch)?);
     }
-    let state = contents.state?;
-    checksum(&intervals, &state)
-        .is(contents.checksum.as_deref())
-        .then_some(())?;
-    let stored: Stored<LedgerState> = serde_json::from_str(&state).ok()?;
-    (stored.version == VERSION).then_some(())?;
-    intervals.truncate(stored.closed);
-    Some(Ledger::restore(date, intervals, stored.state))
+    let (closed, state) = contents.state(|state| checksum(&intervals, state))?;
+    intervals.truncate(closed);
+    Some(Ledger::restore(date, intervals, state))
 }
 
 fn to_intervals(batch: &RecordBatch) -> Option<Vec<Interval>> {

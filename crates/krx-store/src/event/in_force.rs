@@ -8,6 +8,29 @@ use krx_protocol::per_issue::{
 
 use super::kinds::Event;
 
+/// Folds an event into the states of registrations.
+pub(crate) fn fold_states(states: &mut RegistrationStates, event: &Event) {
+    match event {
+        Event::Segment { registrations, .. } => {
+            *states = RegistrationStates::default();
+            for registration in registrations {
+                states.apply(registration);
+            }
+        }
+        Event::Registration(registration) => states.apply(registration),
+        event if ends_registrations(event) => states.session_over(),
+        _ => {}
+    }
+}
+
+/// Registrations end with their session, and a crash ends one without an event.
+fn ends_registrations(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Start { .. } | Event::Connected { .. } | Event::Disconnected { .. } | Event::Stop
+    )
+}
+
 /// The registrations in force, from the events alone. A feed of a service without registrations has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct InForce {
@@ -20,25 +43,26 @@ pub(crate) struct InForce {
 impl InForce {
     /// Takes the next event.
     pub(crate) fn apply(&mut self, event: &Event) {
+        fold_states(&mut self.states, event);
         match event {
             Event::Segment { registrations, .. } => {
-                *self = Self::default();
-                for registration in registrations {
-                    self.registration(registration);
-                }
+                self.forget();
+                registrations
+                    .iter()
+                    .for_each(|registration| self.note(registration));
             }
-            Event::Registration(registration) => self.registration(registration),
-            // Registrations end with their session, and a crash ends one without an event.
-            Event::Start { .. } | Event::Connected { .. } | Event::Disconnected { .. } | Event::Stop => {
-                self.book.clear();
-                self.states.session_over();
-                self.told.clear();
-            }
+            Event::Registration(registration) => self.note(registration),
+            event if ends_registrations(event) => self.forget(),
             _ => {}
         }
     }
 
-    fn registration(&mut self, event: &RegistrationEvent) {
+    fn forget(&mut self) {
+        self.book.clear();
+        self.told.clear();
+    }
+
+    fn note(&mut self, event: &RegistrationEvent) {
         match event {
             RegistrationEvent::Subscribe(registration) => self.book.add(registration.clone()),
             RegistrationEvent::State { id, pair, detail, .. } => {
@@ -46,7 +70,6 @@ impl InForce {
             }
             RegistrationEvent::Wanted { .. } | RegistrationEvent::Unsubscribe { .. } => {}
         }
-        self.states.apply(event);
     }
 
     /// The registrations by which frames are read.
@@ -68,9 +91,9 @@ impl InForce {
             .states
             .iter()
             .filter(|(_, state)| *state != RegistrationState::Requested);
-        let answered = answered.map(|(pair, state)| {
-            let (id, detail) = self.told.get(pair).cloned().unwrap_or_default();
-            let pair = pair.clone();
+        let answered = answered.map(|(wish, state)| {
+            let pair = wish.pair.clone();
+            let (id, detail) = self.told.get(&pair).cloned().unwrap_or_default();
             RegistrationEvent::State {
                 id,
                 pair,

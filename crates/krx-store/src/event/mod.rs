@@ -3,5 +3,5 @@
 mod in_force;
 mod kinds;
 
-pub(crate) use in_force::InForce;
+pub(crate) use in_force::{InForce, fold_states};
 pub use kinds::{Event, GapReason};

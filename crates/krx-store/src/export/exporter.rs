@@ -181,7 +181,7 @@ impl Exporter {
         if let Some(date) = self.date.as_ref().map(|current| current.date)
             && let Err(error) = checksums::list_whole_files(&self.data, &self.feed, date)
         {
-            error!(feed = %self.feed, %date, %error, "the coverage file stays without a checksum");
+            error!(feed = %self.feed, %date, %error, "coverage and registrations stay without a checksum");
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //!                                  └ a day in one file: a run at a time, put back in order
 //! ```
 
+mod again;
 mod arrivals;
 mod codes;
 mod columns;
@@ -16,6 +17,7 @@ mod records;
 mod texts;
 mod trades;
 
+pub use again::again_if_gone;
 pub(crate) use arrivals::Arrivals;
 pub use codes::codes;
 pub(crate) use columns::Columns;

@@ -23,7 +23,7 @@ impl<'a> Texts<'a> {
         }
     }
 
-    /// That of a row which is not null.
+    /// The text of a row, which must not be null.
     pub(super) fn value(&self, row: usize) -> &'a str {
         match self {
             Self::Plain(texts) => texts.value(row),

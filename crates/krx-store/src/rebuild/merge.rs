@@ -168,14 +168,7 @@ impl Merge<'_> {
                 Some(_) => rebuilt.differing.push(path),
                 None => rebuilt.unchecked += 1,
             }
-            let mut lines = Vec::new();
-            if line.is_some() || !is_pending {
-                self.put_right(&committed, line, &mut lines)?;
-            }
-            rebuilt.lines += lines.len() as u64;
-            if !self.dry_run && !lines.is_empty() {
-                Checksums::of(self.data, self.date).record(&lines, &[])?;
-            }
+            self.keep(&committed, is_pending, rebuilt)?;
             return Ok(());
         }
         let stored = coverage::load(self.data, self.feed, self.date).unwrap_or_default();
@@ -204,6 +197,25 @@ impl Merge<'_> {
             return Ok(());
         }
         Checksums::of(self.data, self.date).record_files(&[committed])
+    }
+
+    /// Gives a file that is replaced as a whole its line, unless an exporter may continue it.
+    pub(super) fn keep(
+        &self,
+        committed: &CommittedPath,
+        is_pending: bool,
+        rebuilt: &mut Rebuilt,
+    ) -> Result<(), StoreError> {
+        let line = self.list.digests.get(&committed.to_string());
+        let mut lines = Vec::new();
+        if line.is_some() || !is_pending {
+            self.put_right(committed, line, &mut lines)?;
+        }
+        rebuilt.lines += lines.len() as u64;
+        if !self.dry_run && !lines.is_empty() {
+            Checksums::of(self.data, self.date).record(&lines, &[])?;
+        }
+        Ok(())
     }
 
     /// Whether a file matches its line or was exported again identically. A changed byte is not always one that is
@@ -270,7 +282,7 @@ impl Merge<'_> {
     }
 
     /// Gives a sound file its line if it has none, or a wrong one.
-    pub(super) fn put_right(
+    fn put_right(
         &self,
         committed: &CommittedPath,
         line: Option<&Digest>,

@@ -9,10 +9,9 @@ use arrow_array::types::{Int32Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use chrono::NaiveDate;
 use krx_protocol::per_issue::{Pair, RegistrationState};
-use serde::{Deserialize, Serialize};
 
-use super::log::{LogState, RegistrationLog};
-use super::stretch::Stretch;
+use super::log::{LOST, RegistrationLog};
+use super::stretch::{Stretch, overlap};
 use crate::coverage::bounds;
 use crate::dataset::{REGISTRATIONS, ZONE};
 use crate::error::{StoreError, parquet_at};
@@ -25,18 +24,8 @@ const FILE: Whole = Whole {
     dataset: &REGISTRATIONS,
     state_key: "log",
     checksum_key: "log_crc32c",
+    version: 1,
 };
-
-/// The version in which [`LogState`] is stored.
-const VERSION: u32 = 1;
-
-#[derive(Serialize, Deserialize)]
-struct Stored<S> {
-    version: u32,
-    /// How many of the rows are stretches that have ended.
-    closed: usize,
-    state: S,
-}
 
 /// Replaces the file with the log; returns the file.
 pub(crate) fn store(data: &DataDir, feed: &FeedName, log: &RegistrationLog) -> Result<PathBuf, StoreError> {
@@ -64,9 +53,19 @@ pub(crate) fn is_as_written(path: &Path, date: NaiveDate) -> bool {
 }
 
 /// Whether two files of a date have the same rows.
-pub(crate) fn has_rows_of(left: &Path, right: &Path, date: NaiveDate) -> bool {
+pub(crate) fn have_same_rows(left: &Path, right: &Path, date: NaiveDate) -> bool {
     let rows = |path| Some(read(path, date).ok()??.stretches());
     rows(left).is_some_and(|left| Some(left) == rows(right))
+}
+
+/// Whether a file lacks what was before some time, or is in doubt about a pair: the journal may know more.
+pub(crate) fn is_in_part(path: &Path, date: NaiveDate) -> bool {
+    let Ok(Some(log)) = read(path, date) else {
+        return true;
+    };
+    let stretches = log.stretches();
+    let is_late = |stretch: &Stretch| stretch.detail.as_deref() == Some(LOST);
+    stretches.iter().any(is_late) || overlap(&stretches).is_some()
 }
 
 fn to_parquet(feed: &FeedName, log: &RegistrationLog) -> parquet::errors::Result<Vec<u8>> {
@@ -90,12 +89,7 @@ fn to_parquet(feed: &FeedName, log: &RegistrationLog) -> parquet::errors::Result
         ("detail", texts(|row| row.detail.as_deref())),
     ];
     let (closed, state) = log.parts();
-    let stored = Stored {
-        version: VERSION,
-        closed: closed.len(),
-        state,
-    };
-    let state = serde_json::to_string(&stored).expect("a log's state is plain data");
+    let state = FILE.state_text(closed.len(), state);
     let midnight = bounds(log.date()).0;
     let footer = FILE.footer(
         (feed, log.date()),
@@ -136,14 +130,9 @@ fn decode(contents: Contents, date: NaiveDate) -> Option<RegistrationLog> {
     for batch in &contents.batches {
         rows.extend(to_stretches(batch)?);
     }
-    let state = contents.state?;
-    checksum(&rows, &state)
-        .is(contents.checksum.as_deref())
-        .then_some(())?;
-    let stored: Stored<LogState> = serde_json::from_str(&state).ok()?;
-    (stored.version == VERSION).then_some(())?;
-    rows.truncate(stored.closed);
-    Some(RegistrationLog::of_parts(date, rows, stored.state))
+    let (closed, state) = contents.state(|state| checksum(&rows, state))?;
+    rows.truncate(closed);
+    Some(RegistrationLog::of_parts(date, rows, state))
 }
 
 fn to_stretches(batch: &RecordBatch) -> Option<Vec<Stretch>> {

@@ -52,7 +52,7 @@ fn a_log_continues_from_its_file() {
     assert_eq!(loaded.parts(), log().parts());
     assert_eq!(loaded.stretches(), log().stretches());
     assert!(loaded.stretches().len() > 5, "{:?}", loaded.stretches());
-    assert!(has_rows_of(&path, &path, date()));
+    assert!(have_same_rows(&path, &path, date()));
     let name = "registrations/date=2026-11-20/feed=ISSUES/registrations-20261120T000000-000000000001-999999999999.parquet";
     assert_eq!(path, dir.path().join(name));
 }

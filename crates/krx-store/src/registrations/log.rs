@@ -1,6 +1,6 @@
 //! The states of a feed's registrations over one date, folded from its journal. Pure: no clock, no disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 use krx_protocol::per_issue::{Pair, RegistrationEvent, RegistrationState, RegistrationStates, Wish};
@@ -8,12 +8,19 @@ use serde::{Deserialize, Serialize};
 
 use super::stretch::Stretch;
 use crate::coverage::{Connection, Ledger, Reason, bounds};
-use crate::event::Event;
+use crate::event::{Event, fold_states};
 use crate::journal::Position;
 use crate::moment::Moment;
 
+/// The most stretches of a feed and date: a thousand for each of 200 registrations. Only a server that accepts all and hangs
+/// up, over and over, brings more.
+const STRETCHES_MAX: usize = 200_000;
+
+/// The detail of each pair's last stretch when there is no room for more.
+const FULL: &str = "later states are unknown: there were more changes of state on this date than are kept";
+
 /// The detail of the first stretches after a time of which nothing is known.
-const LOST: &str = "what was before is not known";
+pub(super) const LOST: &str = "earlier states are unknown: the registrations file was lost";
 
 /// The stretches of one date, as far as its journal has been folded in.
 #[derive(Clone, Debug)]
@@ -145,7 +152,7 @@ impl RegistrationLog {
     /// The log continues from where `ledger` is.
     pub(super) fn at(mut self, ledger: &Ledger) -> Self {
         self.followed = ledger.closed_len();
-        if self.folded < ledger.folded() {
+        if self.folded < ledger.folded() && !self.is_full() {
             self.fall_behind();
         }
         self
@@ -161,21 +168,17 @@ impl RegistrationLog {
 
     /// Takes an event that only the ledger has, for what it says of the time after it.
     pub(crate) fn catch_up(&mut self, event: &Event) {
-        if !self.is_behind {
-            return;
-        }
-        match event {
-            Event::Segment { registrations, .. } => self.replace_states(registrations),
-            Event::Registration(registration) => self.states.apply(registration),
-            Event::Start { .. } | Event::Connected { .. } | Event::Disconnected { .. } | Event::Stop => {
-                self.states.session_over();
-            }
-            _ => {}
+        if self.is_behind {
+            fold_states(&mut self.states, event);
         }
     }
 
     /// Takes a record that `ledger` has just folded in: its position, and the event with its time, if it is one.
     pub(crate) fn fold(&mut self, position: Position, ledger: &Ledger, event: Option<(Moment, &Event)>) {
+        if self.is_full() {
+            self.folded = self.folded.max(Some(position));
+            return;
+        }
         if self.is_behind {
             self.take_up(ledger);
         } else if self.folded.is_some_and(|folded| position <= folded) {
@@ -187,11 +190,12 @@ impl RegistrationLog {
             self.event(at, event, ledger);
         }
         self.folded = Some(position);
+        self.end_if_full();
     }
 
     /// What the ledger says of sessions.
     pub(crate) fn follow(&mut self, ledger: &Ledger) {
-        if self.is_behind {
+        if self.is_behind || self.is_full() {
             return;
         }
         for connection in ledger.connections_from(self.followed) {
@@ -211,7 +215,7 @@ impl RegistrationLog {
         let told = self
             .states
             .iter()
-            .map(|(pair, _)| (pair.clone(), LOST.to_owned()));
+            .map(|(wish, _)| (wish.pair.clone(), LOST.to_owned()));
         let told = told.collect();
         let ended = self.closed.iter().map(|stretch| stretch.to).max();
         self.settle(ended.unwrap_or_default().max(ledger.last_at()), &told);
@@ -220,13 +224,13 @@ impl RegistrationLog {
     fn event(&mut self, at: Moment, event: &Event, ledger: &Ledger) {
         match event {
             Event::Registration(registration) => {
-                self.states.apply(registration);
+                fold_states(&mut self.states, event);
                 let told = words_of(registration).into_iter().collect();
                 self.settle(ledger.last_at(), &told);
             }
             // A recorder that has just started does not know yet what is wanted.
             Event::Segment { registrations, .. } if !registrations.is_empty() => {
-                self.replace_states(registrations);
+                fold_states(&mut self.states, event);
                 let told = registrations.iter().filter_map(words_of).collect();
                 let (begin, end) = bounds(self.date);
                 self.settle(at.clamp(begin.max(ledger.last_at()), end), &told);
@@ -239,13 +243,6 @@ impl RegistrationLog {
                 self.open.values_mut().for_each(|open| open.from = midnight);
             }
             _ => {}
-        }
-    }
-
-    fn replace_states(&mut self, registrations: &[RegistrationEvent]) {
-        self.states = RegistrationStates::default();
-        for registration in registrations {
-            self.states.apply(registration);
         }
     }
 
@@ -283,47 +280,60 @@ impl RegistrationLog {
 
     /// Brings the stretches in line with the states. `told` has the last words about pairs.
     fn settle(&mut self, at: Moment, told: &BTreeMap<Pair, String>) {
-        let gone: Vec<_> = self
-            .open
-            .keys()
-            .filter(|pair| self.states.of(pair).is_none())
-            .cloned()
-            .collect();
-        for pair in gone {
-            if let Some(open) = self.open.remove(&pair) {
-                self.close(&open, at);
-            }
-        }
-        let states: Vec<_> = self
-            .states
-            .wishes()
-            .cloned()
-            .zip(self.states.iter().map(|(_, state)| state))
-            .collect();
-        for (wish, state) in states {
-            let words = told.get(&wish.pair).filter(|words| !words.is_empty()).cloned();
-            let (mut from, mut kept) = (at, None);
-            if let Some(open) = self.open.remove(&wish.pair) {
+        let mut before = std::mem::take(&mut self.open);
+        let states = std::mem::take(&mut self.states);
+        for (wish, state) in states.iter() {
+            let told = told.get(&wish.pair).filter(|words| !words.is_empty()).cloned();
+            let wish = wish.clone();
+            let open = match before.remove(&wish.pair) {
                 // Only an event has words; without one they are as they were.
-                let is_same = open.state == state && (words.is_none() || words == open.told);
-                if is_same {
-                    (from, kept) = (open.from, open.told);
-                } else {
-                    self.close(&open, at);
-                    from = at.max(open.from);
+                Some(open) if open.state == state && (told.is_none() || told == open.told) => {
+                    Open { wish, ..open }
                 }
-            }
-            let told = kept.or(words);
-            self.open.insert(
-                wish.pair.clone(),
-                Open {
+                Some(open) => {
+                    self.close(&open, at);
+                    let from = at.max(open.from);
+                    Open {
+                        wish,
+                        state,
+                        from,
+                        told,
+                    }
+                }
+                None => Open {
                     wish,
                     state,
-                    from,
+                    from: at,
                     told,
                 },
-            );
+            };
+            self.open.insert(open.wish.pair.clone(), open);
         }
+        self.states = states;
+        for gone in before.into_values() {
+            self.close(&gone, at);
+        }
+    }
+
+    /// There is no room for more: what is open ends here, and says why nothing follows.
+    fn end_if_full(&mut self) {
+        if !self.is_full() || self.open.is_empty() {
+            return;
+        }
+        let mut ended: BTreeSet<Pair> = self.open.keys().cloned().collect();
+        self.close_all(self.until);
+        for stretch in self.closed.iter_mut().rev() {
+            if ended.remove(&stretch.pair) {
+                stretch.detail = Some(FULL.to_owned());
+            }
+            if ended.is_empty() {
+                break;
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.closed.len() >= STRETCHES_MAX
     }
 
     fn close_all(&mut self, at: Moment) {

@@ -299,8 +299,8 @@ fn a_log_that_was_lost_begins_again_and_says_so() {
     assert_eq!(
         again.told(),
         [
-            "tick:a 120-140 active 1 what was before is not known",
-            "tick:b 120-130 requested 1 what was before is not known",
+            "tick:a 120-140 active 1 earlier states are unknown: the registrations file was lost",
+            "tick:b 120-130 requested 1 earlier states are unknown: the registrations file was lost",
             "tick:b 130-140 active 1",
         ]
     );
@@ -339,6 +339,40 @@ fn a_log_that_is_ahead_of_the_ledger_waits_for_it() {
         assert_eq!(again.told(), day.told(), "ahead by {ahead}");
         assert_eq!(again.log.parts(), day.log.parts());
     }
+}
+
+#[test]
+fn a_date_with_too_many_changes_says_where_they_stop() {
+    let mut day = Folding::new();
+    day.event(1, &wanted(&["a", "b"]));
+    day.event(2, &connected());
+    let words = ["active", "requested"];
+    for second in 3_i64.. {
+        if day.log.is_full() {
+            break;
+        }
+        let millis = second * 10;
+        let position = day.next();
+        let event = state("a", words[usize::try_from(second % 2).unwrap()], "");
+        let at = Moment(at(3).0 + millis * 1000);
+        day.ledger.event(at, 1, 0, &event);
+        day.ledger.fold_to(position);
+        day.log.fold(position, &day.ledger, Some((at, &event)));
+    }
+    let rows = day.log.stretches();
+    assert!(rows.len() <= STRETCHES_MAX + 2, "{}", rows.len());
+    for code in ["a", "b"] {
+        let last = rows.iter().rfind(|row| row.pair.code == code).unwrap();
+        assert_eq!(last.detail.as_deref(), Some(FULL));
+    }
+    assert_eq!(overlap(&rows), None);
+    // Nothing is added to it, now or after a restart.
+    day.frame(80_000);
+    day.event(80_001, &state("b", "active", ""));
+    let (closed, parts) = day.log.parts();
+    let mut again = RegistrationLog::of_parts(date(), closed.to_vec(), parts).at(&day.ledger);
+    again.follow(&day.ledger);
+    assert_eq!((day.log.stretches(), again.stretches()), (rows.clone(), rows));
 }
 
 /// Something that may happen to a feed.

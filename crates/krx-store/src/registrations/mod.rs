@@ -17,7 +17,7 @@ mod log;
 mod restore;
 mod stretch;
 
-pub(crate) use file::{has_rows_of, is_as_written, load, store};
+pub(crate) use file::{have_same_rows, is_as_written, is_in_part, load, store};
 pub(crate) use log::RegistrationLog;
 pub(crate) use restore::restore;
 pub(crate) use stretch::overlap;

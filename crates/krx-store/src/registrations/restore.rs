@@ -32,7 +32,7 @@ pub(crate) fn restore(
     if let Some(log) = &stored
         && log.folded() < ledger.folded()
     {
-        warn!(%feed, %date, "the registrations file is older than the files beside it; some of its time is not known");
+        warn!(%feed, %date, "the registrations file is older than the files beside it; the states between the two are unknown");
     }
     Ok(stored.unwrap_or_else(|| RegistrationLog::new(date)).at(ledger))
 }

@@ -17,8 +17,9 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, TimestampMicrosecondType};
 use krx_store::disk::{Disk, Gate, Op};
 use krx_store::journal::GapReason;
+use krx_store::rebuild::{Access, rebuild};
 use krx_store::service::PER_ISSUE;
-use krx_store::{DataDir, DateRules, Entry, Event, Exporter, JournalConfig};
+use krx_store::{DataDir, DateRules, Entry, Event, ExportConfig, Exporter, JournalConfig};
 
 /// Each stretch, in order of its beginning, as `preset:code from-to state session detail`; times in seconds since 09:00.
 fn stretches(dir: &Path) -> Vec<String> {
@@ -367,7 +368,7 @@ fn i11_registrations_that_were_lost_are_found_missing_and_begin_again() {
     assert_eq!(
         of_pair(dir.path(), "quote10:005930")[..2],
         [
-            "quote10:005930 15-20 requested - what was before is not known",
+            "quote10:005930 15-20 requested - earlier states are unknown: the registrations file was lost",
             "quote10:005930 20-21 requested 2",
         ]
     );
@@ -389,4 +390,55 @@ fn i11_registrations_that_were_lost_are_found_missing_and_begin_again() {
             .any(|finding| finding.contains("registrations/") && finding.contains(words)),
         "{found:?}"
     );
+}
+
+/// What the exporter had to begin again is sound, and still less than the journal has.
+#[test]
+fn i11_registrations_that_begin_late_are_restored_from_the_archive() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path());
+    let keep = ExportConfig {
+        keep_days: 36_500,
+        ..config(300, 100)
+    };
+    let entries = eventful();
+    let half = entries
+        .iter()
+        .position(|entry| entry.at.0 > NINE + 11 * SECOND)
+        .unwrap();
+    let writer = krx_store::open_writer(&data, &issues(), SMALL_SEGMENTS, Arc::default()).unwrap();
+    let mut writer = writer.of_service(&PER_ISSUE);
+    let export = || {
+        Exporter::new(&data, &issues(), keep, None, Arc::default())
+            .run()
+            .unwrap();
+    };
+    writer.append(&entries[..half]).unwrap();
+    export();
+    fs::remove_file(files(&dir.path().join("registrations"), "parquet").pop().unwrap()).unwrap();
+    writer.append(&entries[half..]).unwrap();
+    writer.close().unwrap();
+    export();
+    let first = of_pair(dir.path(), "quote10:005930").remove(0);
+    assert!(first.contains("earlier states are unknown"), "{first}");
+
+    let access = Access::take(&data, date()).unwrap();
+    let again = |dry_run| rebuild(&data, &issues(), date(), keep, &access, dry_run).unwrap();
+    for dry_run in [true, false] {
+        let rebuilt = again(dry_run);
+        assert!(
+            matches!(&rebuilt.restored[..], [path] if path.starts_with("registrations/")),
+            "{rebuilt:?}"
+        );
+    }
+    assert_eq!(
+        of_pair(dir.path(), "quote10:005930")[0],
+        "quote10:005930 0-3 active 1"
+    );
+    let rebuilt = again(false);
+    assert!(
+        rebuilt.restored.is_empty() && rebuilt.differing.is_empty(),
+        "{rebuilt:?}"
+    );
+    assert_eq!(findings(&data), Vec::<String>::new());
 }

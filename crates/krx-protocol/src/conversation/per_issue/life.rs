@@ -30,6 +30,8 @@ pub(super) struct Life {
     /// The issue's trades that another feed has shown since the last push, and when the first of them was.
     trades: u32,
     trading_since: Instant,
+    /// Up to when that feed has told of trades.
+    told_until: Option<Instant>,
     suspected: bool,
 }
 
@@ -65,6 +67,7 @@ impl Life {
             minutes: [0; MINUTES],
             minute: 0,
             trades: 0,
+            told_until: None,
             trading_since: now,
             suspected: false,
         }
@@ -91,15 +94,23 @@ impl Life {
         &mut self.minutes[place]
     }
 
-    /// Another feed shows that the issue traded, the last time at `last`. A trade from before the last push, or from
-    /// before the registration was accepted, proves nothing.
+    /// Another feed shows that the issue traded so often since the last call, and at `last` the last time. A trade from
+    /// before the last push, or from before the registration was accepted, proves nothing. If the trades began before
+    /// that, only the last one is known to have come after it.
     pub(super) fn traded(&mut self, trades: u32, last: Instant) {
-        if trades == 0 || last < self.last.unwrap_or(self.began) {
+        if trades == 0 {
+            return;
+        }
+        let since = self.last.unwrap_or(self.began);
+        let are_all_after = self.told_until.is_some_and(|before| before >= since);
+        self.told_until = Some(last);
+        if last < since {
             return;
         }
         if self.trades == 0 {
             self.trading_since = last;
         }
+        let trades = if are_all_after { trades } else { 1 };
         self.trades = self.trades.saturating_add(trades);
     }
 
@@ -194,12 +205,25 @@ mod tests {
         assert_eq!(first_doubt(&mut life, begun, 20, 3_600), None);
         life.traded(0, at(3_600));
         life.traded(7, at(3_700));
-        life.traded(3, at(3_740));
+        life.traded(9, at(3_740));
         let expected = Doubt::IssueTrades(10, 65 * SECOND);
         assert_eq!(
             first_doubt(&mut life, begun, 3_740, 4_000),
             Some((3_765, expected))
         );
+    }
+
+    #[test]
+    fn trades_that_were_pushed_but_are_told_together_prove_nothing() {
+        let begun = Instant::now();
+        let mut life = Life::new(begun);
+        life.traded(1, begun);
+        life.brought(begun + 10 * SECOND);
+        // The other feed has the last of them a moment later than this one.
+        life.traded(12, begun + 11 * SECOND);
+        assert_eq!(first_doubt(&mut life, begun, 10, 3_600), None);
+        life.traded(9, begun + 3_600 * SECOND);
+        assert!(first_doubt(&mut life, begun, 3_600, 3_700).is_some());
     }
 
     #[test]

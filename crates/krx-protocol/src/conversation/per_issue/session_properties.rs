@@ -121,7 +121,7 @@ impl Server {
         }
         self.seen = bench.events.len();
         let registrar: BTreeMap<_, _> = bench.conversation.registrar.states().into_iter().collect();
-        let told = self.states.iter().map(|(pair, state)| (pair.clone(), state));
+        let told = self.states.iter().map(|(wish, state)| (wish.pair.clone(), state));
         assert_eq!(told.collect::<BTreeMap<_, _>>(), registrar);
         assert!(registrar.keys().eq(self.wanted.keys()));
     }

@@ -59,6 +59,7 @@ fn only_what_each_trade_must_change_is_held_against_a_registration() {
         }
         bench.told();
         for code in ["005930", "001"] {
+            bench.conversation.issue_traded(code, 1, bench.now);
             bench.conversation.issue_traded(code, 20, bench.now);
         }
         bench.pass(75 * SECOND);
@@ -79,7 +80,8 @@ fn a_short_patience_is_kept_to() {
     bench.pass(SECOND / 10);
     bench.hear(&ok(2));
     bench.told();
-    bench.conversation.issue_traded("005930", 10, bench.now);
+    bench.conversation.issue_traded("005930", 1, bench.now);
+    bench.conversation.issue_traded("005930", 9, bench.now);
     bench.pass(SECOND);
     assert_eq!(bench.told(), Vec::<String>::new());
     bench.pass(3 * SECOND);

@@ -40,7 +40,7 @@ fn url(recording: &Recording, address: SocketAddr) -> String {
     format!("ws://{address}{}", recording.endpoint.path())
 }
 
-/// What its rows are.
+/// The word for its rows.
 fn rows_of(recording: &Recording) -> &'static str {
     match recording.endpoint {
         Endpoint::FullMarket(_) => "trades",

@@ -71,7 +71,7 @@ pub(super) struct RecordedIssues {
 
 struct Registered {
     pair: Pair,
-    /// The place among the pair's states of the one that answers.
+    /// Index, among the pair's states, of the one that answers.
     state: Option<usize>,
 }
 

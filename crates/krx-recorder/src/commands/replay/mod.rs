@@ -203,14 +203,16 @@ fn feeds(data: &DataDir, date: NaiveDate, options: &Options) -> Result<Vec<(Feed
     for feed in &wanted {
         let Some(endpoint) = endpoint_of(data, feed, date) else {
             let words = format!(
-                "{feed} cannot be replayed: the server only has the feeds of KOSPI and KOSDAQ, and one of the                  per-issue service; {date} has {}: choose with --feed",
+                "{feed} cannot be replayed: the server only has the feeds of KOSPI and KOSDAQ, and one of the \
+                 per-issue service; {date} has {}: choose with --feed",
                 list(&wanted)
             );
             return Err(Failure::Usage(words));
         };
         if let Some((other, _)) = feeds.iter().find(|(_, known)| *known == endpoint) {
             let words = format!(
-                "{other} and {feed} are both of the per-issue service, of which a replay serves one feed: choose                  with --feed from {}",
+                "{other} and {feed} are both of the per-issue service, of which a replay serves one feed: choose \
+                 with --feed from {}",
                 list(&wanted)
             );
             return Err(Failure::Usage(words));

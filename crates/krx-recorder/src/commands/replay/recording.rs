@@ -1,12 +1,11 @@
 //! What of a feed can be served.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
 use krx_exchange::{Endpoint, TimeOfDay};
 use krx_protocol::per_issue::Table;
-use krx_store::read::{Records, Trades};
+use krx_store::read::{Records, Trades, again_if_gone};
 use krx_store::resume::last_committed;
 use krx_store::{DataDir, FeedName, Moment, StoreError, coverage};
 
@@ -14,9 +13,6 @@ use super::frames::{Frames, Source};
 use super::issue_frames::IssueFrames;
 use super::issues::Known;
 use crate::process::exit::Failure;
-
-/// A day is sealed dataset by dataset, each once.
-const READINGS_MAX: usize = Table::ALL.len() + 2;
 
 /// What is served of a feed.
 #[derive(Clone, Debug)]
@@ -56,8 +52,8 @@ pub(super) fn look(
             let begins = IssueFrames::new(data, &feed, date, last_frame).head()?;
             (
                 begins,
-                issue_rows(data, &feed, date)?,
-                Known::of(data, &feed, date)?,
+                again_if_gone(|| issue_rows(data, &feed, date))?,
+                again_if_gone(|| Known::of(data, &feed, date))?,
             )
         }
     };
@@ -70,17 +66,6 @@ pub(super) fn look(
         endpoint,
         feed,
     })
-}
-
-/// Reads again if a file is gone because the day is being sealed.
-fn again_if_gone<T>(mut read: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    for _ in 1..READINGS_MAX {
-        match read() {
-            Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
-            done => return done,
-        }
-    }
-    read()
 }
 
 fn issue_rows(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<u64, StoreError> {
