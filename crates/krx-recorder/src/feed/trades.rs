@@ -113,6 +113,8 @@ mod tests {
         traded.watched().count("000660", Moment(wall.0 + 9));
         conversation.0.clear();
         trades.tell(&mut conversation, (now, wall));
+        // Codes are told in no order.
+        conversation.0.sort_unstable();
         let expected = [("000660".to_owned(), 1, now), ("00088K".to_owned(), 1, ago(2).1)];
         assert_eq!(conversation.0, expected);
     }

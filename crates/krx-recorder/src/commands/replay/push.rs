@@ -29,6 +29,8 @@ pub(crate) struct Pushes {
     pub parts: Vec<PushPart>,
     /// What is around them.
     pub frame: PushFrame,
+    /// The rows of the frame, those that only answered registrations among them; not those of quarantine.
+    pub rows: u32,
     /// Records left out because they are not text.
     pub left_out: u32,
     /// Whether a server error among other records is left out: those after it have other numbers then.
@@ -45,6 +47,7 @@ pub(crate) struct PushBuilder {
     pairs: BTreeMap<Pair, Arc<Pair>>,
     end: Option<String>,
     whole: Option<(Vec<u8>, bool)>,
+    rows: u32,
     left_out: u32,
     has_lost_error: bool,
 }
@@ -62,6 +65,7 @@ struct Changes {
 impl PushBuilder {
     /// Adds a row. Rows must come in order of `item`.
     pub(crate) fn row(&mut self, row: &Record<'_>) {
+        self.rows += 1;
         if row.is_snapshot() {
             return self.end_changes();
         }
@@ -118,7 +122,7 @@ impl PushBuilder {
     pub(crate) fn finish(&mut self) -> Result<Pushes, Withheld> {
         self.end_changes();
         let (mut parts, end) = (std::mem::take(&mut self.parts), self.end.take());
-        let left_out = std::mem::take(&mut self.left_out);
+        let (rows, left_out) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.left_out));
         let has_lost_error = std::mem::take(&mut self.has_lost_error);
         if let Some((raw, server_error)) = self.whole.take() {
             if server_error || is_server_error(&raw) {
@@ -129,6 +133,7 @@ impl PushBuilder {
             return Ok(Pushes {
                 parts,
                 frame: PushFrame::Bare,
+                rows,
                 left_out,
                 has_lost_error,
             });
@@ -142,6 +147,7 @@ impl PushBuilder {
         Ok(Pushes {
             parts,
             frame,
+            rows,
             left_out,
             has_lost_error,
         })

@@ -142,7 +142,11 @@ fn rebuilt(decoded: &Decoded) -> Result<Pushes, Withheld> {
     for bad in rejects {
         builder.rejected(&bad);
     }
-    builder.finish()
+    let finished = builder.finish();
+    if let Ok(pushes) = &finished {
+        assert_eq!(usize::try_from(pushes.rows).unwrap(), decoded.rows.len());
+    }
+    finished
 }
 
 fn text_of(pushes: &Pushes) -> String {

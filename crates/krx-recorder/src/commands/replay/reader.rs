@@ -60,7 +60,7 @@ impl Outgoing for Pushes {
 
     fn facts(&self) -> Facts {
         Facts {
-            records: u32::try_from(self.parts.len()).unwrap_or(u32::MAX),
+            records: self.rows,
             left_out: self.left_out,
             exact: !self.has_lost_error,
         }
