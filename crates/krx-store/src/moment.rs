@@ -8,7 +8,7 @@ use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 
 const KST_OFFSET_US: i64 = 9 * 3600 * 1_000_000;
-const DAY_US: i64 = 24 * 3600 * 1_000_000;
+pub(crate) const DAY_US: i64 = 24 * 3600 * 1_000_000;
 const EPOCH: NaiveDate = NaiveDate::from_ymd_opt(1970, 1, 1).expect("a date");
 
 /// Microseconds since the Unix epoch.

@@ -174,9 +174,10 @@ fn heads() -> impl Iterator<Item = (u64, Moment)> {
 /// Stage 1: frames in memory to Arrow columns, in batches as the exporter makes them. Gives the rows.
 #[must_use]
 pub fn decode(frames: &Frames) -> u64 {
-    let (mut decoder, mut rows, date) = (frames.decoder(), 0, START.date());
+    let (mut decoder, mut rows) = (frames.decoder(), 0);
+    let midnight = Moment::midnight(START.date());
     for (frame, (number, at)) in frames.iter().zip(heads()) {
-        let facts = FrameFacts::new(date, at, number, 1);
+        let facts = FrameFacts::new(midnight, at, number, 1);
         decoder.decode(&facts, frame, &mut Ignored);
         rows += take_full(&mut *decoder, frames.service, BATCH_ROWS);
     }

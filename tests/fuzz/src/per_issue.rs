@@ -13,10 +13,15 @@ use crate::members::Members;
 
 const GOOD: &str = r#"{"jsonrpc":"2.0","method":"push","params":{"preset":"tick","isuSrtCd":"005930","trdPrc":71500,"trdvol":5,"trdTm":14340400}}"#;
 
+/// The beginning of a push that needs no parser.
+const USUAL: &str =
+    r#"{"jsonrpc":"2.0","method":"push","params":{"preset":"tick","isuSrtCd":"005930","trdPrc":71500"#;
+
 /// Longer values reveal nothing new.
 const VALUE_MAX: usize = 64;
 
-/// Decodes the bytes by themselves, between two pushes, as an object's params, and as a value of some keys.
+/// Decodes the bytes by themselves, between two pushes, as an object's params, as a value of some keys, and within a push
+/// that is otherwise usual.
 ///
 /// # Panics
 /// When something does not hold.
@@ -33,6 +38,7 @@ pub fn check(data: &[u8]) {
     assert!(is_good(outcomes.first()), "the record before is lost");
     let params = |params: &[u8]| [br#"{"method":"push","params":"#, params, b"}"].concat();
     check_frame(&params(data));
+    check_frame(&[USUAL.as_bytes(), data, b"}}"].concat());
     if data.len() <= VALUE_MAX {
         for (head, key) in [
             (r#""preset":"tick10","isuSrtCd":"101N6000""#, "trdPrc"),
@@ -178,20 +184,22 @@ fn book() -> RegistrationBook {
 
 fn check_frame(frame: &[u8]) -> Vec<Outcome> {
     let (mut decoder, book) = (PerIssueDecoder::new(), book());
-    let first = decode(&mut decoder, &book, frame);
-    let again = decode(&mut decoder, &book, frame);
+    let first = decode(frame, |sink| decoder.decode(frame, &book, sink));
+    let again = decode(frame, |sink| decoder.decode(frame, &book, sink));
     assert_eq!(first, again, "buffers carry something over");
+    let parsed = decode(frame, |sink| decoder.decode_by_parser(frame, &book, sink));
+    assert_eq!(first, parsed, "the parser's word counts");
     first.1
 }
 
-fn decode(decoder: &mut PerIssueDecoder, book: &RegistrationBook, frame: &[u8]) -> (Facts, Vec<Outcome>) {
+fn decode<'f>(frame: &'f [u8], decode: impl FnOnce(&mut Sink<'f>) -> Facts) -> (Facts, Vec<Outcome>) {
     let mut sink = Sink {
         frame,
         items: 0,
         outcomes: Vec::new(),
         rejected_up_to: 0,
     };
-    let facts = decoder.decode(frame, book, &mut sink);
+    let facts = decode(&mut sink);
     let rows = sink
         .outcomes
         .iter()

@@ -16,6 +16,7 @@ use super::record::{Read, Reader, Subject, Text, Values, is_item, time_of_items}
 use super::registration::RegistrationBook;
 use super::row::{Row, RowKind, RowSink, Value};
 use super::table::Table;
+use super::usual;
 use crate::control::Control;
 use crate::parser::Parser;
 use crate::reason::Reason;
@@ -66,35 +67,46 @@ impl PerIssueDecoder {
         registrations: &RegistrationBook,
         sink: &mut impl RowSink,
     ) -> Facts {
-        let text = without_byte_order_mark(frame).trim_ascii();
-        let mut output = Output {
-            registrations,
-            reader: &mut self.reader,
-            sink,
-            next: 0,
-            is_full: false,
-            facts: Facts::default(),
-        };
-        let parser = &mut self.parser;
-        match text.first() {
-            None => output.refuse_piece(Reason::EmptyMessage, "", frame),
-            Some(b'{') => {
-                let alone = parser.parse_with_zeros(text, |element, json| {
-                    output.element(element, Text { json, raw: text }, Some(frame));
-                });
-                if alone.is_err() {
-                    decode_pieces(frame, text, parser, &mut output);
-                } else if output.is_full {
-                    output.refuse_piece(Reason::TooManyRecords, "", frame);
-                }
-            }
-            Some(b'[') => decode_pieces(frame, text, parser, &mut output),
-            Some(_) if parser.parse(text, |_| ()).is_ok() => {
-                output.refuse_piece(Reason::UnknownMessage, "", frame);
-            }
-            Some(_) => decode_pieces(frame, text, parser, &mut output),
+        let mut output = Output::new(registrations, &mut self.reader, sink);
+        if output.usual(frame).is_none() {
+            general(frame, &mut self.parser, &mut output);
         }
         output.facts
+    }
+
+    /// The same, with the parser alone. It is slower, and never gives anything else: this is for those who prove it.
+    pub fn decode_by_parser(
+        &mut self,
+        frame: &[u8],
+        registrations: &RegistrationBook,
+        sink: &mut impl RowSink,
+    ) -> Facts {
+        let mut output = Output::new(registrations, &mut self.reader, sink);
+        general(frame, &mut self.parser, &mut output);
+        output.facts
+    }
+}
+
+/// Decodes any message.
+fn general(frame: &[u8], parser: &mut Parser, output: &mut Output<'_, impl RowSink>) {
+    let text = without_byte_order_mark(frame).trim_ascii();
+    match text.first() {
+        None => output.refuse_piece(Reason::EmptyMessage, "", frame),
+        Some(b'{') => {
+            let alone = parser.parse_with_zeros(text, |element, json| {
+                output.element(element, Text { json, raw: text }, Some(frame));
+            });
+            if alone.is_err() {
+                decode_pieces(frame, text, parser, output);
+            } else if output.is_full {
+                output.refuse_piece(Reason::TooManyRecords, "", frame);
+            }
+        }
+        Some(b'[') => decode_pieces(frame, text, parser, output),
+        Some(_) if parser.parse(text, |_| ()).is_ok() => {
+            output.refuse_piece(Reason::UnknownMessage, "", frame);
+        }
+        Some(_) => decode_pieces(frame, text, parser, output),
     }
 }
 
@@ -205,7 +217,43 @@ struct Output<'o, S> {
     facts: Facts,
 }
 
-impl<S: RowSink> Output<'_, S> {
+impl<'o, S: RowSink> Output<'o, S> {
+    fn new(registrations: &'o RegistrationBook, reader: &'o mut Reader, sink: &'o mut S) -> Self {
+        Self {
+            registrations,
+            reader,
+            sink,
+            next: 0,
+            is_full: false,
+            facts: Facts::default(),
+        }
+    }
+
+    /// Takes a message that is one usual push; `None` if it is not, and nothing has been done.
+    #[inline]
+    fn usual(&mut self, frame: &[u8]) -> Option<()> {
+        let head = usual::head(frame)?;
+        let instruments = self.registrations.instruments(head.preset, head.code)?;
+        let table = Table::of(head.preset, instruments).filter(|table| *table != Table::Changes)?;
+        let mut values: Values<'_> = [Value::Null; Table::FIELDS_MAX];
+        let kind = self.reader.read_usual(table, head.members, &mut values)?;
+        if matches!(table, Table::Ticks | Table::DerivativeTicks) {
+            // Their first column.
+            values[0] = Value::Word(head.preset as u8);
+        }
+        self.facts.rows += 1;
+        self.sink.row(&Row {
+            table,
+            preset: head.preset,
+            code: head.code,
+            kind,
+            item: 0,
+            values: &values[..table.fields().len()],
+            extra: None,
+        });
+        Some(())
+    }
+
     /// The number of the first of `count` items, if there are as many left.
     #[inline]
     fn take(&mut self, count: usize) -> Option<i16> {
@@ -444,3 +492,7 @@ mod refusals;
 #[cfg(test)]
 #[path = "pieces_tests.rs"]
 mod pieces;
+
+#[cfg(test)]
+#[path = "usual_tests.rs"]
+mod usual_push;

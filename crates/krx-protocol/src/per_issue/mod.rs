@@ -16,7 +16,9 @@ mod row;
 #[cfg(test)]
 mod seen;
 mod table;
+mod usual;
 mod wish;
+mod written;
 
 pub use decoder::{Facts, PerIssueDecoder};
 pub use fields::{Field, FieldKind};

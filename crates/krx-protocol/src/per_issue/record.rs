@@ -7,6 +7,8 @@ use super::keys::{Keys, Target};
 use super::message::{Data, Members, STANDARD_CODE, is_null, is_of_a_message, string};
 use super::row::{RowKind, Value};
 use super::table::Table;
+use super::usual;
+use super::written::integer;
 use crate::number;
 use crate::reason::Reason;
 use crate::record::Refused;
@@ -37,6 +39,70 @@ pub(super) struct Read {
     pub(super) kind: RowKind,
     /// Whether there are members that no column holds.
     pub(super) has_extra: bool,
+}
+
+/// A record of which some members have been read.
+struct Reading<'v, 'a> {
+    fields: &'static [Field],
+    values: &'v mut Values<'a>,
+    time: Option<TradeTime>,
+    has_extra: bool,
+}
+
+impl<'v, 'a> Reading<'v, 'a> {
+    /// Of none yet: all values are null.
+    #[inline]
+    fn of(fields: &'static [Field], values: &'v mut Values<'a>) -> Self {
+        Self {
+            fields,
+            values,
+            time: None,
+            has_extra: false,
+        }
+    }
+
+    /// Reads the value of a member whose key leads to the column at `slot`. `text` gives that of a number, if it must be
+    /// looked at.
+    #[inline]
+    fn take<'m>(
+        &mut self,
+        slot: usize,
+        nodes: &[Node<'a>],
+        text: impl FnOnce() -> Option<&'m [u8]>,
+    ) -> Result<(), Reason> {
+        let kind = self.fields[slot].kind;
+        match value(kind, nodes, text)? {
+            // What the guide does not explain takes nothing from another key of this column.
+            None => self.has_extra = true,
+            Some(Value::Null) => {}
+            Some(value) if self.values[slot] == Value::Null => {
+                self.values[slot] = value;
+                if let Some(read) = clock(kind, value, &mut self.values[..slot]) {
+                    let read = read?;
+                    if kind == FieldKind::TradeTime {
+                        self.time = Some(read);
+                    }
+                }
+            }
+            Some(value) if self.values[slot] == value => {}
+            Some(_) => return Err(Reason::DuplicateKey),
+        }
+        Ok(())
+    }
+
+    /// All members have been read.
+    #[inline]
+    fn end(self, is_snapshot: bool) -> Read {
+        let kind = match self.time {
+            _ if is_snapshot => RowKind::Snapshot,
+            Some(time) => RowKind::Traded(time.kind()),
+            None => RowKind::Update,
+        };
+        Read {
+            kind,
+            has_extra: self.has_extra,
+        }
+    }
 }
 
 /// Reads records; holds what is reused between them.
@@ -74,7 +140,7 @@ impl Reader {
         let Self { keys, spans, .. } = self;
         let (fields, keys) = (subject.table.fields(), &mut keys[subject.table as usize]);
         let mut cursor = keys.start();
-        let (mut time, mut has_extra) = (None, false);
+        let mut reading = Reading::of(fields, values);
         let (mut is_short, mut located) = (None, None);
         for (position, (key, nodes)) in Members::of(data.element).enumerate() {
             let (key, slot) = match keys.find(&mut cursor, key) {
@@ -84,7 +150,7 @@ impl Reader {
                     continue;
                 }
                 None => {
-                    has_extra = true;
+                    reading.has_extra = true;
                     continue;
                 }
             };
@@ -96,34 +162,49 @@ impl Reader {
                 let span = spans.get(position).cloned().unwrap_or_default();
                 Some(value_of(&data_text[span]))
             };
-            match value(fields[slot].kind, nodes, digits).map_err(|reason| Refused(reason, key))? {
-                // What the guide does not explain takes nothing from another key of this column.
-                None => has_extra = true,
-                Some(Value::Null) => {}
-                Some(value) if values[slot] == Value::Null => {
-                    values[slot] = value;
-                    if let Some(read) = clock(fields[slot].kind, value, &mut values[..slot]) {
-                        let read = read.map_err(|reason| Refused(reason, key))?;
-                        time = if fields[slot].kind == FieldKind::TradeTime {
-                            Some(read)
-                        } else {
-                            time
-                        };
-                    }
-                }
-                Some(value) if values[slot] == value => {}
-                Some(_) => return Err(Refused(Reason::DuplicateKey, key)),
+            reading
+                .take(slot, nodes, digits)
+                .map_err(|reason| Refused(reason, key))?;
+        }
+        let read = reading.end(data.is_snapshot);
+        match missing(fields, values) {
+            Some(field) if !data.is_snapshot => Err(refused_without(field, data)),
+            _ => Ok(read),
+        }
+    }
+
+    /// Reads the members of a usual push, as they are written, into `values`, which are null so far; `None` if anything
+    /// about them is not usual.
+    #[inline]
+    pub(super) fn read_usual<'a>(
+        &mut self,
+        table: Table,
+        mut members: &'a [u8],
+        values: &mut Values<'a>,
+    ) -> Option<RowKind> {
+        let (fields, keys) = (table.fields(), &mut self.keys[table as usize]);
+        let mut cursor = keys.after_code();
+        let mut reading = Reading::of(fields, values);
+        while members != usual::END {
+            let (Target::Field(slot), len) = keys.find_written(&mut cursor, members)? else {
+                return None;
+            };
+            let text = &members[len..];
+            // Most values are whole numbers in a column that is empty: `take` would say the same of them, later.
+            if let (FieldKind::Integer { .. }, Value::Null) = (fields[slot].kind, reading.values[slot])
+                && let Some((number, number_len)) = integer(text)
+                && matches!(text.get(number_len), Some(b',' | b'}'))
+            {
+                reading.values[slot] = Value::Integer(number.cast_signed());
+                members = &text[number_len..];
+                continue;
             }
+            let (node, value_len) = usual::value(text)?;
+            reading.take(slot, &[node], || None).ok()?;
+            members = &text[value_len..];
         }
-        let kind = match time {
-            _ if data.is_snapshot => RowKind::Snapshot,
-            Some(time) => RowKind::Traded(time.kind()),
-            None => RowKind::Update,
-        };
-        if !data.is_snapshot {
-            check_required(fields, values, data)?;
-        }
-        Ok(Read { kind, has_extra })
+        let read = reading.end(false);
+        (!read.has_extra && missing(fields, values).is_none()).then_some(read.kind)
     }
 
     /// Reads the items of a record of [`Table::Changes`], in their order, and gives each with its text: that of a string
@@ -342,18 +423,22 @@ pub(super) fn time_of_items(data: &Data<'_, '_>) -> Option<TradeTime> {
     TradeTime::from_digits(number::integer(nodes.first()?).ok()?).ok()
 }
 
-/// Each column that is required must have a value.
+/// The first column that is required and has no value.
 #[inline]
-fn check_required(fields: &'static [Field], values: &Values<'_>, data: &Data<'_, '_>) -> Result<(), Refused> {
-    for (field, value) in fields.iter().zip(values) {
-        if field.required && *value == Value::Null {
-            let sent = Members::of(data.element)
-                .find_map(|(key, _)| field.sources.iter().find(|source| **source == key));
-            return Err(match sent {
-                Some(key) => Refused(Reason::NullValue, key),
-                None => Refused(Reason::MissingKey, field.sources[0]),
-            });
-        }
+fn missing(fields: &'static [Field], values: &Values<'_>) -> Option<&'static Field> {
+    let mut columns = fields.iter().zip(values);
+    columns
+        .find(|(field, value)| field.required && **value == Value::Null)
+        .map(|(field, _)| field)
+}
+
+/// Why a push without a column that is required is quarantined.
+#[cold]
+fn refused_without(field: &'static Field, data: &Data<'_, '_>) -> Refused {
+    let sent =
+        Members::of(data.element).find_map(|(key, _)| field.sources.iter().find(|source| **source == key));
+    match sent {
+        Some(key) => Refused(Reason::NullValue, key),
+        None => Refused(Reason::MissingKey, field.sources[0]),
     }
-    Ok(())
 }

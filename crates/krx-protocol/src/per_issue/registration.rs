@@ -47,8 +47,8 @@ fn is_default(instruments: &Instruments) -> bool {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RegistrationBook {
     by_id: BTreeMap<u64, Registration>,
-    /// Every push is looked up here.
-    by_preset: [HashMap<String, Instruments>; 6],
+    /// Every push is looked up here, by a hash that takes little time: nobody but the configuration chooses the codes.
+    by_preset: [HashMap<String, Instruments, foldhash::fast::RandomState>; 6],
 }
 
 impl RegistrationBook {

@@ -124,7 +124,7 @@ pub(super) fn usual_book() -> RegistrationBook {
     book(&pairs)
 }
 
-/// Decodes with [`usual_book`], twice with the same decoder.
+/// Decodes with [`usual_book`], twice with the same decoder, and with the parser alone.
 pub(super) fn decode(frame: impl AsRef<[u8]>) -> (Seen, Facts) {
     let (frame, book) = (frame.as_ref(), usual_book());
     let mut decoder = PerIssueDecoder::new();
@@ -132,6 +132,9 @@ pub(super) fn decode(frame: impl AsRef<[u8]>) -> (Seen, Facts) {
     let facts = decoder.decode(frame, &book, &mut seen);
     assert_eq!(decoder.decode(frame, &book, &mut again), facts);
     assert_eq!(seen, again, "buffers carry nothing over");
+    let mut parsed = Seen::default();
+    assert_eq!(decoder.decode_by_parser(frame, &book, &mut parsed), facts);
+    assert_eq!(seen, parsed, "the parser's word counts");
     assert_eq!(
         (facts.rows, facts.rejected),
         (seen.rows.len(), seen.rejects.len())

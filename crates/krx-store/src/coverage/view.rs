@@ -111,7 +111,8 @@ fn fold(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<Ledger, Stor
                 match head.kind {
                     RecordKind::Frame if head.frame <= ledger.last_frame() => {}
                     RecordKind::Frame => {
-                        let facts = FrameFacts::new(date, head.at, head.frame, head.session);
+                        let facts =
+                            FrameFacts::new(Moment::midnight(date), head.at, head.frame, head.session);
                         let mut rejected = Rejected(0);
                         let decoded = decoding.decoder.decode(&facts, follower.payload(), &mut rejected);
                         ledger.frame(head.at, head.session, head.frame, decoded.rows + rejected.0);

@@ -30,10 +30,14 @@ pub struct OpenSegment {
     feed: FeedName,
     service: &'static Service,
     footer: Footer,
+    /// When its date began.
+    midnight: Moment,
     partition: Moment,
     rows_max: u64,
     /// Rows across all datasets.
     rows: u64,
+    /// Those of the service's datasets that the decoder still holds.
+    waiting: u64,
     /// The service's datasets, in their order.
     files: Vec<Part>,
     quarantine: Part,
@@ -99,9 +103,11 @@ impl OpenSegment {
             feed: feed.clone(),
             service,
             footer: Footer::new(feed, date, head.frame, head.at),
+            midnight: Moment::midnight(date),
             partition,
             rows_max,
             rows: 0,
+            waiting: 0,
             files: service.datasets.iter().copied().map(part).collect(),
             quarantine: part(&QUARANTINE),
             rejected: QuarantineColumns::default(),
@@ -127,7 +133,7 @@ impl OpenSegment {
         tally: &mut Tally,
     ) -> Result<u64, StoreError> {
         debug_assert!(head.frame >= self.footer.last_frame, "frames come in order (I1)");
-        let facts = FrameFacts::new(self.footer.date, head.at, head.frame, head.session);
+        let facts = FrameFacts::new(self.midnight, head.at, head.frame, head.session);
         tally.begin(self.footer.date, head.frame);
         let mut rejected = Rejected {
             columns: &mut self.rejected,
@@ -147,12 +153,16 @@ impl OpenSegment {
             decoder.decode(&facts, payload, &mut rejected)
         };
         let rows = decoded.rows + rejected.rows;
-        tally.end(head.at, rows, decoded.is_oversized);
+        tally.end(self.midnight, head.at, rows, decoded.is_oversized);
         self.rows += rows;
         self.footer.last_frame = head.frame;
         self.footer.last_recv = head.at;
         self.footer.last_session = Some(head.session);
-        self.write_decoded(decoder, BATCH_ROWS)?;
+        self.waiting += decoded.rows;
+        // With fewer in all, no dataset can have that many.
+        if self.waiting >= BATCH_ROWS as u64 {
+            self.write_decoded(decoder, BATCH_ROWS)?;
+        }
         if self.rejected.raw_bytes() >= QUARANTINE_BYTES_MAX || self.rejected.rows() >= QUARANTINE_ROWS_MAX {
             self.write_rejected()?;
         }
@@ -235,6 +245,7 @@ impl OpenSegment {
             if decoder.waiting(index) >= rows_min {
                 let batch = decoder.take(index);
                 part.rows += batch.num_rows() as u64;
+                self.waiting = self.waiting.saturating_sub(batch.num_rows() as u64);
                 part.staged(&self.data, &self.feed, self.rows_max)?
                     .write(&batch)?;
             }

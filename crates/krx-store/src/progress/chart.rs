@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 
 use crate::coverage::bounds;
-use crate::moment::Moment;
+use crate::moment::{DAY_US, Moment};
 
 /// Minutes of a date.
 pub const MINUTES: usize = 1440;
@@ -40,7 +40,8 @@ impl Chart {
 
     /// Adds records that came at an even rate from `first` to `last`.
     pub(super) fn spread(&mut self, first: Moment, last: Moment, records: u64) {
-        let (first, last) = (us_of(self.date, first), us_of(self.date, last.max(first)));
+        let (midnight, _) = bounds(self.date);
+        let (first, last) = (us_of(midnight, first), us_of(midnight, last.max(first)));
         let length = i128::from(last - first + 1);
         let until = |us: i64| i128::from(records) * i128::from(us.clamp(first, last + 1) - first) / length;
         for minute in first / MINUTE_US..=last / MINUTE_US {
@@ -53,14 +54,13 @@ impl Chart {
     }
 }
 
-/// The minute of the date in which an instant lies, or the nearest one.
-pub(super) fn minute_of(date: NaiveDate, at: Moment) -> usize {
-    usize::try_from(us_of(date, at) / MINUTE_US).unwrap_or(0)
+/// The minute in which an instant lies, of the date that began at `midnight`; or the nearest one.
+pub(super) fn minute_of(midnight: Moment, at: Moment) -> usize {
+    usize::try_from(us_of(midnight, at) / MINUTE_US).unwrap_or(0)
 }
 
-fn us_of(date: NaiveDate, at: Moment) -> i64 {
-    let (begin, end) = bounds(date);
-    at.0.clamp(begin.0, end.0 - 1) - begin.0
+fn us_of(midnight: Moment, at: Moment) -> i64 {
+    at.0.saturating_sub(midnight.0).clamp(0, DAY_US - 1)
 }
 
 #[cfg(test)]
@@ -95,8 +95,8 @@ mod tests {
 
     #[test]
     fn minutes_are_those_of_korea_and_never_leave_the_date() {
-        assert_eq!(minute_of(DATE, at(9 * 3600 + 59)), 540);
-        assert_eq!(minute_of(DATE, at(-1)), 0);
-        assert_eq!(minute_of(DATE, at(86_400)), MINUTES - 1);
+        assert_eq!(minute_of(at(0), at(9 * 3600 + 59)), 540);
+        assert_eq!(minute_of(at(0), at(-1)), 0);
+        assert_eq!(minute_of(at(0), at(86_400)), MINUTES - 1);
     }
 }

@@ -71,8 +71,8 @@ impl Tally {
         self.news.quarantined[reason as usize] += u64::from(self.counting);
     }
 
-    /// The frame was received at `at` and gave this many records.
-    pub(crate) fn end(&mut self, at: Moment, records: u64, oversized: bool) {
+    /// The frame, of the date that began at `midnight`, was received at `at` and gave this many records.
+    pub(crate) fn end(&mut self, midnight: Moment, at: Moment, records: u64, oversized: bool) {
         self.changed = true;
         self.news.until = Some(at);
         let Some((date, _)) = self.counted.filter(|_| self.counting) else {
@@ -80,7 +80,7 @@ impl Tally {
         };
         self.news.records += records;
         self.news.oversized += u64::from(oversized);
-        let minute = minute_of(date, at);
+        let minute = minute_of(midnight, at);
         match self.news.minutes.last_mut() {
             Some((last_date, last, count)) if (*last_date, *last) == (date, minute) => *count += records,
             _ => self.news.minutes.push((date, minute, records)),
@@ -131,7 +131,7 @@ mod tests {
         for (frame, minute) in [(3, 0), (4, 0), (5, 1), (6, 1), (7, 2)] {
             tally.begin(DATE, frame);
             tally.reject(Reason::Sign);
-            tally.end(at(minute), 10, frame == 4 || frame == 7);
+            tally.end(at(0), at(minute), 10, frame == 4 || frame == 7);
         }
         let news = tally.take();
         assert_eq!((news.records, news.oversized, news.first), (30, 1, true));
@@ -145,7 +145,7 @@ mod tests {
         );
         let tomorrow = DATE.succ_opt().unwrap();
         tally.begin(tomorrow, 1);
-        tally.end(at(0), 1, false);
+        tally.end(bounds(tomorrow).0, at(0), 1, false);
         assert_eq!(tally.take().records, 1, "numbers start again with each date");
     }
 

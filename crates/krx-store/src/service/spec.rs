@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use chrono::NaiveDate;
 use krx_protocol::Reason;
 
 use crate::dataset::Dataset;
@@ -80,14 +79,14 @@ pub struct FrameFacts {
 }
 
 impl FrameFacts {
-    /// The context of a frame of `date`.
+    /// The context of a frame of the date that began at `midnight`.
     #[must_use]
-    pub fn new(date: NaiveDate, recv: Moment, frame: u64, session: u32) -> Self {
+    pub fn new(midnight: Moment, recv: Moment, frame: u64, session: u32) -> Self {
         Self {
             recv,
             frame: frame.cast_signed(),
             session: i32::try_from(session).unwrap_or(i32::MAX),
-            midnight_ms: Moment::midnight(date).0 / 1000,
+            midnight_ms: midnight.0 / 1000,
         }
     }
 }

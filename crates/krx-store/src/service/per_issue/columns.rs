@@ -3,11 +3,12 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow_array::builder::{
-    Float64Builder, Int32Builder, Int64Builder, StringBuilder, TimestampMillisecondBuilder,
+    Float64Builder, Int32Builder, Int64Builder, PrimitiveBuilder, StringBuilder, TimestampMillisecondBuilder,
 };
+use arrow_array::types::ArrowPrimitiveType;
 use arrow_array::{
-    ArrayRef, DictionaryArray, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
+    Array, ArrayRef, DictionaryArray, Int16Array, Int32Array, Int64Array, PrimitiveArray, RecordBatch,
+    StringArray, TimestampMicrosecondArray,
 };
 use krx_protocol::per_issue::{Field, FieldKind, Row, RowKind, Value};
 
@@ -17,7 +18,7 @@ use crate::service::FrameFacts;
 static KINDS: LazyLock<ArrayRef> =
     LazyLock::new(|| Arc::new(StringArray::from_iter_values(RowKind::ALL.map(RowKind::as_str))));
 
-/// Rows of one dataset. Values that all rows of a frame share are filled in at the end of the frame.
+/// Rows of one dataset.
 #[derive(Debug)]
 pub(super) struct Columns {
     dataset: Dataset,
@@ -84,20 +85,40 @@ impl Values {
         }
     }
 
-    fn finish(&mut self) -> ArrayRef {
+    /// Takes the values so far, and has room for as many again.
+    fn take(&mut self) -> ArrayRef {
         match self {
-            Self::Int64(builder) => Arc::new(builder.finish()),
-            Self::Int32(builder) => Arc::new(builder.finish()),
-            Self::Float64(builder) => Arc::new(builder.finish()),
-            Self::Millis(builder) => Arc::new(builder.finish().with_timezone(ZONE)),
+            Self::Int64(builder) => Arc::new(take(builder)),
+            Self::Int32(builder) => Arc::new(take(builder)),
+            Self::Float64(builder) => Arc::new(take(builder)),
+            Self::Millis(builder) => Arc::new(take(builder).with_timezone(ZONE)),
             Self::Word(builder, words) => {
                 let words = Arc::new(StringArray::from_iter_values(words.iter()));
-                let places = DictionaryArray::try_new(builder.finish(), words);
+                let places = DictionaryArray::try_new(take(builder), words);
                 Arc::new(places.expect("a word is a place in its list"))
             }
-            Self::Text(builder) => Arc::new(builder.finish()),
+            Self::Text(builder) => Arc::new(take_text(builder)),
         }
     }
+}
+
+/// Takes what was built, and has room for as much again: without it, a column that is filled anew is copied each time it
+/// doubles.
+fn take<T: ArrowPrimitiveType>(builder: &mut PrimitiveBuilder<T>) -> PrimitiveArray<T> {
+    let array = builder.finish();
+    *builder = PrimitiveBuilder::with_capacity(array.len());
+    array
+}
+
+fn take_text(builder: &mut StringBuilder) -> StringArray {
+    let array = builder.finish();
+    *builder = StringBuilder::with_capacity(array.len(), array.values().len());
+    array
+}
+
+fn take_all<T>(values: &mut Vec<T>) -> Vec<T> {
+    let room = Vec::with_capacity(values.len());
+    std::mem::replace(values, room)
 }
 
 impl Columns {
@@ -123,52 +144,38 @@ impl Columns {
         self.item.len()
     }
 
-    /// Adds a row of the dataset.
-    pub(super) fn push(&mut self, row: &Row<'_>, midnight_ms: i64) {
+    /// Adds a row of the dataset, and of the frame that `facts` are of.
+    pub(super) fn push(&mut self, row: &Row<'_>, facts: &FrameFacts) {
         debug_assert_eq!(row.values.len(), self.fields.len(), "{}", self.dataset);
         self.code.append_value(row.code);
         for (column, value) in self.values.iter_mut().zip(row.values) {
-            column.push(*value, midnight_ms);
+            column.push(*value, facts.midnight_ms);
         }
         self.kind
             .push(i32::try_from(row.kind.place()).unwrap_or_default());
+        self.recv_ts.push(facts.recv.0);
+        self.frame.push(facts.frame);
         self.item.push(row.item);
+        self.session.push(facts.session);
         self.extra.append_option(row.extra);
-    }
-
-    /// Fills in what the rows added since the last call share.
-    #[inline]
-    pub(super) fn end_frame(&mut self, facts: &FrameFacts) {
-        let rows = self.rows();
-        if self.frame.len() < rows {
-            self.recv_ts.resize(rows, facts.recv.0);
-            self.frame.resize(rows, facts.frame);
-            self.session.resize(rows, facts.session);
-        }
     }
 
     /// Takes the rows so far.
     pub(super) fn take(&mut self) -> RecordBatch {
-        let kind = Int32Array::from(std::mem::take(&mut self.kind));
+        let kind = Int32Array::from(take_all(&mut self.kind));
         let kind = DictionaryArray::try_new(kind, Arc::clone(&KINDS)).expect("a kind is an index into ALL");
-        let recv_ts = TimestampMicrosecondArray::from(std::mem::take(&mut self.recv_ts));
+        let recv_ts = TimestampMicrosecondArray::from(take_all(&mut self.recv_ts));
         let common: [(&str, ArrayRef); 7] = [
-            ("code", Arc::new(self.code.finish())),
+            ("code", Arc::new(take_text(&mut self.code))),
             ("kind", Arc::new(kind)),
             ("recv_ts", Arc::new(recv_ts.with_timezone(ZONE))),
-            (
-                "frame",
-                Arc::new(Int64Array::from(std::mem::take(&mut self.frame))),
-            ),
-            ("item", Arc::new(Int16Array::from(std::mem::take(&mut self.item)))),
-            (
-                "session",
-                Arc::new(Int32Array::from(std::mem::take(&mut self.session))),
-            ),
-            ("extra", Arc::new(self.extra.finish())),
+            ("frame", Arc::new(Int64Array::from(take_all(&mut self.frame)))),
+            ("item", Arc::new(Int16Array::from(take_all(&mut self.item)))),
+            ("session", Arc::new(Int32Array::from(take_all(&mut self.session)))),
+            ("extra", Arc::new(take_text(&mut self.extra))),
         ];
         let names = self.fields.iter().map(|field| field.name);
-        let values = names.zip(self.values.iter_mut().map(Values::finish));
+        let values = names.zip(self.values.iter_mut().map(Values::take));
         self.dataset.batch(common.into_iter().chain(values))
     }
 }

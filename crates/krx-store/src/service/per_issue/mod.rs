@@ -72,16 +72,12 @@ impl FrameDecoder for PerIssue {
         let mut sink = Sink {
             tables: &mut self.tables,
             rejects,
-            midnight_ms: facts.midnight_ms,
+            facts,
             rows: 0,
         };
         self.decoder.decode(payload, self.in_force.book(), &mut sink);
-        let rows = sink.rows;
-        for table in &mut self.tables {
-            table.end_frame(facts);
-        }
         FrameRows {
-            rows,
+            rows: sink.rows,
             // The guide names no limit.
             is_oversized: false,
         }
@@ -100,14 +96,14 @@ impl FrameDecoder for PerIssue {
 struct Sink<'a> {
     tables: &'a mut [Columns; Table::ALL.len()],
     rejects: &'a mut dyn Rejects,
-    midnight_ms: i64,
+    facts: &'a FrameFacts,
     rows: u64,
 }
 
 impl RowSink for Sink<'_> {
     #[inline]
     fn row(&mut self, row: &Row<'_>) {
-        self.tables[row.table as usize].push(row, self.midnight_ms);
+        self.tables[row.table as usize].push(row, self.facts);
         self.rows += 1;
     }
 
