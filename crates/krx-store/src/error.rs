@@ -17,7 +17,7 @@ pub enum StoreError {
         /// The service's name.
         service: String,
     },
-    /// The name of a feed is that of another service's files or journal.
+    /// Another service has recorded under this feed's name.
     #[error(
         "feed {feed} is configured for the service {wanted}, but {} was recorded by the service {found} under this name: give the feed another name, or choose another data_dir. Nothing was changed", path.display()
     )]

@@ -109,7 +109,11 @@ fn answers_of_every_kind() {
                     ),
                 ]
             },
-        ),
+        )
+        .saying(&[
+            (PAIRS[0], "answered with the state of another issue"),
+            (PAIRS[1], "answered with the state of another issue"),
+        ]),
         case(
             "an error without an id while several are open",
             |session, ids| {
@@ -117,7 +121,11 @@ fn answers_of_every_kind() {
                 ok_to_all(session, ids)
             },
             || vec![quarantined("server_error", WITHOUT_ID)],
-        ),
+        )
+        .logging(&[
+            ("the server reports an error", 1),
+            ("the server refuses a registration", 0),
+        ]),
         case(
             "an error without an id while one is open",
             |session, ids| {
@@ -143,7 +151,8 @@ fn answers_of_every_kind() {
             (PAIRS[0], "refused"),
             (PAIRS[3], "refused"),
             (PAIRS[5], "refused"),
-        ]),
+        ])
+        .logging(&[("the server refuses a registration", 3)]),
         case(
             "the key is refused in answer to one registration",
             |session, ids| {

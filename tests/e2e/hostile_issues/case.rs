@@ -54,6 +54,10 @@ pub(super) struct Case {
     rows: fn() -> Vec<String>,
     /// The states of pairs that are not active in the end.
     states: &'static [(&'static str, &'static str)],
+    /// What `registrations` says of a pair in its hostile session, in words.
+    details: &'static [(&'static str, &'static str)],
+    /// What the log says, and how often.
+    logged: &'static [(&'static str, usize)],
     /// The time limit for answers: far longer than any test, unless the case is about it.
     answer_timeout: &'static str,
 }
@@ -64,6 +68,8 @@ pub(super) const fn case(name: &'static str, deed: Deed, rows: fn() -> Vec<Strin
         deed,
         rows,
         states: &[],
+        details: &[],
+        logged: &[],
         answer_timeout: "10m",
     }
 }
@@ -72,6 +78,16 @@ impl Case {
     /// These pairs are not active in the end.
     pub(super) const fn but(self, states: &'static [(&'static str, &'static str)]) -> Self {
         Self { states, ..self }
+    }
+
+    /// `registrations` says this of these pairs.
+    pub(super) const fn saying(self, details: &'static [(&'static str, &'static str)]) -> Self {
+        Self { details, ..self }
+    }
+
+    /// The log says this so often.
+    pub(super) const fn logging(self, logged: &'static [(&'static str, usize)]) -> Self {
+        Self { logged, ..self }
     }
 
     /// An answer may take a second.
@@ -260,7 +276,14 @@ fn run(case: &'static Case) -> Result<u64> {
         .partition(|row| row.session == 1);
     expect_rows(&hostile, &(case.rows)())?;
     expect_rows(&good_rows, &good().map(|(_, words)| words)).context("the good session")?;
-    expect_on_record(&config.data_dir, case.states)?;
+    expect_on_record(&config.data_dir, case)?;
+    for (words, times) in case.logged {
+        let found = log.matches(words).count();
+        ensure!(
+            found == *times,
+            "the log says {words:?} {found} times, not {times}:\n{log}"
+        );
+    }
     let names = files_under(&config.data_dir)?;
     ensure!(
         names
@@ -271,15 +294,22 @@ fn run(case: &'static Case) -> Result<u64> {
     Ok(peak)
 }
 
-/// The dataset of registrations has these states of the hostile session in the end, and no hole (I11).
-fn expect_on_record(data_dir: &Path, but: &[(&str, &str)]) -> Result<()> {
+/// The dataset of registrations has the case's states of the hostile session in the end, and no hole (I11).
+fn expect_on_record(data_dir: &Path, case: &Case) -> Result<()> {
     let stretches = stretches(data_dir, "ISSUES")?;
     without_holes(&stretches)?;
     let (hostile, good): (Vec<_>, Vec<_>) = stretches
         .into_iter()
         .filter(|stretch| stretch.session.is_some())
         .partition(|stretch| stretch.session == Some(1));
-    for (stretches, but) in [(hostile, but), (good, &[][..])] {
+    for (pair, detail) in case.details {
+        let mut of_pair = hostile.iter().filter(|stretch| stretch.pair == *pair);
+        ensure!(
+            of_pair.any(|stretch| stretch.detail.as_deref() == Some(detail)),
+            "no stretch of {pair} says {detail:?}: {hostile:?}"
+        );
+    }
+    for (stretches, but) in [(hostile, case.states), (good, &[][..])] {
         let mut expected: BTreeMap<_, _> = PAIRS.map(|pair| (pair, "active")).into();
         expected.extend(but.iter().copied());
         let found = last_states(&stretches);

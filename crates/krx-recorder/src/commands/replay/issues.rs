@@ -20,7 +20,8 @@ const STATES_MAX: usize = 8;
 /// for one after the other, some milliseconds apart.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
-/// What can be registered: the pairs that were active or have rows, each with the states that answered its registrations, in their order.
+/// What can be registered: the pairs that were active or have rows, each with the states that answered its registrations,
+/// in their order.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pairs: BTreeMap<Pair, Vec<String>>,

@@ -181,28 +181,18 @@ impl MessageBuilder {
         if let Some(rows) = &mut self.rows {
             rows.rejected(item, reason, raw);
         }
-        let is = |one: Reason| reason == one.as_str();
-        if item.is_none() && is(Reason::Truncated) && raw.is_empty() {
-            self.closed = false;
-            return;
+        let place = Place::of(item, reason, raw);
+        match (place, std::str::from_utf8(raw)) {
+            (Place::End, _) => self.closed = false,
+            (Place::Whole, _) => self.whole = Some((raw.to_owned(), reason == Reason::ServerError.as_str())),
+            (Place::AfterArray | Place::InArray { .. }, Err(_)) => self.left_out += 1,
+            (Place::AfterArray, Ok(text)) => self.trailing = Some(text.to_owned()),
+            (Place::InArray { is_last }, Ok(text)) => {
+                self.separate();
+                self.text.push_str(text);
+                self.closed &= !is_last;
+            }
         }
-        let of_array = item.is_some() || is(Reason::TrailingBytes) || is(Reason::TooManyRecords);
-        if !of_array {
-            self.whole = Some((raw.to_owned(), is(Reason::ServerError)));
-            return;
-        }
-        let Ok(text) = std::str::from_utf8(raw) else {
-            self.left_out += 1;
-            return;
-        };
-        if item.is_none() && is(Reason::TrailingBytes) {
-            self.trailing = Some(text.to_owned());
-            return;
-        }
-        self.separate();
-        self.text.push_str(text);
-        // A truncated record ends the message; a surplus one includes the array's end.
-        self.closed &= item.is_some() && !is(Reason::Truncated);
     }
 
     /// The message.
@@ -246,6 +236,41 @@ impl MessageBuilder {
     }
 }
 
+/// Where the bytes of a row of quarantine were in its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// They are the message.
+    Whole,
+    /// An element of its array; the message ends with the last one, which includes the array's end or lacks it.
+    InArray { is_last: bool },
+    /// Behind the closed array.
+    AfterArray,
+    /// There are none: the array is not closed.
+    End,
+}
+
+impl Place {
+    pub(super) fn of(item: Option<i16>, reason: &str, raw: &[u8]) -> Self {
+        let is = |one: Reason| reason == one.as_str();
+        match item {
+            Some(_) => Self::InArray {
+                is_last: is(Reason::Truncated),
+            },
+            None if is(Reason::Truncated) && raw.is_empty() => Self::End,
+            None if is(Reason::TrailingBytes) => Self::AfterArray,
+            None if is(Reason::TooManyRecords) => Self::InArray { is_last: true },
+            None => Self::Whole,
+        }
+    }
+}
+
+/// The members of `extra`, a JSON object, as they stand between its braces; `None` if there are none.
+pub(super) fn members_of(extra: Option<&str>) -> Option<&str> {
+    extra
+        .and_then(|object| object.strip_prefix('{')?.strip_suffix('}'))
+        .filter(|members| !members.is_empty())
+}
+
 /// Whether a recorder would take it for a server error, whatever it was recorded as.
 pub(super) fn is_server_error(raw: &[u8]) -> bool {
     let text = krx_protocol::without_byte_order_mark(raw);
@@ -273,11 +298,7 @@ fn write_record(text: &mut String, record: &Record<'_>) {
         0 => write!(text, ",\"trdTm\":\"0\""),
         digits => write!(text, ",\"trdTm\":\"{digits:08}\""),
     };
-    let members = record
-        .extra
-        .and_then(|object| object.strip_prefix('{')?.strip_suffix('}'))
-        .filter(|members| !members.is_empty());
-    if let Some(members) = members {
+    if let Some(members) = members_of(record.extra) {
         text.push(',');
         text.push_str(members);
     }

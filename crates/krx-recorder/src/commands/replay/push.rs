@@ -20,7 +20,7 @@ use krx_protocol::per_issue::{FieldKind, Pair, Preset, Value};
 use krx_store::read::{QuarantineRow, Record};
 use serde_json::Value as Json;
 
-use super::message::{Withheld, is_server_error};
+use super::message::{Place, Withheld, is_server_error, members_of};
 
 /// What is to be sent for a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,27 +91,25 @@ impl PushBuilder {
     /// Adds a row of quarantine. Rows without `item` come last.
     pub(crate) fn rejected(&mut self, row: &QuarantineRow) {
         self.end_changes();
-        let is = |one: Reason| row.reason == one.as_str();
-        let of_array = row.item.is_some() || is(Reason::TrailingBytes) || is(Reason::TooManyRecords);
-        if row.item.is_none() && is(Reason::Truncated) && row.raw.is_empty() {
-            self.end = Some(String::new());
-        } else if !of_array {
-            self.whole = Some((row.raw.clone(), is(Reason::ServerError)));
-        } else {
-            match String::from_utf8(row.raw.clone()) {
+        let is_error = row.reason == Reason::ServerError.as_str();
+        let text = || String::from_utf8(row.raw.clone());
+        match Place::of(row.item, &row.reason, &row.raw) {
+            Place::End => self.end = Some(String::new()),
+            Place::Whole => self.whole = Some((row.raw.clone(), is_error)),
+            Place::AfterArray => match text() {
+                Ok(text) => self.end = Some(format!("]{text}")),
                 Err(_) => self.left_out += 1,
-                Ok(_) if is(Reason::ServerError) => self.has_lost_error = true,
-                Ok(text) if row.item.is_none() && is(Reason::TrailingBytes) => {
-                    self.end = Some(format!("]{text}"));
-                }
+            },
+            Place::InArray { is_last } => match text() {
+                Err(_) => self.left_out += 1,
+                Ok(_) if is_error => self.has_lost_error = true,
                 Ok(text) => {
                     self.parts.push(PushPart { pair: None, text });
-                    // A truncated record ends the message; a surplus one includes the array's end.
-                    if row.item.is_none() || is(Reason::Truncated) {
+                    if is_last {
                         self.end = Some(String::new());
                     }
                 }
-            }
+            },
         }
     }
 
@@ -285,8 +283,7 @@ impl Params {
 
     /// With the members of `extra`, a JSON object.
     fn finish(mut self, extra: Option<&str>) -> String {
-        let members = extra.and_then(|object| object.strip_prefix('{')?.strip_suffix('}'));
-        if let Some(members) = members.filter(|members| !members.is_empty()) {
+        if let Some(members) = members_of(extra) {
             self.0.push(',');
             self.0.push_str(members);
         }
