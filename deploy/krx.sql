@@ -5,8 +5,12 @@
 -- DuckDB shows instants in the session's zone. Nothing below depends on it.
 SET TimeZone = 'Asia/Seoul';
 
+-- Patterns that begin with a class such as [.t] also match a file without rows in `.krx`, which a recorder keeps for each
+-- dataset: DuckDB rejects a pattern that matches nothing, and a feed need not have every dataset.
+
 CREATE OR REPLACE TEMP VIEW trades AS
-FROM read_parquet('trades/**/*.parquet', hive_partitioning = true, hive_types = {'date': DATE, 'market': VARCHAR});
+FROM read_parquet('[.t][kr][ra][xd]*/date=*/market=*/*.parquet', hive_partitioning = true,
+                  hive_types = {'date': DATE, 'market': VARCHAR});
 
 CREATE OR REPLACE TEMP VIEW coverage AS
 FROM read_parquet('coverage/**/*.parquet', hive_partitioning = true, hive_types = {'date': DATE, 'feed': VARCHAR});
@@ -34,6 +38,129 @@ WHERE raw IS NOT NULL;
 -- The time of a day in Korea, whatever the session's zone.
 CREATE OR REPLACE TEMP MACRO korean(day, clock) AS
 timezone('Asia/Seoul', day::DATE + clock::TIME);
+
+-- The per-issue service.
+
+CREATE OR REPLACE TEMP VIEW registrations AS
+FROM read_parquet('[.r][ke][rg][xi]*/date=*/feed=*/registrations-*.parquet', hive_partitioning = true,
+                  hive_types = {'date': DATE, 'feed': VARCHAR});
+
+CREATE OR REPLACE TEMP VIEW recorded_ticks AS
+FROM read_parquet('[.t][ki][rc][xk]*/date=*/feed=*/ticks-*.parquet', hive_partitioning = true,
+                  hive_types = {'date': DATE, 'feed': VARCHAR});
+
+CREATE OR REPLACE TEMP VIEW recorded_quotes AS
+FROM read_parquet('[.q][ku][ro][xt]*/date=*/feed=*/quotes-*.parquet', hive_partitioning = true,
+                  hive_types = {'date': DATE, 'feed': VARCHAR});
+
+CREATE OR REPLACE TEMP VIEW recorded_books AS
+FROM read_parquet('[.b][ko][ro][xk]*/date=*/feed=*/books-*.parquet', hive_partitioning = true,
+                  hive_types = {'date': DATE, 'feed': VARCHAR});
+
+CREATE OR REPLACE TEMP VIEW recorded_derivative_ticks AS
+FROM read_parquet('[.d][ke][rr][xi]*/date=*/feed=*/derivative_ticks-*.parquet', hive_partitioning = true,
+                  hive_types = {'date': DATE, 'feed': VARCHAR});
+
+CREATE OR REPLACE TEMP VIEW recorded_derivative_quotes AS
+FROM read_parquet('[.d][ke][rr][xi]*/date=*/feed=*/derivative_quotes-*.parquet', hive_partitioning = true,
+                  hive_types = {'date': DATE, 'feed': VARCHAR});
+
+CREATE OR REPLACE TEMP VIEW recorded_derivative_books AS
+FROM read_parquet('[.d][ke][rr][xi]*/date=*/feed=*/derivative_books-*.parquet', hive_partitioning = true,
+                  hive_types = {'date': DATE, 'feed': VARCHAR});
+
+CREATE OR REPLACE TEMP VIEW indices AS
+FROM read_parquet('[.i][kn][rd][xi]*/date=*/feed=*/indices-*.parquet', hive_partitioning = true,
+                  hive_types = {'date': DATE, 'feed': VARCHAR});
+
+CREATE OR REPLACE TEMP VIEW changes AS
+FROM read_parquet('[.c][kh][ra][xn]*/date=*/feed=*/changes-*.parquet', hive_partitioning = true,
+                  hive_types = {'date': DATE, 'feed': VARCHAR});
+
+-- When a preset of an issue was active, each stretch within one session of a feed: what was sent of it then was recorded,
+-- beginning with the first row at `from_ts` and ending with the last one at `to_ts`.
+CREATE OR REPLACE TEMP VIEW active AS
+SELECT date, feed, preset, code, session, min(from_ts) AS from_ts, max(to_ts) AS to_ts
+FROM (
+    SELECT *, count(*) FILTER (begins) OVER (PARTITION BY date, feed, preset, code ORDER BY from_ts, to_ts) AS nth
+    FROM (
+        SELECT *, from_ts IS DISTINCT FROM lag(to_ts) OVER before OR session IS DISTINCT FROM lag(session) OVER before AS begins
+        FROM registrations
+        WHERE state = 'active'
+        WINDOW before AS (PARTITION BY date, feed, preset, code ORDER BY from_ts, to_ts)
+    )
+)
+GROUP BY date, feed, preset, code, session, nth;
+
+-- The stretches in which a feed's rows of a pair do not count, since a feed with an earlier name had the same pair.
+CREATE OR REPLACE TEMP VIEW superseded AS
+SELECT date, later.feed, preset, code, from_ts, to_ts
+FROM active JOIN (SELECT DISTINCT date, feed, preset, code FROM active) AS later USING (date, preset, code)
+WHERE active.feed < later.feed;
+
+-- The issues of a date whose trades were sent more than once: by `tick` and `tick10`, or by several feeds.
+CREATE OR REPLACE TEMP VIEW several_sources AS
+SELECT date, code
+FROM (SELECT DISTINCT date, feed, preset, code FROM active WHERE preset IN ('tick', 'tick10'))
+GROUP BY date, code
+HAVING count(*) > 1;
+
+-- Trades of stocks without snapshots, each once. Where it came several times, the row is that of `tick10` before `tick`,
+-- and of the feed with the earlier name. Rows are the same if time, price and volume are; of several that are alike in one
+-- source, the first is the same as the first of another.
+CREATE OR REPLACE TEMP VIEW ticks AS
+FROM recorded_ticks ANTI JOIN several_sources USING (date, code)
+WHERE kind <> 'snapshot'
+UNION ALL
+SELECT * EXCLUDE (nth)
+FROM (
+    SELECT *, row_number() OVER (
+        PARTITION BY date, code, feed, preset, trade_time, price, volume ORDER BY frame, item) AS nth
+    FROM recorded_ticks SEMI JOIN several_sources USING (date, code)
+    WHERE kind <> 'snapshot'
+)
+QUALIFY row_number() OVER (
+    PARTITION BY date, code, trade_time, price, volume, nth ORDER BY preset = 'tick', feed) = 1;
+
+-- The same of futures and options.
+CREATE OR REPLACE TEMP VIEW derivative_ticks AS
+FROM recorded_derivative_ticks ANTI JOIN several_sources USING (date, code)
+WHERE kind <> 'snapshot'
+UNION ALL
+SELECT * EXCLUDE (nth)
+FROM (
+    SELECT *, row_number() OVER (
+        PARTITION BY date, code, feed, preset, trade_time, price, volume ORDER BY frame, item) AS nth
+    FROM recorded_derivative_ticks SEMI JOIN several_sources USING (date, code)
+    WHERE kind <> 'snapshot'
+)
+QUALIFY row_number() OVER (
+    PARTITION BY date, code, trade_time, price, volume, nth ORDER BY preset = 'tick', feed) = 1;
+
+-- Best quotes and books without snapshots, of one feed at a time.
+CREATE OR REPLACE TEMP VIEW quotes AS
+FROM recorded_quotes AS row ANTI JOIN superseded
+  ON preset = 'quote' AND superseded.date = row.date AND superseded.feed = row.feed AND superseded.code = row.code
+ AND row.recv_ts > from_ts AND row.recv_ts <= to_ts
+WHERE kind <> 'snapshot';
+
+CREATE OR REPLACE TEMP VIEW books AS
+FROM recorded_books AS row ANTI JOIN superseded
+  ON preset = 'quote10' AND superseded.date = row.date AND superseded.feed = row.feed AND superseded.code = row.code
+ AND row.recv_ts > from_ts AND row.recv_ts <= to_ts
+WHERE kind <> 'snapshot';
+
+CREATE OR REPLACE TEMP VIEW derivative_quotes AS
+FROM recorded_derivative_quotes AS row ANTI JOIN superseded
+  ON preset = 'quote' AND superseded.date = row.date AND superseded.feed = row.feed AND superseded.code = row.code
+ AND row.recv_ts > from_ts AND row.recv_ts <= to_ts
+WHERE kind <> 'snapshot';
+
+CREATE OR REPLACE TEMP VIEW derivative_books AS
+FROM recorded_derivative_books AS row ANTI JOIN superseded
+  ON preset = 'quote10' AND superseded.date = row.date AND superseded.feed = row.feed AND superseded.code = row.code
+ AND row.recv_ts > from_ts AND row.recv_ts <= to_ts
+WHERE kind <> 'snapshot';
 
 -- The stretches of each feed that were recorded between `from_time` and `to_time`, on the dates from `first_day` to
 -- `last_day`. Whatever follows a date's last `to_ts` is not known yet, and not included.
@@ -92,6 +219,10 @@ FROM silent LEFT JOIN known USING (date, market);
 -- Not recorded to the last microsecond, or not known yet: `complete` is false and the values are NULL. Recorded, and
 -- nothing traded: `records` and `volume` are 0 and the prices NULL. Nothing is carried forward.
 --
+-- `exact` says that a bar is made of `ticks`, which have every trade: that of an issue whose trades were registered and
+-- recorded during the whole interval. Any other is made of the conflated full-market feed. An issue that only `ticks` have
+-- has no `market`.
+--
 -- Trades made shortly before a gap may arrive during it: with `delay` an interval is only complete if recording went on
 -- for that much longer.
 CREATE OR REPLACE TEMP MACRO bars(
@@ -104,16 +235,23 @@ WITH hours AS (
     SELECT nth, make_timestamptz(begins_us + nth * width_us) AS begins,
            make_timestamptz(least(begins_us + (nth + 1) * width_us, ends_us)) AS ends
     FROM (SELECT *, unnest(range(0, (ends_us - begins_us + width_us - 1) // width_us)) AS nth FROM hours)
-), issue AS (
-    SELECT DISTINCT market, code FROM trades WHERE date = day::DATE AND kind = 'trade'
-    UNION ALL
-    SELECT market, code FROM issues_without_trades(day, day, from_time, to_time)
 ), live AS (
     SELECT feed, nth,
-           sum(epoch_us(least(to_ts, ends + delay)) - epoch_us(greatest(from_ts, begins))) AS recorded_us
+           sum(epoch_us(least(to_ts, ends + delay)) - epoch_us(greatest(from_ts, begins)))
+           >= any_value(epoch_us(ends + delay) - epoch_us(begins)) AS recorded
     FROM slot JOIN coverage ON from_ts < ends + delay AND to_ts > begins
     WHERE date = day::DATE AND state = 'live'
     GROUP BY feed, nth
+), registered AS (
+    SELECT DISTINCT code, nth, true AS exact
+    FROM (
+        SELECT code, feed, nth
+        FROM slot JOIN active ON from_ts < ends + delay AND to_ts > begins
+        WHERE date = day::DATE AND preset IN ('tick', 'tick10')
+        GROUP BY code, feed, preset, nth
+        HAVING sum(epoch_us(least(to_ts, ends + delay)) - epoch_us(greatest(from_ts, begins)))
+               >= any_value(epoch_us(ends + delay) - epoch_us(begins))
+    ) SEMI JOIN (FROM live WHERE recorded) USING (feed, nth)
 ), bar AS (
     SELECT market, code, (epoch_us(trade_ts) - begins_us) // width_us AS nth, count(*) AS records,
            first(price ORDER BY frame, item) AS open, max(price) AS high, min(price) AS low,
@@ -122,19 +260,41 @@ WITH hours AS (
     WHERE date = day::DATE AND kind = 'trade'
       AND trade_ts >= korean(day, from_time) AND trade_ts < korean(day, to_time)
     GROUP BY market, code, nth
+), exact_bar AS (
+    SELECT code, (epoch_us(trade_ts) - begins_us) // width_us AS nth, count(*) AS records,
+           first(price ORDER BY recv_ts, frame, item) AS open, max(price) AS high, min(price) AS low,
+           last(price ORDER BY recv_ts, frame, item) AS close, sum(volume)::BIGINT AS volume
+    FROM ticks, hours
+    WHERE date = day::DATE AND kind = 'trade'
+      AND trade_ts >= korean(day, from_time) AND trade_ts < korean(day, to_time)
+    GROUP BY code, nth
+), conflated AS (
+    SELECT DISTINCT market, code FROM trades WHERE date = day::DATE AND kind = 'trade'
+    UNION ALL
+    SELECT market, code FROM issues_without_trades(day, day, from_time, to_time)
+), issue AS (
+    FROM conflated
+    UNION ALL
+    SELECT NULL, code
+    FROM (SELECT DISTINCT code FROM ticks WHERE date = day::DATE AND kind = 'trade') ANTI JOIN conflated USING (code)
 ), joined AS (
-    SELECT issue.market, issue.code, slot.begins, slot.ends, bar.*,
-           coalesce(recorded_us >= epoch_us(ends + delay) - epoch_us(begins), false) AS complete
+    SELECT issue.market, issue.code, slot.begins, slot.ends, coalesce(registered.exact, false) AS exact,
+           coalesce(registered.exact, live.recorded, false) AS complete,
+           CASE WHEN registered.exact THEN exact_bar ELSE bar END AS bar
     FROM issue CROSS JOIN slot
     LEFT JOIN live ON live.feed = issue.market AND live.nth = slot.nth
-    LEFT JOIN bar ON bar.market = issue.market AND bar.code = issue.code AND bar.nth = slot.nth
+    LEFT JOIN registered ON registered.code = issue.code AND registered.nth = slot.nth
+    LEFT JOIN (SELECT market, code, nth, struct_pack(open, high, low, close, volume, records) AS bar FROM bar) AS bar
+      ON bar.market = issue.market AND bar.code = issue.code AND bar.nth = slot.nth
+    LEFT JOIN (SELECT code, nth, struct_pack(open, high, low, close, volume, records) AS exact_bar FROM exact_bar) AS exact_bar
+      ON exact_bar.code = issue.code AND exact_bar.nth = slot.nth
 )
 SELECT day::DATE AS date, market, code, begins AS from_ts, ends AS to_ts,
-       CASE WHEN complete THEN open END AS open, CASE WHEN complete THEN high END AS high,
-       CASE WHEN complete THEN low END AS low, CASE WHEN complete THEN close END AS close,
-       CASE WHEN complete THEN coalesce(volume, 0) END AS volume,
-       CASE WHEN complete THEN coalesce(records, 0) END AS records,
-       complete
+       CASE WHEN complete THEN bar.open END AS open, CASE WHEN complete THEN bar.high END AS high,
+       CASE WHEN complete THEN bar.low END AS low, CASE WHEN complete THEN bar.close END AS close,
+       CASE WHEN complete THEN coalesce(bar.volume, 0) END AS volume,
+       CASE WHEN complete THEN coalesce(bar.records, 0) END AS records,
+       complete, exact
 FROM joined;
 
 -- How much of each issue's market was recorded between `from_time` and `to_time`, on each date from `first_day` to
@@ -217,3 +377,277 @@ SELECT date, market, beginning.code, trade_ts, beginning.price, beginning.volume
        frame, item, session, first_session, first_frame, first_item
 FROM beginning JOIN run USING (market, session) JOIN ending USING (market, session)
 WHERE nth <= length AND from_end = length - nth + 1;
+
+-- What was registered on a day: for each pair of a feed, its last state with what the server said, from when to when it was
+-- active, for how long, and which share of the time from `from_time` to `to_time` that is. A share of 1 means all along.
+CREATE OR REPLACE TEMP MACRO recorded_issues(day, from_time := TIME '09:00', to_time := TIME '15:30') AS TABLE
+WITH hours AS (
+    SELECT korean(day, from_time) AS begins, korean(day, to_time) AS ends
+), stretch AS (
+    SELECT feed, preset, code, from_ts, to_ts,
+           greatest(epoch_us(least(to_ts, ends)) - epoch_us(greatest(from_ts, begins)), 0) AS within_us
+    FROM active, hours
+    WHERE date = day::DATE
+), pair AS (
+    SELECT feed, preset, code, last(state ORDER BY from_ts, to_ts) AS state,
+           last(detail ORDER BY from_ts, to_ts) AS detail
+    FROM registrations
+    WHERE date = day::DATE
+    GROUP BY feed, preset, code
+), summed AS (
+    SELECT feed, preset, code, min(from_ts) AS active_from, max(to_ts) AS active_to,
+           sum(epoch_us(to_ts) - epoch_us(from_ts)) / 1e6 AS active_s, sum(within_us) AS within_us
+    FROM stretch
+    GROUP BY feed, preset, code
+)
+SELECT day::DATE AS date, feed, preset, code, state, detail, active_from, active_to, coalesce(active_s, 0) AS active_s,
+       coalesce(within_us, 0) / (epoch_us(ends) - epoch_us(begins)) AS share
+FROM pair LEFT JOIN summed USING (feed, preset, code), hours;
+
+-- The best quote of each issue on a day as a sequence of states: each holds from its `recv_ts` to the next one's. It is that
+-- of `quote10` where a feed has it, of `quote` elsewhere, and of one feed only, the first by name. A state without prices
+-- and without a `frame` says that from then on nothing is known. Snapshots are states, too.
+CREATE OR REPLACE TEMP MACRO quote_states(day) AS TABLE
+WITH source AS (
+    SELECT DISTINCT code, preset, feed
+    FROM active
+    WHERE date = day::DATE AND preset IN ('quote10', 'quote')
+    QUALIFY rank() OVER (PARTITION BY code ORDER BY preset <> 'quote10', feed) = 1
+), said AS (
+    SELECT 'quote10' AS preset, feed, code, kind, recv_ts, frame, item, ask_price_01::DOUBLE AS ask_price,
+           ask_size_01 AS ask_size, bid_price_01::DOUBLE AS bid_price, bid_size_01 AS bid_size
+    FROM recorded_books
+    WHERE date = day::DATE
+    UNION ALL
+    SELECT 'quote10', feed, code, kind, recv_ts, frame, item, ask_price_01, ask_size_01, bid_price_01, bid_size_01
+    FROM recorded_derivative_books
+    WHERE date = day::DATE
+    UNION ALL
+    SELECT 'quote', feed, code, kind, recv_ts, frame, item, ask_price::DOUBLE, ask_size, bid_price::DOUBLE, bid_size
+    FROM recorded_quotes
+    WHERE date = day::DATE
+    UNION ALL
+    SELECT 'quote', feed, code, kind, recv_ts, frame, item, ask_price, ask_size, bid_price, bid_size
+    FROM recorded_derivative_quotes
+    WHERE date = day::DATE
+)
+SELECT code, feed, recv_ts, frame, item, ask_price, ask_size, bid_price, bid_size
+FROM said SEMI JOIN source USING (code, preset, feed)
+WHERE kind <> 'snapshot' OR coalesce(ask_price, bid_price) IS NOT NULL
+UNION ALL
+SELECT code, feed, to_ts, NULL, NULL, NULL, NULL, NULL, NULL
+FROM active SEMI JOIN source USING (code, preset, feed)
+WHERE date = day::DATE;
+
+-- The best quotes of a day, of one issue or of all: each with the time in which it held, its spread in KRW (or the unit of a
+-- derivative's quotation), and in basis points of the middle. Only where both sides were known; a spread of 0 is a locked
+-- book, a negative one a crossed book, as it may be in an auction.
+CREATE OR REPLACE TEMP MACRO spread(day, issue := NULL) AS TABLE
+WITH state AS (
+    SELECT *, lead(recv_ts) OVER (
+        PARTITION BY code ORDER BY recv_ts, coalesce(frame, 1000000000000), item) AS until_ts
+    FROM quote_states(day)
+    WHERE issue IS NULL OR code = issue
+)
+SELECT day::DATE AS date, code, recv_ts AS from_ts, until_ts AS to_ts,
+       (epoch_us(until_ts) - epoch_us(recv_ts)) / 1e6 AS seconds, ask_price, ask_size, bid_price, bid_size,
+       ask_price - bid_price AS spread, 20000 * (ask_price - bid_price) / (ask_price + bid_price) AS spread_bps
+FROM state
+WHERE ask_price > 0 AND bid_price > 0;
+
+-- The shares within the first `levels` levels of each book of a day, of one issue or of all. `imbalance` is from -1, all
+-- asked, to 1, all bid.
+CREATE OR REPLACE TEMP MACRO depth(day, issue := NULL, levels := 10) AS TABLE
+WITH book AS (
+    SELECT code, feed, recv_ts, frame, item,
+           [ask_size_01, ask_size_02, ask_size_03, ask_size_04, ask_size_05,
+            ask_size_06, ask_size_07, ask_size_08, ask_size_09, ask_size_10] AS ask_sizes,
+           [bid_size_01, bid_size_02, bid_size_03, bid_size_04, bid_size_05,
+            bid_size_06, bid_size_07, bid_size_08, bid_size_09, bid_size_10] AS bid_sizes
+    FROM books
+    WHERE date = day::DATE AND (issue IS NULL OR code = issue)
+    UNION ALL
+    SELECT code, feed, recv_ts, frame, item,
+           [ask_size_01, ask_size_02, ask_size_03, ask_size_04, ask_size_05],
+           [bid_size_01, bid_size_02, bid_size_03, bid_size_04, bid_size_05]
+    FROM derivative_books
+    WHERE date = day::DATE AND (issue IS NULL OR code = issue)
+), summed AS (
+    SELECT * EXCLUDE (ask_sizes, bid_sizes), list_sum(ask_sizes[1:levels])::BIGINT AS ask_size,
+           list_sum(bid_sizes[1:levels])::BIGINT AS bid_size
+    FROM book
+)
+SELECT day::DATE AS date, *, (bid_size - ask_size) / nullif(bid_size + ask_size, 0) AS imbalance
+FROM summed;
+
+-- An issue's book at an instant, a row for each level, with when it was received: the last one before, pushed or as a
+-- snapshot, if `quote10` of the issue has been active without interruption since. Without rows it is not known.
+CREATE OR REPLACE TEMP MACRO book_at(issue, instant) AS TABLE
+WITH known AS (
+    SELECT date, feed, session, from_ts
+    FROM active
+    WHERE preset = 'quote10' AND code = issue AND date = timezone('Asia/Seoul', instant::TIMESTAMPTZ)::DATE
+      AND from_ts <= instant::TIMESTAMPTZ AND to_ts >= instant::TIMESTAMPTZ
+    ORDER BY feed, from_ts DESC
+    LIMIT 1
+), stock AS (
+    SELECT recorded_books.*
+    FROM recorded_books JOIN known USING (date, feed, session)
+    WHERE code = issue AND recv_ts >= from_ts AND recv_ts <= instant::TIMESTAMPTZ
+      AND (kind <> 'snapshot' OR coalesce(ask_price_01, bid_price_01) IS NOT NULL)
+    ORDER BY frame DESC, item DESC
+    LIMIT 1
+), derivative AS (
+    SELECT recorded_derivative_books.*
+    FROM recorded_derivative_books JOIN known USING (date, feed, session)
+    WHERE code = issue AND recv_ts >= from_ts AND recv_ts <= instant::TIMESTAMPTZ
+      AND (kind <> 'snapshot' OR coalesce(ask_price_01, bid_price_01) IS NOT NULL)
+    ORDER BY frame DESC, item DESC
+    LIMIT 1
+)
+SELECT unnest(range(1, 11)) AS level,
+       unnest([ask_price_01, ask_price_02, ask_price_03, ask_price_04, ask_price_05, ask_price_06, ask_price_07,
+               ask_price_08, ask_price_09, ask_price_10])::DOUBLE AS ask_price,
+       unnest([ask_size_01, ask_size_02, ask_size_03, ask_size_04, ask_size_05, ask_size_06, ask_size_07,
+               ask_size_08, ask_size_09, ask_size_10]) AS ask_size,
+       unnest([bid_price_01, bid_price_02, bid_price_03, bid_price_04, bid_price_05, bid_price_06, bid_price_07,
+               bid_price_08, bid_price_09, bid_price_10])::DOUBLE AS bid_price,
+       unnest([bid_size_01, bid_size_02, bid_size_03, bid_size_04, bid_size_05, bid_size_06, bid_size_07,
+               bid_size_08, bid_size_09, bid_size_10]) AS bid_size,
+       recv_ts
+FROM stock
+UNION ALL
+SELECT unnest(range(1, 6)),
+       unnest([ask_price_01, ask_price_02, ask_price_03, ask_price_04, ask_price_05]),
+       unnest([ask_size_01, ask_size_02, ask_size_03, ask_size_04, ask_size_05]),
+       unnest([bid_price_01, bid_price_02, bid_price_03, bid_price_04, bid_price_05]),
+       unnest([bid_size_01, bid_size_02, bid_size_03, bid_size_04, bid_size_05]),
+       recv_ts
+FROM derivative;
+
+-- The trades of a day that `ticks` and `derivative_ticks` have, of one issue or of all, each with the best quote before it:
+-- NULL where that is not known. Within a feed, before means sent before; between feeds, received before.
+CREATE OR REPLACE TEMP MACRO trades_with_quotes(day, issue := NULL) AS TABLE
+WITH state AS (
+    SELECT *, (epoch_us(recv_ts)::HUGEINT * 1000000000000 + coalesce(frame, 999999999999)) * 100000 + coalesce(item, 0) AS place
+    FROM quote_states(day)
+    WHERE issue IS NULL OR code = issue
+), trade AS (
+    SELECT date, feed, code, trade_ts, price::DOUBLE AS price, volume, side, recv_ts, frame, item
+    FROM ticks
+    WHERE date = day::DATE AND kind = 'trade' AND (issue IS NULL OR code = issue)
+    UNION ALL
+    SELECT date, feed, code, trade_ts, price, volume, side, recv_ts, frame, item
+    FROM derivative_ticks
+    WHERE date = day::DATE AND kind = 'trade' AND (issue IS NULL OR code = issue)
+), placed AS (
+    SELECT trade.*, (epoch_us(trade.recv_ts)::HUGEINT * 1000000000000 + CASE WHEN trade.feed = quoting.feed THEN frame ELSE 0 END)
+                    * 100000 + CASE WHEN trade.feed = quoting.feed THEN item ELSE 0 END AS place
+    FROM trade LEFT JOIN (SELECT DISTINCT code, feed FROM state) AS quoting ON quoting.code = trade.code
+)
+SELECT placed.* EXCLUDE (place), state.ask_price, state.ask_size, state.bid_price, state.bid_size,
+       CASE WHEN state.frame IS NOT NULL THEN state.recv_ts END AS quote_ts
+FROM placed ASOF LEFT JOIN state ON placed.code = state.code AND placed.place >= state.place;
+
+-- How much of what was traded the files have, in shares, for each registered stock and date: `traded` is the highest
+-- accumulated volume that was received in any row, `ticks` the sum of the volumes in `ticks`, and `trades` that of the
+-- full-market feed, of trades and block trades. NULL is not known: no such row was received.
+--
+-- `trades_share` supposes that `trdVol` is what was traded: trd_vol() tells.
+CREATE OR REPLACE TEMP MACRO completeness_in_shares(first_day, last_day := NULL) AS TABLE
+WITH known AS (
+    SELECT date, code, max(acc_volume) AS traded
+    FROM (
+        SELECT date, code, acc_volume FROM recorded_ticks
+        UNION ALL
+        SELECT date, code, acc_volume FROM recorded_quotes
+        UNION ALL
+        SELECT date, code, acc_volume FROM recorded_books
+    )
+    WHERE date BETWEEN first_day::DATE AND coalesce(last_day::DATE, first_day::DATE)
+    GROUP BY date, code
+), tick AS (
+    SELECT date, code, sum(volume)::BIGINT AS ticks
+    FROM ticks
+    WHERE date BETWEEN first_day::DATE AND coalesce(last_day::DATE, first_day::DATE)
+      AND (kind = 'trade' OR starts_with(kind, 'block_'))
+    GROUP BY date, code
+), conflated AS (
+    SELECT date, code, sum(volume)::BIGINT AS trades
+    FROM trades
+    WHERE date BETWEEN first_day::DATE AND coalesce(last_day::DATE, first_day::DATE)
+      AND (kind = 'trade' OR starts_with(kind, 'block_'))
+    GROUP BY date, code
+)
+SELECT date, code, traded, ticks, ticks / nullif(traded, 0) AS ticks_share, trades,
+       trades / nullif(traded, 0) AS trades_share
+FROM known LEFT JOIN tick USING (date, code) LEFT JOIN conflated USING (date, code);
+
+-- Where the accumulated volume of an issue rose by more than a row of `ticks` says: `missing` shares were traded between
+-- `from_ts`, when the row before was received (NULL: since the day began), and `to_ts`. `known` says whether recording or
+-- registration was interrupted meanwhile; if it was not, the server did not send what it should have. The last hole of an
+-- issue may end with a quote or a book.
+CREATE OR REPLACE TEMP MACRO volume_holes(day) AS TABLE
+WITH row AS (
+    SELECT code, recv_ts, frame, item, acc_volume,
+           CASE WHEN kind = 'trade' OR starts_with(kind, 'block_') THEN volume ELSE 0 END AS volume
+    FROM ticks
+    WHERE date = day::DATE AND acc_volume IS NOT NULL
+    UNION ALL
+    SELECT code, min_by(recv_ts, -acc_volume), NULL, NULL, max(acc_volume), 0
+    FROM (
+        SELECT code, recv_ts, acc_volume FROM quotes WHERE date = day::DATE
+        UNION ALL
+        SELECT code, recv_ts, acc_volume FROM books WHERE date = day::DATE
+    ) SEMI JOIN (FROM ticks WHERE date = day::DATE AND acc_volume IS NOT NULL) USING (code)
+    GROUP BY code
+), step AS (
+    SELECT *, lag(acc_volume, 1, 0) OVER rising AS acc_before, lag(recv_ts) OVER rising AS from_ts
+    FROM row
+    WINDOW rising AS (PARTITION BY code ORDER BY acc_volume, frame NULLS LAST, item)
+)
+SELECT day::DATE AS date, code, from_ts, recv_ts AS to_ts, acc_before, acc_volume, acc_volume - acc_before - volume AS missing,
+       NOT EXISTS (
+           FROM active
+           WHERE date = day::DATE AND active.code = step.code AND preset IN ('tick', 'tick10')
+             AND active.from_ts <= coalesce(step.from_ts, korean(day, '00:00')) AND active.to_ts >= step.recv_ts
+       ) AS known
+FROM step
+WHERE acc_volume - acc_before > volume;
+
+-- What `trdVol` of the full-market feed is, by comparison with the trades of registered stocks on a day: in how many of
+-- the records that could be `compared` it is the volume traded since the issue's record before (`since_last`), that of the
+-- last trade alone (`last_trade`), or that of the day so far (`cumulative`). `answer` is the one that holds for 95% of
+-- them; NULL if none does, or fewer than a hundred could be compared.
+CREATE OR REPLACE TEMP MACRO trd_vol(day) AS TABLE
+WITH instant AS (
+    SELECT code, trade_time, sum(volume) AS volume, max_by(volume, (recv_ts, frame, item)) AS last_volume,
+           max_by(price, (recv_ts, frame, item)) AS price, max(acc_volume) AS acc_volume
+    FROM ticks
+    WHERE date = day::DATE AND kind = 'trade'
+    GROUP BY code, trade_time
+), running AS (
+    SELECT *, sum(volume) OVER (PARTITION BY code ORDER BY trade_time) AS so_far
+    FROM instant
+), record AS (
+    SELECT code, trade_time, price, volume,
+           lag(trade_time) OVER (PARTITION BY market, code ORDER BY frame, item) AS time_before
+    FROM trades SEMI JOIN (SELECT DISTINCT code FROM instant) USING (code)
+    WHERE date = day::DATE AND kind = 'trade'
+), placed AS MATERIALIZED (
+    SELECT code, time_before, record.volume, last_volume, acc_volume, so_far
+    FROM record JOIN (SELECT * EXCLUDE (volume) FROM running) AS now USING (code, trade_time, price)
+), matched AS (
+    SELECT placed.volume, last_volume, placed.acc_volume, placed.so_far - before.so_far AS since_last
+    FROM placed JOIN (SELECT code, trade_time AS time_before, so_far FROM running) AS before USING (code, time_before)
+), counted AS (
+    SELECT count(*) AS compared, count(*) FILTER (volume = since_last) AS since_last,
+           count(*) FILTER (volume = last_volume) AS last_trade, count(*) FILTER (volume = acc_volume) AS cumulative
+    FROM matched
+)
+SELECT day::DATE AS date, *,
+       CASE WHEN compared < 100 OR greatest(since_last, last_trade, cumulative) < 0.95 * compared THEN NULL
+            WHEN since_last >= greatest(last_trade, cumulative) THEN 'since_last'
+            WHEN last_trade >= cumulative THEN 'last_trade'
+            ELSE 'cumulative' END AS answer
+FROM counted;

@@ -197,6 +197,29 @@ fn modules_that_only_hand_names_on_make_no_circle_and_tests_count_for_nothing() 
 }
 
 /// A path on somebody's machine works nowhere else.
+/// cargo builds no target that its manifest does not name, and `make fuzz` runs those that its script lists.
+#[test]
+fn every_fuzz_target_is_built_and_run() {
+    let fuzz = root().join("tests/fuzz");
+    let manifest = std::fs::read_to_string(fuzz.join("Cargo.toml")).unwrap();
+    let script = std::fs::read_to_string(fuzz.join("../tools/fuzz.sh")).unwrap();
+    let list = script
+        .lines()
+        .find(|line| line.contains("targets=(decoder"))
+        .unwrap();
+    let listed: BTreeSet<_> = list.split([' ', '(', ')']).collect();
+    let targets = files_under(&fuzz.join("targets")).unwrap();
+    assert!(targets.len() > 4);
+    for target in targets {
+        let name = target.file_stem().unwrap().to_str().unwrap();
+        assert!(
+            manifest.contains(&format!("path = \"targets/{name}.rs\"")),
+            "{name}"
+        );
+        assert!(listed.contains(name), "{name}");
+    }
+}
+
 #[test]
 fn no_source_names_a_path_of_one_machine() {
     let beginnings = ["home", "root", "Users", "work", "tmp"].map(|dir| format!("\"/{dir}/"));

@@ -630,8 +630,12 @@ def test_bars_of_a_day_with_a_gap_agree_with_plain_python(twenty_days: Days) -> 
     assert found == expected
 
 
-def test_the_file_and_the_command_are_one(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_and_the_command_are_one(
+    made: Made, recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From within the directory `krx.sql` gives what the printed views give from anywhere."""
+    # What a recorder keeps there for the patterns.
+    shutil.copytree(recording.data_dir / ".krx" / "date=0001-01-01", made.data_dir / ".krx" / "date=0001-01-01")
     query = "SELECT * FROM bars('2026-11-20', to_time := '09:15') ORDER BY ALL"
     with connect(made.data_dir) as connection:
         printed = connection.execute(query).fetchall()

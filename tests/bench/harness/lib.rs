@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use krx_protocol::Reason;
-use krx_protocol::per_issue::{Instruments, Pair, Preset, RegistrationEvent, Wish};
+use krx_protocol::per_issue::{Instruments, Pair, Preset, RegistrationEvent, RegistrationState, Wish};
 use krx_store::dataset::BATCH_ROWS;
 use krx_store::export::{Committed, OpenSegment};
 use krx_store::journal::{JournalConfig, RecordHead, RecordKind, What};
@@ -117,7 +117,7 @@ impl Frames {
     }
 }
 
-/// What a session journals when it registers these pairs of stocks, or of indices.
+/// What a session journals when it registers these pairs of stocks, or of indices, and the server accepts them.
 #[must_use]
 pub fn registered(pairs: &[Pair]) -> Vec<RegistrationEvent> {
     let wish = |pair: &Pair| Wish {
@@ -132,7 +132,15 @@ pub fn registered(pairs: &[Pair]) -> Vec<RegistrationEvent> {
     // `init` has id 1.
     let subscribed = (2..).zip(&wishes);
     let subscribed: Vec<_> = subscribed
-        .map(|(id, wish)| RegistrationEvent::Subscribe(wish.with_id(id)))
+        .flat_map(|(id, wish)| {
+            let accepted = RegistrationEvent::State {
+                id,
+                pair: wish.pair.clone(),
+                state: RegistrationState::Active,
+                detail: String::new(),
+            };
+            [RegistrationEvent::Subscribe(wish.with_id(id)), accepted]
+        })
         .collect();
     [RegistrationEvent::Wanted { wishes }]
         .into_iter()

@@ -40,6 +40,8 @@ pub(crate) struct Journaled {
     /// Those still to come, the next one last.
     gaps: Vec<Gap>,
     in_gap: bool,
+    /// What each session registers.
+    registrations: Vec<RegistrationEvent>,
     records: u64,
     messages: Option<BufWriter<File>>,
 }
@@ -85,21 +87,24 @@ impl Journaled {
             date,
             gaps: options.gap.iter().filter(of_day).rev().cloned().collect(),
             in_gap: false,
+            registrations,
             records: 0,
             messages: options.messages.as_ref().map(messages).transpose()?,
         };
         let version = env!("CARGO_PKG_VERSION").to_owned();
         journaled.event((OPEN_S - 60) * SECOND_US, Event::Start { version })?;
         journaled.connected(at(date, OPEN_S * SECOND_US + 80_000))?;
-        for registration in registrations {
-            journaled.event(OPEN_S * SECOND_US + 90_000, Event::Registration(registration))?;
-        }
         Ok(journaled)
     }
 
+    /// A session begins, and registers what is wanted.
     fn connected(&mut self, at: Moment) -> Result<()> {
         let url = "ws://127.0.0.1/".to_owned();
-        self.entry(at, What::Event(Event::Connected { url }))
+        self.entry(at, What::Event(Event::Connected { url }))?;
+        for registration in self.registrations.clone() {
+            self.entry(at, What::Event(Event::Registration(registration)))?;
+        }
+        Ok(())
     }
 
     fn disconnected(&mut self, at: Moment, reason: GapReason) -> Result<()> {
