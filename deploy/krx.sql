@@ -106,36 +106,42 @@ GROUP BY date, code
 HAVING count(*) > 1;
 
 -- Trades of stocks without snapshots, each once. Where it came several times, the row is that of `tick10` before `tick`,
--- and of the feed with the earlier name. Rows are the same if time, price and volume are; of several that are alike in one
--- source, the first is the same as the first of another.
+-- and of the feed with the earlier name. Rows are the same if time, price, volume and accumulated volume are (which `tick`
+-- need not have: then without it); of several that are alike in one source, the first is the same as the first of another.
 CREATE OR REPLACE TEMP VIEW ticks AS
 FROM recorded_ticks ANTI JOIN several_sources USING (date, code)
 WHERE kind <> 'snapshot'
 UNION ALL
-SELECT * EXCLUDE (nth)
+SELECT * EXCLUDE (total, nth)
 FROM (
     SELECT *, row_number() OVER (
-        PARTITION BY date, code, feed, preset, trade_time, price, volume ORDER BY frame, item) AS nth
-    FROM recorded_ticks SEMI JOIN several_sources USING (date, code)
-    WHERE kind <> 'snapshot'
+        PARTITION BY date, code, feed, preset, trade_time, price, volume, total ORDER BY frame, item) AS nth
+    FROM (
+        SELECT *, CASE WHEN bool_and(acc_volume IS NOT NULL) OVER (PARTITION BY date, code) THEN acc_volume END AS total
+        FROM recorded_ticks SEMI JOIN several_sources USING (date, code)
+        WHERE kind <> 'snapshot'
+    )
 )
 QUALIFY row_number() OVER (
-    PARTITION BY date, code, trade_time, price, volume, nth ORDER BY preset = 'tick', feed) = 1;
+    PARTITION BY date, code, trade_time, price, volume, total, nth ORDER BY preset = 'tick', feed) = 1;
 
 -- The same of futures and options.
 CREATE OR REPLACE TEMP VIEW derivative_ticks AS
 FROM recorded_derivative_ticks ANTI JOIN several_sources USING (date, code)
 WHERE kind <> 'snapshot'
 UNION ALL
-SELECT * EXCLUDE (nth)
+SELECT * EXCLUDE (total, nth)
 FROM (
     SELECT *, row_number() OVER (
-        PARTITION BY date, code, feed, preset, trade_time, price, volume ORDER BY frame, item) AS nth
-    FROM recorded_derivative_ticks SEMI JOIN several_sources USING (date, code)
-    WHERE kind <> 'snapshot'
+        PARTITION BY date, code, feed, preset, trade_time, price, volume, total ORDER BY frame, item) AS nth
+    FROM (
+        SELECT *, CASE WHEN bool_and(acc_volume IS NOT NULL) OVER (PARTITION BY date, code) THEN acc_volume END AS total
+        FROM recorded_derivative_ticks SEMI JOIN several_sources USING (date, code)
+        WHERE kind <> 'snapshot'
+    )
 )
 QUALIFY row_number() OVER (
-    PARTITION BY date, code, trade_time, price, volume, nth ORDER BY preset = 'tick', feed) = 1;
+    PARTITION BY date, code, trade_time, price, volume, total, nth ORDER BY preset = 'tick', feed) = 1;
 
 -- Best quotes and books without snapshots, of one feed at a time.
 CREATE OR REPLACE TEMP VIEW quotes AS
