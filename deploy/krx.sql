@@ -5,12 +5,8 @@
 -- DuckDB shows instants in the session's zone. Nothing below depends on it.
 SET TimeZone = 'Asia/Seoul';
 
--- Patterns that begin with a class such as [.t] also match a file without rows in `.krx`, which a recorder keeps for each
--- dataset: DuckDB rejects a pattern that matches nothing, and a feed need not have every dataset.
-
 CREATE OR REPLACE TEMP VIEW trades AS
-FROM read_parquet('[.t][kr][ra][xd]*/date=*/market=*/*.parquet', hive_partitioning = true,
-                  hive_types = {'date': DATE, 'market': VARCHAR});
+FROM read_parquet('trades/**/*.parquet', hive_partitioning = true, hive_types = {'date': DATE, 'market': VARCHAR});
 
 CREATE OR REPLACE TEMP VIEW coverage AS
 FROM read_parquet('coverage/**/*.parquet', hive_partitioning = true, hive_types = {'date': DATE, 'feed': VARCHAR});
@@ -39,43 +35,165 @@ WHERE raw IS NOT NULL;
 CREATE OR REPLACE TEMP MACRO korean(day, clock) AS
 timezone('Asia/Seoul', day::DATE + clock::TIME);
 
--- The per-issue service.
+-- The per-issue service. A feed need not have every dataset, so each is read together with coverage, as quarantine is.
+-- `krx-recorder sql` prints shorter and faster views where there are files. A view of `recorded_…` has all that was
+-- recorded; the one without has each trade or state once, and no snapshots.
 
 CREATE OR REPLACE TEMP VIEW registrations AS
-FROM read_parquet('[.r][ke][rg][xi]*/date=*/feed=*/registrations-*.parquet', hive_partitioning = true,
-                  hive_types = {'date': DATE, 'feed': VARCHAR});
+SELECT * EXCLUDE (reason, frames, rows)
+FROM (
+SELECT NULL::VARCHAR AS preset, NULL::VARCHAR AS code, NULL::TIMESTAMPTZ AS from_ts, NULL::TIMESTAMPTZ AS to_ts,
+       NULL::VARCHAR AS state, NULL::INTEGER AS session, NULL::VARCHAR AS detail, NULL::DATE AS date,
+       NULL::VARCHAR AS feed
+WHERE false
+UNION ALL BY NAME
+FROM read_parquet('[cr][oe]*[ao][gn][es]/**/*.parquet', union_by_name = true, hive_partitioning = true,
+                  hive_types = {'date': DATE, 'feed': VARCHAR})
+)
+WHERE code IS NOT NULL;
 
 CREATE OR REPLACE TEMP VIEW recorded_ticks AS
-FROM read_parquet('[.t][ki][rc][xk]*/date=*/feed=*/ticks-*.parquet', hive_partitioning = true,
-                  hive_types = {'date': DATE, 'feed': VARCHAR});
+SELECT * EXCLUDE (from_ts, to_ts, state, reason, frames, rows, detail)
+FROM (
+SELECT NULL::VARCHAR AS code, NULL::VARCHAR AS preset, NULL::TIMESTAMPTZ AS trade_ts, NULL::INTEGER AS trade_time,
+       NULL::BIGINT AS price, NULL::BIGINT AS volume, NULL::BIGINT AS acc_volume, NULL::BIGINT AS acc_value,
+       NULL::BIGINT AS open, NULL::BIGINT AS high, NULL::BIGINT AS low, NULL::BIGINT AS change,
+       NULL::VARCHAR AS change_kind, NULL::VARCHAR AS side, NULL::BIGINT AS ask_price, NULL::BIGINT AS bid_price,
+       NULL::VARCHAR AS kind, NULL::TIMESTAMPTZ AS recv_ts, NULL::BIGINT AS frame, NULL::SMALLINT AS item,
+       NULL::INTEGER AS session, NULL::VARCHAR AS extra, NULL::DATE AS date, NULL::VARCHAR AS feed
+WHERE false
+UNION ALL BY NAME
+FROM read_parquet('[ct][oi]*[ac][gk][es]/**/*.parquet', union_by_name = true, hive_partitioning = true,
+                  hive_types = {'date': DATE, 'feed': VARCHAR})
+)
+WHERE code IS NOT NULL;
 
 CREATE OR REPLACE TEMP VIEW recorded_quotes AS
-FROM read_parquet('[.q][ku][ro][xt]*/date=*/feed=*/quotes-*.parquet', hive_partitioning = true,
-                  hive_types = {'date': DATE, 'feed': VARCHAR});
+SELECT * EXCLUDE (from_ts, to_ts, state, reason, frames, rows, detail)
+FROM (
+SELECT NULL::VARCHAR AS code, NULL::BIGINT AS acc_volume, NULL::BIGINT AS ask_price, NULL::BIGINT AS ask_size,
+       NULL::BIGINT AS bid_price, NULL::BIGINT AS bid_size, NULL::VARCHAR AS kind, NULL::TIMESTAMPTZ AS recv_ts,
+       NULL::BIGINT AS frame, NULL::SMALLINT AS item, NULL::INTEGER AS session, NULL::VARCHAR AS extra,
+       NULL::DATE AS date, NULL::VARCHAR AS feed
+WHERE false
+UNION ALL BY NAME
+FROM read_parquet('[cq][ou]*[at][ge][es]/**/*.parquet', union_by_name = true, hive_partitioning = true,
+                  hive_types = {'date': DATE, 'feed': VARCHAR})
+)
+WHERE code IS NOT NULL;
 
 CREATE OR REPLACE TEMP VIEW recorded_books AS
-FROM read_parquet('[.b][ko][ro][xk]*/date=*/feed=*/books-*.parquet', hive_partitioning = true,
-                  hive_types = {'date': DATE, 'feed': VARCHAR});
+SELECT * EXCLUDE (from_ts, to_ts, state, reason, frames, rows, detail)
+FROM (
+SELECT NULL::VARCHAR AS code, NULL::BIGINT AS acc_volume, NULL::BIGINT AS ask_price_01, NULL::BIGINT AS ask_price_02,
+       NULL::BIGINT AS ask_price_03, NULL::BIGINT AS ask_price_04, NULL::BIGINT AS ask_price_05,
+       NULL::BIGINT AS ask_price_06, NULL::BIGINT AS ask_price_07, NULL::BIGINT AS ask_price_08,
+       NULL::BIGINT AS ask_price_09, NULL::BIGINT AS ask_price_10, NULL::BIGINT AS ask_size_01,
+       NULL::BIGINT AS ask_size_02, NULL::BIGINT AS ask_size_03, NULL::BIGINT AS ask_size_04,
+       NULL::BIGINT AS ask_size_05, NULL::BIGINT AS ask_size_06, NULL::BIGINT AS ask_size_07,
+       NULL::BIGINT AS ask_size_08, NULL::BIGINT AS ask_size_09, NULL::BIGINT AS ask_size_10,
+       NULL::BIGINT AS bid_price_01, NULL::BIGINT AS bid_price_02, NULL::BIGINT AS bid_price_03,
+       NULL::BIGINT AS bid_price_04, NULL::BIGINT AS bid_price_05, NULL::BIGINT AS bid_price_06,
+       NULL::BIGINT AS bid_price_07, NULL::BIGINT AS bid_price_08, NULL::BIGINT AS bid_price_09,
+       NULL::BIGINT AS bid_price_10, NULL::BIGINT AS bid_size_01, NULL::BIGINT AS bid_size_02,
+       NULL::BIGINT AS bid_size_03, NULL::BIGINT AS bid_size_04, NULL::BIGINT AS bid_size_05,
+       NULL::BIGINT AS bid_size_06, NULL::BIGINT AS bid_size_07, NULL::BIGINT AS bid_size_08,
+       NULL::BIGINT AS bid_size_09, NULL::BIGINT AS bid_size_10, NULL::BIGINT AS ask_total_size,
+       NULL::BIGINT AS bid_total_size, NULL::BIGINT AS after_hours_ask_total_size,
+       NULL::BIGINT AS after_hours_bid_total_size, NULL::BIGINT AS expected_price, NULL::BIGINT AS expected_volume,
+       NULL::BIGINT AS expected_acc_volume, NULL::VARCHAR AS kind, NULL::TIMESTAMPTZ AS recv_ts,
+       NULL::BIGINT AS frame, NULL::SMALLINT AS item, NULL::INTEGER AS session, NULL::VARCHAR AS extra,
+       NULL::DATE AS date, NULL::VARCHAR AS feed
+WHERE false
+UNION ALL BY NAME
+FROM read_parquet('[cb]o*[ao][gk][es]/**/*.parquet', union_by_name = true, hive_partitioning = true,
+                  hive_types = {'date': DATE, 'feed': VARCHAR})
+)
+WHERE code IS NOT NULL;
 
 CREATE OR REPLACE TEMP VIEW recorded_derivative_ticks AS
-FROM read_parquet('[.d][ke][rr][xi]*/date=*/feed=*/derivative_ticks-*.parquet', hive_partitioning = true,
-                  hive_types = {'date': DATE, 'feed': VARCHAR});
+SELECT * EXCLUDE (from_ts, to_ts, state, reason, frames, rows, detail)
+FROM (
+SELECT NULL::VARCHAR AS code, NULL::VARCHAR AS preset, NULL::TIMESTAMPTZ AS trade_ts, NULL::INTEGER AS trade_time,
+       NULL::DOUBLE AS price, NULL::BIGINT AS volume, NULL::BIGINT AS acc_volume, NULL::BIGINT AS acc_value,
+       NULL::DOUBLE AS open, NULL::DOUBLE AS high, NULL::DOUBLE AS low, NULL::DOUBLE AS change,
+       NULL::VARCHAR AS change_kind, NULL::VARCHAR AS side, NULL::DOUBLE AS ask_price, NULL::DOUBLE AS bid_price,
+       NULL::BIGINT AS block_acc_volume, NULL::DOUBLE AS upper_limit_price, NULL::DOUBLE AS lower_limit_price,
+       NULL::DOUBLE AS near_leg_price, NULL::DOUBLE AS far_leg_price, NULL::VARCHAR AS kind,
+       NULL::TIMESTAMPTZ AS recv_ts, NULL::BIGINT AS frame, NULL::SMALLINT AS item, NULL::INTEGER AS session,
+       NULL::VARCHAR AS extra, NULL::DATE AS date, NULL::VARCHAR AS feed
+WHERE false
+UNION ALL BY NAME
+FROM read_parquet('[cd][oe]*[ac][gk][es]/**/*.parquet', union_by_name = true, hive_partitioning = true,
+                  hive_types = {'date': DATE, 'feed': VARCHAR})
+)
+WHERE code IS NOT NULL;
 
 CREATE OR REPLACE TEMP VIEW recorded_derivative_quotes AS
-FROM read_parquet('[.d][ke][rr][xi]*/date=*/feed=*/derivative_quotes-*.parquet', hive_partitioning = true,
-                  hive_types = {'date': DATE, 'feed': VARCHAR});
+SELECT * EXCLUDE (from_ts, to_ts, state, reason, frames, rows, detail)
+FROM (
+SELECT NULL::VARCHAR AS code, NULL::BIGINT AS acc_volume, NULL::DOUBLE AS ask_price, NULL::BIGINT AS ask_size,
+       NULL::DOUBLE AS bid_price, NULL::BIGINT AS bid_size, NULL::VARCHAR AS kind, NULL::TIMESTAMPTZ AS recv_ts,
+       NULL::BIGINT AS frame, NULL::SMALLINT AS item, NULL::INTEGER AS session, NULL::VARCHAR AS extra,
+       NULL::DATE AS date, NULL::VARCHAR AS feed
+WHERE false
+UNION ALL BY NAME
+FROM read_parquet('[cd][oe]*[at][ge][es]/**/*.parquet', union_by_name = true, hive_partitioning = true,
+                  hive_types = {'date': DATE, 'feed': VARCHAR})
+)
+WHERE code IS NOT NULL;
 
 CREATE OR REPLACE TEMP VIEW recorded_derivative_books AS
-FROM read_parquet('[.d][ke][rr][xi]*/date=*/feed=*/derivative_books-*.parquet', hive_partitioning = true,
-                  hive_types = {'date': DATE, 'feed': VARCHAR});
+SELECT * EXCLUDE (from_ts, to_ts, state, reason, frames, rows, detail)
+FROM (
+SELECT NULL::VARCHAR AS code, NULL::DOUBLE AS ask_price_01, NULL::DOUBLE AS ask_price_02,
+       NULL::DOUBLE AS ask_price_03, NULL::DOUBLE AS ask_price_04, NULL::DOUBLE AS ask_price_05,
+       NULL::BIGINT AS ask_size_01, NULL::BIGINT AS ask_size_02, NULL::BIGINT AS ask_size_03,
+       NULL::BIGINT AS ask_size_04, NULL::BIGINT AS ask_size_05, NULL::BIGINT AS ask_orders_01,
+       NULL::BIGINT AS ask_orders_02, NULL::BIGINT AS ask_orders_03, NULL::BIGINT AS ask_orders_04,
+       NULL::BIGINT AS ask_orders_05, NULL::DOUBLE AS bid_price_01, NULL::DOUBLE AS bid_price_02,
+       NULL::DOUBLE AS bid_price_03, NULL::DOUBLE AS bid_price_04, NULL::DOUBLE AS bid_price_05,
+       NULL::BIGINT AS bid_size_01, NULL::BIGINT AS bid_size_02, NULL::BIGINT AS bid_size_03,
+       NULL::BIGINT AS bid_size_04, NULL::BIGINT AS bid_size_05, NULL::BIGINT AS bid_orders_01,
+       NULL::BIGINT AS bid_orders_02, NULL::BIGINT AS bid_orders_03, NULL::BIGINT AS bid_orders_04,
+       NULL::BIGINT AS bid_orders_05, NULL::BIGINT AS ask_total_size, NULL::BIGINT AS bid_total_size,
+       NULL::BIGINT AS ask_total_orders, NULL::BIGINT AS bid_total_orders, NULL::TIMESTAMPTZ AS order_ts,
+       NULL::INTEGER AS order_time, NULL::DOUBLE AS expected_price, NULL::VARCHAR AS kind,
+       NULL::TIMESTAMPTZ AS recv_ts, NULL::BIGINT AS frame, NULL::SMALLINT AS item, NULL::INTEGER AS session,
+       NULL::VARCHAR AS extra, NULL::DATE AS date, NULL::VARCHAR AS feed
+WHERE false
+UNION ALL BY NAME
+FROM read_parquet('[cd][oe]*[ao][gk][es]/**/*.parquet', union_by_name = true, hive_partitioning = true,
+                  hive_types = {'date': DATE, 'feed': VARCHAR})
+)
+WHERE code IS NOT NULL;
 
 CREATE OR REPLACE TEMP VIEW indices AS
-FROM read_parquet('[.i][kn][rd][xi]*/date=*/feed=*/indices-*.parquet', hive_partitioning = true,
-                  hive_types = {'date': DATE, 'feed': VARCHAR});
+SELECT * EXCLUDE (from_ts, to_ts, state, reason, frames, rows, detail)
+FROM (
+SELECT NULL::VARCHAR AS code, NULL::TIMESTAMPTZ AS trade_ts, NULL::INTEGER AS trade_time, NULL::DOUBLE AS value,
+       NULL::DOUBLE AS change, NULL::VARCHAR AS change_kind, NULL::BIGINT AS acc_volume, NULL::BIGINT AS acc_value,
+       NULL::VARCHAR AS kind, NULL::TIMESTAMPTZ AS recv_ts, NULL::BIGINT AS frame, NULL::SMALLINT AS item,
+       NULL::INTEGER AS session, NULL::VARCHAR AS extra, NULL::DATE AS date, NULL::VARCHAR AS feed
+WHERE false
+UNION ALL BY NAME
+FROM read_parquet('[ci][on]*[ac][ge][es]/**/*.parquet', union_by_name = true, hive_partitioning = true,
+                  hive_types = {'date': DATE, 'feed': VARCHAR})
+)
+WHERE code IS NOT NULL;
 
 CREATE OR REPLACE TEMP VIEW changes AS
-FROM read_parquet('[.c][kh][ra][xn]*/date=*/feed=*/changes-*.parquet', hive_partitioning = true,
-                  hive_types = {'date': DATE, 'feed': VARCHAR});
+SELECT * EXCLUDE (from_ts, to_ts, state, reason, frames, rows, detail)
+FROM (
+SELECT NULL::VARCHAR AS code, NULL::VARCHAR AS field, NULL::VARCHAR AS value, NULL::VARCHAR AS kind,
+       NULL::TIMESTAMPTZ AS recv_ts, NULL::BIGINT AS frame, NULL::SMALLINT AS item, NULL::INTEGER AS session,
+       NULL::VARCHAR AS extra, NULL::DATE AS date, NULL::VARCHAR AS feed
+WHERE false
+UNION ALL BY NAME
+FROM read_parquet('c[oh]*[ag][ge][es]/**/*.parquet', union_by_name = true, hive_partitioning = true,
+                  hive_types = {'date': DATE, 'feed': VARCHAR})
+)
+WHERE code IS NOT NULL;
 
 -- When a preset of an issue was active, each stretch within one session of a feed: what was sent of it then was recorded,
 -- beginning with the first row at `from_ts` and ending with the last one at `to_ts`.

@@ -19,9 +19,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import days
+import fields
+import issues
 import ledger
 import readers
-from conftest import Recording, keep_clear_of_midnight
+from conftest import IssueRecording, Recording, keep_clear_of_midnight
 from days import Days
 from processes import ROOT, Recorder, Simulator, binary, end
 
@@ -570,7 +572,7 @@ def test_quarantine_is_empty_where_nothing_was_quarantined(made: Made, recording
     assert trades == (recording.expected.trades.num_rows,)
 
 
-@pytest.mark.parametrize("dataset", ["quotes", "changes", "books", "ticks", "registrations", "daily", "clock"])
+@pytest.mark.parametrize("dataset", ["daily", "clock", "candles", "orders"])
 def test_other_datasets_are_not_in_the_way(tmp_path: Path, made: Made, dataset: str) -> None:
     """Whatever partitions and columns they have."""
     data_dir = shutil.copytree(made.data_dir, tmp_path / "data")
@@ -585,6 +587,39 @@ def test_other_datasets_are_not_in_the_way(tmp_path: Path, made: Made, dataset: 
         quarantine = data_dir / "quarantine" / f"date={DAY}" / "feed=KOSPI"
         quarantine.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.table({"frame": pa.array([1], pa.int64()), "raw": [b"x"]}), quarantine / "q.parquet")
+
+
+ISSUE_VIEWS = [f"recorded_{name}" for name in fields.DATASETS if name not in ("indices", "changes")]
+ISSUE_VIEWS += ["ticks", "quotes", "books", "derivative_ticks", "indices", "changes", "registrations", "active"]
+
+
+def test_a_dataset_that_is_not_there_has_no_rows_until_it_is(
+    tmp_path: Path, made: Made, issue_recording: IssueRecording
+) -> None:
+    """The same columns and types as where it is; and once there is a file, views that were made before it have its rows."""
+    data_dir, whole = tmp_path / "data", issue_recording.data_dirs["recorded"]
+    shutil.copytree(made.data_dir, data_dir)
+    with connect(whole) as there, connect(data_dir) as absent:
+        for view in ISSUE_VIEWS:
+            assert absent.sql(f"FROM {view}").columns == there.sql(f"FROM {view}").columns, view
+            assert absent.sql(f"FROM {view}").types == there.sql(f"FROM {view}").types, view
+            assert absent.execute(f"SELECT count(*) FROM {view}").fetchone() == (0,), view
+        for dataset in (*fields.DATASETS, "registrations"):
+            shutil.copytree(whole / dataset, data_dir / dataset)
+        for view in ISSUE_VIEWS:
+            count = f"SELECT count(*) FROM {view}"
+            assert absent.execute(count).fetchone() == there.execute(count).fetchone() != (0,), view
+
+
+def test_there_need_be_no_trades(tmp_path: Path, issue_recording: IssueRecording) -> None:
+    """A recorder of the per-issue service alone has none, and its exact bars all the same."""
+    data_dir = tmp_path / "data"
+    shutil.copytree(issue_recording.data_dirs["recorded"], data_dir, ignore=shutil.ignore_patterns("trades"))
+    with connect(data_dir) as connection:
+        assert connection.execute("SELECT count(*) FROM trades").fetchone() == (0,)
+        (day,) = connection.execute("SELECT DISTINCT date FROM ticks").fetchone()
+        bars = f"SELECT count(*), bool_and(market IS NULL) FROM bars(DATE '{day}', width := INTERVAL '1 day', from_time := '00:00', to_time := '23:59:59')"
+        assert connection.execute(bars).fetchone() == (len(issues.STOCKS), True)
 
 
 def test_only_what_is_asked_for_is_read(twenty_days: Days) -> None:
@@ -630,12 +665,8 @@ def test_bars_of_a_day_with_a_gap_agree_with_plain_python(twenty_days: Days) -> 
     assert found == expected
 
 
-def test_the_file_and_the_command_are_one(
-    made: Made, recording: Recording, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_file_and_the_command_are_one(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """From within the directory `krx.sql` gives what the printed views give from anywhere."""
-    # What a recorder keeps there for the patterns.
-    shutil.copytree(recording.data_dir / ".krx" / "date=0001-01-01", made.data_dir / ".krx" / "date=0001-01-01")
     query = "SELECT * FROM bars('2026-11-20', to_time := '09:15') ORDER BY ALL"
     with connect(made.data_dir) as connection:
         printed = connection.execute(query).fetchall()

@@ -9,7 +9,6 @@
 //!   DATA/.krx/archive/KOSPI/00000001-20261120-000000000001.journal.zst    an exported segment, compressed
 //!   DATA/.krx/checksums/2026-11-20.sha256                       the date's committed files, for `sha256sum -c` from DATA
 //!   DATA/.krx/expired/quarantine-2026-11-20                     records that this date was removed from this dataset
-//!   DATA/.krx/date=0001-01-01/feed=none/ticks-1.parquet         no rows, for patterns that must match something
 //!   DATA/.krx/staging/                                          files being written
 //!   DATA/.krx/sealing/2026-11-20-trades-KOSPI/                  a day being made one file, or what it replaced
 //!   DATA/.krx/sealing/2026-11-20-trades-KOSPI-2/                the same, while the first is still there
@@ -230,17 +229,6 @@ impl DataDir {
     #[must_use]
     pub fn sealing_dir(&self, name: &SealingName) -> PathBuf {
         self.sealing().join(name.to_string())
-    }
-
-    /// The file of a dataset that has no rows.
-    #[must_use]
-    pub fn empty_file(&self, dataset: Dataset) -> PathBuf {
-        let (key, name, version) = (dataset.partition_key, dataset.name, dataset.schema_version);
-        let dir = self
-            .internal()
-            .join("date=0001-01-01")
-            .join(format!("{key}=none"));
-        dir.join(format!("{name}-{version}.parquet"))
     }
 
     /// Where files are built: on the same filesystem as the datasets.

@@ -21,7 +21,6 @@ pub mod dataset;
 pub mod day;
 mod decoding;
 pub mod disk;
-pub mod empty;
 pub mod error;
 mod event;
 pub mod export;

@@ -12,7 +12,6 @@ use anyhow::{Context, Result, ensure};
 use chrono::NaiveDate;
 use krx_calendar::Calendar;
 use krx_simulator::{Day, DayConfig, Market, PerIssueConfig, Pushes, TimeOfDay, Universe};
-use krx_store::DataDir;
 use krx_store::service::{FULL_MARKET, PER_ISSUE};
 use serde_json::json;
 
@@ -29,7 +28,6 @@ pub(crate) fn days(options: &Options) -> Result<()> {
     }
     std::fs::create_dir_all(&options.data_dir)
         .with_context(|| format!("making {}", options.data_dir.display()))?;
-    krx_store::empty::settle(&DataDir::new(&options.data_dir))?;
     let start = Instant::now();
     let records = if options.pushes.is_empty() {
         markets_days(options, universe, dates)?

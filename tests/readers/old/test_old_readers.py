@@ -131,10 +131,16 @@ def dirs(
 def task(dirs: dict[str, Path], twenty: days.Days, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All that a reader is asked, and the answers, as a file for read.py."""
     asked = [(name, dataset) for name in dirs for dataset in ASKED.get(name.removesuffix(", sealed"), ())]
-    queries = [query.format(last=days.LAST) for query in read.VIEWS.values()]
+    (issues_date,) = (path.name.removeprefix("date=") for path in (dirs["issues"] / "ticks").iterdir())
+    queries = [(name, query.format(last=days.LAST)) for name in TWENTY for query in read.VIEWS.values()]
+    queries += [
+        (name, query.format(last=issues_date))
+        for name in ("issues", "issues, sealed")
+        for query in read.ISSUE_VIEWS.values()
+    ]
     before = Path.cwd()
     try:
-        views = {(name, query): read.ask_view(dirs[name], query) for name in TWENTY for query in queries}
+        views = {(name, query): (dirs[name], read.ask_view(dirs[name], query)) for name, query in queries}
     finally:
         os.chdir(before)
     path = tmp_path_factory.mktemp("task") / "task"

@@ -1,14 +1,14 @@
 //! `krx-recorder sql`: DuckDB views over a data directory that know about its gaps.
 //!
-//! The only source is `deploy/krx.sql`, whose paths are relative. Here they are made absolute, and each dataset is read as the
-//! directory has it.
+//! The only source is `deploy/krx.sql`, whose paths are relative. Here they are made absolute, and each dataset that need not
+//! be there is read as the directory has it.
 
 use std::fs::DirEntry;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use krx_store::DataDir;
-use krx_store::dataset::{ColumnType, Dataset};
+use krx_store::dataset::{COVERAGE, ColumnType, Dataset, QUARANTINE};
 
 use crate::process::exit::Failure;
 use crate::process::out;
@@ -29,11 +29,8 @@ pub(super) fn print(data_dir: &Path) -> Result<(), Failure> {
         data_dir.display()
     )))?;
     let data = DataDir::new(&absolute);
-    let found = data
-        .datasets()
-        .into_iter()
-        .map(|dataset| (dataset, Found::of(&data, dataset)));
-    let views = absolute.to_str().and_then(|dir| views(dir, found)).ok_or_else(|| {
+    let has_files = |dataset: Dataset| has_files(&data.dataset_dir(dataset), dataset);
+    let views = absolute.to_str().and_then(|dir| views(dir, has_files)).ok_or_else(|| {
         Failure::Usage(format!(
             "DuckDB cannot name {}: it contains a backslash or is not UTF-8; load krx.sql from inside the \
              directory instead",
@@ -43,30 +40,7 @@ pub(super) fn print(data_dir: &Path) -> Result<(), Failure> {
     out::print("printing the views", |out| out.write_all(views.as_bytes()))
 }
 
-/// What a data directory has of a dataset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
-    /// Files. A pattern for them alone is the best: DuckDB guesses from the first file how many rows there are.
-    Files,
-    /// The file without rows that a recorder keeps. Its pattern finds the dataset's files when they come.
-    Empty,
-    /// Nothing that a pattern could match, and DuckDB rejects such a pattern.
-    Nothing,
-}
-
-impl Found {
-    fn of(data: &DataDir, dataset: Dataset) -> Self {
-        if has_files(&data.dataset_dir(dataset), dataset) {
-            Self::Files
-        } else if data.empty_file(dataset).exists() {
-            Self::Empty
-        } else {
-            Self::Nothing
-        }
-    }
-}
-
-/// Whether a dataset's directory has a file that its pattern matches.
+/// Whether a dataset's directory has a file that a pattern matches.
 fn has_files(dir: &Path, dataset: Dataset) -> bool {
     let below = |dir: PathBuf, begin: &str, end: &str| {
         let names = std::fs::read_dir(dir).into_iter().flatten().flatten();
@@ -79,17 +53,19 @@ fn has_files(dir: &Path, dataset: Dataset) -> bool {
         found
     };
     let partition = format!("{}=", dataset.partition_key);
-    let file = match dataset.partition_key {
-        "market" => String::new(),
-        _ => format!("{}-", dataset.name),
-    };
     let dates = below(dir.to_owned(), "date=", "").into_iter();
     let mut partitions = dates.flat_map(|date| below(date, &partition, ""));
-    partitions.any(|partition| !below(partition, &file, ".parquet").is_empty())
+    partitions.any(|partition| !below(partition, "", ".parquet").is_empty())
 }
 
-/// The views with paths below `data_dir`, in which this was found; `None` if DuckDB's patterns cannot express it.
-fn views(data_dir: &str, found: impl Iterator<Item = (Dataset, Found)>) -> Option<String> {
+/// The datasets that need not be there, and are read as such. Coverage always is, and quarantine is read with it.
+fn optional() -> impl Iterator<Item = Dataset> {
+    let all = DataDir::new("").datasets().into_iter();
+    all.filter(|dataset| ![&COVERAGE, &QUARANTINE].contains(dataset))
+}
+
+/// The views with paths below `data_dir`, which has files of some datasets; `None` if DuckDB's patterns cannot express it.
+fn views(data_dir: &str, has_files: impl Fn(Dataset) -> bool) -> Option<String> {
     if data_dir.contains('\\') {
         return None;
     }
@@ -102,51 +78,82 @@ fn views(data_dir: &str, found: impl Iterator<Item = (Dataset, Found)>) -> Optio
             _ => quoted.push(character),
         }
     }
-    let fitting = found.fold(VIEWS.to_owned(), |views, (dataset, found)| {
-        fitting(views, dataset, found)
+    let fitting = optional().fold(VIEWS.to_owned(), |views, dataset| {
+        let files = of_files(dataset);
+        match (dataset.partition_key, has_files(dataset)) {
+            // A feed of a market may begin, but then the views must be printed again.
+            ("market", false) => views.replace(&files, &format!("{}\nWHERE false", without_rows(dataset))),
+            ("market", true) => views,
+            // It is faster, and there is no need of the other.
+            (_, true) => views.replace(&of_files_to_come(dataset), &files),
+            (_, false) => views,
+        }
     });
     let absolute = |views: String, call: &str| views.replace(call, &format!("{call}{quoted}/"));
     Some(CALLS.into_iter().fold(fitting, absolute))
 }
 
-/// The views with what fits in place of a dataset's pattern.
-fn fitting(views: String, dataset: Dataset, found: Found) -> String {
-    let end_of_pattern = end_of_pattern(dataset);
-    let places = views.split_once(&end_of_pattern).and_then(|(before, after)| {
-        let end = views.len() - after.len() + after.find(");")? + 1;
-        Some((before.rfind(CALLS[0])?, end))
-    });
-    let Some((start, end)) = places else { return views };
-    let call = &views[start..end];
-    let instead = match found {
-        Found::Empty => call.to_owned(),
-        Found::Files => {
-            let first = call.find("/date=").unwrap_or_default();
-            format!("{}{}{}", CALLS[0], dataset.name, &call[first..])
-        }
-        Found::Nothing => table_without_rows(dataset),
-    };
-    format!("{}{instead}{}", &views[..start], &views[end..])
+/// How the files of a dataset are read that has some.
+fn of_files(dataset: Dataset) -> String {
+    let (name, key) = (dataset.name, dataset.partition_key);
+    format!(
+        "FROM read_parquet('{name}/**/*.parquet', hive_partitioning = true, hive_types = {{'date': DATE, '{key}': VARCHAR}})"
+    )
 }
 
-fn table_without_rows(dataset: Dataset) -> String {
+/// How they are read where there need not be any: with coverage, since DuckDB rejects a pattern that matches nothing. The
+/// columns are the dataset's, and each row has a value in the first.
+fn of_files_to_come(dataset: Dataset) -> String {
+    let own = |name: &str| dataset.columns.iter().any(|column| column.name == name);
+    let others = COVERAGE.columns.iter().map(|column| column.name);
+    let others: Vec<_> = others.filter(|name| !own(name)).collect();
+    format!(
+        "SELECT * EXCLUDE ({})\nFROM (\n{}\nWHERE false\nUNION ALL BY NAME\nFROM read_parquet('{}/**/*.parquet', \
+         union_by_name = true, hive_partitioning = true,\n                  \
+         hive_types = {{'date': DATE, 'feed': VARCHAR}})\n)\nWHERE code IS NOT NULL",
+        others.join(", "),
+        without_rows(dataset),
+        with_coverage(dataset.name)
+    )
+}
+
+/// A pattern that fits a dataset's name and that of coverage, and no other dataset's: it has their first two and their last
+/// three characters.
+fn with_coverage(name: &str) -> String {
+    let class = |pair: (char, char)| match pair {
+        (one, other) if one == other => one.to_string(),
+        (one, other) => format!("[{one}{other}]"),
+    };
+    let coverage = COVERAGE.name;
+    let first = coverage.chars().zip(name.chars()).take(2).map(class);
+    let last = coverage[coverage.len() - 3..]
+        .chars()
+        .zip(name[name.len() - 3..].chars());
+    let last: String = last.map(class).collect();
+    format!("{}*{last}", first.collect::<String>())
+}
+
+/// `SELECT` of a dataset's columns, from nothing.
+fn without_rows(dataset: Dataset) -> String {
+    const WIDTH_MAX: usize = 118;
     let columns = dataset
         .columns
         .iter()
         .map(|column| (column.name, type_of(column.column_type)));
-    let columns: Vec<_> = columns
-        .chain([("date", "DATE"), (dataset.partition_key, "VARCHAR")])
-        .map(|(name, of)| format!("NULL::{of} AS {name}"))
-        .collect();
-    format!("(SELECT {} WHERE false)", columns.join(", "))
-}
-
-/// How the pattern of a dataset's files ends in the source.
-fn end_of_pattern(dataset: Dataset) -> String {
-    match dataset.partition_key {
-        "market" => "/market=*/*.parquet'".to_owned(),
-        key => format!("/{key}=*/{}-*.parquet'", dataset.name),
+    let mut text = "SELECT".to_owned();
+    let mut width = text.len();
+    for (name, of) in columns.chain([("date", "DATE"), (dataset.partition_key, "VARCHAR")]) {
+        let column = format!("NULL::{of} AS {name},");
+        if width + 1 + column.len() > WIDTH_MAX {
+            text.push_str("\n      ");
+            width = 6;
+        }
+        width += 1 + column.len();
+        text.push(' ');
+        text.push_str(&column);
     }
+    text.truncate(text.len() - 1);
+    text
 }
 
 /// As DuckDB reads it.
@@ -166,20 +173,9 @@ fn type_of(column: ColumnType) -> &'static str {
 mod tests {
     use super::*;
 
-    fn datasets() -> Vec<Dataset> {
-        // All but coverage, which always exists, and quarantine, which is read with it.
-        let all = DataDir::new("").datasets().into_iter();
-        all.filter(|dataset| VIEWS.contains(&end_of_pattern(dataset)))
-            .collect()
-    }
-
-    fn views(data_dir: &str, found: Found) -> Option<String> {
-        super::views(data_dir, datasets().into_iter().map(|dataset| (dataset, found)))
-    }
-
     #[test]
     fn every_path_is_replaced_and_quoted() {
-        let views = |dir| views(dir, Found::Empty);
+        let views = |dir| views(dir, |_| true);
         let quoted = views("/data/it's [here]*").unwrap();
         for call in CALLS {
             let absolute = format!("{call}/data/it''s [[]here][*]/");
@@ -190,41 +186,78 @@ mod tests {
         assert!(views("/").unwrap().contains("read_parquet('/coverage/**"));
     }
 
+    /// What a recorder writes and the file of views says are the same.
     #[test]
-    fn each_dataset_is_read_as_it_was_found() {
-        assert_eq!(datasets().len(), 10);
-        let patterns = |text: &str| text.matches(CALLS[0]).count();
-        let nothing = views("/data", Found::Nothing).unwrap();
-        assert_eq!(nothing.matches("WHERE false);").count(), 10);
-        assert_eq!(patterns(&nothing), patterns(VIEWS) - 10);
-        assert!(nothing.contains("NULL::BIGINT AS bid_size_10, "));
-        let files = views("/data", Found::Files).unwrap();
-        assert_eq!(patterns(&files), patterns(VIEWS));
-        assert!(files.contains("read_parquet('/data/trades/date=*/market=*/*.parquet', hive"));
-        assert!(files.contains(
-            "read_parquet('/data/derivative_books/date=*/feed=*/derivative_books-*.parquet', hive"
-        ));
-        assert!(
-            !files.contains("[.") && VIEWS.contains("[."),
-            "only the file of views itself needs them"
-        );
+    fn the_file_of_views_reads_each_dataset_by_its_description() {
+        assert_eq!(optional().count(), 10);
+        for dataset in optional() {
+            let text = match dataset.partition_key {
+                "market" => of_files(dataset),
+                _ => of_files_to_come(dataset),
+            };
+            assert_eq!(
+                VIEWS.matches(&text).count(),
+                1,
+                "{dataset} should be read by\n{text};"
+            );
+        }
     }
 
     #[test]
-    fn a_directory_has_files_if_its_pattern_matches_one() {
+    fn a_pattern_fits_coverage_and_one_dataset() {
+        let fits = |pattern: &str, name: &str| {
+            let (first, last) = pattern.split_once('*').unwrap();
+            let classes = |text: &str| -> Vec<String> {
+                let text = text.replace(['[', ']'], "|");
+                let parts = text.split('|').filter(|part| !part.is_empty());
+                // Outside a class, each character is a class of its own.
+                parts
+                    .flat_map(|part| {
+                        if part.len() == 2 {
+                            vec![part.to_owned()]
+                        } else {
+                            part.chars().map(String::from).collect()
+                        }
+                    })
+                    .collect()
+            };
+            let (first, last) = (classes(first), classes(last));
+            let all: Vec<char> = name.chars().collect();
+            let begins = first.iter().zip(&all).all(|(class, one)| class.contains(*one));
+            let ends = last
+                .iter()
+                .rev()
+                .zip(all.iter().rev())
+                .all(|(class, one)| class.contains(*one));
+            begins && ends && all.len() >= first.len() + last.len()
+        };
+        for dataset in optional().filter(|dataset| dataset.partition_key == "feed") {
+            let pattern = with_coverage(dataset.name);
+            let all = DataDir::new("").datasets().into_iter();
+            let fitting: Vec<_> = all
+                .map(|one| one.name)
+                .filter(|name| fits(&pattern, name))
+                .collect();
+            assert_eq!(fitting, [dataset.name, COVERAGE.name], "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_dataset_that_has_files_is_read_alone() {
+        let all = views("/data", |_| true).unwrap();
+        assert!(all.contains("FROM read_parquet('/data/derivative_books/**/*.parquet', hive"));
+        assert_eq!(all.matches("union_by_name").count(), 1, "quarantine");
+        let none = views("/data", |_| false).unwrap();
+        assert_eq!(none.matches("union_by_name").count(), 10);
+        assert!(!none.contains("/data/trades/**/*.parquet', hive"));
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::new(dir.path());
-        let all = datasets();
-        let books = *all.iter().find(|dataset| dataset.name == "books").unwrap();
-        let found = || Found::of(&data, books);
-        assert_eq!(found(), Found::Nothing);
+        let books = optional().find(|dataset| dataset.name == "books").unwrap();
+        let has_files = || has_files(&data.dataset_dir(books), books);
         let partition = data.dataset_dir(books).join("date=2026-11-20/feed=A");
         std::fs::create_dir_all(&partition).unwrap();
-        std::fs::write(partition.join("other.parquet"), "").unwrap();
-        assert_eq!(found(), Found::Nothing);
-        krx_store::empty::settle(&data).unwrap();
-        assert_eq!(found(), Found::Empty);
-        std::fs::write(partition.join("books-1.parquet"), "").unwrap();
-        assert_eq!(found(), Found::Files);
+        assert!(!has_files());
+        std::fs::write(partition.join("books.parquet"), "").unwrap();
+        assert!(has_files());
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDate;
 use krx_store::day::Uptime;
 use krx_store::journal::GapReason;
-use krx_store::{DataDir, DataDirLock, Event, Moment, empty, feed_service, format, reach};
+use krx_store::{DataDir, DataDirLock, Event, Moment, feed_service, format, reach};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -135,7 +135,6 @@ fn open(config: &Config) -> Result<DataDirLock, Failure> {
     }
     let lock = DataDirLock::take(&data)?;
     format::settle(lock.data())?;
-    empty::settle(lock.data())?;
     reach::check(lock.data())?;
     Ok(lock)
 }
