@@ -19,6 +19,15 @@ QUESTIONS = {
 }
 """The five questions, by short name, with the heading of each."""
 
+BOOK_QUESTIONS = [
+    "The spread over a day",
+    "Depth and its imbalance",
+    "The book at an instant",
+    "Each trade with the quote before it",
+    "Exact bars",
+]
+"""The headings of those about books and ticks."""
+
 ISSUE = "005930"
 ISSUES = '"005930", "000660", "035420"'
 """The codes that the examples name: a simulated market does not have them."""

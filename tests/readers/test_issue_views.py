@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import document
 import fields
 import ledger
 import readers
@@ -517,3 +518,45 @@ def test_trd_vol_of_a_simulated_day(simulated: tuple[Path, dict[str, list[Row]]]
             connection.execute(f"CREATE OR REPLACE TEMP VIEW trades AS SELECT * REPLACE (({volume})::BIGINT AS volume) FROM was")
             made_answer = connection.execute(f"SELECT answer FROM trd_vol('{DAY}')").fetchone()[0]
             assert made_answer == expected or (expected == "cumulative" and made_answer is None)
+
+
+def answered(library: str, text: str, data_dir: Path) -> list[tuple[Any, ...]]:
+    """The answer of an example, instants in milliseconds."""
+    if library == "duckdb":
+        with connect(data_dir) as connection:
+            table = connection.sql(text).to_arrow_table()
+    else:
+        answer = document.run_python(text)
+        keys = library == "pandas" and answer.index.names != [None]
+        table = answer.to_arrow() if library == "polars" else pa.Table.from_pandas(answer.reset_index() if keys else answer)
+    columns = [
+        column.cast(pa.timestamp("ms", "Asia/Seoul"), safe=False).cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+        for column in table.select([name for name in table.column_names if name != "__index_level_0__"]).columns
+    ]
+    return list(zip(*(column.to_pylist() for column in columns), strict=True))
+
+
+@pytest.mark.parametrize("question", document.BOOK_QUESTIONS)
+def test_the_documents_questions_have_one_answer(
+    question: str, simulated: tuple[Path, dict[str, list[Row]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In DuckDB, pandas and polars, of an issue that was traded much."""
+    folder, traded = simulated
+    issue = max(traded, key=lambda code: len(traded[code]))
+    monkeypatch.chdir(folder)
+    blocks = [block for block in document.blocks() if block.heading == question]
+    assert [block.library for block in blocks] == ["duckdb", "pandas", "polars"]
+    answers = [answered(block.library, document.about(block.text, issue, [issue]), folder) for block in blocks]
+    first, *others = answers
+    if question == "Exact bars":
+        # The others have those of which a part was not recorded, too.
+        exact = {bar[0] for bar in first}
+        others = [[bar for bar in answer if bar[0] in exact] for answer in others]
+    assert first and all(len(answer) == len(first) for answer in others)
+    for answer in others:
+        for mine, other in zip(answer, first, strict=True):
+            assert len(mine) == len(other)
+            for one, two in zip(mine, other, strict=True):
+                # pandas has doubles, and NaN, where an integer may be missing.
+                is_null = one is None or one != one
+                assert (is_null and two is None) or one == pytest.approx(two, rel=1e-9), (mine, other)
