@@ -195,20 +195,37 @@ FROM read_parquet('c[oh]*[ag][ge][es]/**/*.parquet', union_by_name = true, hive_
 )
 WHERE code IS NOT NULL;
 
--- When a preset of an issue was active, each stretch within one session of a feed: what was sent of it then was recorded,
--- beginning with the first row at `from_ts` and ending with the last one at `to_ts`.
+-- When a preset of an issue was active and its feed was being recorded, each stretch within one session: what was sent of it
+-- then is in the files, beginning with the first row at `from_ts` and ending with the last one at `to_ts`.
 CREATE OR REPLACE TEMP VIEW active AS
-SELECT date, feed, preset, code, session, min(from_ts) AS from_ts, max(to_ts) AS to_ts
-FROM (
-    SELECT *, count(*) FILTER (begins) OVER (PARTITION BY date, feed, preset, code ORDER BY from_ts, to_ts) AS nth
+WITH registered AS (
+    SELECT date, feed, preset, code, session, min(from_ts) AS from_ts, max(to_ts) AS to_ts
     FROM (
-        SELECT *, from_ts IS DISTINCT FROM lag(to_ts) OVER before OR session IS DISTINCT FROM lag(session) OVER before AS begins
-        FROM registrations
-        WHERE state = 'active'
-        WINDOW before AS (PARTITION BY date, feed, preset, code ORDER BY from_ts, to_ts)
+        SELECT *, count(*) FILTER (begins) OVER (PARTITION BY date, feed, preset, code ORDER BY from_ts, to_ts) AS nth
+        FROM (
+            SELECT *, from_ts IS DISTINCT FROM lag(to_ts) OVER before OR session IS DISTINCT FROM lag(session) OVER before
+                      AS begins
+            FROM registrations
+            WHERE state = 'active'
+            WINDOW before AS (PARTITION BY date, feed, preset, code ORDER BY from_ts, to_ts)
+        )
     )
+    GROUP BY date, feed, preset, code, session, nth
+), recorded AS (
+    SELECT date, feed, min(from_ts) AS live_from, max(to_ts) AS live_to
+    FROM (
+        SELECT *, count(*) FILTER (begins) OVER (PARTITION BY date, feed ORDER BY from_ts, to_ts) AS nth
+        FROM (
+            SELECT *, from_ts IS DISTINCT FROM lag(to_ts) OVER (PARTITION BY date, feed ORDER BY from_ts, to_ts) AS begins
+            FROM coverage
+            WHERE state = 'live'
+        )
+    )
+    GROUP BY date, feed, nth
 )
-GROUP BY date, feed, preset, code, session, nth;
+SELECT date, feed, preset, code, session, greatest(from_ts, live_from) AS from_ts, least(to_ts, live_to) AS to_ts
+FROM registered JOIN recorded USING (date, feed)
+WHERE live_from < to_ts AND live_to > from_ts;
 
 -- The stretches in which a feed's rows of a pair do not count, since a feed with an earlier name had the same pair.
 CREATE OR REPLACE TEMP VIEW superseded AS
@@ -502,8 +519,8 @@ SELECT date, market, beginning.code, trade_ts, beginning.price, beginning.volume
 FROM beginning JOIN run USING (market, session) JOIN ending USING (market, session)
 WHERE nth <= length AND from_end = length - nth + 1;
 
--- What was registered on a day: for each pair of a feed, its last state with what the server said, from when to when it was
--- active, for how long, and which share of the time from `from_time` to `to_time` that is. A share of 1 means all along.
+-- What was registered on a day: for each pair of a feed, its last state in a session with what the server said, from when to
+-- when it was recorded, for how long, and which share of the time from `from_time` to `to_time` that is: 1 means all along.
 CREATE OR REPLACE TEMP MACRO recorded_issues(day, from_time := TIME '09:00', to_time := TIME '15:30') AS TABLE
 WITH hours AS (
     SELECT korean(day, from_time) AS begins, korean(day, to_time) AS ends
@@ -513,8 +530,8 @@ WITH hours AS (
     FROM active, hours
     WHERE date = day::DATE
 ), pair AS (
-    SELECT feed, preset, code, last(state ORDER BY from_ts, to_ts) AS state,
-           last(detail ORDER BY from_ts, to_ts) AS detail
+    SELECT feed, preset, code, max_by(state, (session IS NOT NULL, from_ts, to_ts)) AS state,
+           max_by(coalesce(detail, ''), (session IS NOT NULL, from_ts, to_ts)) AS detail
     FROM registrations
     WHERE date = day::DATE
     GROUP BY feed, preset, code
@@ -563,21 +580,21 @@ SELECT code, feed, to_ts, NULL, NULL, NULL, NULL, NULL, NULL
 FROM active SEMI JOIN source USING (code, preset, feed)
 WHERE date = day::DATE;
 
--- The best quotes of a day, of one issue or of all: each with the time in which it held, its spread in KRW (or the unit of a
--- derivative's quotation), and in basis points of the middle. Only where both sides were known; a spread of 0 is a locked
--- book, a negative one a crossed book, as it may be in an auction.
-CREATE OR REPLACE TEMP MACRO spread(day, issue := NULL) AS TABLE
+-- The best quotes of a day, of one issue or of all: each with the time between `from_time` and `to_time` in which it held, its
+-- spread in KRW (or the unit of a derivative's quotation), and in basis points of the middle. Only where both sides were
+-- known; a spread of 0 is a locked book, a negative one a crossed book, as it may be in an auction.
+CREATE OR REPLACE TEMP MACRO spread(day, issue := NULL, from_time := TIME '09:00', to_time := TIME '15:30') AS TABLE
 WITH state AS (
-    SELECT *, lead(recv_ts) OVER (
-        PARTITION BY code ORDER BY recv_ts, coalesce(frame, 1000000000000), item) AS until_ts
+    SELECT *, greatest(recv_ts, korean(day, from_time)) AS begins, least(lead(recv_ts) OVER (
+        PARTITION BY code ORDER BY recv_ts, coalesce(frame, 1000000000000), item), korean(day, to_time)) AS ends
     FROM quote_states(day)
     WHERE issue IS NULL OR code = issue
 )
-SELECT day::DATE AS date, code, recv_ts AS from_ts, until_ts AS to_ts,
-       (epoch_us(until_ts) - epoch_us(recv_ts)) / 1e6 AS seconds, ask_price, ask_size, bid_price, bid_size,
-       ask_price - bid_price AS spread, 20000 * (ask_price - bid_price) / (ask_price + bid_price) AS spread_bps
+SELECT day::DATE AS date, code, begins AS from_ts, ends AS to_ts, (epoch_us(ends) - epoch_us(begins)) / 1e6 AS seconds,
+       ask_price, ask_size, bid_price, bid_size, ask_price - bid_price AS spread,
+       20000 * (ask_price - bid_price) / (ask_price + bid_price) AS spread_bps
 FROM state
-WHERE ask_price > 0 AND bid_price > 0;
+WHERE ask_price > 0 AND bid_price > 0 AND begins < ends;
 
 -- The shares within the first `levels` levels of each book of a day, of one issue or of all. `imbalance` is from -1, all
 -- asked, to 1, all bid.

@@ -138,8 +138,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print DuckDB views of the data directory that account for its gaps: trades, coverage, gaps, bars, completeness,
-    /// resent.
+    /// Print DuckDB views of the data directory that account for its gaps: trades, coverage, gaps, bars, completeness and
+    /// resent; ticks, quotes, books, spread, depth, book_at and others of the per-issue service.
     Sql {
         #[command(flatten)]
         source: DataSource,
