@@ -233,9 +233,10 @@ SELECT date, later.feed, preset, code, from_ts, to_ts
 FROM active JOIN (SELECT DISTINCT date, feed, preset, code FROM active) AS later USING (date, preset, code)
 WHERE active.feed < later.feed;
 
--- The issues of a date whose trades were sent more than once: by `tick` and `tick10`, or by several feeds.
+-- The issues of a date whose trades were sent more than once: by `tick` and `tick10`, or by several feeds. Views join with it
+-- in a way that hands a condition on `date` or `code` on: semi- and anti-joins do not, and DuckDB 1.1 loses it.
 CREATE OR REPLACE TEMP VIEW several_sources AS
-SELECT date, code
+SELECT date, code, true AS is_several
 FROM (SELECT DISTINCT date, feed, preset, code FROM active WHERE preset IN ('tick', 'tick10'))
 GROUP BY date, code
 HAVING count(*) > 1;
@@ -244,16 +245,18 @@ HAVING count(*) > 1;
 -- and of the feed with the earlier name. Rows are the same if time, price, volume and accumulated volume are (which `tick`
 -- need not have: then without it); of several that are alike in one source, the first is the same as the first of another.
 CREATE OR REPLACE TEMP VIEW ticks AS
-FROM recorded_ticks ANTI JOIN several_sources USING (date, code)
-WHERE kind <> 'snapshot'
+SELECT recorded_ticks.*
+FROM recorded_ticks LEFT JOIN several_sources USING (date, code)
+WHERE kind <> 'snapshot' AND is_several IS NULL
 UNION ALL
 SELECT * EXCLUDE (total, nth)
 FROM (
     SELECT *, row_number() OVER (
         PARTITION BY date, code, feed, preset, trade_time, price, volume, total ORDER BY frame, item) AS nth
     FROM (
-        SELECT *, CASE WHEN bool_and(acc_volume IS NOT NULL) OVER (PARTITION BY date, code) THEN acc_volume END AS total
-        FROM recorded_ticks SEMI JOIN several_sources USING (date, code)
+        SELECT recorded_ticks.*,
+               CASE WHEN bool_and(acc_volume IS NOT NULL) OVER (PARTITION BY date, code) THEN acc_volume END AS total
+        FROM recorded_ticks JOIN several_sources USING (date, code)
         WHERE kind <> 'snapshot'
     )
 )
@@ -262,16 +265,18 @@ QUALIFY row_number() OVER (
 
 -- The same of futures and options.
 CREATE OR REPLACE TEMP VIEW derivative_ticks AS
-FROM recorded_derivative_ticks ANTI JOIN several_sources USING (date, code)
-WHERE kind <> 'snapshot'
+SELECT recorded_derivative_ticks.*
+FROM recorded_derivative_ticks LEFT JOIN several_sources USING (date, code)
+WHERE kind <> 'snapshot' AND is_several IS NULL
 UNION ALL
 SELECT * EXCLUDE (total, nth)
 FROM (
     SELECT *, row_number() OVER (
         PARTITION BY date, code, feed, preset, trade_time, price, volume, total ORDER BY frame, item) AS nth
     FROM (
-        SELECT *, CASE WHEN bool_and(acc_volume IS NOT NULL) OVER (PARTITION BY date, code) THEN acc_volume END AS total
-        FROM recorded_derivative_ticks SEMI JOIN several_sources USING (date, code)
+        SELECT recorded_derivative_ticks.*,
+               CASE WHEN bool_and(acc_volume IS NOT NULL) OVER (PARTITION BY date, code) THEN acc_volume END AS total
+        FROM recorded_derivative_ticks JOIN several_sources USING (date, code)
         WHERE kind <> 'snapshot'
     )
 )
@@ -280,28 +285,32 @@ QUALIFY row_number() OVER (
 
 -- Best quotes and books without snapshots, of one feed at a time.
 CREATE OR REPLACE TEMP VIEW quotes AS
-FROM recorded_quotes AS row ANTI JOIN superseded
+SELECT row.*
+FROM recorded_quotes AS row LEFT JOIN superseded
   ON preset = 'quote' AND superseded.date = row.date AND superseded.feed = row.feed AND superseded.code = row.code
  AND row.recv_ts > from_ts AND row.recv_ts <= to_ts
-WHERE kind <> 'snapshot';
+WHERE kind <> 'snapshot' AND superseded.code IS NULL;
 
 CREATE OR REPLACE TEMP VIEW books AS
-FROM recorded_books AS row ANTI JOIN superseded
+SELECT row.*
+FROM recorded_books AS row LEFT JOIN superseded
   ON preset = 'quote10' AND superseded.date = row.date AND superseded.feed = row.feed AND superseded.code = row.code
  AND row.recv_ts > from_ts AND row.recv_ts <= to_ts
-WHERE kind <> 'snapshot';
+WHERE kind <> 'snapshot' AND superseded.code IS NULL;
 
 CREATE OR REPLACE TEMP VIEW derivative_quotes AS
-FROM recorded_derivative_quotes AS row ANTI JOIN superseded
+SELECT row.*
+FROM recorded_derivative_quotes AS row LEFT JOIN superseded
   ON preset = 'quote' AND superseded.date = row.date AND superseded.feed = row.feed AND superseded.code = row.code
  AND row.recv_ts > from_ts AND row.recv_ts <= to_ts
-WHERE kind <> 'snapshot';
+WHERE kind <> 'snapshot' AND superseded.code IS NULL;
 
 CREATE OR REPLACE TEMP VIEW derivative_books AS
-FROM recorded_derivative_books AS row ANTI JOIN superseded
+SELECT row.*
+FROM recorded_derivative_books AS row LEFT JOIN superseded
   ON preset = 'quote10' AND superseded.date = row.date AND superseded.feed = row.feed AND superseded.code = row.code
  AND row.recv_ts > from_ts AND row.recv_ts <= to_ts
-WHERE kind <> 'snapshot';
+WHERE kind <> 'snapshot' AND superseded.code IS NULL;
 
 -- The stretches of each feed that were recorded between `from_time` and `to_time`, on the dates from `first_day` to
 -- `last_day`. Whatever follows a date's last `to_ts` is not known yet, and not included.
@@ -403,8 +412,8 @@ WITH hours AS (
     GROUP BY market, code, nth
 ), exact_bar AS (
     SELECT code, (epoch_us(trade_ts) - begins_us) // width_us AS nth, count(*) AS records,
-           first(price ORDER BY recv_ts, frame, item) AS open, max(price) AS high, min(price) AS low,
-           last(price ORDER BY recv_ts, frame, item) AS close, sum(volume)::BIGINT AS volume
+           first(price ORDER BY trade_ts, acc_volume, recv_ts, frame, item) AS open, max(price) AS high,
+           min(price) AS low, last(price ORDER BY trade_ts, acc_volume, recv_ts, frame, item) AS close, sum(volume)::BIGINT AS volume
     FROM ticks, hours
     WHERE date = day::DATE AND kind = 'trade'
       AND trade_ts >= korean(day, from_time) AND trade_ts < korean(day, to_time)
@@ -546,54 +555,61 @@ SELECT day::DATE AS date, feed, preset, code, state, detail, active_from, active
 FROM pair LEFT JOIN summed USING (feed, preset, code), hours;
 
 -- The best quote of each issue on a day as a sequence of states: each holds from its `recv_ts` to the next one's. It is that
--- of `quote10` where a feed has it, of `quote` elsewhere, and of one feed only, the first by name. A state without prices
--- and without a `frame` says that from then on nothing is known. Snapshots are states, too.
+-- of `quote10` where a feed has it on that day, of `quote` elsewhere, and of one feed for the whole day, the first by name. A
+-- state without prices and without a `frame` says that from then on nothing is known. Snapshots are states, too.
 CREATE OR REPLACE TEMP MACRO quote_states(day) AS TABLE
 WITH source AS (
     SELECT DISTINCT code, preset, feed
     FROM active
     WHERE date = day::DATE AND preset IN ('quote10', 'quote')
     QUALIFY rank() OVER (PARTITION BY code ORDER BY preset <> 'quote10', feed) = 1
+), stretch AS (
+    SELECT code, preset, feed, session, from_ts, to_ts
+    FROM active JOIN source USING (code, preset, feed)
+    WHERE date = day::DATE
 ), said AS (
-    SELECT 'quote10' AS preset, feed, code, kind, recv_ts, frame, item, ask_price_01::DOUBLE AS ask_price,
+    SELECT 'quote10' AS preset, session, feed, code, kind, recv_ts, frame, item, ask_price_01::DOUBLE AS ask_price,
            ask_size_01 AS ask_size, bid_price_01::DOUBLE AS bid_price, bid_size_01 AS bid_size
     FROM recorded_books
     WHERE date = day::DATE
     UNION ALL
-    SELECT 'quote10', feed, code, kind, recv_ts, frame, item, ask_price_01, ask_size_01, bid_price_01, bid_size_01
+    SELECT 'quote10', session, feed, code, kind, recv_ts, frame, item, ask_price_01, ask_size_01, bid_price_01, bid_size_01
     FROM recorded_derivative_books
     WHERE date = day::DATE
     UNION ALL
-    SELECT 'quote', feed, code, kind, recv_ts, frame, item, ask_price::DOUBLE, ask_size, bid_price::DOUBLE, bid_size
+    SELECT 'quote', session, feed, code, kind, recv_ts, frame, item, ask_price::DOUBLE, ask_size, bid_price::DOUBLE, bid_size
     FROM recorded_quotes
     WHERE date = day::DATE
     UNION ALL
-    SELECT 'quote', feed, code, kind, recv_ts, frame, item, ask_price, ask_size, bid_price, bid_size
+    SELECT 'quote', session, feed, code, kind, recv_ts, frame, item, ask_price, ask_size, bid_price, bid_size
     FROM recorded_derivative_quotes
     WHERE date = day::DATE
 )
 SELECT code, feed, recv_ts, frame, item, ask_price, ask_size, bid_price, bid_size
-FROM said SEMI JOIN source USING (code, preset, feed)
-WHERE kind <> 'snapshot' OR coalesce(ask_price, bid_price) IS NOT NULL
+FROM said JOIN stretch USING (code, preset, feed, session)
+WHERE recv_ts BETWEEN from_ts AND to_ts AND (kind <> 'snapshot' OR coalesce(ask_price, bid_price) IS NOT NULL)
 UNION ALL
 SELECT code, feed, to_ts, NULL, NULL, NULL, NULL, NULL, NULL
-FROM active SEMI JOIN source USING (code, preset, feed)
-WHERE date = day::DATE;
+FROM stretch;
 
 -- The best quotes of a day, of one issue or of all: each with the time between `from_time` and `to_time` in which it held, its
 -- spread in KRW (or the unit of a derivative's quotation), and in basis points of the middle. Only where both sides were
 -- known; a spread of 0 is a locked book, a negative one a crossed book, as it may be in an auction.
 CREATE OR REPLACE TEMP MACRO spread(day, issue := NULL, from_time := TIME '09:00', to_time := TIME '15:30') AS TABLE
 WITH state AS (
-    SELECT *, greatest(recv_ts, korean(day, from_time)) AS begins, least(lead(recv_ts) OVER (
-        PARTITION BY code ORDER BY recv_ts, coalesce(frame, 1000000000000), item), korean(day, to_time)) AS ends
+    SELECT *, lead(recv_ts) OVER (
+        PARTITION BY code ORDER BY recv_ts, coalesce(frame, 1000000000000), item) AS until_ts
     FROM quote_states(day)
     WHERE issue IS NULL OR code = issue
+), held AS (
+    SELECT *, greatest(recv_ts, korean(day, from_time)) AS begins, least(until_ts, korean(day, to_time)) AS ends
+    FROM state
+    WHERE until_ts IS NOT NULL
 )
 SELECT day::DATE AS date, code, begins AS from_ts, ends AS to_ts, (epoch_us(ends) - epoch_us(begins)) / 1e6 AS seconds,
        ask_price, ask_size, bid_price, bid_size, ask_price - bid_price AS spread,
        20000 * (ask_price - bid_price) / (ask_price + bid_price) AS spread_bps
-FROM state
+FROM held
 WHERE ask_price > 0 AND bid_price > 0 AND begins < ends;
 
 -- The shares within the first `levels` levels of each book of a day, of one issue or of all. `imbalance` is from -1, all
@@ -614,8 +630,8 @@ WITH book AS (
     FROM derivative_books
     WHERE date = day::DATE AND (issue IS NULL OR code = issue)
 ), summed AS (
-    SELECT * EXCLUDE (ask_sizes, bid_sizes), list_sum(ask_sizes[1:levels])::BIGINT AS ask_size,
-           list_sum(bid_sizes[1:levels])::BIGINT AS bid_size
+    SELECT * EXCLUDE (ask_sizes, bid_sizes), coalesce(list_sum(ask_sizes[1:levels]), 0)::BIGINT AS ask_size,
+           coalesce(list_sum(bid_sizes[1:levels]), 0)::BIGINT AS bid_size
     FROM book
 )
 SELECT day::DATE AS date, *, (bid_size - ask_size) / nullif(bid_size + ask_size, 0) AS imbalance
@@ -690,8 +706,8 @@ SELECT placed.* EXCLUDE (place), state.ask_price, state.ask_size, state.bid_pric
        CASE WHEN state.frame IS NOT NULL THEN state.recv_ts END AS quote_ts
 FROM placed ASOF LEFT JOIN state ON placed.code = state.code AND placed.place >= state.place;
 
--- How much of what was traded the files have, in shares, for each registered stock and date: `traded` is the highest
--- accumulated volume that was received in any row, `ticks` the sum of the volumes in `ticks`, and `trades` that of the
+-- How much of what was traded the files have, in shares, for each stock and date of which there is a push: `traded` is the
+-- highest accumulated volume that was pushed (a snapshot before the open may have that of yesterday), `ticks` the sum of the volumes in `ticks`, and `trades` that of the
 -- full-market feed, of trades and block trades. NULL is not known: no such row was received.
 --
 -- `trades_share` supposes that `trdVol` is what was traded: trd_vol() tells.
@@ -699,13 +715,13 @@ CREATE OR REPLACE TEMP MACRO completeness_in_shares(first_day, last_day := NULL)
 WITH known AS (
     SELECT date, code, max(acc_volume) AS traded
     FROM (
-        SELECT date, code, acc_volume FROM recorded_ticks
+        SELECT date, code, kind, acc_volume FROM recorded_ticks
         UNION ALL
-        SELECT date, code, acc_volume FROM recorded_quotes
+        SELECT date, code, kind, acc_volume FROM recorded_quotes
         UNION ALL
-        SELECT date, code, acc_volume FROM recorded_books
+        SELECT date, code, kind, acc_volume FROM recorded_books
     )
-    WHERE date BETWEEN first_day::DATE AND coalesce(last_day::DATE, first_day::DATE)
+    WHERE kind <> 'snapshot' AND date BETWEEN first_day::DATE AND coalesce(last_day::DATE, first_day::DATE)
     GROUP BY date, code
 ), tick AS (
     SELECT date, code, sum(volume)::BIGINT AS ticks
@@ -725,8 +741,8 @@ SELECT date, code, traded, ticks, ticks / nullif(traded, 0) AS ticks_share, trad
 FROM known LEFT JOIN tick USING (date, code) LEFT JOIN conflated USING (date, code);
 
 -- Where the accumulated volume of an issue rose by more than a row of `ticks` says: `missing` shares were traded between
--- `from_ts`, when the row before was received (NULL: since the day began), and `to_ts`. `known` says whether recording or
--- registration was interrupted meanwhile; if it was not, the server did not send what it should have. The last hole of an
+-- `from_ts`, when the row before was received (NULL: since the day began, and at 08:30), and `to_ts`. `known` says whether
+-- recording or registration was interrupted meanwhile; if it was not, the server did not send what it should have. The last hole of an
 -- issue may end with a quote or a book.
 CREATE OR REPLACE TEMP MACRO volume_holes(day) AS TABLE
 WITH row AS (
@@ -735,7 +751,7 @@ WITH row AS (
     FROM ticks
     WHERE date = day::DATE AND acc_volume IS NOT NULL
     UNION ALL
-    SELECT code, min_by(recv_ts, -acc_volume), NULL, NULL, max(acc_volume), 0
+    SELECT code, min_by(recv_ts, (-acc_volume, recv_ts)), NULL, NULL, max(acc_volume), 0
     FROM (
         SELECT code, recv_ts, acc_volume FROM quotes WHERE date = day::DATE
         UNION ALL
@@ -745,13 +761,13 @@ WITH row AS (
 ), step AS (
     SELECT *, lag(acc_volume, 1, 0) OVER rising AS acc_before, lag(recv_ts) OVER rising AS from_ts
     FROM row
-    WINDOW rising AS (PARTITION BY code ORDER BY acc_volume, frame NULLS LAST, item)
+    WINDOW rising AS (PARTITION BY code ORDER BY acc_volume, volume DESC, recv_ts, frame NULLS LAST, item)
 )
 SELECT day::DATE AS date, code, from_ts, recv_ts AS to_ts, acc_before, acc_volume, acc_volume - acc_before - volume AS missing,
        NOT EXISTS (
            FROM active
            WHERE date = day::DATE AND active.code = step.code AND preset IN ('tick', 'tick10')
-             AND active.from_ts <= coalesce(step.from_ts, korean(day, '00:00')) AND active.to_ts >= step.recv_ts
+             AND active.from_ts <= coalesce(step.from_ts, korean(day, '08:30')) AND active.to_ts >= step.recv_ts
        ) AS known
 FROM step
 WHERE acc_volume - acc_before > volume;
@@ -759,7 +775,7 @@ WHERE acc_volume - acc_before > volume;
 -- What `trdVol` of the full-market feed is, by comparison with the trades of registered stocks on a day: in how many of
 -- the records that could be `compared` it is the volume traded since the issue's record before (`since_last`), that of the
 -- last trade alone (`last_trade`), or that of the day so far (`cumulative`). `answer` is the one that holds for 95% of
--- them; NULL if none does, or fewer than a hundred could be compared.
+-- them, and for more than any other; NULL if none does, or fewer than a hundred could be compared.
 CREATE OR REPLACE TEMP MACRO trd_vol(day) AS TABLE
 WITH instant AS (
     SELECT code, trade_time, sum(volume) AS volume, max_by(volume, (recv_ts, frame, item)) AS last_volume,
@@ -788,7 +804,7 @@ WITH instant AS (
 )
 SELECT day::DATE AS date, *,
        CASE WHEN compared < 100 OR greatest(since_last, last_trade, cumulative) < 0.95 * compared THEN NULL
-            WHEN since_last >= greatest(last_trade, cumulative) THEN 'since_last'
-            WHEN last_trade >= cumulative THEN 'last_trade'
-            ELSE 'cumulative' END AS answer
+            WHEN since_last > greatest(last_trade, cumulative) THEN 'since_last'
+            WHEN last_trade > greatest(since_last, cumulative) THEN 'last_trade'
+            WHEN cumulative > greatest(since_last, last_trade) THEN 'cumulative' END AS answer
 FROM counted;

@@ -18,6 +18,10 @@ impl Written {
     pub(super) fn member(key: &str) -> Self {
         let text = format!(",\"{key}\":");
         let len = text.len();
+        assert!(
+            len <= Self::LEN_MAX,
+            "the key {key} is too long for this comparison"
+        );
         let (mut bytes, mut mask) = ([0; Self::LEN_MAX], [0; Self::LEN_MAX]);
         bytes[..len].copy_from_slice(text.as_bytes());
         mask[..len].fill(0xff);

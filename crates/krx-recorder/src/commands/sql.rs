@@ -89,8 +89,11 @@ fn views(data_dir: &str, has_files: impl Fn(Dataset) -> bool) -> Option<String> 
             (_, false) => views,
         }
     });
-    let absolute = |views: String, call: &str| views.replace(call, &format!("{call}{quoted}/"));
-    Some(CALLS.into_iter().fold(fitting, absolute))
+    // In two passes, since the path may hold anything, a call too; the views hold no NUL.
+    let marked = CALLS
+        .into_iter()
+        .fold(fitting, |views, call| views.replace(call, &format!("{call}\0")));
+    Some(marked.replace('\0', &format!("{quoted}/")))
 }
 
 /// How the files of a dataset are read that has some.
@@ -183,6 +186,11 @@ mod tests {
             assert_eq!(found, [VIEWS.matches(call).count(); 2], "{call}");
         }
         assert_eq!(views("/data\\here"), None);
+        assert!(
+            views("/glob('z")
+                .unwrap()
+                .contains("read_parquet('/glob(''z/coverage/**")
+        );
         assert!(views("/").unwrap().contains("read_parquet('/coverage/**"));
     }
 
