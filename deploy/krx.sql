@@ -395,13 +395,13 @@ WITH hours AS (
 ), registered AS (
     SELECT DISTINCT code, nth, true AS exact
     FROM (
-        SELECT code, feed, nth
+        SELECT code, nth
         FROM slot JOIN active ON from_ts < ends + delay AND to_ts > begins
         WHERE date = day::DATE AND preset IN ('tick', 'tick10')
         GROUP BY code, feed, preset, nth
         HAVING sum(epoch_us(least(to_ts, ends + delay)) - epoch_us(greatest(from_ts, begins)))
                >= any_value(epoch_us(ends + delay) - epoch_us(begins))
-    ) SEMI JOIN (FROM live WHERE recorded) USING (feed, nth)
+    )
 ), bar AS (
     SELECT market, code, (epoch_us(trade_ts) - begins_us) // width_us AS nth, count(*) AS records,
            first(price ORDER BY frame, item) AS open, max(price) AS high, min(price) AS low,

@@ -400,6 +400,18 @@ def test_completeness_in_shares_is_that_of_the_rows(made: Made, views: duckdb.Du
     assert found == expected and found
 
 
+def test_a_snapshots_total_is_not_that_of_the_day(made: Made, tmp_path: Path) -> None:
+    """Before the open it may be that of the day before."""
+    folder = shutil.copytree(made.data_dir, tmp_path / "data")
+    path = next((folder / "ticks").rglob("*.parquet"))
+    table = pq.read_table(path, partitioning=None)
+    row = table.slice(0, 1).to_pylist()[0] | {"kind": "snapshot", "acc_volume": 10**9}
+    pq.write_table(pa.concat_tables([table, pa.Table.from_pylist([row], table.schema)]), path)
+    query = f"FROM completeness_in_shares('{DAY}') ORDER BY code"
+    with connect(made.data_dir) as before, connect(folder) as after:
+        assert after.execute(query).fetchall() == before.execute(query).fetchall()
+
+
 def test_volume_holes_are_the_trades_that_no_source_had(made: Made, views: duckdb.DuckDBPyConnection) -> None:
     """By the trades that were made up: those between two that were recorded are the hole between them."""
     if not made.ticks_have_totals:
@@ -550,15 +562,21 @@ def test_trd_vol_of_a_simulated_day(simulated: tuple[Path, dict[str, list[Row]]]
         _, compared, since_last, last_trade, cumulative, answer = connection.execute(f"FROM trd_vol('{DAY}')").fetchone()
         assert answer == "since_last" and compared >= since_last > 0.99 * compared and compared > 1000
         assert last_trade < 0.9 * compared and cumulative < 0.1 * compared
-        # The same feed, if it told the volume of the day so far, or of the last trade alone.
-        for volume, expected in (
-            ("sum(volume) OVER (PARTITION BY code ORDER BY frame, item)", "cumulative"),
-            ("volume + 1", None),
+        # The same feed, if it told something else, told it sometimes, or told little.
+        connection.execute(
+            "CREATE TEMP TABLE told AS SELECT trades.*, last_volume, total FROM trades JOIN "
+            "(SELECT code, trade_time, max_by(volume, (recv_ts, frame, item)) AS last_volume, max(acc_volume) AS total "
+            "FROM ticks WHERE kind = 'trade' GROUP BY ALL) USING (code, trade_time) WHERE kind = 'trade'"
+        )
+        for volume, frames_max, expected in (
+            ("total", 10**12, "cumulative"),
+            ("last_volume", 10**12, "last_trade"),
+            ("CASE WHEN frame % 5 = 0 THEN volume + 1 ELSE total END", 10**12, None),
+            ("total", 20, None),
         ):
-            connection.execute("CREATE OR REPLACE TEMP TABLE was AS FROM trades WHERE kind = 'trade'")
-            connection.execute(f"CREATE OR REPLACE TEMP VIEW trades AS SELECT * REPLACE (({volume})::BIGINT AS volume) FROM was")
-            made_answer = connection.execute(f"SELECT answer FROM trd_vol('{DAY}')").fetchone()[0]
-            assert made_answer == expected or (expected == "cumulative" and made_answer is None)
+            view = f"SELECT * REPLACE (({volume})::BIGINT AS volume) FROM told WHERE frame <= {frames_max}"
+            connection.execute(f"CREATE OR REPLACE TEMP VIEW trades AS {view}")
+            assert connection.execute(f"SELECT answer FROM trd_vol('{DAY}')").fetchone() == (expected,), volume
 
 
 def answered(library: str, text: str, data_dir: Path) -> list[tuple[Any, ...]]:

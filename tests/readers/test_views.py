@@ -606,6 +606,8 @@ def test_a_dataset_that_is_not_there_has_no_rows_until_it_is(
             assert absent.execute(f"SELECT count(*) FROM {view}").fetchone() == (0,), view
         for dataset in (*fields.DATASETS, "registrations"):
             shutil.copytree(whole / dataset, data_dir / dataset)
+        for partition in (whole / "coverage").glob(f"date=*/feed={issues.FEED}"):
+            shutil.copytree(partition, data_dir / partition.relative_to(whole))
         for view in ISSUE_VIEWS:
             count = f"SELECT count(*) FROM {view}"
             assert absent.execute(count).fetchone() == there.execute(count).fetchone() != (0,), view
