@@ -1,7 +1,7 @@
 //! Decodes per-issue messages: one object as a rule, or several one after the other, or an array of them.
 //!
-//! A message that is one object takes one pass of simd-json. Anything else is cut into pieces, each of which is parsed by
-//! itself, so that one bad record never costs its neighbours.
+//! The usual push needs no parser (`super::usual`). Any other message that is one object takes one pass of simd-json.
+//! Anything else is cut into pieces, each of which is parsed by itself, so that one bad record never costs its neighbours.
 //!
 //! `item` numbers what a frame holds, from 0: each row and each rejected record takes the next number. A push of `change`
 //! takes one for each of its items. Answers without data, errors and heartbeats take none. So (`frame`, `item`) is unique
