@@ -234,19 +234,20 @@ FROM active JOIN (SELECT DISTINCT date, feed, preset, code FROM active) AS later
 WHERE active.feed < later.feed;
 
 -- The issues of a date whose trades were sent more than once: by `tick` and `tick10`, or by several feeds. Views join with it
--- in a way that hands a condition on `date` or `code` on: semi- and anti-joins do not, and DuckDB 1.1 loses it.
+-- in a way that passes on a condition on `date` or `code`: semi- and anti-joins do not, and DuckDB 1.1 loses it.
 CREATE OR REPLACE TEMP VIEW several_sources AS
 SELECT date, code, true AS is_several
 FROM (SELECT DISTINCT date, feed, preset, code FROM active WHERE preset IN ('tick', 'tick10'))
 GROUP BY date, code
 HAVING count(*) > 1;
 
--- Trades of stocks without snapshots, each once. Where it came several times, the row is that of `tick10` before `tick`,
--- and of the feed with the earlier name. Rows are the same if time, price, volume and accumulated volume are (which `tick`
--- need not have: then without it); of several that are alike in one source, the first is the same as the first of another.
-CREATE OR REPLACE TEMP VIEW ticks AS
-SELECT recorded_ticks.*
-FROM recorded_ticks LEFT JOIN several_sources USING (date, code)
+-- The trades among the rows of a view, without snapshots and each once. Where one came several times, the row is that of
+-- `tick10` before `tick`, and of the feed with the earlier name. Rows are the same trade if time, price, volume and
+-- accumulated volume are equal (`tick` need not have the last: then without it); of several that are alike in one source, the
+-- first is the same as the first of another.
+CREATE OR REPLACE TEMP MACRO each_trade_once(view_name) AS TABLE
+SELECT row.*
+FROM (FROM query_table(view_name)) AS row LEFT JOIN several_sources USING (date, code)
 WHERE kind <> 'snapshot' AND is_several IS NULL
 UNION ALL
 SELECT * EXCLUDE (total, nth)
@@ -254,63 +255,29 @@ FROM (
     SELECT *, row_number() OVER (
         PARTITION BY date, code, feed, preset, trade_time, price, volume, total ORDER BY frame, item) AS nth
     FROM (
-        SELECT recorded_ticks.*,
+        SELECT row.*,
                CASE WHEN bool_and(acc_volume IS NOT NULL) OVER (PARTITION BY date, code) THEN acc_volume END AS total
-        FROM recorded_ticks JOIN several_sources USING (date, code)
+        FROM (FROM query_table(view_name)) AS row JOIN several_sources USING (date, code)
         WHERE kind <> 'snapshot'
     )
 )
 QUALIFY row_number() OVER (
     PARTITION BY date, code, trade_time, price, volume, total, nth ORDER BY preset = 'tick', feed) = 1;
 
--- The same of futures and options.
-CREATE OR REPLACE TEMP VIEW derivative_ticks AS
-SELECT recorded_derivative_ticks.*
-FROM recorded_derivative_ticks LEFT JOIN several_sources USING (date, code)
-WHERE kind <> 'snapshot' AND is_several IS NULL
-UNION ALL
-SELECT * EXCLUDE (total, nth)
-FROM (
-    SELECT *, row_number() OVER (
-        PARTITION BY date, code, feed, preset, trade_time, price, volume, total ORDER BY frame, item) AS nth
-    FROM (
-        SELECT recorded_derivative_ticks.*,
-               CASE WHEN bool_and(acc_volume IS NOT NULL) OVER (PARTITION BY date, code) THEN acc_volume END AS total
-        FROM recorded_derivative_ticks JOIN several_sources USING (date, code)
-        WHERE kind <> 'snapshot'
-    )
-)
-QUALIFY row_number() OVER (
-    PARTITION BY date, code, trade_time, price, volume, total, nth ORDER BY preset = 'tick', feed) = 1;
-
--- Best quotes and books without snapshots, of one feed at a time.
-CREATE OR REPLACE TEMP VIEW quotes AS
+-- The states among the rows of a view, without snapshots and of one feed at a time.
+CREATE OR REPLACE TEMP MACRO of_one_feed(view_name, preset_name) AS TABLE
 SELECT row.*
-FROM recorded_quotes AS row LEFT JOIN superseded
-  ON preset = 'quote' AND superseded.date = row.date AND superseded.feed = row.feed AND superseded.code = row.code
+FROM (FROM query_table(view_name)) AS row LEFT JOIN superseded
+  ON preset = preset_name AND superseded.date = row.date AND superseded.feed = row.feed AND superseded.code = row.code
  AND row.recv_ts > from_ts AND row.recv_ts <= to_ts
 WHERE kind <> 'snapshot' AND superseded.code IS NULL;
 
-CREATE OR REPLACE TEMP VIEW books AS
-SELECT row.*
-FROM recorded_books AS row LEFT JOIN superseded
-  ON preset = 'quote10' AND superseded.date = row.date AND superseded.feed = row.feed AND superseded.code = row.code
- AND row.recv_ts > from_ts AND row.recv_ts <= to_ts
-WHERE kind <> 'snapshot' AND superseded.code IS NULL;
-
-CREATE OR REPLACE TEMP VIEW derivative_quotes AS
-SELECT row.*
-FROM recorded_derivative_quotes AS row LEFT JOIN superseded
-  ON preset = 'quote' AND superseded.date = row.date AND superseded.feed = row.feed AND superseded.code = row.code
- AND row.recv_ts > from_ts AND row.recv_ts <= to_ts
-WHERE kind <> 'snapshot' AND superseded.code IS NULL;
-
-CREATE OR REPLACE TEMP VIEW derivative_books AS
-SELECT row.*
-FROM recorded_derivative_books AS row LEFT JOIN superseded
-  ON preset = 'quote10' AND superseded.date = row.date AND superseded.feed = row.feed AND superseded.code = row.code
- AND row.recv_ts > from_ts AND row.recv_ts <= to_ts
-WHERE kind <> 'snapshot' AND superseded.code IS NULL;
+CREATE OR REPLACE TEMP VIEW ticks AS FROM each_trade_once('recorded_ticks');
+CREATE OR REPLACE TEMP VIEW derivative_ticks AS FROM each_trade_once('recorded_derivative_ticks');
+CREATE OR REPLACE TEMP VIEW quotes AS FROM of_one_feed('recorded_quotes', 'quote');
+CREATE OR REPLACE TEMP VIEW books AS FROM of_one_feed('recorded_books', 'quote10');
+CREATE OR REPLACE TEMP VIEW derivative_quotes AS FROM of_one_feed('recorded_derivative_quotes', 'quote');
+CREATE OR REPLACE TEMP VIEW derivative_books AS FROM of_one_feed('recorded_derivative_books', 'quote10');
 
 -- The stretches of each feed that were recorded between `from_time` and `to_time`, on the dates from `first_day` to
 -- `last_day`. Whatever follows a date's last `to_ts` is not known yet, and not included.

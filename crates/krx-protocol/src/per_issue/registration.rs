@@ -47,7 +47,7 @@ fn is_default(instruments: &Instruments) -> bool {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RegistrationBook {
     by_id: BTreeMap<u64, Registration>,
-    /// Every push is looked up here, by a hash that takes little time: nobody but the configuration chooses the codes.
+    /// Every push is looked up here, with a fast hash: only the configuration chooses the codes.
     by_preset: [HashMap<String, Instruments, foldhash::fast::RandomState>; 6],
 }
 

@@ -2,8 +2,8 @@
 //!
 //! `{"jsonrpc":"2.0","method":"push","params":{"preset":"tick10","isuSrtCd":"005930","trdPrc":81000,…}}`
 //!
-//! Its values are plain: numbers, strings without escapes, null. A message with anything else in it, were it a blank, is
-//! none of these, and nothing has been read of it: simd-json decides (docs/adr/0044).
+//! Its values are plain: numbers, strings without escapes, null. A message with anything else in it, even a blank, is not
+//! one: nothing of it has been given out, and simd-json decides (docs/adr/0044).
 
 use simd_json::{Node, StaticNode};
 

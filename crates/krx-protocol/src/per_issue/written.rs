@@ -1,9 +1,9 @@
-//! What a message's text goes on with, looked at in words of bytes instead of byte by byte.
+//! What comes next in a message's text, compared several bytes at a time.
 
 // Forced into the loop over a push's members, they save it a tenth of its time.
 #![allow(clippy::inline_always)]
 
-/// A piece of text that a message may go on with, at most [`Written::LEN_MAX`] bytes long.
+/// Text that may come next in a message, at most [`Written::LEN_MAX`] bytes long.
 pub(super) struct Written {
     bytes: [u8; Written::LEN_MAX],
     /// All ones where there is a byte.

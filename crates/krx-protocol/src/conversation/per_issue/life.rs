@@ -94,7 +94,7 @@ impl Life {
         &mut self.minutes[place]
     }
 
-    /// Another feed shows that the issue traded so often since the last call, and at `last` the last time. A trade from
+    /// Another feed shows that the issue traded: `trades` times since the last call, most recently at `last`. A trade from
     /// before the last push, or from before the registration was accepted, proves nothing. If the trades began before
     /// that, only the last one is known to have come after it.
     pub(super) fn traded(&mut self, trades: u32, last: Instant) {

@@ -72,7 +72,7 @@ pub(super) struct RecordedIssues {
 
 struct Registered {
     pair: Pair,
-    /// Index, among the pair's states, of the one that answers.
+    /// Which of the pair's states answers it.
     state: Option<usize>,
 }
 

@@ -236,16 +236,16 @@ impl MessageBuilder {
     }
 }
 
-/// Where the bytes of a row of quarantine were in its message.
+/// Where in its message the bytes of a quarantine row were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// They are the message.
+    /// They are the whole message.
     Whole,
     /// An element of its array; the message ends with the last one, which includes the array's end or lacks it.
     InArray { is_last: bool },
     /// Behind the closed array.
     AfterArray,
-    /// There are none: the array is not closed.
+    /// There are no bytes; the array was never closed.
     End,
 }
 
@@ -264,7 +264,7 @@ impl Place {
     }
 }
 
-/// The members of `extra`, a JSON object, as they stand between its braces; `None` if there are none.
+/// The text between the braces of `extra`, a JSON object; `None` if it is empty.
 pub(super) fn members_of(extra: Option<&str>) -> Option<&str> {
     extra
         .and_then(|object| object.strip_prefix('{')?.strip_suffix('}'))
