@@ -20,6 +20,12 @@ impl Parser {
         }
     }
 
+    /// Whether it has parsed anything yet.
+    #[cfg(test)]
+    pub(crate) fn is_unused(&self) -> bool {
+        self.scratch.capacity() == 0
+    }
+
     /// Parses `text` and lends the tape to `read`.
     pub(crate) fn parse<T>(
         &mut self,

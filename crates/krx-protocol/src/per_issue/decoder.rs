@@ -234,7 +234,8 @@ impl<'o, S: RowSink> Output<'o, S> {
     fn usual(&mut self, frame: &[u8]) -> Option<()> {
         let head = usual::head(frame)?;
         let instruments = self.registrations.instruments(head.preset, head.code)?;
-        let table = Table::of(head.preset, instruments).filter(|table| *table != Table::Changes)?;
+        // That of `change` has no keys, so none of its pushes is usual.
+        let table = Table::of(head.preset, instruments)?;
         let mut values: Values<'_> = [Value::Null; Table::FIELDS_MAX];
         let kind = self.reader.read_usual(table, head.members, &mut values)?;
         if matches!(table, Table::Ticks | Table::DerivativeTicks) {

@@ -190,10 +190,10 @@ impl Reader {
                 return None;
             };
             let text = &members[len..];
-            // Most values are whole numbers in a column that is empty: `take` would say the same of them, later.
+            // Most values are whole numbers in an empty column: `take` would say the same of them, later. If the number goes
+            // on, with a fraction, no key follows here.
             if let (FieldKind::Integer { .. }, Value::Null) = (fields[slot].kind, reading.values[slot])
                 && let Some((number, number_len)) = integer(text)
-                && matches!(text.get(number_len), Some(b',' | b'}'))
             {
                 reading.values[slot] = Value::Integer(number.cast_signed());
                 members = &text[number_len..];

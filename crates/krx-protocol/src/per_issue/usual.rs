@@ -88,3 +88,22 @@ fn plain(text: &[u8]) -> Option<&str> {
     }
     std::str::from_utf8(&text[..end]).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_with_an_escape_is_not_plain() {
+        assert_eq!(plain(br#"86","#), Some("86"));
+        for text in [
+            &br#"8\u0036","#[..],
+            br#"8\"6","#,
+            b"86",
+            b"8\x006\"",
+            "86원\"".as_bytes(),
+        ] {
+            assert_eq!(plain(text), None, "{text:?}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::Output;
+use super::{Output, PerIssueDecoder};
 use crate::per_issue::record::Reader;
 use crate::per_issue::seen::{Seen, decode, push, usual_book};
 
@@ -27,8 +27,11 @@ fn is_usual(message: &str) -> bool {
 
 #[test]
 fn the_guides_layouts_need_no_parser() {
+    let (book, mut decoder) = (usual_book(), PerIssueDecoder::new());
     for params in PARAMS {
         assert!(is_usual(&push(params)), "{params}");
+        decoder.decode(push(params).as_bytes(), &book, &mut Seen::default());
+        assert!(decoder.parser.is_unused(), "{params}");
         let (seen, _) = decode(push(params));
         assert_eq!((seen.rows.len(), seen.rejects.len()), (1, 0), "{params}");
     }

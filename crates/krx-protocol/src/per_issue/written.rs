@@ -122,3 +122,76 @@ fn eight_digits(values: u64) -> u64 {
     let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
     (fours * 10_000 + (fours >> 32)) & 0xffff_ffff
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_integer_is_read_with_its_length() {
+        for text in [
+            "0",
+            "7",
+            "86",
+            "1234567",
+            "12345678",
+            "123456789",
+            "1234567890123456",
+        ] {
+            let expected = Some((text.parse().unwrap(), text.len()));
+            for behind in [",", "}}", ".5", " ", ",\"trdPrc\":12345678"] {
+                assert_eq!(
+                    integer(format!("{text}{behind}").as_bytes()),
+                    expected,
+                    "{text}{behind}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_integer_or_too_long_is_left_to_the_parser() {
+        for text in [
+            "",
+            ",",
+            "-5",
+            "+5",
+            ":",
+            "/",
+            "a",
+            "05",
+            "00",
+            "0123456789,",
+            "12345678901234567,",
+            "123456789012345678901,",
+        ] {
+            assert_eq!(integer(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_member_begins_with_its_key() {
+        let written = Written::member("trdPrc");
+        assert_eq!(written.len(), ",\"trdPrc\":".len());
+        for behind in ["", "5}}", "1234567890,\"trdvol\":1234567890}}"] {
+            assert!(
+                written.begins(format!(",\"trdPrc\":{behind}").as_bytes()),
+                "{behind}"
+            );
+            for other in [
+                "",
+                ",",
+                ",\"trdPrc\"",
+                ",\"trdPrd\":",
+                ",\"trdPrc\" :",
+                "x\"trdPrc\":",
+                ",\"trdPrcs\":",
+            ] {
+                assert!(
+                    !written.begins(format!("{other}{behind}").as_bytes()),
+                    "{other}{behind}"
+                );
+            }
+        }
+    }
+}

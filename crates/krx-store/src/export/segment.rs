@@ -282,3 +282,44 @@ impl Part {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::RecordKind;
+    use crate::service::FULL_MARKET;
+
+    #[test]
+    fn rows_are_written_as_soon_as_there_are_enough_for_a_batch() {
+        const RECORD: &str = r#"{"isuSrtCd":"005930","trdPrc":"71500","trdVol":"5","trdTm":"14340400"}"#;
+        let dir = tempfile::tempdir().unwrap();
+        let (data, feed) = (DataDir::new(dir.path()), "KOSPI".parse().unwrap());
+        let payload = format!("[{}]", [RECORD; 50].join(","));
+        let at = Moment(1_795_132_800_000_000);
+        let head = |frame| RecordHead {
+            kind: RecordKind::Frame,
+            session: 1,
+            frame,
+            at,
+            len: payload.len(),
+        };
+        let (mut decoder, mut tally) = ((FULL_MARKET.decoder)(), Tally::default());
+        let mut segment =
+            OpenSegment::begin(&data, &feed, &FULL_MARKET, at.date(), at, 1_000_000, &head(1)).unwrap();
+        let mut most = 0;
+        for frame in 1..=400 {
+            let rows = segment.add(&mut *decoder, false, &head(frame), payload.as_bytes(), &mut tally);
+            assert_eq!(rows.unwrap(), 50);
+            most = most.max(decoder.waiting(0));
+        }
+        assert_eq!(most, BATCH_ROWS / 50 * 50);
+        assert_eq!(
+            segment
+                .commit(&mut *decoder, None)
+                .unwrap()
+                .footer
+                .rows_of(&crate::service::TRADES),
+            20_000
+        );
+    }
+}
