@@ -20,7 +20,7 @@ use crate::catalog;
 use crate::error::StoreError;
 use crate::feed_name::FeedName;
 use crate::layout::DataDir;
-use crate::registrations;
+use crate::registrations::{self, Stretch};
 use crate::service::dataset_of;
 
 /// Rows of snapshots that are read at a time: a date has a few hundred, in files of millions of rows.
@@ -52,17 +52,29 @@ pub fn pairs(
     Ok(found)
 }
 
-/// The pairs that were active at any time on a date, according to its registrations. Empty if that file is missing or
-/// damaged, which `verify` reports.
+/// In which state each wanted pair was on a date, as far as its file goes; `None` if that is missing or damaged, which
+/// `verify` reports.
 ///
 /// # Errors
 /// [`StoreError`], when the file cannot be read.
-pub fn active_pairs(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<BTreeSet<Pair>, StoreError> {
+pub fn registrations(
+    data: &DataDir,
+    feed: &FeedName,
+    date: NaiveDate,
+) -> Result<Option<Vec<Stretch>>, StoreError> {
     let log = match registrations::load(data, feed, date) {
         Err(StoreError::ReadBack { .. }) => None,
         other => other?,
     };
-    let stretches = log.map(|log| log.stretches()).unwrap_or_default();
+    Ok(log.map(|log| log.stretches()))
+}
+
+/// The pairs that were active at any time on a date, according to its registrations. Empty if these are not known.
+///
+/// # Errors
+/// As [`registrations`].
+pub fn active_pairs(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<BTreeSet<Pair>, StoreError> {
+    let stretches = registrations(data, feed, date)?.unwrap_or_default();
     let active = stretches
         .into_iter()
         .filter(|stretch| stretch.state == RegistrationState::Active);

@@ -20,4 +20,5 @@ mod stretch;
 pub(crate) use file::{have_same_rows, is_as_written, is_in_part, load, store};
 pub(crate) use log::RegistrationLog;
 pub(crate) use restore::restore;
+pub use stretch::Stretch;
 pub(crate) use stretch::overlap;

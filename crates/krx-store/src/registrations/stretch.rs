@@ -8,15 +8,19 @@ use crate::moment::Moment;
 
 /// After `from`, up to and including `to`, a wanted pair was in one state.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stretch {
-    pub(crate) pair: Pair,
-    pub(crate) from: Moment,
-    pub(crate) to: Moment,
-    pub(crate) state: RegistrationState,
+pub struct Stretch {
+    /// What was wanted.
+    pub pair: Pair,
+    /// When the state began.
+    pub from: Moment,
+    /// When it ended, or how far the file goes.
+    pub to: Moment,
+    /// The state.
+    pub state: RegistrationState,
     /// The session; `None` while there was none.
-    pub(crate) session: Option<u32>,
+    pub session: Option<u32>,
     /// In words, perhaps the server's; without a session the reason why there was none.
-    pub(crate) detail: Option<String>,
+    pub detail: Option<String>,
 }
 
 /// The first stretch that begins before an earlier one of its pair has ended: a pair is in one state at a time (I11).

@@ -14,6 +14,7 @@ mod journal;
 mod newer;
 mod per_issue;
 mod progress;
+mod pushes;
 mod rebuild;
 mod registrations;
 mod removed;

@@ -396,6 +396,23 @@ pub(crate) fn findings(data: &DataDir) -> Vec<String> {
     report.findings.iter().map(ToString::to_string).collect()
 }
 
+/// Seals the day; returns how many datasets it had.
+pub(crate) fn seal_all(data: &DataDir) -> u32 {
+    let sealing = Sealing::take(data, 0).unwrap();
+    let mut sealed = 0;
+    for (date, dataset, feed) in unsealed(data, date(), 1).unwrap() {
+        let watch = Watch {
+            rows: &|_| (),
+            stop: &AtomicBool::new(false),
+        };
+        let outcome = seal(&sealing, dataset, &feed, date, &Layout::default(), watch).unwrap();
+        assert!(matches!(outcome, Outcome::Sealed(_)), "{dataset}: {outcome:?}");
+        sealed += 1;
+    }
+    sealing.finish().unwrap();
+    sealed
+}
+
 #[test]
 fn its_days_are_verified_sealed_and_rebuilt() {
     let dir = tempfile::tempdir().unwrap();
@@ -433,18 +450,7 @@ fn its_days_are_verified_sealed_and_rebuilt() {
     }
     assert_eq!(findings(&data), Vec::<String>::new());
 
-    let sealing = Sealing::take(&data, 0).unwrap();
-    let mut sealed = 0;
-    for (date, dataset, feed) in unsealed(&data, date(), 1).unwrap() {
-        let watch = Watch {
-            rows: &|_| (),
-            stop: &AtomicBool::new(false),
-        };
-        let outcome = seal(&sealing, dataset, &feed, date, &Layout::default(), watch).unwrap();
-        assert!(matches!(outcome, Outcome::Sealed(_)), "{dataset}: {outcome:?}");
-        sealed += 1;
-    }
-    sealing.finish().unwrap();
+    let sealed = seal_all(&data);
     assert_eq!(sealed, 7, "the datasets that have rows");
     assert_eq!(findings(&data), Vec::<String>::new());
     assert_eq!(counts(dir.path()), before);
