@@ -18,7 +18,7 @@ const INSIDE: [(&str, &[&str]); 7] = [
     ("krx-store", &["krx-protocol"]),
     ("krx-exchange", &["krx-protocol"]),
     ("krx-simulator", &["krx-exchange", "krx-protocol"]),
-    ("krx-report", &["krx-calendar", "krx-store"]),
+    ("krx-report", &["krx-calendar", "krx-protocol", "krx-store"]),
     (
         "krx-recorder",
         &[

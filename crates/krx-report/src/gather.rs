@@ -1,24 +1,30 @@
 //! Reads a date through the store and folds it into its figures.
 
+mod issues;
+mod markets;
+
 use std::collections::BTreeSet;
 
-use chrono::NaiveDate;
+use chrono::{NaiveDate, NaiveTime};
 use krx_calendar::Calendar;
+use krx_protocol::per_issue::Table;
 use krx_store::coverage::State;
-use krx_store::read::{self, Quarantine, QuarantineRow, Trades, again_if_gone};
-use krx_store::service::FULL_MARKET;
-use krx_store::{DataDir, FeedName, Moment, StoreError, catalog, coverage};
+use krx_store::read::{Pushes, Trades, again_if_gone};
+use krx_store::service::PER_ISSUE;
+use krx_store::{DataDir, FeedName, Moment, StoreError, catalog, coverage, feed_service};
 
-use crate::figures::day::{ComparedWith, DayFacts};
+use crate::figures::day::DayFacts;
 use crate::figures::exchange::{ExchangeDay, at};
-use crate::figures::fold::Fold;
+use crate::figures::feed::FeedFacts;
 use crate::figures::market::MarketFacts;
 use crate::figures::oddities::{Found, Kind, together};
+use crate::figures::received::Received;
+use crate::figures::registered::worries;
 use crate::figures::verdict::verdict;
 use crate::figures::volume::judge;
 
-/// How many earlier dates' issues are compared.
-const EARLIER_DATES_MAX: usize = 20;
+/// Trades of a day may be made from now on: what is not registered then is missing.
+const FIRST_TRADES: NaiveTime = NaiveTime::from_hms_opt(8, 30, 0).expect("it is a time of the day");
 
 /// A date of which something is known.
 #[derive(Debug)]
@@ -26,6 +32,8 @@ pub struct RecordedDay<'a> {
     data: &'a DataDir,
     date: NaiveDate,
     markets: BTreeSet<FeedName>,
+    /// Of the per-issue service.
+    feeds: BTreeSet<FeedName>,
 }
 
 impl<'a> RecordedDay<'a> {
@@ -35,23 +43,30 @@ impl<'a> RecordedDay<'a> {
     /// [`StoreError`], when the data directory cannot be read.
     pub fn find(data: &'a DataDir, date: NaiveDate) -> Result<Result<Self, Vec<NaiveDate>>, StoreError> {
         let known = coverage::dates(data)?;
-        let mut markets = catalog::feeds(data, date)?;
-        markets.extend(
-            known
-                .iter()
-                .filter(|(of, _)| *of == date)
-                .map(|(_, market)| market.clone()),
-        );
-        // The page is about trades: it has nothing to say of another service's feeds.
-        markets.retain(|feed| {
-            catalog::service_of(data, feed, date).is_none_or(|service| *service == FULL_MARKET)
-        });
-        if !markets.is_empty() {
-            return Ok(Ok(Self { data, date, markets }));
+        let mut all = catalog::feeds(data, date)?;
+        let of_date = known.iter().filter(|(of, _)| *of == date);
+        all.extend(of_date.map(|(_, feed)| feed.clone()));
+        if all.is_empty() {
+            let mut dates = catalog::recorded_dates(data)?;
+            dates.extend(known.iter().map(|(of, _)| *of));
+            return Ok(Err(dates.into_iter().collect()));
         }
-        let mut dates = catalog::recorded_dates(data)?;
-        dates.extend(known.iter().map(|(of, _)| *of));
-        Ok(Err(dates.into_iter().collect()))
+        let (mut markets, mut feeds) = (BTreeSet::new(), BTreeSet::new());
+        for feed in all {
+            let service = feed_service::of_date(data, &feed, date)?;
+            if *service == PER_ISSUE {
+                feeds.insert(feed);
+            } else {
+                markets.insert(feed);
+            }
+        }
+        let day = Self {
+            data,
+            date,
+            markets,
+            feeds,
+        };
+        Ok(Ok(day))
     }
 
     /// The number of rows to read.
@@ -60,11 +75,16 @@ impl<'a> RecordedDay<'a> {
     /// [`StoreError`], when they cannot be counted.
     pub fn rows(&self) -> Result<u64, StoreError> {
         again_if_gone(|| {
-            let each = self
-                .markets
-                .iter()
-                .map(|market| Ok(Trades::open(self.data, market, self.date)?.rows()));
-            each.sum()
+            let mut rows = 0;
+            for market in &self.markets {
+                rows += Trades::open(self.data, market, self.date)?.rows();
+            }
+            for feed in &self.feeds {
+                for table in Table::ALL {
+                    rows += Pushes::open(self.data, table, feed, self.date)?.rows();
+                }
+            }
+            Ok(rows)
         })
     }
 
@@ -84,7 +104,12 @@ impl<'a> RecordedDay<'a> {
 }
 
 fn gather(
-    RecordedDay { data, date, markets }: &RecordedDay<'_>,
+    RecordedDay {
+        data,
+        date,
+        markets,
+        feeds,
+    }: &RecordedDay<'_>,
     calendar: &Calendar,
     version: &'static str,
     now: Moment,
@@ -92,31 +117,48 @@ fn gather(
 ) -> Result<DayFacts, StoreError> {
     let date = *date;
     let exchange = ExchangeDay::of(calendar, &catalog::recorded_dates(data)?, date);
+    let regular = exchange.regular();
+
+    // Those of the per-issue service first: the others are compared with them.
+    let pushed = again_if_gone(|| issues::fold(data, feeds, date, regular, now, progress))?;
+    let mut feed_facts = Vec::new();
+    for of in &pushed.feeds {
+        let ledger = coverage::view(data, &of.name, date, now)?;
+        let registrations = of.registrations.as_deref();
+        feed_facts.push(
+            of.fold
+                .facts(of.name.as_str(), registrations, ledger, regular, now),
+        );
+    }
+    let (quotes, volumes, active, ticks) = pushed.parts();
+    let (shares, mut trd_vol) = issues::compare(&volumes, &active, ticks, at(date, FIRST_TRADES));
+
     let mut folds = Vec::new();
     for market in markets {
         // Rows committed while the files are being read must be in the ledger too.
-        let fold = again_if_gone(|| fold(data, market, date, progress))?;
+        let fold = again_if_gone(|| markets::fold(data, market, date, &mut trd_vol, progress))?;
         folds.push((market, fold, coverage::view(data, market, date, now)?));
     }
-    let compared = compare_issues(data, date, &mut folds)?;
+    let compared = markets::compare_issues(data, date, &mut folds)?;
+    let market_facts: Vec<MarketFacts> = folds
+        .iter()
+        .map(|(market, fold, ledger)| MarketFacts::new(market.as_str(), fold, ledger.clone(), regular, now))
+        .collect();
 
+    let received: Vec<&Received> = market_facts
+        .iter()
+        .map(|market| &market.received)
+        .chain(feed_facts.iter().map(|feed: &FeedFacts| &feed.received))
+        .collect();
     // The last sessions may be over even if the date is not.
     let sessions_end = calendar
         .day(date)
         .sessions()
         .last()
         .map(|session| at(date, session.to));
-    let is_live = folds
-        .iter()
-        .any(|(_, _, ledger)| ledger.last().is_some_and(|last| last.state == State::Live));
-    let goes_on = now.date() == date && (is_live || sessions_end.is_some_and(|end| now < end));
-
-    let facts: Vec<MarketFacts> = folds
-        .iter()
-        .map(|(market, fold, ledger)| {
-            MarketFacts::new(market.as_str(), fold, ledger.clone(), exchange.regular(), now)
-        })
-        .collect();
+    let is_live = |feed: &&Received| feed.ledger.last().is_some_and(|last| last.state == State::Live);
+    let goes_on =
+        now.date() == date && (received.iter().any(is_live) || sessions_end.is_some_and(|end| now < end));
     let oddities: Vec<_> = Kind::ALL
         .into_iter()
         .filter(|kind| compared.dates > 0 || !matches!(kind, Kind::NeverSeen | Kind::Vanished))
@@ -132,107 +174,32 @@ fn gather(
             )
         })
         .collect();
+    let shares = shares.facts(|code| {
+        let of_markets = folds
+            .iter()
+            .filter_map(|(_, fold, _)| fold.issues.get(code)?.shares());
+        of_markets.reduce(i64::saturating_add)
+    });
+    let registered = worries(&feed_facts, &shares, goes_on);
     Ok(DayFacts {
         date,
         made_at: Some(now),
         version,
         data_dir: std::path::absolute(data.path()).unwrap_or_else(|_| data.path().to_owned()),
-        verdict: verdict(&exchange, &facts, &oddities, goes_on),
+        verdict: verdict(&exchange, &received, registered, &oddities, goes_on),
         goes_on,
         volume: judge(
             folds
                 .iter()
                 .flat_map(|(_, fold, _)| fold.issues.all().iter().map(|issue| &issue.volume)),
         ),
+        trd_vol: trd_vol.facts(),
         exchange,
-        markets: facts,
+        markets: market_facts,
+        feeds: feed_facts,
+        quotes: quotes.facts(),
+        shares,
         oddities,
         issues_compared_with: compared,
-    })
-}
-
-/// All rows of a market, those of both datasets in order of arrival.
-fn fold(
-    data: &DataDir,
-    market: &FeedName,
-    date: NaiveDate,
-    progress: &dyn Fn(u64),
-) -> Result<Fold, StoreError> {
-    let mut fold = Fold::new(market.as_str(), date);
-    let mut trades = Trades::open(data, market, date)?;
-    let mut pieces = Pieces::open(data, market, date)?;
-    while let Some(batch) = trades.next_batch()? {
-        for row in batch.rows() {
-            while let Some(piece) = pieces.before(row.frame)? {
-                fold.quarantined(&piece);
-            }
-            fold.trade(&row);
-        }
-        progress(batch.len() as u64);
-    }
-    while let Some(piece) = pieces.before(u64::MAX)? {
-        fold.quarantined(&piece);
-    }
-    fold.finish();
-    Ok(fold)
-}
-
-/// Quarantine, read piece by piece.
-struct Pieces {
-    reader: Quarantine,
-    batch: std::iter::Peekable<std::vec::IntoIter<QuarantineRow>>,
-    is_over: bool,
-}
-
-impl Pieces {
-    fn open(data: &DataDir, market: &FeedName, date: NaiveDate) -> Result<Self, StoreError> {
-        Ok(Self {
-            reader: Quarantine::open(data, market, date)?,
-            batch: Vec::new().into_iter().peekable(),
-            is_over: false,
-        })
-    }
-
-    /// The next piece, if it belongs to an earlier frame.
-    fn before(&mut self, frame: u64) -> Result<Option<QuarantineRow>, StoreError> {
-        while !self.is_over && self.batch.peek().is_none() {
-            match self.reader.next_batch()? {
-                Some(batch) => self.batch = batch.into_iter().peekable(),
-                None => self.is_over = true,
-            }
-        }
-        Ok(self.batch.next_if(|piece| piece.frame < frame))
-    }
-}
-
-/// Compares each market's issues with those of the dates recorded before.
-fn compare_issues<T>(
-    data: &DataDir,
-    date: NaiveDate,
-    folds: &mut [(&FeedName, Fold, T)],
-) -> Result<ComparedWith, StoreError> {
-    let dates = catalog::recorded_dates(data)?;
-    let earlier: Vec<NaiveDate> = dates
-        .range(..date)
-        .rev()
-        .take(EARLIER_DATES_MAX)
-        .copied()
-        .collect();
-    let (Some(to), Some(from)) = (earlier.first(), earlier.last()) else {
-        return Ok(ComparedWith::default());
-    };
-    for (market, fold, _) in folds {
-        let (mut known, mut last) = (BTreeSet::new(), None);
-        for date in &earlier {
-            let codes = again_if_gone(|| read::codes(data, market, *date))?;
-            last.get_or_insert_with(|| codes.clone());
-            known.extend(codes);
-        }
-        fold.compare_issues(&known, &last.unwrap_or_default());
-    }
-    Ok(ComparedWith {
-        dates: earlier.len(),
-        from: Some(*from),
-        to: Some(*to),
     })
 }

@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use chrono::NaiveDate;
+
 use crate::catalog;
 use crate::error::StoreError;
 use crate::feed_name::FeedName;
@@ -34,6 +36,21 @@ pub fn check(data: &DataDir, feed: &FeedName, service: &'static Service) -> Resu
         Some(name) if name != service.name => Err(other(data.journal(feed), &name)),
         _ => Ok(()),
     }
+}
+
+/// The service that a feed has recorded on a date: by its committed files; or by its journal, when there are none yet.
+/// A journal that does not say is one of the full-market service.
+///
+/// # Errors
+/// [`StoreError::Io`], when the journal cannot be listed.
+pub fn of_date(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<&'static Service, StoreError> {
+    if let Some(service) = catalog::service_of(data, feed, date) {
+        return Ok(service);
+    }
+    let name = of_journal(data, feed)?;
+    let mut services = data.services().iter().copied();
+    let named = name.and_then(|name| services.find(|service| service.name == name));
+    Ok(named.unwrap_or(&FULL_MARKET))
 }
 
 /// A partition with files of a service, if the feed has one. No two services share a dataset.

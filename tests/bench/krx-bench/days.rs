@@ -114,7 +114,7 @@ fn pushes_days(options: &Options, universe: &Universe, dates: &[NaiveDate]) -> R
 fn pushes_day(options: &Options, date: NaiveDate, day: &DayConfig) -> Result<u64> {
     let pushes = Pushes::new(day, PerIssueConfig::default(), &options.pushes);
     let registered = krx_bench::registered(pushes.pairs());
-    let mut journaled = Journaled::begin(options, &PER_ISSUE, &"ISSUES".parse()?, date, registered)?;
+    let mut journaled = Journaled::begin(options, &PER_ISSUE, &options.feed, date, registered)?;
     let mut pace = Pace::new(date);
     for (TimeOfDay(due), text) in pushes {
         journaled.frame(pace.receive_at(i64::try_from(due)?), &text, 1)?;

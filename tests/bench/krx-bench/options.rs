@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{NaiveDate, NaiveTime};
 use clap::Args;
 use krx_simulator::Preset;
-use krx_store::Moment;
+use krx_store::{FeedName, Moment};
 
 use crate::pace::at;
 
@@ -40,9 +40,12 @@ pub(crate) struct Options {
     /// Write what was received to DIR too, one message a line: DIR/DATE-MARKET.jsonl.
     #[arg(long, value_name = "DIR")]
     pub(crate) messages: Option<PathBuf>,
-    /// Record the per-issue service instead, as feed ISSUES: the pushes of these presets for the 100 busiest stocks.
+    /// Record the per-issue service instead: the pushes of these presets for the 100 busiest stocks.
     #[arg(long, value_name = "PRESET,…", value_delimiter = ',', value_parser = preset)]
     pub(crate) pushes: Vec<Preset>,
+    /// The name of that service's feed.
+    #[arg(long, default_value = "ISSUES")]
+    pub(crate) feed: FeedName,
 }
 
 fn preset(word: &str) -> Result<Preset, String> {

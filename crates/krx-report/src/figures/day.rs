@@ -9,8 +9,13 @@ use krx_store::Moment;
 use serde::Serialize;
 
 use super::exchange::ExchangeDay;
+use super::feed::FeedFacts;
 use super::market::MarketFacts;
 use super::oddities::Oddity;
+use super::quotes::QuoteFacts;
+use super::received::Received;
+use super::shares::SharesFacts;
+use super::trd_vol::TrdVolFacts;
 use super::verdict::Verdict;
 use super::volume::VolumeFacts;
 use crate::time;
@@ -33,14 +38,30 @@ pub struct DayFacts {
     pub goes_on: bool,
     /// KRX's day.
     pub exchange: ExchangeDay,
-    /// The figures of each market.
+    /// The figures of each market's full-market feed.
     pub markets: Vec<MarketFacts>,
+    /// The figures of each per-issue feed.
+    pub feeds: Vec<FeedFacts>,
+    /// Spreads of the issues of these.
+    pub quotes: QuoteFacts,
+    /// How many of the shares that were traded the files have.
+    pub shares: SharesFacts,
     /// The meaning of `trdVol`, judged over the issues of all markets.
     pub volume: VolumeFacts,
+    /// The same by comparison with trades that were pushed; `None` without any.
+    pub trd_vol: Option<TrdVolFacts>,
     /// Every kind of oddity, whether or not any were found.
     pub oddities: Vec<Oddity>,
     /// The earlier dates with which this date's issues were compared.
     pub issues_compared_with: ComparedWith,
+}
+
+impl DayFacts {
+    /// Each feed's day in outline, those of the markets first.
+    pub(crate) fn received(&self) -> impl Iterator<Item = &Received> {
+        let markets = self.markets.iter().map(|market| &market.received);
+        markets.chain(self.feeds.iter().map(|feed| &feed.received))
+    }
 }
 
 /// Dates whose issues were compared.

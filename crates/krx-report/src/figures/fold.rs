@@ -9,6 +9,7 @@ use krx_store::Moment;
 use super::issue::{Issue, Issues};
 use super::lag::Lags;
 use super::oddities::{EXAMPLES_MAX, Example, Found, Kind, is_beyond_limit};
+use super::quarantine::{self, ByReason, cut_off};
 use super::resent::{Resent, SentAgain};
 use crate::time;
 use krx_store::read::{QuarantineRow, TradeRow};
@@ -17,8 +18,6 @@ use krx_store::read::{QuarantineRow, TradeRow};
 pub(crate) const MINUTES: usize = 1440;
 
 const MINUTE_US: i64 = 60_000_000;
-/// How many characters of a quarantined piece and of its detail are shown.
-const PIECE_CHARS_MAX: usize = 200;
 
 /// What came in a minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,29 +26,6 @@ pub struct Minute {
     pub records: u64,
     /// Messages that gave rows of trades or quarantine.
     pub messages: u64,
-}
-
-/// The pieces in quarantine for one reason.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Quarantined {
-    /// How many.
-    pub count: u64,
-    /// When the first was received.
-    #[serde(serialize_with = "time::as_rfc3339")]
-    pub first_recv_ts: Option<Moment>,
-    /// When the last one was received.
-    #[serde(serialize_with = "time::as_rfc3339")]
-    pub last_recv_ts: Option<Moment>,
-    /// The frame of the first one.
-    pub frame: u64,
-    /// Its position in the frame.
-    pub item: Option<i16>,
-    /// Its detail, shortened if long.
-    pub detail: Option<String>,
-    /// Its bytes as text, shortened if long.
-    pub raw: Option<String>,
-    /// The number of its bytes.
-    pub raw_bytes: u64,
 }
 
 /// A market's day so far.
@@ -74,7 +50,7 @@ pub struct Fold {
     /// Lags of trades.
     pub lags: Lags,
     /// By reason.
-    pub quarantine: BTreeMap<String, Quarantined>,
+    pub quarantine: ByReason,
     /// By kind of oddity.
     pub found: BTreeMap<Kind, Found>,
     /// What sessions repeat of those before them; empty until all rows have come.
@@ -139,6 +115,8 @@ impl Fold {
         issue.records += 1;
         if is_trade {
             trade_of_issue(&self.market, &mut self.found, issue, row);
+        } else if row.kind.starts_with("block_") {
+            issue.blocks = Some(issue.blocks.unwrap_or(0).saturating_add(row.volume));
         } else if row.kind == "unknown_signal" {
             issue.signals_unknown += 1;
             let is_first = issue.signals_unknown == 1;
@@ -158,25 +136,7 @@ impl Fold {
     /// A row of quarantine.
     pub fn quarantined(&mut self, row: &QuarantineRow) {
         self.message(row.frame, row.recv);
-        if let Some(of) = self.quarantine.get_mut(&row.reason) {
-            of.count += 1;
-            of.last_recv_ts = Some(row.recv);
-            return;
-        }
-        // A character takes at most four bytes.
-        let raw = &row.raw[..row.raw.len().min(PIECE_CHARS_MAX * 4)];
-        let first = Quarantined {
-            count: 1,
-            first_recv_ts: Some(row.recv),
-            last_recv_ts: Some(row.recv),
-            frame: row.frame,
-            item: row.item,
-            detail: row.detail.as_deref().map(cut_off),
-            // A whole message may be the server's own words, which may repeat the API key; and reports get mailed.
-            raw: row.item.map(|_| cut_off(&String::from_utf8_lossy(raw))),
-            raw_bytes: row.raw.len() as u64,
-        };
-        self.quarantine.insert(row.reason.clone(), first);
+        quarantine::add(&mut self.quarantine, row);
     }
 
     /// All rows have come.
@@ -296,12 +256,5 @@ fn trade_of_issue(market: &str, found: &mut BTreeMap<Kind, Found>, issue: &mut I
                 )
             });
         }
-    }
-}
-
-fn cut_off(text: &str) -> String {
-    match text.char_indices().nth(PIECE_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }

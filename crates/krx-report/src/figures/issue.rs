@@ -22,6 +22,8 @@ pub struct Issue {
     pub prices: Option<Prices>,
     /// Volumes of its trades.
     pub volume: IssueVolume,
+    /// The sum of the volumes of its block trades; `None` without one.
+    pub blocks: Option<i64>,
     /// The frame in which it first came.
     pub first_frame: u64,
     /// Trades earlier than the trade before them.
@@ -77,6 +79,7 @@ impl Issue {
             last_trade_ms: None,
             prices: None,
             volume: IssueVolume::default(),
+            blocks: None,
             first_frame: frame,
             trades_back: 0,
             trades_beyond: 0,
@@ -97,6 +100,15 @@ impl Issue {
         prices.high = prices.high.max(price);
         prices.last = price;
         prices.first
+    }
+
+    /// The sum of the volumes of its trades and block trades; `None` without any.
+    pub fn shares(&self) -> Option<i64> {
+        let trades = (self.volume.trades() > 0).then(|| self.volume.sum());
+        match (trades, self.blocks) {
+            (Some(trades), Some(blocks)) => Some(trades.saturating_add(blocks)),
+            (trades, blocks) => trades.or(blocks),
+        }
     }
 }
 
@@ -122,6 +134,11 @@ impl Issues {
     #[must_use]
     pub fn all(&self) -> &[Issue] {
         &self.all
+    }
+
+    /// An issue that had a row.
+    pub fn get(&self, code: &str) -> Option<&Issue> {
+        self.all.get(*self.places.get(code)?)
     }
 
     /// Whether an issue had a row.

@@ -77,8 +77,14 @@ impl Recorded {
 
 /// The part of an interval that lies in a span, µs.
 #[must_use]
-pub(crate) fn overlap(interval: &Interval, (from, to): Span) -> i64 {
-    (interval.to.min(to).0 - interval.from.max(from).0).max(0)
+pub(crate) fn overlap(interval: &Interval, span: Span) -> i64 {
+    overlap_us((interval.from, interval.to), span)
+}
+
+/// The part of one span that lies in another, µs.
+#[must_use]
+pub(crate) fn overlap_us(one: Span, other: Span) -> i64 {
+    (one.1.min(other.1).0 - one.0.max(other.0).0).max(0)
 }
 
 fn seconds(us: i64) -> f64 {

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::exchange::ExchangeDay;
-use super::market::MarketFacts;
 use super::oddities::Oddity;
+use super::received::Received;
 use crate::time::{count, length, percent, plural};
 
 /// With a smaller share of the regular hours recorded, a day is not complete "but for" some gaps: it is incomplete.
@@ -86,19 +86,18 @@ impl Level {
     }
 }
 
-/// Judges the markets of a day.
+/// Judges the feeds of a day. `registered` is what is worth a look of the registrations.
 #[must_use]
 pub(crate) fn verdict(
     day: &ExchangeDay,
-    markets: &[MarketFacts],
+    feeds: &[&Received],
+    registered: Vec<Worry>,
     oddities: &[Oddity],
     goes_on: bool,
 ) -> Verdict {
-    let (complete, level, answer) = complete(day, markets);
-    let mut worries: Vec<Worry> = markets
-        .iter()
-        .flat_map(|market| of_market(market, goes_on))
-        .collect();
+    let (complete, level, answer) = complete(day, feeds);
+    let mut worries: Vec<Worry> = feeds.iter().flat_map(|feed| of_feed(feed, goes_on)).collect();
+    worries.extend(registered);
     worries.extend(
         oddities
             .iter()
@@ -132,7 +131,7 @@ pub(crate) fn verdict(
     }
 }
 
-fn complete(day: &ExchangeDay, markets: &[MarketFacts]) -> (Complete, Level, String) {
+fn complete(day: &ExchangeDay, feeds: &[&Received]) -> (Complete, Level, String) {
     if !day.trading {
         let note = day
             .note
@@ -141,32 +140,32 @@ fn complete(day: &ExchangeDay, markets: &[MarketFacts]) -> (Complete, Level, Str
         let words = format!("KRX was closed on this date{note}; this is what arrived anyway");
         return (Complete::NoSession, Level::None, words);
     }
-    let unknown: Vec<&str> = names(markets, |market| !market.recorded.known);
-    if !unknown.is_empty() || markets.is_empty() {
+    let unknown: Vec<&str> = names(feeds, |feed| !feed.recorded.known);
+    if !unknown.is_empty() || feeds.is_empty() {
         let words = format!(
             "Complete: unknown; nothing says when {} was recorded",
             unknown.join(" and ")
         );
         return (Complete::Unknown, Level::Act, words);
     }
-    let shares: Vec<f64> = markets
+    let shares: Vec<f64> = feeds
         .iter()
-        .filter_map(|market| market.recorded.regular_recorded_share)
+        .filter_map(|feed| feed.recorded.regular_recorded_share)
         .collect();
     if shares.is_empty() {
         let words = "the regular session has not begun".to_owned();
         return (Complete::NoSession, Level::None, words);
     }
     let (mut gaps, mut seconds) = (0, 0.0);
-    for market in markets {
-        gaps += market.recorded.gaps_in_regular_hours.count;
-        seconds += market.recorded.gaps_in_regular_hours.seconds;
+    for feed in feeds {
+        gaps += feed.recorded.gaps_in_regular_hours.count;
+        seconds += feed.recorded.gaps_in_regular_hours.seconds;
     }
     let least = shares.iter().copied().fold(1.0, f64::min);
     if least < SHARE_MIN {
-        let parts = markets.iter().map(|market| {
-            let share = market.recorded.regular_recorded_share.unwrap_or(0.0);
-            format!("{} {}", market.market, percent(share))
+        let parts = feeds.iter().map(|feed| {
+            let share = feed.recorded.regular_recorded_share.unwrap_or(0.0);
+            format!("{} {}", feed.name, percent(share))
         });
         let words = format!(
             "Complete: no; recorded of the regular hours: {}",
@@ -194,16 +193,16 @@ fn complete(day: &ExchangeDay, markets: &[MarketFacts]) -> (Complete, Level, Str
     }
 }
 
-fn names(markets: &[MarketFacts], of: impl Fn(&MarketFacts) -> bool) -> Vec<&str> {
-    let chosen = markets.iter().filter(|market| of(market));
-    chosen.map(|market| market.market.as_str()).collect()
+fn names<'a>(feeds: &[&'a Received], of: impl Fn(&Received) -> bool) -> Vec<&'a str> {
+    let chosen = feeds.iter().filter(|feed| of(feed));
+    chosen.map(|feed| feed.name.as_str()).collect()
 }
 
-fn of_market(market: &MarketFacts, goes_on: bool) -> Vec<Worry> {
-    let name = &market.market;
+fn of_feed(feed: &Received, goes_on: bool) -> Vec<Worry> {
+    let name = &feed.name;
     let mut found = Vec::new();
     let mut add = |level, words| found.push(Worry { level, words });
-    let recorded = &market.recorded;
+    let recorded = &feed.recorded;
     let within = recorded.gaps_in_regular_hours;
     if within.count > 0 {
         let words = format!(
@@ -230,8 +229,8 @@ fn of_market(market: &MarketFacts, goes_on: bool) -> Vec<Worry> {
         );
         add(Level::Act, words);
     }
-    if market.rows_not_committed > 0 {
-        let rows = plural(market.rows_not_committed.unsigned_abs(), "record");
+    if feed.rows_not_committed > 0 {
+        let rows = plural(feed.rows_not_committed.unsigned_abs(), "record");
         if goes_on {
             add(
                 Level::None,
@@ -245,22 +244,22 @@ fn of_market(market: &MarketFacts, goes_on: bool) -> Vec<Worry> {
                 ),
             );
         }
-    } else if market.rows_not_committed < 0 && recorded.known && !goes_on {
-        let rows = plural(market.rows_not_committed.unsigned_abs(), "record");
+    } else if feed.rows_not_committed < 0 && recorded.known && !goes_on {
+        let rows = plural(feed.rows_not_committed.unsigned_abs(), "record");
         add(
             Level::Look,
             format!("{name}: {rows} more in committed files than in the ledger; see krx-recorder verify."),
         );
     }
-    if market.quarantined > 0 {
-        let reasons: Vec<_> = market
+    if feed.quarantined > 0 {
+        let reasons: Vec<_> = feed
             .quarantine
             .iter()
             .map(|(reason, of)| format!("{reason} {}", count(of.count)))
             .collect();
         let words = format!(
             "{name}: {} in quarantine: {}.",
-            plural(market.quarantined, "piece"),
+            plural(feed.quarantined, "piece"),
             reasons.join(", ")
         );
         add(Level::Look, words);
@@ -275,6 +274,7 @@ mod tests {
 
     use super::*;
     use crate::figures::fold::Fold;
+    use crate::figures::market::MarketFacts;
     use crate::figures::recorded::tests::interval;
 
     const HOURS: (Moment, Moment) = (Moment(100_000_000_000), Moment(110_000_000_000));
@@ -289,15 +289,16 @@ mod tests {
         }
     }
 
-    fn market(name: &str, ledger: Vec<Interval>) -> MarketFacts {
+    fn market(name: &str, ledger: Vec<Interval>) -> Received {
         let date = chrono::NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
-        let mut market = MarketFacts::new(name, &Fold::new(name, date), ledger, Some(HOURS), HOURS.1);
+        let mut market =
+            MarketFacts::new(name, &Fold::new(name, date), ledger, Some(HOURS), HOURS.1).received;
         market.rows_not_committed = 0;
         market
     }
 
     /// Recorded but for gaps of these lengths in the regular hours, and one before them.
-    fn with_gaps(name: &str, gaps: &[i64]) -> MarketFacts {
+    fn with_gaps(name: &str, gaps: &[i64]) -> Received {
         let mut ledger = vec![
             interval(99_000, 99_500, State::Gap, "start"),
             interval(99_500, 101_000, State::Live, "connected"),
@@ -312,8 +313,9 @@ mod tests {
         market(name, ledger)
     }
 
-    fn of(markets: &[MarketFacts]) -> Verdict {
-        verdict(&day(true), markets, &[], false)
+    fn of(feeds: &[Received]) -> Verdict {
+        let feeds: Vec<&Received> = feeds.iter().collect();
+        verdict(&day(true), &feeds, Vec::new(), &[], false)
     }
 
     #[test]
@@ -338,7 +340,7 @@ mod tests {
         );
         assert_eq!(no.worries[0].level, Level::Act, "worst first");
 
-        let closed = verdict(&day(false), &[with_gaps("KOSPI", &[4])], &[], false);
+        let closed = verdict(&day(false), &[&with_gaps("KOSPI", &[4])], Vec::new(), &[], false);
         assert_eq!(closed.complete, Complete::NoSession);
         assert!(closed.words.contains("Saturday"));
 
@@ -370,7 +372,7 @@ mod tests {
     fn what_is_not_committed_is_no_worry_while_the_day_goes_on() {
         let mut some = with_gaps("KOSPI", &[]);
         some.rows_not_committed = 12;
-        let on = verdict(&day(true), std::slice::from_ref(&some), &[], true);
+        let on = verdict(&day(true), &[&some], Vec::new(), &[], true);
         assert!(
             on.words
                 .starts_with("The day is still in progress. So far: Complete: yes"),

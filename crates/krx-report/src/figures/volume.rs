@@ -98,6 +98,13 @@ impl IssueVolume {
         self.trades
     }
 
+    /// The sum of their volumes.
+    #[must_use]
+    pub fn sum(&self) -> i64 {
+        let clamped = self.sum.clamp(i64::MIN.into(), i64::MAX.into());
+        i64::try_from(clamped).unwrap_or_default()
+    }
+
     fn falls_of_changes(&self) -> f64 {
         self.falls as f64 / (self.rises + self.falls).max(1) as f64
     }

@@ -18,16 +18,16 @@ const SESSIONS_MAX: usize = 50;
 /// What could not be read.
 pub(crate) fn quarantine(day: &DayFacts) -> String {
     let mut html = String::from(
-        "<section id=\"quarantine\">\n<h2>Quarantine</h2>\n<p class=\"say\">Pieces that could not be read as trades, kept exactly as they \
+        "<section id=\"quarantine\">\n<h2>Quarantine</h2>\n<p class=\"say\">Pieces that could not be read as records, kept exactly as they \
          came. Each reason is explained in docs/reading-the-data.md.</p>\n",
     );
-    for market in &day.markets {
-        let _ = writeln!(html, "<h3>{}</h3>", Escaped(&market.market));
-        if market.quarantined == 0 {
+    for feed in day.received() {
+        let _ = writeln!(html, "<h3>{}</h3>", Escaped(&feed.name));
+        if feed.quarantined == 0 {
             html.push_str("<p class=\"none\">Nothing.</p>\n");
             continue;
         }
-        let mut reasons: Vec<_> = market.quarantine.iter().collect();
+        let mut reasons: Vec<_> = feed.quarantine.iter().collect();
         reasons.sort_by_key(|(_, of)| std::cmp::Reverse(of.count));
         let all: Vec<Bar> = reasons
             .iter()
@@ -46,7 +46,7 @@ pub(crate) fn quarantine(day: &DayFacts) -> String {
             Column::Text("first in"),
             Column::Long("first piece"),
         ];
-        let mut table = Table::new(&format!("Quarantine of {} by reason", market.market), &columns);
+        let mut table = Table::new(&format!("Quarantine of {} by reason", feed.name), &columns);
         for (reason, of) in reasons {
             let at = |moment: Option<Moment>| moment.map_or_else(String::new, clock);
             table.row([
@@ -71,7 +71,7 @@ pub(crate) fn quarantine(day: &DayFacts) -> String {
         }
         let label = format!(
             "Quarantined pieces of {} by reason. The table has all bars.",
-            market.market
+            feed.name
         );
         let _ = write!(
             html,

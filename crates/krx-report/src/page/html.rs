@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::svg::Escaped;
-use super::{days, findings, measures};
+use super::{days, findings, measures, registered, shares, spreads};
 use crate::figures::day::DayFacts;
 use crate::time;
 
@@ -41,6 +41,9 @@ pub fn page(day: &DayFacts, style: &str) -> String {
     for section in [
         days::glance,
         days::timelines,
+        registered::registrations,
+        spreads::spreads,
+        shares::shares,
         measures::lags,
         measures::volume,
         findings::quarantine,

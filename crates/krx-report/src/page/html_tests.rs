@@ -12,7 +12,9 @@ use crate::figures::exchange::ExchangeDay;
 use crate::figures::fold::Fold;
 use crate::figures::market::MarketFacts;
 use crate::figures::oddities::{Kind, together};
+use crate::figures::quotes::QuoteFacts;
 use crate::figures::recorded::tests::interval;
+use crate::figures::shares::SharesFacts;
 use crate::figures::verdict::verdict;
 use crate::figures::volume::judge;
 
@@ -89,11 +91,15 @@ fn day() -> DayFacts {
         made_at: Some(Moment((second + 90_000) * 1_000_000)),
         version: "0.1.0",
         data_dir: PathBuf::from(HOSTILE),
-        verdict: verdict(&exchange, &markets, &oddities, false),
+        verdict: verdict(&exchange, &[&markets[0].received], Vec::new(), &oddities, false),
         goes_on: false,
         exchange,
         volume: judge(fold.issues.all().iter().map(|issue| &issue.volume)),
+        trd_vol: None,
         markets,
+        feeds: Vec::new(),
+        quotes: QuoteFacts::default(),
+        shares: SharesFacts::default(),
         oddities,
         issues_compared_with: ComparedWith::default(),
     }
@@ -200,7 +206,11 @@ fn names_in_json_are_those_that_scripts_rely_on() {
             "goes_on",
             "exchange",
             "markets",
+            "feeds",
+            "quotes",
+            "shares",
             "volume",
+            "trd_vol",
             "oddities",
             "issues_compared_with"
         ])

@@ -7,7 +7,8 @@ use super::svg::Escaped;
 use super::table::{Column, Table};
 use crate::figures::day::DayFacts;
 use crate::figures::lag::LagBin;
-use crate::figures::market::MarketFacts;
+use crate::figures::received::Received;
+use crate::figures::trd_vol::{Answer, TrdVolFacts};
 use crate::figures::volume::{BINS, Verdict, VolumeFacts};
 use crate::time::{count, length, percent, plural};
 
@@ -16,19 +17,19 @@ pub(crate) fn lags(day: &DayFacts) -> String {
     let mut html = String::from(
         "<section id=\"lag\">\n<h2>Lag: from the trade to its receipt</h2>\n<p class=\"say\">recv_ts − trade_ts of the records \
          whose kind is trade. The exchange's clock and this machine's are different, and trdTm has hundredths of a second: a lag may \
-         be below zero (bars in another colour), and is up to 10 ms too long. Koscom collects an issue's changes for half a second. Bars get wider \
+         be below zero (bars in another colour), and is up to 10 ms too long. On the full-market feeds Koscom collects an issue's changes for half a second. Bars get wider \
          towards the ends; percentiles are accurate to 1.6 %.</p>\n",
     );
-    for market in &day.markets {
-        html.push_str(&lags_of(market));
+    for feed in day.received() {
+        html.push_str(&lags_of(feed));
     }
     html.push_str("</section>\n");
     html
 }
 
-fn lags_of(market: &MarketFacts) -> String {
-    let lag = &market.lag;
-    let mut html = format!("<h3>{}</h3>\n", Escaped(&market.market));
+fn lags_of(feed: &Received) -> String {
+    let lag = &feed.lag;
+    let mut html = format!("<h3>{}</h3>\n", Escaped(&feed.name));
     if lag.trades == 0 {
         html.push_str("<p class=\"none\">No trades.</p>\n");
         return html;
@@ -50,13 +51,13 @@ fn lags_of(market: &MarketFacts) -> String {
         );
     }
     html.push_str("</dl>\n");
-    html.push_str(&lag_bars(market));
+    html.push_str(&lag_bars(feed));
     html
 }
 
 /// The trades of each length of lag, as bars and as a table.
-fn lag_bars(market: &MarketFacts) -> String {
-    let lag = &market.lag;
+fn lag_bars(feed: &Received) -> String {
+    let lag = &feed.lag;
     let ms = |value: Option<f64>| value.map_or_else(String::new, |ms| length(ms / 1000.0));
     let shown = without_ends(&lag.bins);
     let share = |bin: &LagBin| bin.trades as f64 / lag.trades as f64;
@@ -80,7 +81,7 @@ fn lag_bars(market: &MarketFacts) -> String {
         })
         .collect();
     let mut table = Table::new(
-        &format!("Lags of {}", market.market),
+        &format!("Lags of {}", feed.name),
         &[
             Column::Text("lag"),
             Column::Number("trades"),
@@ -96,7 +97,7 @@ fn lag_bars(market: &MarketFacts) -> String {
     }
     let label = format!(
         "Lags of {}: half are at most {}, 99 of 100 at most {}. The table has all bars.",
-        market.market,
+        feed.name,
         ms(lag.p50_ms),
         ms(lag.p99_ms)
     );
@@ -132,29 +133,26 @@ fn edge(ms: i64) -> String {
     }
 }
 
-/// The meaning of `trdVol`.
+/// The meaning of `trdVol`: nothing without a full-market feed.
 pub(crate) fn volume(day: &DayFacts) -> String {
+    if day.markets.is_empty() {
+        return String::new();
+    }
     let facts = &day.volume;
-    let (answer, more) = match facts.verdict {
-        Verdict::Traded => (
-            "On this day trdVol is the traded quantity.",
-            "Sums of volume are meaningful, although conflation leaves trades out.",
-        ),
-        Verdict::Cumulative => (
-            "On this day trdVol is cumulative.",
-            "Never add it up: the difference between two records is the quantity traded between them.",
-        ),
-        Verdict::Unclear => (
-            "This day does not show what trdVol is.",
-            "The issues below disagree, or there are too few: fewer than 5 whose volume changed 20 times.",
-        ),
-    };
+    let compared = day.trd_vol.and_then(|of| of.answer);
+    let (answer, more) = compared.map_or_else(|| judged(facts.verdict), by_comparison);
     let mut html = format!(
         "<section id=\"volume\" data-verdict=\"{}\">\n<h2>Traded or cumulative volume?</h2>\n<p class=\"answer\">{answer}</p>\n\
-         <p class=\"say\">{more} Koscom's guide says both about trdVol. A cumulative volume never falls within an issue's day; a \
+         <p class=\"say\">{more} Koscom's guide says both about trdVol.</p>\n",
+        facts.verdict.as_str()
+    );
+    if let Some(of) = &day.trd_vol {
+        html.push_str(&comparison(of));
+    }
+    html.push_str(
+        "<p class=\"say\">By the volumes alone: a cumulative volume never falls within an issue's day; a \
          traded one falls about as often as it rises. Each issue whose volume changed 20 times or more from one trade to the \
          next is examined, in order of arrival.</p>\n",
-        facts.verdict.as_str()
     );
     html.push_str(&volume_table(day));
     html.push_str(
@@ -164,6 +162,70 @@ pub(crate) fn volume(day: &DayFacts) -> String {
     html.push_str(&volume_bars(facts));
     html.push_str("</section>\n");
     html
+}
+
+/// The answer by the volumes alone.
+fn judged(verdict: Verdict) -> (&'static str, &'static str) {
+    match verdict {
+        Verdict::Traded => (
+            "On this day trdVol is a traded quantity.",
+            "Sums of volume are meaningful; whether conflation leaves trades out of them, only ticks of the same issues can show.",
+        ),
+        Verdict::Cumulative => (
+            "On this day trdVol is cumulative.",
+            "Never add it up: the difference between two records is the quantity traded between them.",
+        ),
+        Verdict::Unclear => (
+            "This day does not show what trdVol is.",
+            "The issues below disagree, or there are too few: fewer than 5 whose volume changed 20 times.",
+        ),
+    }
+}
+
+/// The answer by comparison with ticks.
+fn by_comparison(answer: Answer) -> (&'static str, &'static str) {
+    match answer {
+        Answer::SinceLast => (
+            "On this day trdVol is what was traded since the issue's record before.",
+            "Sums of volume are what was traded: conflation leaves none out.",
+        ),
+        Answer::LastTrade => (
+            "On this day trdVol is the quantity of the last trade alone.",
+            "Sums of volume are too small: what conflation left out is not in them.",
+        ),
+        Answer::Cumulative => (
+            "On this day trdVol is cumulative.",
+            "Never add it up: the difference between two records is the quantity traded between them.",
+        ),
+    }
+}
+
+/// In how many records `trdVol` is what, beside the ticks of the same issues.
+fn comparison(of: &TrdVolFacts) -> String {
+    let said = match of.answer {
+        Some(_) => "By comparison",
+        None => "No answer by comparison: it takes 100 records, and a meaning that holds for 95 % of them",
+    };
+    let columns = [
+        Column::Text("trdVol is"),
+        Column::Number("records"),
+        Column::Number("share"),
+    ];
+    let mut table = Table::new("Records beside the ticks of the same issues", &columns);
+    for (name, records) in [
+        ("what was traded since the issue's record before", of.since_last),
+        ("the quantity of the last trade alone", of.last_trade),
+        ("what was traded on the day so far", of.cumulative),
+    ] {
+        let share = records as f64 / of.compared.max(1) as f64;
+        table.row([name.into(), count(records).into(), percent(share).into()]);
+    }
+    format!(
+        "<p class=\"say\">{said}: {} of registered stocks could be held against ticks. One record may agree with several \
+         meanings.</p>\n{}",
+        plural(of.compared, "record"),
+        table.finish("none")
+    )
 }
 
 /// What each market's issues say about `trdVol`, and all together.

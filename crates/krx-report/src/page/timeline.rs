@@ -1,4 +1,4 @@
-//! A market's day as a chart: records and messages per minute, with the ledger on the same axis. Pure.
+//! A feed's day as a chart: counts by minute, such as records and messages, with the ledger on the same axis. Pure.
 
 use std::fmt::Write as _;
 
@@ -9,16 +9,57 @@ use super::svg::{Anchor, Number, Svg, nice, short};
 use crate::figures::fold::MINUTES;
 use crate::time::{self, count, length, plural};
 
-/// A market's day. Minutes are counted from midnight in Korea.
-#[derive(Clone, Copy, Debug)]
+/// A feed's day. Minutes are counted from midnight in Korea.
+#[derive(Clone, Debug)]
 pub(crate) struct Timeline<'a> {
-    pub(crate) market: &'a str,
+    /// What it shows, in a few words.
+    pub(crate) name: String,
     pub(crate) midnight: Moment,
-    pub(crate) records: &'a [u64],
-    pub(crate) messages: &'a [u64],
+    /// One below the other; the first of them is described in words.
+    pub(crate) panels: Vec<Panel<'a>>,
     pub(crate) ledger: &'a [Interval],
     /// The regular hours.
     pub(crate) regular: Option<(Moment, Moment)>,
+}
+
+/// Counts by the minute, with an axis of their own.
+#[derive(Clone, Debug)]
+pub(crate) struct Panel<'a> {
+    /// What is counted, above the panel.
+    pub(crate) unit: String,
+    /// What a minute's count is of, in a tooltip: `record` for `12 records`.
+    pub(crate) noun: &'static str,
+    /// The same as the name of a table's column.
+    pub(crate) column: &'static str,
+    pub(crate) minutes: &'a [u64],
+    /// How high it is drawn.
+    pub(crate) height: f64,
+    /// How several minutes make one count in a tooltip.
+    pub(crate) together: Together,
+}
+
+/// How the counts of several minutes make one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Together {
+    /// Of what happened.
+    Sum,
+    /// Of what there was: the least.
+    Least,
+}
+
+impl Panel<'_> {
+    fn at(&self, minute: usize) -> u64 {
+        self.minutes.get(minute).copied().unwrap_or(0)
+    }
+
+    /// The count of several minutes.
+    pub(crate) fn of(&self, (start, end): (usize, usize)) -> u64 {
+        let minutes = (start..end).map(|minute| self.at(minute));
+        match self.together {
+            Together::Sum => minutes.sum(),
+            Together::Least => minutes.min().unwrap_or(0),
+        }
+    }
 }
 
 /// The width of a chart: of a wide screen or paper, of half of that beside a table, or of a phone. A chart scales along
@@ -57,13 +98,10 @@ impl Size {
 
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 8.0;
-const RECORDS_TOP: f64 = 20.0;
-const RECORDS: f64 = 120.0;
-const MESSAGES_TOP: f64 = RECORDS_TOP + RECORDS + 24.0;
-const MESSAGES: f64 = 56.0;
+const TOP: f64 = 20.0;
+/// Between two panels, where the second one's unit is.
+const BETWEEN: f64 = 24.0;
 const BAND: f64 = 16.0;
-const BAND_TOP: f64 = MESSAGES_TOP + MESSAGES + 6.0;
-const HEIGHT: f64 = BAND_TOP + BAND + 22.0;
 const HOUR: usize = 60;
 /// The width of an hour's name on the axis.
 const HOUR_NAME: f64 = 44.0;
@@ -87,7 +125,7 @@ struct Stretch {
 impl Timeline<'_> {
     /// The range in which there is anything to see: whole hours, at least one, in minutes.
     fn span(&self) -> (usize, usize) {
-        let minutes = (0..MINUTES).filter(|minute| self.records_at(*minute) + self.messages_at(*minute) > 0);
+        let minutes = (0..MINUTES).filter(|minute| self.panels.iter().any(|panel| panel.at(*minute) > 0));
         let told = self
             .ledger
             .iter()
@@ -121,26 +159,14 @@ impl Timeline<'_> {
         usize::try_from(us / 60_000_000).map_or(MINUTES, |minute| minute.min(MINUTES))
     }
 
-    fn records_at(&self, minute: usize) -> u64 {
-        self.records.get(minute).copied().unwrap_or(0)
-    }
-
-    fn messages_at(&self, minute: usize) -> u64 {
-        self.messages.get(minute).copied().unwrap_or(0)
-    }
-
     /// What it shows, in a sentence.
     fn label(&self) -> String {
-        let most = (0..MINUTES).max_by_key(|minute| (self.records_at(*minute), MINUTES - minute));
-        let most = most.filter(|minute| self.records_at(*minute) > 0).map_or_else(
+        let first = self.panels.first();
+        let at = |minute: usize| first.map_or(0, |panel| panel.at(minute));
+        let most = (0..MINUTES).max_by_key(|minute| (at(*minute), MINUTES - minute));
+        let most = most.filter(|minute| at(*minute) > 0).map_or_else(
             || "none".to_owned(),
-            |minute| {
-                format!(
-                    "at most {}, at {}",
-                    count(self.records_at(minute)),
-                    time::minute(minute)
-                )
-            },
+            |minute| format!("at most {}, at {}", count(at(minute)), time::minute(minute)),
         );
         let gaps = self
             .ledger
@@ -148,10 +174,20 @@ impl Timeline<'_> {
             .filter(|interval| interval.state == State::Gap)
             .count() as u64;
         format!(
-            "Records and messages of {} a minute: {most}. {}. Tables follow.",
-            self.market,
+            "{} a minute: {most}. {}. Tables follow.",
+            self.name,
             plural(gaps, "gap")
         )
+    }
+
+    /// Where each panel begins, and where they end.
+    fn tops(&self) -> (Vec<f64>, f64) {
+        let (mut tops, mut end) = (Vec::new(), TOP - BETWEEN);
+        for panel in &self.panels {
+            tops.push(end + BETWEEN);
+            end += BETWEEN + panel.height;
+        }
+        (tops, end.max(TOP))
     }
 
     /// Draws it.
@@ -159,57 +195,36 @@ impl Timeline<'_> {
         let (from, to) = self.span();
         let plot = size.width() - LEFT - RIGHT;
         let x = |minute: f64| LEFT + (minute - from as f64) / (to - from) as f64 * plot;
-        let mut svg = Svg::new(size.class(), size.width(), HEIGHT, &self.label());
+        let (tops, end) = self.tops();
+        let band_top = end + 6.0;
+        let height = band_top + BAND + 22.0;
+        let mut svg = Svg::new(size.class(), size.width(), height, &self.label());
         if let Some((open, close)) = self.regular {
             let (left, right) = (x(self.minutes(open)), x(self.minutes(close)));
-            let height = MESSAGES_TOP + MESSAGES - RECORDS_TOP;
-            svg.rect("regular", (left, RECORDS_TOP), (right - left, height), None);
+            svg.rect("regular", (left, TOP), (right - left, end - TOP), None);
         }
-        axis(&mut svg, (from, to), size, x);
+        axis(&mut svg, (from, to), size, (band_top + BAND + 3.0, height), x);
         let stretches = self.stretches((from, to), x);
         for gap in stretches.iter().filter(|stretch| stretch.state == State::Gap) {
-            let height = MESSAGES_TOP + MESSAGES - RECORDS_TOP;
-            svg.rect(
-                "shade",
-                (gap.left, RECORDS_TOP),
-                (gap.right - gap.left, height),
-                None,
-            );
+            svg.rect("shade", (gap.left, TOP), (gap.right - gap.left, end - TOP), None);
         }
-        panel(
-            &mut svg,
-            "records a minute",
-            self.records,
-            (from, to),
-            size,
-            (RECORDS_TOP, RECORDS),
-            x,
-        );
-        panel(
-            &mut svg,
-            "messages a minute",
-            self.messages,
-            (from, to),
-            size,
-            (MESSAGES_TOP, MESSAGES),
-            x,
-        );
+        for (panel, top) in self.panels.iter().zip(tops) {
+            curve(&mut svg, panel, (from, to), size, top, x);
+        }
         for start in (from..to).step_by(size.minutes_told()) {
-            let end = (start + size.minutes_told()).min(to);
-            let sum = |of: &[u64]| {
-                of.get(start..end)
-                    .map_or(0, |minutes| minutes.iter().sum::<u64>())
-            };
+            let until = (start + size.minutes_told()).min(to);
+            let told = self
+                .panels
+                .iter()
+                .map(|panel| plural(panel.of((start, until)), panel.noun));
             let title = format!(
-                "{} to {}: {}, {}",
+                "{} to {}: {}",
                 time::minute(start),
-                time::minute(end),
-                plural(sum(self.records), "record"),
-                plural(sum(self.messages), "message")
+                time::minute(until),
+                told.collect::<Vec<_>>().join(", ")
             );
-            let (left, right) = (x(start as f64), x(end as f64));
-            let height = MESSAGES_TOP + MESSAGES - RECORDS_TOP;
-            svg.rect("hit", (left, RECORDS_TOP), (right - left, height), Some(&title));
+            let (left, right) = (x(start as f64), x(until as f64));
+            svg.rect("hit", (left, TOP), (right - left, end - TOP), Some(&title));
         }
         for stretch in &stretches {
             let (class, thick) = match stretch.state {
@@ -217,7 +232,7 @@ impl Timeline<'_> {
                 State::Gap => ("gap", BAND),
                 State::Idle => ("idle", 2.0),
             };
-            let top = BAND_TOP + (BAND - thick) / 2.0;
+            let top = band_top + (BAND - thick) / 2.0;
             let wide = (stretch.right - stretch.left).max(0.5);
             svg.rect(class, (stretch.left, top), (wide, thick), Some(&stretch.title));
         }
@@ -293,7 +308,13 @@ fn title(interval: &Interval) -> String {
 }
 
 /// The hours on the axis, with their lines through the whole chart.
-fn axis(svg: &mut Svg, (from, to): (usize, usize), size: Size, x: impl Fn(f64) -> f64) {
+fn axis(
+    svg: &mut Svg,
+    (from, to): (usize, usize),
+    size: Size,
+    (bottom, height): (f64, f64),
+    x: impl Fn(f64) -> f64,
+) {
     let room = size.width() - LEFT - RIGHT;
     let hours = (to - from) / HOUR;
     let step = if hours <= 1 {
@@ -304,24 +325,24 @@ fn axis(svg: &mut Svg, (from, to): (usize, usize), size: Size, x: impl Fn(f64) -
     };
     for minute in (from.div_ceil(step) * step..=to).step_by(step) {
         let at = x(minute as f64);
-        svg.line((at, RECORDS_TOP), (at, BAND_TOP + BAND + 3.0));
+        svg.line((at, TOP), (at, bottom));
         let anchor = if minute == to { Anchor::End } else { Anchor::Middle };
-        svg.text((at, HEIGHT - 5.0), anchor, &time::minute(minute));
+        svg.text((at, height - 5.0), anchor, &time::minute(minute));
     }
-    svg.text((0.0, HEIGHT - 5.0), Anchor::Start, "KST");
+    svg.text((0.0, height - 5.0), Anchor::Start, "KST");
 }
 
-/// One of the two curves: a filled line by minute, with its own axis.
-fn panel(
+/// A panel's curve: a filled line by minute, with its own axis.
+fn curve(
     svg: &mut Svg,
-    unit: &str,
-    values: &[u64],
+    panel: &Panel<'_>,
     (from, to): (usize, usize),
     size: Size,
-    (top, height): (f64, f64),
+    top: f64,
     x: impl Fn(f64) -> f64,
 ) {
-    let minutes = values.get(from..to).unwrap_or_default();
+    let height = panel.height;
+    let minutes = panel.minutes.get(from..to).unwrap_or_default();
     let most = nice(minutes.iter().copied().max().unwrap_or(0).max(10) as f64);
     let base = top + height;
     let y = |value: f64| base - value / most * height;
@@ -329,7 +350,7 @@ fn panel(
         svg.line((LEFT, y(level)), (size.width() - RIGHT, y(level)));
         svg.text((LEFT - 6.0, y(level) + 4.0), Anchor::End, &short(level));
     }
-    svg.text((LEFT, top - 7.0), Anchor::Start, unit);
+    svg.text((LEFT, top - 7.0), Anchor::Start, &panel.unit);
     let mut line = String::new();
     for (index, value) in minutes.iter().enumerate() {
         let mark = if index == 0 { 'M' } else { 'L' };
@@ -362,6 +383,17 @@ mod tests {
         all
     }
 
+    fn panel<'a>(noun: &'static str, minutes: &'a [u64]) -> Panel<'a> {
+        Panel {
+            unit: format!("{noun}s a minute"),
+            noun,
+            column: noun,
+            minutes,
+            height: 50.0,
+            together: Together::Sum,
+        }
+    }
+
     #[test]
     fn it_shows_whole_hours_with_all_that_there_is() {
         let (records, messages) = (minutes(&[(545, 120), (560, 30)]), minutes(&[(545, 9), (560, 3)]));
@@ -371,10 +403,9 @@ mod tests {
             interval(32_700, 40_000, State::Live, "connected"),
         ];
         let timeline = Timeline {
-            market: "KOSPI",
+            name: "Records and messages of KOSPI".to_owned(),
             midnight: Moment(0),
-            records: &records,
-            messages: &messages,
+            panels: vec![panel("record", &records), panel("message", &messages)],
             ledger: &ledger,
             regular: None,
         };
@@ -395,14 +426,41 @@ mod tests {
         assert!(timeline.draw(Size::Narrow).len() < wide.len());
         assert_eq!(
             Timeline {
-                records: &[],
-                messages: &[],
+                panels: Vec::new(),
                 ledger: &[],
                 ..timeline
             }
             .span(),
             (480, 1200)
         );
+    }
+
+    #[test]
+    fn what_there_was_is_told_by_its_least() {
+        let (records, active) = (
+            minutes(&[(545, 120)]),
+            minutes(&[(545, 9), (546, 7), (547, 9), (548, 9), (549, 9)]),
+        );
+        let timeline = Timeline {
+            name: "Records of ISSUES".to_owned(),
+            midnight: Moment(0),
+            panels: vec![
+                panel("record", &records),
+                Panel {
+                    together: Together::Least,
+                    ..panel("active pair", &active)
+                },
+            ],
+            ledger: &[],
+            regular: None,
+        };
+        let wide = timeline.draw(Size::Wide);
+        assert!(
+            wide.contains("<title>09:05 to 09:10: 120 records, 7 active pairs</title>"),
+            "{wide}"
+        );
+        // Two panels of 50, each with its unit above it, the ledger and the hours.
+        assert!(wide.contains("viewBox=\"0 0 920 188\""), "{wide}");
     }
 
     #[test]
@@ -418,10 +476,9 @@ mod tests {
             })
             .collect();
         let timeline = Timeline {
-            market: "KOSPI",
+            name: "Records of KOSPI".to_owned(),
             midnight: Moment(0),
-            records: &[],
-            messages: &[],
+            panels: vec![panel("record", &[])],
             ledger: &ledger,
             regular: None,
         };
