@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::Duration;
 
 use krx_harness::issues::{IssueReport, dataset_names};
@@ -13,6 +12,7 @@ use krx_tests::issues::{
     ITEMS, PRESETS, accepted, all_on_record, everything, exactly, exchange, frames_committed, recorder_of,
     registrations, subscribes, wait_for_frames, wait_for_registrations,
 };
+use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -39,11 +39,9 @@ fn record(options: &[&str], list: &IssueList) -> (IssueReport, String) {
         .run_bare(&["verify", "--data-dir", &data_dir], LIMIT)
         .unwrap();
     assert_eq!(verified.code, Some(0), "{}", verified.stdout);
-    the_report_leaves_it_out(folder.path(), &config);
-    (
-        exactly(&simulator, &config, list).unwrap(),
-        recorder.log().unwrap(),
-    )
+    let found = exactly(&simulator, &config, list).unwrap();
+    the_report_tells_of_it(&config, &found);
+    (found, recorder.log().unwrap())
 }
 
 /// The last date on which there are trades.
@@ -53,17 +51,35 @@ fn date_of(config: &RecorderConfig) -> String {
     dates.max().unwrap().replace("date=", "")
 }
 
-/// It is about the markets' trades, and is made beside a per-issue feed as without it.
-fn the_report_leaves_it_out(folder: &Path, config: &RecorderConfig) {
+/// Of the feed as of the markets: all rows, what was rejected, and what became of each registration.
+fn the_report_tells_of_it(config: &RecorderConfig, found: &IssueReport) {
     let date = date_of(config);
-    let page = folder.join("page.html");
-    let page = page.to_str().unwrap();
-    let told = config
-        .run_to_end("report", &[&date, "--output", page], LIMIT)
-        .unwrap();
+    let told = config.run_to_end("report", &[&date, "--json"], LIMIT).unwrap();
     assert_eq!(told.code, Some(0), "{}", told.stderr);
-    let page = fs::read_to_string(page).unwrap();
-    assert!(page.contains("KOSPI") && !page.contains("ISSUES"));
+    let report: Value = serde_json::from_str(&told.stdout).unwrap();
+    let [feed] = report["feeds"].as_array().unwrap().as_slice() else {
+        panic!("one feed: {}", report["feeds"]);
+    };
+    assert_eq!(
+        (&feed["feed"], report["markets"].as_array().unwrap().len()),
+        (&json!("ISSUES"), 1)
+    );
+    let rows: u64 = dataset_names().map(|dataset| found.rows_of(dataset)).sum();
+    assert_eq!(feed["records"], rows);
+    assert_eq!(feed["quarantined"], found.quarantined());
+    assert_eq!(feed["rows_not_committed"], 0);
+    let snapshots = feed["presets"].as_array().unwrap().iter();
+    let snapshots: u64 = snapshots.map(|of| of["snapshots"].as_u64().unwrap()).sum();
+    assert_eq!(
+        snapshots,
+        found.kinds.get("snapshot").copied().unwrap_or_default()
+    );
+    let asked: BTreeSet<_> = found.sessions.values().flat_map(|of| &of.requests).collect();
+    let pairs = feed["registrations"]["pairs"].as_array().unwrap();
+    assert_eq!(pairs.len(), asked.len());
+    let refused: Vec<_> = pairs.iter().filter(|pair| pair["state"] == "refused").collect();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0]["detail"].as_str().unwrap().contains("10040"));
 }
 
 fn assert_all_is_there(report: &IssueReport) {

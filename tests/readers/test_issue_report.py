@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import fields
 from conftest import IssueRecording, seal_every_date
 from processes import binary
 from test_issue_views import GAPS, made_days
@@ -314,3 +315,26 @@ def test_the_days_are_worth_comparing(report: Reported) -> None:
         assert states.count("refused") == 1 and "active" in states
         assert any("1 registration refused: tick10:999999" in worry["words"] for worry in figures["verdict"]["worries"])
         assert figures["feeds"][0]["quarantined"] > 0
+
+
+def test_a_directory_with_nothing_else_has_a_report_too(issue_recording: IssueRecording, tmp_path: Path) -> None:
+    data_dir = shutil.copytree(issue_recording.data_dirs["sealed"], tmp_path / "data")
+    shutil.rmtree(data_dir / ".krx")
+    for path in (data_dir / "trades", *data_dir.glob("*/date=*/feed=KOS*")):
+        shutil.rmtree(path)
+    (day,) = {path.name.removeprefix("date=") for path in data_dir.glob("books/date=*")}
+    figures = reported(data_dir, day).figures
+    assert figures["markets"] == [] and [feed["feed"] for feed in figures["feeds"]] == ["ISSUES"]
+    assert figures["feeds"][0]["records"] == sum(
+        issue_recording.expected.tables[dataset].num_rows for dataset in fields.DATASETS
+    )
+    # There is nothing that could be compared.
+    assert figures["trd_vol"]["compared"] == 0 and figures["trd_vol"]["answer"] is None
+    command = [binary("KRX_RECORDER", "krx-recorder"), "report", day, "--data-dir", str(data_dir), "--output", "-"]
+    page = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert 'id="registrations"' in page and 'id="shares"' in page and 'id="volume"' not in page
+    # A registrations file that is gone leaves what came, and says so.
+    shutil.rmtree(data_dir / "registrations")
+    figures = reported(data_dir, day).figures
+    assert not figures["feeds"][0]["registrations"]["known"] and figures["quotes"]["issues"] == []
+    assert any("nothing says what was registered" in worry["words"] for worry in figures["verdict"]["worries"])

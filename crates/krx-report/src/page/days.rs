@@ -36,7 +36,11 @@ pub(crate) fn glance(day: &DayFacts) -> String {
     }
     for feed in &day.feeds {
         let snapshots: u64 = feed.presets.iter().map(|preset| preset.snapshots).sum();
-        let more = [format!("{} of them snapshots", count(snapshots)), String::new()];
+        let snapshots = match snapshots {
+            0 => String::new(),
+            some => format!("{} of them snapshots", count(some)),
+        };
+        let more = [snapshots, String::new()];
         html.push_str(&figures_of(&feed.received, more, Some(registered(feed))));
     }
     html.push_str("</div>\n</section>\n");

@@ -2,19 +2,27 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
+use krx_protocol::per_issue::{Preset, RegistrationState};
 use krx_store::Moment;
 use krx_store::coverage::State;
-use krx_store::read::{QuarantineRow, TradeRow};
+use krx_store::read::{Push, PushedQuote, QuarantineRow, TradeRow};
 
 use super::html::page;
+use crate::figures::active::Active;
+use crate::figures::active::tests::stretch;
 use crate::figures::day::{ComparedWith, DayFacts};
 use crate::figures::exchange::ExchangeDay;
+use crate::figures::feed::FeedFold;
 use crate::figures::fold::Fold;
 use crate::figures::market::MarketFacts;
 use crate::figures::oddities::{Kind, together};
-use crate::figures::quotes::QuoteFacts;
+use crate::figures::quotes::{QuoteFacts, Quotes};
 use crate::figures::recorded::tests::interval;
-use crate::figures::shares::SharesFacts;
+use crate::figures::registered::worries;
+use crate::figures::shares::{Comparing, SharesFacts, Volumes};
+use crate::figures::ticks::Tick;
+use crate::figures::ticks::tests::push;
+use crate::figures::trd_vol::TrdVol;
 use crate::figures::verdict::verdict;
 use crate::figures::volume::judge;
 
@@ -105,9 +113,142 @@ fn day() -> DayFacts {
     }
 }
 
+/// What was pushed of one registration, whose name and whose answer are hostile: trades of which one is missing, and books
+/// that cross at times.
+fn pushed(day: &mut DayFacts) {
+    let second = Moment::midnight(day.date).0 / 1_000_000;
+    let regular = day.exchange.regular();
+    let ledger = vec![interval(second, second + 86_400, State::Live, "connected")];
+    let of = |preset, state| {
+        let mut of = stretch(
+            preset,
+            HOSTILE,
+            (second + 30_000, second + 70_000),
+            state,
+            Some(1),
+        );
+        of.detail = Some(HOSTILE.to_owned());
+        of
+    };
+    let registrations = [
+        of(Preset::Tick10, RegistrationState::Active),
+        of(Preset::Quote, RegistrationState::Refused),
+        of(Preset::Quote10, RegistrationState::Active),
+    ];
+    let active = Active::of(&registrations, &ledger);
+    let mut quotes = Quotes::new(&[("ISSUES", &active)], regular);
+    let mut fold = FeedFold::new(day.date, active.clone(), regular, Moment(i64::MAX));
+    let (mut volumes, mut ticks, mut total) = (Volumes::default(), Vec::new(), 0);
+    for nth in 0..300_i64 {
+        let at = second + 9 * 3600 + nth * 60;
+        total += 7;
+        if nth == 100 {
+            continue;
+        }
+        let trade = push(
+            HOSTILE,
+            Preset::Tick10,
+            i32::try_from(nth).unwrap(),
+            7,
+            Some(total),
+            at,
+        );
+        fold.row(&trade);
+        volumes.push(&trade, false);
+        ticks.extend(Tick::of(0, &trade));
+        let (ask, bid) = if nth % 90 == 0 {
+            (999.0, 1000.0)
+        } else {
+            (1001.0, 1000.0)
+        };
+        let book = Push {
+            preset: Preset::Quote10,
+            kind: "update",
+            trade: None,
+            quote: Some(PushedQuote {
+                ask: Some(ask),
+                bid: Some(bid),
+            }),
+            ..trade
+        };
+        let (_, stretch) = fold.row(&book);
+        quotes.quote(&book, &stretch.unwrap());
+        volumes.push(&book, true);
+    }
+    let feeds = [active];
+    let mut comparing = Comparing::new(&volumes, &feeds, Moment((second + 30_600) * 1_000_000));
+    comparing.issue(HOSTILE, &ticks);
+    let mut trd_vol = TrdVol::default();
+    trd_vol.issue(HOSTILE, &ticks);
+    let mut market = trd_vol.market();
+    (0..300)
+        .step_by(2)
+        .for_each(|time| market.trade(HOSTILE, time, 100, 7));
+    market.finish();
+    day.trd_vol = trd_vol.facts();
+    day.shares = comparing.facts(|_| Some(1000));
+    day.quotes = quotes.facts();
+    day.feeds = vec![fold.facts("ISSUES", Some(&registrations), ledger, regular, Moment(i64::MAX))];
+    day.verdict
+        .worries
+        .extend(worries(&day.feeds, &day.shares, false));
+}
+
+#[test]
+fn a_feed_of_registered_issues_has_sections_of_its_own() {
+    let without = page(&day(), "");
+    for section in ["id=\"registrations\"", "id=\"spreads\"", "id=\"shares\""] {
+        assert!(!without.contains(section), "there is no such feed: {section}");
+    }
+    let mut with = day();
+    pushed(&mut with);
+    let html = page(&with, "");
+    let place = |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} is missing"));
+    let order = [
+        place("<h2>ISSUES over the day</h2>"),
+        place("id=\"registrations\""),
+        place("id=\"spreads\""),
+        place("id=\"shares\""),
+        place("id=\"lag\""),
+    ];
+    assert!(order.is_sorted(), "{order:?}");
+    for words in [
+        // What was asked for, what came, and what the server said.
+        "<span class=\"big\">3</span> <span class=\"more\">2 were active, 1 refused</span>",
+        "<td>tick10</td><td class=\"number\">1</td><td class=\"number\">299</td>",
+        "Registrations of ISSUES that deserve a look",
+        // It came every minute from 09:00 to 13:59, and then not until the closing auction.
+        "<td>13:59:00.00</td><td>15:20:00.00</td><td class=\"number\">1 h 21 min</td>",
+        "since 13:59:00.00",
+        // At 09:00, 10:30, 12:00 and 13:30 it was crossed for a minute.
+        "<td class=\"number\">4 <span class=\"more\">4 min 0 s</span></td>",
+        "<td>09:00:00.00</td><td class=\"number\">1 min 0 s</td><td class=\"number\">999</td><td class=\"number\">1000</td>",
+        // 2,100 shares, of which the ticks lack 7, and the full-market feed has 1,000.
+        "the full-market feeds show 47.6 %, and ticks have 99.66 %.",
+        "<td>10:39:00.00</td><td>10:41:00.00</td><td class=\"number\">7</td>",
+        "On this day trdVol is the quantity of the last trade alone.",
+    ] {
+        assert!(html.contains(words), "{words}");
+    }
+    let worries: Vec<_> = with.verdict.worries.iter().map(|worry| &*worry.words).collect();
+    assert!(
+        worries.contains(&"7 shares of 1 issue were traded that ticks lack although nothing was interrupted: the server did not send these trades."),
+        "{worries:?}"
+    );
+    let pairs = format!("tick10:{HOSTILE}, quote10:{HOSTILE}");
+    for words in [
+        format!("ISSUES: 1 registration refused: quote:{HOSTILE}."),
+        format!("ISSUES: 2 registrations that fell silent, for up to 1 h 21 min: {pairs}."),
+    ] {
+        assert!(worries.contains(&&*words), "{words}: {worries:?}");
+    }
+}
+
 #[test]
 fn nothing_that_came_over_the_wire_becomes_markup() {
-    let html = page(&day(), "");
+    let mut day = day();
+    pushed(&mut day);
+    let html = page(&day, "");
     for forbidden in [
         "<script", "<img", "<link", " src=", " href=", " style=", "http://", "https://", "url(", "@import",
     ] {

@@ -41,7 +41,7 @@ pub(crate) fn shares(day: &DayFacts) -> String {
         Escaped(&share(shares.trades_share)),
         Escaped(&share(shares.ticks_share)),
     );
-    html.push_str(&by_share(shares));
+    html.push_str(&by_share(shares, day.markets.is_empty()));
     let mut lowest: Vec<&IssueShares> = shares
         .issues
         .iter()
@@ -67,8 +67,8 @@ pub(crate) fn shares(day: &DayFacts) -> String {
     html
 }
 
-/// How many stocks the feeds show to which share, as bars and as a table.
-fn by_share(shares: &SharesFacts) -> String {
+/// How many stocks the feeds show to which share, as bars and as a table: bars of the full-market feeds, if there are any.
+fn by_share(shares: &SharesFacts, of_ticks: bool) -> String {
     let name = |bin: usize| match bin {
         10 => "100 %".to_owned(),
         11 => "over 100 %".to_owned(),
@@ -82,13 +82,19 @@ fn by_share(shares: &SharesFacts) -> String {
         bins
     };
     let (trades, ticks) = (bins(|issue| issue.trades_share), bins(|issue| issue.ticks_share));
+    let (drawn, what) = if of_ticks {
+        (ticks, "ticks have")
+    } else {
+        (trades, "the full-market feeds show")
+    };
     let bars: Vec<Bar> = (0..BINS)
         .map(|bin| Bar {
             name: name(bin),
-            value: trades[bin] as f64,
-            text: count(trades[bin]),
-            title: format!("{}: {}", name(bin), plural(trades[bin], "stock")),
-            is_other: bin >= 10,
+            value: drawn[bin] as f64,
+            text: count(drawn[bin]),
+            title: format!("{}: {}", name(bin), plural(drawn[bin], "stock")),
+            // Nothing has more than all of it.
+            is_other: bin > 10,
         })
         .collect();
     let columns = [
@@ -106,7 +112,7 @@ fn by_share(shares: &SharesFacts) -> String {
     }
     beside(
         &bars,
-        "Stocks by the share of what was traded that the full-market feeds show. The table has all bars.",
+        &format!("Stocks by the share of what was traded that {what}. The table has all bars."),
         "stocks",
         &table.finish("none"),
     )

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use super::bars::{Bar, beside};
-use super::svg::Number;
 use super::table::{Cell, Column, Table};
 use crate::figures::day::DayFacts;
 use crate::figures::quotes::{BINS, EDGES_BPS, IssueQuotes, QuoteFacts};
@@ -43,8 +42,8 @@ pub(crate) fn spreads(day: &DayFacts) -> String {
         .map(|issue| Bar {
             name: issue.code.clone(),
             value: bps(issue).max(0.0),
-            text: Number(bps(issue)).to_string(),
-            title: format!("{}: {} bp", issue.code, Number(bps(issue))),
+            text: format!("{:.1}", bps(issue)),
+            title: format!("{}: {:.1} bp", issue.code, bps(issue)),
             is_other: false,
         })
         .collect();
@@ -138,8 +137,8 @@ fn table_of(caption: &str, issues: &[&IssueQuotes]) -> String {
             Cell::with(count(count_of), more)
         };
         table.row([
-            Cell::with(&*issue.code, issue.preset.as_str()),
-            Number(bps(issue)).to_string().into(),
+            issue.code.as_str().into(),
+            format!("{:.1}", bps(issue)).into(),
             issue
                 .spread_mean
                 .map_or_else(|| "–".to_owned(), |mean| format!("{mean:.3}"))
