@@ -52,8 +52,8 @@ export async function startSimulator(folder, options) {
   return { url: listening.url, ledger, told, stop: () => end(child, "SIGTERM"), kill: () => end(child, "SIGKILL") };
 }
 
-/** A recorder at all times of what is at `url`, with a status port. */
-export async function startRecorder(folder, url) {
+/** A recorder at all times of what is at `url`, with a status port; `feeds` are tables of the configuration. */
+export async function startRecorder(folder, url, feeds = "") {
   const port = await freePort();
   const config = path.join(folder, "krx-recorder.toml");
   const log = path.join(folder, "recorder.log");
@@ -73,7 +73,7 @@ interval = "5s"
 warn_free_bytes = 1048576
 [status]
 listen = "127.0.0.1:${port}"
-`);
+${feeds}`);
   const program = path.join(PROGRAMS, "krx-recorder");
   const output = openSync(log, "w");
   const child = spawn(program, ["run", "--config", config], {
@@ -98,10 +98,13 @@ listen = "127.0.0.1:${port}"
   };
 }
 
-/** The report of a date that a recorder in `folder` has recorded, as a file. */
-export async function runReport(folder, date) {
+/** The report of a date that a recorder in `folder` has recorded, as a file; KRX is open in the hour in which that was. */
+export async function runReport(folder, date, hour) {
   const file = path.join(folder, `report-${date}.html`);
-  await promisify(execFile)(path.join(PROGRAMS, "krx-recorder"), ["report", date, "--data-dir", path.join(folder, "data"), "--output", file]);
+  const calendar = path.join(folder, "calendar.toml"), config = path.join(folder, "report.toml");
+  writeFileSync(calendar, `[[day]]\ndate = "${date}"\ntrading = true\nopen = "${hour}:00"\nclose = "${hour}:59"\n`);
+  writeFileSync(config, `data_dir = "${folder}/data"\n[schedule]\ncalendar_file = "${calendar}"\n`);
+  await promisify(execFile)(path.join(PROGRAMS, "krx-recorder"), ["report", date, "--config", config, "--output", file]);
   return { date, file };
 }
 

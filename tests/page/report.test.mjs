@@ -13,6 +13,26 @@ import { chromium } from "playwright-core";
 import { FLAGS, DESKTOP, PHONE, SHOTS, readability } from "./reading.mjs";
 import { runReport, startRecorder, startSimulator, until } from "./programs.mjs";
 
+const CODES = ["370710", "594460", "379960", "026715", "600460"];
+const FEEDS = `
+[[feed]]
+market = "KOSPI"
+path = "/ws_ksp"
+[[feed]]
+market = "KOSDAQ"
+path = "/ws_kdq"
+[[feed]]
+name = "ISSUES"
+service = "per_issue"
+path = "/ws/"
+[[feed.register]]
+presets = ["tick10", "quote10"]
+codes = ${JSON.stringify(CODES)}
+[[feed.register]]
+presets = ["quote"]
+codes = ["999999"]
+`;
+
 let folder, browser, simulator, recorder, page, day, coverage;
 
 before(async () => {
@@ -21,12 +41,13 @@ before(async () => {
   simulator = await startSimulator(folder, ["--speed", "max", "--trades-per-day", "120000",
     "--fault", "disconnect@1000,market=KOSPI", "--fault", "close@3000:1011,market=KOSDAQ", "--fault", "garbage@every:60:badrecord",
     "--fault", "garbage@every:170:text"]);
-  recorder = await startRecorder(folder, simulator.url);
-  await until("the day is over", () => simulator.told().filter(({ event }) => event === "day_complete").length === 2, 120);
+  recorder = await startRecorder(folder, simulator.url, FEEDS);
+  await until("the day is over", () => simulator.told().filter(({ event }) => event === "day_complete").length === 3, 120);
   await simulator.stop();
   await recorder.stop();
   coverage = await recorder.coverage();
-  day = await runReport(folder, coverage[0].date);
+  const live = coverage.find(({ feed, state }) => feed === "ISSUES" && state === "live");
+  day = await runReport(folder, coverage[0].date, live.from_ts.slice(11, 13));
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
 });
 
@@ -73,13 +94,27 @@ test("it asks nobody, and has the figures of the coverage, without a script", as
   await close();
 });
 
+test("of registered issues it has what was asked for, and what came of it", async () => {
+  const { page, close } = await open({ javaScriptEnabled: false });
+  const text = (selector) => page.locator(selector).innerText();
+  assert.match(await text("#glance [data-market=ISSUES] [data-figure=registrations]"), /^11\s+10 were active, 1 refused$/);
+  const rows = coverage.filter((row) => row.feed === "ISSUES");
+  const shown = async (name) => Number((await text(`#glance [data-market=ISSUES] [data-figure=${name}] .big`)).replaceAll(",", ""));
+  assert.equal(await shown("records") + await shown("quarantined"), rows.reduce((total, row) => total + row.rows, 0));
+  assert.match(await text("#registrations"), /quote\s+999999\s+refused/);
+  assert.match(await text("#shares .answer"), /^Of the shares that were traded of 5 registered stocks, the full-market feeds show /);
+  assert.match(await text("#spreads caption >> nth=0"), /^Time of all issues by spread$/);
+  assert.match(await text("#worries"), /ISSUES: 1 registration refused: quote:999999\./);
+  await close();
+});
+
 test("each chart has axes, units, a sentence for those who do not see it, and a table", async () => {
   const { page, close } = await open();
   const charts = await page.$$eval("svg", (all) => all.filter((chart) => chart.checkVisibility()).map((chart) => ({
     label: chart.getAttribute("aria-label"), texts: [...chart.querySelectorAll("text")].map((text) => text.textContent),
     titles: chart.querySelectorAll("title").length, tables: chart.closest("section").querySelectorAll("table").length,
   })));
-  assert.ok(charts.length >= 7, `${charts.length} charts`);
+  assert.ok(charts.length >= 12, `${charts.length} charts`);
   for (const { label, texts, titles, tables } of charts) {
     assert.ok(label.length > 20, label);
     assert.ok(texts.length >= 4 && titles >= 1 && tables >= 1, `${label}: ${texts}`);
