@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -554,6 +555,55 @@ def test_completeness_in_shares_of_a_simulated_day(simulated: tuple[Path, dict[s
         assert trades_share == pytest.approx(trades / shares) and (trades == shares or markets[code] == "KOSPI")
         kept = sum(push["trdvol"] for push in pushes if not is_lost(push, "ISSUES"))
         assert abs(ticks - kept) <= 0.01 * shares, code
+
+
+AUCTIONS = (("08:40", "09:00"), ("15:20", "15:30"))
+
+
+def test_through_the_auctions_of_a_simulated_day(simulated: tuple[Path, dict[str, list[Row]]]) -> None:
+    """While prices are collected, books come and nothing trades; the auction's trades have the quote before them."""
+    folder, traded = simulated
+    lost = [gap.split(",")[2:] for gap in GAPS if gap.split(",")[1] == "ISSUES"]
+    edges = [us(korean(DAY, edge)) for edge in ("08:20:00.08", *(edge for gap in lost for edge in gap), "20:10")]
+    stretches = list(zip(edges[::2], edges[1::2], strict=True))
+    table = {name: pa.concat_tables(pq.read_table(path, partitioning=None) for path in sorted(folder.glob(f"{name}/*/*/*.parquet")))
+             for name in ("books", "ticks")}  # fmt: skip
+    busiest = sorted(traded, key=lambda code: -len(traded[code]))[:5]
+    auctioned = 0
+    with connect(folder) as connection:
+        for code in busiest:
+            books, ticks = (of.filter(pc.equal(of["code"], code)).to_pylist() for of in (table["books"], table["ticks"]))
+            for begin, end in AUCTIONS:
+                window = us(korean(DAY, begin)), us(korean(DAY, end))
+                expected = []
+                for book, after in zip(books, [*books[1:], None], strict=True):
+                    since = us(book["recv_ts"])
+                    until = next(until for start, until in stretches if start <= since <= until)
+                    until = min(until, us(after["recv_ts"]) if after else until)
+                    held = max(since, window[0]), min(until, window[1])
+                    if held[0] < held[1]:
+                        expected.append((*held, book["ask_price_01"] - book["bid_price_01"]))
+                query = f"SELECT from_ts, to_ts, spread FROM spread('{DAY}', '{code}', '{begin}', '{end}') ORDER BY from_ts"
+                found = [(us(since), us(until), spread) for since, until, spread in connection.execute(query).fetchall()]
+                assert found == expected and len(found) > 1, (code, begin)
+                during = [book for book in books if window[0] < us(book["recv_ts"]) < window[1]]
+                assert during and all(book["expected_price"] > 0 for book in during)
+                assert not [tick for tick in ticks if window[0] < us(tick["recv_ts"]) < window[1] and tick["kind"] == "trade"]
+            query = f"SELECT frame, ask_price, bid_price, quote_ts FROM trades_with_quotes('{DAY}', '{code}') ORDER BY frame, item"
+            found = connection.execute(query).fetchall()
+            trades = [tick for tick in ticks if tick["kind"] == "trade" and tick["preset"] == "tick10"]
+            assert [row[0] for row in found] == [tick["frame"] for tick in trades]
+            at = -1
+            for tick, (_, ask, bid, quote_ts) in zip(trades, found, strict=True):
+                while at + 1 < len(books) and books[at + 1]["frame"] < tick["frame"]:
+                    at += 1
+                book, received = books[at] if at >= 0 else None, us(tick["recv_ts"])
+                is_known = book and any(begin <= us(book["recv_ts"]) and received <= end for begin, end in stretches)
+                expected = (book["ask_price_01"], book["bid_price_01"], book["recv_ts"]) if is_known else (None, None, None)
+                assert (ask, bid, quote_ts) == expected, tick
+            opening = [tick for tick in trades if tick["trade_time"] // 10_000 in (900, 1530) and us(tick["recv_ts"]) % 60_000_000 < 1_000_000]
+            auctioned += len(opening)
+    assert auctioned > 0
 
 
 def test_trd_vol_of_a_simulated_day(simulated: tuple[Path, dict[str, list[Row]]], tmp_path: Path) -> None:
