@@ -121,6 +121,50 @@ fn mistakes_are_named_with_what_is_accepted() {
 }
 
 #[test]
+fn a_dry_run_has_the_hours_of_each_feed() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), "");
+    let mut text = std::fs::read_to_string(&config).unwrap();
+    text += "[[feed]]\nmarket = \"KOSPI\"\npath = \"/ws_ksp\"\n[[feed]]\nmarket = \"KOSDAQ\"\npath = \"/ws_kdq\"\n";
+    text += "[feed.schedule]\nopen = \"08:50\"\nclose = \"15:40\"\n";
+    std::fs::write(&config, &text).unwrap();
+    let rows = json_of(folder.path(), &["--sessions", "3", "--config", &config]);
+    let dates: std::collections::BTreeSet<_> = rows.iter().map(|row| row["date"].as_str().unwrap()).collect();
+    assert_eq!(dates.len(), 3);
+    for row in &rows {
+        let usual = ["08:20:00", "20:10:00"];
+        let hours = if row["feed"] == "KOSPI" {
+            usual
+        } else {
+            ["08:50:00", "15:40:00"]
+        };
+        for (key, clock) in ["connect", "close"].into_iter().zip(hours) {
+            let time = row[key].as_str().unwrap();
+            // Later or earlier on special days.
+            assert!(
+                !row["note"].is_null() || time == format!("{}T{clock}+09:00", row["date"].as_str().unwrap()),
+                "{row}"
+            );
+        }
+        assert!(
+            row["data_from"].is_string() && row["data_to"].is_string(),
+            "{row}"
+        );
+    }
+    let told = calendar(folder.path(), &["--sessions", "--config", &config]);
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert!(told.stdout.contains("KOSDAQ   connect "), "{}", told.stdout);
+    assert!(told.stdout.contains(", expect data "), "{}", told.stdout);
+    for wrong in [
+        &["--sessions", "0"][..],
+        &["--sessions", "367"],
+        &["2026", "--sessions"],
+    ] {
+        assert_eq!(calendar(folder.path(), wrong).code, Some(64), "{wrong:?}");
+    }
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_error() {
     let mut command = Program::Recorder.command().unwrap();
     command

@@ -9,7 +9,9 @@ use clap::{Args, Parser, Subcommand};
 use krx_store::{DataDir, FeedName, Moment, format};
 
 use super::calendar::{self, Period};
-use super::{check, coverage, rebuild, register, replay, report, run, schema, seal, sql, status, verify};
+use super::{
+    check, coverage, rebuild, register, replay, report, run, schema, seal, sessions, sql, status, verify,
+};
 use crate::config::{self, Config, ConfigError, DataConfig, Draft, Overrides};
 use crate::process::exit::{Exit, Failure};
 use crate::process::runtime::in_runtime;
@@ -90,10 +92,14 @@ enum Command {
         /// A year (2026) or a month (2026-11); default: this month and the next.
         #[arg(value_name = "YEAR|MONTH")]
         period: Option<Period>,
-        /// The configuration file, for its schedule.calendar_file.
+        /// Show instead when the recorder would connect, expect data and close, on the next N trading days.
+        #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = sessions::DEFAULT, conflicts_with = "period",
+              value_parser = clap::value_parser!(u16).range(1..=sessions::MAX))]
+        sessions: Option<u16>,
+        /// The configuration file, for its schedule.calendar_file, and for the hours of its feeds with --sessions.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
-        /// Print a JSON array with one object per date.
+        /// Print a JSON array with one object per date; with --sessions, per date and feed.
         #[arg(long)]
         json: bool,
     },
@@ -318,7 +324,18 @@ fn execute(command: Command) -> Result<(), Failure> {
             let config = source.config.clone().ok_or_else(needed)?;
             register::register(&config, |draft| source.load_with(Some(draft)), &changes, json)
         }
-        Command::Calendar { period, config, json } => {
+        Command::Calendar {
+            sessions: Some(count),
+            config,
+            json,
+            ..
+        } => {
+            let feeds = config::load_absence(config.as_deref())?;
+            sessions::print(&feeds, count.into(), Moment::now(), json)
+        }
+        Command::Calendar {
+            period, config, json, ..
+        } => {
             let calendar = config::load_calendar(config.as_deref())?;
             calendar::print(&calendar, period, Moment::now(), json)
         }

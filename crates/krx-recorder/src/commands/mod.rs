@@ -18,6 +18,7 @@ mod verify;
 
 mod rebuild;
 mod seal;
+mod sessions;
 
 mod register;
 
