@@ -708,9 +708,9 @@ SELECT date, code, traded, ticks, ticks / nullif(traded, 0) AS ticks_share, trad
 FROM known LEFT JOIN tick USING (date, code) LEFT JOIN conflated USING (date, code);
 
 -- Where the accumulated volume of an issue rose by more than a row of `ticks` says: `missing` shares were traded between
--- `from_ts`, when the row before was received (NULL: since the day began, and at 08:30), and `to_ts`. `known` says whether
--- recording or registration was interrupted meanwhile; if it was not, the server did not send what it should have. The last hole of an
--- issue may end with a quote or a book.
+-- `from_ts`, when the row before was received (NULL: since 08:00, when block trades begin, or since midnight if the row is even
+-- earlier), and `to_ts`. `known` says whether recording or registration was interrupted meanwhile; if it was not, these trades
+-- were not sent, or they are in quarantine. The last hole of an issue may end with a quote or a book.
 CREATE OR REPLACE TEMP MACRO volume_holes(day) AS TABLE
 WITH row AS (
     SELECT code, recv_ts, frame, item, acc_volume,
@@ -734,7 +734,9 @@ SELECT day::DATE AS date, code, from_ts, recv_ts AS to_ts, acc_before, acc_volum
        NOT EXISTS (
            FROM active
            WHERE date = day::DATE AND active.code = step.code AND preset IN ('tick', 'tick10')
-             AND active.from_ts <= coalesce(step.from_ts, korean(day, '08:30')) AND active.to_ts >= step.recv_ts
+             AND active.from_ts <= coalesce(step.from_ts, CASE WHEN step.recv_ts < korean(day, '08:00') THEN korean(day, '00:00')
+                                                      ELSE korean(day, '08:00') END)
+             AND active.to_ts >= step.recv_ts
        ) AS known
 FROM step
 WHERE acc_volume - acc_before > volume;

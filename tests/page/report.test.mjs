@@ -102,9 +102,9 @@ test("of registered issues it has what was asked for, and what came of it", asyn
   const shown = async (name) => Number((await text(`#glance [data-market=ISSUES] [data-figure=${name}] .big`)).replaceAll(",", ""));
   assert.equal(await shown("records") + await shown("quarantined"), rows.reduce((total, row) => total + row.rows, 0));
   assert.match(await text("#registrations"), /quote\s+999999\s+refused/);
-  assert.match(await text("#shares .answer"), /^Of the shares that were traded of 5 registered stocks, the full-market feeds show /);
+  assert.match(await text("#shares .answer"), /^Of the shares traded in 5 stocks, the recorded ticks have .* %\. Of the shares traded in 5 stocks, the full-market feeds show /);
   assert.match(await text("#spreads caption >> nth=0"), /^Time of all issues by spread$/);
-  assert.match(await text("#worries"), /ISSUES: 1 registration refused: quote:999999\./);
+  assert.match(await text("#worries"), /ISSUES: 1 registration was refused: quote:999999\./);
   await close();
 });
 

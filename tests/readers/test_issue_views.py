@@ -436,7 +436,7 @@ def test_volume_holes_are_the_trades_that_no_source_had(made: Made, views: duckd
             if any(one.has(trade["at_us"]) for one in sources):
                 if missing:
                     known = not any(
-                        one.from_us <= (from_us or OPEN_US - 1_800_000_000) and trade["at_us"] <= one.to_us for one in sources
+                        one.from_us <= (from_us or OPEN_US - 3_600_000_000) and trade["at_us"] <= one.to_us for one in sources
                     )
                     acc = trade["acc_volume"]
                     expected.append((code, from_us, trade["at_us"], before, acc, missing, known))

@@ -13,18 +13,18 @@ use krx_store::read::{Pushes, Trades, again_if_gone};
 use krx_store::service::PER_ISSUE;
 use krx_store::{DataDir, FeedName, Moment, StoreError, catalog, coverage, feed_service};
 
-use crate::figures::day::DayFacts;
+use crate::figures::day::{DayFacts, all_received};
 use crate::figures::exchange::{ExchangeDay, at};
-use crate::figures::feed::FeedFacts;
 use crate::figures::market::MarketFacts;
 use crate::figures::oddities::{Found, Kind, together};
 use crate::figures::received::Received;
-use crate::figures::registered::worries;
+use crate::figures::registered::{registered, worries};
+use crate::figures::trd_vol::is_cumulative;
 use crate::figures::verdict::verdict;
 use crate::figures::volume::judge;
 
-/// Trades of a day may be made from now on: what is not registered then is missing.
-const FIRST_TRADES: NaiveTime = NaiveTime::from_hms_opt(8, 30, 0).expect("it is a time of the day");
+/// Block trades may be made from then on: what was traded before a registration began is missing since then.
+const FIRST_TRADES: NaiveTime = NaiveTime::from_hms_opt(8, 0, 0).expect("it is a time of the day");
 
 /// A date of which something is known.
 #[derive(Debug)]
@@ -120,15 +120,12 @@ fn gather(
     let regular = exchange.regular();
 
     // Those of the per-issue service first: the others are compared with them.
-    let pushed = again_if_gone(|| issues::fold(data, feeds, date, regular, now, progress))?;
+    let pushed = again_if_gone(|| issues::fold(data, feeds, (date, &exchange), now, progress))?;
     let mut feed_facts = Vec::new();
     for of in &pushed.feeds {
         let ledger = coverage::view(data, &of.name, date, now)?;
         let registrations = of.registrations.as_deref();
-        feed_facts.push(
-            of.fold
-                .facts(of.name.as_str(), registrations, ledger, regular, now),
-        );
+        feed_facts.push(of.fold.facts(of.name.as_str(), registrations, ledger));
     }
     let (quotes, volumes, active, ticks) = pushed.parts();
     let (shares, mut trd_vol) = issues::compare(&volumes, &active, ticks, at(date, FIRST_TRADES));
@@ -145,11 +142,7 @@ fn gather(
         .map(|(market, fold, ledger)| MarketFacts::new(market.as_str(), fold, ledger.clone(), regular, now))
         .collect();
 
-    let received: Vec<&Received> = market_facts
-        .iter()
-        .map(|market| &market.received)
-        .chain(feed_facts.iter().map(|feed: &FeedFacts| &feed.received))
-        .collect();
+    let received: Vec<&Received> = all_received(&market_facts, &feed_facts).collect();
     // The last sessions may be over even if the date is not.
     let sessions_end = calendar
         .day(date)
@@ -180,24 +173,29 @@ fn gather(
             .filter_map(|(_, fold, _)| fold.issues.get(code)?.shares());
         of_markets.reduce(i64::saturating_add)
     });
-    let registered = worries(&feed_facts, &shares, goes_on);
+    let quotes = quotes.facts();
+    let volume = judge(
+        folds
+            .iter()
+            .flat_map(|(_, fold, _)| fold.issues.all().iter().map(|issue| &issue.volume)),
+    );
+    let trd_vol = trd_vol.facts();
+    let is_cumulative = is_cumulative(trd_vol.as_ref(), &volume);
+    let registered = registered(&feed_facts, goes_on);
+    let more = worries(&feed_facts, (&shares, &quotes), is_cumulative, goes_on);
     Ok(DayFacts {
         date,
         made_at: Some(now),
         version,
         data_dir: std::path::absolute(data.path()).unwrap_or_else(|_| data.path().to_owned()),
-        verdict: verdict(&exchange, &received, registered, &oddities, goes_on),
+        verdict: verdict(&exchange, &received, (&registered, more), &oddities, goes_on),
         goes_on,
-        volume: judge(
-            folds
-                .iter()
-                .flat_map(|(_, fold, _)| fold.issues.all().iter().map(|issue| &issue.volume)),
-        ),
-        trd_vol: trd_vol.facts(),
+        volume,
+        trd_vol,
         exchange,
         markets: market_facts,
         feeds: feed_facts,
-        quotes: quotes.facts(),
+        quotes,
         shares,
         oddities,
         issues_compared_with: compared,

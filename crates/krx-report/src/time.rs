@@ -24,6 +24,13 @@ pub(crate) fn as_rfc3339<S: Serializer>(moment: &Option<Moment>, serializer: S) 
     moment.map(rfc3339).serialize(serializer)
 }
 
+/// The minute of a date that begins at `midnight`, from 0 to 1,439, in which something was received.
+pub(crate) fn minute_of(midnight_us: i64, moment: Moment) -> usize {
+    const MINUTE_US: i64 = 60_000_000;
+    let minute = moment.0.saturating_sub(midnight_us).div_euclid(MINUTE_US);
+    usize::try_from(minute).map_or(0, |minute| minute.min(1439))
+}
+
 /// A time of the day: `09:00:01.25`, to hundredths of a second.
 pub(crate) fn clock(moment: Moment) -> String {
     let text = korean(moment).format("%H:%M:%S%.6f").to_string();

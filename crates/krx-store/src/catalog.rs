@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
+use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 
@@ -266,7 +267,11 @@ pub(crate) fn read_footer(path: &Path) -> Result<Footer, StoreError> {
     // Our code never panics on bad input, but the Parquet library makes no such promise for damaged files.
     let reader = catch_unwind(AssertUnwindSafe(|| SerializedFileReader::new(file)))
         .map_err(|_| unsound("the Parquet library panicked over its footer"))?
-        .map_err(parquet_at("reading the footer of", path))?;
+        .map_err(|error| match error {
+            // The disk, and not what is on it.
+            ParquetError::External(_) => parquet_at("reading the footer of", path)(error),
+            error => unsound(&error.to_string()),
+        })?;
     Footer::read(reader.metadata().file_metadata()).ok_or_else(|| {
         unsound("its footer does not say what it covers, or not the way this version of the recorder does")
     })

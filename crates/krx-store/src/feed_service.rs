@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 
 use crate::catalog;
+use crate::dataset::REGISTRATIONS;
 use crate::error::StoreError;
 use crate::feed_name::FeedName;
 use crate::journal::{Event, RecordKind, Scanned, SegmentReader};
@@ -38,8 +39,8 @@ pub fn check(data: &DataDir, feed: &FeedName, service: &'static Service) -> Resu
     }
 }
 
-/// The service that a feed has recorded on a date: by its committed files; or by its journal, when there are none yet.
-/// A journal that does not say is one of the full-market service.
+/// The service that a feed has recorded on a date: by its committed files or its registrations; or by its journal, when
+/// there are none. A journal that does not say is one of the full-market service.
 ///
 /// # Errors
 /// [`StoreError::Io`], when the journal cannot be listed.
@@ -47,8 +48,13 @@ pub fn of_date(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<&'sta
     if let Some(service) = catalog::service_of(data, feed, date) {
         return Ok(service);
     }
-    let name = of_journal(data, feed)?;
     let mut services = data.services().iter().copied();
+    if data.partition(&REGISTRATIONS, date, feed).is_dir()
+        && let Some(service) = services.clone().find(|service| service.has_registrations)
+    {
+        return Ok(service);
+    }
+    let name = of_journal(data, feed)?;
     let named = name.and_then(|name| services.find(|service| service.name == name));
     Ok(named.unwrap_or(&FULL_MARKET))
 }

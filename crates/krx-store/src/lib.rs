@@ -42,6 +42,7 @@ mod rights;
 mod sabotage;
 pub mod service;
 mod staged;
+pub mod tail;
 mod traded;
 pub mod verify;
 mod whole;

@@ -54,14 +54,17 @@ impl Active {
         }
         let cut = |of: Vec<ActiveStretch>| -> Vec<ActiveStretch> {
             let parts = of.into_iter().flat_map(|stretch| {
-                let overlapping = live.iter().map(move |(from, to)| ActiveStretch {
+                let first = live.partition_point(|(_, to)| *to <= stretch.from);
+                let overlapping = live[first..]
+                    .iter()
+                    .take_while(move |(from, _)| *from < stretch.to);
+                overlapping.map(move |(from, to)| ActiveStretch {
                     session: stretch.session,
                     from: stretch.from.max(*from),
                     to: stretch.to.min(*to),
-                });
-                overlapping.filter(|part| part.from < part.to)
+                })
             });
-            parts.collect()
+            parts.filter(|part| part.from < part.to).collect()
         };
         let pairs = registered.into_iter().map(|(pair, of)| (pair.clone(), cut(of)));
         Self(pairs.filter(|(_, of)| !of.is_empty()).collect())
@@ -70,6 +73,13 @@ impl Active {
     /// The stretches of a pair, in order.
     pub(crate) fn pair(&self, pair: &Pair) -> &[ActiveStretch] {
         self.0.get(pair).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a pair was active at an instant: after the beginning of a stretch, up to its end.
+    pub(crate) fn has(&self, pair: &Pair, at: Moment) -> bool {
+        let stretches = self.pair(pair);
+        let begun = stretches.partition_point(|stretch| stretch.from < at);
+        begun > 0 && at <= stretches[begun - 1].to
     }
 
     /// All pairs that have any.

@@ -59,9 +59,17 @@ pub struct DayFacts {
 impl DayFacts {
     /// Each feed's day in outline, those of the markets first.
     pub(crate) fn received(&self) -> impl Iterator<Item = &Received> {
-        let markets = self.markets.iter().map(|market| &market.received);
-        markets.chain(self.feeds.iter().map(|feed| &feed.received))
+        all_received(&self.markets, &self.feeds)
     }
+}
+
+/// Each feed's day in outline, those of the markets first.
+pub(crate) fn all_received<'a>(
+    markets: &'a [MarketFacts],
+    feeds: &'a [FeedFacts],
+) -> impl Iterator<Item = &'a Received> {
+    let markets = markets.iter().map(|market| &market.received);
+    markets.chain(feeds.iter().map(|feed| &feed.received))
 }
 
 /// Dates whose issues were compared.

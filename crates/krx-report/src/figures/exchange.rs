@@ -23,6 +23,9 @@ pub struct ExchangeDay {
     /// Its end.
     #[serde(serialize_with = "time::as_rfc3339")]
     pub regular_to: Option<Moment>,
+    /// When the closing auction begins: until then, trading is continuous.
+    #[serde(serialize_with = "time::as_rfc3339")]
+    pub continuous_to: Option<Moment>,
     /// The trading days immediately before it on which nothing was recorded.
     pub unrecorded_before: Vec<NaiveDate>,
 }
@@ -33,14 +36,18 @@ impl ExchangeDay {
     pub fn of(calendar: &Calendar, recorded: &BTreeSet<NaiveDate>, date: NaiveDate) -> Self {
         let day = calendar.day(date);
         let sessions = day.sessions();
-        let regular = sessions
-            .iter()
-            .find(|session| session.kind == SessionKind::Regular);
+        let find = |kind| sessions.iter().find(|session| session.kind == kind);
+        let regular = find(SessionKind::Regular);
+        let auction = find(SessionKind::ClosingAuction);
         Self {
             trading: day.is_trading(),
             note: day.note.map(|note| note.into_owned()),
             regular_from: regular.map(|session| at(date, session.from)),
             regular_to: regular.map(|session| at(date, session.to)),
+            continuous_to: auction
+                .map(|session| session.from)
+                .or(regular.map(|session| session.to))
+                .map(|time| at(date, time)),
             unrecorded_before: unrecorded_before(calendar, recorded, date),
         }
     }
@@ -49,6 +56,12 @@ impl ExchangeDay {
     #[must_use]
     pub fn regular(&self) -> Option<Span> {
         self.regular_from.zip(self.regular_to)
+    }
+
+    /// The part of them in which trading is continuous.
+    #[must_use]
+    pub fn continuous(&self) -> Option<Span> {
+        self.regular_from.zip(self.continuous_to)
     }
 }
 

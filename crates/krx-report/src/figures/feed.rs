@@ -6,20 +6,26 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::NaiveDate;
 use krx_protocol::per_issue::{Pair, Preset, RegistrationState};
 use krx_store::Moment;
-use krx_store::coverage::Interval;
+use krx_store::coverage::{Interval, State};
 use krx_store::read::{Push, QuarantineRow, Stretch};
 use serde::Serialize;
 
 use super::active::{Active, ActiveStretch};
+use super::exchange::ExchangeDay;
 use super::fold::MINUTES;
 use super::lag::Lags;
-use super::pauses::{CLOSING_AUCTION_US, Pause, Pauses};
+use super::pauses::{Pause, Pauses};
 use super::quarantine::{self, ByReason};
 use super::received::{Counted, Received};
-use super::recorded::Span;
+use super::recorded::{Span, overlap, until_then};
 use crate::time;
 
 const MINUTE_US: i64 = 60_000_000;
+
+/// A pair that was active for a smaller part of what its feed recorded was not active all along.
+const PART_MIN: f64 = 0.99;
+/// So long a time of answers at the beginning of a session makes no difference.
+const SHORT_MIN_US: i64 = 10_000_000;
 
 /// A per-issue feed's figures for the day.
 #[derive(Clone, Debug, Serialize)]
@@ -59,6 +65,9 @@ pub struct PresetFacts {
 pub struct RegistrationFacts {
     /// Whether anything says what was registered.
     pub known: bool,
+    /// Until when: on a day in progress, until files were committed.
+    #[serde(serialize_with = "time::as_rfc3339")]
+    pub known_to: Option<Moment>,
     /// The pairs that were wanted at any time.
     pub wanted: u64,
     /// Pairs that were active and recorded at the beginning of each minute, 1,440 of them.
@@ -88,14 +97,18 @@ pub struct PairFacts {
     pub active_seconds: f64,
     /// The share of the regular hours so far in which it was; `None` if there have been none.
     pub share: Option<f64>,
-    /// How often the recorder found it silent and asked for it again.
+    /// Whether it was active in less than 99 % of what its feed recorded of the regular hours while it was wanted.
+    pub is_short: bool,
+    /// How often the recorder found it silent and registered it again.
     pub asked_again: u64,
     /// Rows, snapshots among them.
     pub records: u64,
+    /// Rows with the state that answered a registration.
+    pub snapshots: u64,
     /// The longest time in the regular hours before the closing auction in which it was active and nothing came.
     pub longest_pause: Option<Pause>,
-    /// Since when nothing came of it, if it was active to the end of those hours and had been silent for ten minutes, and for
-    /// three times as long as ever before. The issue may have been suspended.
+    /// Since when nothing came of it, if in those hours it was silent for ten minutes at last, and for three times as long as
+    /// ever before; until its end. The issue may have been suspended. Never of `change`, whose items may seldom change.
     pub silent: Option<Pause>,
 }
 
@@ -103,8 +116,7 @@ pub struct PairFacts {
 #[derive(Debug)]
 pub(crate) struct FeedFold {
     midnight_us: i64,
-    /// The regular hours so far, without the closing auction.
-    hours: Option<Span>,
+    hours: FeedHours,
     active: Active,
     places: HashMap<Box<str>, usize>,
     issues: Vec<[Option<PairDay>; Preset::ALL.len()]>,
@@ -113,6 +125,33 @@ pub(crate) struct FeedFold {
     last: Option<(u64, Moment)>,
     lags: Lags,
     quarantine: ByReason,
+}
+
+/// KRX's hours, as far as they are over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FeedHours {
+    until: Moment,
+    regular: Option<Span>,
+    /// Of these, as far as it is known what was registered.
+    known: Option<Span>,
+    /// Of these, until the closing auction, in which nothing trades.
+    continuous: Option<Span>,
+    known_to: Option<Moment>,
+}
+
+impl FeedHours {
+    /// Those of a day, until an instant. What was registered is known until the end of the last stretch.
+    pub(crate) fn of(day: &ExchangeDay, registrations: &[Stretch], until: Moment) -> Self {
+        let known_to = registrations.iter().map(|stretch| stretch.to).max();
+        let known = known_to.map_or(until, |known| known.min(until));
+        Self {
+            until,
+            regular: day.regular(),
+            known: until_then(day.regular(), known),
+            continuous: until_then(day.continuous(), known),
+            known_to,
+        }
+    }
 }
 
 /// A pair's rows so far.
@@ -125,12 +164,11 @@ struct PairDay {
 }
 
 impl FeedFold {
-    /// A feed's day before its first row. `regular` are the regular hours so far.
-    pub(crate) fn new(date: NaiveDate, active: Active, regular: Option<Span>, until: Moment) -> Self {
-        let hours = regular.map(|(from, to)| (from, Moment(to.0 - CLOSING_AUCTION_US).min(until)));
+    /// A feed's day before its first row.
+    pub(crate) fn new(date: NaiveDate, active: Active, hours: FeedHours) -> Self {
         Self {
             midnight_us: Moment::midnight(date).0,
-            hours: hours.filter(|(from, to)| from < to),
+            hours,
             active,
             places: HashMap::new(),
             issues: Vec::new(),
@@ -155,11 +193,10 @@ impl FeedFold {
     /// Counts a row; those of each pair come in order. Returns the pair, and the stretch in which it was active then.
     pub(crate) fn row(&mut self, push: &Push<'_>) -> (&Pair, Option<ActiveStretch>) {
         self.received(push.frame, push.recv);
-        let minute = push.recv.0.saturating_sub(self.midnight_us).div_euclid(MINUTE_US);
-        let minute = usize::try_from(minute).map_or(0, |minute| minute.min(MINUTES - 1));
+        let minute = time::minute_of(self.midnight_us, push.recv);
         self.minutes[push.preset as usize].get_or_insert_with(|| vec![0; MINUTES])[minute] += 1;
         if let Some(ms) = push.trade_ts.filter(|_| push.kind == "trade") {
-            self.lags.add(push.recv.0.saturating_sub(ms.saturating_mul(1000)));
+            self.lags.trade(push.recv, ms);
         }
         let place = match self.places.get(push.code) {
             Some(place) => *place,
@@ -185,7 +222,11 @@ impl FeedFold {
         of.snapshots += u64::from(push.is_snapshot());
         let stretch = of.pauses.stretch(push.session, push.recv);
         // A state that was asked for is no sign that anything is sent.
-        if let Some(hours) = self.hours.filter(|_| stretch.is_some() && !push.is_snapshot()) {
+        if let Some(hours) = self
+            .hours
+            .continuous
+            .filter(|_| stretch.is_some() && !push.is_snapshot())
+        {
             of.pauses.row(push.recv, hours);
         }
         (&of.pair, stretch)
@@ -212,8 +253,6 @@ impl FeedFold {
         feed: &str,
         registrations: Option<&[Stretch]>,
         ledger: Vec<Interval>,
-        regular: Option<Span>,
-        until: Moment,
     ) -> FeedFacts {
         let counted = Counted {
             records: self
@@ -226,13 +265,10 @@ impl FeedFold {
             lags: &self.lags,
             quarantine: &self.quarantine,
         };
-        let regular_so_far = regular
-            .map(|(from, to)| (from, to.min(until)))
-            .filter(|(from, to)| from < to);
-        let registrations = self.registrations(registrations, regular_so_far);
+        let registrations = self.registrations(registrations, &ledger);
         FeedFacts {
             feed: feed.to_owned(),
-            received: Received::new(feed, counted, ledger, regular, until),
+            received: Received::new(feed, counted, ledger, self.hours.regular, self.hours.until),
             presets: self.presets(&registrations),
             registrations,
         }
@@ -270,35 +306,45 @@ impl FeedFold {
         Preset::ALL.into_iter().map(of).filter(some).collect()
     }
 
-    fn registrations(&self, registrations: Option<&[Stretch]>, regular: Option<Span>) -> RegistrationFacts {
+    fn registrations(&self, registrations: Option<&[Stretch]>, ledger: &[Interval]) -> RegistrationFacts {
         let mut wanted: BTreeMap<&Pair, Vec<&Stretch>> = BTreeMap::new();
         for stretch in registrations.unwrap_or_default() {
             wanted.entry(&stretch.pair).or_default().push(stretch);
         }
         let pairs: Vec<PairFacts> = wanted
             .into_iter()
-            .filter_map(|(pair, stretches)| self.pair(pair, &stretches, regular))
+            .filter_map(|(pair, stretches)| self.pair(pair, &stretches, ledger))
             .collect();
         RegistrationFacts {
             known: registrations.is_some(),
+            known_to: self.hours.known_to,
             wanted: pairs.len() as u64,
             active_by_minute: self.active_by_minute(),
             pairs,
         }
     }
 
-    fn pair(&self, pair: &Pair, stretches: &[&Stretch], regular: Option<Span>) -> Option<PairFacts> {
+    /// A pair's day.
+    fn pair(&self, pair: &Pair, stretches: &[&Stretch], ledger: &[Interval]) -> Option<PairFacts> {
         let last = stretches
             .iter()
             .max_by_key(|stretch| (stretch.session.is_some(), stretch.from, stretch.to))?;
         let active = self.active.pair(pair);
         let us: i64 = active.iter().map(|stretch| stretch.to.0 - stretch.from.0).sum();
-        let share = regular.map(|hours| {
-            let within: i64 = active.iter().map(|stretch| stretch.within(hours)).sum();
-            within as f64 / (hours.1.0 - hours.0.0) as f64
+        let within = |hours: Span| -> i64 { active.iter().map(|stretch| stretch.within(hours)).sum() };
+        let regular = until_then(self.hours.regular, self.hours.until);
+        let share = regular.map(|hours| within(hours) as f64 / (hours.1.0 - hours.0.0) as f64);
+        let wanted = stretches.first().map(|first| (first.from, last_of(stretches)));
+        let wanted = self.hours.known.zip(wanted);
+        let wanted = wanted.map(|(known, wanted)| (known.0.max(wanted.0), known.1.min(wanted.1)));
+        let is_short = wanted.is_some_and(|wanted| {
+            let live = ledger.iter().filter(|interval| interval.state == State::Live);
+            let recorded: i64 = live.map(|interval| overlap(interval, wanted)).sum();
+            let missing = recorded - within(wanted);
+            missing > SHORT_MIN_US && missing as f64 > (1.0 - PART_MIN) * recorded as f64
         });
         let rows = self.rows_of(pair);
-        let (longest_pause, silent) = match (self.hours, rows) {
+        let (longest_pause, silent) = match (self.hours.continuous, rows) {
             (None, _) => (None, None),
             (Some(hours), Some(rows)) => rows.pauses.finish(hours),
             (Some(hours), None) => Pauses::new(active).finish(hours),
@@ -315,10 +361,12 @@ impl FeedFold {
             active_to: active.last().map(|stretch| stretch.to),
             active_seconds: us as f64 / 1e6,
             share,
+            is_short,
             asked_again: silent_states.count() as u64,
             records: rows.map_or(0, |rows| rows.records),
+            snapshots: rows.map_or(0, |rows| rows.snapshots),
             longest_pause,
-            silent,
+            silent: silent.filter(|_| pair.preset != Preset::Change),
         })
     }
 
@@ -340,6 +388,12 @@ impl FeedFold {
         }
         minutes
     }
+}
+
+/// When the last of some stretches ends.
+fn last_of(stretches: &[&Stretch]) -> Moment {
+    let ends = stretches.iter().map(|stretch| stretch.to);
+    ends.max().unwrap_or_default()
 }
 
 #[cfg(test)]

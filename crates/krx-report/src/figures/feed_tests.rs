@@ -1,5 +1,3 @@
-use krx_store::coverage::State;
-
 use super::*;
 use crate::figures::active::tests::stretch;
 use crate::figures::recorded::tests::interval;
@@ -15,9 +13,16 @@ fn midnight() -> i64 {
     Moment::midnight(DATE).0 / 1_000_000
 }
 
-/// KRX's regular hours: 09:00 to 15:30.
-fn regular() -> Option<Span> {
-    Some((at(32_400), at(55_800)))
+/// KRX's regular hours: 09:00 to 15:30, the last ten minutes for the closing auction.
+fn exchange(trading: bool) -> ExchangeDay {
+    ExchangeDay {
+        trading,
+        note: None,
+        regular_from: trading.then_some(at(32_400)),
+        regular_to: trading.then_some(at(55_800)),
+        continuous_to: trading.then_some(at(55_200)),
+        unrecorded_before: Vec::new(),
+    }
 }
 
 fn registered() -> Vec<Stretch> {
@@ -65,7 +70,8 @@ fn push<'a>(preset: Preset, code: &'a str, kind: &'static str, frame: u64, secon
 fn facts(until: Moment) -> FeedFacts {
     let (registrations, ledger) = (registered(), ledger());
     let active = Active::of(&registrations, &ledger);
-    let mut fold = FeedFold::new(DATE, active, regular(), until);
+    let hours = FeedHours::of(&exchange(true), &registrations, until);
+    let mut fold = FeedFold::new(DATE, active, hours);
     // Every ten seconds from 09:00 to 15:30, and one at the minute of the open besides.
     let mut frame = 10;
     for second in (32_400..=55_800).step_by(10) {
@@ -89,7 +95,7 @@ fn facts(until: Moment) -> FeedFacts {
         detail: None,
         raw: vec![b'{'],
     });
-    fold.facts("ISSUES", Some(&registrations), ledger, regular(), until)
+    fold.facts("ISSUES", Some(&registrations), ledger)
 }
 
 #[test]
@@ -171,6 +177,11 @@ fn each_preset_and_each_pair_has_what_came_of_it() {
     assert_eq!(tick.share, Some(1.0));
     assert_eq!(quote.share, Some(23_390.0 / 23_400.0));
     assert_eq!(
+        [quote.is_short, refused.is_short, tick.is_short],
+        [false, true, false]
+    );
+    assert_eq!((quote.snapshots, tick.snapshots), (0, 1));
+    assert_eq!(
         (tick.active_from, tick.active_to),
         (Some(at(31_001)), Some(at(60_000)))
     );
@@ -206,8 +217,9 @@ fn while_the_day_goes_on_shares_are_of_what_is_over() {
     assert_eq!((share("005930"), share("999999")), (Some(1.0), Some(0.0)));
     // Before the hours there is no share, and on a day without a session there are no pauses.
     let (registrations, ledger) = (registered(), ledger());
-    let fold = FeedFold::new(DATE, Active::of(&registrations, &ledger), None, at(80_000));
-    let facts = fold.facts("ISSUES", Some(&registrations), ledger.clone(), None, at(80_000));
+    let hours = FeedHours::of(&exchange(false), &registrations, at(80_000));
+    let fold = FeedFold::new(DATE, Active::of(&registrations, &ledger), hours);
+    let facts = fold.facts("ISSUES", Some(&registrations), ledger.clone());
     assert!(
         facts
             .registrations
@@ -215,7 +227,58 @@ fn while_the_day_goes_on_shares_are_of_what_is_over() {
             .iter()
             .all(|pair| pair.share.is_none() && pair.longest_pause.is_none())
     );
-    let unknown = fold.facts("ISSUES", None, ledger, None, at(80_000));
+    let unknown = fold.facts("ISSUES", None, ledger);
     assert!(!unknown.registrations.known && unknown.registrations.pairs.is_empty());
     assert_eq!(unknown.registrations.active_by_minute[540], 2, "as it was read");
+}
+
+/// On a day in progress the ledger goes on to now, and registrations to the last commit.
+#[test]
+fn what_is_not_known_yet_is_neither_short_nor_silent() {
+    let mut registrations = registered();
+    registrations.truncate(2);
+    registrations.retain(|stretch| stretch.state == RegistrationState::Active);
+    registrations[0].to = at(33_000);
+    registrations.push(Stretch {
+        pair: Pair {
+            preset: Preset::Quote,
+            code: "000020".to_owned(),
+        },
+        from: at(32_900),
+        ..registrations[0].clone()
+    });
+    let asked = Stretch {
+        from: at(32_000),
+        to: at(32_900),
+        state: RegistrationState::Requested,
+        ..registrations[1].clone()
+    };
+    registrations.insert(1, asked);
+    let ledger = vec![interval(
+        midnight() + 30_000,
+        midnight() + 33_600,
+        State::Live,
+        "connected",
+    )];
+    let hours = FeedHours::of(&exchange(true), &registrations, at(33_600));
+    let mut fold = FeedFold::new(DATE, Active::of(&registrations, &ledger), hours);
+    fold.row(&push(Preset::Tick10, "005930", "trade", 1, 32_390));
+    // It answers nothing: a state is no push.
+    fold.row(&push(Preset::Tick10, "005930", "snapshot", 2, 32_700));
+    let facts = fold.facts("ISSUES", Some(&registrations), ledger);
+    assert_eq!(facts.registrations.known_to, Some(at(33_000)));
+    let [late, tick] = &facts.registrations.pairs[..] else {
+        panic!("two pairs")
+    };
+    // Until 09:10 it was active all along; the other was asked for, and active since 09:08:20.
+    assert_eq!(
+        (tick.is_short, tick.share, late.is_short),
+        (false, Some(0.5), true)
+    );
+    let silent = tick.silent.unwrap();
+    assert_eq!(
+        (silent.from_ts, silent.to_ts, silent.seconds),
+        (Some(at(32_400)), Some(at(33_000)), 600.0)
+    );
+    assert_eq!(late.silent, None, "too short a time to tell");
 }

@@ -17,8 +17,6 @@ use krx_store::read::{QuarantineRow, TradeRow};
 /// Minutes of a date.
 pub(crate) const MINUTES: usize = 1440;
 
-const MINUTE_US: i64 = 60_000_000;
-
 /// What came in a minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Minute {
@@ -102,7 +100,7 @@ impl Fold {
         if is_trade {
             self.trades += 1;
             if let Some(ms) = row.trade_ts {
-                self.lags.add(row.recv.0.saturating_sub(ms.saturating_mul(1000)));
+                self.lags.trade(row.recv, ms);
             }
         } else if let Some(count) = self.kinds.get_mut(row.kind) {
             *count += 1;
@@ -199,8 +197,7 @@ impl Fold {
         }
         self.frame = frame;
         self.messages += 1;
-        let minute = (recv.0.saturating_sub(self.midnight_us)).div_euclid(MINUTE_US);
-        self.minute = usize::try_from(minute).map_or(0, |minute| minute.min(MINUTES - 1));
+        self.minute = time::minute_of(self.midnight_us, recv);
         self.minutes[self.minute].messages += 1;
         self.first.get_or_insert(recv);
         self.last = Some(recv);

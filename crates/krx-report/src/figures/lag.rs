@@ -3,6 +3,7 @@
 //! They come from different clocks, and `trdTm` has hundredths of a second: a lag may be negative, and is up to 10 ms
 //! longer than the truth.
 
+use krx_store::Moment;
 use serde::Serialize;
 
 /// Where one bar of the histogram ends and the next begins, ms: finer where lags are short.
@@ -74,8 +75,13 @@ impl Default for Lags {
 }
 
 impl Lags {
+    /// Adds that of a trade, given when it was received and made (ms since the Unix epoch).
+    pub fn trade(&mut self, recv: Moment, traded_ms: i64) {
+        self.add(recv.0.saturating_sub(traded_ms.saturating_mul(1000)));
+    }
+
     /// Adds a lag.
-    pub fn add(&mut self, us: i64) {
+    fn add(&mut self, us: i64) {
         self.count += 1;
         self.below_zero += u64::from(us < 0);
         self.min_us = self.min_us.min(us);

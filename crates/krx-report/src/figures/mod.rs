@@ -1,11 +1,11 @@
 //! The day's figures, computed from rows, ledger and calendar. All pure.
 //!
 //! ```text
-//!   trades, quarantine ──▶ fold (lag, volume, oddities, issue, resent) ─────────────┐
-//!   pushes ──▶ feed (pauses, lag), quotes, ticks ──▶ shares, trd_vol ───────────────┤
-//!   registrations ──▶ active ──▶ those three                                        ├▶ received ─▶ market, feed ─┐
-//!   coverage ──▶ recorded ──────────────────────────────────────────────────────────┘                            │
-//!   calendar ──▶ exchange ───────────────────────────────────────────────────────────────────────────────────────┴▶ verdict ─▶ day
+//!   trades, quarantine ─▶ fold (lag, volume, oddities, issue, resent) ─────────┐
+//!   pushes ─▶ feed (pauses, lag), quotes, ticks ─▶ shares, trd_vol ────────────┼▶ received, market ─┐
+//!   registrations ─▶ active ─▶ those three                                     │  registered       ─┼▶ verdict ─▶ day
+//!   coverage ─▶ recorded ──────────────────────────────────────────────────────┘                    │
+//!   calendar ─▶ exchange ───────────────────────────────────────────────────────────────────────────┘
 //! ```
 
 pub(crate) mod active;

@@ -21,7 +21,7 @@ pub(crate) const BINS: usize = EDGES_BPS.len() + 3;
 /// How many crossed stretches are shown.
 const CROSSED_MAX: usize = 10;
 
-/// The best quotes of all issues during the regular hours.
+/// The best quotes of all issues during continuous trading.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct QuoteFacts {
     /// Those of each issue, by code.
@@ -32,7 +32,7 @@ pub struct QuoteFacts {
     pub crossed: Vec<Crossed>,
 }
 
-/// The best quotes of an issue during the regular hours, where both sides were known.
+/// The best quotes of an issue during continuous trading, where both sides were known.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct IssueQuotes {
     /// `isuSrtCd`.
@@ -106,6 +106,16 @@ struct State {
     prices: Option<(f64, f64)>,
 }
 
+/// A quote that held for some time in the hours, and its spread in basis points.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    from: Moment,
+    us: i64,
+    ask: f64,
+    bid: f64,
+    bps: f64,
+}
+
 impl Quotes {
     /// Before the first row: the quotes of each code are those of one feed for the whole day, of `quote10` before
     /// `quote`, and of the feed with the first name. Feeds are in the order of their names.
@@ -141,33 +151,35 @@ impl Quotes {
         if push.is_snapshot() && quote.ask.is_none() && quote.bid.is_none() {
             return;
         }
-        self.end(push.code, push.recv);
-        if let Some(issue) = self.issues.get_mut(push.code) {
-            issue.open = Some(State {
-                from: push.recv,
-                until: stretch.to,
-                prices: quote
-                    .ask
-                    .zip(quote.bid)
-                    .filter(|(ask, bid)| *ask > 0.0 && *bid > 0.0),
-            });
-        }
+        let Some(issue) = self.issues.get_mut(push.code) else {
+            return;
+        };
+        // Not back, even if the clock was set back.
+        let from = issue.open.map_or(push.recv, |open| push.recv.max(open.from));
+        let held = issue.end(from, self.hours);
+        issue.open = Some(State {
+            from,
+            until: stretch.to,
+            prices: quote
+                .ask
+                .zip(quote.bid)
+                .filter(|(ask, bid)| *ask > 0.0 && *bid > 0.0 && (ask + bid).is_finite()),
+        });
+        self.held(push.code, held);
     }
 
-    /// The quote of an issue ends.
-    fn end(&mut self, code: &str, at: Moment) {
-        let Some(issue) = self.issues.get_mut(code) else {
+    /// A quote of an issue has held.
+    fn held(&mut self, code: &str, held: Option<Held>) {
+        let Some(Held {
+            from,
+            us,
+            ask,
+            bid,
+            bps,
+        }) = held
+        else {
             return;
         };
-        let (Some(State { from, until, prices }), Some(hours)) = (issue.open.take(), self.hours) else {
-            return;
-        };
-        let from = from.max(hours.0);
-        let us = at.min(until).min(hours.1).0 - from.0;
-        let Some((ask, bid)) = prices.filter(|_| us > 0) else {
-            return;
-        };
-        let bps = issue.add(ask, bid, us);
         let bin = if ask < bid {
             0
         } else if ask > bid {
@@ -204,9 +216,12 @@ impl Quotes {
 
     /// All rows have come.
     pub(crate) fn facts(mut self) -> QuoteFacts {
-        let codes: Vec<String> = self.issues.keys().cloned().collect();
-        for code in codes {
-            self.end(&code, Moment(i64::MAX));
+        let mut last = Vec::new();
+        for (code, issue) in &mut self.issues {
+            last.push((code.clone(), issue.end(Moment(i64::MAX), self.hours)));
+        }
+        for (code, held) in last {
+            self.held(&code, held);
         }
         self.keep_longest();
         let issues = self.issues.into_iter();
@@ -231,6 +246,23 @@ impl Issue {
             locked: (0, 0),
             crossed: (0, 0),
         }
+    }
+
+    /// Its quote ends; returns what held for any time in the hours.
+    fn end(&mut self, at: Moment, hours: Option<Span>) -> Option<Held> {
+        let State { from, until, prices } = self.open.take()?;
+        let hours = hours?;
+        let from = from.max(hours.0);
+        let us = at.min(until).min(hours.1).0 - from.0;
+        let (ask, bid) = prices.filter(|_| us > 0)?;
+        let bps = self.add(ask, bid, us);
+        Some(Held {
+            from,
+            us,
+            ask,
+            bid,
+            bps,
+        })
     }
 
     /// A quote that held for so long; returns its spread in basis points of the middle.

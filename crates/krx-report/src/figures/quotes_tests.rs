@@ -186,3 +186,19 @@ fn of_many_crossed_quotes_the_longest_are_shown() {
     let expected: Vec<f64> = (0..10).map(|nth| f64::from(50 - nth)).collect();
     assert_eq!(seconds, expected);
 }
+
+#[test]
+fn a_clock_that_is_set_back_counts_no_time_twice() {
+    let facts = of(&[
+        (2000, some(101.0), some(100.0)),
+        (2060, some(102.0), some(100.0)),
+        (2050, some(103.0), some(100.0)),
+        (2055, some(104.0), some(100.0)),
+        (2100, some(105.0), some(100.0)),
+    ]);
+    // Until 2,060 the first, from then on the last that came: until 2,100, and until the end at 9,000.
+    assert_eq!((facts.issues[0].quotes, facts.issues[0].seconds), (3, 7000.0));
+    // Prices that are beyond all numbers have no spread.
+    let absurd = of(&[(2000, some(f64::MAX), some(f64::MAX))]);
+    assert_eq!((absurd.issues[0].quotes, absurd.issues[0].spread_mean), (0, None));
+}

@@ -16,7 +16,7 @@ pub struct Gaps {
     pub seconds: f64,
 }
 
-/// How much of a market's day was recorded.
+/// How much of a feed's day was recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Recorded {
     /// Whether there is a ledger at all.
@@ -40,9 +40,7 @@ impl Recorded {
     /// Adds up `intervals`. Of the `regular` hours, whatever is after `until` has not happened yet.
     #[must_use]
     pub fn of(intervals: &[Interval], regular: Option<Span>, until: Moment) -> Self {
-        let regular = regular
-            .map(|(from, to)| (from, to.min(until)))
-            .filter(|(from, to)| from < to);
+        let regular = until_then(regular, until);
         let regular_us = regular.map_or(0, |(from, to)| to.0 - from.0);
         let (mut live_us, mut idle_us) = (0, 0);
         let (mut gaps, mut within) = ((0, 0), (0, 0));
@@ -73,6 +71,14 @@ impl Recorded {
             idle_in_regular_hours_seconds: seconds(idle_us),
         }
     }
+}
+
+/// The part of some hours that is over at an instant, if they have begun.
+#[must_use]
+pub(crate) fn until_then(hours: Option<Span>, then: Moment) -> Option<Span> {
+    hours
+        .map(|(from, to)| (from, to.min(then)))
+        .filter(|(from, to)| from < to)
 }
 
 /// The part of an interval that lies in a span, µs.

@@ -10,7 +10,7 @@ use krx_store::Moment;
 use krx_store::read::Push;
 use serde::Serialize;
 
-use super::active::{Active, ActiveStretch};
+use super::active::Active;
 use super::ticks::Tick;
 use crate::time;
 
@@ -22,10 +22,17 @@ const HOLES_MAX: usize = 10;
 pub struct SharesFacts {
     /// That of each stock of which anything was pushed, by code.
     pub issues: Vec<IssueShares>,
-    /// The share of all that was traded that `ticks` has, over the issues of which it has any; `None` without them.
+    /// The share of all that was traded that `ticks` has, over the issues whose trades were registered; `None` without
+    /// them.
     pub ticks_share: Option<f64>,
-    /// The same of the full-market feeds, if `trdVol` is what was traded.
+    /// How many issues that is of.
+    pub ticks_issues: u64,
+    /// The same of the full-market feeds, if `trdVol` is what was traded, over the issues of which they have any.
     pub trades_share: Option<f64>,
+    /// How many issues that is of.
+    pub trades_issues: u64,
+    /// Whether there were more than 25 million ticks: then none of them were compared with anything.
+    pub ticks_are_too_many: bool,
     /// The largest holes that no interruption explains, ten at most.
     pub unexplained: Vec<Hole>,
 }
@@ -37,6 +44,8 @@ pub struct IssueShares {
     pub code: String,
     /// The highest accumulated volume that was pushed; `None` if none was.
     pub traded: Option<i64>,
+    /// Whether its trades were registered and recorded at any time.
+    pub registered: bool,
     /// The sum of the volumes in `ticks`, of trades and block trades; `None` without any.
     pub ticks: Option<i64>,
     /// Its share of what was traded.
@@ -45,12 +54,12 @@ pub struct IssueShares {
     pub trades: Option<i64>,
     /// Its share of what was traded.
     pub trades_share: Option<f64>,
-    /// Where the accumulated volume rose by more than a row of `ticks` says.
-    pub holes: u64,
+    /// Where the accumulated volume rose by more than a row of `ticks` says; `None` when no tick has one.
+    pub holes: Option<u64>,
     /// The shares missing there.
-    pub missing: i64,
-    /// Those of them that are missing although nothing was interrupted: the server did not send what it should have.
-    pub missing_unexplained: i64,
+    pub missing: Option<i64>,
+    /// Those of them that are missing although nothing was interrupted: these trades were not sent, or are in quarantine.
+    pub missing_unexplained: Option<i64>,
 }
 
 /// A rise of the accumulated volume that no tick explains.
@@ -92,7 +101,7 @@ impl Volumes {
             None => self.0.entry(push.code.into()).or_default(),
         };
         of.any = of.any.max(push.acc_volume);
-        let Some(acc) = push.acc_volume.filter(|_| counts && push.trade.is_none()) else {
+        let Some(acc) = push.acc_volume.filter(|_| counts) else {
             return;
         };
         if of
@@ -108,8 +117,9 @@ impl Volumes {
 #[derive(Debug)]
 pub(crate) struct Comparing<'a> {
     volumes: &'a Volumes,
-    /// When `tick` or `tick10` of each stock was active.
-    active: BTreeMap<&'a str, Vec<ActiveStretch>>,
+    /// When `tick` or `tick10` of each stock was active, in order of the beginning: each with the latest end up to then.
+    active: BTreeMap<&'a str, Vec<(Moment, Moment)>>,
+    midnight: Moment,
     /// When the day's first trade may be: what was missed before a feed began is missing from then on.
     begin: Moment,
     facts: SharesFacts,
@@ -117,24 +127,43 @@ pub(crate) struct Comparing<'a> {
 
 impl<'a> Comparing<'a> {
     /// Before the first stock.
-    pub(crate) fn new(volumes: &'a Volumes, feeds: &'a [Active], begin: Moment) -> Self {
-        let mut active: BTreeMap<&str, Vec<ActiveStretch>> = BTreeMap::new();
+    pub(crate) fn new(
+        volumes: &'a Volumes,
+        feeds: &'a [Active],
+        begin: Moment,
+        ticks_are_too_many: bool,
+    ) -> Self {
+        let mut active: BTreeMap<&str, Vec<(Moment, Moment)>> = BTreeMap::new();
         for of in feeds {
             for (Pair { preset, code }, stretches) in of.pairs() {
                 if matches!(preset, Preset::Tick | Preset::Tick10) {
-                    active.entry(code).or_default().extend(stretches);
+                    let spans = stretches.iter().map(|stretch| (stretch.from, stretch.to));
+                    active.entry(code).or_default().extend(spans);
                 }
             }
         }
+        for spans in active.values_mut() {
+            spans.sort_unstable();
+            let mut latest = Moment(i64::MIN);
+            for (_, to) in spans {
+                latest = latest.max(*to);
+                *to = latest;
+            }
+        }
+        let facts = SharesFacts {
+            ticks_are_too_many,
+            ..SharesFacts::default()
+        };
         Self {
             volumes,
             active,
+            midnight: Moment::midnight(begin.date()),
             begin,
-            facts: SharesFacts::default(),
+            facts,
         }
     }
 
-    /// The stocks to compare, in order.
+    /// The stocks to compare, in order: those of which anything was pushed.
     pub(crate) fn codes(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.volumes.0.keys().map(|code| &**code)
     }
@@ -150,13 +179,14 @@ impl<'a> Comparing<'a> {
         let mut of = IssueShares {
             code: code.to_owned(),
             traded: highest.any,
+            registered: self.active.contains_key(code),
             ticks: ticks_sum,
             ticks_share: share(ticks_sum, highest.any),
             trades: None,
             trades_share: None,
-            holes: 0,
-            missing: 0,
-            missing_unexplained: 0,
+            holes: None,
+            missing: None,
+            missing_unexplained: None,
         };
         self.holes(&mut of, ticks, highest.quoted);
         self.facts.issues.push(of);
@@ -172,52 +202,67 @@ impl<'a> Comparing<'a> {
         }
         rows.extend(quoted.map(|(acc, recv)| (acc, 0, recv)));
         rows.sort_by_key(|(acc, shares, recv)| (*acc, std::cmp::Reverse(*shares), *recv));
-        let stretches = self.active.get(&*of.code).map_or(&[][..], Vec::as_slice);
+        let spans = self.active.get(&*of.code).map_or(&[][..], Vec::as_slice);
         let (mut before, mut from) = (0_i64, None);
+        let (mut holes, mut sum, mut unexplained) = (0, 0_i64, 0_i64);
         for (acc, shares, recv) in rows {
             let missing = acc.saturating_sub(before).saturating_sub(shares);
             if missing > 0 {
-                of.holes += 1;
-                of.missing = of.missing.saturating_add(missing);
-                let since = from.unwrap_or(self.begin);
-                let is_one = |stretch: &ActiveStretch| stretch.from <= since && recv <= stretch.to;
-                if stretches.iter().any(is_one) {
-                    of.missing_unexplained = of.missing_unexplained.saturating_add(missing);
+                holes += 1;
+                sum = sum.saturating_add(missing);
+                // What was traded even before then was traded at any time of the day.
+                let begin = if recv < self.begin {
+                    self.midnight
+                } else {
+                    self.begin
+                };
+                let since = from.unwrap_or(begin);
+                // Whether one stretch has both.
+                let begun = spans.partition_point(|(from, _)| *from <= since);
+                if begun > 0 && recv <= spans[begun - 1].1 {
+                    unexplained = unexplained.saturating_add(missing);
                     self.facts.unexplained.push(Hole {
                         code: of.code.clone(),
                         from_ts: from,
                         to_ts: Some(recv),
                         missing,
                     });
+                    if self.facts.unexplained.len() >= 2 * HOLES_MAX {
+                        keep_largest(&mut self.facts.unexplained);
+                    }
                 }
             }
             (before, from) = (acc, Some(recv));
         }
-        if self.facts.unexplained.len() > HOLES_MAX {
-            largest_first(&mut self.facts.unexplained);
-            self.facts.unexplained.truncate(HOLES_MAX);
-        }
+        (of.holes, of.missing, of.missing_unexplained) = (Some(holes), Some(sum), Some(unexplained));
     }
 
     /// All stocks are compared. `trades` are the shares that the full-market feeds have of a stock.
     pub(crate) fn facts(self, trades: impl Fn(&str) -> Option<i64>) -> SharesFacts {
         let mut facts = self.facts;
-        largest_first(&mut facts.unexplained);
+        keep_largest(&mut facts.unexplained);
         for issue in &mut facts.issues {
             issue.trades = trades(&issue.code);
             issue.trades_share = share(issue.trades, issue.traded);
         }
-        facts.ticks_share = share_of_all(&facts.issues, |issue| issue.ticks);
-        facts.trades_share = share_of_all(&facts.issues, |issue| issue.trades);
+        // Of what was registered, ticks that did not come are missing; a stock of no recorded market is not.
+        (facts.ticks_share, facts.ticks_issues) = share_of_all(&facts.issues, |issue| {
+            issue.ticks.or(issue.registered.then_some(0))
+        });
+        (facts.trades_share, facts.trades_issues) = share_of_all(&facts.issues, |issue| issue.trades);
+        if facts.ticks_are_too_many {
+            (facts.ticks_share, facts.ticks_issues) = (None, 0);
+        }
         facts
     }
 }
 
-fn largest_first(holes: &mut [Hole]) {
+fn keep_largest(holes: &mut Vec<Hole>) {
     holes.sort_by(|one, other| {
         let by_size = other.missing.cmp(&one.missing).then(one.to_ts.cmp(&other.to_ts));
         by_size.then_with(|| one.code.cmp(&other.code))
     });
+    holes.truncate(HOLES_MAX);
 }
 
 fn share(of: Option<i64>, traded: Option<i64>) -> Option<f64> {
@@ -225,13 +270,16 @@ fn share(of: Option<i64>, traded: Option<i64>) -> Option<f64> {
     Some(of as f64 / traded as f64)
 }
 
-/// Over the stocks of which both are known.
-fn share_of_all(issues: &[IssueShares], of: fn(&IssueShares) -> Option<i64>) -> Option<f64> {
+/// Over the stocks of which both are known, and how many these are.
+fn share_of_all(issues: &[IssueShares], of: fn(&IssueShares) -> Option<i64>) -> (Option<f64>, u64) {
     let both = issues.iter().filter_map(|issue| of(issue).zip(issue.traded));
-    let (of, traded) = both.fold((0_i128, 0_i128), |sums, (of, traded)| {
-        (sums.0 + i128::from(of), sums.1 + i128::from(traded))
-    });
-    (traded > 0).then(|| of as f64 / traded as f64)
+    let (mut sum, mut sum_traded, mut count) = (0_i128, 0_i128, 0);
+    for (of, traded) in both {
+        sum += i128::from(of);
+        sum_traded += i128::from(traded);
+        count += 1;
+    }
+    ((sum_traded > 0).then(|| sum as f64 / sum_traded as f64), count)
 }
 
 #[cfg(test)]

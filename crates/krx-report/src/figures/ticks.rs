@@ -88,16 +88,41 @@ impl Tick {
     }
 }
 
-/// The rows of each stock, of one feed after the other, and of each feed in order of arrival.
-pub(crate) type Ticks = BTreeMap<Box<str>, Vec<Tick>>;
+/// A day's ticks beyond this number are not kept, nor are any of the others: a server that sends without end must not fill
+/// the memory. So many take a gigabyte.
+const TICKS_MAX: usize = 25_000_000;
 
-/// Adds a row.
-pub(crate) fn add(to: &mut Ticks, code: &str, tick: Tick) {
-    match to.get_mut(code) {
-        Some(ticks) => ticks.push(tick),
-        None => {
-            to.insert(code.into(), vec![tick]);
+/// The rows of each stock, of one feed after the other, and of each feed in order of arrival.
+#[derive(Debug, Default)]
+pub(crate) struct Ticks {
+    rows: BTreeMap<Box<str>, Vec<Tick>>,
+    count: usize,
+}
+
+impl Ticks {
+    /// Adds a row.
+    pub(crate) fn add(&mut self, code: &str, tick: Tick) {
+        self.count = self.count.saturating_add(1);
+        if self.are_too_many() {
+            self.rows.clear();
+            return;
         }
+        match self.rows.get_mut(code) {
+            Some(ticks) => ticks.push(tick),
+            None => {
+                self.rows.insert(code.into(), vec![tick]);
+            }
+        }
+    }
+
+    /// Whether there were more than can be kept. Then there are none.
+    pub(crate) fn are_too_many(&self) -> bool {
+        self.count > TICKS_MAX
+    }
+
+    /// Takes those of a stock.
+    pub(crate) fn take(&mut self, code: &str) -> Vec<Tick> {
+        self.rows.remove(code).unwrap_or_default()
     }
 }
 
@@ -175,6 +200,17 @@ pub(crate) mod tests {
     #[test]
     fn a_row_takes_forty_bytes() {
         assert_eq!(size_of::<Tick>(), 40);
+    }
+
+    #[test]
+    fn more_than_can_be_kept_are_none() {
+        let mut ticks = Ticks::default();
+        ticks.add("005930", tick(0, Preset::Tick10, 1, 5, None, 1));
+        ticks.count = TICKS_MAX - 1;
+        ticks.add("000660", tick(0, Preset::Tick10, 1, 5, None, 1));
+        assert!(!ticks.are_too_many() && ticks.take("000660").len() == 1);
+        ticks.add("000660", tick(0, Preset::Tick10, 1, 5, None, 1));
+        assert!(ticks.are_too_many() && ticks.take("005930").is_empty());
     }
 
     #[test]

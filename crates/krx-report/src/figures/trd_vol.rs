@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::ticks::Tick;
+use super::volume::{Verdict, VolumeFacts};
 
 /// With fewer records compared, there is no answer.
 const COMPARED_MIN: u64 = 100;
@@ -38,6 +39,14 @@ pub struct TrdVolFacts {
     pub cumulative: u64,
     /// What holds for 95 % of them, and for more than any other; `None` if nothing does, or if there are fewer than 100.
     pub answer: Option<Answer>,
+}
+
+/// Whether `trdVol` is cumulative: by comparison, or else by the volumes alone.
+pub(crate) fn is_cumulative(compared: Option<&TrdVolFacts>, volume: &VolumeFacts) -> bool {
+    match compared.and_then(|of| of.answer) {
+        Some(answer) => answer == Answer::Cumulative,
+        None => volume.verdict == Verdict::Cumulative,
+    }
 }
 
 /// What was traded at a time of the clock.

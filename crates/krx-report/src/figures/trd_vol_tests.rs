@@ -96,8 +96,31 @@ fn the_answer_is_what_nearly_all_agree_with() {
 fn without_ticks_nothing_is_compared() {
     assert_eq!(TrdVol::default().facts(), None);
     let mut trd_vol = TrdVol::default();
-    // A tie is no answer: one trade of one share at each time, so that all three are the same at first.
     let one = Tick::of(0, &push("005930", Preset::Tick10, 1, 1, Some(1), 1)).unwrap();
     trd_vol.issue("005930", &[one]);
     assert_eq!(trd_vol.facts(), Some(TrdVolFacts::default()));
+}
+
+#[test]
+fn a_tie_is_no_answer() {
+    let mut trd_vol = TrdVol::default();
+    // One trade at each time: what was traded since the record before is the last trade.
+    let ticks: Vec<Tick> = (1..=200)
+        .map(|time| {
+            Tick::of(
+                0,
+                &push("005930", Preset::Tick10, time, 3, Some(9), i64::from(time)),
+            )
+            .unwrap()
+        })
+        .collect();
+    trd_vol.issue("005930", &ticks);
+    let mut market = trd_vol.market();
+    (1..=200).for_each(|time| market.trade("005930", time, 100, 3));
+    market.finish();
+    let facts = trd_vol.facts().unwrap();
+    assert_eq!(
+        (facts.compared, facts.since_last, facts.last_trade, facts.answer),
+        (199, 199, 199, None)
+    );
 }

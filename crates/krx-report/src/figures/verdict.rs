@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::exchange::ExchangeDay;
 use super::oddities::Oddity;
 use super::received::Received;
+use super::registered::Registered;
 use crate::time::{count, length, percent, plural};
 
 /// With a smaller share of the regular hours recorded, a day is not complete "but for" some gaps: it is incomplete.
@@ -30,13 +31,13 @@ pub enum Level {
 pub enum Complete {
     /// All of it.
     Yes,
-    /// At least 99 % in each market.
+    /// At least 99 % in each feed.
     YesBut,
     /// Less.
     No,
     /// KRX was closed, or its session has not begun.
     NoSession,
-    /// A market has no ledger.
+    /// A feed has no ledger.
     Unknown,
 }
 
@@ -86,18 +87,18 @@ impl Level {
     }
 }
 
-/// Judges the feeds of a day. `registered` is what is worth a look of the registrations.
+/// Judges the feeds of a day. Of registrations there is what they mean for the answer, and `more` that is worth a look.
 #[must_use]
 pub(crate) fn verdict(
     day: &ExchangeDay,
     feeds: &[&Received],
-    registered: Vec<Worry>,
+    (registered, more): (&Registered, Vec<Worry>),
     oddities: &[Oddity],
     goes_on: bool,
 ) -> Verdict {
-    let (complete, level, answer) = complete(day, feeds);
+    let (complete, level, answer) = complete(day, feeds, registered);
     let mut worries: Vec<Worry> = feeds.iter().flat_map(|feed| of_feed(feed, goes_on)).collect();
-    worries.extend(registered);
+    worries.extend(more);
     worries.extend(
         oddities
             .iter()
@@ -131,7 +132,7 @@ pub(crate) fn verdict(
     }
 }
 
-fn complete(day: &ExchangeDay, feeds: &[&Received]) -> (Complete, Level, String) {
+fn complete(day: &ExchangeDay, feeds: &[&Received], registered: &Registered) -> (Complete, Level, String) {
     if !day.trading {
         let note = day
             .note
@@ -155,6 +156,20 @@ fn complete(day: &ExchangeDay, feeds: &[&Received]) -> (Complete, Level, String)
     if shares.is_empty() {
         let words = "the regular session has not begun".to_owned();
         return (Complete::NoSession, Level::None, words);
+    }
+    if !registered.inactive.is_empty() {
+        let words = format!(
+            "Complete: no; no registration of {} was active in the regular hours",
+            registered.inactive.join(" and ")
+        );
+        return (Complete::No, Level::Act, words);
+    }
+    if !registered.unknown.is_empty() {
+        let words = format!(
+            "Complete: unknown; nothing says what was registered of {}",
+            registered.unknown.join(" and ")
+        );
+        return (Complete::Unknown, Level::Act, words);
     }
     let (mut gaps, mut seconds) = (0, 0.0);
     for feed in feeds {
@@ -206,7 +221,7 @@ fn of_feed(feed: &Received, goes_on: bool) -> Vec<Worry> {
     let within = recorded.gaps_in_regular_hours;
     if within.count > 0 {
         let words = format!(
-            "{name}: {} totalling {} in the regular hours, of which {} was recorded.",
+            "{name}: {} totalling {} in the regular hours; {} of these hours was recorded.",
             plural(within.count, "gap"),
             length(within.seconds),
             percent(recorded.regular_recorded_share.unwrap_or(0.0)),
@@ -285,6 +300,7 @@ mod tests {
             note: (!trading).then(|| "Saturday".to_owned()),
             regular_from: trading.then_some(HOURS.0),
             regular_to: trading.then_some(HOURS.1),
+            continuous_to: trading.then_some(HOURS.1),
             unrecorded_before: Vec::new(),
         }
     }
@@ -315,7 +331,13 @@ mod tests {
 
     fn of(feeds: &[Received]) -> Verdict {
         let feeds: Vec<&Received> = feeds.iter().collect();
-        verdict(&day(true), &feeds, Vec::new(), &[], false)
+        verdict(
+            &day(true),
+            &feeds,
+            (&Registered::default(), Vec::new()),
+            &[],
+            false,
+        )
     }
 
     #[test]
@@ -340,13 +362,44 @@ mod tests {
         );
         assert_eq!(no.worries[0].level, Level::Act, "worst first");
 
-        let closed = verdict(&day(false), &[&with_gaps("KOSPI", &[4])], Vec::new(), &[], false);
+        let closed = verdict(
+            &day(false),
+            &[&with_gaps("KOSPI", &[4])],
+            (&Registered::default(), Vec::new()),
+            &[],
+            false,
+        );
         assert_eq!(closed.complete, Complete::NoSession);
         assert!(closed.words.contains("Saturday"));
 
         let unknown = of(&[with_gaps("KOSPI", &[]), market("KOSDAQ", vec![])]);
         assert_eq!((unknown.complete, unknown.level), (Complete::Unknown, Level::Act));
         assert!(unknown.words.ends_with("when KOSDAQ was recorded"));
+    }
+
+    #[test]
+    fn without_registrations_a_recorded_feed_is_not_complete() {
+        let feed = with_gaps("ISSUES", &[]);
+        let answer = |registered| verdict(&day(true), &[&feed], (&registered, Vec::new()), &[], false);
+        let names = || vec!["ISSUES".to_owned()];
+        let inactive = answer(Registered {
+            inactive: names(),
+            ..Registered::default()
+        });
+        assert_eq!((inactive.complete, inactive.level), (Complete::No, Level::Act));
+        assert_eq!(
+            inactive.words,
+            "Complete: no; no registration of ISSUES was active in the regular hours"
+        );
+        let unknown = answer(Registered {
+            unknown: names(),
+            ..Registered::default()
+        });
+        assert_eq!((unknown.complete, unknown.level), (Complete::Unknown, Level::Act));
+        assert_eq!(
+            unknown.words,
+            "Complete: unknown; nothing says what was registered of ISSUES"
+        );
     }
 
     #[test]
@@ -372,7 +425,13 @@ mod tests {
     fn what_is_not_committed_is_no_worry_while_the_day_goes_on() {
         let mut some = with_gaps("KOSPI", &[]);
         some.rows_not_committed = 12;
-        let on = verdict(&day(true), &[&some], Vec::new(), &[], true);
+        let on = verdict(
+            &day(true),
+            &[&some],
+            (&Registered::default(), Vec::new()),
+            &[],
+            true,
+        );
         assert!(
             on.words
                 .starts_with("The day is still in progress. So far: Complete: yes"),

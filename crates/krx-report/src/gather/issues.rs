@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 
 use chrono::NaiveDate;
-use krx_protocol::per_issue::{Pair, Table};
+use krx_protocol::per_issue::Table;
 use krx_store::read::{Push, Pushes, Quarantine, Stretch, registrations};
 use krx_store::{DataDir, FeedName, Moment, StoreError, coverage};
 
 use crate::figures::active::Active;
-use crate::figures::feed::FeedFold;
+use crate::figures::exchange::ExchangeDay;
+use crate::figures::feed::{FeedFold, FeedHours};
 use crate::figures::quotes::Quotes;
-use crate::figures::recorded::Span;
 use crate::figures::shares::{Comparing, Volumes};
-use crate::figures::ticks::{self, Tick, Ticks, each_once};
+use crate::figures::ticks::{Tick, Ticks, each_once};
 use crate::figures::trd_vol::TrdVol;
 
 /// All that was pushed on a date.
@@ -44,8 +44,7 @@ impl Pushed {
 pub(super) fn fold(
     data: &DataDir,
     names: &BTreeSet<FeedName>,
-    date: NaiveDate,
-    regular: Option<Span>,
+    (date, exchange): (NaiveDate, &ExchangeDay),
     now: Moment,
     progress: &dyn Fn(u64),
 ) -> Result<Pushed, StoreError> {
@@ -53,11 +52,12 @@ pub(super) fn fold(
     for name in names {
         let registrations = registrations(data, name, date)?;
         let ledger = coverage::view(data, name, date, now)?;
-        let active = Active::of(registrations.as_deref().unwrap_or_default(), &ledger);
+        let known = registrations.as_deref().unwrap_or_default();
+        let (active, hours) = (Active::of(known, &ledger), FeedHours::of(exchange, known, now));
         feeds.push(Feed {
             name: name.clone(),
+            fold: FeedFold::new(date, active, hours),
             registrations,
-            fold: FeedFold::new(date, active, regular, now),
         });
     }
     let of_feeds: Vec<_> = feeds
@@ -65,9 +65,9 @@ pub(super) fn fold(
         .map(|feed| (feed.name.as_str(), feed.fold.active()))
         .collect();
     let mut pushed = Pushed {
-        quotes: Quotes::new(&of_feeds, regular),
+        quotes: Quotes::new(&of_feeds, exchange.continuous()),
         volumes: Volumes::default(),
-        ticks: Ticks::new(),
+        ticks: Ticks::default(),
         feeds,
     };
     for place in 0..pushed.feeds.len() {
@@ -94,7 +94,7 @@ impl Pushed {
         let (before, feed) = self.feeds.split_at_mut(place);
         let Some(feed) = feed.first_mut() else { return };
         let (pair, stretch) = feed.fold.row(push);
-        if let Some(stretch) = stretch.filter(|_| push.quote.is_some())
+        if let Some(stretch) = stretch
             && self.quotes.wants(feed.name.as_str(), pair)
         {
             self.quotes.quote(push, &stretch);
@@ -103,24 +103,17 @@ impl Pushed {
             Table::Ticks => {
                 self.volumes.push(push, false);
                 if let Some(tick) = Tick::of(place, push) {
-                    ticks::add(&mut self.ticks, push.code, tick);
+                    self.ticks.add(push.code, tick);
                 }
             }
             Table::Quotes | Table::Books => {
-                let counts = !is_superseded(before, pair, push.recv);
-                self.volumes.push(push, counts);
+                // A feed with an earlier name had the same pair then.
+                let is_superseded = before.iter().any(|of| of.fold.active().has(pair, push.recv));
+                self.volumes.push(push, !is_superseded);
             }
             _ => {}
         }
     }
-}
-
-/// Whether a feed with an earlier name had the same pair then.
-fn is_superseded(before: &[Feed], pair: &Pair, recv: Moment) -> bool {
-    before.iter().any(|feed| {
-        let mut stretches = feed.fold.active().pair(pair).iter();
-        stretches.any(|stretch| stretch.from < recv && recv <= stretch.to)
-    })
 }
 
 /// Compares what was pushed of each stock with itself; its trades are what records are compared with next.
@@ -130,10 +123,10 @@ pub(super) fn compare<'a>(
     mut ticks: Ticks,
     begin: Moment,
 ) -> (Comparing<'a>, TrdVol) {
-    let mut comparing = Comparing::new(volumes, active, begin);
+    let mut comparing = Comparing::new(volumes, active, begin, ticks.are_too_many());
     let mut trd_vol = TrdVol::default();
     for code in comparing.codes() {
-        let trades = each_once(ticks.remove(code).unwrap_or_default());
+        let trades = each_once(ticks.take(code));
         comparing.issue(code, &trades);
         trd_vol.issue(code, &trades);
     }

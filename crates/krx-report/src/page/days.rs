@@ -152,7 +152,7 @@ fn panels_of_market(market: &MarketFacts) -> Vec<Panel<'_>> {
     ]
 }
 
-/// One for each preset, and the pairs that were active.
+/// One for each preset, and the pairs that were active, if that is known.
 fn panels_of_feed(feed: &FeedFacts) -> Vec<Panel<'_>> {
     let presets = feed.presets.iter().map(|of| Panel {
         unit: format!("{} records a minute", of.preset),
@@ -175,9 +175,10 @@ fn panels_of_feed(feed: &FeedFacts) -> Vec<Panel<'_>> {
         column: "active registrations",
         minutes: &feed.registrations.active_by_minute,
         height: 40.0,
-        together: Together::Least,
+        together: Together::Most,
     };
-    presets.chain([active]).collect()
+    let active = feed.registrations.known.then_some(active);
+    presets.chain(active).collect()
 }
 
 fn timeline(day: &DayFacts, feed: &Received, what: &str, panels: Vec<Panel<'_>>) -> String {

@@ -85,9 +85,14 @@ pub(crate) fn quarantine(day: &DayFacts) -> String {
     html
 }
 
-/// The busiest issues.
+/// The busiest issues of the full-market feeds.
 pub(crate) fn top_issues(day: &DayFacts) -> String {
-    let mut html = String::from("<section id=\"issues\">\n<h2>Issues with the most records</h2>\n");
+    if day.markets.is_empty() {
+        return String::new();
+    }
+    let mut html = String::from(
+        "<section id=\"issues\">\n<h2>Issues with the most records in the full-market feeds</h2>\n",
+    );
     for market in &day.markets {
         let _ = writeln!(html, "<h3>{}</h3>", Escaped(&market.market));
         let all: Vec<Bar> = market
@@ -137,9 +142,12 @@ pub(crate) fn top_issues(day: &DayFacts) -> String {
     html
 }
 
-/// What is odd, what is not, and what could not be checked.
+/// What is odd in the full-market feeds, what is not, and what could not be checked.
 pub(crate) fn oddities(day: &DayFacts) -> String {
-    let mut html = String::from("<section id=\"oddities\">\n<h2>Oddities</h2>\n");
+    if day.markets.is_empty() {
+        return String::new();
+    }
+    let mut html = String::from("<section id=\"oddities\">\n<h2>Oddities of the full-market feeds</h2>\n");
     let compared = &day.issues_compared_with;
     for odd in day.oddities.iter().filter(|odd| odd.count > 0) {
         html.push_str(&oddity(odd, day));

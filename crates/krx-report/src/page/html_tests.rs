@@ -12,13 +12,13 @@ use crate::figures::active::Active;
 use crate::figures::active::tests::stretch;
 use crate::figures::day::{ComparedWith, DayFacts};
 use crate::figures::exchange::ExchangeDay;
-use crate::figures::feed::FeedFold;
+use crate::figures::feed::{FeedFold, FeedHours};
 use crate::figures::fold::Fold;
 use crate::figures::market::MarketFacts;
 use crate::figures::oddities::{Kind, together};
 use crate::figures::quotes::{QuoteFacts, Quotes};
 use crate::figures::recorded::tests::interval;
-use crate::figures::registered::worries;
+use crate::figures::registered::{Registered, worries};
 use crate::figures::shares::{Comparing, SharesFacts, Volumes};
 use crate::figures::ticks::Tick;
 use crate::figures::ticks::tests::push;
@@ -80,6 +80,7 @@ fn day() -> DayFacts {
         note: Some(HOSTILE.to_owned()),
         regular_from: Some(Moment((second + 32_400) * 1_000_000)),
         regular_to: Some(Moment((second + 55_800) * 1_000_000)),
+        continuous_to: Some(Moment((second + 55_200) * 1_000_000)),
         unrecorded_before: Vec::new(),
     };
     let market = MarketFacts::new("KOSPI", &fold, ledger, exchange.regular(), Moment(i64::MAX));
@@ -99,7 +100,13 @@ fn day() -> DayFacts {
         made_at: Some(Moment((second + 90_000) * 1_000_000)),
         version: "0.1.0",
         data_dir: PathBuf::from(HOSTILE),
-        verdict: verdict(&exchange, &[&markets[0].received], Vec::new(), &oddities, false),
+        verdict: verdict(
+            &exchange,
+            &[&markets[0].received],
+            (&Registered::default(), Vec::new()),
+            &oddities,
+            false,
+        ),
         goes_on: false,
         exchange,
         volume: judge(fold.issues.all().iter().map(|issue| &issue.volume)),
@@ -137,7 +144,8 @@ fn pushed(day: &mut DayFacts) {
     ];
     let active = Active::of(&registrations, &ledger);
     let mut quotes = Quotes::new(&[("ISSUES", &active)], regular);
-    let mut fold = FeedFold::new(day.date, active.clone(), regular, Moment(i64::MAX));
+    let hours = FeedHours::of(&day.exchange, &registrations, Moment(i64::MAX));
+    let mut fold = FeedFold::new(day.date, active.clone(), hours);
     let (mut volumes, mut ticks, mut total) = (Volumes::default(), Vec::new(), 0);
     for nth in 0..300_i64 {
         let at = second + 9 * 3600 + nth * 60;
@@ -176,7 +184,7 @@ fn pushed(day: &mut DayFacts) {
         volumes.push(&book, true);
     }
     let feeds = [active];
-    let mut comparing = Comparing::new(&volumes, &feeds, Moment((second + 30_600) * 1_000_000));
+    let mut comparing = Comparing::new(&volumes, &feeds, Moment((second + 30_600) * 1_000_000), false);
     comparing.issue(HOSTILE, &ticks);
     let mut trd_vol = TrdVol::default();
     trd_vol.issue(HOSTILE, &ticks);
@@ -188,10 +196,10 @@ fn pushed(day: &mut DayFacts) {
     day.trd_vol = trd_vol.facts();
     day.shares = comparing.facts(|_| Some(1000));
     day.quotes = quotes.facts();
-    day.feeds = vec![fold.facts("ISSUES", Some(&registrations), ledger, regular, Moment(i64::MAX))];
+    day.feeds = vec![fold.facts("ISSUES", Some(&registrations), ledger)];
     day.verdict
         .worries
-        .extend(worries(&day.feeds, &day.shares, false));
+        .extend(worries(&day.feeds, (&day.shares, &day.quotes), false, false));
 }
 
 #[test]
@@ -222,9 +230,9 @@ fn a_feed_of_registered_issues_has_sections_of_its_own() {
         "since 13:59:00.00",
         // At 09:00, 10:30, 12:00 and 13:30 it was crossed for a minute.
         "<td class=\"number\">4 <span class=\"more\">4 min 0 s</span></td>",
-        "<td>09:00:00.00</td><td class=\"number\">1 min 0 s</td><td class=\"number\">999</td><td class=\"number\">1000</td>",
+        "<td>09:00:00.00</td><td class=\"number\">1 min 0 s</td><td class=\"number\">999</td><td class=\"number\">1,000</td>",
         // 2,100 shares, of which the ticks lack 7, and the full-market feed has 1,000.
-        "the full-market feeds show 47.6 %, and ticks have 99.66 %.",
+        "Of the shares traded in 1 stock, the recorded ticks have 99.66 %. Of the shares traded in 1 stock, the full-market feeds show 47.6 %.",
         "<td>10:39:00.00</td><td>10:41:00.00</td><td class=\"number\">7</td>",
         "On this day trdVol is the quantity of the last trade alone.",
     ] {
@@ -232,13 +240,13 @@ fn a_feed_of_registered_issues_has_sections_of_its_own() {
     }
     let worries: Vec<_> = with.verdict.worries.iter().map(|worry| &*worry.words).collect();
     assert!(
-        worries.contains(&"7 shares of 1 issue were traded that ticks lack although nothing was interrupted: the server did not send these trades."),
+        worries.contains(&"Ticks of 1 stock lack 7 shares although nothing was interrupted: these trades were not sent, or are in quarantine."),
         "{worries:?}"
     );
     let pairs = format!("tick10:{HOSTILE}, quote10:{HOSTILE}");
     for words in [
-        format!("ISSUES: 1 registration refused: quote:{HOSTILE}."),
-        format!("ISSUES: 2 registrations that fell silent, for up to 1 h 21 min: {pairs}."),
+        format!("ISSUES: 1 registration was refused: quote:{HOSTILE}."),
+        format!("ISSUES: 2 registrations fell silent, for up to 1 h 21 min: {pairs}."),
     ] {
         assert!(worries.contains(&&*words), "{words}: {worries:?}");
     }

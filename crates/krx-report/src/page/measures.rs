@@ -202,10 +202,17 @@ fn by_comparison(answer: Answer) -> (&'static str, &'static str) {
 
 /// In how many records `trdVol` is what, beside the ticks of the same issues.
 fn comparison(of: &TrdVolFacts) -> String {
+    let records = plural(of.compared, "record");
     let said = match of.answer {
-        Some(_) => "By comparison",
-        None => "No answer by comparison: it takes 100 records, and a meaning that holds for 95 % of them",
+        Some(_) => format!("By comparison: {records} of registered stocks could be held against ticks."),
+        None => format!(
+            "There is no answer by comparison: {records} of registered stocks could be held against ticks. It takes 100, and a \
+             meaning that holds for 95 % of them."
+        ),
     };
+    if of.compared == 0 {
+        return format!("<p class=\"say\">{said}</p>\n");
+    }
     let columns = [
         Column::Text("trdVol is"),
         Column::Number("records"),
@@ -221,9 +228,7 @@ fn comparison(of: &TrdVolFacts) -> String {
         table.row([name.into(), count(records).into(), percent(share).into()]);
     }
     format!(
-        "<p class=\"say\">{said}: {} of registered stocks could be held against ticks. One record may agree with several \
-         meanings.</p>\n{}",
-        plural(of.compared, "record"),
+        "<p class=\"say\">{said} One record may agree with several meanings.</p>\n{}",
         table.finish("none")
     )
 }

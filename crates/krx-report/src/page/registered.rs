@@ -12,7 +12,6 @@ use super::table::{Cell, Column, Table};
 use crate::figures::day::DayFacts;
 use crate::figures::feed::{FeedFacts, PairFacts};
 use crate::figures::pauses::Pause;
-use crate::figures::registered::is_short;
 use crate::time::{clock, count, length, minute, percent, plural, second};
 
 /// How many registrations of a feed are shown in tables that are not of all of them.
@@ -27,10 +26,10 @@ pub(crate) fn registrations(day: &DayFacts) -> String {
     }
     let mut html = String::from(
         "<section id=\"registrations\">\n<h2>Registrations</h2>\n<p class=\"say\">A registration is active from the server's \
-         answer until it is cancelled or its session ends. Its share is that of the regular hours in which it was active and \
-         recorded. A pause is a time in which it was, and nothing came of it; pauses count until the closing auction, ten \
-         minutes before the end. It fell silent if nothing came for the last ten minutes of that, and for three times as long \
-         as ever before: the issue may have been suspended.</p>\n",
+         answer until it is cancelled or its session ends. Its share is the part of the regular hours in which it was active and \
+         recorded. A pause is a time in which it was active and recorded, but nothing came; pauses count until the closing auction. \
+         A registration fell silent if nothing came for the last ten minutes before that auction, and for three times as long as \
+         ever before: the issue may have been suspended.</p>\n",
     );
     for feed in &day.feeds {
         let _ = writeln!(html, "<h3>{}</h3>", Escaped(&feed.feed));
@@ -82,14 +81,18 @@ fn presets(feed: &FeedFacts) -> String {
             .map_or_else(String::new, |at| format!("at {}", minute(at)));
         table.row([
             of.preset.as_str().into(),
-            count(of.wanted).into(),
+            if feed.registrations.known {
+                count(of.wanted).into()
+            } else {
+                "–".into()
+            },
             count(of.records).into(),
             count(of.snapshots).into(),
             Cell::with(count(of.busiest_minute_records), at),
         ]);
     }
     let label = format!("Records of {} by preset. The table has all bars.", feed.feed);
-    beside(&bars, &label, "records", &table.finish("nothing was registered"))
+    beside(&bars, &label, "records", &table.finish("nothing came"))
 }
 
 /// Those that were not active all along, or fell silent.
@@ -100,14 +103,19 @@ fn conspicuous(feed: &FeedFacts) -> String {
         .iter()
         .filter(|pair| {
             pair.state != RegistrationState::Active
-                || is_short(feed, pair)
+                || pair.is_short && pair.active_seconds > 0.0
                 || pair.silent.is_some()
                 || pair.asked_again > 0
         })
         .collect();
     if some.is_empty() {
-        return "<p class=\"say\">Each was active in at least 99 % of the regular hours that were recorded, and none fell silent.</p>\n"
-            .to_owned();
+        let were_hours = feed.registrations.pairs.iter().any(|pair| pair.share.is_some());
+        let words = if were_hours {
+            "Each was active in at least 99 % of what was recorded of the regular hours, and none fell silent."
+        } else {
+            "The server refused none."
+        };
+        return format!("<p class=\"say\">{words}</p>\n");
     }
     table_of(
         &format!("Registrations of {} that deserve a look", feed.feed),
@@ -121,7 +129,7 @@ fn table_of(caption: &str, pairs: &[&PairFacts], shown: usize) -> String {
     let columns = [
         Column::Text("preset"),
         Column::Text("issue"),
-        Column::Text("state"),
+        Column::Text("last state"),
         Column::Number("share"),
         Column::Text("active"),
         Column::Number("records"),
@@ -132,7 +140,8 @@ fn table_of(caption: &str, pairs: &[&PairFacts], shown: usize) -> String {
     for pair in pairs.iter().take(shown) {
         let again = match pair.asked_again {
             0 => String::new(),
-            times => format!("found silent and asked again {}", plural(times, "time")),
+            1 => "found silent, and registered again".to_owned(),
+            times => format!("found silent, and registered again {} times", count(times)),
         };
         let detail = pair
             .detail
@@ -143,7 +152,7 @@ fn table_of(caption: &str, pairs: &[&PairFacts], shown: usize) -> String {
         let active = active.map_or_else(Cell::default, |(from, to)| {
             Cell::with(
                 format!("{} to {}", second(from), second(to)),
-                length(pair.active_seconds),
+                format!("in all {}", length(pair.active_seconds)),
             )
         });
         table.row([

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use indicatif::HumanFloatCount;
+
 use super::bars::{Bar, beside};
 use super::table::{Cell, Column, Table};
 use crate::figures::day::DayFacts;
@@ -18,15 +20,20 @@ pub(crate) fn spreads(day: &DayFacts) -> String {
     }
     let mut html = String::from(
         "<section id=\"spreads\">\n<h2>Spreads, locked and crossed books</h2>\n<p class=\"say\">The best ask less the best bid in \
-         the regular hours, weighted with the time for which each quote held, wherever both sides were known; in basis points of the \
-         middle between them. Of each issue those of quote10, and of quote where that was not registered. A locked book has a \
-         spread of 0, a crossed one a negative spread: both are usual while prices are collected for an auction, and nowhere \
-         else.</p>\n",
+         continuous trading, weighted by the time for which each quote held, wherever both sides were known; in basis points of the \
+         middle between them. An issue's quotes are those of quote10, or of quote where that was not registered. A locked book has \
+         a spread of 0, a crossed one a negative spread: in continuous trading they are a sign of an auction of that issue, or of a \
+         wrong or late message.</p>\n",
     );
     let quotes = &day.quotes;
     let quoted: Vec<&IssueQuotes> = quotes.issues.iter().filter(|issue| issue.quotes > 0).collect();
     if quoted.is_empty() {
-        html.push_str("<p class=\"none\">No quotes in the regular hours.</p>\n</section>\n");
+        let words = if day.feeds.iter().any(|feed| feed.registrations.known) {
+            "No quotes in continuous trading."
+        } else {
+            "Not known: nothing says when quotes were registered."
+        };
+        let _ = write!(html, "<p class=\"none\">{words}</p>\n</section>\n");
         return html;
     }
     html.push_str(&by_spread(quotes));
@@ -121,7 +128,7 @@ fn table_of(caption: &str, issues: &[&IssueQuotes]) -> String {
     let columns = [
         Column::Text("issue"),
         Column::Number("mean, bp"),
-        Column::Number("mean"),
+        Column::Number("mean, KRW or points"),
         Column::Number("quotes"),
         Column::Number("locked"),
         Column::Number("crossed"),
@@ -143,12 +150,17 @@ fn table_of(caption: &str, issues: &[&IssueQuotes]) -> String {
                 .spread_mean
                 .map_or_else(|| "–".to_owned(), |mean| format!("{mean:.3}"))
                 .into(),
-            Cell::with(count(issue.quotes), length(issue.seconds)),
+            Cell::with(count(issue.quotes), format!("held {}", length(issue.seconds))),
             held(issue.locked, issue.locked_seconds),
             held(issue.crossed, issue.crossed_seconds),
         ]);
     }
     table.finish("none")
+}
+
+/// A price: of stocks whole KRW, of derivatives with decimals.
+fn price(price: f64) -> String {
+    HumanFloatCount(price).to_string()
 }
 
 /// The crossed quotes that held longest.
@@ -160,15 +172,15 @@ fn crossed(quotes: &QuoteFacts) -> String {
         Column::Number("best ask"),
         Column::Number("best bid"),
     ];
-    let mut table = Table::new("Crossed for longest", &columns);
+    let mut table = Table::new("Books crossed longest", &columns);
     for of in &quotes.crossed {
         table.row([
             of.code.as_str().into(),
             of.from_ts.map_or_else(String::new, clock).into(),
             length(of.seconds).into(),
-            of.ask_price.to_string().into(),
-            of.bid_price.to_string().into(),
+            price(of.ask_price).into(),
+            price(of.bid_price).into(),
         ]);
     }
-    table.finish("no book was crossed in the regular hours")
+    table.finish("no book was crossed in continuous trading")
 }

@@ -43,8 +43,8 @@ pub(crate) struct Panel<'a> {
 pub(crate) enum Together {
     /// Of what happened.
     Sum,
-    /// Of what there was: the least.
-    Least,
+    /// Of what there was: the most.
+    Most,
 }
 
 impl Panel<'_> {
@@ -57,7 +57,7 @@ impl Panel<'_> {
         let minutes = (start..end).map(|minute| self.at(minute));
         match self.together {
             Together::Sum => minutes.sum(),
-            Together::Least => minutes.min().unwrap_or(0),
+            Together::Most => minutes.max().unwrap_or(0),
         }
     }
 }
@@ -173,8 +173,9 @@ impl Timeline<'_> {
             .iter()
             .filter(|interval| interval.state == State::Gap)
             .count() as u64;
+        let unit = first.map_or("records a minute", |panel| &panel.unit);
         format!(
-            "{} a minute: {most}. {}. Tables follow.",
+            "{}; {unit}: {most}. {}. Tables follow.",
             self.name,
             plural(gaps, "gap")
         )
@@ -415,7 +416,7 @@ mod tests {
             "from the gap on; idle time is not shown"
         );
         let wide = timeline.draw(Size::Wide);
-        assert!(wide.contains("aria-label=\"Records and messages of KOSPI a minute: at most 120, at 09:05. 1 gap. Tables follow.\""), "{wide}");
+        assert!(wide.contains("aria-label=\"Records and messages of KOSPI; records a minute: at most 120, at 09:05. 1 gap. Tables follow.\""), "{wide}");
         assert!(wide.contains("<title>09:05 to 09:10: 120 records, 9 messages</title>"));
         assert!(
             wide.contains(">KST</text>")
@@ -436,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn what_there_was_is_told_by_its_least() {
+    fn what_there_was_is_told_by_its_most() {
         let (records, active) = (
             minutes(&[(545, 120)]),
             minutes(&[(545, 9), (546, 7), (547, 9), (548, 9), (549, 9)]),
@@ -447,7 +448,7 @@ mod tests {
             panels: vec![
                 panel("record", &records),
                 Panel {
-                    together: Together::Least,
+                    together: Together::Most,
                     ..panel("active pair", &active)
                 },
             ],
@@ -456,7 +457,7 @@ mod tests {
         };
         let wide = timeline.draw(Size::Wide);
         assert!(
-            wide.contains("<title>09:05 to 09:10: 120 records, 7 active pairs</title>"),
+            wide.contains("<title>09:05 to 09:10: 120 records, 9 active pairs</title>"),
             "{wide}"
         );
         // Two panels of 50, each with its unit above it, the ledger and the hours.

@@ -19,4 +19,5 @@ mod segment;
 
 pub use exporter::{ExportConfig, Exporter};
 pub use poison::Poison;
+pub(crate) use quarantine::QuarantineColumns;
 pub use segment::{Committed, OpenSegment};

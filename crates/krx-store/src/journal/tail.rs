@@ -67,6 +67,22 @@ pub(super) enum Readable {
 }
 
 impl Tail {
+    /// That of a journal which another process writes, and says how far it is synced.
+    pub(crate) fn known(synced: Option<Position>) -> Self {
+        let tail = Self::default();
+        if let Some(synced) = synced {
+            tail.advance(synced);
+        }
+        tail
+    }
+
+    /// The other process has synced so far; it never goes back.
+    pub(crate) fn advance(&self, to: Position) {
+        let mut state = self.lock();
+        state.first.get_or_insert(to.segment);
+        state.synced = state.synced.max(Some(to));
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // The state is consistent at every instant, so a panic elsewhere is no reason to stop recording.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -4,8 +4,8 @@ use std::io::ErrorKind;
 
 use crate::error::StoreError;
 
-/// A day is sealed dataset by dataset, each once: there are eight of a service at most.
-const READINGS_MAX: usize = 10;
+/// A day is sealed dataset by dataset, each once. There are eight of a service at most, and some feeds.
+const READINGS_MAX: usize = 100;
 
 /// Reads again if a file is gone because its day was being sealed.
 ///

@@ -22,27 +22,28 @@ use crate::layout::DataDir;
 use crate::moment::Moment;
 use crate::service::dataset_of;
 
-/// Those that a table has of these are read.
-const COLUMNS: [&str; 17] = [
-    "code",
-    "preset",
-    "kind",
-    "recv_ts",
-    "frame",
-    "session",
-    "trade_ts",
-    "trade_time",
-    "price",
-    "volume",
-    "acc_volume",
-    "ask_price",
-    "ask_price_01",
-    "bid_price",
-    "bid_price_01",
-    // Those of a row that says nothing else.
-    "value",
-    "field",
-];
+/// What is read of every table.
+const COMMON: [&str; 5] = ["code", "kind", "recv_ts", "frame", "session"];
+
+/// What is read of a table besides.
+fn columns_of(table: Table) -> &'static [&'static str] {
+    match table {
+        Table::Ticks => &[
+            "preset",
+            "trade_ts",
+            "trade_time",
+            "price",
+            "volume",
+            "acc_volume",
+        ],
+        Table::DerivativeTicks => &["preset", "trade_ts", "acc_volume"],
+        Table::Quotes | Table::DerivativeQuotes => &["acc_volume", "ask_price", "bid_price"],
+        Table::Books => &["acc_volume", "ask_price_01", "bid_price_01"],
+        Table::DerivativeBooks => &["ask_price_01", "bid_price_01"],
+        Table::Indices => &["trade_ts", "acc_volume"],
+        Table::Changes => &[],
+    }
+}
 
 /// A row of a per-issue dataset in short.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -153,7 +154,8 @@ impl Pushes {
                 return Ok(None);
             };
             let (_, builder) = builder(dataset_of(self.table), &path)?;
-            let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
+            let columns = COMMON.iter().chain(columns_of(self.table)).copied();
+            let mask = ProjectionMask::columns(builder.parquet_schema(), columns);
             let reader = builder
                 .with_projection(mask)
                 .with_batch_size(READ_ROWS)
@@ -267,7 +269,6 @@ impl<'a> View<'a> {
                 price: column("price").as_primitive(),
                 volume: column("volume").as_primitive(),
             }),
-            // Those of a tick are what its trade left, not a state of the book.
             quote: match rows.table {
                 Table::Quotes | Table::DerivativeQuotes => prices,
                 Table::Books | Table::DerivativeBooks => best,

@@ -12,6 +12,7 @@ mod export;
 mod faults;
 mod journal;
 mod newer;
+mod newest;
 mod per_issue;
 mod progress;
 mod pushes;

@@ -2,7 +2,8 @@
 
 use krx_protocol::per_issue::{Preset, RegistrationState, Table, Value};
 use krx_store::read::{Push, PushedQuote, PushedTrade, Pushes, Record, Records, registrations};
-use krx_store::{DataDir, Moment};
+use krx_store::service::{FULL_MARKET, PER_ISSUE};
+use krx_store::{DataDir, Moment, feed_service};
 
 use crate::per_issue::{ROUNDS, WANTED, issues, recorded, seal_all};
 use crate::support::{config, date};
@@ -139,4 +140,26 @@ fn registrations_are_told_and_a_damaged_file_tells_nothing() {
     assert_eq!(registrations(&data, &issues(), date()).unwrap(), None);
     std::fs::remove_file(&file).unwrap();
     assert_eq!(registrations(&data, &issues(), date()).unwrap(), None);
+}
+
+#[test]
+fn a_dates_service_is_known_by_whatever_is_left_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = recorded(dir.path(), config(300, 100));
+    let service = || feed_service::of_date(&data, &issues(), date()).unwrap().name;
+    assert_eq!(service(), PER_ISSUE.name);
+    for dataset in PER_ISSUE.datasets {
+        let folder = dir.path().join(dataset.name);
+        if folder.is_dir() {
+            std::fs::remove_dir_all(folder).unwrap();
+        }
+    }
+    let journal = data.journal(&issues());
+    let aside = dir.path().join("aside");
+    std::fs::rename(&journal, &aside).unwrap();
+    assert_eq!(service(), PER_ISSUE.name, "by its registrations");
+    std::fs::remove_dir_all(dir.path().join("registrations")).unwrap();
+    assert_eq!(service(), FULL_MARKET.name, "nothing says otherwise");
+    std::fs::rename(&aside, &journal).unwrap();
+    assert_eq!(service(), PER_ISSUE.name, "by its journal");
 }

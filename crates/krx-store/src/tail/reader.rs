@@ -1,0 +1,299 @@
+//! Reads a journal from the last committed frame on.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use chrono::NaiveDate;
+use krx_protocol::Reason;
+
+use super::batch::{TailBatch, schema_with_path};
+use crate::catalog;
+use crate::dataset::{BATCH_ROWS, Dataset, QUARANTINE};
+use crate::decoding::Decoding;
+use crate::error::StoreError;
+use crate::event::Event;
+use crate::export::QuarantineColumns;
+use crate::feed_name::FeedName;
+use crate::journal::{Followed, Follower, Position, RecordHead, RecordKind, Tail};
+use crate::layout::{DataDir, SegmentName};
+use crate::moment::Moment;
+use crate::service::{FrameFacts, Rejects};
+
+/// How many quarantined bytes are held before they are handed on.
+const QUARANTINE_BYTES_MAX: usize = 1 << 20;
+
+/// How far a journal may be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Synced {
+    /// All of it: nobody is writing it, and what it has is what a stop or a crash has left.
+    AtRest,
+    /// Up to here, as the recorder that is writing it says; `None` before anything is synced.
+    Until(Option<Position>),
+}
+
+/// What comes next in a tail.
+#[derive(Clone, Debug)]
+pub enum Tailed {
+    /// Frames, and their rows.
+    Rows(TailBatch),
+    /// These frames of a date, the first and the last of them, are neither in the journal any more nor in the files
+    /// that were listed: they have been committed meanwhile. What follows begins after them.
+    Behind(NaiveDate, u64, u64),
+    /// There is nothing more for now.
+    CaughtUp,
+}
+
+/// The rows of a dataset in a feed's journal after its committed files.
+pub struct TailReader {
+    data: DataDir,
+    feed: FeedName,
+    dataset: Dataset,
+    follower: Follower,
+    /// How far it may be read, if a recorder is writing it.
+    synced: Option<Arc<Tail>>,
+    is_empty: bool,
+    decoding: Decoding,
+    rejected: QuarantineColumns,
+    /// The last frame of each date that files have, or that was handed on.
+    after: BTreeMap<NaiveDate, u64>,
+    /// Frames whose rows wait: their date, the first and the last of them, and when that was received.
+    waiting: Option<(NaiveDate, u64, u64, Moment)>,
+    /// Whether journal was damaged since the last frame: then frames may be missing.
+    is_damaged: bool,
+    /// What is missing before the frames that wait.
+    behind: Option<(NaiveDate, u64, u64)>,
+}
+
+impl TailReader {
+    /// Begins after the last frame that committed files of each date have now; or, on one date, after another frame.
+    ///
+    /// # Errors
+    /// [`StoreError`], when the data directory cannot be listed.
+    pub fn open(
+        data: &DataDir,
+        feed: &FeedName,
+        dataset: Dataset,
+        after: Option<(NaiveDate, u64)>,
+        synced: Synced,
+    ) -> Result<Self, StoreError> {
+        let segments = catalog::segments(&data.journal(feed))?;
+        let mut committed: BTreeMap<NaiveDate, u64> = BTreeMap::new();
+        for name in &segments {
+            if let Entry::Vacant(vacant) = committed.entry(name.date) {
+                vacant.insert(last_committed(data, feed, name.date)?);
+            }
+        }
+        committed.extend(after);
+        let tail = match synced {
+            Synced::AtRest => None,
+            Synced::Until(position) => Some(Arc::new(Tail::known(position))),
+        };
+        let mut follower = Follower::new(data.journal(feed), tail.clone());
+        if let Some(before) = before_first_needed(&segments, &committed) {
+            follower.skip_to_after(before);
+        }
+        Ok(Self {
+            data: data.clone(),
+            feed: feed.clone(),
+            dataset,
+            follower,
+            synced: tail,
+            is_empty: synced == Synced::Until(None),
+            decoding: Decoding::default(),
+            rejected: QuarantineColumns::default(),
+            after: committed,
+            waiting: None,
+            is_damaged: false,
+            behind: None,
+        })
+    }
+
+    /// The columns of its rows, with those that are in the path of files.
+    #[must_use]
+    pub fn schema_with_path(&self) -> SchemaRef {
+        schema_with_path(self.dataset)
+    }
+
+    /// The last frame of each date that files had, or that has been handed on.
+    #[must_use]
+    pub fn after(&self) -> &BTreeMap<NaiveDate, u64> {
+        &self.after
+    }
+
+    /// More of the journal is synced.
+    pub fn synced_until(&mut self, position: Option<Position>) {
+        if let (Some(tail), Some(position)) = (&self.synced, position) {
+            tail.advance(position);
+            self.is_empty = false;
+        }
+    }
+
+    /// What comes next.
+    ///
+    /// # Errors
+    /// [`StoreError`], when the journal cannot be read. If it was exported and removed in the meantime, a file is gone:
+    /// open the tail again.
+    pub fn advance(&mut self) -> Result<Tailed, StoreError> {
+        if self.is_empty {
+            return Ok(Tailed::CaughtUp);
+        }
+        loop {
+            if let Some((date, first, last)) = self.behind.take() {
+                return Ok(Tailed::Behind(date, first, last));
+            }
+            match self.follower.advance()? {
+                Followed::Record(name, head) if head.kind == RecordKind::Frame => {
+                    if let Some(out) = self.frame(name.date, head)? {
+                        return Ok(out);
+                    }
+                }
+                Followed::Record(..) => {
+                    let Ok(event) = serde_json::from_slice::<Event>(self.follower.payload()) else {
+                        continue;
+                    };
+                    // Another decoder knows nothing of the rows that wait.
+                    let out = self.decoding.is_changed_by(&event).then(|| self.take());
+                    self.decoding.event(&self.data, &self.feed, &event)?;
+                    if let Some(rows) = out.flatten() {
+                        return Ok(Tailed::Rows(rows));
+                    }
+                }
+                Followed::Damage(..) => self.is_damaged = true,
+                Followed::SegmentEnd(_) => {}
+                Followed::CaughtUp => {
+                    return Ok(self.take().map_or(Tailed::CaughtUp, Tailed::Rows));
+                }
+            }
+        }
+    }
+
+    /// A frame of the journal. What waits is handed on before one that does not continue it.
+    fn frame(&mut self, date: NaiveDate, head: RecordHead) -> Result<Option<Tailed>, StoreError> {
+        let after = match self.after.get(&date) {
+            Some(after) => *after,
+            None => last_committed(&self.data, &self.feed, date)?,
+        };
+        if head.frame <= after {
+            return Ok(None);
+        }
+        let is_damaged = std::mem::take(&mut self.is_damaged);
+        let is_missing = head.frame > after + 1 && !is_damaged;
+        // What was lost for good is in no file either.
+        if is_missing && last_committed(&self.data, &self.feed, date)? > after {
+            self.behind = Some((date, after + 1, head.frame - 1));
+        }
+        let continues = self.waiting.is_none_or(|(of, ..)| of == date)
+            && self.behind.is_none()
+            && self.rows_waiting() < BATCH_ROWS;
+        let out = if continues {
+            None
+        } else {
+            self.take().map(Tailed::Rows)
+        };
+        self.decode(date, head);
+        Ok(out)
+    }
+
+    fn decode(&mut self, date: NaiveDate, head: RecordHead) {
+        let facts = FrameFacts::new(Moment::midnight(date), head.at, head.frame, head.session);
+        let mut rejected = Rejected {
+            columns: &mut self.rejected,
+            facts,
+        };
+        self.decoding
+            .decoder
+            .decode(&facts, self.follower.payload(), &mut rejected);
+        self.after.insert(date, head.frame);
+        let first = self.waiting.map_or(head.frame, |(_, first, ..)| first);
+        self.waiting = Some((date, first, head.frame, head.at));
+        self.drop_others();
+    }
+
+    /// Rows of other datasets are not needed.
+    fn drop_others(&mut self) {
+        for (place, dataset) in self.decoding.service.datasets.iter().enumerate() {
+            if *dataset != self.dataset && self.decoding.decoder.waiting(place) >= BATCH_ROWS {
+                drop(self.decoding.decoder.take(place));
+            }
+        }
+        if self.dataset != &QUARANTINE && self.rejected.rows() >= BATCH_ROWS {
+            drop(self.rejected.take());
+        }
+    }
+
+    fn place(&self) -> Option<usize> {
+        let mut datasets = self.decoding.service.datasets.iter();
+        datasets.position(|dataset| *dataset == self.dataset)
+    }
+
+    fn rows_waiting(&self) -> usize {
+        if self.dataset == &QUARANTINE {
+            // As many as fit: a row may be a whole message.
+            return if self.rejected.raw_bytes() >= QUARANTINE_BYTES_MAX {
+                BATCH_ROWS
+            } else {
+                self.rejected.rows()
+            };
+        }
+        self.place()
+            .map_or(0, |place| self.decoding.decoder.waiting(place))
+    }
+
+    /// The frames that wait, with their rows.
+    fn take(&mut self) -> Option<TailBatch> {
+        let (date, first_frame, last_frame, last_recv) = self.waiting.take()?;
+        let rejected = self.rejected.take();
+        let rows = match self.place() {
+            _ if self.dataset == &QUARANTINE => rejected,
+            Some(place) => self.decoding.decoder.take(place),
+            // The feed is of a service without this dataset.
+            None => RecordBatch::new_empty(self.dataset.schema()),
+        };
+        Some(TailBatch {
+            date,
+            first_frame,
+            last_frame,
+            last_recv,
+            rows,
+        })
+    }
+}
+
+/// Takes what cannot be read as a record.
+struct Rejected<'a> {
+    columns: &'a mut QuarantineColumns,
+    facts: FrameFacts,
+}
+
+impl Rejects for Rejected<'_> {
+    fn reject(&mut self, item: Option<i16>, reason: Reason, detail: &str, raw: &[u8]) {
+        self.columns.push(self.facts, item, reason, detail, raw);
+    }
+}
+
+/// The last frame of a date that committed files have; 0 without any.
+fn last_committed(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<u64, StoreError> {
+    let Some(service) = catalog::service_of(data, feed, date) else {
+        return Ok(0);
+    };
+    let names = catalog::files(data, service.primary(), feed, date)?;
+    Ok(names.last().map_or(0, |name| name.last_frame))
+}
+
+/// The segment before the first one that may have frames after the committed ones: each segment begins with all that
+/// decides how its frames are read.
+fn before_first_needed(
+    segments: &[SegmentName],
+    committed: &BTreeMap<NaiveDate, u64>,
+) -> Option<SegmentName> {
+    let is_done = |pair: &&[SegmentName]| {
+        let [name, next] = pair else { return false };
+        let last = committed.get(&name.date).copied().unwrap_or(0);
+        next.date == name.date && next.first_frame <= last + 1
+    };
+    let done = segments.windows(2).take_while(|pair| is_done(pair)).count();
+    done.checked_sub(1).and_then(|last| segments.get(last)).copied()
+}

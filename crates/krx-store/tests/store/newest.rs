@@ -1,0 +1,270 @@
+//! The tail: what the journal has beyond committed files is each record once, however far it is synced.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, Int64Type};
+use chrono::NaiveDate;
+use krx_store::dataset::QUARANTINE;
+use krx_store::journal::{Followed, Follower, Position};
+use krx_store::service::{FULL_MARKET, PER_ISSUE, TRADES};
+use krx_store::tail::{Synced, TailBatch, TailReader, Tailed};
+use krx_store::{DataDir, Entry, Event, Exporter, JournalConfig};
+
+use crate::per_issue::{ROUNDS, issues, pushes, rows, subscribed};
+use crate::support::{
+    DAY, NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, date, event, export, feed, frame, journal,
+};
+
+/// Everything that comes until there is no more: frames of each date, and rows.
+#[derive(Debug, Default)]
+struct Read {
+    frames: BTreeMap<NaiveDate, Vec<(u64, u64)>>,
+    batches: Vec<TailBatch>,
+    behind: Vec<(NaiveDate, u64, u64)>,
+}
+
+impl Read {
+    fn all(reader: &mut TailReader) -> Self {
+        let mut read = Self::default();
+        loop {
+            match reader.advance().unwrap() {
+                Tailed::Rows(rows) => {
+                    let frames = read.frames.entry(rows.date).or_default();
+                    frames.push((rows.first_frame, rows.last_frame));
+                    read.batches.push(rows);
+                }
+                Tailed::Behind(date, first, last) => read.behind.push((date, first, last)),
+                Tailed::CaughtUp => return read,
+            }
+        }
+    }
+
+    /// The first and the last frame of a date, which has all in between.
+    fn span(&self, date: NaiveDate) -> Option<(u64, u64)> {
+        let frames = self.frames.get(&date)?;
+        for pair in frames.windows(2) {
+            assert_eq!(pair[0].1 + 1, pair[1].0, "{frames:?}");
+        }
+        Some((frames.first()?.0, frames.last()?.1))
+    }
+
+    fn rows(&self) -> usize {
+        self.batches.iter().map(|batch| batch.rows.num_rows()).sum()
+    }
+}
+
+fn joined(batches: &[RecordBatch]) -> Option<RecordBatch> {
+    let schema = batches.first()?.schema();
+    let all = arrow_select::concat::concat_batches(&schema, batches).unwrap();
+    Some(all).filter(|all| all.num_rows() > 0)
+}
+
+fn entries() -> Vec<Entry<Vec<u8>>> {
+    let mut entries = subscribed(NINE);
+    for round in 0..ROUNDS {
+        entries.extend(pushes(NINE + (round + 1) * SECOND, 71_000 + round));
+        entries.push(frame(NINE + (round + 1) * SECOND, "no JSON"));
+    }
+    let next_day = NINE + DAY - 9 * 3600 * SECOND;
+    for round in 0..ROUNDS {
+        entries.extend(pushes(next_day + round * SECOND, 72_000 + round));
+    }
+    entries.push(event(next_day + 100 * SECOND, Event::Stop));
+    entries
+}
+
+#[test]
+fn rows_are_those_that_the_files_will_have() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path());
+    let segments = JournalConfig {
+        segment_bytes: 1 << 15,
+        ..SMALL_SEGMENTS
+    };
+    let writer = krx_store::open_writer(&data, &issues(), segments, Arc::default()).unwrap();
+    let mut writer = writer.of_service(&PER_ISSUE);
+    for entry in entries() {
+        writer.append(&[entry]).unwrap();
+    }
+    writer.close().unwrap();
+    let datasets: Vec<_> = PER_ISSUE.datasets.iter().copied().chain([&QUARANTINE]).collect();
+    let read: Vec<Read> = datasets
+        .iter()
+        .map(|dataset| {
+            let mut reader = TailReader::open(&data, &issues(), dataset, None, Synced::AtRest).unwrap();
+            Read::all(&mut reader)
+        })
+        .collect();
+    Exporter::new(&data, &issues(), config(300, 100), None, Arc::default())
+        .run()
+        .unwrap();
+    for (dataset, read) in datasets.iter().zip(&read) {
+        let found: Vec<_> = read.batches.iter().map(|batch| batch.rows.clone()).collect();
+        assert_eq!(
+            joined(&found),
+            joined(&rows(dir.path(), dataset.name)),
+            "{dataset}"
+        );
+        assert!(read.rows() > 0 || dataset.name == "derivative_quotes");
+        assert_eq!(
+            read.span(date()).unwrap().0,
+            1,
+            "{dataset}: frames count, with rows or not"
+        );
+        assert_eq!((read.frames.len(), read.behind.len()), (2, 0), "two dates");
+        // Now everything is in files.
+        let mut reader = TailReader::open(&data, &issues(), dataset, None, Synced::AtRest).unwrap();
+        assert_eq!(Read::all(&mut reader).rows(), 0);
+    }
+}
+
+/// Where each frame of the journal ends.
+fn ends(data: &DataDir) -> Vec<(Position, NaiveDate, u64)> {
+    let mut follower = Follower::new(data.journal(&feed()), None);
+    let mut ends = Vec::new();
+    loop {
+        match follower.advance().unwrap() {
+            Followed::Record(name, head) => ends.push((follower.position().unwrap(), name.date, head.frame)),
+            Followed::CaughtUp => return ends,
+            _ => {}
+        }
+    }
+}
+
+/// Messages of three trades, a second apart, and a stop.
+fn trades(count: i64) -> Vec<Entry<Vec<u8>>> {
+    let mut entries = vec![connected(NINE)];
+    for nth in 0..count {
+        let text = batch(3, usize::try_from(nth).unwrap() + 1);
+        entries.push(frame(NINE + nth * SECOND, &text));
+    }
+    entries.push(event(NINE + count * SECOND, Event::Stop));
+    entries
+}
+
+#[test]
+fn each_frame_comes_once_it_is_synced_and_never_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path());
+    journal(dir.path(), SMALL_SEGMENTS, &trades(120));
+    let ends = ends(&data);
+    assert!(
+        ends.iter()
+            .map(|(position, ..)| position.segment)
+            .collect::<std::collections::BTreeSet<_>>()
+            .len()
+            > 3
+    );
+    let open = |synced| TailReader::open(&data, &feed(), &TRADES, None, synced).unwrap();
+    assert_eq!(Read::all(&mut open(Synced::Until(None))).rows(), 0);
+    let mut following = open(Synced::Until(None));
+    let (mut frames, mut rows) = (0, 0);
+    for (position, date, frame) in &ends {
+        let found = Read::all(&mut open(Synced::Until(Some(*position))));
+        let expected = (*frame > 0).then_some((1, *frame));
+        assert_eq!(
+            (found.span(*date), found.rows() as u64),
+            (expected, 3 * frame),
+            "{position:?}"
+        );
+        // One that goes on gets just what is new.
+        following.synced_until(Some(*position));
+        let new = Read::all(&mut following);
+        assert_eq!(new.span(*date), (*frame > frames).then_some((frames + 1, *frame)));
+        (frames, rows) = (*frame, rows + new.rows());
+        // The position may be older than what is known.
+        following.synced_until(Some(ends[0].0));
+        assert_eq!(Read::all(&mut following).rows(), 0);
+    }
+    assert_eq!((frames, rows), (120, 360));
+}
+
+#[test]
+fn it_begins_after_the_committed_files_and_says_what_went_to_files_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path());
+    journal(dir.path(), SMALL_SEGMENTS, &trades(60));
+    let all = ends(&data);
+    // A reader that is slow, and a journal that is exported and removed behind its back.
+    let mut slow = TailReader::open(&data, &feed(), &TRADES, None, Synced::Until(Some(all[10].0))).unwrap();
+    assert_eq!(Read::all(&mut slow).span(date()), Some((1, 10)));
+    export(dir.path(), config(300, 1_000_000));
+    let mut new = TailReader::open(&data, &feed(), &TRADES, None, Synced::AtRest).unwrap();
+    assert_eq!(new.after()[&date()], 60);
+    assert_eq!(Read::all(&mut new).rows(), 0);
+    // The recorder starts again: more frames, in new segments.
+    let mut more = vec![connected(NINE + 100 * SECOND)];
+    more.extend((0..5).map(|nth| frame(NINE + (101 + nth) * SECOND, &batch(2, 9))));
+    journal(dir.path(), SMALL_SEGMENTS, &more);
+    let mut new = TailReader::open(&data, &feed(), &TRADES, None, Synced::AtRest).unwrap();
+    let read = Read::all(&mut new);
+    assert_eq!(
+        (read.span(date()), read.rows(), read.behind.len()),
+        (Some((61, 65)), 10, 0)
+    );
+    // A reader who has listed an older file is told what it lacks, and then gets what the journal has. So is one that was
+    // slow; it may still hold the segment that it was reading.
+    let mut behind = TailReader::open(&data, &feed(), &TRADES, Some((date(), 40)), Synced::AtRest).unwrap();
+    let last = ends(&data).last().unwrap().0;
+    slow.synced_until(Some(last));
+    for (after, reader) in [(40, &mut behind), (10, &mut slow)] {
+        let read = Read::all(reader);
+        let [(_, first, missing)] = read.behind[..] else {
+            panic!("once: {:?}", read.behind)
+        };
+        assert!(first > after && missing < 61, "{after}: {first} to {missing}");
+        let mut frames = read.frames[&date()].clone();
+        frames.push((first, missing));
+        frames.sort_unstable();
+        assert_eq!(
+            (frames[0].0, frames[frames.len() - 1].1),
+            (after + 1, 65),
+            "{frames:?}"
+        );
+        assert!(
+            frames.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0),
+            "{frames:?}"
+        );
+    }
+    // One who knows more than the files gets just the rest.
+    let mut rest = TailReader::open(&data, &feed(), &TRADES, Some((date(), 63)), Synced::AtRest).unwrap();
+    assert_eq!(Read::all(&mut rest).span(date()), Some((64, 65)));
+}
+
+#[test]
+fn rows_are_filtered_by_issue_and_have_the_columns_of_the_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path());
+    let mut entries = trades(4);
+    entries.push(frame(NINE + 9 * SECOND, &batch(2, 7).replace("005930", "00088K")));
+    journal(dir.path(), SMALL_SEGMENTS, &entries);
+    let mut reader = TailReader::open(&data, &feed(), &TRADES, None, Synced::AtRest).unwrap();
+    let schema = reader.schema_with_path();
+    let read = Read::all(&mut reader);
+    let whole = &read.batches[0];
+    assert_eq!(
+        (whole.rows.num_rows(), whole.last_recv.0),
+        (14, NINE + 9 * SECOND)
+    );
+    let some = whole
+        .clone()
+        .of_codes(&["00088K".to_owned(), "999999".to_owned()]);
+    assert_eq!(
+        (some.first_frame, some.last_frame, some.rows.num_rows()),
+        (1, 5, 2)
+    );
+    let rows = some.with_path(&TRADES, &feed());
+    assert_eq!(rows.schema(), schema);
+    let column = |name: &str| rows.column_by_name(name).unwrap();
+    assert_eq!(column("market").as_string::<i32>().value(1), "KOSPI");
+    let days = column("date").as_primitive::<Date32Type>().value(0);
+    assert_eq!(i64::from(days), (date() - NaiveDate::default()).num_days());
+    assert_eq!(column("frame").as_primitive::<Int64Type>().value(0), 5);
+    // A dataset of another service has no rows here.
+    let mut other = TailReader::open(&data, &feed(), PER_ISSUE.datasets[0], None, Synced::AtRest).unwrap();
+    assert_eq!(Read::all(&mut other).rows(), 0);
+    assert_eq!(FULL_MARKET.datasets.len(), 1);
+}
