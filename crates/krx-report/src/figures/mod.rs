@@ -31,3 +31,4 @@ pub(crate) mod ticks;
 pub(crate) mod trd_vol;
 pub(crate) mod verdict;
 pub(crate) mod volume;
+pub(crate) mod worry;

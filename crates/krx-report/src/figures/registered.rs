@@ -5,7 +5,7 @@ use krx_protocol::per_issue::RegistrationState;
 use super::feed::{FeedFacts, PairFacts};
 use super::quotes::QuoteFacts;
 use super::shares::SharesFacts;
-use super::verdict::{Level, Worry};
+use super::worry::{Level, Worry};
 use crate::time::{count, length, plural};
 
 /// How many pairs a sentence names.

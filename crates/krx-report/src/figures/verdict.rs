@@ -6,24 +6,11 @@ use super::exchange::ExchangeDay;
 use super::oddities::Oddity;
 use super::received::Received;
 use super::registered::Registered;
+use super::worry::{Level, Worry};
 use crate::time::{count, length, percent, plural};
 
 /// With a smaller share of the regular hours recorded, a day is not complete "but for" some gaps: it is incomplete.
 const SHARE_MIN: f64 = 0.99;
-
-/// How serious something is, as on the status page; worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Level {
-    /// Data is missing.
-    Act,
-    /// Worth a look.
-    Look,
-    /// Good to know.
-    None,
-    /// All is well.
-    Good,
-}
 
 /// Whether all of the regular hours was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -52,39 +39,6 @@ pub struct Verdict {
     pub words: String,
     /// What else to look at, worst first.
     pub worries: Vec<Worry>,
-}
-
-/// Something to look at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Worry {
-    /// How serious it is.
-    pub level: Level,
-    /// In one sentence.
-    pub words: String,
-}
-
-impl Level {
-    /// Its name in the HTML.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::Look => "look",
-            Self::Act => "act",
-            Self::None => "none",
-        }
-    }
-
-    /// Its sign.
-    #[must_use]
-    pub fn mark(self) -> &'static str {
-        match self {
-            Self::Good => "●",
-            Self::Look => "▲",
-            Self::Act => "■",
-            Self::None => "○",
-        }
-    }
 }
 
 /// Judges the feeds of a day. Of registrations there is what they mean for the answer, and `more` that is worth a look.
