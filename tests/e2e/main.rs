@@ -29,5 +29,6 @@ mod service;
 mod status;
 mod stops;
 mod streams;
+mod tail;
 mod tls;
 mod verify;

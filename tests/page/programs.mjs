@@ -98,11 +98,11 @@ ${feeds}`);
   };
 }
 
-/** The report of a date that a recorder in `folder` has recorded, as a file; KRX is open in the hour in which that was. */
-export async function runReport(folder, date, hour) {
+/** The report of a date that a recorder in `folder` has recorded, as a file; KRX is open all day. */
+export async function runReport(folder, date) {
   const file = path.join(folder, `report-${date}.html`);
   const calendar = path.join(folder, "calendar.toml"), config = path.join(folder, "report.toml");
-  writeFileSync(calendar, `[[day]]\ndate = "${date}"\ntrading = true\nopen = "${hour}:00"\nclose = "${hour}:59"\n`);
+  writeFileSync(calendar, `[[day]]\ndate = "${date}"\ntrading = true\nopen = "00:00"\nclose = "23:59"\n`);
   writeFileSync(config, `data_dir = "${folder}/data"\n[schedule]\ncalendar_file = "${calendar}"\n`);
   await promisify(execFile)(path.join(PROGRAMS, "krx-recorder"), ["report", date, "--config", config, "--output", file]);
   return { date, file };

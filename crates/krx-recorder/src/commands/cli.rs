@@ -10,7 +10,8 @@ use krx_store::{DataDir, FeedName, Moment, format};
 
 use super::calendar::{self, Period};
 use super::{
-    check, coverage, rebuild, register, replay, report, run, schema, seal, sessions, sql, status, verify,
+    check, coverage, rebuild, register, replay, report, run, schema, seal, sessions, sql, status, tail,
+    verify,
 };
 use crate::config::{self, Config, ConfigError, DataConfig, Draft, Overrides};
 use crate::process::exit::{Exit, Failure};
@@ -75,6 +76,17 @@ enum Command {
         /// Print status.json as it is.
         #[arg(long)]
         json: bool,
+    },
+    /// Show the newest records, which are in no file yet: what the journal has, as far as it is on disk. Takes no lock, and
+    /// works beside a recorder and after a crash.
+    Tail {
+        #[command(flatten)]
+        options: tail::Options,
+        #[command(flatten)]
+        source: DataSource,
+        /// The status port of the running recorder, instead of status.listen in the configuration.
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen: Option<String>,
     },
     /// Change what a per-issue feed registers: edit its register_file, and have the running recorder read it. Only the
     /// difference is registered or cancelled, and the session goes on. A list that would be wrong changes nothing.
@@ -314,6 +326,20 @@ fn execute(command: Command) -> Result<(), Failure> {
                 (None, None) => return Err(Failure::Usage("--config or --listen is needed".into())),
             };
             in_runtime(status::print(address, json))
+        }
+        Command::Tail {
+            options,
+            source,
+            listen,
+        } => {
+            let data_dir = source.load()?.data_dir;
+            let address = match (&listen, &source.config) {
+                (Some(listen), _) => Some(config::listen_option(listen)?),
+                // Without a status port there is nothing to ask; whether that is needed, the command knows.
+                (None, Some(config)) => config::status_listen(config).ok(),
+                (None, None) => None,
+            };
+            tail::tail(&data_dir, address, &options)
         }
         Command::Register {
             source,

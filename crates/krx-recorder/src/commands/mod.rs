@@ -7,7 +7,9 @@ mod run;
 mod check;
 
 mod status;
+mod tail;
 
+mod ask;
 mod calendar;
 
 mod coverage;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use krx_protocol::per_issue::WishList;
-use krx_store::{FeedName, Progress};
+use krx_store::{FeedName, Progress, Tail};
 use tokio::sync::watch;
 
 use crate::feed::feed_status::FeedStatus;
@@ -21,6 +21,8 @@ pub(crate) struct FeedView {
     pub host: String,
     /// Its counters.
     pub progress: Arc<Progress>,
+    /// How far its journal is on disk.
+    pub tail: Arc<Tail>,
     /// When it should be connected.
     pub schedule: watch::Receiver<Schedule>,
     /// Its state.

@@ -116,6 +116,7 @@ impl Pipeline {
             service: configured.service.of_store().name,
             host: configured.url.host().unwrap_or_default().to_owned(),
             progress,
+            tail: Arc::clone(&tail),
             schedule,
             status: Arc::new(FeedStatus::default()),
             queue: queue.gauge(),

@@ -91,6 +91,7 @@ mod tests {
             host: String::new(),
             queue: crate::feed::queue::queue().0.gauge(),
             progress: Arc::default(),
+            tail: Arc::default(),
             schedule,
             status: Arc::default(),
             registered: None,

@@ -9,10 +9,12 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde::Serialize;
 
 use super::health::Health;
 use super::page::Page;
 use super::snapshot::Snapshot;
+use super::synced::Synced;
 use super::usage::Usage;
 use super::view::View;
 use super::{host, metrics};
@@ -25,6 +27,7 @@ pub(super) fn router(view: Arc<View>) -> Router {
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics_text))
         .route("/status.json", get(status_json))
+        .route("/synced.json", get(synced_json))
         .fallback(nothing_here)
         .with_state(view)
         .layer(middleware::from_fn(guard))
@@ -42,7 +45,15 @@ async fn metrics_text(State(view): State<Arc<View>>) -> Response {
 }
 
 async fn status_json(State(view): State<Arc<View>>) -> Response {
-    match serde_json::to_vec(&Snapshot::of(&view)) {
+    json(&Snapshot::of(&view))
+}
+
+async fn synced_json(State(view): State<Arc<View>>) -> Response {
+    json(&Synced::all(&view))
+}
+
+fn json(of: &impl Serialize) -> Response {
+    match serde_json::to_vec(of) {
         Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }

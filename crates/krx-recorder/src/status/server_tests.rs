@@ -37,6 +37,7 @@ fn view(feed: &str) -> FeedView {
         service: "full_market",
         host: "koscom.example".to_owned(),
         progress: Arc::new(Progress::since(Moment::now())),
+        tail: Arc::default(),
         schedule: watch::Sender::new(Schedule::Always).subscribe(),
         status: Arc::new(FeedStatus::default()),
         queue: queue().0.gauge(),

@@ -7,6 +7,7 @@ use arrow_array::{ArrayRef, BooleanArray, Date32Array, RecordBatch, StringArray}
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use chrono::NaiveDate;
 
+use super::cell::{Cell, cell};
 use crate::dataset::Dataset;
 use crate::feed_name::FeedName;
 use crate::moment::Moment;
@@ -46,6 +47,16 @@ impl TailBatch {
         self
     }
 
+    /// Shows each row: the value of each column of `rows`.
+    pub fn each_row(rows: &RecordBatch, mut show: impl FnMut(&[Cell<'_>])) {
+        let mut cells = Vec::new();
+        for row in 0..rows.num_rows() {
+            cells.clear();
+            cells.extend(rows.columns().iter().map(|column| cell(column, row)));
+            show(&cells);
+        }
+    }
+
     /// The rows with the columns that a reader of files gets from their path: `date`, and `market` or `feed`.
     ///
     /// # Panics
@@ -69,7 +80,7 @@ impl TailBatch {
 
 /// A dataset's columns, and those that are in the path of its files.
 #[must_use]
-pub(super) fn schema_with_path(dataset: Dataset) -> SchemaRef {
+pub fn schema_with_path(dataset: Dataset) -> SchemaRef {
     let schema = dataset.schema();
     let path = [
         Field::new("date", DataType::Date32, false),

@@ -11,7 +11,13 @@
 //! one whose journal is gone is not, and `Behind` says so: then list the files again.
 
 mod batch;
+mod cell;
+mod output;
 mod reader;
 
-pub use batch::TailBatch;
+pub use arrow_array::RecordBatch as Rows;
+pub use arrow_schema::SchemaRef as Schema;
+pub use batch::{TailBatch, schema_with_path};
+pub use cell::Cell;
+pub use output::{ArrowStream, ParquetFile};
 pub use reader::{Synced, TailReader, Tailed};

@@ -68,7 +68,8 @@ pub struct TailReader {
 }
 
 impl TailReader {
-    /// Begins after the last frame that committed files of each date have now; or, on one date, after another frame.
+    /// Begins after the last frame that committed files of each date have now; or, on dates that are in `after`, after
+    /// that frame.
     ///
     /// # Errors
     /// [`StoreError`], when the data directory cannot be listed.
@@ -76,7 +77,7 @@ impl TailReader {
         data: &DataDir,
         feed: &FeedName,
         dataset: Dataset,
-        after: Option<(NaiveDate, u64)>,
+        after: &BTreeMap<NaiveDate, u64>,
         synced: Synced,
     ) -> Result<Self, StoreError> {
         let segments = catalog::segments(&data.journal(feed))?;
@@ -86,7 +87,7 @@ impl TailReader {
                 vacant.insert(last_committed(data, feed, name.date)?);
             }
         }
-        committed.extend(after);
+        committed.extend(after.iter().map(|(date, frame)| (*date, *frame)));
         let tail = match synced {
             Synced::AtRest => None,
             Synced::Until(position) => Some(Arc::new(Tail::known(position))),

@@ -94,7 +94,8 @@ fn rows_are_those_that_the_files_will_have() {
     let read: Vec<Read> = datasets
         .iter()
         .map(|dataset| {
-            let mut reader = TailReader::open(&data, &issues(), dataset, None, Synced::AtRest).unwrap();
+            let mut reader =
+                TailReader::open(&data, &issues(), dataset, &BTreeMap::new(), Synced::AtRest).unwrap();
             Read::all(&mut reader)
         })
         .collect();
@@ -116,7 +117,8 @@ fn rows_are_those_that_the_files_will_have() {
         );
         assert_eq!((read.frames.len(), read.behind.len()), (2, 0), "two dates");
         // Now everything is in files.
-        let mut reader = TailReader::open(&data, &issues(), dataset, None, Synced::AtRest).unwrap();
+        let mut reader =
+            TailReader::open(&data, &issues(), dataset, &BTreeMap::new(), Synced::AtRest).unwrap();
         assert_eq!(Read::all(&mut reader).rows(), 0);
     }
 }
@@ -158,7 +160,7 @@ fn each_frame_comes_once_it_is_synced_and_never_before() {
             .len()
             > 3
     );
-    let open = |synced| TailReader::open(&data, &feed(), &TRADES, None, synced).unwrap();
+    let open = |synced| TailReader::open(&data, &feed(), &TRADES, &BTreeMap::new(), synced).unwrap();
     assert_eq!(Read::all(&mut open(Synced::Until(None))).rows(), 0);
     let mut following = open(Synced::Until(None));
     let (mut frames, mut rows) = (0, 0);
@@ -189,17 +191,24 @@ fn it_begins_after_the_committed_files_and_says_what_went_to_files_meanwhile() {
     journal(dir.path(), SMALL_SEGMENTS, &trades(60));
     let all = ends(&data);
     // A reader that is slow, and a journal that is exported and removed behind its back.
-    let mut slow = TailReader::open(&data, &feed(), &TRADES, None, Synced::Until(Some(all[10].0))).unwrap();
+    let mut slow = TailReader::open(
+        &data,
+        &feed(),
+        &TRADES,
+        &BTreeMap::new(),
+        Synced::Until(Some(all[10].0)),
+    )
+    .unwrap();
     assert_eq!(Read::all(&mut slow).span(date()), Some((1, 10)));
     export(dir.path(), config(300, 1_000_000));
-    let mut new = TailReader::open(&data, &feed(), &TRADES, None, Synced::AtRest).unwrap();
+    let mut new = TailReader::open(&data, &feed(), &TRADES, &BTreeMap::new(), Synced::AtRest).unwrap();
     assert_eq!(new.after()[&date()], 60);
     assert_eq!(Read::all(&mut new).rows(), 0);
     // The recorder starts again: more frames, in new segments.
     let mut more = vec![connected(NINE + 100 * SECOND)];
     more.extend((0..5).map(|nth| frame(NINE + (101 + nth) * SECOND, &batch(2, 9))));
     journal(dir.path(), SMALL_SEGMENTS, &more);
-    let mut new = TailReader::open(&data, &feed(), &TRADES, None, Synced::AtRest).unwrap();
+    let mut new = TailReader::open(&data, &feed(), &TRADES, &BTreeMap::new(), Synced::AtRest).unwrap();
     let read = Read::all(&mut new);
     assert_eq!(
         (read.span(date()), read.rows(), read.behind.len()),
@@ -207,7 +216,14 @@ fn it_begins_after_the_committed_files_and_says_what_went_to_files_meanwhile() {
     );
     // A reader who has listed an older file is told what it lacks, and then gets what the journal has. So is one that was
     // slow; it may still hold the segment that it was reading.
-    let mut behind = TailReader::open(&data, &feed(), &TRADES, Some((date(), 40)), Synced::AtRest).unwrap();
+    let mut behind = TailReader::open(
+        &data,
+        &feed(),
+        &TRADES,
+        &BTreeMap::from([(date(), 40)]),
+        Synced::AtRest,
+    )
+    .unwrap();
     let last = ends(&data).last().unwrap().0;
     slow.synced_until(Some(last));
     for (after, reader) in [(40, &mut behind), (10, &mut slow)] {
@@ -230,7 +246,14 @@ fn it_begins_after_the_committed_files_and_says_what_went_to_files_meanwhile() {
         );
     }
     // One who knows more than the files gets just the rest.
-    let mut rest = TailReader::open(&data, &feed(), &TRADES, Some((date(), 63)), Synced::AtRest).unwrap();
+    let mut rest = TailReader::open(
+        &data,
+        &feed(),
+        &TRADES,
+        &BTreeMap::from([(date(), 63)]),
+        Synced::AtRest,
+    )
+    .unwrap();
     assert_eq!(Read::all(&mut rest).span(date()), Some((64, 65)));
 }
 
@@ -241,7 +264,7 @@ fn rows_are_filtered_by_issue_and_have_the_columns_of_the_path() {
     let mut entries = trades(4);
     entries.push(frame(NINE + 9 * SECOND, &batch(2, 7).replace("005930", "00088K")));
     journal(dir.path(), SMALL_SEGMENTS, &entries);
-    let mut reader = TailReader::open(&data, &feed(), &TRADES, None, Synced::AtRest).unwrap();
+    let mut reader = TailReader::open(&data, &feed(), &TRADES, &BTreeMap::new(), Synced::AtRest).unwrap();
     let schema = reader.schema_with_path();
     let read = Read::all(&mut reader);
     let whole = &read.batches[0];
@@ -264,7 +287,14 @@ fn rows_are_filtered_by_issue_and_have_the_columns_of_the_path() {
     assert_eq!(i64::from(days), (date() - NaiveDate::default()).num_days());
     assert_eq!(column("frame").as_primitive::<Int64Type>().value(0), 5);
     // A dataset of another service has no rows here.
-    let mut other = TailReader::open(&data, &feed(), PER_ISSUE.datasets[0], None, Synced::AtRest).unwrap();
+    let mut other = TailReader::open(
+        &data,
+        &feed(),
+        PER_ISSUE.datasets[0],
+        &BTreeMap::new(),
+        Synced::AtRest,
+    )
+    .unwrap();
     assert_eq!(Read::all(&mut other).rows(), 0);
     assert_eq!(FULL_MARKET.datasets.len(), 1);
 }

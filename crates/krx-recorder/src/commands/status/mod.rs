@@ -1,12 +1,12 @@
 //! `krx-recorder status`: asks the running recorder, and prints its answer.
 
-mod ask;
 mod sparkline;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 
+use super::ask::ask;
 use crate::process::exit::Failure;
 use crate::process::out;
 use crate::status::Snapshot;
@@ -16,7 +16,7 @@ use crate::status::Snapshot;
 /// # Errors
 /// [`Failure::Unavailable`], if nobody answers there, or the answer is not a recorder's.
 pub(super) async fn print(address: SocketAddr, json: bool) -> Result<(), Failure> {
-    let answer = ask::ask(address).await?;
+    let answer = ask(address, "/status.json").await?;
     let text = if json {
         String::from_utf8_lossy(&answer).into_owned() + "\n"
     } else {

@@ -1,4 +1,4 @@
-//! One request to the status port.
+//! One request to the status port of a running recorder.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,12 +19,12 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// A normal day's answer has 20 kB; a day on which the connection kept breaking has some megabytes.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
-/// What `/status.json` says at `address`.
+/// What is said at `address` under a path, such as `/status.json`.
 ///
 /// # Errors
 /// [`Failure::Unavailable`], with what to check.
-pub(super) async fn ask(address: SocketAddr) -> Result<Bytes, Failure> {
-    let answer = match timeout(ANSWER_MAX, get(address)).await {
+pub(super) async fn ask(address: SocketAddr, path: &'static str) -> Result<Bytes, Failure> {
+    let answer = match timeout(ANSWER_MAX, get(address, path)).await {
         Ok(answer) => answer.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {} s", ANSWER_MAX.as_secs())),
     };
@@ -36,11 +36,14 @@ pub(super) async fn ask(address: SocketAddr) -> Result<Bytes, Failure> {
     })
 }
 
-async fn get(address: SocketAddr) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+async fn get(
+    address: SocketAddr,
+    path: &'static str,
+) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let asking = async move {
-        let request = Request::get("/status.json")
+        let request = Request::get(path)
             .header(header::HOST, address.to_string())
             .body(Empty::<Bytes>::new())?;
         let response = sender.send_request(request).await?;

@@ -1,0 +1,405 @@
+//! `krx-recorder tail`: the newest records, which are in the journal and in no file yet.
+
+mod output;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use chrono::NaiveDate;
+use clap::{Args, ValueEnum};
+use krx_report::time::rfc3339;
+use krx_store::dataset::{Dataset, QUARANTINE};
+use krx_store::journal::Position;
+use krx_store::tail::{Synced, TailBatch, TailReader, Tailed};
+use krx_store::{DataDir, FeedName, Moment, StoreError, catalog, feed_service, lock};
+
+use self::output::Output;
+use super::ask::ask;
+use crate::process::exit::Failure;
+use crate::process::out::tell;
+use crate::process::runtime::in_runtime;
+use crate::status;
+
+/// How often a followed journal is looked at: well within the 100 ms that it may be behind.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How long a recorder that answers no more may take to stop.
+const STOP_MAX: Duration = Duration::from_secs(60);
+
+/// How often a journal is opened again whose files are being exported and removed.
+const OPENINGS_MAX: usize = 20;
+
+/// What to show.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Options {
+    /// These feeds only; default: all that have the dataset.
+    #[arg(value_name = "FEED")]
+    feeds: Vec<FeedName>,
+    /// The dataset; default: trades, or ticks where no feed has trades.
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
+    /// These issues only.
+    #[arg(long, value_name = "CODE,…", value_delimiter = ',')]
+    code: Vec<String>,
+    /// Begin after this frame instead of the last one in files, as 2026-11-20:4711. Repeatable, once for each date.
+    #[arg(long, value_name = "DATE:FRAME")]
+    after: Vec<After>,
+    /// Go on as records become durable, until the recorder stops.
+    #[arg(long)]
+    follow: bool,
+    /// How to print them; default: a table on a terminal, ndjson elsewhere.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Write a Parquet file instead. It appears when it is whole; an existing one is replaced.
+    #[arg(long, value_name = "FILE.parquet", conflicts_with_all = ["format", "follow"])]
+    output: Option<PathBuf>,
+}
+
+/// How rows are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Columns for people.
+    Table,
+    /// A JSON object on each line.
+    Ndjson,
+    /// Comma-separated, with a header.
+    Csv,
+    /// An Arrow IPC stream.
+    Arrow,
+}
+
+/// A place after which to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct After {
+    date: NaiveDate,
+    frame: u64,
+}
+
+impl FromStr for After {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed = text.split_once(':').and_then(|(date, frame)| {
+            Some(Self {
+                date: date.parse().ok()?,
+                frame: frame.parse().ok()?,
+            })
+        });
+        parsed.ok_or_else(|| "write a date and a frame such as 2026-11-20:4711".to_owned())
+    }
+}
+
+/// Shows what the journals of a data directory have beyond its files. `address` is the status port of the recorder, if it
+/// is known.
+///
+/// # Errors
+/// [`Failure::Usage`], when nothing there is as asked for; [`Failure::Unavailable`], when a recorder is running and does not
+/// say how far its journal is on disk; [`Failure::Store`], when a journal cannot be read.
+pub(super) fn tail(data_dir: &Path, address: Option<SocketAddr>, options: &Options) -> Result<(), Failure> {
+    let data = DataDir::new(data_dir);
+    let (dataset, feeds) = chosen(&data, options)?;
+    let running = lock::is_held(&data)?;
+    if !running && options.follow {
+        return Err(Failure::Unavailable(format!(
+            "no recorder is running in {}: there is nothing to follow; without --follow, tail shows what the last one has left",
+            data_dir.display()
+        )));
+    }
+    if !running {
+        tell("no recorder is running: this is what is on disk after its stop or crash");
+    }
+    let source = if running { Some(port(address)?) } else { None };
+    let after: BTreeMap<NaiveDate, u64> = options
+        .after
+        .iter()
+        .map(|after| (after.date, after.frame))
+        .collect();
+    let mut tails = Vec::new();
+    for feed in feeds {
+        let tail = Tail::open(&data, feed, dataset, &after, options)?;
+        tails.push(tail);
+    }
+    let schema = krx_store::tail::schema_with_path(dataset);
+    let mut output = match Output::begin(options.format, options.output.as_deref(), &schema) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+        begun => begun.map_err(|source| unwritten(options, source))?,
+    };
+    let mut written = show(&mut tails, source, &mut output);
+    if options.follow && written.is_ok() {
+        written = follow(&data, &mut tails, source, &mut output);
+    }
+    match written.and_then(|()| output.finish().map_err(Shown::Unwritten)) {
+        Err(Shown::Unwritten(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+        Err(Shown::Unwritten(source)) => return Err(unwritten(options, source)),
+        Err(Shown::Failed(failure)) => return Err(failure),
+        Ok(()) => {}
+    }
+    tails.iter().for_each(|tail| tell(tail.told()));
+    Ok(())
+}
+
+fn unwritten(options: &Options, source: io::Error) -> Failure {
+    let doing = match &options.output {
+        Some(path) => format!("writing {}; choose another place with --output", path.display()),
+        None => "printing the tail: writing to standard output".to_owned(),
+    };
+    Failure::System { doing, source }
+}
+
+/// Why nothing more is shown.
+enum Shown {
+    Unwritten(io::Error),
+    Failed(Failure),
+}
+
+impl From<Failure> for Shown {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Shows all that there is now.
+fn show(tails: &mut [Tail<'_>], source: Option<SocketAddr>, output: &mut Output) -> Result<(), Shown> {
+    let synced = source.map(synced).transpose()?;
+    for tail in tails {
+        let until = match &synced {
+            None => Synced::AtRest,
+            Some(synced) => Synced::Until(synced.get(tail.feed.as_str()).copied().flatten()),
+        };
+        tail.show(until, output)?;
+    }
+    Ok(())
+}
+
+/// Goes on until the recorder stops, and shows what it has left.
+fn follow(
+    data: &DataDir,
+    tails: &mut [Tail<'_>],
+    source: Option<SocketAddr>,
+    output: &mut Output,
+) -> Result<(), Shown> {
+    let mut answered = Instant::now();
+    while lock::is_held(data).map_err(Failure::from)? {
+        std::thread::sleep(LOOK);
+        match show(tails, source, output) {
+            Ok(()) => answered = Instant::now(),
+            // It answers no more while it stops, and exports what it has received.
+            Err(Shown::Failed(Failure::Unavailable(_))) if answered.elapsed() < STOP_MAX => {}
+            Err(other) => return Err(other),
+        }
+    }
+    tell("the recorder has stopped");
+    for tail in tails.iter_mut() {
+        tail.reader = None;
+    }
+    show(tails, None, output)
+}
+
+/// The dataset, and the feeds that have it.
+fn chosen(data: &DataDir, options: &Options) -> Result<(Dataset, Vec<FeedName>), Failure> {
+    let all = catalog::journal_feeds(data)?;
+    if let Some(unknown) = options.feeds.iter().find(|feed| !all.contains(*feed)) {
+        let known: Vec<_> = all.iter().map(FeedName::as_str).collect();
+        return Err(Failure::Usage(format!(
+            "{unknown} has no journal in {}; the feeds there are: {}",
+            data.path().display(),
+            if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known.join(", ")
+            }
+        )));
+    }
+    let mut services = Vec::new();
+    for feed in all
+        .into_iter()
+        .filter(|feed| options.feeds.is_empty() || options.feeds.contains(feed))
+    {
+        let last = catalog::segments(&data.journal(&feed))?
+            .last()
+            .map(|name| name.date);
+        let service = feed_service::of_date(data, &feed, last.unwrap_or_else(|| Moment::now().date()))?;
+        services.push((feed, service));
+    }
+    let datasets = || {
+        services
+            .iter()
+            .flat_map(|(_, service)| service.datasets.iter().copied())
+    };
+    let named = |name: &str| {
+        datasets()
+            .chain([&QUARANTINE])
+            .find(|dataset| dataset.name == name)
+    };
+    let dataset = match &options.dataset {
+        Some(name) => named(name).ok_or_else(|| {
+            let mut names: Vec<_> = datasets()
+                .chain([&QUARANTINE])
+                .map(|dataset| dataset.name)
+                .collect();
+            names.sort_unstable();
+            names.dedup();
+            Failure::Usage(format!(
+                "no feed here has the dataset {name}; there are {}",
+                names.join(", ")
+            ))
+        })?,
+        None => named("trades")
+            .or_else(|| named("ticks"))
+            .ok_or_else(|| Failure::NothingRecorded {
+                data_dir: data.path().to_owned(),
+                date: None,
+                dates: Vec::new(),
+            })?,
+    };
+    let has =
+        |service: &krx_store::service::Service| dataset == &QUARANTINE || service.datasets.contains(&dataset);
+    let feeds = services
+        .into_iter()
+        .filter(|(_, service)| has(service))
+        .map(|(feed, _)| feed);
+    Ok((dataset, feeds.collect()))
+}
+
+fn port(address: Option<SocketAddr>) -> Result<SocketAddr, Failure> {
+    address.ok_or_else(|| {
+        Failure::Unavailable(
+            "a recorder is running, and only it knows how far its journal is on disk: give its status port, with --listen or a \
+             --config that has status.listen"
+                .to_owned(),
+        )
+    })
+}
+
+/// How far each feed's journal is on disk, as the recorder says.
+fn synced(address: SocketAddr) -> Result<BTreeMap<String, Option<Position>>, Failure> {
+    let answer = in_runtime(ask(address, "/synced.json"))?;
+    let all: Vec<status::Synced> = serde_json::from_slice(&answer).map_err(|error| {
+        Failure::Unavailable(format!(
+            "what answers at {address} is not a recorder of this version ({error})"
+        ))
+    })?;
+    Ok(all.into_iter().map(|of| (of.feed, of.synced)).collect())
+}
+
+/// A feed's tail.
+struct Tail<'a> {
+    data: &'a DataDir,
+    feed: FeedName,
+    dataset: Dataset,
+    options: &'a Options,
+    /// After which frame of each date to go on.
+    after: BTreeMap<NaiveDate, u64>,
+    reader: Option<TailReader>,
+    first: Option<(NaiveDate, u64)>,
+    last: Option<(NaiveDate, u64, Moment)>,
+}
+
+impl<'a> Tail<'a> {
+    fn open(
+        data: &'a DataDir,
+        feed: FeedName,
+        dataset: Dataset,
+        after: &BTreeMap<NaiveDate, u64>,
+        options: &'a Options,
+    ) -> Result<Self, Failure> {
+        // What the files have is what they have now, however long it takes to get to this feed.
+        let reader = TailReader::open(data, &feed, dataset, after, Synced::Until(None))?;
+        let after = reader.after().clone();
+        Ok(Self {
+            data,
+            feed,
+            dataset,
+            options,
+            after,
+            reader: None,
+            first: None,
+            last: None,
+        })
+    }
+
+    /// Shows what is new, up to a place in the journal.
+    fn show(&mut self, until: Synced, output: &mut Output) -> Result<(), Shown> {
+        if until == Synced::Until(None) {
+            return Ok(());
+        }
+        for _ in 0..OPENINGS_MAX {
+            match self.advance(until, output) {
+                // The journal was exported and removed: its files are gone.
+                Err(Shown::Failed(Failure::Store(StoreError::Io { source, .. })))
+                    if source.kind() == io::ErrorKind::NotFound =>
+                {
+                    self.reader = None;
+                }
+                done => return done,
+            }
+        }
+        self.advance(until, output)
+    }
+
+    fn advance(&mut self, until: Synced, output: &mut Output) -> Result<(), Shown> {
+        let mut reader = match self.reader.take() {
+            Some(mut reader) => {
+                if let Synced::Until(position) = until {
+                    reader.synced_until(position);
+                }
+                reader
+            }
+            None => TailReader::open(self.data, &self.feed, self.dataset, &self.after, until)
+                .map_err(Failure::from)?,
+        };
+        loop {
+            match reader.advance().map_err(Failure::from)? {
+                Tailed::Rows(batch) => {
+                    self.after.insert(batch.date, batch.last_frame);
+                    self.first.get_or_insert((batch.date, batch.first_frame));
+                    self.last = Some((batch.date, batch.last_frame, batch.last_recv));
+                    self.write(batch, output).map_err(Shown::Unwritten)?;
+                }
+                Tailed::Behind(date, first, last) => tell(format!(
+                    "{}: frames {first} to {last} of {date} have gone to files meanwhile: list the files again",
+                    self.feed
+                )),
+                Tailed::CaughtUp => {
+                    self.reader = Some(reader);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn write(&self, batch: TailBatch, output: &mut Output) -> io::Result<()> {
+        let batch = if self.options.code.is_empty() {
+            batch
+        } else {
+            batch.of_codes(&self.options.code)
+        };
+        output.write(&batch.with_path(self.dataset, &self.feed))
+    }
+
+    /// Which frames it had.
+    fn told(&self) -> String {
+        let feed = &self.feed;
+        match (self.first, self.last) {
+            (Some((from, first)), Some((to, last, recv))) => {
+                let of_first = if from == to {
+                    String::new()
+                } else {
+                    format!(" of {from}")
+                };
+                format!(
+                    "{feed}: frames {first}{of_first} to {last} of {to}, the last received at {}",
+                    rfc3339(recv)
+                )
+            }
+            _ => match self.after.iter().next_back() {
+                Some((date, frame)) if *frame > 0 => format!("{feed}: nothing after frame {frame} of {date}"),
+                _ => format!("{feed}: nothing"),
+            },
+        }
+    }
+}

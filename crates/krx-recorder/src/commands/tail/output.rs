@@ -1,0 +1,154 @@
+//! Rows as they are printed.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+
+use krx_store::tail::{ArrowStream, Cell, ParquetFile, Rows, Schema, TailBatch};
+use serde::ser::{SerializeMap, Serializer};
+
+use super::Format;
+
+/// The least width of a column of numbers and of text in a table, so that most rows fit those before them.
+const WIDTH_MIN: usize = 6;
+
+/// Where rows go.
+pub(super) enum Output {
+    Table(Table),
+    Ndjson(Vec<String>),
+    Csv(Box<csv::Writer<io::Stdout>>),
+    Arrow(Box<ArrowStream<io::Stdout>>),
+    Parquet(Box<ParquetFile>),
+}
+
+/// Columns for people; a column gets wider when it must.
+pub(super) struct Table {
+    names: Vec<String>,
+    widths: Vec<usize>,
+    has_header: bool,
+}
+
+impl Output {
+    /// Begins to print, or to write a file.
+    pub(super) fn begin(format: Option<Format>, path: Option<&Path>, schema: &Schema) -> io::Result<Self> {
+        if let Some(path) = path {
+            return Ok(Self::Parquet(Box::new(ParquetFile::begin(path, schema)?)));
+        }
+        let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        let format = format.unwrap_or(if io::stdout().is_terminal() {
+            Format::Table
+        } else {
+            Format::Ndjson
+        });
+        Ok(match format {
+            Format::Table => Self::Table(Table {
+                widths: names
+                    .iter()
+                    .map(|name| name.chars().count().max(WIDTH_MIN))
+                    .collect(),
+                names,
+                has_header: false,
+            }),
+            Format::Ndjson => Self::Ndjson(names),
+            Format::Csv => {
+                let mut writer = csv::Writer::from_writer(io::stdout());
+                writer.write_record(&names).map_err(of_csv)?;
+                Self::Csv(Box::new(writer))
+            }
+            Format::Arrow => Self::Arrow(Box::new(ArrowStream::begin(io::stdout(), schema)?)),
+        })
+    }
+
+    /// Writes rows, and hands them on at once.
+    pub(super) fn write(&mut self, rows: &Rows) -> io::Result<()> {
+        match self {
+            Self::Arrow(stream) => return stream.write(rows),
+            Self::Parquet(file) => return file.write(rows),
+            Self::Table(_) | Self::Ndjson(_) | Self::Csv(_) => {}
+        }
+        let mut text = Vec::new();
+        let mut written = Ok(());
+        TailBatch::each_row(rows, |cells| {
+            if written.is_ok() {
+                written = match self {
+                    Self::Table(table) => table.row(cells, &mut text),
+                    Self::Ndjson(names) => object(names, cells, &mut text),
+                    Self::Csv(writer) => writer
+                        .write_record(cells.iter().map(ToString::to_string))
+                        .map_err(of_csv),
+                    Self::Arrow(_) | Self::Parquet(_) => Ok(()),
+                };
+            }
+        });
+        written?;
+        if let Self::Csv(writer) = self {
+            return writer.flush();
+        }
+        let mut out = io::stdout().lock();
+        out.write_all(&text)?;
+        out.flush()
+    }
+
+    /// Ends what was begun.
+    pub(super) fn finish(self) -> io::Result<()> {
+        match self {
+            Self::Table(_) | Self::Ndjson(_) => io::stdout().flush(),
+            Self::Csv(mut writer) => writer.flush(),
+            Self::Arrow(stream) => stream.finish(),
+            Self::Parquet(file) => file.finish(),
+        }
+    }
+}
+
+fn of_csv(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
+/// A JSON object on a line of its own.
+fn object(names: &[String], cells: &[Cell<'_>], text: &mut Vec<u8>) -> io::Result<()> {
+    let mut serializer = serde_json::Serializer::new(&mut *text);
+    let mut map = serializer.serialize_map(Some(cells.len()))?;
+    for (name, cell) in names.iter().zip(cells) {
+        match cell {
+            Cell::Null => map.serialize_entry(name, &())?,
+            Cell::Integer(integer) => map.serialize_entry(name, integer)?,
+            Cell::Decimal(decimal) => map.serialize_entry(name, decimal)?,
+            Cell::Text(value) => map.serialize_entry(name, value)?,
+        }
+    }
+    SerializeMap::end(map)?;
+    text.push(b'\n');
+    Ok(())
+}
+
+impl Table {
+    fn row(&mut self, cells: &[Cell<'_>], text: &mut Vec<u8>) -> io::Result<()> {
+        if !self.has_header {
+            self.has_header = true;
+            let names: Vec<String> = self.names.clone();
+            self.line(names.iter().map(|name| (name.clone(), false)), text)?;
+        }
+        let cells = cells.iter().map(|cell| {
+            let is_number = matches!(cell, Cell::Integer(_) | Cell::Decimal(_));
+            // A text may be anything that came over the wire.
+            (crate::sanitize::clean(&cell.to_string()), is_number)
+        });
+        self.line(cells, text)
+    }
+
+    fn line(&mut self, cells: impl Iterator<Item = (String, bool)>, text: &mut Vec<u8>) -> io::Result<()> {
+        let mut line = String::new();
+        for (width, (cell, is_number)) in self.widths.iter_mut().zip(cells) {
+            *width = (*width).max(cell.chars().count());
+            let width = *width;
+            line += &if is_number {
+                format!("{cell:>width$}  ")
+            } else {
+                format!("{cell:<width$}  ")
+            };
+        }
+        writeln!(text, "{}", line.trim_end())
+    }
+}

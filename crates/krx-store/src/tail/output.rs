@@ -1,0 +1,106 @@
+//! Rows on their way out: as an Arrow IPC stream, or as a Parquet file that appears when it is whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use arrow_array::RecordBatch;
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::{ArrowError, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+/// An Arrow IPC stream.
+pub struct ArrowStream<W: Write>(StreamWriter<W>);
+
+fn of_arrow(error: ArrowError) -> io::Error {
+    match error {
+        ArrowError::IoError(_, source) => source,
+        other => io::Error::other(other),
+    }
+}
+
+impl<W: Write> ArrowStream<W> {
+    /// Begins a stream with its schema.
+    ///
+    /// # Errors
+    /// [`io::Error`], when it cannot be written.
+    pub fn begin(out: W, schema: &SchemaRef) -> io::Result<Self> {
+        StreamWriter::try_new(out, schema).map(Self).map_err(of_arrow)
+    }
+
+    /// Writes rows, and hands them on at once.
+    ///
+    /// # Errors
+    /// As [`ArrowStream::begin`].
+    pub fn write(&mut self, rows: &RecordBatch) -> io::Result<()> {
+        self.0.write(rows).map_err(of_arrow)?;
+        self.0.flush().map_err(of_arrow)
+    }
+
+    /// Ends the stream.
+    ///
+    /// # Errors
+    /// As [`ArrowStream::begin`].
+    pub fn finish(mut self) -> io::Result<()> {
+        self.0.finish().map_err(of_arrow)
+    }
+}
+
+/// A Parquet file in the making: beside its place, under another name.
+pub struct ParquetFile {
+    writer: ArrowWriter<File>,
+    partial: PathBuf,
+    path: PathBuf,
+}
+
+impl ParquetFile {
+    /// Begins a file. Until [`ParquetFile::finish`] nothing is at `path`, or what was there before.
+    ///
+    /// # Errors
+    /// [`io::Error`], when it cannot be created.
+    pub fn begin(path: &Path, schema: &SchemaRef) -> io::Result<Self> {
+        let name = path
+            .file_name()
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it does not name a file"))?;
+        let name = format!(".{}.{}.partial", name.to_string_lossy(), std::process::id());
+        let partial = path.with_file_name(name);
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .build();
+        let file = File::create(&partial)?;
+        let writer = ArrowWriter::try_new(file, SchemaRef::clone(schema), Some(properties))
+            .map_err(io::Error::other)?;
+        Ok(Self {
+            writer,
+            partial,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Writes rows.
+    ///
+    /// # Errors
+    /// [`io::Error`], when they cannot be written.
+    pub fn write(&mut self, rows: &RecordBatch) -> io::Result<()> {
+        self.writer.write(rows).map_err(io::Error::other)
+    }
+
+    /// Puts the file in its place, whole and on disk.
+    ///
+    /// # Errors
+    /// [`io::Error`], when it cannot be; what was in its place is then still there.
+    pub fn finish(self) -> io::Result<()> {
+        let written = self.writer.into_inner().map_err(io::Error::other);
+        let placed = written.and_then(|file| {
+            file.sync_all()?;
+            fs::rename(&self.partial, &self.path)
+        });
+        if placed.is_err() {
+            // An incomplete file is of no use.
+            let _ = fs::remove_file(&self.partial);
+        }
+        placed
+    }
+}
