@@ -72,7 +72,7 @@ pub fn registrations(
 /// The pairs that were active at any time on a date, according to its registrations. Empty if these are not known.
 ///
 /// # Errors
-/// As [`registrations`].
+/// As [`fn@registrations`].
 pub fn active_pairs(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<BTreeSet<Pair>, StoreError> {
     let stretches = registrations(data, feed, date)?.unwrap_or_default();
     let active = stretches
