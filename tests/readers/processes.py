@@ -44,7 +44,7 @@ mode = "always"
 interval = "1s"
 
 [status]
-listen = "127.0.0.1:0"
+listen = "127.0.0.1:{port}"
 """
 
 
@@ -153,12 +153,12 @@ class Simulator:
 class Recorder:
     """A recorder of both markets, and of the feeds in `more`, that commits every second."""
 
-    def __init__(self, folder: Path, base_url: str, more: str = "") -> None:
+    def __init__(self, folder: Path, base_url: str, more: str = "", port: int = 0) -> None:
         self.data_dir = folder / "data"
         self.data_dir.mkdir()
         self.log = folder / "recorder.log"
         config = folder / "krx-recorder.toml"
-        config.write_text(CONFIG.format(data_dir=self.data_dir, base_url=base_url) + more)
+        config.write_text(CONFIG.format(data_dir=self.data_dir, base_url=base_url, port=port) + more)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [binary("KRX_RECORDER", "krx-recorder"), "run", "--config", config],

@@ -764,3 +764,24 @@ def test_real_gaps(broken: tuple[Path, dt.date]) -> None:
             if of == market and finish > since and begin < end_of_hours
         ]
         assert seconds == pytest.approx(sum(clipped), abs=1e-5)
+
+
+def test_before_the_first_file_all_views_are_empty(tmp_path: Path) -> None:
+    """As a recorder leaves a new directory; and a directory that is none is refused."""
+    (tmp_path / "data" / ".krx" / "journal").mkdir(parents=True)
+    with connect(tmp_path / "data") as connection:
+        views = [name for (name,) in connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()]
+        assert len(views) > 20
+        for view in views:
+            assert connection.execute(f"SELECT count(*) FROM {view}").fetchone() == (0,), view
+        for call in (
+            f"bars('{DAY}')", f"completeness('{DAY}')", f"resent('{DAY}')", f"spread('{DAY}')", f"depth('{DAY}')",
+            f"trades_with_quotes('{DAY}')", f"recorded_issues('{DAY}')", f"completeness_in_shares('{DAY}')",
+            f"volume_holes('{DAY}')", f"book_at('005930', '{DAY} 10:00:00+09')",
+        ):  # fmt: skip
+            assert connection.execute(f"FROM {call}").fetchall() == [], call
+        assert connection.execute(f"SELECT compared, answer FROM trd_vol('{DAY}')").fetchall() == [(0, None)]
+    (tmp_path / "other").mkdir()
+    command = [binary("KRX_RECORDER", "krx-recorder"), "sql", "--data-dir", str(tmp_path / "other")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (64, "") and "nothing is recorded in" in done.stderr

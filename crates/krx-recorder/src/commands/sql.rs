@@ -21,7 +21,7 @@ const CALLS: [&str; 2] = ["read_parquet('", "glob('"];
 /// Prints the views over the data directory at `data_dir`.
 ///
 /// # Errors
-/// [`Failure`], if there is no such directory, DuckDB cannot name it, or standard output cannot be written.
+/// [`Failure`], if there is no such directory, or nothing of a recorder in it, DuckDB cannot name it, or standard output cannot be written.
 pub(super) fn print(data_dir: &Path) -> Result<(), Failure> {
     let failed = |doing: String| |source| Failure::System { doing, source };
     let absolute = data_dir.canonicalize().map_err(failed(format!(
@@ -29,6 +29,19 @@ pub(super) fn print(data_dir: &Path) -> Result<(), Failure> {
         data_dir.display()
     )))?;
     let data = DataDir::new(&absolute);
+    // Views over a directory that was mistyped would find nothing, and say nothing.
+    let is_one = data.internal().is_dir()
+        || data
+            .datasets()
+            .into_iter()
+            .any(|of| data.dataset_dir(of).is_dir());
+    if !is_one {
+        return Err(Failure::NothingRecorded {
+            data_dir: absolute,
+            date: None,
+            dates: Vec::new(),
+        });
+    }
     let has_files = |dataset: Dataset| has_files(&data.dataset_dir(dataset), dataset);
     let views = absolute.to_str().and_then(|dir| views(dir, has_files)).ok_or_else(|| {
         Failure::Usage(format!(
@@ -78,15 +91,32 @@ fn views(data_dir: &str, has_files: impl Fn(Dataset) -> bool) -> Option<String> 
             _ => quoted.push(character),
         }
     }
-    let fitting = optional().fold(VIEWS.to_owned(), |views, dataset| {
+    // Before the first file even coverage is missing, and the others cannot be read together with it.
+    let is_begun = has_files(&COVERAGE);
+    let begun = if is_begun {
+        VIEWS.to_owned()
+    } else {
+        [&COVERAGE, &QUARANTINE]
+            .into_iter()
+            .fold(format!("{NOTHING_YET}{VIEWS}"), |views, dataset| {
+                let from = if dataset == &COVERAGE {
+                    of_files(dataset)
+                } else {
+                    OF_QUARANTINE.to_owned()
+                };
+                views.replace(&from, &nothing_of(dataset))
+            })
+    };
+    let fitting = optional().fold(begun, |views, dataset| {
         let files = of_files(dataset);
         match (dataset.partition_key, has_files(dataset)) {
             // A feed of a market may begin, but then the views must be printed again.
-            ("market", false) => views.replace(&files, &format!("{}\nWHERE false", without_rows(dataset))),
+            ("market", false) => views.replace(&files, &nothing_of(dataset)),
             ("market", true) => views,
             // It is faster, and there is no need of the other.
             (_, true) => views.replace(&of_files_to_come(dataset), &files),
-            (_, false) => views,
+            (_, false) if is_begun => views,
+            (_, false) => views.replace(&of_files_to_come(dataset), &nothing_of(dataset)),
         }
     });
     // In two passes, since the path may hold anything, a call too; the views hold no NUL.
@@ -94,6 +124,20 @@ fn views(data_dir: &str, has_files: impl Fn(Dataset) -> bool) -> Option<String> 
         .into_iter()
         .fold(fitting, |views, call| views.replace(call, &format!("{call}\0")));
     Some(marked.replace('\0', &format!("{quoted}/")))
+}
+
+/// Before the views of a directory without any file.
+const NOTHING_YET: &str =
+    "-- Nothing is in files yet: these views are empty. Print them again when the first file is there.\n\n";
+
+/// How the views read quarantine, with coverage.
+const OF_QUARANTINE: &str =
+    "FROM read_parquet('[cq][ou][av][er]*/**/*.parquet', union_by_name = true, hive_partitioning = true,
+                      hive_types = {'date': DATE, 'feed': VARCHAR})";
+
+/// A dataset without rows.
+fn nothing_of(dataset: Dataset) -> String {
+    format!("{}\nWHERE false", without_rows(dataset))
 }
 
 /// How the files of a dataset are read that has some.
@@ -251,11 +295,22 @@ mod tests {
     }
 
     #[test]
+    fn before_the_first_file_nothing_is_read() {
+        let none = views("/data", |_| false).unwrap();
+        assert!(none.starts_with("-- Nothing is in files yet"), "{none}");
+        assert_eq!(none.matches("read_parquet(").count(), 0);
+        assert_eq!(VIEWS.matches(OF_QUARANTINE).count(), 1);
+        // From then on coverage is there.
+        let begun = views("/data", |dataset| dataset == &COVERAGE).unwrap();
+        assert!(begun.starts_with("-- DuckDB views") && begun.contains("/data/coverage/**"));
+    }
+
+    #[test]
     fn a_dataset_that_has_files_is_read_alone() {
         let all = views("/data", |_| true).unwrap();
         assert!(all.contains("FROM read_parquet('/data/derivative_books/**/*.parquet', hive"));
         assert_eq!(all.matches("union_by_name").count(), 1, "quarantine");
-        let none = views("/data", |_| false).unwrap();
+        let none = views("/data", |dataset| dataset == &COVERAGE).unwrap();
         assert_eq!(none.matches("union_by_name").count(), 10);
         assert!(!none.contains("/data/trades/**/*.parquet', hive"));
         let dir = tempfile::tempdir().unwrap();

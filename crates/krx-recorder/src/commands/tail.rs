@@ -129,6 +129,11 @@ pub(super) fn tail(data_dir: &Path, address: Option<SocketAddr>, options: &Optio
         begun => begun.map_err(|source| unwritten(options, source))?,
     };
     let mut written = show(&mut tails, source, &mut output);
+    if !running && written.is_ok() && lock::is_held(&data)? {
+        return Err(Failure::Unavailable(
+            "a recorder has started meanwhile, and goes on in the same journal: ask again".to_owned(),
+        ));
+    }
     if options.follow && written.is_ok() {
         written = follow(&data, &mut tails, source, &mut output);
     }

@@ -50,9 +50,18 @@ impl<W: Write> ArrowStream<W> {
 
 /// A Parquet file in the making: beside its place, under another name.
 pub struct ParquetFile {
-    writer: ArrowWriter<File>,
+    /// `None` once it is finished.
+    writer: Option<ArrowWriter<File>>,
     partial: PathBuf,
     path: PathBuf,
+}
+
+/// An incomplete file is of no use.
+impl Drop for ParquetFile {
+    fn drop(&mut self) {
+        // Finished, it has its own name: then there is nothing to remove.
+        let _ = fs::remove_file(&self.partial);
+    }
 }
 
 impl ParquetFile {
@@ -73,7 +82,7 @@ impl ParquetFile {
         let writer = ArrowWriter::try_new(file, SchemaRef::clone(schema), Some(properties))
             .map_err(io::Error::other)?;
         Ok(Self {
-            writer,
+            writer: Some(writer),
             partial,
             path: path.to_owned(),
         })
@@ -84,23 +93,22 @@ impl ParquetFile {
     /// # Errors
     /// [`io::Error`], when they cannot be written.
     pub fn write(&mut self, rows: &RecordBatch) -> io::Result<()> {
-        self.writer.write(rows).map_err(io::Error::other)
+        match &mut self.writer {
+            Some(writer) => writer.write(rows).map_err(io::Error::other),
+            None => Ok(()),
+        }
     }
 
     /// Puts the file in its place, whole and on disk.
     ///
     /// # Errors
     /// [`io::Error`], when it cannot be; what was in its place is then still there.
-    pub fn finish(self) -> io::Result<()> {
-        let written = self.writer.into_inner().map_err(io::Error::other);
-        let placed = written.and_then(|file| {
-            file.sync_all()?;
-            fs::rename(&self.partial, &self.path)
-        });
-        if placed.is_err() {
-            // An incomplete file is of no use.
-            let _ = fs::remove_file(&self.partial);
-        }
-        placed
+    pub fn finish(mut self) -> io::Result<()> {
+        let Some(writer) = self.writer.take() else {
+            return Ok(());
+        };
+        let file = writer.into_inner().map_err(io::Error::other)?;
+        file.sync_all()?;
+        fs::rename(&self.partial, &self.path)
     }
 }

@@ -1,0 +1,124 @@
+"""Files and tail together have each record once at every instant, while a recorder commits every second, is killed and starts
+again: what was shown is what the files have in the end."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import duckdb
+
+from conftest import MARKETS, keep_clear_of_midnight
+from processes import KEY, Recorder, Simulator, binary, end, wait_until
+
+SECONDS = float(os.environ.get("KRX_TAIL_SECONDS", "20"))
+"""How long it is read; `KRX_TAIL_SECONDS=600` for ten minutes."""
+
+RATE = 20_000
+KILLS_S = 8.0
+"""How often the recorder is killed."""
+
+OLD_S_MAX = float(os.environ.get("KRX_TAIL_OLD_S", "30"))
+"""How old the newest frame may be while a recorder runs. On a quiet machine half a second is enough."""
+
+TOLD = re.compile(r"^(\w+): frames (\d+) to (\d+) of [\d-]+, the last received at (\S+)$", re.MULTILINE)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def files(data_dir: Path, market: str) -> list[tuple[int, int]]:
+    """The frames of each file, in order."""
+    names = [path.stem for path in data_dir.glob(f"trades/date=*/market={market}/*.parquet")]
+    return sorted((int(name.split("-")[-2]), int(name.split("-")[-1])) for name in names)
+
+
+def started(folder: Path) -> subprocess.Popen[bytes]:
+    """The recorder of a folder, once more."""
+    with (folder / "recorder.log").open("ab") as log:
+        return subprocess.Popen(
+            [binary("KRX_RECORDER", "krx-recorder"), "run", "--config", folder / "krx-recorder.toml"],
+            env={**os.environ, "KRX_API_KEY": KEY}, stdout=log, stderr=log,
+        )  # fmt: skip
+
+
+def test_files_and_tail_have_each_record_once(tmp_path: Path) -> None:
+    keep_clear_of_midnight()
+    port = free_port()
+    simulator = Simulator(tmp_path / "ledger.jsonl", ["--rate", str(RATE), "--repeat"])
+    shown: list[tuple[str, int, int, Counter[int]]] = []
+    ages: list[float] = []
+    kills, recorder = 0, None
+    try:
+        first = Recorder(tmp_path, simulator.url, port=port)
+        recorder, data_dir = first.process, first.data_dir
+        wait_until(lambda: all(files(data_dir, market) for market in MARKETS), 60, "there are files", first.check_running)
+        until, next_kill = time.monotonic() + SECONDS, time.monotonic() + KILLS_S
+        while time.monotonic() < until:
+            if time.monotonic() > next_kill:
+                recorder.send_signal(signal.SIGKILL)
+                recorder.wait()
+                kills += 1
+                next_kill = time.monotonic() + KILLS_S
+            elif recorder.poll() is not None:
+                # After a kill it is read at rest, and then goes on.
+                look(data_dir, port, shown, [])
+                recorder = started(tmp_path)
+            look(data_dir, port, shown, ages)
+        recorder.send_signal(signal.SIGTERM)
+        assert recorder.wait(60) == 0
+    finally:
+        if recorder is not None:
+            end(recorder)
+        simulator.stop()
+    assert len(shown) > 4 and ages
+    # What each tail had of each frame is what the files have.
+    for market in MARKETS:
+        rows = duckdb.sql(f"SELECT frame, count(*) FROM '{data_dir}/trades/*/market={market}/*.parquet' GROUP BY frame")
+        in_files = dict(rows.fetchall())
+        for _, first_frame, last_frame, counts in (one for one in shown if one[0] == market):
+            expected = {frame: count for frame, count in in_files.items() if first_frame <= frame <= last_frame}
+            assert counts == expected, (market, first_frame, last_frame)
+    ages.sort()
+    print(
+        f"{len(shown)} tails, {kills} kills; the newest frame was {statistics.median(ages) * 1000:.0f} ms old (median), "
+        f"{ages[int(len(ages) * 0.99)] * 1000:.0f} ms (p99)"
+    )
+    assert statistics.median(ages) < OLD_S_MAX
+
+
+def look(data_dir: Path, port: int, shown: list[tuple[str, int, int, Counter[int]]], ages: list[float]) -> None:
+    """Lists the files, and reads the tail behind them."""
+    for market in MARKETS:
+        listed = files(data_dir, market)
+        # Heartbeats are frames, too: files adjoin.
+        assert listed[0][0] == 1 and all(one[1] + 1 == two[0] for one, two in zip(listed, listed[1:]))
+        command = [binary("KRX_RECORDER", "krx-recorder"), "tail", market, "--data-dir", data_dir, "--format", "csv"]
+        done = subprocess.run([*command, "--listen", f"127.0.0.1:{port}"], capture_output=True, text=True, timeout=60)
+        if done.returncode == 69:
+            continue  # It is starting, and does not answer yet.
+        assert done.returncode == 0, done.stderr
+        told = TOLD.search(done.stderr)
+        if told is None or "have gone to files meanwhile" in done.stderr:
+            continue
+        first, last = int(told[2]), int(told[3])
+        now = files(data_dir, market)
+        # It begins where the files ended that were there when it began: those that were listed, or newer ones.
+        ends = {0, *(end for _, end in now)}
+        assert first - 1 in ends and first > listed[-1][1] or last <= listed[-1][1], (first, last, listed[-1], now[-1])
+        lines = done.stdout.splitlines()
+        place = lines[0].split(",").index("frame")
+        shown.append((market, first, last, Counter(int(line.split(",")[place]) for line in lines[1:])))
+        if "no recorder is running" not in done.stderr:
+            ages.append(time.time() - dt.datetime.fromisoformat(told[4]).timestamp())
