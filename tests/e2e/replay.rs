@@ -483,7 +483,7 @@ fn what_cannot_be_replayed_is_refused_with_a_reason() {
     let finished = config
         .run_to_end("replay", &[&date, "--feed", "KOSPI"], LIMIT)
         .unwrap();
-    assert_eq!(finished.code, Some(74), "{}", finished.stderr);
+    assert_eq!(finished.code, Some(65), "{}", finished.stderr);
     assert!(
         finished.stderr.contains(file.to_str().unwrap()),
         "{}",

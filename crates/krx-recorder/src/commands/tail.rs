@@ -10,14 +10,14 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use krx_report::time::rfc3339;
 use krx_store::dataset::{Dataset, QUARANTINE};
 use krx_store::journal::Position;
 use krx_store::tail::{Synced, TailBatch, TailReader, Tailed};
 use krx_store::{DataDir, FeedName, Moment, StoreError, catalog, feed_service, lock};
 
-use self::output::Output;
+use self::output::{Format, Output};
 use super::ask::ask;
 use crate::process::exit::Failure;
 use crate::process::out::tell;
@@ -59,19 +59,6 @@ pub(super) struct Options {
     output: Option<PathBuf>,
 }
 
-/// How rows are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// Columns for people.
-    Table,
-    /// A JSON object on each line.
-    Ndjson,
-    /// Comma-separated, with a header.
-    Csv,
-    /// An Arrow IPC stream.
-    Arrow,
-}
-
 /// A place after which to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct After {
@@ -102,6 +89,16 @@ impl FromStr for After {
 pub(super) fn tail(data_dir: &Path, address: Option<SocketAddr>, options: &Options) -> Result<(), Failure> {
     let data = DataDir::new(data_dir);
     let (dataset, feeds) = chosen(&data, options)?;
+    if feeds.len() > 1 && !options.after.is_empty() {
+        return Err(Failure::Usage(
+            "--after is a frame of one feed, and each feed counts its own: name the feed".to_owned(),
+        ));
+    }
+    if !options.code.is_empty() && dataset == &QUARANTINE {
+        return Err(Failure::Usage(
+            "quarantine has no issue codes: leave out --code".to_owned(),
+        ));
+    }
     let running = lock::is_held(&data)?;
     if !running && options.follow {
         return Err(Failure::Unavailable(format!(
@@ -173,7 +170,12 @@ fn show(tails: &mut [Tail<'_>], source: Option<SocketAddr>, output: &mut Output)
     for tail in tails {
         let until = match &synced {
             None => Synced::AtRest,
-            Some(synced) => Synced::Until(synced.get(tail.feed.as_str()).copied().flatten()),
+            Some(synced) => Synced::Until(*synced.get(tail.feed.as_str()).ok_or_else(|| {
+                let feed = &tail.feed;
+                Failure::Unavailable(format!(
+                    "the recorder that answers does not record {feed}: leave it out, or give the port of the one that does"
+                ))
+            })?),
         };
         tail.show(until, output)?;
     }
@@ -188,20 +190,30 @@ fn follow(
     output: &mut Output,
 ) -> Result<(), Shown> {
     let mut answered = Instant::now();
-    while lock::is_held(data).map_err(Failure::from)? {
-        std::thread::sleep(LOOK);
-        match show(tails, source, output) {
-            Ok(()) => answered = Instant::now(),
-            // It answers no more while it stops, and exports what it has received.
-            Err(Shown::Failed(Failure::Unavailable(_))) if answered.elapsed() < STOP_MAX => {}
-            Err(other) => return Err(other),
+    loop {
+        while lock::is_held(data).map_err(Failure::from)? {
+            std::thread::sleep(LOOK);
+            match show(tails, source, output) {
+                Ok(()) => answered = Instant::now(),
+                // It answers no more while it stops, and exports what it has received; and not yet while it starts.
+                Err(Shown::Failed(Failure::Unavailable(_))) if answered.elapsed() < STOP_MAX => {}
+                Err(other) => return Err(other),
+            }
+        }
+        for tail in tails.iter_mut() {
+            tail.reader = None;
+        }
+        show(tails, None, output)?;
+        if !lock::is_held(data).map_err(Failure::from)? {
+            tell("the recorder has stopped");
+            return Ok(());
+        }
+        // Another one has started meanwhile, and goes on.
+        answered = Instant::now();
+        for tail in tails.iter_mut() {
+            tail.reader = None;
         }
     }
-    tell("the recorder has stopped");
-    for tail in tails.iter_mut() {
-        tail.reader = None;
-    }
-    show(tails, None, output)
 }
 
 /// The dataset, and the feeds that have it.
@@ -369,6 +381,9 @@ impl<'a> Tail<'a> {
                     "{}: frames {first} to {last} of {date} have gone to files meanwhile: list the files again",
                     self.feed
                 )),
+                Tailed::Damaged(words) => {
+                    tell(format!("{}: {words}: records may be missing there", self.feed));
+                }
                 Tailed::CaughtUp => {
                     self.reader = Some(reader);
                     return Ok(());

@@ -28,8 +28,8 @@ pub(crate) fn registrations(day: &DayFacts) -> String {
         "<section id=\"registrations\">\n<h2>Registrations</h2>\n<p class=\"say\">A registration is active from the server's \
          answer until it is cancelled or its session ends. Its share is the part of the regular hours in which it was active and \
          recorded. A pause is a time in which it was active and recorded, but nothing came; pauses count until the closing auction. \
-         A registration fell silent if nothing came for the last ten minutes before that auction, and for three times as long as \
-         ever before: the issue may have been suspended.</p>\n",
+         A registration fell silent if nothing came for the last ten minutes in which it was active then, and for three times as \
+         long as ever before: the issue may have been suspended.</p>\n",
     );
     for feed in &day.feeds {
         let _ = writeln!(html, "<h3>{}</h3>", Escaped(&feed.feed));

@@ -11,6 +11,7 @@ use krx_protocol::Reason;
 
 use super::batch::{TailBatch, schema_with_path};
 use crate::catalog;
+use crate::coverage::damage_detail;
 use crate::dataset::{BATCH_ROWS, Dataset, QUARANTINE};
 use crate::decoding::Decoding;
 use crate::error::StoreError;
@@ -23,7 +24,7 @@ use crate::moment::Moment;
 use crate::service::{FrameFacts, Rejects};
 
 /// How many quarantined bytes are held before they are handed on.
-const QUARANTINE_BYTES_MAX: usize = 1 << 20;
+const REJECTED_BYTES_MAX: usize = 1 << 20;
 
 /// How far a journal may be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,9 @@ pub enum Tailed {
     /// These frames of a date, the first and the last of them, are neither in the journal any more nor in the files
     /// that were listed: they have been committed meanwhile. What follows begins after them.
     Behind(NaiveDate, u64, u64),
+    /// A part of the journal is damaged, in words: records may be missing between those before and those after it. After a
+    /// crash it may be the last one, which was being written.
+    Damaged(String),
     /// There is nothing more for now.
     CaughtUp,
 }
@@ -55,6 +59,8 @@ pub struct TailReader {
     /// How far it may be read, if a recorder is writing it.
     synced: Option<Arc<Tail>>,
     is_empty: bool,
+    /// A journal at rest has been read to its end: what is added later, somebody else is writing.
+    is_over: bool,
     decoding: Decoding,
     rejected: QuarantineColumns,
     /// The last frame of each date that files have, or that was handed on.
@@ -103,6 +109,7 @@ impl TailReader {
             follower,
             synced: tail,
             is_empty: synced == Synced::Until(None),
+            is_over: false,
             decoding: Decoding::default(),
             rejected: QuarantineColumns::default(),
             after: committed,
@@ -138,7 +145,7 @@ impl TailReader {
     /// [`StoreError`], when the journal cannot be read. If it was exported and removed in the meantime, a file is gone:
     /// open the tail again.
     pub fn advance(&mut self) -> Result<Tailed, StoreError> {
-        if self.is_empty {
+        if self.is_empty || self.is_over {
             return Ok(Tailed::CaughtUp);
         }
         loop {
@@ -162,9 +169,13 @@ impl TailReader {
                         return Ok(Tailed::Rows(rows));
                     }
                 }
-                Followed::Damage(..) => self.is_damaged = true,
+                Followed::Damage(name, span) => {
+                    self.is_damaged = true;
+                    return Ok(Tailed::Damaged(damage_detail(name, &span)));
+                }
                 Followed::SegmentEnd(_) => {}
                 Followed::CaughtUp => {
+                    self.is_over = self.synced.is_none();
                     return Ok(self.take().map_or(Tailed::CaughtUp, Tailed::Rows));
                 }
             }
@@ -233,7 +244,7 @@ impl TailReader {
     fn rows_waiting(&self) -> usize {
         if self.dataset == &QUARANTINE {
             // As many as fit: a row may be a whole message.
-            return if self.rejected.raw_bytes() >= QUARANTINE_BYTES_MAX {
+            return if self.rejected.raw_bytes() >= REJECTED_BYTES_MAX {
                 BATCH_ROWS
             } else {
                 self.rejected.rows()

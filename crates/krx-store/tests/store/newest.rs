@@ -24,6 +24,7 @@ struct Read {
     frames: BTreeMap<NaiveDate, Vec<(u64, u64)>>,
     batches: Vec<TailBatch>,
     behind: Vec<(NaiveDate, u64, u64)>,
+    damage: Vec<String>,
 }
 
 impl Read {
@@ -37,6 +38,7 @@ impl Read {
                     read.batches.push(rows);
                 }
                 Tailed::Behind(date, first, last) => read.behind.push((date, first, last)),
+                Tailed::Damaged(words) => read.damage.push(words),
                 Tailed::CaughtUp => return read,
             }
         }
@@ -297,4 +299,39 @@ fn rows_are_filtered_by_issue_and_have_the_columns_of_the_path() {
     .unwrap();
     assert_eq!(Read::all(&mut other).rows(), 0);
     assert_eq!(FULL_MARKET.datasets.len(), 1);
+}
+
+#[test]
+fn damage_is_told_and_a_journal_at_rest_has_an_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path());
+    let segments = JournalConfig {
+        segment_bytes: 1 << 15,
+        ..SMALL_SEGMENTS
+    };
+    journal(dir.path(), segments, &trades(40));
+    let place = ends(&data)[20].0;
+    let path = data.journal(&feed()).join(place.segment.to_string());
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"damage", place.offset + 40).unwrap();
+    let mut reader = TailReader::open(&data, &feed(), &TRADES, &BTreeMap::new(), Synced::AtRest).unwrap();
+    let read = Read::all(&mut reader);
+    assert_eq!(
+        (read.rows(), read.behind.len(), read.damage.len()),
+        (3 * 39, 0, 1),
+        "{:?}",
+        read.damage
+    );
+    assert!(
+        read.damage[0].contains("is damaged in bytes"),
+        "{:?}",
+        read.damage
+    );
+    // A recorder that begins now writes for others.
+    let more = [
+        connected(NINE + 100 * SECOND),
+        frame(NINE + 101 * SECOND, &batch(2, 9)),
+    ];
+    journal(dir.path(), segments, &more);
+    assert_eq!(Read::all(&mut reader).rows(), 0);
 }

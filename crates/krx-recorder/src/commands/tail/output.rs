@@ -3,13 +3,25 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
+use clap::ValueEnum;
 use krx_store::tail::{ArrowStream, Cell, ParquetFile, Rows, Schema, TailBatch};
 use serde::ser::{SerializeMap, Serializer};
 
-use super::Format;
-
-/// The least width of a column of numbers and of text in a table, so that most rows fit those before them.
+/// The least width of a column in a table, so that most rows fit those before them.
 const WIDTH_MIN: usize = 6;
+
+/// How rows are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Columns for people.
+    Table,
+    /// A JSON object on each line.
+    Ndjson,
+    /// Comma-separated, with a header.
+    Csv,
+    /// An Arrow IPC stream.
+    Arrow,
+}
 
 /// Where rows go.
 pub(super) enum Output {
