@@ -142,7 +142,8 @@ fn a_dry_run_has_the_hours_of_each_feed() {
             let time = row[key].as_str().unwrap();
             // Later or earlier on special days.
             assert!(
-                !row["note"].is_null() || time == format!("{}T{clock}+09:00", row["date"].as_str().unwrap()),
+                !row["note"].is_null()
+                    || time == format!("{}T{clock}.000000+09:00", row["date"].as_str().unwrap()),
                 "{row}"
             );
         }

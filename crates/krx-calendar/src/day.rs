@@ -61,12 +61,19 @@ impl Day {
             .map_or_else(Vec::new, |hours| sessions(self.date, hours))
     }
 
-    /// Whether `time` (KST) lies in continuous trading, when a market of hundreds of issues is never silent for long:
-    /// from the opening until ten minutes before the close, when the closing auction begins.
+    /// Continuous trading (KST), from and to: from the opening until ten minutes before the close, when the closing auction
+    /// begins. `None` when KRX is closed.
+    #[must_use]
+    pub fn continuous(&self) -> Option<(NaiveTime, NaiveTime)> {
+        let hours = self.hours?;
+        Some((hours.open, earlier(hours.close, CLOSING_AUCTION_MINUTES)))
+    }
+
+    /// Whether `time` (KST) lies in continuous trading, when a market of hundreds of issues is never silent for long.
     #[must_use]
     pub fn trades_continuously(&self, time: NaiveTime) -> bool {
-        self.hours
-            .is_some_and(|hours| (hours.open..earlier(hours.close, CLOSING_AUCTION_MINUTES)).contains(&time))
+        self.continuous()
+            .is_some_and(|(from, to)| (from..to).contains(&time))
     }
 }
 

@@ -1,22 +1,13 @@
 //! Times and lengths as people read them, and as in JSON. Pure.
 
-use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use krx_store::Moment;
 use serde::{Serialize, Serializer};
-
-/// An instant as clocks in Korea show it.
-#[must_use]
-pub fn korean(moment: Moment) -> DateTime<FixedOffset> {
-    let zone = FixedOffset::east_opt(9 * 3600).expect("nine hours are an offset");
-    DateTime::<Utc>::from_timestamp_micros(moment.0)
-        .unwrap_or_default()
-        .with_timezone(&zone)
-}
 
 /// RFC 3339 in Korean time, to the microsecond.
 #[must_use]
 pub fn rfc3339(moment: Moment) -> String {
-    korean(moment).to_rfc3339_opts(SecondsFormat::Micros, false)
+    moment.korean().to_rfc3339_opts(SecondsFormat::Micros, false)
 }
 
 /// RFC 3339 in Korean time, or null.
@@ -33,13 +24,13 @@ pub(crate) fn minute_of(midnight_us: i64, moment: Moment) -> usize {
 
 /// A time of the day: `09:00:01.25`, to hundredths of a second.
 pub(crate) fn clock(moment: Moment) -> String {
-    let text = korean(moment).format("%H:%M:%S%.6f").to_string();
+    let text = moment.korean().format("%H:%M:%S%.6f").to_string();
     text.get(..11).unwrap_or_default().to_owned()
 }
 
 /// A time of the day to the second.
 pub(crate) fn second(moment: Moment) -> String {
-    korean(moment).format("%H:%M:%S").to_string()
+    moment.korean().format("%H:%M:%S").to_string()
 }
 
 /// A minute of the day: `09:05`; the end of the day is 24:00.

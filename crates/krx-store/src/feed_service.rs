@@ -1,7 +1,7 @@
-//! Checks that no other service has recorded under a feed's name, before anything is written.
+//! Which service has recorded under a feed's name; and the check that it is no other, before anything is written.
 //!
-//! If the name was another service's, its files would stand for frames of the
-//! new feed, and one coverage would speak of both.
+//! If the name was another service's, its files would stand for frames of the new feed, and one coverage would speak of
+//! both.
 
 use std::path::{Path, PathBuf};
 

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use chrono::{Days, NaiveDate};
+use chrono::{DateTime, Days, FixedOffset, NaiveDate};
 use serde::{Deserialize, Serialize};
 
 const KST_OFFSET_US: i64 = 9 * 3600 * 1_000_000;
@@ -37,6 +37,17 @@ impl Moment {
             Err(_) => EPOCH.checked_sub_days(Days::new(days.unsigned_abs())),
         };
         date.unwrap_or(NaiveDate::MAX)
+    }
+
+    /// As clocks in Korea show it.
+    ///
+    /// # Panics
+    /// Never: nine hours are an offset.
+    #[must_use]
+    pub fn korean(self) -> DateTime<FixedOffset> {
+        let zone = FixedOffset::east_opt(9 * 3600).expect("nine hours are an offset");
+        let utc = DateTime::from_timestamp_micros(self.0).unwrap_or_default();
+        utc.with_timezone(&zone)
     }
 
     /// Microseconds since midnight in Korea.

@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use chrono::NaiveDate;
 use krx_report::IntervalRow;
-use krx_report::time::korean;
 use krx_store::coverage::{self, Interval, State};
 use krx_store::{DataDir, DataDirLock, FeedName, Moment};
 use serde::Serialize;
@@ -211,7 +210,7 @@ fn clock(date: NaiveDate, moment: Moment) -> String {
     if moment.date() > date {
         "24:00:00.000000".to_owned()
     } else {
-        korean(moment).format("%H:%M:%S%.6f").to_string()
+        moment.korean().format("%H:%M:%S%.6f").to_string()
     }
 }
 

@@ -4,8 +4,9 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use chrono::{Datelike, NaiveDate};
-use krx_calendar::{Basis, Calendar, SessionKind};
+use chrono::{Datelike, NaiveDate, NaiveTime, Timelike};
+use krx_calendar::Basis;
+use krx_report::time::rfc3339;
 use krx_store::{FeedName, Moment};
 use serde::Serialize;
 
@@ -42,7 +43,7 @@ pub(super) fn print(
     })
 }
 
-/// A date of a feed. Times are RFC 3339 without seconds' fractions, in Korea.
+/// A date of a feed. Times are RFC 3339, in Korea.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Session {
     date: NaiveDate,
@@ -81,7 +82,7 @@ fn session(feed: &FeedName, of: &Absence, date: NaiveDate, now: Moment) -> Optio
     }
     let (connect, close) = of.schedule.expected_on(date).filter(|(_, close)| *close > now)?;
     let day = of.calendar.day(date);
-    let continuous = continuous(&of.calendar, date);
+    let continuous = day.continuous().map(|(from, to)| (at(date, from), at(date, to)));
     Some(Session {
         date,
         feed: feed.to_string(),
@@ -94,21 +95,9 @@ fn session(feed: &FeedName, of: &Absence, date: NaiveDate, now: Moment) -> Optio
     })
 }
 
-/// When a market trades continuously: from the open until the closing auction begins.
-fn continuous(calendar: &Calendar, date: NaiveDate) -> Option<(Moment, Moment)> {
-    let sessions = calendar.day(date).sessions();
-    let begin = |kind| sessions.iter().find(|session| session.kind == kind);
-    let at = |time: chrono::NaiveTime| {
-        let since_midnight = time - chrono::NaiveTime::MIN;
-        Moment(Moment::midnight(date).0 + since_midnight.num_microseconds().unwrap_or(0))
-    };
-    let regular = begin(SessionKind::Regular)?;
-    let end = begin(SessionKind::ClosingAuction).map_or(regular.to, |auction| auction.from);
-    Some((at(regular.from), at(end)))
-}
-
-fn rfc3339(moment: Moment) -> String {
-    format!("{}:00+09:00", kst(moment).replace(' ', "T"))
+fn at(date: NaiveDate, time: NaiveTime) -> Moment {
+    let since_midnight = i64::from(time.num_seconds_from_midnight()) * 1_000_000;
+    Moment(Moment::midnight(date).0 + since_midnight)
 }
 
 /// A line for each date and hours, with the feeds that have them.
@@ -173,8 +162,7 @@ fn text_of(feeds: &[(FeedName, Absence)], sessions: &[Session], now: Moment) -> 
 mod tests {
     use std::sync::Arc;
 
-    use chrono::NaiveTime;
-    use krx_calendar::Override;
+    use krx_calendar::{Calendar, Override};
 
     use super::*;
     use crate::hours::schedule::Daily;
@@ -257,9 +245,9 @@ It is 2026-11-18 20:10 now. All times are KST.
         assert_eq!(
             serde_json::to_value(session).unwrap(),
             serde_json::json!({
-                "date": "2026-11-20", "feed": "KOSPI", "connect": "2026-11-20T08:20:00+09:00",
-                "data_from": "2026-11-20T09:00:00+09:00", "data_to": "2026-11-20T15:20:00+09:00",
-                "close": "2026-11-20T20:10:00+09:00", "note": null, "basis": "table",
+                "date": "2026-11-20", "feed": "KOSPI", "connect": "2026-11-20T08:20:00.000000+09:00",
+                "data_from": "2026-11-20T09:00:00.000000+09:00", "data_to": "2026-11-20T15:20:00.000000+09:00",
+                "close": "2026-11-20T20:10:00.000000+09:00", "note": null, "basis": "table",
             })
         );
     }

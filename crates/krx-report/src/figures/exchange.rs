@@ -36,18 +36,16 @@ impl ExchangeDay {
     pub fn of(calendar: &Calendar, recorded: &BTreeSet<NaiveDate>, date: NaiveDate) -> Self {
         let day = calendar.day(date);
         let sessions = day.sessions();
-        let find = |kind| sessions.iter().find(|session| session.kind == kind);
-        let regular = find(SessionKind::Regular);
-        let auction = find(SessionKind::ClosingAuction);
+        let regular = sessions
+            .iter()
+            .find(|session| session.kind == SessionKind::Regular);
+        let continuous = day.continuous();
         Self {
             trading: day.is_trading(),
             note: day.note.map(|note| note.into_owned()),
             regular_from: regular.map(|session| at(date, session.from)),
             regular_to: regular.map(|session| at(date, session.to)),
-            continuous_to: auction
-                .map(|session| session.from)
-                .or(regular.map(|session| session.to))
-                .map(|time| at(date, time)),
+            continuous_to: continuous.map(|(_, to)| at(date, to)),
             unrecorded_before: unrecorded_before(calendar, recorded, date),
         }
     }

@@ -255,10 +255,7 @@ impl FeedFold {
         ledger: Vec<Interval>,
     ) -> FeedFacts {
         let counted = Counted {
-            records: self
-                .all_minutes()
-                .map(|(_, minutes)| minutes.iter().sum::<u64>())
-                .sum(),
+            records: self.minutes.iter().flatten().flatten().sum(),
             issues: self.issues.len() as u64,
             first: self.first.map(|(_, recv)| recv),
             last: self.last.map(|(_, recv)| recv),
@@ -272,11 +269,6 @@ impl FeedFold {
             presets: self.presets(&registrations),
             registrations,
         }
-    }
-
-    fn all_minutes(&self) -> impl Iterator<Item = (Preset, &Vec<u64>)> {
-        let all = Preset::ALL.into_iter().zip(&self.minutes);
-        all.filter_map(|(preset, minutes)| Some((preset, minutes.as_ref()?)))
     }
 
     fn rows_of(&self, pair: &Pair) -> Option<&PairDay> {
@@ -334,9 +326,14 @@ impl FeedFold {
         let within = |hours: Span| -> i64 { active.iter().map(|stretch| stretch.within(hours)).sum() };
         let regular = until_then(self.hours.regular, self.hours.until);
         let share = regular.map(|hours| within(hours) as f64 / (hours.1.0 - hours.0.0) as f64);
-        let wanted = stretches.first().map(|first| (first.from, last_of(stretches)));
-        let wanted = self.hours.known.zip(wanted);
-        let wanted = wanted.map(|(known, wanted)| (known.0.max(wanted.0), known.1.min(wanted.1)));
+        let wanted = self.hours.known.map(|(from, to)| {
+            let first = stretches.iter().map(|stretch| stretch.from).min();
+            let end = stretches.iter().map(|stretch| stretch.to).max();
+            (
+                first.map_or(from, |first| first.max(from)),
+                end.map_or(to, |end| end.min(to)),
+            )
+        });
         let is_short = wanted.is_some_and(|wanted| {
             let live = ledger.iter().filter(|interval| interval.state == State::Live);
             let recorded: i64 = live.map(|interval| overlap(interval, wanted)).sum();
@@ -374,26 +371,19 @@ impl FeedFold {
         let mut minutes = vec![0; MINUTES];
         for (_, stretches) in self.active.pairs() {
             for stretch in stretches {
-                // Those whose beginning lies in it.
-                let from = (stretch.from.0 - self.midnight_us).max(0);
-                let from = from / MINUTE_US + i64::from(from % MINUTE_US > 0);
-                let to = (stretch.to.0 - self.midnight_us).max(0);
-                let to = to / MINUTE_US + i64::from(to % MINUTE_US > 0);
-                let place =
-                    |minute: i64| usize::try_from(minute).map_or(MINUTES, |minute| minute.min(MINUTES));
-                for minute in &mut minutes[place(from)..place(to).max(place(from))] {
+                // From the first minute that begins in it to the last.
+                let place = |at: Moment| {
+                    let minute = (at.0 - self.midnight_us + MINUTE_US - 1).div_euclid(MINUTE_US);
+                    usize::try_from(minute).map_or(0, |minute| minute.min(MINUTES))
+                };
+                let (from, to) = (place(stretch.from), place(stretch.to));
+                for minute in &mut minutes[from..to.max(from)] {
                     *minute += 1;
                 }
             }
         }
         minutes
     }
-}
-
-/// When the last of some stretches ends.
-fn last_of(stretches: &[&Stretch]) -> Moment {
-    let ends = stretches.iter().map(|stretch| stretch.to);
-    ends.max().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -216,17 +216,17 @@ impl Quotes {
 
     /// All rows have come.
     pub(crate) fn facts(mut self) -> QuoteFacts {
-        let mut last = Vec::new();
-        for (code, issue) in &mut self.issues {
-            last.push((code.clone(), issue.end(Moment(i64::MAX), self.hours)));
-        }
-        for (code, held) in last {
-            self.held(&code, held);
+        let mut issues = std::mem::take(&mut self.issues);
+        for (code, issue) in &mut issues {
+            let held = issue.end(Moment(i64::MAX), self.hours);
+            self.held(code, held);
         }
         self.keep_longest();
-        let issues = self.issues.into_iter();
         QuoteFacts {
-            issues: issues.map(|(code, issue)| issue.facts(code)).collect(),
+            issues: issues
+                .into_iter()
+                .map(|(code, issue)| issue.facts(code))
+                .collect(),
             seconds_by_spread: self.seconds_us.map(|us| us as f64 / 1e6),
             crossed: self.crossed,
         }

@@ -99,7 +99,7 @@ fn header(html: &mut String, day: &DayFacts) {
 }
 
 fn hour(moment: krx_store::Moment) -> String {
-    time::korean(moment).format("%H:%M").to_string()
+    moment.korean().format("%H:%M").to_string()
 }
 
 fn footer(html: &mut String, day: &DayFacts) {

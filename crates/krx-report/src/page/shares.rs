@@ -14,7 +14,7 @@ use crate::figures::trd_vol::is_cumulative;
 use crate::time::{clock, count, percent, plural};
 
 /// How many stocks are shown beside all of them.
-const LOWEST_MAX: usize = 10;
+const LACKING_MAX: usize = 10;
 /// Tenths, all, and more than all.
 const BINS: usize = 12;
 
@@ -36,21 +36,16 @@ pub(crate) fn shares(day: &DayFacts) -> String {
          while an issue was not registered or not recorded. A hole is a rise of the accumulated volume that no tick explains; \
          one without an interruption is a trade that was not sent, or that is in quarantine.</p>\n",
     );
+    html.push_str(&by_share(shares, of_ticks(day)));
     if shares.ticks_are_too_many {
         html.push_str(
             "<p class=\"none\">There were more than 25 million ticks: they were not compared.</p>\n",
         );
-    }
-    html.push_str(&by_share(shares, of_ticks(day)));
-    let mut lowest: Vec<&IssueShares> = shares.issues.iter().filter(|issue| lost(issue) > 0).collect();
-    lowest.sort_by(|one, other| {
-        lost(other)
-            .cmp(&lost(one))
-            .then_with(|| one.code.cmp(&other.code))
-    });
-    lowest.truncate(LOWEST_MAX);
-    if !shares.ticks_are_too_many {
-        html.push_str(&table_of("Stocks of which ticks lack most", &lowest));
+    } else {
+        let mut lacking: Vec<&IssueShares> = shares.issues.iter().filter(|issue| lost(issue) > 0).collect();
+        lacking.sort_by_key(|issue| (std::cmp::Reverse(lost(issue)), issue.code.as_str()));
+        lacking.truncate(LACKING_MAX);
+        html.push_str(&table_of("Stocks of which ticks lack most", &lacking));
     }
     let all: Vec<&IssueShares> = shares.issues.iter().collect();
     let _ = writeln!(

@@ -10,7 +10,9 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, TimeUnit};
-use chrono::{DateTime, FixedOffset, NaiveDate, SecondsFormat, TimeDelta};
+use chrono::{NaiveDate, SecondsFormat, TimeDelta};
+
+use crate::moment::Moment;
 
 /// A value. Instants are RFC 3339 in Korean time, as exact as the column; dates are `2026-11-20`.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,9 +79,5 @@ fn date(days: i32) -> Cell<'static> {
 }
 
 fn instant(us: i64, digits: SecondsFormat) -> Cell<'static> {
-    let korea = FixedOffset::east_opt(9 * 3600).expect("nine hours are an offset");
-    let instant = DateTime::from_timestamp_micros(us)
-        .unwrap_or_default()
-        .with_timezone(&korea);
-    Cell::Text(instant.to_rfc3339_opts(digits, false).into())
+    Cell::Text(Moment(us).korean().to_rfc3339_opts(digits, false).into())
 }
