@@ -14,7 +14,7 @@ use clap::Args;
 use krx_report::time::rfc3339;
 use krx_store::dataset::{Dataset, QUARANTINE};
 use krx_store::journal::Position;
-use krx_store::tail::{Synced, TailBatch, TailReader, Tailed};
+use krx_store::tail::{Synced, TailBatch, TailReader, Tailed, committed};
 use krx_store::{DataDir, FeedName, Moment, StoreError, catalog, feed_service, lock};
 
 use self::output::{Format, Output};
@@ -99,17 +99,16 @@ pub(super) fn tail(data_dir: &Path, address: Option<SocketAddr>, options: &Optio
             "quarantine has no issue codes: leave out --code".to_owned(),
         ));
     }
-    let running = lock::is_held(&data)?;
-    if !running && options.follow {
+    let source = lock::is_held(&data)?.then(|| port(address)).transpose()?;
+    if source.is_none() && options.follow {
         return Err(Failure::Unavailable(format!(
             "no recorder is running in {}: there is nothing to follow; without --follow, tail shows what the last one has left",
             data_dir.display()
         )));
     }
-    if !running {
+    if source.is_none() {
         tell("no recorder is running: this is what is on disk after its stop or crash");
     }
-    let source = if running { Some(port(address)?) } else { None };
     let after: BTreeMap<NaiveDate, u64> = options
         .after
         .iter()
@@ -126,7 +125,7 @@ pub(super) fn tail(data_dir: &Path, address: Option<SocketAddr>, options: &Optio
         begun => begun.map_err(|source| unwritten(options, source))?,
     };
     let mut written = show(&mut tails, source, &mut output);
-    if !running && written.is_ok() && lock::is_held(&data)? {
+    if source.is_none() && written.is_ok() && lock::is_held(&data)? {
         return Err(Failure::Unavailable(
             "a recorder has started meanwhile, and goes on in the same journal: ask again".to_owned(),
         ));
@@ -166,14 +165,18 @@ impl From<Failure> for Shown {
 
 /// Shows all that there is now.
 fn show(tails: &mut [Tail<'_>], source: Option<SocketAddr>, output: &mut Output) -> Result<(), Shown> {
-    let synced = source.map(synced).transpose()?;
+    let answer = match source {
+        None => None,
+        Some(address) => Some((address, synced(address)?)),
+    };
     for tail in tails {
-        let until = match &synced {
+        let until = match &answer {
             None => Synced::AtRest,
-            Some(synced) => Synced::Until(*synced.get(tail.feed.as_str()).ok_or_else(|| {
+            Some((address, synced)) => Synced::Until(*synced.get(tail.feed.as_str()).ok_or_else(|| {
                 let feed = &tail.feed;
                 Failure::Unavailable(format!(
-                    "the recorder that answers does not record {feed}: leave it out, or give the port of the one that does"
+                    "the recorder at {address} does not record {feed}; leave that feed out, or pass --listen with the port of the \
+                     recorder that does"
                 ))
             })?),
         };
@@ -200,9 +203,6 @@ fn follow(
                 Err(other) => return Err(other),
             }
         }
-        for tail in tails.iter_mut() {
-            tail.reader = None;
-        }
         show(tails, None, output)?;
         if !lock::is_held(data).map_err(Failure::from)? {
             tell("the recorder has stopped");
@@ -210,9 +210,6 @@ fn follow(
         }
         // Another one has started meanwhile, and goes on.
         answered = Instant::now();
-        for tail in tails.iter_mut() {
-            tail.reader = None;
-        }
     }
 }
 
@@ -324,15 +321,15 @@ impl<'a> Tail<'a> {
         after: &BTreeMap<NaiveDate, u64>,
         options: &'a Options,
     ) -> Result<Self, Failure> {
-        // What the files have is what they have now, however long it takes to get to this feed.
-        let reader = TailReader::open(data, &feed, dataset, after, Synced::Until(None))?;
-        let after = reader.after().clone();
+        // Files that come from now on are not among those that were listed, however long it takes to get to this feed.
+        let mut begin = committed(data, &feed)?;
+        begin.extend(after.iter().map(|(date, frame)| (*date, *frame)));
         Ok(Self {
             data,
             feed,
             dataset,
             options,
-            after,
+            after: begin,
             reader: None,
             first: None,
             last: None,
@@ -359,14 +356,12 @@ impl<'a> Tail<'a> {
     }
 
     fn advance(&mut self, until: Synced, output: &mut Output) -> Result<(), Shown> {
-        let mut reader = match self.reader.take() {
-            Some(mut reader) => {
-                if let Synced::Until(position) = until {
-                    reader.synced_until(position);
-                }
+        let mut reader = match (self.reader.take(), until) {
+            (Some(mut reader), Synced::Until(position)) => {
+                reader.synced_until(position);
                 reader
             }
-            None => TailReader::open(self.data, &self.feed, self.dataset, &self.after, until)
+            _ => TailReader::open(self.data, &self.feed, self.dataset, self.after.clone(), until)
                 .map_err(Failure::from)?,
         };
         loop {
@@ -377,15 +372,19 @@ impl<'a> Tail<'a> {
                     self.last = Some((batch.date, batch.last_frame, batch.last_recv));
                     self.write(batch, output).map_err(Shown::Unwritten)?;
                 }
-                Tailed::Behind(date, first, last) => tell(format!(
-                    "{}: frames {first} to {last} of {date} have gone to files meanwhile: list the files again",
-                    self.feed
-                )),
+                Tailed::Behind(date, first, last) => {
+                    self.after.insert(date, last);
+                    tell(format!(
+                        "{}: frames {first} to {last} of {date} have gone to files meanwhile: list the files again",
+                        self.feed
+                    ));
+                }
                 Tailed::Damaged(words) => {
                     tell(format!("{}: {words}: records may be missing there", self.feed));
                 }
                 Tailed::CaughtUp => {
-                    self.reader = Some(reader);
+                    // One of a journal at rest has nothing more to say.
+                    self.reader = Some(reader).filter(|_| until != Synced::AtRest);
                     return Ok(());
                 }
             }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! It takes no lock and writes nothing. Together with the files that were listed before it was opened, it has each record
-//! once (I10): it begins after the last frame of those files. A frame that is committed meanwhile is in it nevertheless;
+//! once (I10): begun after their last frames (`committed`), it has the rest. A frame that is committed meanwhile is in it nevertheless;
 //! one whose journal is gone is not, and `Behind` says so: then list the files again.
 
 mod batch;
@@ -20,4 +20,4 @@ pub use arrow_schema::SchemaRef as Schema;
 pub use batch::{TailBatch, schema_with_path};
 pub use cell::Cell;
 pub use output::{ArrowStream, ParquetFile};
-pub use reader::{Synced, TailReader, Tailed};
+pub use reader::{Synced, TailReader, Tailed, committed};

@@ -1,15 +1,13 @@
 //! Reads a journal from the last committed frame on.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
 use chrono::NaiveDate;
 use krx_protocol::Reason;
 
-use super::batch::{TailBatch, schema_with_path};
+use super::batch::TailBatch;
 use crate::catalog;
 use crate::coverage::damage_detail;
 use crate::dataset::{BATCH_ROWS, Dataset, QUARANTINE};
@@ -63,7 +61,7 @@ pub struct TailReader {
     is_over: bool,
     decoding: Decoding,
     rejected: QuarantineColumns,
-    /// The last frame of each date that files have, or that was handed on.
+    /// The last frame of each date that was in files at the start, or that was handed on.
     after: BTreeMap<NaiveDate, u64>,
     /// Frames whose rows wait: their date, the first and the last of them, and when that was received.
     waiting: Option<(NaiveDate, u64, u64, Moment)>,
@@ -74,32 +72,25 @@ pub struct TailReader {
 }
 
 impl TailReader {
-    /// Begins after the last frame that committed files of each date have now; or, on dates that are in `after`, after
-    /// that frame.
+    /// Begins after the frame of each date that is in `after`, and with the first frame of every other date. [`committed`]
+    /// has what files have.
     ///
     /// # Errors
-    /// [`StoreError`], when the data directory cannot be listed.
+    /// [`StoreError`], when the journal cannot be listed.
     pub fn open(
         data: &DataDir,
         feed: &FeedName,
         dataset: Dataset,
-        after: &BTreeMap<NaiveDate, u64>,
+        after: BTreeMap<NaiveDate, u64>,
         synced: Synced,
     ) -> Result<Self, StoreError> {
         let segments = catalog::segments(&data.journal(feed))?;
-        let mut committed: BTreeMap<NaiveDate, u64> = BTreeMap::new();
-        for name in &segments {
-            if let Entry::Vacant(vacant) = committed.entry(name.date) {
-                vacant.insert(last_committed(data, feed, name.date)?);
-            }
-        }
-        committed.extend(after.iter().map(|(date, frame)| (*date, *frame)));
         let tail = match synced {
             Synced::AtRest => None,
             Synced::Until(position) => Some(Arc::new(Tail::known(position))),
         };
         let mut follower = Follower::new(data.journal(feed), tail.clone());
-        if let Some(before) = before_first_needed(&segments, &committed) {
+        if let Some(before) = before_first_needed(&segments, &after) {
             follower.skip_to_after(before);
         }
         Ok(Self {
@@ -112,23 +103,11 @@ impl TailReader {
             is_over: false,
             decoding: Decoding::default(),
             rejected: QuarantineColumns::default(),
-            after: committed,
+            after,
             waiting: None,
             is_damaged: false,
             behind: None,
         })
-    }
-
-    /// The columns of its rows, with those that are in the path of files.
-    #[must_use]
-    pub fn schema_with_path(&self) -> SchemaRef {
-        schema_with_path(self.dataset)
-    }
-
-    /// The last frame of each date that files had, or that has been handed on.
-    #[must_use]
-    pub fn after(&self) -> &BTreeMap<NaiveDate, u64> {
-        &self.after
     }
 
     /// More of the journal is synced.
@@ -184,10 +163,7 @@ impl TailReader {
 
     /// A frame of the journal. What waits is handed on before one that does not continue it.
     fn frame(&mut self, date: NaiveDate, head: RecordHead) -> Result<Option<Tailed>, StoreError> {
-        let after = match self.after.get(&date) {
-            Some(after) => *after,
-            None => last_committed(&self.data, &self.feed, date)?,
-        };
+        let after = self.after.get(&date).copied().unwrap_or(0);
         if head.frame <= after {
             return Ok(None);
         }
@@ -286,6 +262,21 @@ impl Rejects for Rejected<'_> {
     }
 }
 
+/// The last frame that committed files of a feed have now: on each date that is in its journal, and today, on which a
+/// recorder may be about to begin.
+///
+/// # Errors
+/// [`StoreError`], when the journal or the files cannot be listed.
+pub fn committed(data: &DataDir, feed: &FeedName) -> Result<BTreeMap<NaiveDate, u64>, StoreError> {
+    let segments = catalog::segments(&data.journal(feed))?;
+    let mut dates: BTreeSet<NaiveDate> = segments.iter().map(|name| name.date).collect();
+    dates.insert(Moment::now().date());
+    dates
+        .into_iter()
+        .map(|date| Ok((date, last_committed(data, feed, date)?)))
+        .collect()
+}
+
 /// The last frame of a date that committed files have; 0 without any.
 fn last_committed(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<u64, StoreError> {
     let Some(service) = catalog::service_of(data, feed, date) else {
@@ -295,15 +286,12 @@ fn last_committed(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<u6
     Ok(names.last().map_or(0, |name| name.last_frame))
 }
 
-/// The segment before the first one that may have frames after the committed ones: each segment begins with all that
+/// The segment before the first one that may have frames after those: each segment begins with all that
 /// decides how its frames are read.
-fn before_first_needed(
-    segments: &[SegmentName],
-    committed: &BTreeMap<NaiveDate, u64>,
-) -> Option<SegmentName> {
+fn before_first_needed(segments: &[SegmentName], after: &BTreeMap<NaiveDate, u64>) -> Option<SegmentName> {
     let is_done = |pair: &&[SegmentName]| {
         let [name, next] = pair else { return false };
-        let last = committed.get(&name.date).copied().unwrap_or(0);
+        let last = after.get(&name.date).copied().unwrap_or(0);
         next.date == name.date && next.first_frame <= last + 1
     };
     let done = segments.windows(2).take_while(|pair| is_done(pair)).count();

@@ -7,11 +7,11 @@ use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Int64Type};
 use chrono::NaiveDate;
-use krx_store::dataset::QUARANTINE;
+use krx_store::dataset::{Dataset, QUARANTINE};
 use krx_store::journal::{Followed, Follower, Position};
 use krx_store::service::{FULL_MARKET, PER_ISSUE, TRADES};
-use krx_store::tail::{Synced, TailBatch, TailReader, Tailed};
-use krx_store::{DataDir, Entry, Event, Exporter, JournalConfig};
+use krx_store::tail::{Synced, TailBatch, TailReader, Tailed, committed, schema_with_path};
+use krx_store::{DataDir, Entry, Event, Exporter, FeedName, JournalConfig};
 
 use crate::per_issue::{ROUNDS, issues, pushes, rows, subscribed};
 use crate::support::{
@@ -53,9 +53,36 @@ impl Read {
         Some((frames.first()?.0, frames.last()?.1))
     }
 
+    /// Each of these frames came, or was said to be in files.
+    fn assert_all_told(&self, date: NaiveDate, first: u64, last: u64) {
+        let [(of, from, to)] = self.behind[..] else {
+            panic!("once: {:?}", self.behind)
+        };
+        assert_eq!(of, date);
+        let mut frames = self.frames[&date].clone();
+        frames.push((from, to));
+        frames.sort_unstable();
+        let ends = (frames[0].0, frames[frames.len() - 1].1);
+        assert_eq!(ends, (first, last), "{frames:?}");
+        let in_order = frames.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0);
+        assert!(in_order, "{frames:?}");
+    }
+
     fn rows(&self) -> usize {
         self.batches.iter().map(|batch| batch.rows.num_rows()).sum()
     }
+}
+
+/// A reader that begins after the files there are now.
+fn begin(data: &DataDir, feed: &FeedName, dataset: Dataset, synced: Synced) -> TailReader {
+    let after = committed(data, feed).unwrap();
+    TailReader::open(data, feed, dataset, after, synced).unwrap()
+}
+
+/// A reader of a journal at rest that begins after a frame of the first date.
+fn after_frame(data: &DataDir, frame: u64) -> TailReader {
+    let after = BTreeMap::from([(date(), frame)]);
+    TailReader::open(data, &feed(), &TRADES, after, Synced::AtRest).unwrap()
 }
 
 fn joined(batches: &[RecordBatch]) -> Option<RecordBatch> {
@@ -96,8 +123,7 @@ fn rows_are_those_that_the_files_will_have() {
     let read: Vec<Read> = datasets
         .iter()
         .map(|dataset| {
-            let mut reader =
-                TailReader::open(&data, &issues(), dataset, &BTreeMap::new(), Synced::AtRest).unwrap();
+            let mut reader = begin(&data, &issues(), dataset, Synced::AtRest);
             Read::all(&mut reader)
         })
         .collect();
@@ -119,8 +145,7 @@ fn rows_are_those_that_the_files_will_have() {
         );
         assert_eq!((read.frames.len(), read.behind.len()), (2, 0), "two dates");
         // Now everything is in files.
-        let mut reader =
-            TailReader::open(&data, &issues(), dataset, &BTreeMap::new(), Synced::AtRest).unwrap();
+        let mut reader = begin(&data, &issues(), dataset, Synced::AtRest);
         assert_eq!(Read::all(&mut reader).rows(), 0);
     }
 }
@@ -162,7 +187,7 @@ fn each_frame_comes_once_it_is_synced_and_never_before() {
             .len()
             > 3
     );
-    let open = |synced| TailReader::open(&data, &feed(), &TRADES, &BTreeMap::new(), synced).unwrap();
+    let open = |synced| begin(&data, &feed(), &TRADES, synced);
     assert_eq!(Read::all(&mut open(Synced::Until(None))).rows(), 0);
     let mut following = open(Synced::Until(None));
     let (mut frames, mut rows) = (0, 0);
@@ -193,24 +218,16 @@ fn it_begins_after_the_committed_files_and_says_what_went_to_files_meanwhile() {
     journal(dir.path(), SMALL_SEGMENTS, &trades(60));
     let all = ends(&data);
     // A reader that is slow, and a journal that is exported and removed behind its back.
-    let mut slow = TailReader::open(
-        &data,
-        &feed(),
-        &TRADES,
-        &BTreeMap::new(),
-        Synced::Until(Some(all[10].0)),
-    )
-    .unwrap();
+    let mut slow = begin(&data, &feed(), &TRADES, Synced::Until(Some(all[10].0)));
     assert_eq!(Read::all(&mut slow).span(date()), Some((1, 10)));
     export(dir.path(), config(300, 1_000_000));
-    let mut new = TailReader::open(&data, &feed(), &TRADES, &BTreeMap::new(), Synced::AtRest).unwrap();
-    assert_eq!(new.after()[&date()], 60);
+    let mut new = begin(&data, &feed(), &TRADES, Synced::AtRest);
     assert_eq!(Read::all(&mut new).rows(), 0);
     // The recorder starts again: more frames, in new segments.
     let mut more = vec![connected(NINE + 100 * SECOND)];
     more.extend((0..5).map(|nth| frame(NINE + (101 + nth) * SECOND, &batch(2, 9))));
     journal(dir.path(), SMALL_SEGMENTS, &more);
-    let mut new = TailReader::open(&data, &feed(), &TRADES, &BTreeMap::new(), Synced::AtRest).unwrap();
+    let mut new = begin(&data, &feed(), &TRADES, Synced::AtRest);
     let read = Read::all(&mut new);
     assert_eq!(
         (read.span(date()), read.rows(), read.behind.len()),
@@ -218,45 +235,37 @@ fn it_begins_after_the_committed_files_and_says_what_went_to_files_meanwhile() {
     );
     // A reader who has listed an older file is told what it lacks, and then gets what the journal has. So is one that was
     // slow; it may still hold the segment that it was reading.
-    let mut behind = TailReader::open(
-        &data,
-        &feed(),
-        &TRADES,
-        &BTreeMap::from([(date(), 40)]),
-        Synced::AtRest,
-    )
-    .unwrap();
+    let mut behind = after_frame(&data, 40);
     let last = ends(&data).last().unwrap().0;
     slow.synced_until(Some(last));
     for (after, reader) in [(40, &mut behind), (10, &mut slow)] {
-        let read = Read::all(reader);
-        let [(_, first, missing)] = read.behind[..] else {
-            panic!("once: {:?}", read.behind)
-        };
-        assert!(first > after && missing < 61, "{after}: {first} to {missing}");
-        let mut frames = read.frames[&date()].clone();
-        frames.push((first, missing));
-        frames.sort_unstable();
-        assert_eq!(
-            (frames[0].0, frames[frames.len() - 1].1),
-            (after + 1, 65),
-            "{frames:?}"
-        );
-        assert!(
-            frames.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0),
-            "{frames:?}"
-        );
+        Read::all(reader).assert_all_told(date(), after + 1, 65);
     }
     // One who knows more than the files gets just the rest.
-    let mut rest = TailReader::open(
-        &data,
-        &feed(),
-        &TRADES,
-        &BTreeMap::from([(date(), 63)]),
-        Synced::AtRest,
-    )
-    .unwrap();
+    let mut rest = after_frame(&data, 63);
     assert_eq!(Read::all(&mut rest).span(date()), Some((64, 65)));
+}
+
+#[test]
+fn a_date_that_begins_after_the_tail_is_told_from_its_first_frame() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path());
+    journal(dir.path(), SMALL_SEGMENTS, &trades(10));
+    let after = committed(&data, &feed()).unwrap();
+    // It is midnight, and whole files come between two looks.
+    let midnight = NINE + DAY - 9 * 3600 * SECOND;
+    let of = |first: i64, count: i64| {
+        let frames = (first..first + count).map(|nth| frame(midnight + nth * SECOND, &batch(2, 9)));
+        let mut entries = vec![connected(midnight + first * SECOND)];
+        entries.extend(frames);
+        entries.push(event(midnight + (first + count) * SECOND, Event::Stop));
+        entries
+    };
+    journal(dir.path(), SMALL_SEGMENTS, &of(0, 60));
+    export(dir.path(), config(300, 1_000_000));
+    journal(dir.path(), SMALL_SEGMENTS, &of(100, 5));
+    let mut reader = TailReader::open(&data, &feed(), &TRADES, after, Synced::AtRest).unwrap();
+    Read::all(&mut reader).assert_all_told(date().succ_opt().unwrap(), 1, 65);
 }
 
 #[test]
@@ -266,8 +275,8 @@ fn rows_are_filtered_by_issue_and_have_the_columns_of_the_path() {
     let mut entries = trades(4);
     entries.push(frame(NINE + 9 * SECOND, &batch(2, 7).replace("005930", "00088K")));
     journal(dir.path(), SMALL_SEGMENTS, &entries);
-    let mut reader = TailReader::open(&data, &feed(), &TRADES, &BTreeMap::new(), Synced::AtRest).unwrap();
-    let schema = reader.schema_with_path();
+    let mut reader = begin(&data, &feed(), &TRADES, Synced::AtRest);
+    let schema = schema_with_path(&TRADES);
     let read = Read::all(&mut reader);
     let whole = &read.batches[0];
     assert_eq!(
@@ -289,14 +298,7 @@ fn rows_are_filtered_by_issue_and_have_the_columns_of_the_path() {
     assert_eq!(i64::from(days), (date() - NaiveDate::default()).num_days());
     assert_eq!(column("frame").as_primitive::<Int64Type>().value(0), 5);
     // A dataset of another service has no rows here.
-    let mut other = TailReader::open(
-        &data,
-        &feed(),
-        PER_ISSUE.datasets[0],
-        &BTreeMap::new(),
-        Synced::AtRest,
-    )
-    .unwrap();
+    let mut other = begin(&data, &feed(), PER_ISSUE.datasets[0], Synced::AtRest);
     assert_eq!(Read::all(&mut other).rows(), 0);
     assert_eq!(FULL_MARKET.datasets.len(), 1);
 }
@@ -314,7 +316,7 @@ fn damage_is_told_and_a_journal_at_rest_has_an_end() {
     let path = data.journal(&feed()).join(place.segment.to_string());
     let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, b"damage", place.offset + 40).unwrap();
-    let mut reader = TailReader::open(&data, &feed(), &TRADES, &BTreeMap::new(), Synced::AtRest).unwrap();
+    let mut reader = begin(&data, &feed(), &TRADES, Synced::AtRest);
     let read = Read::all(&mut reader);
     assert_eq!(
         (read.rows(), read.behind.len(), read.damage.len()),

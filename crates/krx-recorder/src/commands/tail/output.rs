@@ -34,9 +34,9 @@ pub(super) enum Output {
 
 /// Columns for people; a column gets wider when it must.
 pub(super) struct Table {
-    names: Vec<String>,
+    /// Its header, until that is printed.
+    names: Option<Vec<String>>,
     widths: Vec<usize>,
-    has_header: bool,
 }
 
 impl Output {
@@ -57,8 +57,7 @@ impl Output {
                     .iter()
                     .map(|name| name.chars().count().max(WIDTH_MIN))
                     .collect(),
-                names,
-                has_header: false,
+                names: Some(names),
             }),
             Format::Ndjson => Self::Ndjson(names),
             Format::Csv => {
@@ -137,10 +136,8 @@ fn object(names: &[String], cells: &[Cell<'_>], text: &mut Vec<u8>) -> io::Resul
 
 impl Table {
     fn row(&mut self, cells: &[Cell<'_>], text: &mut Vec<u8>) -> io::Result<()> {
-        if !self.has_header {
-            self.has_header = true;
-            let names: Vec<String> = self.names.clone();
-            self.line(names.iter().map(|name| (name.clone(), false)), text)?;
+        if let Some(names) = self.names.take() {
+            self.line(names.into_iter().map(|name| (name, false)), text)?;
         }
         let cells = cells.iter().map(|cell| {
             let is_number = matches!(cell, Cell::Integer(_) | Cell::Decimal(_));
