@@ -170,7 +170,7 @@ fn beside_a_recorder_it_goes_on_where_the_files_end() {
         one.stdout
     );
 
-    // It goes on until the recorder stops; a second one is stopped while it follows.
+    // One follows until the recorder stops; a second one is stopped before that.
     let out = folder.path().join("followed.ndjson");
     let mut follow = Program::Recorder.command().unwrap();
     follow

@@ -102,7 +102,7 @@ def look(data_dir: Path, port: int, shown: list[tuple[str, int, int, Counter[int
     """Lists the files, and reads the tail behind them."""
     for market in MARKETS:
         listed = files(data_dir, market)
-        # Heartbeats are frames, too: files adjoin.
+        # Heartbeats are frames, too: the files follow each other without a hole.
         assert listed[0][0] == 1 and all(one[1] + 1 == two[0] for one, two in zip(listed, listed[1:]))
         command = [binary("KRX_RECORDER", "krx-recorder"), "tail", market, "--data-dir", data_dir, "--format", "csv"]
         done = subprocess.run([*command, "--listen", f"127.0.0.1:{port}"], capture_output=True, text=True, timeout=60)

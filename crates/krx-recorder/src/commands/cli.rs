@@ -77,8 +77,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Show the newest records, which are in no file yet: what the journal has, as far as it is on disk. Takes no lock, and
-    /// works beside a recorder and after a crash.
+    /// Show the newest records, which are in no file yet: what the journal has, as far as it is on disk. Takes no lock;
+    /// works while a recorder runs, and after a crash.
     Tail {
         #[command(flatten)]
         options: tail::Options,

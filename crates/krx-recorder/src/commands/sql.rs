@@ -21,7 +21,7 @@ const CALLS: [&str; 2] = ["read_parquet('", "glob('"];
 /// Prints the views over the data directory at `data_dir`.
 ///
 /// # Errors
-/// [`Failure`], if there is no such directory, or nothing of a recorder in it, DuckDB cannot name it, or standard output cannot be written.
+/// [`Failure`], if there is no such directory, or it holds no recorder's data, DuckDB cannot name it, or standard output cannot be written.
 pub(super) fn print(data_dir: &Path) -> Result<(), Failure> {
     let failed = |doing: String| |source| Failure::System { doing, source };
     let absolute = data_dir.canonicalize().map_err(failed(format!(
@@ -29,7 +29,7 @@ pub(super) fn print(data_dir: &Path) -> Result<(), Failure> {
         data_dir.display()
     )))?;
     let data = DataDir::new(&absolute);
-    // Views over a directory that was mistyped would find nothing, and say nothing.
+    // Views of a mistyped directory would find nothing, and not say so.
     let is_one = data.internal().is_dir()
         || data
             .datasets()

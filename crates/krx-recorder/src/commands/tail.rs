@@ -27,7 +27,7 @@ use crate::status;
 /// How often a followed journal is looked at: well within the 100 ms that it may be behind.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How long a recorder that answers no more may take to stop.
+/// How long a recorder that no longer answers may take to stop.
 const STOP_MAX: Duration = Duration::from_secs(60);
 
 /// How often a journal is opened again whose files are being exported and removed.
@@ -48,7 +48,7 @@ pub(super) struct Options {
     /// Begin after this frame instead of the last one in files, as 2026-11-20:4711. Repeatable, once for each date.
     #[arg(long, value_name = "DATE:FRAME")]
     after: Vec<After>,
-    /// Go on as records become durable, until the recorder stops.
+    /// Keep printing as records become durable, until the recorder stops.
     #[arg(long)]
     follow: bool,
     /// How to print them; default: a table on a terminal, ndjson elsewhere.
@@ -198,7 +198,7 @@ fn follow(
             std::thread::sleep(LOOK);
             match show(tails, source, output) {
                 Ok(()) => answered = Instant::now(),
-                // It answers no more while it stops, and exports what it has received; and not yet while it starts.
+                // It does not answer yet while it starts, nor any more while it stops and exports what it has received.
                 Err(Shown::Failed(Failure::Unavailable(_))) if answered.elapsed() < STOP_MAX => {}
                 Err(other) => return Err(other),
             }

@@ -24,7 +24,7 @@ const MINUTE_US: i64 = 60_000_000;
 
 /// A pair that was active for a smaller part of what its feed recorded was not active all along.
 const PART_MIN: f64 = 0.99;
-/// So long a time of answers at the beginning of a session makes no difference.
+/// The time that answers take at the start of a session: no shortfall.
 const SHORT_MIN_US: i64 = 10_000_000;
 
 /// A per-issue feed's figures for the day.
@@ -107,7 +107,7 @@ pub struct PairFacts {
     pub snapshots: u64,
     /// The longest time in the regular hours before the closing auction in which it was active and nothing came.
     pub longest_pause: Option<Pause>,
-    /// Since when nothing came of it, if in those hours it was silent for ten minutes at last, and for three times as long as
+    /// Since when nothing came of it, if it was silent for the last ten minutes of those hours, and for three times as long as
     /// ever before; until its end. The issue may have been suspended. Never of `change`, whose items may seldom change.
     pub silent: Option<Pause>,
 }

@@ -215,7 +215,7 @@ fn while_the_day_goes_on_shares_are_of_what_is_over() {
         pair.unwrap().share
     };
     assert_eq!((share("005930"), share("999999")), (Some(1.0), Some(0.0)));
-    // Before the hours there is no share, and on a day without a session there are no pauses.
+    // Before the opening no share is known; on a day without a session no pauses are.
     let (registrations, ledger) = (registered(), ledger());
     let hours = FeedHours::of(&exchange(false), &registrations, at(80_000));
     let fold = FeedFold::new(DATE, Active::of(&registrations, &ledger), hours);

@@ -133,7 +133,7 @@ fn an_empty_state_before_the_day_is_no_quote() {
     assert_eq!(
         quotes.facts().issues[0].seconds,
         2000.0,
-        "until a push says that there is none"
+        "until a push without prices"
     );
 }
 

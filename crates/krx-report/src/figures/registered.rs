@@ -1,4 +1,4 @@
-//! What deserves a look of a day's registrations, in sentences. Pure.
+//! What in a day's registrations deserves a look, in sentences. Pure.
 
 use krx_protocol::per_issue::RegistrationState;
 
@@ -135,7 +135,7 @@ fn of_feed(feed: &FeedFacts, goes_on: bool) -> Vec<Worry> {
         "1 registration was not active for all that was recorded of the regular hours",
         "{} registrations were not active for all that was recorded of the regular hours",
     );
-    // A snapshot is an answer, and nothing of what was asked for.
+    // A snapshot is an answer, not data that was asked for.
     add(
         &some(&|pair| pair.silent.is_some() && pair.records == pair.snapshots),
         "nothing came for 1 active registration",
@@ -249,7 +249,7 @@ mod tests {
             is_short: true,
             ..pair("000660")
         };
-        // A snapshot is an answer, and nothing of what was asked for.
+        // A snapshot is an answer, not data that was asked for.
         let never = silent("000020", 6000.0, 1);
         let pairs = vec![refused, unanswered, short, never, silent("000040", 1200.0, 50)];
         assert_eq!(

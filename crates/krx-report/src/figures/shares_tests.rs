@@ -164,7 +164,7 @@ fn a_registered_stock_without_a_tick_lacks_all() {
     let ticks = [Tick::of(0, &trade).unwrap()];
     let compare = |are_too_many| {
         let mut comparing = Comparing::new(&volumes, &active, Moment(0), are_too_many);
-        // Of the one that is not registered there is a tick nevertheless.
+        // The issue that is not registered has a tick all the same.
         comparing.issue("000660", &ticks);
         comparing.issue("005930", &[]);
         comparing.facts(|code| (code == "000660").then_some(10))

@@ -115,7 +115,7 @@ impl Ticks {
         }
     }
 
-    /// Whether there were more than can be kept. Then there are none.
+    /// Whether there were more than can be kept; then none are.
     pub(crate) fn are_too_many(&self) -> bool {
         self.count > TICKS_MAX
     }

@@ -25,7 +25,7 @@ pub enum Answer {
     Cumulative,
 }
 
-/// In how many records `trdVol` is which.
+/// How many records fit each meaning of `trdVol`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TrdVolFacts {
     /// Records that could be compared: both they and the record before have the time, and they the price, of a

@@ -200,7 +200,7 @@ fn by_comparison(answer: Answer) -> (&'static str, &'static str) {
     }
 }
 
-/// In how many records `trdVol` is what, beside the ticks of the same issues.
+/// How many records fit each meaning of `trdVol`, by comparison with ticks of the same issues.
 fn comparison(of: &TrdVolFacts) -> String {
     let records = plural(of.compared, "record");
     let said = match of.answer {

@@ -6,8 +6,8 @@
 //!                                      └── tail ─────┘ synced  └ not known to be on disk
 //! ```
 //!
-//! It takes no lock and writes nothing. Together with the files that were listed before it was opened, it has each record
-//! once (I10): begun after their last frames (`committed`), it has the rest. A frame that is committed meanwhile is in it nevertheless;
+//! It takes no lock and writes nothing. Begun after the last frames of the files that were listed (`committed`), it has
+//! the rest, so that files and tail hold each record once (I10). A frame that is committed meanwhile is in it all the same;
 //! one whose journal is gone is not, and `Behind` says so: then list the files again.
 
 mod batch;
