@@ -170,7 +170,7 @@ fn beside_a_recorder_it_goes_on_where_the_files_end() {
         one.stdout
     );
 
-    // One follows until the recorder stops; a second one is stopped before that.
+    // One follows until the recorder stops.
     let out = folder.path().join("followed.ndjson");
     let mut follow = Program::Recorder.command().unwrap();
     follow
@@ -195,6 +195,19 @@ fn beside_a_recorder_it_goes_on_where_the_files_end() {
         "{}",
         unknown.stderr
     );
+    // Nor does it of a feed that another recorder has left.
+    let other = config.data_dir.join(".krx/journal/KONEX");
+    fs::create_dir(&other).unwrap();
+    let unrecorded = tail(&config, &[&["KONEX"], &from[..]].concat());
+    assert_eq!(
+        (unrecorded.code, unrecorded.stdout.as_str()),
+        (Some(69), ""),
+        "{}",
+        unrecorded.stderr
+    );
+    let words = format!("the recorder at {listen} does not record KONEX; leave that feed out");
+    assert!(unrecorded.stderr.contains(&words), "{}", unrecorded.stderr);
+    fs::remove_dir(&other).unwrap();
     recorder.stop().unwrap();
     assert_eq!(follow.wait(LIMIT).unwrap().code(), Some(0));
     simulator.stop().unwrap();
