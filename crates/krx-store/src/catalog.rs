@@ -246,7 +246,7 @@ pub(crate) fn journal_dates(data: &DataDir, feed: &FeedName) -> Result<BTreeSet<
 pub fn all_dates(data: &DataDir) -> Result<BTreeSet<NaiveDate>, StoreError> {
     fs::read_dir(data.path()).map_err(at("reading the data directory", data.path()))?;
     let mut found = BTreeSet::new();
-    for dataset in data.datasets() {
+    for dataset in data.all_datasets() {
         found.append(&mut dates(data, dataset)?);
     }
     let lists = names(&data.checksums())?;

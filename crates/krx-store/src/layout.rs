@@ -4,6 +4,7 @@
 //!   DATA/trades/date=2026-11-20/market=KOSPI/trades-20261120T090000-000000000001-000000004711.parquet
 //!   DATA/quarantine/date=…/feed=…/quarantine-….parquet         (the same name, of the same frames)
 //!   DATA/coverage/date=…/feed=…/coverage-20261120T000000-000000000001-999999999999.parquet   (of the whole date)
+//!   DATA/clock/date=…/clock-20261120T000000-000000000001-999999999999.parquet    (of the whole date and all feeds)
 //!   DATA/.krx/format                                            the version of this layout
 //!   DATA/.krx/journal/KOSPI/00000001-20261120-000000000001.journal    number of the segment, date, first frame
 //!   DATA/.krx/archive/KOSPI/00000001-20261120-000000000001.journal.zst    an exported segment, compressed
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 
-use crate::dataset::{COMMON, Dataset};
+use crate::dataset::{COMMON, Dataset, WHOLE_DATE};
 use crate::disk::{Disk, is_at};
 use crate::error::{StoreError, at};
 use crate::feed_name::FeedName;
@@ -78,7 +79,13 @@ impl DataDir {
         self.services
     }
 
-    /// All datasets that it may hold: those of its services, and those that are common to all.
+    /// All datasets that it may hold: those that are partitioned by feed, and those with one file per date.
+    #[must_use]
+    pub fn all_datasets(&self) -> Vec<Dataset> {
+        self.datasets().into_iter().chain(WHOLE_DATE).collect()
+    }
+
+    /// The datasets that are partitioned by feed: those of its services, and those that are common to all.
     #[must_use]
     pub fn datasets(&self) -> Vec<Dataset> {
         let of_services = self.services.iter().flat_map(|service| service.datasets);

@@ -18,6 +18,7 @@ pub mod checksums;
 mod column_orders;
 pub mod coverage;
 pub mod dataset;
+pub mod date_file;
 pub mod day;
 mod decoding;
 pub mod disk;

@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use crate::catalog;
 use crate::checksums::Checksums;
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Rows};
 use crate::disk::Output;
 use crate::error::{StoreError, at};
 use crate::layout::{CommittedName, CommittedPath, DataDir};
@@ -101,7 +101,7 @@ fn over(
 ) -> Result<Vec<(Dataset, NaiveDate)>, StoreError> {
     let journaled = journaled_dates(data)?;
     let mut over = Vec::new();
-    for dataset in data.datasets() {
+    for dataset in data.all_datasets() {
         let Some(days) = retention.days(dataset) else {
             continue;
         };
@@ -149,7 +149,7 @@ fn dates(data: &DataDir, dataset: Dataset) -> Result<BTreeSet<NaiveDate>, StoreE
 /// is not the recorder's, and so stays.
 fn remove(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<usize>, StoreError> {
     let dir = data.date_dir(dataset, date);
-    let Some(files) = only_committed(&dir, dataset, date)? else {
+    let Some((count, files)) = only_committed(&dir, dataset, date)? else {
         warn!(dir = %dir.display(), "not removed, although it is older than retention allows: it holds something that is not the recorder's");
         return Ok(None);
     };
@@ -165,14 +165,14 @@ fn remove(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<us
     data.disk().rename(&dir, &aside)?;
     data.disk().sync_parent(&dir)?;
     data.disk().remove_tree(&aside)?;
-    let datasets = data.datasets();
+    let datasets = data.all_datasets();
     if datasets.iter().all(|other| !data.date_dir(other, date).exists()) {
         // Nothing is left that could miss a file.
         for other in datasets {
             data.disk().remove_left_over(&data.expired(other, date))?;
         }
     }
-    Ok(Some(files.len()))
+    Ok(Some(count))
 }
 
 /// Puts it on record that a date was removed from a dataset.
@@ -186,12 +186,18 @@ fn mark(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<(), StoreEr
     data.disk().sync_parent(&path)
 }
 
-/// The committed files below a date's directory, if there is nothing else in it: no other name, no link.
+/// How many files of the dataset are below a date's directory, and those that may have a line in a list of checksums, if
+/// there is nothing else in it: no other name, no link.
 fn only_committed(
     dir: &Path,
     dataset: Dataset,
     date: NaiveDate,
-) -> Result<Option<Vec<CommittedPath>>, StoreError> {
+) -> Result<Option<(usize, Vec<CommittedPath>)>, StoreError> {
+    if dataset.rows == Rows::OfAllFeeds {
+        let files = list(dir)?;
+        let are_ours = files.iter().all(|file| committed_name(dataset, file).is_some());
+        return Ok(are_ours.then_some((files.len(), Vec::new())));
+    }
     let mut files = Vec::new();
     for feed_dir in list(dir)? {
         let feed = feed_dir.file_name().and_then(|name| name.to_str());
@@ -200,10 +206,7 @@ fn only_committed(
             return Ok(None);
         };
         for file in list(&feed_dir)? {
-            let name = file.file_name().and_then(|name| name.to_str());
-            let name = name.and_then(|name| CommittedName::parse(dataset, name));
-            let is_file = fs::symlink_metadata(&file).is_ok_and(|known| known.is_file());
-            let Some(name) = name.filter(|_| is_file) else {
+            let Some(name) = committed_name(dataset, &file) else {
                 return Ok(None);
             };
             files.push(CommittedPath {
@@ -213,7 +216,14 @@ fn only_committed(
             });
         }
     }
-    Ok(Some(files))
+    Ok(Some((files.len(), files)))
+}
+
+/// The name of a file of the dataset; `None` for anything else.
+fn committed_name(dataset: Dataset, file: &Path) -> Option<CommittedName> {
+    let name = CommittedName::parse(dataset, file.file_name()?.to_str()?)?;
+    let is_file = fs::symlink_metadata(file).is_ok_and(|known| known.is_file());
+    is_file.then_some(name)
 }
 
 fn list(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
@@ -247,7 +257,7 @@ mod tests {
     use chrono::Days;
 
     use super::*;
-    use crate::dataset::{COVERAGE, QUARANTINE};
+    use crate::dataset::{CLOCK, COVERAGE, QUARANTINE};
     use crate::disk::{Disk, Gate, Op};
     use crate::feed_name::FeedName;
     use crate::service::TRADES;
@@ -329,6 +339,29 @@ mod tests {
         assert!(data.expired(&QUARANTINE, day(3)).exists());
         assert_eq!(left(&data, &COVERAGE), ["03", "04", "05", "06", "09"]);
         assert_eq!(catalog::names(&data.staging()).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_date_of_a_dataset_without_partitions_goes_like_any_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);
+        for number in [2, 3, 4] {
+            let path = crate::date_file::path(&data, &CLOCK, day(number));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "PAR1").unwrap();
+        }
+        fs::write(data.date_dir(&CLOCK, day(3)).join("notes.txt"), "").unwrap();
+        let retention = Retention::default().keeping(&CLOCK, 9);
+        let expired = expire(&data, &retention, day(13)).unwrap();
+        let expired: Vec<_> = expired.iter().map(|gone| (gone.date, gone.files)).collect();
+        assert_eq!(expired, [(day(2), 1)]);
+        assert_eq!(
+            left(&data, &CLOCK),
+            ["03", "04"],
+            "one has a stranger's file, one is young"
+        );
+        assert!(data.expired(&CLOCK, day(2)).exists());
+        assert_eq!(left(&data, &TRADES).len(), 6);
     }
 
     #[test]

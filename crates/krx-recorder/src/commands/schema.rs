@@ -14,7 +14,7 @@ use crate::process::out;
 /// [`Failure`], if there is no such dataset, or standard output cannot be written.
 pub(super) fn print(name: Option<&str>, json: bool) -> Result<(), Failure> {
     // The datasets are the same for any data directory.
-    let datasets = DataDir::new("").datasets();
+    let datasets = DataDir::new("").all_datasets();
     let chosen = match name {
         Some(name) => vec![named(&datasets, name)?],
         None => datasets,
@@ -58,7 +58,8 @@ fn write_text(out: &mut dyn Write, document: &Document) -> io::Result<()> {
     } = document;
     writeln!(out, "{dataset}, schema version {schema_version}")?;
     writeln!(out, "{summary}")?;
-    writeln!(out, "{dataset}/date=…/{partition_key}=…/{dataset}-….parquet")?;
+    let partition = partition_key.map_or_else(String::new, |key| format!("{key}=…/"));
+    writeln!(out, "{dataset}/date=…/{partition}{dataset}-….parquet")?;
     if let Some(column) = document.sealed_by {
         writeln!(out, "A finished day is one file, grouped by {column}.")?;
     }

@@ -65,9 +65,11 @@ fn has_files(dir: &Path, dataset: Dataset) -> bool {
         let found: Vec<_> = names.filter(matches).map(|entry| entry.path()).collect();
         found
     };
-    let partition = format!("{}=", dataset.partition_key);
     let dates = below(dir.to_owned(), "date=", "").into_iter();
-    let mut partitions = dates.flat_map(|date| below(date, &partition, ""));
+    let mut partitions = dates.flat_map(|date| match dataset.partition_key {
+        Some(key) => below(date, &format!("{key}="), ""),
+        None => vec![date],
+    });
     partitions.any(|partition| !below(partition, "", ".parquet").is_empty())
 }
 
@@ -111,8 +113,8 @@ fn views(data_dir: &str, has_files: impl Fn(Dataset) -> bool) -> Option<String> 
         let files = of_files(dataset);
         match (dataset.partition_key, has_files(dataset)) {
             // A feed of a market may begin, but then the views must be printed again.
-            ("market", false) => views.replace(&files, &nothing_of(dataset)),
-            ("market", true) => views,
+            (Some("market"), false) => views.replace(&files, &nothing_of(dataset)),
+            (Some("market"), true) => views,
             // It is faster, and there is no need of the other.
             (_, true) => views.replace(&of_files_to_come(dataset), &files),
             (_, false) if is_begun => views,
@@ -142,9 +144,11 @@ fn nothing_of(dataset: Dataset) -> String {
 
 /// How the files of a dataset are read that has some.
 fn of_files(dataset: Dataset) -> String {
-    let (name, key) = (dataset.name, dataset.partition_key);
+    let name = dataset.name;
+    let key = dataset.partition_key;
+    let key = key.map_or_else(String::new, |key| format!(", '{key}': VARCHAR"));
     format!(
-        "FROM read_parquet('{name}/**/*.parquet', hive_partitioning = true, hive_types = {{'date': DATE, '{key}': VARCHAR}})"
+        "FROM read_parquet('{name}/**/*.parquet', hive_partitioning = true, hive_types = {{'date': DATE{key}}})"
     )
 }
 
@@ -189,7 +193,8 @@ fn without_rows(dataset: Dataset) -> String {
         .map(|column| (column.name, type_of(column.column_type)));
     let mut text = "SELECT".to_owned();
     let mut width = text.len();
-    for (name, of) in columns.chain([("date", "DATE"), (dataset.partition_key, "VARCHAR")]) {
+    let key = dataset.partition_key.map(|key| (key, "VARCHAR"));
+    for (name, of) in columns.chain([("date", "DATE")]).chain(key) {
         let column = format!("NULL::{of} AS {name},");
         if width + 1 + column.len() > WIDTH_MAX {
             text.push_str("\n      ");
@@ -244,7 +249,7 @@ mod tests {
         assert_eq!(optional().count(), 10);
         for dataset in optional() {
             let text = match dataset.partition_key {
-                "market" => of_files(dataset),
+                Some("market") => of_files(dataset),
                 _ => of_files_to_come(dataset),
             };
             assert_eq!(
@@ -283,7 +288,7 @@ mod tests {
                 .all(|(class, one)| class.contains(*one));
             begins && ends && all.len() >= first.len() + last.len()
         };
-        for dataset in optional().filter(|dataset| dataset.partition_key == "feed") {
+        for dataset in optional().filter(|dataset| dataset.partition_key == Some("feed")) {
             let pattern = with_coverage(dataset.name);
             let all = DataDir::new("").datasets().into_iter();
             let fitting: Vec<_> = all

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use krx_store::dataset::{COMMON, Dataset};
+use krx_store::dataset::{COMMON, Dataset, WHOLE_DATE};
 use krx_store::service::SERVICES;
 use serde::Deserialize;
 use toml::Spanned;
@@ -153,7 +153,7 @@ pub(super) static RETENTION_KEYS: LazyLock<Vec<(Dataset, String)>> = LazyLock::n
     let of_services = SERVICES
         .iter()
         .flat_map(|service| service.datasets.iter().rev().copied());
-    let datasets = of_services.chain(COMMON);
+    let datasets = of_services.chain(COMMON).chain(WHOLE_DATE);
     datasets
         .map(|dataset| (dataset, format!("{dataset}_days")))
         .collect()

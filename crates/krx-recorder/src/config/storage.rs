@@ -13,7 +13,9 @@ use super::values::{DAY, MILLISECOND, SECOND, duration};
 
 /// What folders begin with that readers take for partitions.
 static PARTITION_KEYS: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
-    let keys = RETENTION_KEYS.iter().map(|(dataset, _)| dataset.partition_key);
+    let keys = RETENTION_KEYS
+        .iter()
+        .filter_map(|(dataset, _)| dataset.partition_key);
     keys.chain(["date"]).collect()
 });
 

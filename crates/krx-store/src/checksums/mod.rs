@@ -281,7 +281,7 @@ pub fn reopen(data: &DataDir, feed: &FeedName, date: NaiveDate, covered: u64) ->
     let segments = catalog::segments(&data.journal(feed))?;
     let first = segments.iter().find(|segment| segment.date == date);
     let is_replaced = |name: &CommittedName| match name.dataset.rows {
-        Rows::OfTheDate => true,
+        Rows::OfTheDate | Rows::OfAllFeeds => true,
         Rows::OfFrames => {
             name.first_frame > covered && first.is_some_and(|first| first.first_frame <= name.first_frame)
         }

@@ -38,7 +38,7 @@ impl Pending {
     pub(crate) fn has(&self, name: &CommittedName) -> bool {
         self.has_journal
             && match name.dataset.rows {
-                Rows::OfTheDate => true,
+                Rows::OfTheDate | Rows::OfAllFeeds => true,
                 Rows::OfFrames => name.first_frame > self.covered,
             }
     }

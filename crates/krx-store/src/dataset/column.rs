@@ -37,6 +37,8 @@ pub enum ColumnType {
     Int64,
     /// 64-bit floating-point numbers.
     Float64,
+    /// True or false.
+    Bool,
     /// Instants in milliseconds.
     Millis,
     /// Instants in microseconds.
@@ -98,6 +100,7 @@ impl ColumnType {
             Self::Int32 => DataType::Int32,
             Self::Int64 => DataType::Int64,
             Self::Float64 => DataType::Float64,
+            Self::Bool => DataType::Boolean,
             Self::Millis => zoned(TimeUnit::Millisecond),
             Self::Micros => zoned(TimeUnit::Microsecond),
         }
@@ -114,6 +117,7 @@ impl ColumnType {
             Self::Int32 => "int32",
             Self::Int64 => "int64",
             Self::Float64 => "float64",
+            Self::Bool => "boolean",
             Self::Millis => "timestamp, ms, Asia/Seoul",
             Self::Micros => "timestamp, µs, Asia/Seoul",
         }
@@ -130,6 +134,7 @@ impl ColumnType {
             Self::Int32 => "int32",
             Self::Int64 => "int64",
             Self::Float64 => "float64",
+            Self::Bool => "bool",
             Self::Millis => "timestamp[ms, Asia/Seoul]",
             Self::Micros => "timestamp[us, Asia/Seoul]",
         }

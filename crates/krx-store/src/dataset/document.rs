@@ -16,8 +16,8 @@ pub struct Document {
     pub schema_version: u32,
     /// What a row is.
     pub summary: &'static str,
-    /// What the directories below `date=` are named after.
-    pub partition_key: &'static str,
+    /// What the directories below `date=` are named after; `None` where there are none.
+    pub partition_key: Option<&'static str>,
     /// The column whose values divide a sealed day.
     pub sealed_by: Option<&'static str>,
     /// Its columns, in their order.

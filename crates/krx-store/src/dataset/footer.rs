@@ -168,7 +168,8 @@ impl Footer {
             .iter()
             .map(|(name, rows)| format!("{name}={rows}"))
             .collect();
-        let partition = (dataset.partition_key != "feed").then(|| (dataset.partition_key, self.feed.clone()));
+        let market = dataset.partition_key.filter(|key| *key != "feed");
+        let partition = market.map(|key| (key, self.feed.clone()));
         let pairs = [
             ("schema_version", self.schema_version.to_string()),
             ("feed", self.feed.clone()),

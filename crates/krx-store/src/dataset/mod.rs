@@ -9,6 +9,7 @@ mod common;
 mod document;
 mod footer;
 mod spec;
+mod whole_date;
 
 pub(crate) use column::ZONE;
 pub use column::{Column, ColumnType, Encoding};
@@ -17,3 +18,4 @@ pub use document::{Document, DocumentColumn};
 pub(crate) use footer::value_of;
 pub use footer::{DayFooter, Footer};
 pub use spec::{BATCH_ROWS, Dataset, DatasetSpec, GroupOrder, Rows};
+pub use whole_date::{CLOCK, WHOLE_DATE};

@@ -30,8 +30,9 @@ pub struct DatasetSpec {
     pub name: &'static str,
     /// What a row is: a sentence for readers.
     pub summary: &'static str,
-    /// The key of the partitions within a date: readers see it as a column beside `date`.
-    pub partition_key: &'static str,
+    /// The key of the partitions within a date: readers see it as a column beside `date`. `None` where a date's file has
+    /// the rows of all feeds.
+    pub partition_key: Option<&'static str>,
     /// Raised by every change to the columns. A file with a higher version was written by a newer recorder.
     pub schema_version: u32,
     /// The columns, in their order.
@@ -53,6 +54,9 @@ pub enum Rows {
     OfFrames,
     /// Everything known about a feed and date, in one file that is replaced as a whole.
     OfTheDate,
+    /// Everything known about a date, of all feeds or of the recorder itself, in one file that is replaced as a whole
+    /// (`date_file`).
+    OfAllFeeds,
 }
 
 /// How rows lie within the row groups of a sealed day.
@@ -103,7 +107,7 @@ impl DatasetSpec {
         Self {
             name,
             summary,
-            partition_key,
+            partition_key: Some(partition_key),
             schema_version: 1,
             columns,
             rows: Rows::OfFrames,
@@ -134,17 +138,27 @@ impl DatasetSpec {
         self
     }
 
-    /// The name of a partition's directory within its date, such as `market=KOSPI`.
+    /// A dataset with one file per date, which is replaced as a whole.
+    #[must_use]
+    pub const fn of_all_feeds(name: &'static str, summary: &'static str, columns: &'static [Column]) -> Self {
+        let mut spec = Self::new(name, "", summary, columns);
+        spec.partition_key = None;
+        spec.rows = Rows::OfAllFeeds;
+        spec
+    }
+
+    /// The name of a partition's directory within its date, such as `market=KOSPI`; empty without partitions.
     #[must_use]
     pub fn partition_name(&self, feed: &FeedName) -> String {
-        format!("{}={feed}", self.partition_key)
+        self.partition_key
+            .map_or_else(String::new, |key| format!("{key}={feed}"))
     }
 
     /// Parses the name of a partition's directory.
     #[must_use]
     pub fn parse_partition(&self, name: &str) -> Option<FeedName> {
         let (key, value) = name.split_once('=')?;
-        (key == self.partition_key).then_some(())?;
+        (Some(key) == self.partition_key).then_some(())?;
         value.parse().ok()
     }
 

@@ -53,7 +53,7 @@ impl Values {
             ColumnType::Word => Self::Repeated(Repeated::default()),
             ColumnType::Text if nullable => Self::Single(Single::default()),
             ColumnType::Text => Self::Repeated(Repeated::default()),
-            ColumnType::Bytes => return None,
+            ColumnType::Bytes | ColumnType::Bool => return None,
         })
     }
 

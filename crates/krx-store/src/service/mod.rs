@@ -60,10 +60,12 @@ mod tests {
                 (ColumnType::Text, false),
                 "{dataset}.{name}"
             );
-            let is_bytes = |column: &crate::dataset::Column| column.column_type == ColumnType::Bytes;
+            let is_fixed = |column: &crate::dataset::Column| {
+                matches!(column.column_type, ColumnType::Bytes | ColumnType::Bool)
+            };
             assert!(
-                !dataset.columns.iter().any(is_bytes),
-                "{dataset} has bytes, which cannot be reordered"
+                !dataset.columns.iter().any(is_fixed),
+                "{dataset} has a column that cannot be reordered"
             );
         }
     }
@@ -75,7 +77,11 @@ mod tests {
             for column in dataset.columns {
                 let is_number = !matches!(
                     column.column_type,
-                    ColumnType::Text | ColumnType::Word | ColumnType::Bytes | ColumnType::Float64
+                    ColumnType::Text
+                        | ColumnType::Word
+                        | ColumnType::Bytes
+                        | ColumnType::Float64
+                        | ColumnType::Bool
                 );
                 assert!(
                     column.encoding != Encoding::Delta || is_number,

@@ -84,7 +84,7 @@ pub fn schema_with_path(dataset: Dataset) -> SchemaRef {
     let schema = dataset.schema();
     let path = [
         Field::new("date", DataType::Date32, false),
-        Field::new(dataset.partition_key, DataType::Utf8, false),
+        Field::new(dataset.partition_key.unwrap_or("feed"), DataType::Utf8, false),
     ];
     let fields = schema.fields().iter().map(|field| field.as_ref().clone());
     Arc::new(Schema::new(fields.chain(path).collect::<Vec<_>>()))
