@@ -184,7 +184,7 @@ mod tests {
     }
 
     fn rows(offsets: &[Option<i64>]) -> RecordBatch {
-        let count = offsets.len() as i64;
+        let count = i64::try_from(offsets.len()).unwrap();
         let column = |values: ArrayRef| values;
         CLOCK.batch([
             (

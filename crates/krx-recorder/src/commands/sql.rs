@@ -217,6 +217,7 @@ fn type_of(column: ColumnType) -> &'static str {
         ColumnType::Int32 => "INTEGER",
         ColumnType::Int64 => "BIGINT",
         ColumnType::Float64 => "DOUBLE",
+        ColumnType::Bool => "BOOLEAN",
         ColumnType::Millis | ColumnType::Micros => "TIMESTAMPTZ",
     }
 }
