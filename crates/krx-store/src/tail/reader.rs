@@ -84,15 +84,11 @@ impl TailReader {
         after: BTreeMap<NaiveDate, u64>,
         synced: Synced,
     ) -> Result<Self, StoreError> {
-        let segments = catalog::segments(&data.journal(feed))?;
         let tail = match synced {
             Synced::AtRest => None,
             Synced::Until(position) => Some(Arc::new(Tail::known(position))),
         };
-        let mut follower = Follower::new(data.journal(feed), tail.clone());
-        if let Some(before) = before_first_needed(&segments, &after) {
-            follower.skip_to_after(before);
-        }
+        let follower = follower(data, feed, &after, tail.clone())?;
         Ok(Self {
             data: data.clone(),
             feed: feed.clone(),
@@ -284,6 +280,22 @@ fn last_committed(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<u6
     };
     let names = catalog::files(data, service.primary(), feed, date)?;
     Ok(names.last().map_or(0, |name| name.last_frame))
+}
+
+/// Follows a feed's journal from the segment on that may have the first frame after those in `after`.
+pub(super) fn follower(
+    data: &DataDir,
+    feed: &FeedName,
+    after: &BTreeMap<NaiveDate, u64>,
+    tail: Option<Arc<Tail>>,
+) -> Result<Follower, StoreError> {
+    let dir = data.journal(feed);
+    let segments = catalog::segments(&dir)?;
+    let mut follower = Follower::new(dir, tail);
+    if let Some(before) = before_first_needed(&segments, after) {
+        follower.skip_to_after(before);
+    }
+    Ok(follower)
 }
 
 /// The segment before the first one that may have frames after those: each segment begins with all that

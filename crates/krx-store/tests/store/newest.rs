@@ -10,7 +10,7 @@ use chrono::NaiveDate;
 use krx_store::dataset::{Dataset, QUARANTINE};
 use krx_store::journal::{Followed, Follower, Position};
 use krx_store::service::{FULL_MARKET, PER_ISSUE, TRADES};
-use krx_store::tail::{Synced, TailBatch, TailReader, Tailed, committed, schema_with_path};
+use krx_store::tail::{Extent, Synced, TailBatch, TailReader, Tailed, committed, schema_with_path};
 use krx_store::{DataDir, Entry, Event, Exporter, FeedName, JournalConfig};
 
 use crate::per_issue::{ROUNDS, issues, pushes, rows, subscribed};
@@ -199,6 +199,18 @@ fn each_frame_comes_once_it_is_synced_and_never_before() {
             (expected, 3 * frame),
             "{position:?}"
         );
+        // What it has is known before it is decoded.
+        let extent = Extent::of(&data, &feed(), &BTreeMap::new(), Some(*position)).unwrap();
+        let mut known = extent
+            .frames
+            .iter()
+            .map(|of| (of.date, of.first_frame, of.last_frame));
+        let last = found.batches.last().map(|batch| batch.last_recv);
+        assert_eq!(
+            known.next_back(),
+            expected.map(|(first, last)| (*date, first, last))
+        );
+        assert_eq!(extent.frames.last().map(|of| of.last_recv), last);
         // One that goes on gets just what is new.
         following.synced_until(Some(*position));
         let new = Read::all(&mut following);
@@ -266,6 +278,14 @@ fn a_date_that_begins_after_the_tail_is_told_from_its_first_frame() {
     journal(dir.path(), SMALL_SEGMENTS, &of(100, 5));
     let mut reader = TailReader::open(&data, &feed(), &TRADES, after, Synced::AtRest).unwrap();
     Read::all(&mut reader).assert_all_told(date().succ_opt().unwrap(), 1, 65);
+    // One who goes on after the first date's last frame has the frames of the second from where the journal begins.
+    let until = ends(&data).last().map(|end| end.0);
+    let extent = Extent::of(&data, &feed(), &BTreeMap::from([(date(), 10)]), until).unwrap();
+    let [of] = extent.frames[..] else {
+        panic!("one date: {extent:?}")
+    };
+    assert_eq!((of.date, of.last_frame), (date().succ_opt().unwrap(), 65));
+    assert!((2..=61).contains(&of.first_frame), "{extent:?}");
 }
 
 #[test]
@@ -328,6 +348,13 @@ fn damage_is_told_and_a_journal_at_rest_has_an_end() {
         read.damage[0].contains("is damaged in bytes"),
         "{:?}",
         read.damage
+    );
+    let until = ends(&data).last().map(|end| end.0);
+    let extent = Extent::of(&data, &feed(), &BTreeMap::from([(date(), 30)]), until).unwrap();
+    assert_eq!(extent.damaged, read.damage);
+    assert_eq!(
+        (extent.frames[0].first_frame, extent.frames[0].last_frame),
+        (31, 40)
     );
     // A recorder that begins now writes for others.
     let more = [
