@@ -334,7 +334,7 @@ impl<'a> Tail<'a> {
         options: &'a Options,
     ) -> Result<Self, Failure> {
         // Files that come from now on are not among those that were listed, however long it takes to get to this feed.
-        let mut begin = committed(data, &feed)?;
+        let mut begin = committed(data, &feed, dataset)?;
         begin.extend(after.iter().map(|(date, frame)| (*date, *frame)));
         Ok(Self {
             data,

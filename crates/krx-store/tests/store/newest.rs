@@ -75,7 +75,7 @@ impl Read {
 
 /// A reader that begins after the files there are now.
 fn begin(data: &DataDir, feed: &FeedName, dataset: Dataset, synced: Synced) -> TailReader {
-    let after = committed(data, feed).unwrap();
+    let after = committed(data, feed, dataset).unwrap();
     TailReader::open(data, feed, dataset, after, synced).unwrap()
 }
 
@@ -259,11 +259,42 @@ fn it_begins_after_the_committed_files_and_says_what_went_to_files_meanwhile() {
 }
 
 #[test]
+fn a_file_that_is_there_before_its_commit_is_complete_is_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path());
+    let mut entries = trades(5);
+    entries.insert(3, frame(NINE + 2 * SECOND, "no JSON"));
+    journal(dir.path(), SMALL_SEGMENTS, &entries);
+    // A kill: the quarantine of the first frames is in its place, their trades are not.
+    let copied = tempfile::tempdir().unwrap();
+    let copy = DataDir::new(copied.path());
+    std::fs::create_dir_all(copy.journal(&feed())).unwrap();
+    for file in std::fs::read_dir(data.journal(&feed())).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.journal(&feed()).join(file.file_name())).unwrap();
+    }
+    export(dir.path(), config(300, 4));
+    let [of_quarantine] = krx_store::catalog::files(&data, &QUARANTINE, &feed(), date()).unwrap()[..] else {
+        panic!("one file has the piece")
+    };
+    let partition = |data: &DataDir| data.partition(&QUARANTINE, date(), &feed());
+    std::fs::create_dir_all(partition(&copy)).unwrap();
+    let name = of_quarantine.to_string();
+    std::fs::copy(partition(&data).join(&name), partition(&copy).join(&name)).unwrap();
+    // The piece is in the file and so not in the tail; the trades are in the tail and in no file.
+    let all = |dataset| Read::all(&mut begin(&copy, &feed(), dataset, Synced::AtRest));
+    let (quarantined, trades) = (all(&QUARANTINE), all(&TRADES));
+    assert_eq!((quarantined.rows(), trades.rows()), (0, 15));
+    assert_eq!(quarantined.span(date()), Some((of_quarantine.last_frame + 1, 6)));
+    assert_eq!(trades.span(date()), Some((1, 6)));
+}
+
+#[test]
 fn a_date_that_begins_after_the_tail_is_told_from_its_first_frame() {
     let dir = tempfile::tempdir().unwrap();
     let data = DataDir::new(dir.path());
     journal(dir.path(), SMALL_SEGMENTS, &trades(10));
-    let after = committed(&data, &feed()).unwrap();
+    let after = committed(&data, &feed(), &TRADES).unwrap();
     // It is midnight, and whole files come between two looks.
     let midnight = NINE + DAY - 9 * 3600 * SECOND;
     let of = |first: i64, count: i64| {

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
 
 use super::Refusal;
-use super::request::{After, Format, Wanted};
+use super::request::{Format, Wanted};
 use crate::pipeline::feed_view::FeedView;
 use crate::status::connection::Connection;
 
@@ -188,7 +188,7 @@ impl<'a> Sending<'a> {
     fn look(source: &'a Source, wanted: &'a Wanted) -> Result<Self, Result<StoreError, io::Error>> {
         let (data, feed) = (&source.data, &source.feed.feed);
         let until = source.feed.tail.synced();
-        let (after, newest) = begin_after(data, feed, &wanted.after).map_err(Ok)?;
+        let (after, newest) = begin_after(data, feed, wanted).map_err(Ok)?;
         let extent = Extent::of(data, feed, &after, until).map_err(Ok)?;
         let reader =
             TailReader::open(data, feed, wanted.dataset, after.clone(), Synced::Until(until)).map_err(Ok)?;
@@ -287,9 +287,9 @@ impl<'a> Sending<'a> {
 fn begin_after(
     data: &DataDir,
     feed: &FeedName,
-    asked: &After,
+    wanted: &Wanted,
 ) -> Result<(BTreeMap<NaiveDate, u64>, NaiveDate), StoreError> {
-    let mut after = committed(data, feed)?;
+    let (mut after, asked) = (committed(data, feed, wanted.dataset)?, &wanted.after);
     let last = catalog::segments(&data.journal(feed))?
         .last()
         .map(|name| name.date);
