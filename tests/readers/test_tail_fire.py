@@ -1,5 +1,5 @@
-"""Files and tail together have each record once at every instant, while a recorder commits every second, is killed and starts
-again: what was shown is what the files have in the end."""
+"""Files and tail together have each record once at every instant, while a recorder commits every second, its day is made one
+file again and again, and it is killed and starts again: what was shown is what the files have in the end."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ RATE = 20_000
 KILLS_S = 8.0
 """How often the recorder is killed."""
 
+SEALS_S = 3.0
+"""How long after one seal of the day the next one begins: what came since is sealed with the rest."""
+
 OLD_S_MAX = float(os.environ.get("KRX_TAIL_OLD_S", "30"))
 """How old the newest frame may be while a recorder runs. On a quiet machine half a second is enough."""
 
@@ -53,6 +56,31 @@ def started(folder: Path) -> subprocess.Popen[bytes]:
         )  # fmt: skip
 
 
+class Seals:
+    """Seals the day beside the recorder, again and again."""
+
+    def __init__(self, data_dir: Path) -> None:
+        date = next(data_dir.glob("trades/date=*")).name.removeprefix("date=")
+        self.command = [binary("KRX_RECORDER", "krx-recorder"), "seal", date, "--data-dir", data_dir, "--json"]
+        self.process: subprocess.Popen[str] | None = None
+        self.next = time.monotonic()
+        self.sealed = 0
+
+    def look(self) -> None:
+        if self.process is not None and self.process.poll() is not None:
+            self.end()
+            self.next = time.monotonic() + SEALS_S
+        elif self.process is None and time.monotonic() > self.next:
+            self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def end(self) -> None:
+        """Waits for the one under way. It may be in vain, when files are added all the time; it is never half done."""
+        if self.process is not None:
+            said, _ = self.process.communicate(timeout=120)
+            self.sealed += said.count('"outcome": "sealed"') + said.count('"outcome":"sealed"')
+            self.process = None
+
+
 def test_files_and_tail_have_each_record_once(tmp_path: Path) -> None:
     keep_clear_of_midnight()
     port = free_port()
@@ -65,6 +93,7 @@ def test_files_and_tail_have_each_record_once(tmp_path: Path) -> None:
         first = Recorder(tmp_path, simulator.url, port=port)
         recorder, data_dir = first.process, first.data_dir
         wait_until(lambda: all(files(data_dir, market) for market in MARKETS), 60, "there are files", first.check_running)
+        seals = Seals(data_dir)
         until, next_kill = time.monotonic() + SECONDS, time.monotonic() + KILLS_S
         while time.monotonic() < until:
             if time.monotonic() > next_kill:
@@ -76,10 +105,12 @@ def test_files_and_tail_have_each_record_once(tmp_path: Path) -> None:
                 # After a kill it is read at rest, and then goes on.
                 look(data_dir, port, shown, [])
                 recorder = started(tmp_path)
+            seals.look()
             look(data_dir, port, shown, ages)
             look_over_http(data_dir, port, shown, http_ages)
         recorder.send_signal(signal.SIGTERM)
         assert recorder.wait(60) == 0
+        seals.end()
     finally:
         if recorder is not None:
             end(recorder)
@@ -92,7 +123,8 @@ def test_files_and_tail_have_each_record_once(tmp_path: Path) -> None:
         for _, first_frame, last_frame, counts in (one for one in shown if one[0] == market):
             expected = {frame: count for frame, count in in_files.items() if first_frame <= frame <= last_frame}
             assert counts == expected, (market, first_frame, last_frame)
-    print(f"{len(shown)} tails, {kills} kills; the newest frame was " + ", ".join(
+    assert seals.sealed > 0
+    print(f"{len(shown)} tails, {kills} kills, {seals.sealed} seals; the newest frame was " + ", ".join(
         f"{statistics.median(of) * 1000:.0f} ms old (median of {how}), {sorted(of)[int(len(of) * 0.99)] * 1000:.0f} ms (p99)"
         for how, of in (("the command", ages), ("HTTP", http_ages))
     ))  # fmt: skip
@@ -114,10 +146,9 @@ def look(data_dir: Path, port: int, shown: list[tuple[str, int, int, Counter[int
         if told is None or "have gone to files meanwhile" in done.stderr:
             continue
         first, last = int(told[2]), int(told[3])
-        now = files(data_dir, market)
         # It begins where the files ended that were there when it began: those that were listed, or newer ones.
-        ends = {0, *(end for _, end in now)}
-        assert first - 1 in ends and first > listed[-1][1] or last <= listed[-1][1], (first, last, listed[-1], now[-1])
+        now = files(data_dir, market)
+        assert listed[-1][1] < first <= now[-1][1] + 1 or last <= listed[-1][1], (first, last, listed[-1], now[-1])
         lines = done.stdout.splitlines()
         place = lines[0].split(",").index("frame")
         shown.append((market, first, last, Counter(int(line.split(",")[place]) for line in lines[1:])))
