@@ -29,6 +29,7 @@ mod feed_name;
 pub mod feed_service;
 pub mod format;
 pub mod journal;
+pub mod lag;
 pub mod layout;
 pub mod lock;
 pub mod moment;
