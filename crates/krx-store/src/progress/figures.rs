@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use krx_protocol::Reason;
@@ -10,6 +11,7 @@ use super::board::{Board, CommittedFile, Day, Gaps};
 use super::tally::Tally;
 use crate::coverage::Ledger;
 use crate::journal::{Counters, Place};
+use crate::lag::{FeedLag, LagWatch};
 use crate::moment::Moment;
 use crate::traded::Traded;
 
@@ -66,6 +68,21 @@ impl Progress {
             traded: Some(traded),
             ..self
         }
+    }
+
+    /// The same, with records that come later than this after their trades taken for late.
+    #[must_use]
+    pub fn late_after(self, lag_max: Duration) -> Self {
+        self.board().lags = LagWatch::new(lag_max);
+        self
+    }
+
+    /// What the records of the date of `now` show of the clock. Like [`Progress::day`] it takes the exporter's lock.
+    #[must_use]
+    pub fn clock(&self, now: Moment) -> FeedLag {
+        let shown = self.board().lags.now();
+        let is_today = shown.at.is_some_and(|at| at.date() == now.date());
+        if is_today { shown } else { FeedLag::default() }
     }
 
     /// Frames in the journal that are not decoded yet; while the exporter is still on an earlier date, a lower bound.
@@ -153,6 +170,8 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lag::{LagVerdict, Lags};
+    use crate::service::FrameRows;
 
     const DATE: NaiveDate = NaiveDate::from_ymd_opt(2026, 11, 20).expect("a date");
 
@@ -168,5 +187,32 @@ mod tests {
         assert_eq!(progress.lag_us(Moment(8_000_000)), 0, "the clock was set back");
         progress.exported(DATE, 1);
         assert_eq!(progress.lag_us(Moment(99_000_000)), 0);
+    }
+
+    #[test]
+    fn the_clock_is_judged_by_what_is_published_and_only_for_its_date() {
+        let progress = Progress::default().late_after(Duration::from_secs(60));
+        let start = Moment::midnight(DATE).0 + 36_000_000_000;
+        let ledger = Ledger::new(DATE);
+        let mut tally = progress.tally();
+        for frame in 1..=30 {
+            let at = Moment(start + i64::try_from(frame).unwrap() * 1_000_000);
+            let lags = Lags {
+                newest: Some(61_000),
+                newest_due: Some(61_000),
+            };
+            tally.begin(DATE, frame);
+            let decoded = FrameRows {
+                rows: 1,
+                lags,
+                ..FrameRows::default()
+            };
+            tally.end(Moment::midnight(DATE), at, 1, &decoded);
+            progress.publish(&mut tally, &ledger);
+        }
+        let now = progress.clock(Moment(start + 40_000_000));
+        assert_eq!((now.verdict, now.lag_ms), (LagVerdict::Late, Some(61_000)));
+        let tomorrow = Moment(start + 24 * 3_600_000_000);
+        assert_eq!(progress.clock(tomorrow), FeedLag::default());
     }
 }
