@@ -15,6 +15,7 @@ pub mod absence;
 pub mod archive;
 pub mod catalog;
 pub mod checksums;
+pub mod clock;
 mod column_orders;
 pub mod coverage;
 pub mod dataset;

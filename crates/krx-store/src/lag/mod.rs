@@ -9,8 +9,10 @@
 
 mod lags;
 mod seconds;
+mod shown;
 mod watch;
 
 pub use lags::{EARLY_MAX_MS, Lags, RecvTime};
 pub use seconds::LagsBySecond;
+pub use shown::ShownLag;
 pub use watch::{FeedLag, LagVerdict, LagWatch};

@@ -11,7 +11,7 @@ use super::board::{Board, CommittedFile, Day, Gaps};
 use super::tally::Tally;
 use crate::coverage::Ledger;
 use crate::journal::{Counters, Place};
-use crate::lag::{FeedLag, LagWatch};
+use crate::lag::{FeedLag, LagWatch, ShownLag};
 use crate::moment::Moment;
 use crate::traded::Traded;
 
@@ -47,6 +47,8 @@ pub struct Progress {
     pub poison_frames: AtomicU64,
     /// Where the exporter counts trades of watched issues, if any are.
     pub(crate) traded: Option<Arc<Traded>>,
+    /// What records show of the clock.
+    clock: ShownLag,
     board: Mutex<Board>,
 }
 
@@ -77,10 +79,10 @@ impl Progress {
         self
     }
 
-    /// What the records of the date of `now` show of the clock. Like [`Progress::day`] it takes the exporter's lock.
+    /// What the records of the date of `now` show of the clock.
     #[must_use]
     pub fn clock(&self, now: Moment) -> FeedLag {
-        let shown = self.board().lags.now();
+        let shown = self.clock.get();
         let is_today = shown.at.is_some_and(|at| at.date() == now.date());
         if is_today { shown } else { FeedLag::default() }
     }
@@ -151,6 +153,7 @@ impl Progress {
         let started = self.started;
         let mut board = self.board();
         board.count(&news);
+        self.clock.set(board.lags.now());
         board.set_ledger(ledger, news.first, started);
         if let Some(until) = news.until {
             self.complete_until(until);
