@@ -7,6 +7,7 @@
 //!   journal ──▶ tail ──▶ /tail/DATASET.arrows      (threads `tail`, a few at a time)
 //! ```
 
+mod clock;
 mod connection;
 mod health;
 mod host;
