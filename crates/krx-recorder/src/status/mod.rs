@@ -9,6 +9,7 @@
 
 mod clock;
 mod connection;
+mod family;
 mod health;
 mod host;
 mod kst;
@@ -24,6 +25,7 @@ mod usage;
 mod view;
 mod window;
 
+pub(crate) use clock::{ClockSnapshot, FeedClockSnapshot};
 pub(crate) use kst::Kst;
 pub(crate) use page::CSS as STYLE;
 pub(crate) use registrations::RegistrationsSnapshot;
