@@ -13,6 +13,6 @@ mod shown;
 mod watch;
 
 pub use lags::{EARLY_MAX_MS, Lags, RecvTime};
-pub use seconds::LagsBySecond;
+pub use seconds::{DayVerdicts, LagsBySecond};
 pub use shown::ShownLag;
 pub use watch::{FeedLag, LagVerdict, LagWatch};
