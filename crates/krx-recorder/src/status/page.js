@@ -72,12 +72,14 @@
       if (overdue > 0) act(`${plural(overdue, "registration")} of ${name} ${overdue === 1 ? "is" : "are"} not active`, `${name}: ${plural(overdue, "registration")} ${overdue === 1 ? "has" : "have"} been neither active nor refused for a minute or more; nothing of ${overdue === 1 ? "it" : "them"} is recorded.`);
       if (refused > 0) look(`${name}: the server refuses ${plural(refused, "registration")}; nothing of ${refused === 1 ? "it" : "them"} is recorded.`);
       if (feed.lag_seconds > 30) look(`${name}: the export is ${length(feed.lag_seconds)} behind.`);
-      const { verdict: shown, lag_seconds: late } = feed.clock || {};
-      if (shown === "early") act("The clock is slow", `${name}: records come ${length(-late)} before they were traded: this machine's clock is slow, and all time stamps are wrong.`);
-      if (shown === "late") act(`Records of ${name} come ${length(late)} late`, `${name}: records come ${length(late)} after they were traded: this machine's clock is fast, or the feed is behind.`);
       if (feed.journal_damage > 0) look(`${name}: part of the journal could not be read; see the gaps with the reason damage.`);
       if (feed.journal_renewals > 0) look(`${name}: the disk has refused the journal ${plural(feed.journal_renewals, "time")} since the start.`);
       if (feed.poison_frames > 0) look(`${name}: ${plural(feed.poison_frames, "message")} made the exporter fail; each is in quarantine.`);
+    }
+    for (const { feed: name, clock: shows } of status.feeds) {
+      const { verdict: shown, lag_seconds: late } = shows || {};
+      if (shown === "early") act("The clock is slow", `${name}: records come ${length(-late)} before they were traded: this machine's clock is slow, and all time stamps are wrong.`);
+      if (shown === "late") act(`Records of ${name} come ${length(late)} late`, `${name}: records come ${length(late)} after they were traded: this machine's clock is fast, or the feed is behind.`);
     }
     const { synchronised, steps, last_step_at: set } = status.clock || {};
     if (synchronised === false) look("Nothing keeps this machine's clock in step, and every record is stamped by it.");
