@@ -42,7 +42,7 @@ path = "/ws_kdq"
 mode = "always"
 
 [rotate]
-interval = "1s"
+interval = "{interval}"
 
 [status]
 listen = "127.0.0.1:{port}"
@@ -159,14 +159,14 @@ class Simulator:
 
 
 class Recorder:
-    """A recorder of both markets, and of the feeds in `more`, that commits every second."""
+    """A recorder of both markets, and of the feeds in `more`, that commits every `interval`."""
 
-    def __init__(self, folder: Path, base_url: str, more: str = "", port: int = 0) -> None:
+    def __init__(self, folder: Path, base_url: str, more: str = "", port: int = 0, interval: str = "1s") -> None:
         self.data_dir = folder / "data"
         self.data_dir.mkdir()
         self.log = folder / "recorder.log"
         config = folder / "krx-recorder.toml"
-        config.write_text(CONFIG.format(data_dir=self.data_dir, base_url=base_url, port=port) + more)
+        config.write_text(CONFIG.format(data_dir=self.data_dir, base_url=base_url, port=port, interval=interval) + more)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [binary("KRX_RECORDER", "krx-recorder"), "run", "--config", config],

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
+import itertools
 import json
 import socket
-import subprocess
 import threading
 import time
 import urllib.error
@@ -62,6 +63,7 @@ class Recorded:
         self.tails: dict[str, list[pa.Table]] = {dataset: [] for dataset in DATASETS}
         self.lines: dict[str, tuple[dict[str, str], list[dict[str, Any]]]] = {}
         self.of_codes: list[pa.Table] = []
+        self.bodies: list[bytes] = []
         self.followed: list[pa.Table] = []
         self.refused: list[tuple[int, str]] = []
         self.fifth: list[int] = []
@@ -86,11 +88,11 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
                 120, "each dataset has a file", recorder.check_running,
             )  # fmt: skip
             ask(port, found)
-            following = threading.Thread(
-                target=lambda: found.followed.append(Answer(port, "trades.arrows", "feed=KOSPI&follow=true").table())
-            )
+            url = f"http://127.0.0.1:{port}/tail/trades.arrows?feed=KOSPI&follow=true"
+            follower = urllib.request.urlopen(url, timeout=120)
+            following = threading.Thread(target=lambda: found.bodies.append(follower.read()))
             following.start()
-            held = [open_tail(port) for _ in range(TAILS_MAX)]
+            held = [open_tail(port) for _ in range(TAILS_MAX - 1)]
             try:
                 wait_until(lambda: Answer(port, "trades.arrows", "feed=KOSPI").code == 503, 30, "there is no place")
                 found.fifth.append(503)
@@ -102,15 +104,19 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
         finally:
             recorder.stop()
         following.join(60)
+        follower.close()
+        found.followed = [pa.ipc.open_stream(body).read_all() for body in found.bodies]
     finally:
         simulator.stop()
     yield found
 
 
-def open_tail(port: int) -> socket.socket:
-    """A client that follows, and reads nothing."""
-    client = socket.create_connection(("127.0.0.1", port))
-    client.sendall(b"GET /tail/trades.ndjson?feed=KOSDAQ&follow=true HTTP/1.1\r\nHost: localhost\r\n\r\n")
+def open_tail(port: int, path: str = "trades.ndjson?feed=KOSDAQ&follow=true", more: bytes = b"") -> socket.socket:
+    """A client that follows, and reads nothing; `more` is what it sends after its request."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", port))
+    client.sendall(f"GET /tail/{path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() + more)
     return client
 
 
@@ -127,7 +133,9 @@ def ask(port: int, found: Recorded) -> None:
         found.lines[dataset] = head, [json.loads(line) for line in answer.body.splitlines()]
     # From the first frame on, or what the journal still has of it.
     found.of_codes.append(Answer(port, "trades.arrows", "feed=KOSPI&after=0&code=005930,00088K&code=999999").table())
-    for query in ("", "feed=NASDAQ", "feed=KOSPI&after=x", "feed=KOSPI&after=2026-99-99:1", "feed=KOSPI&limit=3", "feed=ISSUES"):
+    queries = ("", "feed=NASDAQ", "feed=KOSPI&after=x", "feed=KOSPI&after=2026-99-99:1", "feed=KOSPI&limit=3", "feed=ISSUES",
+        "feed=KOSPI&code=", "feed=KOSPI&after=18446744073709551615", "feed=KOSPI&after=999999999")  # fmt: skip
+    for query in queries:
         refused = Answer(port, "trades.arrows", query)
         found.refused.append((refused.code, refused.body.decode()))
     for file, query in (("trade.arrows", "feed=KOSPI"), ("trades.csv", "feed=KOSPI"), ("quarantine.arrows", "feed=KOSPI&code=005930")):
@@ -191,20 +199,134 @@ def test_one_that_follows_goes_on_to_the_last_record(recorded: Recorded) -> None
     assert said["krx.follow"] == "true"
     first = int(said["krx.first_frame"])
     expected = in_files(recorded, "trades", first, 1 << 60)
-    assert len(expected) > RATE // 4
+    assert len(expected) > 100
     assert by_place(table.to_pylist(), "trades") == by_place(expected, "trades")
     assert max(row["frame"] for row in expected) > int(said["krx.last_frame"])
 
 
 def test_what_is_not_understood_is_said(recorded: Recorded) -> None:
     codes = [code for code, _ in recorded.refused]
-    assert codes == [400, 404, 400, 400, 400, 404, 404, 404, 400], recorded.refused
+    assert codes == [400, 404, 400, 400, 400, 404, 400, 400, 409, 404, 404, 400], recorded.refused
     words = [words for _, words in recorded.refused]
     assert words[0] == "Say which feed of trades with feed=…: KOSPI, KOSDAQ.\n"
     assert words[1] == "No feed NASDAQ has trades here; there are KOSPI, KOSDAQ.\n"
     assert "after=x is not understood" in words[2] and "limit=3 is not understood" in words[4]
-    assert "there are trades, " in words[6] and "books" in words[6]
+    assert "code= names no issue" in words[6] and "and not frame 999999999; if that is of another date" in words[8]
+    assert "there are trades, " in words[9] and "books" in words[9]
     assert recorded.fifth == [503, 200]
+
+
+SLOW = """
+[journal]
+segment_bytes = 4194304
+"""
+
+
+def test_a_slow_client_gets_all_that_was_named_or_sees_that_it_did_not(tmp_path: Path) -> None:
+    """It pauses while what it is being sent is committed and removed from the journal."""
+    keep_clear_of_midnight()
+    simulator = Simulator(tmp_path / "ledger.jsonl", ["--rate", "40000", "--repeat"])
+    port = free_port()
+    outcomes: dict[tuple[str, bool], int] = {}
+    try:
+        recorder = Recorder(tmp_path, simulator.url, SLOW, port=port, interval="6s")
+        try:
+            wait_until(lambda: frames(port) > 0, 60, "there are frames", recorder.check_running)
+            until = time.monotonic() + 240
+            for file, pause_s in itertools.cycle(itertools.product(("trades.arrows", "trades.ndjson"), (7, 0, 5))):
+                if len(outcomes) == 4 or time.monotonic() > until:
+                    break
+                broken = paused(port, file, pause_s)
+                outcomes[file, broken] = outcomes.get((file, broken), 0) + 1
+                recorder.check_running()
+        finally:
+            recorder.stop()
+    finally:
+        simulator.stop()
+    print(outcomes)
+    assert {broken for _, broken in outcomes} == {False, True}, outcomes
+
+
+def paused(port: int, file: str, pause_s: float) -> bool:
+    """Reads the head of an answer, pauses, and reads on; returns whether the answer was broken off. Whole ones have each frame
+    that their head names."""
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        client.request("GET", f"/tail/{file}?feed=KOSPI")
+        answer = client.getresponse()
+        assert answer.status == 200
+        head = {name.lower(): value for name, value in answer.getheaders()}
+        time.sleep(pause_s)
+        try:
+            body = answer.read()
+        except (http.client.HTTPException, OSError):
+            return True
+    finally:
+        client.close()
+    if file.endswith(".arrows"):
+        found = pa.ipc.open_stream(body).read_all()["frame"].to_pylist()
+    else:
+        found = [json.loads(line)["frame"] for line in body.splitlines()]
+    first, last = int(head["krx-first-frame"]), int(head["krx-last-frame"])
+    # Heartbeats have no rows.
+    assert set(found) <= set(range(first, last + 1))
+    assert len(set(found)) >= (last + 1 - first) * 0.9
+    return False
+
+
+def test_a_tail_after_an_old_frame_begins_where_the_journal_does(tmp_path: Path) -> None:
+    keep_clear_of_midnight()
+    simulator = Simulator(tmp_path / "ledger.jsonl", ["--rate", "20000", "--repeat"])
+    port = free_port()
+    try:
+        recorder = Recorder(tmp_path, simulator.url, SLOW, port=port)
+        try:
+            def numbers() -> list[int]:
+                return [int(path.name.split("-")[0]) for path in recorder.data_dir.glob(".krx/journal/KOSPI/0*.journal")]
+
+            wait_until(lambda: min(numbers(), default=0) > 1, 120, "the first segment is removed", recorder.check_running)
+            for dataset in ("trades", "quarantine"):
+                # More may be removed between the head and the rows: then it is broken off, and asked for again.
+                table = until_whole(port, f"{dataset}.arrows", "feed=KOSPI&after=1")
+                first, last = (int(says(table)[key]) for key in ("krx.first_frame", "krx.last_frame"))
+                assert first > 2 and last >= first
+                assert set(table["frame"].to_pylist()) <= set(range(first, last + 1))
+                in_files = [int(path.stem.split("-")[-1]) for path in recorder.data_dir.glob("trades/*/market=KOSPI/*.parquet")]
+                assert max(in_files) >= first - 1, "what it does not have is in files"
+        finally:
+            recorder.stop()
+    finally:
+        simulator.stop()
+
+
+def until_whole(port: int, file: str, query: str) -> pa.Table:
+    for _ in range(100):
+        try:
+            return Answer(port, file, query).table()
+        except (http.client.HTTPException, OSError, pa.ArrowInvalid):
+            continue
+    pytest.fail("no answer was whole")
+
+
+def test_a_place_is_free_soon_after_its_client_has_gone(tmp_path: Path) -> None:
+    """Also if it sent more than its request, and if nothing that it wants ever comes."""
+    simulator = Simulator(tmp_path / "ledger.jsonl", ["--rate", "500", "--repeat"])
+    port = free_port()
+    try:
+        recorder = Recorder(tmp_path, simulator.url, port=port)
+        try:
+            wait_until(lambda: frames(port) > 0, 60, "there are frames", recorder.check_running)
+            for more in (b"", b"x", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+                path = "trades.ndjson?feed=KOSDAQ&code=NONE&follow=true"
+                clients = [open_tail(port, path, more) for _ in range(TAILS_MAX)]
+                wait_until(lambda: Answer(port, "trades.arrows", "feed=KOSPI").code == 503, 30, "there is no place")
+                for client in clients:
+                    client.close()
+                wait_until(lambda: Answer(port, "trades.arrows", "feed=KOSPI").code == 200, 30, f"there is one after {more!r}")
+        finally:
+            recorder.stop()
+    finally:
+        simulator.stop()
 
 
 def test_a_client_that_reads_nothing_loses_its_place_and_costs_no_record(tmp_path: Path) -> None:
@@ -221,12 +343,20 @@ def test_a_client_that_reads_nothing_loses_its_place_and_costs_no_record(tmp_pat
             # Each has been sent what fits between the two, and then nothing is taken for half a minute.
             wait_until(lambda: Answer(port, "trades.arrows", "feed=KOSPI").code == 200, 300, "there is one", recorder.check_running)
             assert frames(port) > before
+            # Nor do connections stay whose last piece nobody takes.
+            wait_until(lambda: connections(port) == 0, 120, "they are closed", recorder.check_running)
             for client in clients:
                 client.close()
         finally:
             recorder.stop()
     finally:
         simulator.stop()
+
+
+def connections(port: int) -> int:
+    """How many connections to a status port are open on the recorder's side."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(line[1].split(":")[1], 16) == port and line[3] == "01" for line in lines)
 
 
 def frames(port: int) -> int:

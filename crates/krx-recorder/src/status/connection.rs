@@ -1,38 +1,106 @@
-//! A connection to the status port, as what answers its request may see it.
+//! A connection to the status port, as what answers its request may see it: how long it may still last.
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
-use tokio::sync::Notify;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+/// A request must be answered within this, unless it asks for a tail. A connection serves one request.
+const CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long a client may take to receive the end of a tail.
+const LAST_PIECE_MAX: Duration = Duration::from_secs(30);
+
+/// How far the exchange is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// A request that is answered at once.
+    Request,
+    /// A tail is being sent, which bounds its own time.
+    Tail,
+    /// The end of a tail is on its way.
+    Sent,
+}
 
 /// A connection.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Connection(Arc<State>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    is_a_tail: AtomicBool,
+    phase: watch::Sender<Phase>,
     over: Notify,
+    /// The socket once more, to see whether the client is still there; `None` if the system refused.
+    socket: Option<OwnedFd>,
 }
 
 impl Connection {
-    /// It sends a tail from now on, which bounds its own time.
-    pub(super) fn is_a_tail(&self) {
-        self.0.is_a_tail.store(true, Relaxed);
+    /// That of a socket.
+    pub(super) fn of(stream: &TcpStream) -> Self {
+        Self(Arc::new(State {
+            phase: watch::Sender::new(Phase::Request),
+            over: Notify::new(),
+            socket: stream.as_fd().try_clone_to_owned().ok(),
+        }))
+    }
+
+    /// It sends a tail from now on.
+    pub(super) fn tail_begins(&self) {
+        self.0.phase.send_replace(Phase::Tail);
+    }
+
+    /// Nothing more of the tail will be added.
+    pub(super) fn tail_is_sent(&self) {
+        self.0.phase.send_replace(Phase::Sent);
     }
 
     /// Whether it sends a tail.
     pub(super) fn sends_a_tail(&self) -> bool {
-        self.0.is_a_tail.load(Relaxed)
+        *self.0.phase.borrow() == Phase::Tail
     }
 
-    /// Ends it, whatever is still to be sent.
-    pub(super) fn end(&self) {
+    /// Whether the client has closed its side. What it sent after its request would hide that from a reader.
+    pub(super) fn client_is_gone(&self) -> bool {
+        let Some(socket) = &self.0.socket else {
+            return false;
+        };
+        let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        let mut sockets = [PollFd::new(socket, gone)];
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        poll(&mut sockets, Some(&now)).is_ok_and(|_| sockets[0].revents().intersects(gone))
+    }
+
+    /// Ends it, whatever is still to be sent: the client then sees that something is missing.
+    pub(super) fn break_off(&self) {
         self.0.over.notify_one();
     }
 
-    /// Returns once it is to end.
-    pub(super) async fn ended(&self) {
+    /// Returns once it has been broken off.
+    pub(super) async fn broken_off(&self) {
         self.0.over.notified().await;
+    }
+
+    /// Returns once its time is over.
+    pub(super) async fn time_over(&self) {
+        let mut phases = self.0.phase.subscribe();
+        loop {
+            let phase = *phases.borrow_and_update();
+            let most = match phase {
+                Phase::Request => CONNECTION_TIME_MAX,
+                Phase::Sent => LAST_PIECE_MAX,
+                Phase::Tail => Duration::MAX,
+            };
+            // The sender is in `self`, so a change is all that can come.
+            if timeout(most, phases.changed()).await.is_err() {
+                return;
+            }
+        }
     }
 }

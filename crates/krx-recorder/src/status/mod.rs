@@ -21,6 +21,7 @@ mod server;
 mod snapshot;
 mod synced;
 mod tail;
+mod tails;
 mod usage;
 mod view;
 mod window;

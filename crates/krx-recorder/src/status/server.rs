@@ -26,10 +26,14 @@ use super::view::View;
 /// milliseconds.
 const CONNECTIONS_MAX: usize = 32;
 
-/// A request's head must arrive within the first of these, and the whole exchange end within the second. A connection
-/// serves one request.
+/// A request's head must arrive within this.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
-const CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long tails may go on after the recording has ended, to send what was received last.
+const TAILS_END_MAX: Duration = Duration::from_secs(2);
+
+/// How often is looked whether they have ended.
+const TAILS_LOOK: Duration = Duration::from_millis(20);
 
 /// The longest head of a request: a browser's is under two thousand bytes. This is the least that hyper accepts.
 const HEAD_BYTES_MAX: usize = 8192;
@@ -142,8 +146,7 @@ fn run(
         .enable_all()
         .build()?;
     let view = Arc::new(view);
-    let tails = Arc::clone(&view);
-    let ended = runtime.block_on(async move {
+    let ended = runtime.block_on(async {
         let answer = async {
             let listener = match listener {
                 Some(listener) => listener,
@@ -160,9 +163,16 @@ fn run(
             _ = stopped => Ok(()),
         }
     });
-    // Their clients are gone with the runtime.
+    // The journal is closed, so they come to their end.
+    runtime.block_on(async {
+        let begun = Instant::now();
+        while !view.tails.is_idle() && begun.elapsed() < TAILS_END_MAX {
+            sleep(TAILS_LOOK).await;
+        }
+    });
+    // The clients of others are gone with the runtime.
     drop(runtime);
-    tails.tails.join();
+    view.tails.join();
     ended
 }
 
@@ -187,7 +197,7 @@ async fn serve(listener: &tokio::net::TcpListener, router: Router) {
             }
         };
         connections.retain(|(_, task)| !task.is_finished());
-        // A client that hangs must not keep others waiting; any other is done long before. Tails are few by themselves.
+        // A client that hangs must not keep others waiting; any other is done long before. Tails that are being sent are few.
         let dropped = connections
             .iter()
             .position(|(connection, _)| !connection.sends_a_tail());
@@ -196,7 +206,7 @@ async fn serve(listener: &tokio::net::TcpListener, router: Router) {
         {
             oldest.abort();
         }
-        let connection = Connection::default();
+        let connection = Connection::of(&stream);
         let conversation = bounded(stream, router.clone(), connection.clone());
         // Not joined: each is bounded in time, and ends with the runtime at the latest.
         connections.push_back((connection, tokio::spawn(conversation).abort_handle()));
@@ -205,16 +215,12 @@ async fn serve(listener: &tokio::net::TcpListener, router: Router) {
 
 /// Serves one request, for as long as that may take.
 async fn bounded(stream: TcpStream, router: Router, connection: Connection) {
-    let over = async {
-        sleep(CONNECTION_TIME_MAX).await;
-        if connection.sends_a_tail() {
-            std::future::pending::<()>().await;
-        }
-    };
     tokio::select! {
+        biased;
+        // First: what is broken off must not come to a proper end instead.
+        () = connection.broken_off() => {}
+        () = connection.time_over() => {}
         () = converse(stream, router.layer(Extension(connection.clone()))) => {}
-        () = over => {}
-        () = connection.ended() => {}
     }
 }
 

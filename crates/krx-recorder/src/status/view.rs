@@ -8,7 +8,7 @@ use krx_store::{DataDir, Moment};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::tail::Tails;
+use super::tails::Tails;
 use super::window::Window;
 use crate::pipeline::feed_view::FeedView;
 use crate::watch::clock::ClockState;

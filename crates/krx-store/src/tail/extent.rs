@@ -13,6 +13,9 @@ use crate::journal::{Followed, Position, RecordKind, Tail};
 use crate::layout::DataDir;
 use crate::moment::Moment;
 
+/// After how many frames it is asked again whether anybody wants to know.
+const LOOK_FRAMES: u64 = 1 << 12;
+
 /// The frames of a date that a tail has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FramesOfDate {
@@ -33,11 +36,13 @@ pub struct Extent {
     pub frames: Vec<FramesOfDate>,
     /// The damage.
     pub damaged: Vec<String>,
+    /// The last frame of each date that was met, among the frames or before them.
+    pub seen: BTreeMap<NaiveDate, u64>,
 }
 
 impl Extent {
     /// The frames after those in `after` in the part of the journal that is on disk. A [`TailReader`] has the same, as long
-    /// as no journal is removed.
+    /// as no journal is removed. `None` once nobody wants to know.
     ///
     /// # Errors
     /// As [`TailReader::open`] and [`TailReader::advance`].
@@ -50,22 +55,27 @@ impl Extent {
         feed: &FeedName,
         after: &BTreeMap<NaiveDate, u64>,
         until: Option<Position>,
-    ) -> Result<Self, StoreError> {
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<Option<Self>, StoreError> {
         let mut extent = Self::default();
         let Some(until) = until else {
-            return Ok(extent);
+            return Ok(Some(extent));
         };
         let mut follower = follower(data, feed, after, Some(Arc::new(Tail::known(Some(until)))))?;
         loop {
             match follower.advance()? {
                 Followed::Record(name, head) if head.kind == RecordKind::Frame => {
+                    if head.frame % LOOK_FRAMES == 0 && !is_wanted() {
+                        return Ok(None);
+                    }
+                    extent.seen.insert(name.date, head.frame);
                     if head.frame > after.get(&name.date).copied().unwrap_or(0) {
                         extent.add(name.date, head.frame, head.at);
                     }
                 }
                 Followed::Damage(name, span) => extent.damaged.push(damage_detail(name, &span)),
                 Followed::Record(..) | Followed::SegmentEnd(_) => {}
-                Followed::CaughtUp => return Ok(extent),
+                Followed::CaughtUp => return Ok(Some(extent)),
             }
         }
     }

@@ -24,4 +24,4 @@ pub use cell::Cell;
 pub use extent::{Extent, FramesOfDate};
 pub use ndjson::write_ndjson;
 pub use output::{ArrowStream, ParquetFile};
-pub use reader::{Synced, TailReader, Tailed, committed};
+pub use reader::{Synced, TailReader, Tailed, committed, last_committed};

@@ -21,6 +21,9 @@ use crate::layout::{DataDir, SegmentName};
 use crate::moment::Moment;
 use crate::service::{FrameFacts, Rejects, Service};
 
+/// How many frames are decoded before they are handed on, if they have few rows of the dataset.
+const FRAMES_MAX: u64 = 1 << 16;
+
 /// How many quarantined bytes are held before they are handed on.
 const REJECTED_BYTES_MAX: usize = 1 << 20;
 
@@ -69,6 +72,8 @@ pub struct TailReader {
     is_damaged: bool,
     /// What is missing before the frames that wait.
     behind: Option<(NaiveDate, u64, u64)>,
+    /// The segment in which it was last seen that nothing is missing before it.
+    caught_up_in: Option<SegmentName>,
 }
 
 impl TailReader {
@@ -103,6 +108,7 @@ impl TailReader {
             waiting: None,
             is_damaged: false,
             behind: None,
+            caught_up_in: None,
         })
     }
 
@@ -150,11 +156,50 @@ impl TailReader {
                 }
                 Followed::SegmentEnd(_) => {}
                 Followed::CaughtUp => {
-                    self.is_over = self.synced.is_none();
-                    return Ok(self.take().map_or(Tailed::CaughtUp, Tailed::Rows));
+                    if let Some(rows) = self.take() {
+                        return Ok(Tailed::Rows(rows));
+                    }
+                    self.behind = self.overtaken()?;
+                    if self.behind.is_none() {
+                        self.is_over = self.synced.is_none();
+                        return Ok(Tailed::CaughtUp);
+                    }
                 }
             }
         }
+    }
+
+    /// What is missing although no later frame shows it: the segments with these frames were removed, and nothing may be read
+    /// yet of the one that follows.
+    fn overtaken(&mut self) -> Result<Option<(NaiveDate, u64, u64)>, StoreError> {
+        let segment = self.follower.position().map(|position| position.segment);
+        let Some(segment) = segment.filter(|segment| self.caught_up_in != Some(*segment)) else {
+            return Ok(None);
+        };
+        let earlier = self.after.range(..segment.date);
+        let earlier: Vec<_> = earlier.map(|(date, after)| (*date, *after)).collect();
+        for (date, after) in earlier {
+            let last = last_committed(&self.data, &self.feed, self.dataset, date)?;
+            if last > after {
+                self.after.insert(date, last);
+                return Ok(Some((date, after + 1, last)));
+            }
+        }
+        let (date, last) = (segment.date, segment.first_frame.saturating_sub(1));
+        let after = self.after.get(&date).copied().unwrap_or(0);
+        // What was lost for good is in no file either.
+        if last > after && last_committed(&self.data, &self.feed, self.dataset, date)? > after {
+            self.after.insert(date, last);
+            return Ok(Some((date, after + 1, last)));
+        }
+        self.caught_up_in = Some(segment);
+        Ok(None)
+    }
+
+    /// The last frame of a date that was in files at the start, or that was handed on.
+    #[must_use]
+    pub fn reached(&self, date: NaiveDate) -> u64 {
+        self.after.get(&date).copied().unwrap_or(0)
     }
 
     /// A frame of the journal. What waits is handed on before one that does not continue it.
@@ -164,13 +209,16 @@ impl TailReader {
             return Ok(None);
         }
         let is_damaged = std::mem::take(&mut self.is_damaged);
-        let is_missing = head.frame > after + 1 && !is_damaged;
+        let is_missing = head.frame > after.saturating_add(1) && !is_damaged;
         // What was lost for good is in no file either.
         if is_missing && last_committed(&self.data, &self.feed, self.dataset, date)? > after {
             self.behind = Some((date, after + 1, head.frame - 1));
         }
         let continues = self.waiting.is_none_or(|(of, ..)| of == date)
             && self.behind.is_none()
+            && self
+                .waiting
+                .is_none_or(|(_, first, last, _)| last - first < FRAMES_MAX)
             && self.rows_waiting() < BATCH_ROWS;
         let out = if continues {
             None
@@ -277,9 +325,12 @@ pub fn committed(
         .collect()
 }
 
-/// The last frame of a date that a dataset's files have; 0 without any. The primary dataset's files speak for frames without
+/// The last frame of a date that a dataset's files of a feed have; 0 without any. The primary dataset's files speak for frames without
 /// rows, too. The dataset's own may have got further: they are there before the commit is complete, and readers see them.
-fn last_committed(
+///
+/// # Errors
+/// [`StoreError`], when the files cannot be listed.
+pub fn last_committed(
     data: &DataDir,
     feed: &FeedName,
     dataset: Dataset,
@@ -316,7 +367,7 @@ fn before_first_needed(segments: &[SegmentName], after: &BTreeMap<NaiveDate, u64
     let is_done = |pair: &&[SegmentName]| {
         let [name, next] = pair else { return false };
         let last = after.get(&name.date).copied().unwrap_or(0);
-        next.date == name.date && next.first_frame <= last + 1
+        next.date == name.date && next.first_frame <= last.saturating_add(1)
     };
     let done = segments.windows(2).take_while(|pair| is_done(pair)).count();
     done.checked_sub(1).and_then(|last| segments.get(last)).copied()

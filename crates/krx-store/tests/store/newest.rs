@@ -85,6 +85,11 @@ fn after_frame(data: &DataDir, frame: u64) -> TailReader {
     TailReader::open(data, &feed(), &TRADES, after, Synced::AtRest).unwrap()
 }
 
+fn extent(data: &DataDir, after: &BTreeMap<NaiveDate, u64>, until: Option<Position>) -> Extent {
+    let extent = Extent::of(data, &feed(), after, until, &|| true).unwrap();
+    extent.expect("somebody wants to know")
+}
+
 fn joined(batches: &[RecordBatch]) -> Option<RecordBatch> {
     let schema = batches.first()?.schema();
     let all = arrow_select::concat::concat_batches(&schema, batches).unwrap();
@@ -200,7 +205,7 @@ fn each_frame_comes_once_it_is_synced_and_never_before() {
             "{position:?}"
         );
         // What it has is known before it is decoded.
-        let extent = Extent::of(&data, &feed(), &BTreeMap::new(), Some(*position)).unwrap();
+        let extent = extent(&data, &BTreeMap::new(), Some(*position));
         let mut known = extent
             .frames
             .iter()
@@ -259,6 +264,43 @@ fn it_begins_after_the_committed_files_and_says_what_went_to_files_meanwhile() {
 }
 
 #[test]
+fn one_that_is_overtaken_before_it_has_begun_is_told_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path());
+    journal(dir.path(), SMALL_SEGMENTS, &trades(60));
+    let until = ends(&data)[30].0;
+    let after = committed(&data, &feed(), &TRADES).unwrap();
+    let open = |after| TailReader::open(&data, &feed(), &TRADES, after, Synced::Until(Some(until))).unwrap();
+    let mut never_read = open(after.clone());
+    let mut begun = open(after);
+    assert!(matches!(begun.advance().unwrap(), Tailed::Rows(_)));
+    let has = begun.reached(date());
+    // Everything is committed, and all segments up to the one that may be read are removed.
+    export(dir.path(), config(300, 1_000_000));
+    journal(dir.path(), SMALL_SEGMENTS, &[connected(NINE + 100 * SECOND)]);
+    let first = krx_store::catalog::segments(&data.journal(&feed())).unwrap()[0];
+    assert!(first > until.segment, "{first} after {}", until.segment);
+    for (reader, reached) in [(&mut never_read, 0), (&mut begun, has)] {
+        let read = Read::all(reader);
+        let (mut told, mut next) = (read.behind, reached + 1);
+        told.extend(
+            read.frames
+                .get(&date())
+                .into_iter()
+                .flatten()
+                .map(|(one, other)| (date(), *one, *other)),
+        );
+        told.sort_unstable();
+        for (_, one, other) in told {
+            assert_eq!(one, next, "after {reached}");
+            next = other + 1;
+        }
+        assert!(next > 30, "after {reached}: told up to {next}");
+        assert_eq!(Read::all(reader).behind, [], "told once");
+    }
+}
+
+#[test]
 fn a_file_that_is_there_before_its_commit_is_complete_is_a_file() {
     let dir = tempfile::tempdir().unwrap();
     let data = DataDir::new(dir.path());
@@ -308,10 +350,13 @@ fn a_date_that_begins_after_the_tail_is_told_from_its_first_frame() {
     export(dir.path(), config(300, 1_000_000));
     journal(dir.path(), SMALL_SEGMENTS, &of(100, 5));
     let mut reader = TailReader::open(&data, &feed(), &TRADES, after, Synced::AtRest).unwrap();
-    Read::all(&mut reader).assert_all_told(date().succ_opt().unwrap(), 1, 65);
+    let mut read = Read::all(&mut reader);
+    // Those of the first date went to files, too.
+    assert_eq!(read.behind.pop(), Some((date(), 1, 10)));
+    read.assert_all_told(date().succ_opt().unwrap(), 1, 65);
     // One who goes on after the first date's last frame has the frames of the second from where the journal begins.
     let until = ends(&data).last().map(|end| end.0);
-    let extent = Extent::of(&data, &feed(), &BTreeMap::from([(date(), 10)]), until).unwrap();
+    let extent = extent(&data, &BTreeMap::from([(date(), 10)]), until);
     let [of] = extent.frames[..] else {
         panic!("one date: {extent:?}")
     };
@@ -381,7 +426,7 @@ fn damage_is_told_and_a_journal_at_rest_has_an_end() {
         read.damage
     );
     let until = ends(&data).last().map(|end| end.0);
-    let extent = Extent::of(&data, &feed(), &BTreeMap::from([(date(), 30)]), until).unwrap();
+    let extent = extent(&data, &BTreeMap::from([(date(), 30)]), until);
     assert_eq!(extent.damaged, read.damage);
     assert_eq!(
         (extent.frames[0].first_frame, extent.frames[0].last_frame),

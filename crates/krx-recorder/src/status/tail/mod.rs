@@ -5,9 +5,9 @@
 //!                             └ waits for the client, and the recorder for neither
 //! ```
 
+mod refusal;
 mod request;
 mod stream;
-mod tails;
 
 use std::sync::Arc;
 
@@ -19,29 +19,14 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
 use tokio::sync::{mpsc, oneshot};
 
+use self::refusal::Refusal;
 use self::request::Wanted;
 use self::stream::{Head, Source};
-pub(super) use self::tails::Tails;
 use super::connection::Connection;
 use super::view::View;
 
-/// Pieces of an answer that are made before the client has taken those before them: each is up to 8,192 rows.
+/// Pieces of an answer that wait until the client has taken those before them.
 const CHUNKS_AHEAD: usize = 1;
-
-/// Why a request is not answered: the code, and what to do.
-#[derive(Debug)]
-struct Refusal(StatusCode, String);
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let mut response = (self.0, format!("{}\n", self.1)).into_response();
-        if self.0 == StatusCode::SERVICE_UNAVAILABLE {
-            let headers = response.headers_mut();
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        response
-    }
-}
 
 /// Answers with the records that are wanted.
 pub(super) async fn tail(
@@ -64,13 +49,12 @@ async fn begin(
 ) -> Result<Response, Refusal> {
     let wanted = Wanted::parse(file, query, &view.feeds)?;
     let format = wanted.format;
-    let place = view.tails.take().ok_or_else(|| {
+    let place = view.tails.take(&connection).ok_or_else(|| {
         Refusal(
             StatusCode::SERVICE_UNAVAILABLE,
             "There are as many tails as there may be at a time: ask again when one has ended.".to_owned(),
         )
     })?;
-    connection.is_a_tail();
     let (head, begun) = oneshot::channel();
     let (chunks, rows) = mpsc::channel(CHUNKS_AHEAD);
     let source = Source {
@@ -79,8 +63,13 @@ async fn begin(
         connection,
         chunks,
     };
-    view.tails
-        .spawn(place, move || stream::run(source, wanted, head))?;
+    let sending = view
+        .tails
+        .spawn(place, move || stream::run(&source, &wanted, head));
+    sending.map_err(|error| {
+        let words = format!("No thread can be started for this tail: {error}.");
+        Refusal(StatusCode::SERVICE_UNAVAILABLE, words)
+    })?;
     let head = begun.await.unwrap_or_else(|_| {
         Err(Refusal(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -8,8 +8,9 @@ use krx_store::DataDir;
 use krx_store::dataset::{Dataset, QUARANTINE};
 use krx_store::service::SERVICES;
 
-use super::Refusal;
+use super::refusal::Refusal;
 use crate::pipeline::feed_view::FeedView;
+use crate::sanitize::clean;
 
 /// What a request wants.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl Wanted {
             .strip_suffix(".arrows")
             .map(|name| (name, Format::Arrow))
             .or_else(|| file.strip_suffix(".ndjson").map(|name| (name, Format::Ndjson)))
-            .ok_or_else(|| not_found(format!("Ask for /tail/DATASET.arrows or .ndjson, not {file}.")))?;
+            .ok_or_else(|| not_found(&format!("Ask for /tail/DATASET.arrows or .ndjson, not {file}.")))?;
         let (dataset, having) = dataset(name, feeds)?;
         let mut wanted = Self {
             dataset,
@@ -77,40 +78,59 @@ impl Wanted {
             match &*key {
                 "feed" => named = Some(value.into_owned()),
                 "after" => wanted.after.add(&value)?,
-                "code" => wanted.codes.extend(codes(&value)),
-                "follow" if value == "true" => wanted.follow = true,
+                "code" => wanted.add_codes(&value)?,
+                "follow" if value.is_empty() || value == "true" => wanted.follow = true,
                 "follow" if value == "false" => wanted.follow = false,
                 _ => {
-                    return Err(bad(format!(
+                    return Err(bad(&format!(
                         "{key}={value} is not understood; a request may say {PARAMETERS}."
                     )));
                 }
             }
         }
         if dataset == &QUARANTINE && !wanted.codes.is_empty() {
-            return Err(bad("quarantine has no issue codes: leave out code.".to_owned()));
+            return Err(bad("quarantine has no issue codes: leave out code."));
         }
         wanted.feed = feed(named.as_deref(), dataset, feeds, &having)?;
         Ok(wanted)
+    }
+
+    /// An empty list would stand for all issues: more likely it is a variable that was not set.
+    fn add_codes(&mut self, value: &str) -> Result<(), Refusal> {
+        let before = self.codes.len();
+        let codes = value.split(',').filter(|code| !code.is_empty());
+        self.codes.extend(codes.map(str::to_owned));
+        if self.codes.len() > before {
+            return Ok(());
+        }
+        Err(bad(
+            "code= names no issue: write code=005930, or leave it out for all of them.",
+        ))
     }
 }
 
 impl After {
     fn add(&mut self, text: &str) -> Result<(), Refusal> {
         let wrong = || {
-            bad(format!(
+            bad(&format!(
                 "after={text} is not understood: write a frame, or a date and a frame such as 2026-11-20:4711."
             ))
         };
         match text.split_once(':') {
             Some((date, frame)) => {
                 let date = date.parse().map_err(|_| wrong())?;
-                self.dates.insert(date, frame.parse().map_err(|_| wrong())?);
+                self.dates.insert(date, frame_of(frame).ok_or_else(wrong)?);
             }
-            None => self.newest = Some(text.parse().map_err(|_| wrong())?),
+            None => self.newest = Some(frame_of(text).ok_or_else(wrong)?),
         }
         Ok(())
     }
+}
+
+/// A frame's number, as wide as the column has it.
+fn frame_of(text: &str) -> Option<u64> {
+    let frame: i64 = text.parse().ok()?;
+    u64::try_from(frame).ok()
 }
 
 /// The dataset of this name, and the positions of the feeds that have it.
@@ -133,7 +153,7 @@ fn dataset(name: &str, feeds: &[FeedView]) -> Result<(Dataset, Vec<usize>), Refu
             .into_iter()
             .filter(|of| feeds.iter().any(|feed| has(of, feed)));
         let names: Vec<_> = here.map(|of| of.name).collect();
-        not_found(format!(
+        not_found(&format!(
             "No feed here has the dataset {name}; there are {}.",
             names.join(", ")
         ))
@@ -153,14 +173,14 @@ fn feed(
     };
     match (named, having) {
         (None, [only]) => Ok(*only),
-        (None, _) => Err(bad(format!(
+        (None, _) => Err(bad(&format!(
             "Say which feed of {dataset} with feed=…: {}.",
             names()
         ))),
         (Some(name), _) => {
             let found = having.iter().find(|place| feeds[**place].feed.as_str() == name);
             found.copied().ok_or_else(|| {
-                not_found(format!(
+                not_found(&format!(
                     "No feed {name} has {dataset} here; there are {}.",
                     names()
                 ))
@@ -169,17 +189,11 @@ fn feed(
     }
 }
 
-fn codes(value: &str) -> impl Iterator<Item = String> {
-    value
-        .split(',')
-        .filter(|code| !code.is_empty())
-        .map(str::to_owned)
+/// What was asked for comes back to a terminal.
+fn bad(words: &str) -> Refusal {
+    Refusal(StatusCode::BAD_REQUEST, clean(words))
 }
 
-fn bad(words: String) -> Refusal {
-    Refusal(StatusCode::BAD_REQUEST, words)
-}
-
-fn not_found(words: String) -> Refusal {
-    Refusal(StatusCode::NOT_FOUND, words)
+fn not_found(words: &str) -> Refusal {
+    Refusal(StatusCode::NOT_FOUND, clean(words))
 }

@@ -11,13 +11,14 @@ use chrono::NaiveDate;
 use krx_store::dataset::Dataset;
 use krx_store::journal::Position;
 use krx_store::tail::{
-    ArrowStream, Extent, Synced, TailBatch, TailReader, Tailed, committed, schema_with_path, write_ndjson,
+    ArrowStream, Extent, FramesOfDate, Synced, TailBatch, TailReader, Tailed, committed, last_committed,
+    schema_with_path, write_ndjson,
 };
 use krx_store::{DataDir, FeedName, Moment, StoreError, catalog};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, warn};
+use tracing::{debug, info};
 
-use super::Refusal;
+use super::refusal::Refusal;
 use super::request::{Format, Wanted};
 use crate::pipeline::feed_view::FeedView;
 use crate::status::connection::Connection;
@@ -37,12 +38,39 @@ const ROOM_LOOK: Duration = Duration::from_millis(20);
 /// How often a journal is looked at again that is being exported and removed.
 const LOOKS_MAX: usize = 20;
 
+/// The most bytes that are handed on at once: a client must take as many within [`STALLED_MAX`].
+const PIECE_BYTES_MAX: usize = 256 << 10;
+
+/// How many damaged stretches a head names.
+const DAMAGED_MAX: usize = 10;
+
 /// What a tail is made of, and where it goes.
 pub(super) struct Source {
     pub(super) data: DataDir,
     pub(super) feed: FeedView,
     pub(super) connection: Connection,
     pub(super) chunks: mpsc::Sender<io::Result<Bytes>>,
+}
+
+impl Source {
+    /// Whether nobody waits for what is read.
+    fn is_left(&self) -> bool {
+        self.chunks.is_closed() || self.connection.client_is_gone()
+    }
+
+    /// Hands something on once there is room; returns whether there was.
+    fn hand_on(&self, piece: io::Result<Bytes>) -> bool {
+        let (mut piece, asked) = (piece, Instant::now());
+        while asked.elapsed() < STALLED_MAX {
+            match self.chunks.try_send(piece) {
+                Ok(()) => return true,
+                Err(mpsc::error::TrySendError::Closed(_)) => return false,
+                Err(mpsc::error::TrySendError::Full(back)) => piece = back,
+            }
+            std::thread::sleep(ROOM_LOOK);
+        }
+        false
+    }
 }
 
 /// What is said of a tail before its rows.
@@ -64,7 +92,9 @@ impl Head {
     pub(super) fn says(&self) -> Vec<(&'static str, String)> {
         let frames = &self.extent.frames;
         let (date, after) = self.newest;
-        let first = frames.first().map_or(after + 1, |of| of.first_frame);
+        let first = frames
+            .first()
+            .map_or(after.saturating_add(1), |of| of.first_frame);
         let last = frames.last().map_or(after, |of| of.last_frame);
         let date = frames.last().map_or(date, |of| of.date);
         let each =
@@ -82,7 +112,9 @@ impl Head {
         ];
         says.extend(frames.last().map(|of| ("last_recv", of.last_recv.0.to_string())));
         if !self.extent.damaged.is_empty() {
-            says.push(("damaged", self.extent.damaged.join("; ")));
+            let damaged = &self.extent.damaged;
+            let named: Vec<_> = damaged.iter().take(DAMAGED_MAX).map(String::as_str).collect();
+            says.push(("damaged", named.join("; ")));
         }
         says
     }
@@ -92,7 +124,9 @@ impl Head {
 enum Ended {
     /// The client is gone, or has taken nothing for too long.
     Left,
-    /// It cannot be read as its head says.
+    /// It is not what was asked for.
+    Refused(Refusal),
+    /// It cannot be read, or not as its head says.
     Failed(String),
 }
 
@@ -109,41 +143,50 @@ impl From<io::Error> for Ended {
 }
 
 /// Sends a tail, after its head.
-pub(super) fn run(source: Source, wanted: Wanted, head: oneshot::Sender<Result<Head, Refusal>>) {
-    let feed = source.feed.feed.clone();
+pub(super) fn run(source: &Source, wanted: &Wanted, head: oneshot::Sender<Result<Head, Refusal>>) {
+    let feed = &source.feed.feed;
     // A frame that the decoder cannot take must not cost more than this answer.
-    let sent = catch_unwind(AssertUnwindSafe(|| send(&source, &wanted, head)));
+    let sent = catch_unwind(AssertUnwindSafe(|| send(source, wanted, head)));
     let failed = match sent {
         Ok(Ok(())) => return,
-        Ok(Err(Ended::Left)) => {
-            debug!(%feed, "a tail ended: its client is gone or takes nothing");
-            source.connection.end();
-            return;
-        }
         Ok(Err(Ended::Failed(why))) => why,
+        Ok(Err(Ended::Left | Ended::Refused(_))) => {
+            debug!(%feed, "a tail ended: its client is gone or takes nothing");
+            return source.connection.break_off();
+        }
         Err(_) => "the decoder panicked: that is a bug, please report it".to_owned(),
     };
-    warn!(%feed, error = failed, "a tail was broken off; its client may ask again");
-    // What was sent must not be taken for all there is. If there is no room, the missing end says the same.
-    let _ = source.chunks.try_send(Err(io::Error::other(failed)));
+    info!(%feed, error = failed, "a tail was broken off; its client may ask again");
+    // What was sent must not be taken for all there is: a proper end would say that.
+    if !source.hand_on(Err(io::Error::other(failed))) {
+        source.connection.break_off();
+    }
 }
 
 fn send(source: &Source, wanted: &Wanted, head: oneshot::Sender<Result<Head, Refusal>>) -> Result<(), Ended> {
-    let begun = Instant::now();
-    let mut tail = match Sending::begin(source, wanted) {
-        Ok(tail) => tail,
-        Err(Ended::Failed(why)) => {
+    let begun = Sending::begin(source, wanted).map_err(|ended| match ended {
+        Ended::Left => None,
+        Ended::Refused(refusal) => Some(refusal),
+        Ended::Failed(why) => {
             let words = format!("The tail cannot be read now: {why}. Ask again.");
-            let _ = head.send(Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, words)));
+            Some(Refusal(StatusCode::SERVICE_UNAVAILABLE, words))
+        }
+    });
+    let mut tail = match begun {
+        Ok(tail) => tail,
+        Err(refusal) => {
+            // Without a refusal, nobody is there to hear of it.
+            if let Some(refusal) = refusal {
+                let _ = head.send(Err(refusal));
+            }
             return Ok(());
         }
-        Err(Ended::Left) => return Ok(()),
     };
     if head.send(Ok(tail.head.clone())).is_err() {
-        return Ok(());
+        return Err(Ended::Left);
     }
-    tail.rows()?;
-    while wanted.follow && begun.elapsed() < TAIL_TIME_MAX {
+    tail.named_rows()?;
+    while wanted.follow && tail.begun.elapsed() < TAIL_TIME_MAX {
         match source.feed.tail.wait(tail.until, GONE_LOOK) {
             None => break,
             Some(position) => {
@@ -152,7 +195,7 @@ fn send(source: &Source, wanted: &Wanted, head: oneshot::Sender<Result<Head, Ref
                 tail.rows()?;
             }
         }
-        if source.chunks.is_closed() {
+        if source.is_left() {
             return Err(Ended::Left);
         }
     }
@@ -163,6 +206,7 @@ fn send(source: &Source, wanted: &Wanted, head: oneshot::Sender<Result<Head, Ref
 struct Sending<'a> {
     source: &'a Source,
     wanted: &'a Wanted,
+    begun: Instant,
     head: Head,
     reader: TailReader,
     /// How far the journal may be read.
@@ -174,30 +218,43 @@ struct Sending<'a> {
 impl<'a> Sending<'a> {
     /// Looks how far it goes, and opens the journal: again, while that is exported and removed.
     fn begin(source: &'a Source, wanted: &'a Wanted) -> Result<Self, Ended> {
-        let is_gone = |error: &StoreError| matches!(error, StoreError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound);
         for _ in 1..LOOKS_MAX {
-            match Self::look(source, wanted) {
-                Err(Ok(error)) if is_gone(&error) => {}
-                Err(error) => return Err(error.map_or_else(Ended::from, Ended::from)),
-                Ok(begun) => return Ok(begun),
+            if let Some(begun) = Self::look(source, wanted)? {
+                return Ok(begun);
             }
         }
-        Self::look(source, wanted).map_err(|error| error.map_or_else(Ended::from, Ended::from))
+        let begun = Self::look(source, wanted)?;
+        begun.ok_or_else(|| Ended::Failed("the journal is being exported and removed".to_owned()))
     }
 
-    fn look(source: &'a Source, wanted: &'a Wanted) -> Result<Self, Result<StoreError, io::Error>> {
+    /// `None` if a file of the journal was removed meanwhile.
+    fn look(source: &'a Source, wanted: &'a Wanted) -> Result<Option<Self>, Ended> {
         let (data, feed) = (&source.data, &source.feed.feed);
         let until = source.feed.tail.synced();
-        let (after, newest) = begin_after(data, feed, wanted).map_err(Ok)?;
-        let extent = Extent::of(data, feed, &after, until).map_err(Ok)?;
-        let reader =
-            TailReader::open(data, feed, wanted.dataset, after.clone(), Synced::Until(until)).map_err(Ok)?;
+        let found = Begin::find(source, wanted, until);
+        let opened = found.and_then(|found| {
+            let Some(found) = found else { return Ok(None) };
+            let after = found.after.clone();
+            let reader = TailReader::open(data, feed, wanted.dataset, after, Synced::Until(until))?;
+            Ok(Some((found, reader)))
+        });
+        let (found, reader) = match opened {
+            Ok(Some(opened)) => opened,
+            Ok(None) => return Err(Ended::Left),
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(refusal) = found.refusal(wanted) {
+            return Err(Ended::Refused(refusal));
+        }
         let head = Head {
             dataset: wanted.dataset,
             feed: feed.clone(),
             state: source.feed.status.state().as_str(),
-            newest: (newest, after.get(&newest).copied().unwrap_or(0)),
-            extent,
+            newest: (found.newest, reader.reached(found.newest)),
+            extent: found.extent,
             follow: wanted.follow,
         };
         let arrow = match wanted.format {
@@ -205,18 +262,32 @@ impl<'a> Sending<'a> {
                 let says = head.says().into_iter();
                 let says: HashMap<_, _> = says.map(|(key, value)| (format!("krx.{key}"), value)).collect();
                 let schema = schema_with_path(wanted.dataset);
-                Some(ArrowStream::begin_saying(Vec::new(), &schema, says).map_err(Err)?)
+                Some(ArrowStream::begin_saying(Vec::new(), &schema, says)?)
             }
             Format::Ndjson => None,
         };
-        Ok(Self {
+        Ok(Some(Self {
             source,
             wanted,
+            begun: Instant::now(),
             head,
             reader,
             until,
             arrow,
-        })
+        }))
+    }
+
+    /// Sends the frames that the head names.
+    fn named_rows(&mut self) -> Result<(), Ended> {
+        self.rows()?;
+        let lacks = |of: &&FramesOfDate| self.reader.reached(of.date) < of.last_frame;
+        match self.head.extent.frames.iter().find(lacks) {
+            None => Ok(()),
+            Some(of) => Err(Ended::Failed(format!(
+                "frames up to {} of {} were named, and the journal has lost them meanwhile",
+                of.last_frame, of.date
+            ))),
+        }
     }
 
     /// Sends all that may be read now.
@@ -237,6 +308,12 @@ impl<'a> Sending<'a> {
     }
 
     fn batch(&mut self, batch: TailBatch) -> Result<(), Ended> {
+        if self.source.is_left() {
+            return Err(Ended::Left);
+        }
+        if self.begun.elapsed() > TAIL_TIME_MAX {
+            return Err(Ended::Failed("it takes too long".to_owned()));
+        }
         let batch = if self.wanted.codes.is_empty() {
             batch
         } else {
@@ -254,23 +331,20 @@ impl<'a> Sending<'a> {
         self.hand_on(text)
     }
 
-    /// Hands on what is written, once there is room.
+    /// Hands on what is written, piece by piece.
     fn hand_on(&mut self, text: Vec<u8>) -> Result<(), Ended> {
         let bytes = match &mut self.arrow {
             Some(stream) => std::mem::take(stream.get_mut()),
             None => text,
         };
-        let mut chunk = Ok(Bytes::from(bytes));
-        let asked = Instant::now();
-        while asked.elapsed() < STALLED_MAX {
-            match self.source.chunks.try_send(chunk) {
-                Ok(()) => return Ok(()),
-                Err(mpsc::error::TrySendError::Closed(_)) => return Err(Ended::Left),
-                Err(mpsc::error::TrySendError::Full(back)) => chunk = back,
+        let mut rest = Bytes::from(bytes);
+        while !rest.is_empty() {
+            let piece = rest.split_to(rest.len().min(PIECE_BYTES_MAX));
+            if !self.source.hand_on(Ok(piece)) {
+                return Err(Ended::Left);
             }
-            std::thread::sleep(ROOM_LOOK);
         }
-        Err(Ended::Left)
+        Ok(())
     }
 
     /// Sends what ends the stream.
@@ -283,26 +357,67 @@ impl<'a> Sending<'a> {
     }
 }
 
-/// After which frame of each date it begins, and which is the newest date: that of the journal's last segment.
-fn begin_after(
-    data: &DataDir,
-    feed: &FeedName,
-    wanted: &Wanted,
-) -> Result<(BTreeMap<NaiveDate, u64>, NaiveDate), StoreError> {
-    let (mut after, asked) = (committed(data, feed, wanted.dataset)?, &wanted.after);
-    let last = catalog::segments(&data.journal(feed))?
-        .last()
-        .map(|name| name.date);
-    let newest = last.unwrap_or_else(|| Moment::now().date());
-    after.extend(asked.newest.map(|frame| (newest, frame)));
-    after.extend(asked.dates.iter().map(|(date, frame)| (*date, *frame)));
-    Ok((after, newest))
+/// Where a tail begins, and how far it goes.
+struct Begin {
+    /// The last frame of each date before it.
+    after: BTreeMap<NaiveDate, u64>,
+    /// The date of the journal's last segment.
+    newest: NaiveDate,
+    /// The last frame of that date that is on disk, in whatever form.
+    last: u64,
+    extent: Extent,
+}
+
+impl Begin {
+    /// Frames that were asked for and that the journal does not have any more are in files: the tail begins after them, and
+    /// its head shows it. `None` when the client is gone.
+    fn find(source: &Source, wanted: &Wanted, until: Option<Position>) -> Result<Option<Self>, StoreError> {
+        let (data, feed) = (&source.data, &source.feed.feed);
+        let mut after = committed(data, feed, wanted.dataset)?;
+        let segments = catalog::segments(&data.journal(feed))?;
+        let newest = segments.last().map(|name| name.date);
+        let newest = newest.unwrap_or_else(|| Moment::now().date());
+        after.extend(wanted.after.newest.map(|frame| (newest, frame)));
+        after.extend(wanted.after.dates.iter().map(|(date, frame)| (*date, *frame)));
+        let Some(extent) = Extent::of(data, feed, &after, until, &|| !source.is_left())? else {
+            return Ok(None);
+        };
+        for of in &extent.frames {
+            let last = after.entry(of.date).or_default();
+            *last = (*last).max(of.first_frame.saturating_sub(1));
+        }
+        let committed = last_committed(data, feed, wanted.dataset, newest)?;
+        if extent.frames.iter().all(|of| of.date != newest) {
+            let last = after.entry(newest).or_default();
+            *last = (*last).max(committed);
+        }
+        let seen = extent.seen.get(&newest).copied().unwrap_or(0);
+        Ok(Some(Self {
+            after,
+            newest,
+            last: committed.max(seen),
+            extent,
+        }))
+    }
+
+    /// A frame that has not come yet is a mistake, or one of yesterday.
+    fn refusal(&self, wanted: &Wanted) -> Option<Refusal> {
+        let of_newest = wanted.after.dates.get(&self.newest).copied();
+        let asked = of_newest.or(wanted.after.newest)?;
+        (asked > self.last).then(|| {
+            let (last, date) = (self.last, self.newest);
+            let words = format!(
+                "{date} has frames up to {last} so far, and not frame {asked}; if that is of another date, say so: \
+                 after=DATE:{asked}."
+            );
+            Refusal(StatusCode::CONFLICT, words)
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use krx_store::service::TRADES;
-    use krx_store::tail::FramesOfDate;
 
     use super::*;
 
@@ -320,7 +435,7 @@ mod tests {
             newest: ("2026-11-20".parse().unwrap(), 4711),
             extent: Extent {
                 frames: frames.iter().map(of).collect(),
-                damaged: Vec::new(),
+                ..Extent::default()
             },
             follow: false,
         };
