@@ -378,7 +378,11 @@ fn execute(command: Command) -> Result<(), Failure> {
             json,
         } => seal::seal(&source.load()?, date, feed, json),
         Command::Schema { dataset, json } => schema::print(dataset.as_deref(), json),
-        Command::Sql { source } => sql::print(&source.load()?.data_dir),
+        Command::Sql { source } => {
+            let config = source.load()?;
+            let calendar = config::load_calendar(source.config.as_deref())?;
+            sql::print(&config.data_dir, &calendar)
+        }
         Command::Report {
             date,
             source,

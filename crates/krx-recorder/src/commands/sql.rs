@@ -3,10 +3,13 @@
 //! The only source is `deploy/krx.sql`, whose paths are relative. Here they are made absolute, and each dataset that need not
 //! be there is read as the directory has it.
 
+mod hours;
+
 use std::fs::DirEntry;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use krx_calendar::Calendar;
 use krx_store::DataDir;
 use krx_store::dataset::{COVERAGE, ColumnType, Dataset, QUARANTINE};
 
@@ -18,11 +21,11 @@ const VIEWS: &str = include_str!("../../../../deploy/krx.sql");
 /// What stands before each path in the source.
 const CALLS: [&str; 2] = ["read_parquet('", "glob('"];
 
-/// Prints the views over the data directory at `data_dir`.
+/// Prints the views over the data directory at `data_dir`, with the hours of `calendar`.
 ///
 /// # Errors
 /// [`Failure`], if there is no such directory, or it holds no recorder's data, DuckDB cannot name it, or standard output cannot be written.
-pub(super) fn print(data_dir: &Path) -> Result<(), Failure> {
+pub(super) fn print(data_dir: &Path, calendar: &Calendar) -> Result<(), Failure> {
     let failed = |doing: String| |source| Failure::System { doing, source };
     let absolute = data_dir.canonicalize().map_err(failed(format!(
         "looking for the data directory {}; is it the right --data-dir?",
@@ -50,6 +53,7 @@ pub(super) fn print(data_dir: &Path) -> Result<(), Failure> {
             absolute.display()
         ))
     })?;
+    let views = hours::with_calendar(&views, calendar);
     out::print("printing the views", |out| out.write_all(views.as_bytes()))
 }
 
