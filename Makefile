@@ -60,7 +60,7 @@ test-systemd: deb ## real systemd and real cron install and run the package (roo
 test-page: build ## open the status page and a report in Chromium; screenshots in target/page (tests/tools/page-tools.sh)
 	tests/tools/page-tools.sh
 	npm ci --prefix tests/page --no-audit --no-fund --loglevel=error
-	node --test --test-concurrency=1 tests/page/page.test.mjs tests/page/report.test.mjs
+	node --test --test-concurrency=1 tests/page/page.test.mjs tests/page/newest.test.mjs tests/page/report.test.mjs
 
 test-readers: build ## DuckDB, pandas, polars and pyarrow read what is recorded, also while it is
 	tests/tools/python-env.sh

@@ -285,3 +285,42 @@ fn after_a_kill_it_has_what_the_next_start_exports() {
         assert!(done.stderr.contains(words), "{}", done.stderr);
     }
 }
+
+#[test]
+fn it_asks_no_recorder_of_another_data_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut simulator = Simulator::start(folder.path(), &["--rate", "100", "--repeat"]).unwrap();
+    let of = |name: &str| {
+        let below = folder.path().join(name);
+        fs::create_dir(&below).unwrap();
+        RecorderConfig {
+            status_port: Some(free_port().unwrap()),
+            ..RecorderConfig::new(&below, &simulator.url)
+        }
+    };
+    let (one, other) = (of("one"), of("other"));
+    let mut recorders = [one.start().unwrap(), other.start().unwrap()];
+    for recorder in &mut recorders {
+        recorder.wait_for_log(" connected ", 2, LIMIT).unwrap();
+    }
+    let data_dir = one.data_dir.to_str().unwrap();
+    let listen = |config: &RecorderConfig| format!("127.0.0.1:{}", config.status_port.unwrap());
+    let right = tail(&one, &["--data-dir", data_dir, "--listen", &listen(&one)]);
+    assert_eq!(right.code, Some(0), "{}", right.stderr);
+    let wrong = tail(&one, &["--data-dir", data_dir, "--listen", &listen(&other)]);
+    assert_eq!(
+        (wrong.code, wrong.stdout.as_str()),
+        (Some(69), ""),
+        "{}",
+        wrong.stderr
+    );
+    assert!(
+        wrong.stderr.contains("records to ") && wrong.stderr.contains("not to "),
+        "{}",
+        wrong.stderr
+    );
+    for recorder in &mut recorders {
+        recorder.stop().unwrap();
+    }
+    simulator.stop().unwrap();
+}

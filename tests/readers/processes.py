@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -66,6 +67,13 @@ def wait_until(
         if time.monotonic() > deadline:
             pytest.fail(f"after {seconds_max:.0f} s still waiting until {what}")
         time.sleep(POLL_S)
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def bytes_under_way(port: int) -> int:

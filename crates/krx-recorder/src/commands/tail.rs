@@ -124,7 +124,7 @@ pub(super) fn tail(data_dir: &Path, address: Option<SocketAddr>, options: &Optio
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
         begun => begun.map_err(|source| unwritten(options, source))?,
     };
-    let mut written = show(&mut tails, source, &mut output);
+    let mut written = show(&data, &mut tails, source, &mut output);
     if source.is_none() && written.is_ok() && lock::is_held(&data)? {
         return Err(Failure::Unavailable(
             "a recorder has started meanwhile, and goes on in the same journal: ask again".to_owned(),
@@ -164,10 +164,15 @@ impl From<Failure> for Shown {
 }
 
 /// Shows all that there is now.
-fn show(tails: &mut [Tail<'_>], source: Option<SocketAddr>, output: &mut Output) -> Result<(), Shown> {
+fn show(
+    data: &DataDir,
+    tails: &mut [Tail<'_>],
+    source: Option<SocketAddr>,
+    output: &mut Output,
+) -> Result<(), Shown> {
     let answer = match source {
         None => None,
-        Some(address) => Some((address, synced(address)?)),
+        Some(address) => Some((address, synced(data, address)?)),
     };
     for tail in tails {
         let until = match &answer {
@@ -196,14 +201,14 @@ fn follow(
     loop {
         while lock::is_held(data).map_err(Failure::from)? {
             std::thread::sleep(LOOK);
-            match show(tails, source, output) {
+            match show(data, tails, source, output) {
                 Ok(()) => answered = Instant::now(),
                 // It does not answer yet while it starts, nor any more while it stops and exports what it has received.
                 Err(Shown::Failed(Failure::Unavailable(_))) if answered.elapsed() < STOP_MAX => {}
                 Err(other) => return Err(other),
             }
         }
-        show(tails, None, output)?;
+        show(data, tails, None, output)?;
         if !lock::is_held(data).map_err(Failure::from)? {
             tell("the recorder has stopped");
             return Ok(());
@@ -289,15 +294,22 @@ fn port(address: Option<SocketAddr>) -> Result<SocketAddr, Failure> {
     })
 }
 
-/// How far each feed's journal is on disk, as the recorder says.
-fn synced(address: SocketAddr) -> Result<BTreeMap<String, Option<Position>>, Failure> {
+/// How far each feed's journal is on disk, as the recorder of the data directory says.
+fn synced(data: &DataDir, address: SocketAddr) -> Result<BTreeMap<String, Option<Position>>, Failure> {
     let answer = in_runtime(ask(address, "/synced.json"))?;
-    let all: Vec<status::Synced> = serde_json::from_slice(&answer).map_err(|error| {
+    let all: status::SyncedJournals = serde_json::from_slice(&answer).map_err(|error| {
         Failure::Unavailable(format!(
             "what answers at {address} is not a recorder of this version ({error})"
         ))
     })?;
-    Ok(all.into_iter().map(|of| (of.feed, of.synced)).collect())
+    if data.path().canonicalize().ok().as_ref() != Some(&all.data_dir) {
+        return Err(Failure::Unavailable(format!(
+            "the recorder at {address} records to {}, not to {}: pass --listen with the port of the one that does",
+            all.data_dir.display(),
+            data.path().display()
+        )));
+    }
+    Ok(all.feeds.into_iter().map(|of| (of.feed, of.synced)).collect())
 }
 
 /// A feed's tail.
@@ -322,7 +334,7 @@ impl<'a> Tail<'a> {
         options: &'a Options,
     ) -> Result<Self, Failure> {
         // Files that come from now on are not among those that were listed, however long it takes to get to this feed.
-        let mut begin = committed(data, &feed)?;
+        let mut begin = committed(data, &feed, dataset)?;
         begin.extend(after.iter().map(|(date, frame)| (*date, *frame)));
         Ok(Self {
             data,

@@ -86,7 +86,14 @@ pub async fn run(
     let liveness = watch::Sender::new(LivenessReport::begin());
     let server = config.status_listen.and_then(|address| {
         let (status, low) = (disk.status(), config.warn_free_bytes);
-        let view = View::new(started, status, low, liveness.subscribe(), views.clone());
+        let view = View::new(
+            data.clone(),
+            started,
+            status,
+            low,
+            liveness.subscribe(),
+            views.clone(),
+        );
         Server::start(address, view)
     });
     notify::ready();

@@ -2,10 +2,12 @@
 //! health check for supervisors.
 //!
 //! ```text
+//!   (thread `status`: it never touches the disk, and no feed waits for it)
 //!   Progress, FeedStatus, DiskStatus ──▶ View ──▶ Snapshot ──▶ status.json, metrics, health
-//!                                          (thread `status`: nothing here touches the disk, and no feed waits for it)
+//!   journal ──▶ tail ──▶ /tail/DATASET.arrows      (threads `tail`, a few at a time)
 //! ```
 
+mod connection;
 mod health;
 mod host;
 mod kst;
@@ -16,6 +18,7 @@ mod router;
 mod server;
 mod snapshot;
 mod synced;
+mod tail;
 mod usage;
 mod view;
 mod window;
@@ -25,5 +28,5 @@ pub(crate) use page::CSS as STYLE;
 pub(crate) use registrations::RegistrationsSnapshot;
 pub(crate) use server::{Server, bind};
 pub(crate) use snapshot::{FeedSnapshot, Snapshot};
-pub(crate) use synced::Synced;
+pub(crate) use synced::SyncedJournals;
 pub(crate) use view::View;

@@ -393,6 +393,7 @@
       document.body.classList.remove("old");
       $("#silence").hidden = true;
       show(latest);
+      document.dispatchEvent(new CustomEvent("status", { detail: latest }));
     } catch (error) {
       noAnswer(error);
     }

@@ -14,7 +14,8 @@ use serde::Serialize;
 use super::health::Health;
 use super::page::Page;
 use super::snapshot::Snapshot;
-use super::synced::Synced;
+use super::synced::SyncedJournals;
+use super::tail::tail;
 use super::usage::Usage;
 use super::view::View;
 use super::{host, metrics};
@@ -28,6 +29,7 @@ pub(super) fn router(view: Arc<View>) -> Router {
         .route("/metrics", get(metrics_text))
         .route("/status.json", get(status_json))
         .route("/synced.json", get(synced_json))
+        .route("/tail/{file}", get(tail))
         .fallback(nothing_here)
         .with_state(view)
         .layer(middleware::from_fn(guard))
@@ -49,7 +51,7 @@ async fn status_json(State(view): State<Arc<View>>) -> Response {
 }
 
 async fn synced_json(State(view): State<Arc<View>>) -> Response {
-    json(&Synced::all(&view))
+    json(&SyncedJournals::of(&view))
 }
 
 fn json(of: &impl Serialize) -> Response {
@@ -60,7 +62,7 @@ fn json(of: &impl Serialize) -> Response {
 }
 
 async fn nothing_here() -> Response {
-    let words = "Nothing here. Try / /status.json /metrics /healthz\n";
+    let words = "Nothing here. Try / /status.json /metrics /healthz /tail/trades.arrows\n";
     (StatusCode::NOT_FOUND, words).into_response()
 }
 

@@ -8,19 +8,21 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::extract::Extension;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, error, info, warn};
 
+use super::connection::Connection;
 use super::router::router;
 use super::view::View;
 
-/// The most connections at a time; one more drops the oldest. A page and a Prometheus have one each, for a few
+/// The most connections at a time; one more drops the oldest that sends no tail. A page and a Prometheus have one each, for a few
 /// milliseconds.
 const CONNECTIONS_MAX: usize = 32;
 
@@ -139,8 +141,9 @@ fn run(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async move {
-        let view = Arc::new(view);
+    let view = Arc::new(view);
+    let tails = Arc::clone(&view);
+    let ended = runtime.block_on(async move {
         let answer = async {
             let listener = match listener {
                 Some(listener) => listener,
@@ -156,7 +159,11 @@ fn run(
             // Also if the sender is dropped: then the recorder is gone.
             _ = stopped => Ok(()),
         }
-    })
+    });
+    // Their clients are gone with the runtime.
+    drop(runtime);
+    tails.tails.join();
+    ended
 }
 
 async fn sample(view: &View) {
@@ -169,7 +176,7 @@ async fn sample(view: &View) {
 }
 
 async fn serve(listener: &tokio::net::TcpListener, router: Router) {
-    let mut connections: VecDeque<AbortHandle> = VecDeque::new();
+    let mut connections: VecDeque<(Connection, AbortHandle)> = VecDeque::new();
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -179,16 +186,35 @@ async fn serve(listener: &tokio::net::TcpListener, router: Router) {
                 continue;
             }
         };
-        connections.retain(|connection| !connection.is_finished());
-        // A client that hangs must not keep others waiting; any other is done long before.
+        connections.retain(|(_, task)| !task.is_finished());
+        // A client that hangs must not keep others waiting; any other is done long before. Tails are few by themselves.
+        let dropped = connections
+            .iter()
+            .position(|(connection, _)| !connection.sends_a_tail());
         if connections.len() >= CONNECTIONS_MAX
-            && let Some(oldest) = connections.pop_front()
+            && let Some((_, oldest)) = dropped.and_then(|place| connections.remove(place))
         {
             oldest.abort();
         }
-        let connection = timeout(CONNECTION_TIME_MAX, converse(stream, router.clone()));
+        let connection = Connection::default();
+        let conversation = bounded(stream, router.clone(), connection.clone());
         // Not joined: each is bounded in time, and ends with the runtime at the latest.
-        connections.push_back(tokio::spawn(async move { drop(connection.await) }).abort_handle());
+        connections.push_back((connection, tokio::spawn(conversation).abort_handle()));
+    }
+}
+
+/// Serves one request, for as long as that may take.
+async fn bounded(stream: TcpStream, router: Router, connection: Connection) {
+    let over = async {
+        sleep(CONNECTION_TIME_MAX).await;
+        if connection.sends_a_tail() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = converse(stream, router.layer(Extension(connection.clone()))) => {}
+        () = over => {}
+        () = connection.ended() => {}
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use krx_protocol::per_issue::{Pair, Preset, RegistrationEvent, RegistrationState, WishGroup, WishList};
-use krx_store::{Moment, Progress};
+use krx_store::{DataDir, Moment, Progress};
 use tokio::sync::watch;
 
 use super::*;
@@ -54,7 +54,14 @@ fn port_of(feeds: Vec<FeedView>) -> Port {
     let liveness = watch::Sender::new(LivenessReport::begin());
     let disk = Arc::new(DiskStatus::default());
     disk.free_bytes.store(7, Relaxed);
-    let view = View::new(Moment::now(), disk, 8, liveness.subscribe(), feeds);
+    let view = View::new(
+        DataDir::new(""),
+        Moment::now(),
+        disk,
+        8,
+        liveness.subscribe(),
+        feeds,
+    );
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let server = Server::begin(address, Some(listener), view).unwrap();

@@ -1,11 +1,13 @@
 //! The source of the figures.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use krx_store::Moment;
+use krx_store::{DataDir, Moment};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::tail::Tails;
 use super::window::Window;
 use crate::pipeline::feed_view::FeedView;
 use crate::watch::disk_watch::DiskStatus;
@@ -13,6 +15,10 @@ use crate::watch::liveness::LivenessReport;
 
 /// Everything that is shown.
 pub(crate) struct View {
+    /// Where it records.
+    pub data: DataDir,
+    /// The same, with links resolved.
+    pub data_dir: PathBuf,
     /// When the process started.
     pub started: Moment,
     /// What is known about the disk.
@@ -23,6 +29,8 @@ pub(crate) struct View {
     pub liveness: watch::Receiver<LivenessReport>,
     /// The feeds.
     pub feeds: Vec<FeedView>,
+    /// The tails that are being sent.
+    pub(super) tails: Tails,
     /// What each feed received in the last minute.
     windows: Mutex<Vec<Window>>,
 }
@@ -31,6 +39,7 @@ impl View {
     /// A view of these feeds. Nothing is known yet about the last minute.
     #[must_use]
     pub(crate) fn new(
+        data: DataDir,
         started: Moment,
         disk: Arc<DiskStatus>,
         warn_free_bytes: u64,
@@ -38,12 +47,17 @@ impl View {
         feeds: Vec<FeedView>,
     ) -> Self {
         let windows = feeds.iter().map(|_| Window::default()).collect();
+        // Here the disk is asked once, and not at each request.
+        let data_dir = data.path().canonicalize();
         Self {
+            data_dir: data_dir.unwrap_or_else(|_| data.path().to_owned()),
+            data,
             started,
             disk,
             warn_free_bytes,
             liveness,
             feeds,
+            tails: Tails::default(),
             windows: Mutex::new(windows),
         }
     }

@@ -1,5 +1,6 @@
 //! Rows of a tail, and the frames that gave them.
 
+use std::io;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -48,13 +49,20 @@ impl TailBatch {
     }
 
     /// Shows each row: the value of each column of `rows`.
-    pub fn each_row(rows: &RecordBatch, mut show: impl FnMut(&[Cell<'_>])) {
+    ///
+    /// # Errors
+    /// The first that `show` gives; the rows after it are not shown.
+    pub fn each_row(
+        rows: &RecordBatch,
+        mut show: impl FnMut(&[Cell<'_>]) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut cells = Vec::new();
         for row in 0..rows.num_rows() {
             cells.clear();
             cells.extend(rows.columns().iter().map(|column| cell(column, row)));
-            show(&cells);
+            show(&cells)?;
         }
+        Ok(())
     }
 
     /// The rows with the columns that a reader of files gets from their path: `date`, and `market` or `feed`.

@@ -12,6 +12,8 @@
 
 mod batch;
 mod cell;
+mod extent;
+mod ndjson;
 mod output;
 mod reader;
 
@@ -19,5 +21,7 @@ pub use arrow_array::RecordBatch as Rows;
 pub use arrow_schema::SchemaRef as Schema;
 pub use batch::{TailBatch, schema_with_path};
 pub use cell::Cell;
+pub use extent::{Extent, FramesOfDate};
+pub use ndjson::write_ndjson;
 pub use output::{ArrowStream, ParquetFile};
 pub use reader::{Synced, TailReader, Tailed, committed};

@@ -1,5 +1,6 @@
 //! Rows on their way out: as an Arrow IPC stream, or as a Parquet file that appears when it is whole.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -30,6 +31,15 @@ impl<W: Write> ArrowStream<W> {
         StreamWriter::try_new(out, schema).map(Self).map_err(of_arrow)
     }
 
+    /// The same, with what its metadata says by key.
+    ///
+    /// # Errors
+    /// As [`ArrowStream::begin`].
+    pub fn begin_saying(out: W, schema: &SchemaRef, says: HashMap<String, String>) -> io::Result<Self> {
+        let schema = schema.as_ref().clone().with_metadata(says);
+        StreamWriter::try_new(out, &schema).map(Self).map_err(of_arrow)
+    }
+
     /// Writes rows, and hands them on at once.
     ///
     /// # Errors
@@ -39,11 +49,16 @@ impl<W: Write> ArrowStream<W> {
         self.0.flush().map_err(of_arrow)
     }
 
-    /// Ends the stream.
+    /// What it writes to.
+    pub fn get_mut(&mut self) -> &mut W {
+        self.0.get_mut()
+    }
+
+    /// Writes what ends the stream.
     ///
     /// # Errors
     /// As [`ArrowStream::begin`].
-    pub fn finish(mut self) -> io::Result<()> {
+    pub fn end(&mut self) -> io::Result<()> {
         self.0.finish().map_err(of_arrow)
     }
 }

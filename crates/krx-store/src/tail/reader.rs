@@ -19,7 +19,7 @@ use crate::feed_name::FeedName;
 use crate::journal::{Followed, Follower, Position, RecordHead, RecordKind, Tail};
 use crate::layout::{DataDir, SegmentName};
 use crate::moment::Moment;
-use crate::service::{FrameFacts, Rejects};
+use crate::service::{FrameFacts, Rejects, Service};
 
 /// How many quarantined bytes are held before they are handed on.
 const REJECTED_BYTES_MAX: usize = 1 << 20;
@@ -84,15 +84,11 @@ impl TailReader {
         after: BTreeMap<NaiveDate, u64>,
         synced: Synced,
     ) -> Result<Self, StoreError> {
-        let segments = catalog::segments(&data.journal(feed))?;
         let tail = match synced {
             Synced::AtRest => None,
             Synced::Until(position) => Some(Arc::new(Tail::known(position))),
         };
-        let mut follower = Follower::new(data.journal(feed), tail.clone());
-        if let Some(before) = before_first_needed(&segments, &after) {
-            follower.skip_to_after(before);
-        }
+        let follower = follower(data, feed, &after, tail.clone())?;
         Ok(Self {
             data: data.clone(),
             feed: feed.clone(),
@@ -170,7 +166,7 @@ impl TailReader {
         let is_damaged = std::mem::take(&mut self.is_damaged);
         let is_missing = head.frame > after + 1 && !is_damaged;
         // What was lost for good is in no file either.
-        if is_missing && last_committed(&self.data, &self.feed, date)? > after {
+        if is_missing && last_committed(&self.data, &self.feed, self.dataset, date)? > after {
             self.behind = Some((date, after + 1, head.frame - 1));
         }
         let continues = self.waiting.is_none_or(|(of, ..)| of == date)
@@ -262,28 +258,56 @@ impl Rejects for Rejected<'_> {
     }
 }
 
-/// The last frame that committed files of a feed have now: on each date that is in its journal, and today, on which a
+/// The last frame that a dataset's files of a feed have now: on each date that is in its journal, and today, on which a
 /// recorder may be about to begin.
 ///
 /// # Errors
 /// [`StoreError`], when the journal or the files cannot be listed.
-pub fn committed(data: &DataDir, feed: &FeedName) -> Result<BTreeMap<NaiveDate, u64>, StoreError> {
+pub fn committed(
+    data: &DataDir,
+    feed: &FeedName,
+    dataset: Dataset,
+) -> Result<BTreeMap<NaiveDate, u64>, StoreError> {
     let segments = catalog::segments(&data.journal(feed))?;
     let mut dates: BTreeSet<NaiveDate> = segments.iter().map(|name| name.date).collect();
     dates.insert(Moment::now().date());
     dates
         .into_iter()
-        .map(|date| Ok((date, last_committed(data, feed, date)?)))
+        .map(|date| Ok((date, last_committed(data, feed, dataset, date)?)))
         .collect()
 }
 
-/// The last frame of a date that committed files have; 0 without any.
-fn last_committed(data: &DataDir, feed: &FeedName, date: NaiveDate) -> Result<u64, StoreError> {
-    let Some(service) = catalog::service_of(data, feed, date) else {
-        return Ok(0);
-    };
-    let names = catalog::files(data, service.primary(), feed, date)?;
-    Ok(names.last().map_or(0, |name| name.last_frame))
+/// The last frame of a date that a dataset's files have; 0 without any. The primary dataset's files speak for frames without
+/// rows, too. The dataset's own may have got further: they are there before the commit is complete, and readers see them.
+fn last_committed(
+    data: &DataDir,
+    feed: &FeedName,
+    dataset: Dataset,
+    date: NaiveDate,
+) -> Result<u64, StoreError> {
+    let primary = catalog::service_of(data, feed, date).map(Service::primary);
+    let mut last = 0;
+    for dataset in primary.into_iter().chain([dataset]) {
+        let names = catalog::files(data, dataset, feed, date)?;
+        last = names.last().map_or(last, |name| name.last_frame.max(last));
+    }
+    Ok(last)
+}
+
+/// Follows a feed's journal from the segment on that may have the first frame after those in `after`.
+pub(super) fn follower(
+    data: &DataDir,
+    feed: &FeedName,
+    after: &BTreeMap<NaiveDate, u64>,
+    tail: Option<Arc<Tail>>,
+) -> Result<Follower, StoreError> {
+    let dir = data.journal(feed);
+    let segments = catalog::segments(&dir)?;
+    let mut follower = Follower::new(dir, tail);
+    if let Some(before) = before_first_needed(&segments, after) {
+        follower.skip_to_after(before);
+    }
+    Ok(follower)
 }
 
 /// The segment before the first one that may have frames after those: each segment begins with all that

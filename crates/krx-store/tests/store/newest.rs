@@ -10,7 +10,7 @@ use chrono::NaiveDate;
 use krx_store::dataset::{Dataset, QUARANTINE};
 use krx_store::journal::{Followed, Follower, Position};
 use krx_store::service::{FULL_MARKET, PER_ISSUE, TRADES};
-use krx_store::tail::{Synced, TailBatch, TailReader, Tailed, committed, schema_with_path};
+use krx_store::tail::{Extent, Synced, TailBatch, TailReader, Tailed, committed, schema_with_path};
 use krx_store::{DataDir, Entry, Event, Exporter, FeedName, JournalConfig};
 
 use crate::per_issue::{ROUNDS, issues, pushes, rows, subscribed};
@@ -75,7 +75,7 @@ impl Read {
 
 /// A reader that begins after the files there are now.
 fn begin(data: &DataDir, feed: &FeedName, dataset: Dataset, synced: Synced) -> TailReader {
-    let after = committed(data, feed).unwrap();
+    let after = committed(data, feed, dataset).unwrap();
     TailReader::open(data, feed, dataset, after, synced).unwrap()
 }
 
@@ -199,6 +199,18 @@ fn each_frame_comes_once_it_is_synced_and_never_before() {
             (expected, 3 * frame),
             "{position:?}"
         );
+        // What it has is known before it is decoded.
+        let extent = Extent::of(&data, &feed(), &BTreeMap::new(), Some(*position)).unwrap();
+        let mut known = extent
+            .frames
+            .iter()
+            .map(|of| (of.date, of.first_frame, of.last_frame));
+        let last = found.batches.last().map(|batch| batch.last_recv);
+        assert_eq!(
+            known.next_back(),
+            expected.map(|(first, last)| (*date, first, last))
+        );
+        assert_eq!(extent.frames.last().map(|of| of.last_recv), last);
         // One that goes on gets just what is new.
         following.synced_until(Some(*position));
         let new = Read::all(&mut following);
@@ -247,11 +259,42 @@ fn it_begins_after_the_committed_files_and_says_what_went_to_files_meanwhile() {
 }
 
 #[test]
+fn a_file_that_is_there_before_its_commit_is_complete_is_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path());
+    let mut entries = trades(5);
+    entries.insert(3, frame(NINE + 2 * SECOND, "no JSON"));
+    journal(dir.path(), SMALL_SEGMENTS, &entries);
+    // A kill: the quarantine of the first frames is in its place, their trades are not.
+    let copied = tempfile::tempdir().unwrap();
+    let copy = DataDir::new(copied.path());
+    std::fs::create_dir_all(copy.journal(&feed())).unwrap();
+    for file in std::fs::read_dir(data.journal(&feed())).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.journal(&feed()).join(file.file_name())).unwrap();
+    }
+    export(dir.path(), config(300, 4));
+    let [of_quarantine] = krx_store::catalog::files(&data, &QUARANTINE, &feed(), date()).unwrap()[..] else {
+        panic!("one file has the piece")
+    };
+    let partition = |data: &DataDir| data.partition(&QUARANTINE, date(), &feed());
+    std::fs::create_dir_all(partition(&copy)).unwrap();
+    let name = of_quarantine.to_string();
+    std::fs::copy(partition(&data).join(&name), partition(&copy).join(&name)).unwrap();
+    // The piece is in the file and so not in the tail; the trades are in the tail and in no file.
+    let all = |dataset| Read::all(&mut begin(&copy, &feed(), dataset, Synced::AtRest));
+    let (quarantined, trades) = (all(&QUARANTINE), all(&TRADES));
+    assert_eq!((quarantined.rows(), trades.rows()), (0, 15));
+    assert_eq!(quarantined.span(date()), Some((of_quarantine.last_frame + 1, 6)));
+    assert_eq!(trades.span(date()), Some((1, 6)));
+}
+
+#[test]
 fn a_date_that_begins_after_the_tail_is_told_from_its_first_frame() {
     let dir = tempfile::tempdir().unwrap();
     let data = DataDir::new(dir.path());
     journal(dir.path(), SMALL_SEGMENTS, &trades(10));
-    let after = committed(&data, &feed()).unwrap();
+    let after = committed(&data, &feed(), &TRADES).unwrap();
     // It is midnight, and whole files come between two looks.
     let midnight = NINE + DAY - 9 * 3600 * SECOND;
     let of = |first: i64, count: i64| {
@@ -266,6 +309,14 @@ fn a_date_that_begins_after_the_tail_is_told_from_its_first_frame() {
     journal(dir.path(), SMALL_SEGMENTS, &of(100, 5));
     let mut reader = TailReader::open(&data, &feed(), &TRADES, after, Synced::AtRest).unwrap();
     Read::all(&mut reader).assert_all_told(date().succ_opt().unwrap(), 1, 65);
+    // One who goes on after the first date's last frame has the frames of the second from where the journal begins.
+    let until = ends(&data).last().map(|end| end.0);
+    let extent = Extent::of(&data, &feed(), &BTreeMap::from([(date(), 10)]), until).unwrap();
+    let [of] = extent.frames[..] else {
+        panic!("one date: {extent:?}")
+    };
+    assert_eq!((of.date, of.last_frame), (date().succ_opt().unwrap(), 65));
+    assert!((2..=61).contains(&of.first_frame), "{extent:?}");
 }
 
 #[test]
@@ -328,6 +379,13 @@ fn damage_is_told_and_a_journal_at_rest_has_an_end() {
         read.damage[0].contains("is damaged in bytes"),
         "{:?}",
         read.damage
+    );
+    let until = ends(&data).last().map(|end| end.0);
+    let extent = Extent::of(&data, &feed(), &BTreeMap::from([(date(), 30)]), until).unwrap();
+    assert_eq!(extent.damaged, read.damage);
+    assert_eq!(
+        (extent.frames[0].first_frame, extent.frames[0].last_frame),
+        (31, 40)
     );
     // A recorder that begins now writes for others.
     let more = [

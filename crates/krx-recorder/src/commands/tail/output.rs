@@ -4,8 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use clap::ValueEnum;
-use krx_store::tail::{ArrowStream, Cell, ParquetFile, Rows, Schema, TailBatch};
-use serde::ser::{SerializeMap, Serializer};
+use krx_store::tail::{ArrowStream, Cell, ParquetFile, Rows, Schema, TailBatch, write_ndjson};
 
 /// The least width of a column in a table, so that most rows fit those before them.
 const WIDTH_MIN: usize = 6;
@@ -26,7 +25,7 @@ pub(super) enum Format {
 /// Where rows go.
 pub(super) enum Output {
     Table(Table),
-    Ndjson(Vec<String>),
+    Ndjson,
     Csv(Box<csv::Writer<io::Stdout>>),
     Arrow(Box<ArrowStream<io::Stdout>>),
     Parquet(Box<ParquetFile>),
@@ -59,7 +58,7 @@ impl Output {
                     .collect(),
                 names: Some(names),
             }),
-            Format::Ndjson => Self::Ndjson(names),
+            Format::Ndjson => Self::Ndjson,
             Format::Csv => {
                 let mut writer = csv::Writer::from_writer(io::stdout());
                 writer.write_record(&names).map_err(of_csv)?;
@@ -71,28 +70,20 @@ impl Output {
 
     /// Writes rows, and hands them on at once.
     pub(super) fn write(&mut self, rows: &Rows) -> io::Result<()> {
+        let mut text = Vec::new();
         match self {
             Self::Arrow(stream) => return stream.write(rows),
             Self::Parquet(file) => return file.write(rows),
-            Self::Table(_) | Self::Ndjson(_) | Self::Csv(_) => {}
-        }
-        let mut text = Vec::new();
-        let mut written = Ok(());
-        TailBatch::each_row(rows, |cells| {
-            if written.is_ok() {
-                written = match self {
-                    Self::Table(table) => table.row(cells, &mut text),
-                    Self::Ndjson(names) => object(names, cells, &mut text),
-                    Self::Csv(writer) => writer
+            Self::Csv(writer) => {
+                TailBatch::each_row(rows, |cells| {
+                    writer
                         .write_record(cells.iter().map(ToString::to_string))
-                        .map_err(of_csv),
-                    Self::Arrow(_) | Self::Parquet(_) => Ok(()),
-                };
+                        .map_err(of_csv)
+                })?;
+                return writer.flush();
             }
-        });
-        written?;
-        if let Self::Csv(writer) = self {
-            return writer.flush();
+            Self::Ndjson => write_ndjson(rows, &mut text)?,
+            Self::Table(table) => TailBatch::each_row(rows, |cells| table.row(cells, &mut text))?,
         }
         let mut out = io::stdout().lock();
         out.write_all(&text)?;
@@ -102,9 +93,9 @@ impl Output {
     /// Ends what was begun.
     pub(super) fn finish(self) -> io::Result<()> {
         match self {
-            Self::Table(_) | Self::Ndjson(_) => io::stdout().flush(),
+            Self::Table(_) | Self::Ndjson => io::stdout().flush(),
             Self::Csv(mut writer) => writer.flush(),
-            Self::Arrow(stream) => stream.finish(),
+            Self::Arrow(mut stream) => stream.end(),
             Self::Parquet(file) => file.finish(),
         }
     }
@@ -115,23 +106,6 @@ fn of_csv(error: csv::Error) -> io::Error {
         csv::ErrorKind::Io(error) => error,
         other => io::Error::other(format!("{other:?}")),
     }
-}
-
-/// A JSON object on a line of its own.
-fn object(names: &[String], cells: &[Cell<'_>], text: &mut Vec<u8>) -> io::Result<()> {
-    let mut serializer = serde_json::Serializer::new(&mut *text);
-    let mut map = serializer.serialize_map(Some(cells.len()))?;
-    for (name, cell) in names.iter().zip(cells) {
-        match cell {
-            Cell::Null => map.serialize_entry(name, &())?,
-            Cell::Integer(integer) => map.serialize_entry(name, integer)?,
-            Cell::Decimal(decimal) => map.serialize_entry(name, decimal)?,
-            Cell::Text(value) => map.serialize_entry(name, value)?,
-        }
-    }
-    SerializeMap::end(map)?;
-    text.push(b'\n');
-    Ok(())
 }
 
 impl Table {
