@@ -31,6 +31,22 @@ FROM (
 )
 WHERE raw IS NOT NULL;
 
+-- Datasets with one file per date, of all feeds. DuckDB does not read files together whose partitions have other keys, so these
+-- take the date from their names.
+
+CREATE OR REPLACE TEMP VIEW clock AS
+SELECT * EXCLUDE (from_ts, to_ts, state, reason, session, frames, rows, detail, filename)
+       REPLACE (TRY_CAST(regexp_extract(filename, 'date=([0-9-]+)/[^/]+$', 1) AS DATE) AS date)
+FROM (
+SELECT NULL::TIMESTAMPTZ AS ts, NULL::BOOLEAN AS synchronised, NULL::BIGINT AS offset_us,
+       NULL::BIGINT AS max_error_us, NULL::VARCHAR AS source, NULL::DATE AS date
+WHERE false
+UNION ALL BY NAME
+FROM read_parquet('c[ol]*[ao][gc][ek]/**/*.parquet', union_by_name = true, hive_partitioning = false,
+                  filename = true)
+)
+WHERE ts IS NOT NULL;
+
 -- The time of a day in Korea, whatever the session's zone.
 CREATE OR REPLACE TEMP MACRO korean(day, clock) AS
 timezone('Asia/Seoul', day::DATE + clock::TIME);

@@ -572,7 +572,7 @@ def test_quarantine_is_empty_where_nothing_was_quarantined(made: Made, recording
     assert trades == (recording.expected.trades.num_rows,)
 
 
-@pytest.mark.parametrize("dataset", ["daily", "clock", "candles", "orders"])
+@pytest.mark.parametrize("dataset", ["candles", "orders"])
 def test_other_datasets_are_not_in_the_way(tmp_path: Path, made: Made, dataset: str) -> None:
     """Whatever partitions and columns they have."""
     data_dir = shutil.copytree(made.data_dir, tmp_path / "data")
@@ -611,6 +611,49 @@ def test_a_dataset_that_is_not_there_has_no_rows_until_it_is(
         for view in ISSUE_VIEWS:
             count = f"SELECT count(*) FROM {view}"
             assert absent.execute(count).fetchone() == there.execute(count).fetchone() != (0,), view
+
+
+def test_a_dataset_of_whole_dates_is_found_once_it_is_there(made: Made) -> None:
+    """A view that was made before the first file has its rows, and opens files of the asked date alone."""
+    rows = {"ts": [korean(DAY, "09:00")], "synchronised": [True], "offset_us": [-5], "max_error_us": [900], "source": ["kernel"]}
+    with connect(made.data_dir) as connection:
+        assert connection.execute("FROM clock").fetchall() == []
+        types = connection.sql("FROM clock").types
+        for date in (BEFORE, DAY):
+            folder = made.data_dir / "clock" / f"date={date}"
+            folder.mkdir(parents=True)
+            pq.write_table(pa.table(rows), folder / f"clock-{date:%Y%m%d}T000000-000000000001-999999999999.parquet")
+        expected = [(korean(DAY, "09:00"), True, -5, 900, "kernel", date) for date in (BEFORE, DAY)]
+        assert connection.execute("FROM clock ORDER BY date").fetchall() == expected
+        of_day = f"FROM clock WHERE date = '{DAY}'"
+        assert connection.execute(of_day).fetchall() == expected[1:]
+        plan = connection.execute(f"EXPLAIN (ANALYZE, FORMAT json) {of_day}").fetchall()[0][1]
+        opened = re.findall(r'"Total Files Read": "(\d+)"', plan)
+        assert opened == ["1"]
+        assert connection.execute("FROM clock WHERE date = '2026-01-01'").fetchall() == []
+    with connect(made.data_dir) as connection:
+        assert connection.execute("FROM clock ORDER BY date").fetchall() == expected
+        assert connection.sql("FROM clock").types == types
+        assert "union_by_name" not in connection.execute("SELECT sql FROM duckdb_views() WHERE view_name = 'clock'").fetchone()[0]
+
+
+def test_no_result_is_a_hugeint(made: Made, issue_recording: IssueRecording) -> None:
+    """DuckDB's own sums of BIGINT are, and pandas makes floats of them."""
+    calls = [
+        f"bars('{DAY}')", f"completeness('{DAY}')", f"resent('{DAY}')", f"spread('{DAY}')", f"depth('{DAY}')",
+        f"trades_with_quotes('{DAY}')", f"recorded_issues('{DAY}')", f"completeness_in_shares('{DAY}')",
+        f"volume_holes('{DAY}')", f"book_at('005930', '{DAY} 10:00:00+09')", f"trd_vol('{DAY}')",
+    ]  # fmt: skip
+    for data_dir in (made.data_dir, issue_recording.data_dirs["recorded"]):
+        with connect(data_dir) as connection:
+            views = connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+            macros = connection.execute("SELECT DISTINCT function_name FROM duckdb_functions() WHERE NOT internal").fetchall()
+            for source in [*calls, *(name for (name,) in views)]:
+                types = dict(connection.execute(f"SELECT column_name, column_type FROM (DESCRIBE FROM {source})").fetchall())
+                assert types and "HUGEINT" not in types.values(), (source, types)
+            assert connection.sql("SELECT sum(volume) AS volume FROM trades").types == ["HUGEINT"]
+    helpers = {"korean", "each_trade_once", "of_one_feed", "hours_of", "live_stretches", "issues_without_trades", "quote_states"}
+    assert {name for (name,) in macros} - helpers == {call.split("(")[0] for call in calls}
 
 
 def test_there_need_be_no_trades(tmp_path: Path, issue_recording: IssueRecording) -> None:
