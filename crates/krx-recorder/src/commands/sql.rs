@@ -14,11 +14,10 @@ use clap::Args;
 use krx_calendar::Calendar;
 use krx_store::DataDir;
 
+use self::datasets::VIEWS;
 use self::tail::TailFile;
 use crate::process::exit::Failure;
 use crate::process::out;
-
-const VIEWS: &str = include_str!("../../../../deploy/krx.sql");
 
 /// What stands before each path in the source.
 const CALLS: [&str; 2] = ["read_parquet('", "glob('"];

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use krx_store::DataDir;
 use krx_store::dataset::{COVERAGE, ColumnType, Dataset, QUARANTINE};
 
+/// The source of the views.
+pub(super) const VIEWS: &str = include_str!("../../../../../deploy/krx.sql");
+
 /// Whether a dataset's directory has a file that a pattern matches.
 pub(super) fn has_files(dir: &Path, dataset: Dataset) -> bool {
     let below = |dir: PathBuf, begin: &str, end: &str| {
@@ -182,7 +185,6 @@ fn type_of(column: ColumnType) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::VIEWS;
     use super::*;
 
     /// What a recorder writes and the file of views says are the same.

@@ -35,7 +35,7 @@ fn rows(calendar: &Calendar) -> String {
 mod tests {
     use krx_calendar::{Hours, Override};
 
-    use super::super::VIEWS;
+    use super::super::datasets::VIEWS;
     use super::*;
 
     #[test]
