@@ -12,9 +12,10 @@ use serde_json::Value;
 mod modules;
 
 /// Each crate's dependencies within the workspace, all of them.
-const INSIDE: [(&str, &[&str]); 7] = [
+const INSIDE: [(&str, &[&str]); 8] = [
     ("krx-protocol", &[]),
     ("krx-calendar", &[]),
+    ("krx-clock", &[]),
     ("krx-store", &["krx-protocol"]),
     ("krx-exchange", &["krx-protocol"]),
     ("krx-simulator", &["krx-exchange", "krx-protocol"]),
@@ -23,6 +24,7 @@ const INSIDE: [(&str, &[&str]); 7] = [
         "krx-recorder",
         &[
             "krx-calendar",
+            "krx-clock",
             "krx-exchange",
             "krx-protocol",
             "krx-report",
@@ -32,7 +34,8 @@ const INSIDE: [(&str, &[&str]); 7] = [
 ];
 
 /// Who may use a crate, given by a prefix of its name.
-const OUTSIDE: [(&str, &[&str]); 5] = [
+const OUTSIDE: [(&str, &[&str]); 6] = [
+    ("libc", &["krx-clock"]),
     ("tokio", &["krx-exchange", "krx-recorder", "krx-simulator"]),
     ("axum", &["krx-recorder"]),
     ("arrow", &["krx-store"]),

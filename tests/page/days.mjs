@@ -87,6 +87,13 @@ export const issues = (more = {}) => {
   return day(now, OPEN, [feed("KOSPI", now, 52000, ALL_DAY), feed("ISSUES", now, 61000, MORNING, { service: "per_issue", registrations })]);
 };
 
+/** Two in the afternoon, and what is known of the clock: of the machine's, and what each feed's records show of it. */
+export const clocked = (machine, shows) => {
+  const day = good();
+  const known = { synchronised: true, offset_us: null, max_error_us: 1250, source: "kernel", steps: 0, last_step_at: null, last_step_seconds: null, lag_max_seconds: 10, ...machine };
+  return { ...day, clock: known, feeds: day.feeds.map((feed) => ({ ...feed, clock: { at: at(clock("14:32:09")), ...shows } })) };
+};
+
 /** What is wrong with a registration since the morning. */
 export const troubled = (preset, code, state, detail = null) => ({ preset, code, state, since_us: 1, since: at(clock("08:20:07")), detail });
 

@@ -9,7 +9,7 @@ import { after, before, test } from "node:test";
 
 import { chromium } from "playwright-core";
 
-import { bad, closed, good, hostile, issues, troubled } from "./days.mjs";
+import { bad, clocked, closed, good, hostile, issues, troubled } from "./days.mjs";
 import { DESKTOP, FLAGS, PHONE, SHOTS, readability } from "./reading.mjs";
 import { sentBy, startRecorder, startSimulator, until } from "./programs.mjs";
 
@@ -188,6 +188,35 @@ test("a per-issue feed says what of its list is there", async () => {
     assert.equal(await line(page, "ISSUES"), expected);
     assert.equal(await line(page, "KOSPI"), null);
     assert.equal(await page.locator(".registrations b").count(), 0);
+    assert.deepEqual(complaints, []);
+    await close();
+  }
+});
+
+test("a clock that cannot be trusted is said loudly, and one that can be is shown", async () => {
+  const early = { verdict: "early", lag_seconds: -3600.2 }, late = { verdict: "late", lag_seconds: 3599.6 };
+  const fine = { verdict: "good", lag_seconds: 0.25 }, unknown = { verdict: "unknown", lag_seconds: null };
+  const both = (text) => ["KOSPI", "KOSDAQ"].map((feed) => `${feed}: records come ${text}`);
+  const recorded = "KOSPI and KOSDAQ are being recorded";
+  for (const [machine, shows, level, words, texts, machineClock, feedClock] of [
+    [{}, fine, "good", `● ${recorded}`, [], "synchronised at most 1 ms off", "250 ms after the trade"],
+    [{ synchronised: null, max_error_us: null, source: "not known: Operation not permitted" }, unknown, "good", `● ${recorded}`, [],
+      "not known not known: Operation not permitted", "not known "],
+    [{ synchronised: false, max_error_us: null }, fine, "look", `▲ Have a look. ${recorded}`,
+      ["Nothing keeps this machine's clock in step, and every record is stamped by it."], "not synchronised ", "250 ms after the trade"],
+    [{ steps: 2, last_step_at: "2026-11-20T10:00:30.000000+09:00", last_step_seconds: -3600 }, fine, "look", `▲ Have a look. ${recorded}`,
+      ["This machine's clock was set 2 times since the start, last at 10:00:30."], "synchronised at most 1 ms off", "250 ms after the trade"],
+    [{}, early, "act", "■ The clock is slow", both("1 h 0 min before they were traded: this machine's clock is slow, and all time stamps are wrong."),
+      "synchronised at most 1 ms off", "1 h 0 min before the trade: early"],
+    [{}, late, "act", "■ Records of KOSPI come 1 h 0 min late; Records of KOSDAQ come 1 h 0 min late",
+      both("1 h 0 min after they were traded: this machine's clock is fast, or the feed is behind."), "synchronised at most 1 ms off", "1 h 0 min after the trade: late"],
+  ]) {
+    const { page, complaints, close } = await openOn(clocked(machine, shows));
+    assert.equal(await page.textContent("#verdict"), words);
+    assert.equal(await page.getAttribute("#verdict", "data-level"), level);
+    assert.deepEqual(await page.$$eval("#worries li", (items) => items.map((item) => item.textContent)), texts);
+    assert.equal((await page.textContent("#recorder [data-figure=machine_clock]")).trim(), machineClock.trim());
+    assert.equal((await page.textContent("section[data-feed=KOSPI] [data-figure=clock]")).trim(), feedClock.trim());
     assert.deepEqual(complaints, []);
     await close();
   }

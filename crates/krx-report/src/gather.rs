@@ -4,15 +4,18 @@ mod issues;
 mod markets;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use chrono::{NaiveDate, NaiveTime};
 use krx_calendar::Calendar;
 use krx_protocol::per_issue::Table;
 use krx_store::coverage::State;
+use krx_store::lag::DayVerdicts;
 use krx_store::read::{Pushes, Trades, again_if_gone};
 use krx_store::service::PER_ISSUE;
-use krx_store::{DataDir, FeedName, Moment, StoreError, catalog, coverage, feed_service};
+use krx_store::{DataDir, FeedName, Moment, StoreError, catalog, clock, coverage, feed_service};
 
+use crate::figures::clock::ClockFacts;
 use crate::figures::day::{DayFacts, all_received};
 use crate::figures::exchange::{ExchangeDay, at};
 use crate::figures::market::MarketFacts;
@@ -88,7 +91,8 @@ impl<'a> RecordedDay<'a> {
         })
     }
 
-    /// Reads everything. `version` is that of the calling program; `progress` is called with the number of rows read.
+    /// Reads everything. `version` is that of the calling program; a record that came later than `lag_max` after its trade is
+    /// late; `progress` is called with the number of rows read.
     ///
     /// # Errors
     /// [`StoreError`], when the data directory cannot be read.
@@ -96,10 +100,11 @@ impl<'a> RecordedDay<'a> {
         &self,
         calendar: &Calendar,
         version: &'static str,
+        lag_max: Duration,
         now: Moment,
         progress: &dyn Fn(u64),
     ) -> Result<DayFacts, StoreError> {
-        gather(self, calendar, version, now, progress)
+        gather(self, calendar, version, lag_max, now, progress)
     }
 }
 
@@ -112,6 +117,7 @@ fn gather(
     }: &RecordedDay<'_>,
     calendar: &Calendar,
     version: &'static str,
+    lag_max: Duration,
     now: Moment,
     progress: &dyn Fn(u64),
 ) -> Result<DayFacts, StoreError> {
@@ -121,8 +127,9 @@ fn gather(
 
     // Those of the per-issue service first: the others are compared with them.
     let pushed = again_if_gone(|| issues::fold(data, feeds, (date, &exchange), now, progress))?;
-    let mut feed_facts = Vec::new();
+    let (mut feed_facts, mut shown) = (Vec::new(), Vec::new());
     for of in &pushed.feeds {
+        shown.push((of.name.clone(), of.fold.lags().verdicts(date, lag_max)));
         let ledger = coverage::view(data, &of.name, date, now)?;
         let registrations = of.registrations.as_deref();
         feed_facts.push(of.fold.facts(of.name.as_str(), registrations, ledger));
@@ -136,6 +143,11 @@ fn gather(
         let fold = again_if_gone(|| markets::fold(data, market, date, &mut trd_vol, progress))?;
         folds.push((market, fold, coverage::view(data, market, date, now)?));
     }
+    let of_markets = folds.iter().map(|(market, fold, _)| {
+        let verdicts = fold.lags.verdicts(date, lag_max);
+        ((*market).clone(), verdicts)
+    });
+    let clock = clock_facts(data, date, of_markets.chain(shown), lag_max);
     let compared = markets::compare_issues(data, date, &mut folds)?;
     let market_facts: Vec<MarketFacts> = folds
         .iter()
@@ -188,7 +200,8 @@ fn gather(
         made_at: Some(now),
         version,
         data_dir: std::path::absolute(data.path()).unwrap_or_else(|_| data.path().to_owned()),
-        verdict: verdict(&exchange, &received, (&registered, more), &oddities, goes_on),
+        verdict: verdict(&exchange, &received, (&registered, more), &oddities, goes_on).with_clock(&clock),
+        clock,
         goes_on,
         volume,
         trd_vol,
@@ -200,4 +213,16 @@ fn gather(
         oddities,
         issues_compared_with: compared,
     })
+}
+
+/// What is known of the clock. A file of the dataset that cannot be read leaves the kernel's part unknown: `verify` finds it.
+fn clock_facts(
+    data: &DataDir,
+    date: NaiveDate,
+    feeds: impl Iterator<Item = (FeedName, DayVerdicts)>,
+    lag_max: Duration,
+) -> ClockFacts {
+    let rows = clock::load(data, date).unwrap_or_default();
+    let feeds: Vec<_> = feeds.collect();
+    ClockFacts::of(&rows, &feeds, lag_max)
 }

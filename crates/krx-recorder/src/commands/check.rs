@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
+use krx_clock::Discipline;
 use krx_protocol::{Control, Refusal};
 use krx_store::disk::free_bytes;
 use krx_store::journal::GapReason;
@@ -101,6 +102,7 @@ async fn check(config: &Config) -> (Vec<Finding>, Option<Failure>) {
     let limits = limits::enough_to_record(config.feeds.len(), config.journal.segment_bytes);
     note("limits", limits.map(|()| "sufficient for recording".to_owned()));
     note("clock", clock(config));
+    note("time source", Ok(time_source(krx_clock::read())));
     note("calendar", Ok(calendar(config)));
     let disk = disk(config);
     let recording = matches!(disk, Err(Failure::Store(StoreError::Locked { .. })));
@@ -198,6 +200,30 @@ fn clock(config: &Config) -> Result<String, Failure> {
         .map(|(feed, words)| format!("{feed} {words}"))
         .collect();
     Ok(format!("{time}: {}", of_feeds.join(", ")))
+}
+
+/// Whether something keeps the clock in step. Not an error: recording goes on with any clock.
+fn time_source(kernel: io::Result<Discipline>) -> String {
+    match kernel {
+        Ok(Discipline {
+            is_synchronised: true,
+            max_error_us: Some(error_us),
+            ..
+        }) => format!(
+            "the clock is synchronised, at most {:.1} ms off",
+            error_us as f64 / 1000.0
+        ),
+        Ok(Discipline {
+            is_synchronised: true,
+            ..
+        }) => "the clock is synchronised".to_owned(),
+        Ok(_) => {
+            "WARNING: nothing keeps the clock in step, and every record is stamped by it: set up chronyd or \
+                  systemd-timesyncd"
+                .to_owned()
+        }
+        Err(error) => format!("not known whether the clock is synchronised: {error}"),
+    }
 }
 
 fn calendar(config: &Config) -> String {
@@ -353,6 +379,26 @@ mod tests {
             listed(&["101N6000", "005930"]),
             "4 of 20 registrations, for 2 codes; but 005930 is listed with derivatives but looks like a stock: if it \
              is, write instruments = \"stocks\""
+        );
+    }
+
+    #[test]
+    fn a_clock_that_nothing_keeps_in_step_is_a_warning_and_no_error() {
+        let of = |is_synchronised, max_error_us| {
+            time_source(Ok(Discipline {
+                is_synchronised,
+                offset_us: None,
+                max_error_us,
+            }))
+        };
+        assert_eq!(
+            of(true, Some(1_250)),
+            "the clock is synchronised, at most 1.2 ms off"
+        );
+        assert!(of(false, None).starts_with("WARNING: nothing keeps the clock in step"));
+        let forbidden = time_source(Err(io::Error::from_raw_os_error(1)));
+        assert!(
+            forbidden.starts_with("not known whether the clock is synchronised: Operation not permitted")
         );
     }
 }

@@ -393,7 +393,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         } => {
             let config = source.load()?;
             let calendar = config::load_calendar(source.config.as_deref())?;
-            report::report(&config.data_dir, &calendar, date, output.as_deref(), json)
+            report::report(&config, &calendar, date, output.as_deref(), json)
         }
         Command::Rebuild {
             date,

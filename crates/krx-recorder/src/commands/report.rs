@@ -10,6 +10,7 @@ use krx_calendar::Calendar;
 use krx_report::{RecordedDay, Verdict, page};
 use krx_store::{DataDir, Moment};
 
+use crate::config::DataConfig;
 use crate::process::exit::Failure;
 use crate::process::out;
 use crate::status;
@@ -20,21 +21,24 @@ use crate::status;
 /// [`Failure::NothingRecorded`] if nothing is known about the date; [`Failure::Store`] if it cannot be read;
 /// [`Failure::System`] if the page cannot be written.
 pub(super) fn report(
-    data_dir: &Path,
+    config: &DataConfig,
     calendar: &Calendar,
     date: NaiveDate,
     output: Option<&Path>,
     json: bool,
 ) -> Result<(), Failure> {
+    let data_dir = &config.data_dir;
     let data = DataDir::new(data_dir);
     let day = RecordedDay::find(&data, date)?.map_err(|dates| Failure::NothingRecorded {
-        data_dir: data_dir.to_owned(),
+        data_dir: data_dir.clone(),
         date: Some(date),
         dates,
     })?;
     let bar = progress_bar(|| day.rows())?;
     let version = env!("CARGO_PKG_VERSION");
-    let facts = day.facts(calendar, version, Moment::now(), &|rows| bar.inc(rows));
+    let facts = day.facts(calendar, version, config.lag_max, Moment::now(), &|rows| {
+        bar.inc(rows);
+    });
     bar.finish_and_clear();
     let facts = facts?;
     let printing = "printing the report";

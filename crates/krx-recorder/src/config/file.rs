@@ -33,6 +33,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) retention: Retention,
     #[serde(default)]
+    pub(super) clock: Clock,
+    #[serde(default)]
     pub(super) disk: Disk,
     pub(super) status: Option<Status>,
     #[serde(default)]
@@ -171,6 +173,20 @@ impl Retention {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct Clock {
+    pub(super) lag_max: String,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self {
+            lag_max: "10s".into(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct Disk {
     pub(super) warn_free_bytes: u64,
 }
@@ -269,6 +285,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "rotate",
             "seal",
             "retention",
+            "clock",
             "disk",
             "status",
             "log",
@@ -320,6 +337,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("journal", &["sync_interval", "segment_bytes", "keep_days"]),
     ("rotate", &["interval", "rows_max"]),
     ("seal", &["after_close"]),
+    ("clock", &["lag_max"]),
     ("disk", &["warn_free_bytes"]),
     ("status", &["listen"]),
     ("log", &["target", "filter"]),

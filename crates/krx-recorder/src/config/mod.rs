@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use krx_calendar::Calendar;
 use krx_store::{ExportConfig, FeedName, JournalConfig, Retention};
@@ -55,7 +56,7 @@ use lists::Lists;
 use log::{LogConfig, check_log};
 use problem::Problems;
 use storage::{check_data_dir, check_journal, check_retention, check_rotate};
-use values::check_listen;
+use values::{check_clock, check_listen};
 
 /// A checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,6 +81,8 @@ pub struct Config {
     pub seal_after_close: bool,
     /// How long to keep what is recorded.
     pub retention: Retention,
+    /// How much later than its trade a record may come.
+    pub lag_max: Duration,
     /// Free space below which to warn, bytes.
     pub warn_free_bytes: u64,
     /// The address of the status server, if there is one.
@@ -204,6 +207,8 @@ pub struct DataConfig {
     pub data_dir: PathBuf,
     /// How it was exported; the defaults if there is no file.
     pub export: ExportConfig,
+    /// How much later than its trade a record may come.
+    pub lag_max: Duration,
     /// Free space below which the disk counts as nearly full, bytes.
     pub warn_free_bytes: u64,
 }
@@ -217,10 +222,12 @@ impl DataConfig {
         let (file, mut problems) = read(path)?;
         let data_dir = problems.take(check_data_dir(data_dir, file.data_dir.as_deref()));
         let export = check_rotate(&file.rotate, &file.journal, &mut problems);
+        let lag_max = check_clock(&file.clock, &mut problems);
         let config = (|| {
             Some(Self {
                 data_dir: data_dir?,
                 export: export?,
+                lag_max: lag_max?,
                 warn_free_bytes: file.disk.warn_free_bytes,
             })
         })();
@@ -291,6 +298,7 @@ fn check(
     let journal = check_journal(&file.journal, problems);
     let export = check_rotate(&file.rotate, &file.journal, problems);
     let retention = check_retention(&file.retention, problems);
+    let lag_max = check_clock(&file.clock, problems);
     let listen = file
         .status
         .map(|status| check_listen("status.listen", &status.listen));
@@ -307,6 +315,7 @@ fn check(
         export: export?,
         seal_after_close: file.seal.after_close,
         retention: retention?,
+        lag_max: lag_max?,
         warn_free_bytes: file.disk.warn_free_bytes,
         status_listen: status_listen?,
         log: log?,

@@ -48,6 +48,8 @@ keep_days = 0
 [rotate]
 interval = "5m"
 rows_max = 1000000
+[clock]
+lag_max = "10s"
 [disk]
 warn_free_bytes = 5000000000
 [status]
@@ -223,6 +225,8 @@ trades_days = 0
 listen = "0.0.0.0:1"
 [seal]
 after_close = "no"
+[clock]
+lag_max = "900ms"
 [log]
 target = "syslog"
 filter = "loud"
@@ -262,11 +266,12 @@ filter = "loud"
         (24, "retention.trades_days"),
         (26, "status.listen"),
         (28, "seal.after_close"),
-        (30, "log.target"),
-        (31, "log.filter"),
+        (30, "clock.lag_max"),
+        (32, "log.target"),
+        (33, "log.filter"),
     ];
     assert_eq!(found, expected, "{error}");
-    let text = "22 errors:\n  line 2: data_dir: \"data\" depends on the directory";
+    let text = "23 errors:\n  line 2: data_dir: \"data\" depends on the directory";
     assert!(error.to_string().starts_with(text), "{error}");
     assert!(!error.on_one_line().contains('\n'));
 }

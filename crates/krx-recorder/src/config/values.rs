@@ -1,9 +1,10 @@
-//! Values that several tables have: durations, and addresses to listen on.
+//! Values that several tables have, and tables with a single one: durations, and addresses to listen on.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::problem::ConfigError;
+use super::file;
+use super::problem::{ConfigError, Problems};
 
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -26,6 +27,11 @@ pub(super) fn duration(key: &str, text: &str, min: Duration, max: Duration) -> R
         key,
         format!("{text:?} must lie between {min} and {max}"),
     ))
+}
+
+/// How much later than its trade a record may come.
+pub(super) fn check_clock(table: &file::Clock, problems: &mut Problems) -> Option<Duration> {
+    problems.take(duration("clock.lag_max", &table.lag_max, SECOND, HOUR))
 }
 
 /// A loopback address.

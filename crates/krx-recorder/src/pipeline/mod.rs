@@ -85,7 +85,11 @@ impl Pipeline {
             traded,
         } = following;
         let feed = configured.name.clone();
-        let progress = Arc::new(Progress::since(started).counting(Arc::clone(&traded)));
+        let progress = Arc::new(
+            Progress::since(started)
+                .counting(Arc::clone(&traded))
+                .late_after(config.lag_max),
+        );
         let activity = Arc::new(Activity::default());
         let writer = open_writer(data, &feed, config.journal, Arc::clone(&progress.journal))?
             .of_service(configured.service.of_store())

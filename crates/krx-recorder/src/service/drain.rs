@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use tokio::sync::{mpsc, watch};
 use tokio::time::interval;
 
+use super::clock_log::ClockLog;
 use super::housekeeping::Leaving;
 use super::notify;
 use crate::pipeline::{Pipeline, Threads};
@@ -17,9 +18,10 @@ use crate::watch::liveness::LivenessReport;
 /// How much more time the service manager is asked for in each second in which something was done.
 const MORE_TIME: Duration = Duration::from_secs(60);
 
-/// Ends each feed's journal, and waits until all of it is committed; then seals dates up to `over`, if there are any.
+/// Ends each feed's journal, and waits until all of it is committed, and the rows of `clock` are written; then seals dates up to `over`, if there are any.
 pub(super) async fn drain(
     pipelines: Vec<Pipeline>,
+    clock_log: ClockLog,
     housekeeping: Leaving,
     over: Option<NaiveDate>,
     mut requests: mpsc::UnboundedReceiver<Request>,
@@ -37,6 +39,7 @@ pub(super) async fn drain(
                 housekeeping.stop().store(true, Relaxed);
             }
             let joined = threads.into_iter().map(Threads::join).fold(Ok(()), Result::and);
+            clock_log.end();
             housekeeping.end(over.filter(|_| joined.is_ok()));
             joined
         }

@@ -9,6 +9,8 @@ mod keys_in_use;
 
 pub(crate) mod housekeeping;
 
+mod clock_log;
+
 pub(crate) mod notify;
 mod summary;
 

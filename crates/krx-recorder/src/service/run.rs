@@ -23,6 +23,7 @@ use crate::pipeline::rates::{self, Rates};
 use crate::process::exit::Failure;
 use crate::process::limits;
 use crate::process::signals::Request;
+use crate::service::clock_log::ClockLog;
 use crate::service::drain::drain;
 use crate::service::housekeeping::{Duties, Housekeeping};
 use crate::service::keys_in_use::KeysInUse;
@@ -30,11 +31,15 @@ use crate::service::notify;
 use crate::service::reload::{self, Reload};
 use crate::service::summary::Summary;
 use crate::status::{Server, View};
+use crate::watch::clock::ClockWatch;
 use crate::watch::disk_watch::DiskWatch;
 use crate::watch::liveness::LivenessReport;
 
 /// How often the service manager is told what is going on, in words.
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How often what is known of the clock is put on record.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// For how long a date must be over before it is sealed: by then its last files are committed.
 const SETTLED_AFTER_US: i64 = 60_000_000;
@@ -83,14 +88,16 @@ pub async fn run(
     let views: Vec<_> = pipelines.iter().map(|pipeline| pipeline.view.clone()).collect();
     let mut disk = DiskWatch::new(config.data_dir.clone(), config.warn_free_bytes);
     disk.look();
+    let clock = ClockWatch::begin();
     let liveness = watch::Sender::new(LivenessReport::begin());
     let server = config.status_listen.and_then(|address| {
         let (status, low) = (disk.status(), config.warn_free_bytes);
+        let clock = (clock.state(), config.lag_max);
         let view = View::new(
             data.clone(),
             started,
-            status,
-            low,
+            (status, low),
+            clock,
             liveness.subscribe(),
             views.clone(),
         );
@@ -106,6 +113,8 @@ pub async fn run(
         requests,
         reload,
         disk,
+        clock,
+        clock_log: ClockLog::start(data.clone()),
         housekeeping: Housekeeping::new(duties(&config, data, up_since), Instant::now()),
         stop,
         keys: in_use,
@@ -176,6 +185,8 @@ struct Recording {
     requests: mpsc::UnboundedReceiver<Request>,
     reload: Reload,
     disk: DiskWatch,
+    clock: ClockWatch,
+    clock_log: ClockLog,
     housekeeping: Housekeeping,
     stop: watch::Sender<bool>,
     summary: Summary,
@@ -198,6 +209,7 @@ impl Recording {
         let housekeeping = self.housekeeping.leave();
         let drained = drain(
             self.pipelines,
+            self.clock_log,
             housekeeping,
             over.flatten(),
             self.requests,
@@ -219,12 +231,17 @@ impl Recording {
     /// Serves requests and the clock until all feeds have ended.
     async fn until_all_feeds_have_ended(&mut self) -> Result<(), Failure> {
         let mut rates: Vec<_> = self.pipelines.iter().map(Pipeline::rates).collect();
-        let [mut second, mut tell, mut minute] = [Duration::from_secs(1), TELL_INTERVAL, rates::INTERVAL]
-            .map(|period| {
-                let mut interval = interval(period);
-                interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                interval
-            });
+        let intervals = [
+            Duration::from_secs(1),
+            TELL_INTERVAL,
+            rates::INTERVAL,
+            CLOCK_INTERVAL,
+        ];
+        let [mut second, mut tell, mut minute, mut clock] = intervals.map(|period| {
+            let mut interval = interval(period);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        });
         minute.reset();
         let mut result = Ok(());
         loop {
@@ -254,6 +271,9 @@ impl Recording {
                     notify::status(&self.summary.line(Moment::now()));
                 },
                 _ = minute.tick() => rates.iter_mut().for_each(Rates::log),
+                _ = clock.tick() => if self.pipelines.iter().any(Pipeline::is_on) {
+                    self.clock_log.add(self.clock.row());
+                },
             }
         }
     }
@@ -343,8 +363,11 @@ impl Recording {
         let free = self.disk.status().free_bytes.load(Relaxed);
         self.housekeeping
             .look(Instant::now(), self.last_exported(Moment::now()), free);
+        self.clock.second();
         let mut stuck = None;
         for pipeline in &mut self.pipelines {
+            let lag = pipeline.view.progress.clock(Moment::now());
+            self.clock.feed(&pipeline.view.feed, lag, Instant::now());
             pipeline.second(self.interval_us);
             stuck = stuck.or(pipeline.stuck());
         }

@@ -6,9 +6,11 @@ use krx_protocol::Reason as QuarantineReason;
 use krx_protocol::per_issue::RegistrationState;
 use krx_store::coverage;
 use krx_store::journal::{SyncCounts, Syncs};
-use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use krx_store::lag::LagVerdict;
+use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 
+use super::family::{counter, family, flag, gauge, gauges, label, one_gauge};
 use super::snapshot::{FeedSnapshot, Snapshot, seconds};
 use super::usage::Usage;
 use crate::feed::feed_status::FeedState;
@@ -44,6 +46,7 @@ pub(super) fn text(snapshot: &Snapshot, usage: &Usage) -> String {
 
 fn families(snapshot: &Snapshot, usage: &Usage) -> Vec<MetricFamily> {
     let mut families = recorder(snapshot);
+    families.extend(clock(snapshot));
     families.extend(feed(&snapshot.feeds));
     families.extend(registrations(&snapshot.feeds));
     families.extend(journal(&snapshot.feeds));
@@ -80,6 +83,66 @@ fn recorder(snapshot: &Snapshot) -> Vec<MetricFamily> {
             "krx_disk_low",
             "Whether less than disk.warn_free_bytes is free.",
             flag(snapshot.disk_low),
+        ),
+    ]
+}
+
+/// What is not known has no series: that is neither 0 nor good.
+fn clock(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let clock = snapshot.clock.as_ref();
+    let known = |value: Option<f64>| value.map(|value| gauge(Vec::new(), value)).into_iter().collect();
+    let of_feeds = || {
+        let feeds = snapshot.feeds.iter();
+        feeds.filter_map(|feed| feed.clock.as_ref().map(|of_feed| (&feed.feed, of_feed)))
+    };
+    let verdicts = of_feeds().flat_map(|(feed, of_feed)| {
+        LagVerdict::ALL.into_iter().map(move |verdict| {
+            let labels = vec![label("feed", feed), label("verdict", verdict.as_str())];
+            gauge(labels, flag(of_feed.verdict == verdict.as_str()))
+        })
+    });
+    let lags =
+        of_feeds().filter_map(|(feed, of_feed)| Some(gauge(vec![label("feed", feed)], of_feed.lag_seconds?)));
+    vec![
+        gauges(
+            "krx_clock_synchronised",
+            "Whether the kernel says that its clock is kept in step with a source of time; absent when it does not say.",
+            known(clock.and_then(|clock| clock.synchronised.map(flag))),
+        ),
+        gauges(
+            "krx_clock_offset_seconds",
+            "By how much the kernel is still putting its clock right; absent when not known.",
+            known(clock.and_then(|clock| clock.offset_us.map(seconds))),
+        ),
+        gauges(
+            "krx_clock_max_error_seconds",
+            "The most that the clock may be off; absent when not known.",
+            known(clock.and_then(|clock| clock.max_error_us.map(seconds))),
+        ),
+        family(
+            "krx_clock_steps_total",
+            "How often the clock was set, by a second or more.",
+            MetricType::COUNTER,
+            clock
+                .map(|clock| counter(Vec::new(), clock.steps as f64))
+                .into_iter()
+                .collect(),
+        ),
+        gauges(
+            "krx_clock_lag_max_seconds",
+            "clock.lag_max in the configuration.",
+            known(clock.map(|clock| clock.lag_max_seconds)),
+        ),
+        gauges(
+            "krx_feed_clock",
+            "1 for what the feed's records of today show of the clock, 0 for all others: early if they come before their \
+             trades, late if they come later than clock.lag_max.",
+            verdicts.collect(),
+        ),
+        gauges(
+            "krx_feed_clock_lag_seconds",
+            "How long after their trades the feed's records come, negative if before; absent when not known.",
+            lags.collect(),
         ),
     ]
 }
@@ -370,50 +433,6 @@ fn histogram(counts: &SyncCounts) -> Histogram {
     histogram.set_sample_count(counts.count);
     histogram.set_sample_sum(counts.sum.as_secs_f64());
     histogram
-}
-
-fn flag(is: bool) -> f64 {
-    f64::from(u8::from(is))
-}
-
-fn label(name: &str, value: &str) -> LabelPair {
-    let mut pair = LabelPair::default();
-    pair.set_name(name.to_owned());
-    pair.set_value(value.to_owned());
-    pair
-}
-
-fn gauge(labels: Vec<LabelPair>, value: f64) -> Metric {
-    let mut gauge = Gauge::default();
-    gauge.set_value(value);
-    let mut metric = Metric::from_label(labels);
-    metric.set_gauge(gauge);
-    metric
-}
-
-fn counter(labels: Vec<LabelPair>, value: f64) -> Metric {
-    let mut counter = Counter::default();
-    counter.set_value(value);
-    let mut metric = Metric::from_label(labels);
-    metric.set_counter(counter);
-    metric
-}
-
-fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_field_type(kind);
-    family.set_metric(metrics);
-    family
-}
-
-fn gauges(name: &str, help: &str, metrics: Vec<Metric>) -> MetricFamily {
-    family(name, help, MetricType::GAUGE, metrics)
-}
-
-fn one_gauge(name: &str, help: &str, value: f64) -> MetricFamily {
-    gauges(name, help, vec![gauge(Vec::new(), value)])
 }
 
 fn feed_gauges(

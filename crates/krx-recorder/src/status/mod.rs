@@ -7,7 +7,9 @@
 //!   journal ──▶ tail ──▶ /tail/DATASET.arrows      (threads `tail`, a few at a time)
 //! ```
 
+mod clock;
 mod connection;
+mod family;
 mod health;
 mod host;
 mod kst;
@@ -23,6 +25,7 @@ mod usage;
 mod view;
 mod window;
 
+pub(crate) use clock::{ClockSnapshot, FeedClockSnapshot};
 pub(crate) use kst::Kst;
 pub(crate) use page::CSS as STYLE;
 pub(crate) use registrations::RegistrationsSnapshot;

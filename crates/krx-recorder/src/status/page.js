@@ -76,6 +76,14 @@
       if (feed.journal_renewals > 0) look(`${name}: the disk has refused the journal ${plural(feed.journal_renewals, "time")} since the start.`);
       if (feed.poison_frames > 0) look(`${name}: ${plural(feed.poison_frames, "message")} made the exporter fail; each is in quarantine.`);
     }
+    for (const { feed: name, clock: shows } of status.feeds) {
+      const { verdict: shown, lag_seconds: late } = shows || {};
+      if (shown === "early") act("The clock is slow", `${name}: records come ${length(-late)} before they were traded: this machine's clock is slow, and all time stamps are wrong.`);
+      if (shown === "late") act(`Records of ${name} come ${length(late)} late`, `${name}: records come ${length(late)} after they were traded: this machine's clock is fast, or the feed is behind.`);
+    }
+    const { synchronised, steps, last_step_at: set } = status.clock || {};
+    if (synchronised === false) look("Nothing keeps this machine's clock in step, and every record is stamped by it.");
+    if (steps > 0) look(`This machine's clock was set ${plural(steps, "time")} since the start, last at ${instant(set, status.date)}.`);
     if (status.disk_low && status.disk_free_bytes >= FULL_BYTES) look(`The disk is nearly full: ${bytes(status.disk_free_bytes)} are free.`);
     return found.sort((one, other) => one.level.localeCompare(other.level));
   }
@@ -196,6 +204,9 @@
     figure(section, "last_frame", ago === null ? "none yet" : `${length(ago)} ago`, ago === null ? "" : `at ${instant(feed.last_frame_at, status.date)}`);
     figure(section, "gaps", count(feed.gaps.count), feed.gaps.count ? `${length(feed.gaps.seconds)} together` : "");
     figure(section, "lag", feed.frames_behind ? length(feed.lag_seconds) : "none", feed.frames_behind ? `${plural(feed.frames_behind, "message")} behind` : "");
+    const { verdict: shown, lag_seconds: late } = feed.clock || {};
+    const isKnown = late !== undefined && late !== null;
+    figure(section, "clock", isKnown ? length(Math.abs(late)) : "not known", isKnown ? `${late < 0 ? "before" : "after"} the trade${shown === "good" ? "" : `: ${shown}`}` : "");
     figure(section, "quarantined", count(quarantined.reduce((sum, [, number]) => sum + number, 0)), quarantined.length ? quarantined.map(([reason, number]) => `${reason} ${count(number)}`) : "in this run");
     figure(section, "sync", feed.rates.sync_seconds === null ? "–" : length(feed.rates.sync_seconds), feed.queue_bytes > 1e5 ? `${bytes(feed.queue_bytes)} wait` : "");
 
@@ -247,6 +258,9 @@
     const { session_expected: expected, opens_at: opens, closes_at: closes } = status.schedule;
     const hours = closes ? `closes ${dayAndTime(closes, status.date)}` : opens ? `opens ${dayAndTime(opens, status.date)}` : "at all times";
     figure(recorder, "schedule", expected ? "expected now" : "not now", hours);
+    const { synchronised, max_error_us: error, source } = status.clock || {};
+    const inStep = { true: "synchronised", false: "not synchronised" }[synchronised] || "not known";
+    figure(recorder, "machine_clock", inStep, typeof error === "number" ? `at most ${length(error / 1e6)} off` : synchronised === null ? source : "");
     const up = (Date.parse(status.now) - Date.parse(status.started_at)) / 1000;
     figure(recorder, "process", `version ${status.version}`, `process ${status.pid}, up for ${length(up)}`);
   }

@@ -15,6 +15,7 @@ use crate::feed::queue::queue;
 use crate::hours::schedule::Schedule;
 use crate::pipeline::feed_view::{FeedView, Registered};
 use crate::status::Snapshot;
+use crate::watch::clock::ClockWatch;
 use crate::watch::disk_watch::DiskStatus;
 use crate::watch::liveness::LivenessReport;
 
@@ -54,11 +55,12 @@ fn port_of(feeds: Vec<FeedView>) -> Port {
     let liveness = watch::Sender::new(LivenessReport::begin());
     let disk = Arc::new(DiskStatus::default());
     disk.free_bytes.store(7, Relaxed);
+    let clock = (ClockWatch::begin().state(), Duration::from_secs(10));
     let view = View::new(
         DataDir::new(""),
         Moment::now(),
-        disk,
-        8,
+        (disk, 8),
+        clock,
         liveness.subscribe(),
         feeds,
     );

@@ -10,6 +10,7 @@ use krx_store::journal::SyncCounts;
 use krx_store::progress::{CommittedFile, Day, Gaps};
 use serde::{Deserialize, Serialize};
 
+use super::clock::{ClockSnapshot, FeedClockSnapshot};
 use super::kst::Kst;
 use super::registrations::RegistrationsSnapshot;
 use super::view::View;
@@ -44,6 +45,9 @@ pub(crate) struct Snapshot {
     pub disk_low: bool,
     /// `disk.warn_free_bytes`.
     pub disk_warn_free_bytes: u64,
+    /// This machine's clock. A recorder of an earlier version does not show it.
+    #[serde(default)]
+    pub clock: Option<ClockSnapshot>,
     /// The feeds.
     pub feeds: Vec<FeedSnapshot>,
 }
@@ -102,6 +106,9 @@ pub(crate) struct FeedSnapshot {
     pub frames_behind: u64,
     /// How long the oldest of them has waited.
     pub lag_seconds: f64,
+    /// What its records show of the clock. A recorder of an earlier version does not show it.
+    #[serde(default)]
+    pub clock: Option<FeedClockSnapshot>,
     /// Rows of all datasets decoded since the start.
     pub records: u64,
     /// Those that went into quarantine, by reason; reasons without any are left out.
@@ -209,6 +216,7 @@ impl Snapshot {
             disk_free_bytes: view.disk.free_bytes.load(Relaxed),
             disk_low: view.disk.low.load(Relaxed),
             disk_warn_free_bytes: view.warn_free_bytes,
+            clock: Some(ClockSnapshot::of(view, now)),
             feeds,
         }
     }
@@ -291,6 +299,7 @@ impl FeedSnapshot {
             bytes_journaled: progress.journal.bytes.load(Relaxed),
             frames_behind,
             lag_seconds: seconds(lag_us),
+            clock: Some(progress.clock(now).into()),
             records: progress.records_decoded.load(Relaxed),
             quarantined_by_reason: quarantined
                 .map(|(reason, count)| (reason.as_str().to_owned(), count))

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use krx_store::{DataDir, Moment};
 use tokio::sync::watch;
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 use super::tail::Tails;
 use super::window::Window;
 use crate::pipeline::feed_view::FeedView;
+use crate::watch::clock::ClockState;
 use crate::watch::disk_watch::DiskStatus;
 use crate::watch::liveness::LivenessReport;
 
@@ -25,6 +27,10 @@ pub(crate) struct View {
     pub disk: Arc<DiskStatus>,
     /// Free bytes below which the disk is low.
     pub warn_free_bytes: u64,
+    /// What is known of the clock.
+    pub clock: watch::Receiver<ClockState>,
+    /// How much later than its trade a record may come.
+    pub lag_max: Duration,
     /// Whether all parts work.
     pub liveness: watch::Receiver<LivenessReport>,
     /// The feeds.
@@ -41,8 +47,8 @@ impl View {
     pub(crate) fn new(
         data: DataDir,
         started: Moment,
-        disk: Arc<DiskStatus>,
-        warn_free_bytes: u64,
+        (disk, warn_free_bytes): (Arc<DiskStatus>, u64),
+        (clock, lag_max): (watch::Receiver<ClockState>, Duration),
         liveness: watch::Receiver<LivenessReport>,
         feeds: Vec<FeedView>,
     ) -> Self {
@@ -55,6 +61,8 @@ impl View {
             started,
             disk,
             warn_free_bytes,
+            clock,
+            lag_max,
             liveness,
             feeds,
             tails: Tails::default(),

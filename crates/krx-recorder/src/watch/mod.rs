@@ -1,6 +1,7 @@
-//! What the recorder notices about itself: whether its parts make progress, whether it ran at all, and whether the disk
-//! is filling up.
+//! What the recorder notices about itself and its machine: whether its parts make progress, whether it ran at all, whether
+//! the clock can be trusted, and whether the disk is filling up.
 
+pub(crate) mod clock;
 pub(crate) mod liveness;
 pub(crate) mod pause;
 

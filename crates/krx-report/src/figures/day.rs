@@ -8,6 +8,7 @@ use chrono::NaiveDate;
 use krx_store::Moment;
 use serde::Serialize;
 
+use super::clock::ClockFacts;
 use super::exchange::ExchangeDay;
 use super::feed::FeedFacts;
 use super::market::MarketFacts;
@@ -34,6 +35,8 @@ pub struct DayFacts {
     pub data_dir: PathBuf,
     /// Whether it is complete.
     pub verdict: Verdict,
+    /// Whether its time stamps can be trusted.
+    pub clock: ClockFacts,
     /// Whether the day is still in progress: then all figures cover only what is committed.
     pub goes_on: bool,
     /// KRX's day.

@@ -185,6 +185,11 @@ impl FeedFold {
         &self.active
     }
 
+    /// Lags of trades.
+    pub(crate) fn lags(&self) -> &Lags {
+        &self.lags
+    }
+
     /// The same, when the rest is no longer needed.
     pub(crate) fn into_active(self) -> Active {
         self.active

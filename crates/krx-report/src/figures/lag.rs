@@ -3,7 +3,11 @@
 //! They come from different clocks, and `trdTm` has hundredths of a second: a lag may be negative, and is up to 10 ms
 //! longer than the truth.
 
+use std::time::Duration;
+
+use chrono::NaiveDate;
 use krx_store::Moment;
+use krx_store::lag::{DayVerdicts, LagsBySecond};
 use serde::Serialize;
 
 /// Where one bar of the histogram ends and the next begins, ms: finer where lags are short.
@@ -27,6 +31,7 @@ pub struct Lags {
     max_us: i64,
     bins: [u64; EDGES_MS.len() + 1],
     slots: Vec<u64>,
+    seconds: LagsBySecond,
 }
 
 /// A summary of the lags.
@@ -70,6 +75,7 @@ impl Default for Lags {
             max_us: i64::MIN,
             bins: [0; EDGES_MS.len() + 1],
             slots: vec![0; 2 * HALF],
+            seconds: LagsBySecond::default(),
         }
     }
 }
@@ -77,7 +83,15 @@ impl Default for Lags {
 impl Lags {
     /// Adds that of a trade, given when it was received and made (ms since the Unix epoch).
     pub fn trade(&mut self, recv: Moment, traded_ms: i64) {
-        self.add(recv.0.saturating_sub(traded_ms.saturating_mul(1000)));
+        let traded = Moment(traded_ms.saturating_mul(1000));
+        self.add(recv.0.saturating_sub(traded.0));
+        let of_day = i32::try_from(traded.micros_of_day() / 1000).unwrap_or_default();
+        self.seconds.add(recv, of_day);
+    }
+
+    /// What they show of the clock on this date, as a recorder's watch would have said it.
+    pub(crate) fn verdicts(&self, date: NaiveDate, lag_max: Duration) -> DayVerdicts {
+        self.seconds.verdicts(date, lag_max)
     }
 
     /// Adds a lag.

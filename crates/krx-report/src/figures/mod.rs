@@ -9,6 +9,7 @@
 //! ```
 
 pub(crate) mod active;
+pub(crate) mod clock;
 pub(crate) mod day;
 pub(crate) mod exchange;
 pub(crate) mod feed;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::clock::ClockFacts;
 use super::exchange::ExchangeDay;
 use super::oddities::Oddity;
 use super::received::Received;
@@ -83,6 +84,20 @@ pub(crate) fn verdict(
         level,
         words,
         worries,
+    }
+}
+
+impl Verdict {
+    /// The same with what is known of the clock.
+    #[must_use]
+    pub(crate) fn with_clock(mut self, clock: &ClockFacts) -> Self {
+        if let Some(headline) = clock.headline() {
+            self.words = format!("{}; {headline}", self.words);
+            self.level = Level::Act;
+        }
+        self.worries.extend(clock.worries());
+        self.worries.sort_by_key(|worry| worry.level);
+        self
     }
 }
 
@@ -242,6 +257,7 @@ mod tests {
     use krx_store::coverage::{Interval, State};
 
     use super::*;
+    use crate::figures::clock::AtOdds;
     use crate::figures::fold::Fold;
     use crate::figures::market::MarketFacts;
     use crate::figures::recorded::tests::interval;
@@ -394,5 +410,29 @@ mod tests {
         );
         assert_eq!(on.worries[0].level, Level::None);
         assert_eq!(of(&[some]).worries[0].level, Level::Look);
+    }
+
+    #[test]
+    fn a_wrong_clock_is_in_the_headline_and_the_most_serious() {
+        let all = of(&[with_gaps("KOSPI", &[])]);
+        assert_eq!(all.clone().with_clock(&ClockFacts::default()), all);
+        let odds = AtOdds {
+            feed: "KOSPI".to_owned(),
+            verdict: "early",
+            lag_seconds: -3600.0,
+            from: None,
+            to: None,
+        };
+        let clock = ClockFacts {
+            at_odds: vec![odds],
+            ..ClockFacts::default()
+        };
+        let wrong = all.with_clock(&clock);
+        assert_eq!((wrong.complete, wrong.level), (Complete::Yes, Level::Act));
+        assert_eq!(
+            wrong.words,
+            "Complete: yes, all of the regular hours were recorded; the time stamps cannot be trusted: the clock was slow"
+        );
+        assert_eq!(wrong.worries[0].level, Level::Act);
     }
 }

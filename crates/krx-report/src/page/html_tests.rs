@@ -10,6 +10,7 @@ use krx_store::read::{Push, PushedQuote, QuarantineRow, TradeRow};
 use super::html::page;
 use crate::figures::active::Active;
 use crate::figures::active::tests::stretch;
+use crate::figures::clock::ClockFacts;
 use crate::figures::day::{ComparedWith, DayFacts};
 use crate::figures::exchange::ExchangeDay;
 use crate::figures::feed::{FeedFold, FeedHours};
@@ -107,6 +108,7 @@ fn day() -> DayFacts {
             &oddities,
             false,
         ),
+        clock: ClockFacts::default(),
         goes_on: false,
         exchange,
         volume: judge(fold.issues.all().iter().map(|issue| &issue.volume)),
@@ -352,6 +354,7 @@ fn names_in_json_are_those_that_scripts_rely_on() {
             "version",
             "data_dir",
             "verdict",
+            "clock",
             "goes_on",
             "exchange",
             "markets",

@@ -20,6 +20,7 @@ pub(crate) fn lags(day: &DayFacts) -> String {
          be below zero (bars in another colour), and is up to 10 ms too long. On the full-market feeds Koscom collects an issue's changes for half a second. Bars get wider \
          towards the ends; percentiles are accurate to 1.6 %.</p>\n",
     );
+    let _ = writeln!(html, "<p class=\"say\">{}</p>", Escaped(&day.clock.words()));
     for feed in day.received() {
         html.push_str(&lags_of(feed));
     }

@@ -153,7 +153,7 @@ impl OpenSegment {
             decoder.decode(&facts, payload, &mut rejected)
         };
         let rows = decoded.rows + rejected.rows;
-        tally.end(self.midnight, head.at, rows, decoded.is_oversized);
+        tally.end(self.midnight, head.at, rows, &decoded);
         self.rows += rows;
         self.footer.last_frame = head.frame;
         self.footer.last_recv = head.at;

@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use super::chart::{Chart, MINUTES};
 use super::tally::News;
 use crate::coverage::{Interval, Ledger, Reason, State, bounds};
+use crate::lag::LagWatch;
 use crate::layout::CommittedName;
 use crate::moment::Moment;
 
@@ -105,6 +106,7 @@ pub(super) struct Board {
     chart: Option<Chart>,
     ledger: Option<Ledger>,
     files: VecDeque<CommittedFile>,
+    pub(super) lags: LagWatch,
     /// Gaps on dates that are over.
     gaps_before: Gaps,
     /// The highest totals ever reported: setting the clock back must not make a counter fall.
@@ -118,6 +120,9 @@ impl Board {
             if let Some(chart) = self.chart_of(date) {
                 chart.add(minute, records);
             }
+        }
+        for (second, lags) in &news.lags {
+            self.lags.second(*second, *lags);
         }
     }
 

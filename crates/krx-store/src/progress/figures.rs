@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use krx_protocol::Reason;
@@ -10,6 +11,7 @@ use super::board::{Board, CommittedFile, Day, Gaps};
 use super::tally::Tally;
 use crate::coverage::Ledger;
 use crate::journal::{Counters, Place};
+use crate::lag::{FeedLag, LagWatch, ShownLag};
 use crate::moment::Moment;
 use crate::traded::Traded;
 
@@ -45,6 +47,8 @@ pub struct Progress {
     pub poison_frames: AtomicU64,
     /// Where the exporter counts trades of watched issues, if any are.
     pub(crate) traded: Option<Arc<Traded>>,
+    /// What records show of the clock.
+    clock: ShownLag,
     board: Mutex<Board>,
 }
 
@@ -66,6 +70,21 @@ impl Progress {
             traded: Some(traded),
             ..self
         }
+    }
+
+    /// The same, with records that come later than this after their trades taken for late.
+    #[must_use]
+    pub fn late_after(self, lag_max: Duration) -> Self {
+        self.board().lags = LagWatch::new(lag_max);
+        self
+    }
+
+    /// What the records of the date of `now` show of the clock.
+    #[must_use]
+    pub fn clock(&self, now: Moment) -> FeedLag {
+        let shown = self.clock.get();
+        let is_today = shown.at.is_some_and(|at| at.date() == now.date());
+        if is_today { shown } else { FeedLag::default() }
     }
 
     /// Frames in the journal that are not decoded yet; while the exporter is still on an earlier date, a lower bound.
@@ -134,6 +153,7 @@ impl Progress {
         let started = self.started;
         let mut board = self.board();
         board.count(&news);
+        self.clock.set(board.lags.now());
         board.set_ledger(ledger, news.first, started);
         if let Some(until) = news.until {
             self.complete_until(until);
@@ -153,6 +173,8 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lag::{LagVerdict, Lags};
+    use crate::service::FrameRows;
 
     const DATE: NaiveDate = NaiveDate::from_ymd_opt(2026, 11, 20).expect("a date");
 
@@ -168,5 +190,32 @@ mod tests {
         assert_eq!(progress.lag_us(Moment(8_000_000)), 0, "the clock was set back");
         progress.exported(DATE, 1);
         assert_eq!(progress.lag_us(Moment(99_000_000)), 0);
+    }
+
+    #[test]
+    fn the_clock_is_judged_by_what_is_published_and_only_for_its_date() {
+        let progress = Progress::default().late_after(Duration::from_secs(60));
+        let start = Moment::midnight(DATE).0 + 36_000_000_000;
+        let ledger = Ledger::new(DATE);
+        let mut tally = progress.tally();
+        for frame in 1..=30 {
+            let at = Moment(start + i64::try_from(frame).unwrap() * 1_000_000);
+            let lags = Lags {
+                newest: Some(61_000),
+                newest_due: Some(61_000),
+            };
+            tally.begin(DATE, frame);
+            let decoded = FrameRows {
+                rows: 1,
+                lags,
+                ..FrameRows::default()
+            };
+            tally.end(Moment::midnight(DATE), at, 1, &decoded);
+            progress.publish(&mut tally, &ledger);
+        }
+        let now = progress.clock(Moment(start + 40_000_000));
+        assert_eq!((now.verdict, now.lag_ms), (LagVerdict::Late, Some(61_000)));
+        let tomorrow = Moment(start + 24 * 3_600_000_000);
+        assert_eq!(progress.clock(tomorrow), FeedLag::default());
     }
 }

@@ -5,7 +5,9 @@ use chrono::NaiveDate;
 use krx_protocol::Reason;
 
 use super::chart::minute_of;
+use crate::lag::Lags;
 use crate::moment::Moment;
+use crate::service::FrameRows;
 
 /// While catching up, the exporter publishes each time this much received time has passed; otherwise, whenever it has
 /// caught up.
@@ -32,6 +34,8 @@ pub(super) struct News {
     pub(super) counted: Option<(NaiveDate, u64)>,
     /// Date, minute and records; there are few, since every change of minute is soon published.
     pub(super) minutes: Vec<(NaiveDate, usize, u64)>,
+    /// The lags of seconds since the Unix epoch, in order of arrival; as few as minutes.
+    pub(super) lags: Vec<(i64, Lags)>,
     /// When the last frame was received, counted or not.
     pub(super) until: Option<Moment>,
     /// Whether it is the first that this exporter publishes.
@@ -71,19 +75,28 @@ impl Tally {
         self.news.quarantined[reason as usize] += u64::from(self.counting);
     }
 
-    /// The frame, of the date that began at `midnight`, was received at `at` and gave this many records.
-    pub(crate) fn end(&mut self, midnight: Moment, at: Moment, records: u64, oversized: bool) {
+    /// The frame, of the date that began at `midnight`, was received at `at` and gave this many records, those that could be
+    /// read with what `decoded` says.
+    pub(crate) fn end(&mut self, midnight: Moment, at: Moment, records: u64, decoded: &FrameRows) {
         self.changed = true;
         self.news.until = Some(at);
         let Some((date, _)) = self.counted.filter(|_| self.counting) else {
             return;
         };
         self.news.records += records;
-        self.news.oversized += u64::from(oversized);
+        self.news.oversized += u64::from(decoded.is_oversized);
         let minute = minute_of(midnight, at);
         match self.news.minutes.last_mut() {
             Some((last_date, last, count)) if (*last_date, *last) == (date, minute) => *count += records,
             _ => self.news.minutes.push((date, minute, records)),
+        }
+        if decoded.lags.is_empty() {
+            return;
+        }
+        let second = at.0.div_euclid(1_000_000);
+        match self.news.lags.last_mut() {
+            Some((last, lags)) if *last == second => lags.merge(decoded.lags),
+            _ => self.news.lags.push((second, decoded.lags)),
         }
     }
 
@@ -127,17 +140,28 @@ mod tests {
     #[test]
     fn a_frame_is_counted_once_however_often_it_is_decoded() {
         let at = |minute: i64| Moment(bounds(DATE).0.0 + minute * 60_000_000);
+        let lag = |lag| Lags {
+            newest: Some(lag),
+            newest_due: Some(lag),
+        };
         let mut tally = Tally::behind(Some((DATE, 4)));
         for (frame, minute) in [(3, 0), (4, 0), (5, 1), (6, 1), (7, 2)] {
             tally.begin(DATE, frame);
             tally.reject(Reason::Sign);
-            tally.end(at(0), at(minute), 10, frame == 4 || frame == 7);
+            let decoded = FrameRows {
+                rows: 10,
+                is_oversized: frame == 4 || frame == 7,
+                lags: lag(i32::try_from(frame).unwrap()),
+            };
+            tally.end(at(0), at(minute), 10, &decoded);
         }
         let news = tally.take();
         assert_eq!((news.records, news.oversized, news.first), (30, 1, true));
         assert_eq!(news.quarantined[Reason::Sign as usize], 3);
         assert_eq!(news.minutes, [(DATE, 1, 20), (DATE, 2, 10)]);
         assert_eq!(news.counted, Some((DATE, 7)));
+        let second = |minute| at(minute).0 / 1_000_000;
+        assert_eq!(news.lags, [(second(1), lag(5)), (second(2), lag(7))]);
         let news = tally.take();
         assert_eq!(
             (news.records, news.first, news.counted),
@@ -145,7 +169,7 @@ mod tests {
         );
         let tomorrow = DATE.succ_opt().unwrap();
         tally.begin(tomorrow, 1);
-        tally.end(bounds(tomorrow).0, at(0), 1, false);
+        tally.end(bounds(tomorrow).0, at(0), 1, &FrameRows::default());
         assert_eq!(tally.take().records, 1, "numbers start again with each date");
     }
 

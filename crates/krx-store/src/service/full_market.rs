@@ -11,6 +11,7 @@ use krx_protocol::{BatchSink, Decoded, Decoder, Kind, PACKED_RECORDS_MAX, Reason
 
 use super::spec::{FrameDecoder, FrameFacts, FrameRows, Rejects, Service};
 use crate::dataset::{BATCH_ROWS, Column, ColumnType, DatasetSpec, Encoding, ZONE};
+use crate::lag::{Lags, RecvTime};
 use crate::moment::Moment;
 use crate::traded::{Traded, Watched};
 
@@ -123,12 +124,16 @@ impl FrameDecoder for FullMarket {
             rejects,
             midnight_ms: facts.midnight_ms,
             watched: watched.as_deref().map(|watched| (watched, facts.recv)),
+            recv: RecvTime::of(facts.recv),
+            lags: Lags::default(),
         };
         let decoded = self.decoder.decode(payload, &mut sink);
+        let lags = sink.lags;
         self.columns.end_frame(facts.recv, facts.frame, facts.session);
         FrameRows {
             rows: (self.columns.rows() - before) as u64,
             is_oversized: matches!(decoded, Decoded::Batch(items) if items > PACKED_RECORDS_MAX),
+            lags,
         }
     }
 
@@ -148,6 +153,8 @@ struct Sink<'a> {
     midnight_ms: i64,
     /// The issues whose trades are counted, and when they were received.
     watched: Option<(&'a Watched, Moment)>,
+    recv: RecvTime,
+    lags: Lags,
 }
 
 impl BatchSink for Sink<'_> {
@@ -157,6 +164,9 @@ impl BatchSink for Sink<'_> {
             && trade.time.kind() == Kind::Trade
         {
             watched.count(trade.code.as_str(), recv);
+        }
+        if let Some(trade_ms) = trade.time.millis_of_day() {
+            self.lags.add(self.recv, trade_ms);
         }
         self.columns.push(item, self.midnight_ms, trade);
     }

@@ -7,6 +7,7 @@ use krx_protocol::Reason;
 
 use crate::dataset::Dataset;
 use crate::event::Event;
+use crate::lag::Lags;
 use crate::moment::Moment;
 use crate::traded::Traded;
 
@@ -98,6 +99,8 @@ pub struct FrameRows {
     pub rows: u64,
     /// Whether it holds more records than the guide allows.
     pub is_oversized: bool,
+    /// How long after their trades the records came that are trades.
+    pub lags: Lags,
 }
 
 /// Takes what cannot be read as a record.

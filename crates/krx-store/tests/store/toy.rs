@@ -247,7 +247,7 @@ fn a_dataset_documents_itself() {
 fn the_documents_tables_are_those_of_the_specs() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reading-the-data.md");
     let text = fs::read_to_string(path).unwrap();
-    for dataset in DataDir::new("/").datasets() {
+    for dataset in DataDir::new("/").all_datasets() {
         let table = dataset.to_markdown();
         assert!(
             text.contains(&table),

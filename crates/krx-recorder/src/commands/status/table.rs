@@ -12,7 +12,7 @@ use krx_store::Moment;
 use super::sparkline::{blocks, marks};
 use crate::commands::coverage::length;
 use crate::sanitize::clean;
-use crate::status::{FeedSnapshot, Kst, RegistrationsSnapshot, Snapshot};
+use crate::status::{ClockSnapshot, FeedClockSnapshot, FeedSnapshot, Kst, RegistrationsSnapshot, Snapshot};
 
 /// What fits between two times of day on a terminal of 80 columns.
 const COLUMNS: usize = 60;
@@ -108,6 +108,9 @@ fn head(pen: &mut Pen, snapshot: &Snapshot) {
     } else {
         pen.line(&format!("{session}; {disk}"));
     }
+    if let Some(of_machine) = &snapshot.clock {
+        machine_clock(pen, snapshot, of_machine);
+    }
     if let Some(complaint) = &snapshot.complaint {
         let words = pen.tone(
             Tone::Act,
@@ -115,6 +118,56 @@ fn head(pen: &mut Pen, snapshot: &Snapshot) {
         );
         pen.line(&words);
     }
+}
+
+/// Whether this machine's clock can be trusted.
+fn machine_clock(pen: &mut Pen, snapshot: &Snapshot, of_machine: &ClockSnapshot) {
+    let mut words = match (of_machine.synchronised, of_machine.max_error_us) {
+        (Some(true), Some(error_us)) => format!("clock synchronised, at most {} off", length(error_us)),
+        (Some(true), None) => "clock synchronised".to_owned(),
+        (Some(false), _) => pen.tone(Tone::Look, "CLOCK NOT SYNCHRONISED: nothing keeps it in step"),
+        (None, _) => format!("clock {}", clean(&of_machine.source)),
+    };
+    if let (1.., Some(at), Some(seconds)) = (
+        of_machine.steps,
+        of_machine.last_step_at,
+        of_machine.last_step_seconds,
+    ) {
+        let direction = if seconds < 0.0 { "back" } else { "forward" };
+        let (by, at) = (length(us(seconds.abs())), short(snapshot, at));
+        let step = format!(
+            "set {direction} by {by} at {at}, {} in this run",
+            times(of_machine.steps)
+        );
+        words = format!("{words}; {}", pen.tone(Tone::Look, &step));
+    }
+    pen.line(&words);
+}
+
+fn times(count: u64) -> String {
+    match count {
+        1 => "once".to_owned(),
+        count => format!("{} times", HumanCount(count)),
+    }
+}
+
+/// What the records of a feed show of the clock.
+fn feed_clock(pen: &mut Pen, of_feed: &FeedClockSnapshot) {
+    let lag = of_feed.lag_seconds.map(|seconds| length(us(seconds.abs())));
+    let lag = lag.unwrap_or_else(|| "some time".to_owned());
+    let words = match of_feed.verdict.as_str() {
+        "good" => format!("good: records come {lag} after their trades"),
+        "early" => pen.tone(
+            Tone::Act,
+            &format!("WRONG: records come {lag} before their trades, so the clock is slow"),
+        ),
+        "late" => pen.tone(
+            Tone::Act,
+            &format!("WRONG, or the feed is behind: records come {lag} after their trades"),
+        ),
+        _ => "not known yet".to_owned(),
+    };
+    pen.entry("clock", &words);
 }
 
 fn feed_lines(pen: &mut Pen, snapshot: &Snapshot, feed: &FeedSnapshot) {
@@ -162,6 +215,9 @@ fn feed_lines(pen: &mut Pen, snapshot: &Snapshot, feed: &FeedSnapshot) {
         ),
     };
     pen.entry("export lag", &lag);
+    if let Some(of_feed) = &feed.clock {
+        feed_clock(pen, of_feed);
+    }
     trouble(pen, feed);
     gaps(pen, feed);
     files(pen, snapshot, feed);

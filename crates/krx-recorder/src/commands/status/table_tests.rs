@@ -196,3 +196,65 @@ fn a_full_disk_is_reported_first() {
         assert_eq!(free == 0, line.starts_with("THE DISK IS FULL"), "{text}");
     }
 }
+
+#[test]
+fn a_clock_that_cannot_be_trusted_stands_out() {
+    let mut snapshot = snapshot();
+    assert!(!table(&snapshot, false).contains("clock"), "an earlier version");
+    let good = ClockSnapshot {
+        synchronised: Some(true),
+        max_error_us: Some(175_500),
+        source: "kernel".to_owned(),
+        ..ClockSnapshot::default()
+    };
+    let of_feed = |verdict: &str, lag_seconds| {
+        Some(FeedClockSnapshot {
+            verdict: verdict.to_owned(),
+            lag_seconds,
+            at: None,
+        })
+    };
+    let mut has = |clock: &ClockSnapshot, feed, words: &str| {
+        snapshot.clock = Some(clock.clone());
+        snapshot.feeds[0].clock = feed;
+        let shown = table(&snapshot, false);
+        assert!(shown.contains(words), "{words}: {shown}");
+    };
+    has(&good, None, "clock synchronised, at most 0.175 s off\n");
+    let unsynchronised = ClockSnapshot {
+        synchronised: Some(false),
+        max_error_us: None,
+        ..good.clone()
+    };
+    has(&unsynchronised, None, "CLOCK NOT SYNCHRONISED");
+    let unknown = ClockSnapshot {
+        synchronised: None,
+        source: "not known: Operation not permitted".to_owned(),
+        ..unsynchronised
+    };
+    has(&unknown, None, "clock not known: Operation not permitted\n");
+    let set = ClockSnapshot {
+        steps: 2,
+        last_step_at: Some(snapshot_at()),
+        last_step_seconds: Some(-3600.0),
+        ..good.clone()
+    };
+    has(&set, None, "set back by 1:00:00 at 10:00:30, 2 times in this run");
+    has(&good, of_feed("unknown", None), "clock        not known yet");
+    has(
+        &good,
+        of_feed("good", Some(0.25)),
+        "clock        good: records come 0.250 s after their trades",
+    );
+    let slow = "clock        WRONG: records come 1:00:00 before their trades, so the clock is slow";
+    has(&good, of_feed("early", Some(-3600.0)), slow);
+    has(
+        &good,
+        of_feed("late", Some(3600.0)),
+        "records come 1:00:00 after their trades",
+    );
+}
+
+fn snapshot_at() -> Kst {
+    snapshot().now
+}
