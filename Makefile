@@ -17,7 +17,7 @@ SYSCONFDIR ?= /etc
 DESTDIR ?=
 
 .PHONY: help build build-sabotaged install deb demo test test-rust test-readers test-old-readers test-faults test-systemd test-page \
-	check fuzz bench bench-peers bench-layout bench-books frames
+	check fuzz bench bench-peers bench-layout bench-books bench-views frames
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -110,3 +110,7 @@ bench-layout: build ## layouts of a sealed day beside those of pandas and pyarro
 bench-books: build ## a sealed day of books of 100 issues: size, and one issue's day beside the order of arrival
 	tests/tools/python-env.sh
 	tests/bench/layout/books.sh
+
+bench-views: build ## bars of 50 issues over 20 days by the view `bars`, beside the plain SQL
+	tests/tools/python-env.sh
+	tests/bench/views.sh

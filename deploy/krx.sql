@@ -31,9 +31,55 @@ FROM (
 )
 WHERE raw IS NOT NULL;
 
+-- Datasets with one file per date, of all feeds. DuckDB does not read files together whose partitions have other keys, so these
+-- take the date from their names.
+
+CREATE OR REPLACE TEMP VIEW clock AS
+SELECT * EXCLUDE (from_ts, to_ts, state, reason, session, frames, rows, detail, filename)
+       REPLACE (TRY_CAST(regexp_extract(filename, 'date=([0-9-]+)/[^/]+$', 1) AS DATE) AS date)
+FROM (
+SELECT NULL::TIMESTAMPTZ AS ts, NULL::BOOLEAN AS synchronised, NULL::BIGINT AS offset_us,
+       NULL::BIGINT AS max_error_us, NULL::VARCHAR AS source, NULL::DATE AS date
+WHERE false
+UNION ALL BY NAME
+FROM read_parquet('c[ol]*[ao][gc][ek]/**/*.parquet', union_by_name = true, hive_partitioning = false,
+                  filename = true)
+)
+WHERE ts IS NOT NULL;
+
 -- The time of a day in Korea, whatever the session's zone.
 CREATE OR REPLACE TEMP MACRO korean(day, clock) AS
 timezone('Asia/Seoul', day::DATE + clock::TIME);
+
+-- The trading days whose regular session is not from 09:00 to 15:30, by the calendar of the recorder's version. With the
+-- configuration, `krx-recorder sql` prints those of its calendar.
+CREATE OR REPLACE TEMP VIEW special_hours AS
+SELECT date::DATE AS date, opens::TIME AS opens, closes::TIME AS closes
+FROM (VALUES
+    ('2016-11-17', '10:00:00', '16:30:00'), ('2017-01-02', '10:00:00', '15:30:00'), ('2017-11-16', '10:00:00', '16:30:00'),
+    ('2017-11-23', '10:00:00', '16:30:00'), ('2018-01-02', '10:00:00', '15:30:00'), ('2018-11-15', '10:00:00', '16:30:00'),
+    ('2019-01-02', '10:00:00', '15:30:00'), ('2019-11-14', '10:00:00', '16:30:00'), ('2020-01-02', '10:00:00', '15:30:00'),
+    ('2020-12-03', '10:00:00', '16:30:00'), ('2021-01-04', '10:00:00', '15:30:00'), ('2021-11-18', '10:00:00', '16:30:00'),
+    ('2022-01-03', '10:00:00', '15:30:00'), ('2022-11-17', '10:00:00', '16:30:00'), ('2023-01-02', '10:00:00', '15:30:00'),
+    ('2023-11-16', '10:00:00', '16:30:00'), ('2024-01-02', '10:00:00', '15:30:00'), ('2024-11-14', '10:00:00', '16:30:00'),
+    ('2025-01-02', '10:00:00', '15:30:00'), ('2025-11-13', '10:00:00', '16:30:00'), ('2026-01-02', '10:00:00', '15:30:00'),
+    ('2026-11-19', '10:00:00', '16:30:00'), ('2027-01-04', '10:00:00', '15:30:00'), ('2027-11-18', '10:00:00', '16:30:00'),
+    ('2028-01-03', '10:00:00', '15:30:00'), ('2029-01-02', '10:00:00', '15:30:00'), ('2030-01-02', '10:00:00', '15:30:00'),
+    ('2031-01-02', '10:00:00', '15:30:00'), ('2032-01-02', '10:00:00', '15:30:00'), ('2033-01-03', '10:00:00', '15:30:00'),
+    ('2034-01-02', '10:00:00', '15:30:00'), ('2035-01-02', '10:00:00', '15:30:00'), ('2036-01-02', '10:00:00', '15:30:00'),
+    ('2037-01-02', '10:00:00', '15:30:00'), ('2038-01-04', '10:00:00', '15:30:00'), ('2039-01-03', '10:00:00', '15:30:00'),
+    ('2040-01-02', '10:00:00', '15:30:00'), ('2041-01-02', '10:00:00', '15:30:00'), ('2042-01-02', '10:00:00', '15:30:00'),
+    ('2043-01-02', '10:00:00', '15:30:00'), ('2044-01-04', '10:00:00', '15:30:00'), ('2045-01-02', '10:00:00', '15:30:00'),
+    ('2046-01-02', '10:00:00', '15:30:00'), ('2047-01-02', '10:00:00', '15:30:00'), ('2048-01-02', '10:00:00', '15:30:00'),
+    ('2049-01-04', '10:00:00', '15:30:00'), ('2050-01-03', '10:00:00', '15:30:00'), ('2051-01-02', '10:00:00', '15:30:00')
+) AS special(date, opens, closes);
+
+-- The hours of each date from `first_day` to `last_day`: those of its regular session, or `from_time` and `to_time` instead.
+CREATE OR REPLACE TEMP MACRO hours_of(first_day, last_day, from_time, to_time) AS TABLE
+SELECT date, korean(date, coalesce(from_time::TIME, opens, TIME '09:00')) AS hours_begin,
+       korean(date, coalesce(to_time::TIME, closes, TIME '15:30')) AS hours_end
+FROM (SELECT unnest(range(first_day::DATE, last_day::DATE + 1, INTERVAL '1 day'))::DATE AS date)
+LEFT JOIN special_hours USING (date);
 
 -- The per-issue service. A feed need not have every dataset, so each is read together with coverage, as quarantine is.
 -- `krx-recorder sql` prints shorter and faster views where there are files. A view of `recorded_…` has all that was
@@ -279,17 +325,17 @@ CREATE OR REPLACE TEMP VIEW books AS FROM of_one_feed('recorded_books', 'quote10
 CREATE OR REPLACE TEMP VIEW derivative_quotes AS FROM of_one_feed('recorded_derivative_quotes', 'quote');
 CREATE OR REPLACE TEMP VIEW derivative_books AS FROM of_one_feed('recorded_derivative_books', 'quote10');
 
--- The stretches of each feed that were recorded between `from_time` and `to_time`, on the dates from `first_day` to
--- `last_day`. Whatever follows a date's last `to_ts` is not known yet, and not included.
+-- The stretches of each feed that were recorded in the hours of each date from `first_day` to `last_day`. Whatever follows a
+-- date's last `to_ts` is not known yet, and not included.
 CREATE OR REPLACE TEMP MACRO live_stretches(first_day, last_day, from_time, to_time) AS TABLE
-SELECT date, feed, greatest(from_ts, korean(date, from_time)) AS begins, least(to_ts, korean(date, to_time)) AS ends
-FROM coverage
-WHERE date BETWEEN first_day::DATE AND last_day::DATE AND state = 'live'
-  AND from_ts < korean(date, to_time) AND to_ts > korean(date, from_time);
+SELECT coverage.date, feed, greatest(from_ts, hours_begin) AS begins, least(to_ts, hours_end) AS ends, hours_begin, hours_end
+FROM coverage JOIN hours_of(first_day, last_day, from_time, to_time) AS hours ON hours.date = coverage.date
+WHERE coverage.date BETWEEN first_day::DATE AND last_day::DATE AND state = 'live'
+  AND from_ts < hours_end AND to_ts > hours_begin;
 
 -- The issues for a market's dates without a trade: those that traded on one of the five dates recorded before. Only for
--- dates for which coverage has more than `idle`, and which were not fully recorded from `from_time` to `to_time`: on any
--- other date without a trade nothing was missed. `code` is NULL where no issue is known yet.
+-- dates for which coverage has more than `idle`, and whose hours were not fully recorded: on any other date without a trade
+-- nothing was missed. `code` is NULL where no issue is known yet.
 --
 -- The date in year 1 is never found. It keeps DuckDB from opening all files where there is nothing to look for.
 CREATE OR REPLACE TEMP MACRO issues_without_trades(first_day, last_day, from_time, to_time) AS TABLE
@@ -307,8 +353,7 @@ WITH partition AS (
     SELECT date, feed
     FROM live_stretches(first_day, last_day, from_time, to_time)
     GROUP BY date, feed
-    HAVING sum(epoch_us(ends) - epoch_us(begins))
-           >= max(epoch_us(korean(date, to_time)) - epoch_us(korean(date, from_time)))
+    HAVING sum(epoch_us(ends) - epoch_us(begins)) >= max(epoch_us(hours_end) - epoch_us(hours_begin))
 ), traded AS (
     SELECT DISTINCT date, market
     FROM trades SEMI JOIN (FROM doubtful UNION ALL SELECT DATE '0001-01-01', '') USING (date, market)
@@ -330,8 +375,8 @@ WITH partition AS (
 SELECT date, market, code
 FROM silent LEFT JOIN known USING (date, market);
 
--- Bars of a day: a row for each interval from `from_time` to `to_time` and each issue that traded on the day; or, if no
--- trade was recorded, each issue that traded on the dates before.
+-- Bars of each date from `first_day` to `last_day` (without it: of one date): a row for each interval of the date's hours and
+-- each issue that traded on the date; or, if no trade was recorded, each issue that traded on the dates before.
 --
 -- Not recorded to the last microsecond, or not known yet: `complete` is false and the values are NULL. Recorded, and
 -- nothing traded: `records` and `volume` are 0 and the prices NULL. Nothing is carried forward.
@@ -342,85 +387,107 @@ FROM silent LEFT JOIN known USING (date, market);
 --
 -- Trades made shortly before a gap may arrive during it: with `delay` an interval is only complete if recording went on
 -- for that much longer.
+--
+-- A condition on `date`, `market` or `code` reaches the files, since all that is read of them goes through `GROUP BY` and
+-- `UNION ALL` with these columns, and through no join from one to the other, which would pass on `=` but not `IN`. DuckDB
+-- passes a condition on to a CTE that is kept only if all that read from it have one; so `issue` must not be kept. As one
+-- number, `frame * 32768 + item` is the order of arrival (`item` is a SMALLINT), and faster than `ORDER BY` of both.
 CREATE OR REPLACE TEMP MACRO bars(
-    day, width := INTERVAL '1 minute', from_time := TIME '09:00', to_time := TIME '15:30', delay := INTERVAL '0 seconds'
+    first_day, last_day := NULL, width := INTERVAL '1 minute', from_time := NULL, to_time := NULL,
+    delay := INTERVAL '0 seconds'
 ) AS TABLE
 WITH hours AS (
-    SELECT epoch_us(korean(day, from_time)) AS begins_us, epoch_us(korean(day, to_time)) AS ends_us,
-           epoch_us(width) AS width_us
+    SELECT date, epoch_us(hours_begin) AS begins_us, epoch_us(hours_end) AS ends_us, epoch_us(width) AS width_us
+    FROM hours_of(first_day, coalesce(last_day::DATE, first_day::DATE), from_time, to_time)
 ), slot AS (
-    SELECT nth, make_timestamptz(begins_us + nth * width_us) AS begins,
+    SELECT date, nth, make_timestamptz(begins_us + nth * width_us) AS begins,
            make_timestamptz(least(begins_us + (nth + 1) * width_us, ends_us)) AS ends
     FROM (SELECT *, unnest(range(0, (ends_us - begins_us + width_us - 1) // width_us)) AS nth FROM hours)
 ), live AS (
-    SELECT feed, nth,
+    SELECT date, feed AS market, nth,
            sum(epoch_us(least(to_ts, ends + delay)) - epoch_us(greatest(from_ts, begins)))
            >= any_value(epoch_us(ends + delay) - epoch_us(begins)) AS recorded
-    FROM slot JOIN coverage ON from_ts < ends + delay AND to_ts > begins
-    WHERE date = day::DATE AND state = 'live'
-    GROUP BY feed, nth
+    FROM slot JOIN coverage USING (date)
+    WHERE date BETWEEN first_day::DATE AND coalesce(last_day::DATE, first_day::DATE) AND state = 'live'
+      AND from_ts < ends + delay AND to_ts > begins
+    GROUP BY date, feed, nth
 ), registered AS (
-    SELECT DISTINCT code, nth, true AS exact
+    SELECT DISTINCT date, code, nth, true AS exact
     FROM (
-        SELECT code, nth
-        FROM slot JOIN active ON from_ts < ends + delay AND to_ts > begins
-        WHERE date = day::DATE AND preset IN ('tick', 'tick10')
-        GROUP BY code, feed, preset, nth
+        SELECT date, code, nth
+        FROM slot JOIN active USING (date)
+        WHERE date BETWEEN first_day::DATE AND coalesce(last_day::DATE, first_day::DATE) AND preset IN ('tick', 'tick10')
+          AND from_ts < ends + delay AND to_ts > begins
+        GROUP BY date, code, feed, preset, nth
         HAVING sum(epoch_us(least(to_ts, ends + delay)) - epoch_us(greatest(from_ts, begins)))
                >= any_value(epoch_us(ends + delay) - epoch_us(begins))
     )
-), bar AS (
-    SELECT market, code, (epoch_us(trade_ts) - begins_us) // width_us AS nth, count(*) AS records,
-           first(price ORDER BY frame, item) AS open, max(price) AS high, min(price) AS low,
-           last(price ORDER BY frame, item) AS close, sum(volume)::BIGINT AS volume
-    FROM trades, hours
-    WHERE date = day::DATE AND kind = 'trade'
-      AND trade_ts >= korean(day, from_time) AND trade_ts < korean(day, to_time)
-    GROUP BY market, code, nth
-), exact_bar AS (
-    SELECT code, (epoch_us(trade_ts) - begins_us) // width_us AS nth, count(*) AS records,
-           first(price ORDER BY trade_ts, acc_volume, recv_ts, frame, item) AS open, max(price) AS high,
-           min(price) AS low, last(price ORDER BY trade_ts, acc_volume, recv_ts, frame, item) AS close, sum(volume)::BIGINT AS volume
-    FROM ticks, hours
-    WHERE date = day::DATE AND kind = 'trade'
-      AND trade_ts >= korean(day, from_time) AND trade_ts < korean(day, to_time)
-    GROUP BY code, nth
 ), conflated AS (
-    SELECT DISTINCT market, code FROM trades WHERE date = day::DATE AND kind = 'trade'
-    UNION ALL
-    SELECT market, code FROM issues_without_trades(day, day, from_time, to_time)
-), issue AS (
-    FROM conflated
-    UNION ALL
-    SELECT NULL, code
-    FROM (SELECT DISTINCT code FROM ticks WHERE date = day::DATE AND kind = 'trade') ANTI JOIN conflated USING (code)
-), joined AS (
-    SELECT issue.market, issue.code, slot.begins, slot.ends, coalesce(registered.exact, false) AS exact,
-           coalesce(registered.exact, live.recorded, false) AS complete,
-           CASE WHEN registered.exact THEN exact_bar ELSE bar END AS bar
-    FROM issue CROSS JOIN slot
-    LEFT JOIN live ON live.feed = issue.market AND live.nth = slot.nth
-    LEFT JOIN registered ON registered.code = issue.code AND registered.nth = slot.nth
-    LEFT JOIN (SELECT market, code, nth, struct_pack(open, high, low, close, volume, records) AS bar FROM bar) AS bar
-      ON bar.market = issue.market AND bar.code = issue.code AND bar.nth = slot.nth
-    LEFT JOIN (SELECT code, nth, struct_pack(open, high, low, close, volume, records) AS exact_bar FROM exact_bar) AS exact_bar
-      ON exact_bar.code = issue.code AND exact_bar.nth = slot.nth
+    SELECT date, market, code,
+           CASE WHEN epoch_us(trade_ts) >= begins_us AND epoch_us(trade_ts) < ends_us
+                THEN (epoch_us(trade_ts) - begins_us) // width_us END AS nth,
+           min_by(price, frame * 32768 + item) AS open, max(price) AS high, min(price) AS low,
+           max_by(price, frame * 32768 + item) AS close, sum(volume)::BIGINT AS volume, count(*) AS records
+    FROM trades JOIN hours USING (date)
+    WHERE date BETWEEN first_day::DATE AND coalesce(last_day::DATE, first_day::DATE) AND kind = 'trade'
+    GROUP BY date, market, code, nth
+), ticked AS (
+    SELECT date, code,
+           CASE WHEN epoch_us(trade_ts) >= begins_us AND epoch_us(trade_ts) < ends_us
+                THEN (epoch_us(trade_ts) - begins_us) // width_us END AS nth,
+           first(price ORDER BY trade_ts, acc_volume, recv_ts, frame, item) AS open, max(price) AS high, min(price) AS low,
+           last(price ORDER BY trade_ts, acc_volume, recv_ts, frame, item) AS close, sum(volume)::BIGINT AS volume,
+           count(*) AS records
+    FROM ticks JOIN hours USING (date)
+    WHERE date BETWEEN first_day::DATE AND coalesce(last_day::DATE, first_day::DATE) AND kind = 'trade'
+    GROUP BY date, code, nth
+), issue AS NOT MATERIALIZED (
+    SELECT date, code, unnest(coalesce(list(market) FILTER (has_market), [NULL])) AS market,
+           list(bar) FILTER (bar IS NOT NULL) AS exact_bars
+    FROM (
+        SELECT DISTINCT date, market, code, true AS has_market FROM conflated
+        UNION ALL BY NAME
+        SELECT date, market, code, true AS has_market
+        FROM issues_without_trades(first_day, coalesce(last_day::DATE, first_day::DATE), from_time, to_time)
+        UNION ALL BY NAME
+        SELECT date, code, struct_pack(nth, open, high, low, close, volume, records) AS bar FROM ticked
+    )
+    GROUP BY date, code
+), bar AS (
+    SELECT date, market, code, nth, any_value(open) AS open, any_value(high) AS high, any_value(low) AS low,
+           any_value(close) AS close, any_value(volume) AS volume, any_value(records) AS records
+    FROM (
+        SELECT date, market, code, nth FROM issue JOIN slot USING (date)
+        UNION ALL BY NAME
+        SELECT conflated.*
+        FROM conflated LEFT JOIN registered USING (date, code, nth)
+        WHERE nth IS NOT NULL AND registered.exact IS NULL
+        UNION ALL BY NAME
+        SELECT date, market, code, bar.*
+        FROM (SELECT date, market, code, unnest(exact_bars) AS bar FROM issue) AS exact_bar
+        JOIN registered USING (date, code)
+        WHERE registered.nth = bar.nth
+    )
+    GROUP BY date, market, code, nth
+), known AS (
+    SELECT bar.*, begins, ends, coalesce(exact, false) AS exact, coalesce(exact, recorded, false) AS complete
+    FROM bar JOIN slot USING (date, nth)
+    LEFT JOIN live USING (date, market, nth)
+    LEFT JOIN registered USING (date, code, nth)
 )
-SELECT day::DATE AS date, market, code, begins AS from_ts, ends AS to_ts,
-       CASE WHEN complete THEN bar.open END AS open, CASE WHEN complete THEN bar.high END AS high,
-       CASE WHEN complete THEN bar.low END AS low, CASE WHEN complete THEN bar.close END AS close,
-       CASE WHEN complete THEN coalesce(bar.volume, 0) END AS volume,
-       CASE WHEN complete THEN coalesce(bar.records, 0) END AS records,
+SELECT date, market, code, begins AS from_ts, ends AS to_ts,
+       CASE WHEN complete THEN open END AS open, CASE WHEN complete THEN high END AS high,
+       CASE WHEN complete THEN low END AS low, CASE WHEN complete THEN close END AS close,
+       CASE WHEN complete THEN coalesce(volume, 0) END AS volume,
+       CASE WHEN complete THEN coalesce(records, 0) END AS records,
        complete, exact
-FROM joined;
+FROM known;
 
--- How much of each issue's market was recorded between `from_time` and `to_time`, on each date from `first_day` to
--- `last_day`: `gaps` counts the stretches that were not, `missing_s` is their length in seconds, and `share` is what is
--- left, from 0 to 1. `records`, `first_ts` and `last_ts` describe the issue's trades of the whole date. A date that was
--- not fully recorded and has no trade gets the issues of the dates before, with 0 records.
-CREATE OR REPLACE TEMP MACRO completeness(
-    first_day, last_day := NULL, from_time := TIME '09:00', to_time := TIME '15:30'
-) AS TABLE
+-- How much of each issue's market was recorded in the hours of each date from `first_day` to `last_day`: `gaps` counts the
+-- stretches that were not, `missing_s` is their length in seconds, and `share` is what is left, from 0 to 1. `records`,
+-- `first_ts` and `last_ts` describe the issue's trades of the whole date. A date that was not fully recorded and has no trade
+-- gets the issues of the dates before, with 0 records.
+CREATE OR REPLACE TEMP MACRO completeness(first_day, last_day := NULL, from_time := NULL, to_time := NULL) AS TABLE
 WITH issue AS (
     SELECT date, market, code, count(*) AS records, min(trade_ts) AS first_ts, max(trade_ts) AS last_ts
     FROM trades
@@ -430,19 +497,21 @@ WITH issue AS (
     SELECT date, market, code, 0, NULL, NULL
     FROM issues_without_trades(first_day, coalesce(last_day::DATE, first_day::DATE), from_time, to_time)
 ), stretch AS (
-    SELECT *, korean(date, to_time) AS hours_end,
-           begins > lag(ends, 1, korean(date, from_time)) OVER (PARTITION BY date, feed ORDER BY begins) AS after_gap
+    SELECT *, begins > lag(ends, 1, hours_begin) OVER (PARTITION BY date, feed ORDER BY begins) AS after_gap
     FROM live_stretches(first_day, coalesce(last_day::DATE, first_day::DATE), from_time, to_time)
 ), recorded AS (
     SELECT date, feed, sum(epoch_us(ends) - epoch_us(begins)) AS recorded_us,
            count(*) FILTER (after_gap) + (max(ends) < max(hours_end))::INTEGER AS gaps
     FROM stretch
     GROUP BY date, feed
+), asked AS (
+    SELECT date, epoch_us(hours_end) - epoch_us(hours_begin) AS asked_us
+    FROM hours_of(first_day, coalesce(last_day::DATE, first_day::DATE), from_time, to_time)
 )
 SELECT issue.date, issue.market, code, records, first_ts, last_ts, coalesce(gaps, 1) AS gaps,
        (asked_us - coalesce(recorded_us, 0)) / 1e6 AS missing_s,
        coalesce(recorded_us, 0) / asked_us AS share
-FROM (SELECT *, epoch_us(korean(date, to_time)) - epoch_us(korean(date, from_time)) AS asked_us FROM issue) AS issue
+FROM issue JOIN asked ON asked.date = issue.date
 LEFT JOIN recorded ON recorded.date = issue.date AND recorded.feed = issue.market;
 
 -- The records of a day that a server sent again after a reconnect: the longest run at the beginning of a session that
@@ -496,10 +565,10 @@ FROM beginning JOIN run USING (market, session) JOIN ending USING (market, sessi
 WHERE nth <= length AND from_end = length - nth + 1;
 
 -- What was registered on a day: for each pair of a feed, its last state in a session with what the server said, from when to
--- when it was recorded, for how long, and which share of the time from `from_time` to `to_time` that is: 1 means all along.
-CREATE OR REPLACE TEMP MACRO recorded_issues(day, from_time := TIME '09:00', to_time := TIME '15:30') AS TABLE
+-- when it was recorded, for how long, and which share of the day's hours that is: 1 means all along.
+CREATE OR REPLACE TEMP MACRO recorded_issues(day, from_time := NULL, to_time := NULL) AS TABLE
 WITH hours AS (
-    SELECT korean(day, from_time) AS begins, korean(day, to_time) AS ends
+    SELECT hours_begin AS begins, hours_end AS ends FROM hours_of(day, day, from_time, to_time)
 ), stretch AS (
     SELECT feed, preset, code, from_ts, to_ts,
            greatest(epoch_us(least(to_ts, ends)) - epoch_us(greatest(from_ts, begins)), 0) AS within_us
@@ -559,18 +628,18 @@ UNION ALL
 SELECT code, feed, to_ts, NULL, NULL, NULL, NULL, NULL, NULL
 FROM stretch;
 
--- The best quotes of a day, of one issue or of all: each with the time between `from_time` and `to_time` in which it held, its
+-- The best quotes of a day, of one issue or of all: each with the time within the day's hours in which it held, its
 -- spread in KRW (or the unit of a derivative's quotation), and in basis points of the middle. Only where both sides were
 -- known; a spread of 0 is a locked book, a negative one a crossed book, as it may be in an auction.
-CREATE OR REPLACE TEMP MACRO spread(day, issue := NULL, from_time := TIME '09:00', to_time := TIME '15:30') AS TABLE
+CREATE OR REPLACE TEMP MACRO spread(day, issue := NULL, from_time := NULL, to_time := NULL) AS TABLE
 WITH state AS (
     SELECT *, lead(recv_ts) OVER (
         PARTITION BY code ORDER BY recv_ts, coalesce(frame, 1000000000000), item) AS until_ts
     FROM quote_states(day)
     WHERE issue IS NULL OR code = issue
 ), held AS (
-    SELECT *, greatest(recv_ts, korean(day, from_time)) AS begins, least(until_ts, korean(day, to_time)) AS ends
-    FROM state
+    SELECT state.*, greatest(recv_ts, hours_begin) AS begins, least(until_ts, hours_end) AS ends
+    FROM state, hours_of(day, day, from_time, to_time)
     WHERE until_ts IS NOT NULL
 )
 SELECT day::DATE AS date, code, begins AS from_ts, ends AS to_ts, (epoch_us(ends) - epoch_us(begins)) / 1e6 AS seconds,

@@ -6,6 +6,8 @@ import csv
 import datetime as dt
 import io
 import json
+import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
@@ -161,3 +164,91 @@ def test_duckdb_reads_a_tail_beside_the_files(left: Left) -> None:
     [(total, distinct)] = duckdb.sql(f"SELECT count(*), count(DISTINCT (market, frame, item)) FROM ({union})").fetchall()
     [(expected,)] = duckdb.sql(f"SELECT count(*) FROM {trades}").fetchall()
     assert total == distinct == expected > 1000
+
+
+def views(left: Left, *tails: str) -> duckdb.DuckDBPyConnection:
+    """A connection with the views of the recorder, and with tails."""
+    command = [binary("KRX_RECORDER", "krx-recorder"), "sql", "--data-dir", str(left.data_dir)]
+    for dataset in tails:
+        command += ["--tail", str(left.folder / f"{dataset}.parquet")]
+    printed = subprocess.run(command, capture_output=True, timeout=60, check=True, text=True).stdout
+    connection = duckdb.connect()
+    connection.execute(printed)
+    return connection
+
+
+def in_view(connection: duckdb.DuckDBPyConnection, dataset: str, where: str = "true") -> pa.Table:
+    """The rows of a dataset, with snapshots and copies."""
+    view = dataset if dataset in ("trades", "quarantine", "indices", "changes") else f"recorded_{dataset}"
+    key = readers.key(dataset)
+    return connection.sql(f"FROM {view} WHERE {where} ORDER BY date, {key}, frame, item NULLS FIRST").to_arrow_table()
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_the_views_have_each_record_of_a_tail_once(dataset: str, left: Left, tmp_path: Path) -> None:
+    """Beside the files of its time, beside those of later, in which its records are too, and beside a part of them."""
+    key = readers.key(dataset)
+    with views(left) as connection:
+        expected = in_view(connection, dataset)
+    older = Left(tmp_path)
+    shutil.copytree(left.data_dir, older.data_dir)
+    for file in older.data_dir.glob(f"{dataset}/date=*/{key}=*/*.parquet"):
+        if int(file.stem.split("-")[2]) > left.committed[dataset].get(file.parent.name.split("=")[1], 0):
+            file.unlink()
+    shutil.copy(left.folder / f"{dataset}.parquet", tmp_path)
+    with views(older) as connection:
+        before = in_view(connection, dataset)
+    [file] = [pq.read_table(tmp_path / f"{dataset}.parquet")]
+    assert before.num_rows + file.num_rows == expected.num_rows
+    with views(left, dataset) as later, views(older, dataset) as now:
+        for connection in (later, now):
+            found = in_view(connection, dataset)
+            assert found.schema == expected.schema
+            assert found == expected
+        # A tail that ended earlier, or was filtered, and more than it has is in files meanwhile.
+        half = file.filter(pc.equal(pc.bit_wise_and(file["frame"], 1), 0)).slice(0, file.num_rows // 3)
+        write_tail(half, left.folder / f"{dataset}.parquet", dataset)
+        assert in_view(later, dataset) == expected
+        # None of it, which is as if there were no tail.
+        write_tail(file.slice(0, 0), left.folder / f"{dataset}.parquet", dataset)
+        write_tail(file.slice(0, 0), tmp_path / f"{dataset}.parquet", dataset)
+        assert in_view(later, dataset) == expected
+        assert in_view(now, dataset) == before
+    write_tail(file, left.folder / f"{dataset}.parquet", dataset)
+
+
+def write_tail(rows: pa.Table, path: Path, dataset: str) -> None:
+    """As `krx-recorder tail --output` would write these rows."""
+    pq.write_table(rows.replace_schema_metadata({"krx.dataset": dataset}), path)
+
+
+def test_a_condition_reaches_the_files_beside_a_tail(left: Left) -> None:
+    with views(left, "trades") as connection:
+        [(code, date)] = connection.execute("SELECT code, date FROM trades LIMIT 1").fetchall()
+        explain = "EXPLAIN (ANALYZE, FORMAT json) FROM trades WHERE"
+        plan = connection.execute(f"{explain} code = '{code}'").fetchall()[0][1]
+        assert plan.replace(" ", "").replace('"', "").count(f"code='{code}'") >= 2, "of the files and of the tail"
+        plan = connection.execute(f"{explain} date = DATE '{date}' - 1").fetchall()[0][1]
+        opened = [int(count) for count in re.findall(r'"Total Files Read": "(\d+)"', plan)]
+        assert sum(opened) <= 1, "the tail alone"
+
+
+def test_what_is_no_tail_is_refused(left: Left, tmp_path: Path) -> None:
+    trades = left.folder / "trades.parquet"
+    plain = tmp_path / "plain.parquet"
+    pq.write_table(pa.table({"code": ["005930"]}), plain)
+    again = tmp_path / "again.parquet"
+    shutil.copy(trades, again)
+    text = tmp_path / "text.parquet"
+    text.write_text("no Parquet")
+    for files, code, word in (
+        ([plain], 64, "is not a file that krx-recorder tail --output wrote"),
+        ([trades, again], 64, "are both of trades"),
+        ([tmp_path / "absent.parquet"], 74, "write it with krx-recorder tail --output"),
+        ([text], 74, "reading the tail"),
+    ):
+        command = [binary("KRX_RECORDER", "krx-recorder"), "sql", "--data-dir", str(left.data_dir)]
+        command += [option for file in files for option in ("--tail", str(file))]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert (done.returncode, done.stdout) == (code, ""), files
+        assert word in done.stderr

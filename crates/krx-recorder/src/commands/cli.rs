@@ -161,6 +161,8 @@ enum Command {
     Sql {
         #[command(flatten)]
         source: DataSource,
+        #[command(flatten)]
+        options: sql::Options,
     },
     /// Write a report of a date: one HTML file with charts of records, gaps, lag, quarantine and oddities. The file
     /// needs no network. For a date still in progress it covers what is committed so far.
@@ -378,7 +380,11 @@ fn execute(command: Command) -> Result<(), Failure> {
             json,
         } => seal::seal(&source.load()?, date, feed, json),
         Command::Schema { dataset, json } => schema::print(dataset.as_deref(), json),
-        Command::Sql { source } => sql::print(&source.load()?.data_dir),
+        Command::Sql { source, options } => {
+            let config = source.load()?;
+            let calendar = config::load_calendar(source.config.as_deref())?;
+            sql::print(&config.data_dir, &calendar, &options)
+        }
         Command::Report {
             date,
             source,

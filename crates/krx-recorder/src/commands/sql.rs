@@ -1,28 +1,42 @@
 //! `krx-recorder sql`: DuckDB views over a data directory that know about its gaps.
 //!
-//! The only source is `deploy/krx.sql`, whose paths are relative. Here they are made absolute, and each dataset that need not
-//! be there is read as the directory has it.
+//! The only source is `deploy/krx.sql`, whose paths are relative. Here they are made absolute, each dataset that need not
+//! be there is read as the directory has it, tails are added, and the hours are those of the configuration's calendar.
 
-use std::fs::DirEntry;
+mod datasets;
+mod hours;
+mod tail;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+use krx_calendar::Calendar;
 use krx_store::DataDir;
-use krx_store::dataset::{COVERAGE, ColumnType, Dataset, QUARANTINE};
 
+use self::datasets::VIEWS;
+use self::tail::TailFile;
 use crate::process::exit::Failure;
 use crate::process::out;
-
-const VIEWS: &str = include_str!("../../../../deploy/krx.sql");
 
 /// What stands before each path in the source.
 const CALLS: [&str; 2] = ["read_parquet('", "glob('"];
 
-/// Prints the views over the data directory at `data_dir`.
+/// What the views have beside the files.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Options {
+    /// A file that `krx-recorder tail --output` wrote: the view of its dataset has these records, too, each once. Repeatable,
+    /// once for each dataset.
+    #[arg(long, value_name = "FILE.parquet")]
+    tail: Vec<PathBuf>,
+}
+
+/// Prints the views over the data directory at `data_dir`, with the hours of `calendar`.
 ///
 /// # Errors
-/// [`Failure`], if there is no such directory, or it holds no recorder's data, DuckDB cannot name it, or standard output cannot be written.
-pub(super) fn print(data_dir: &Path) -> Result<(), Failure> {
+/// [`Failure`], if there is no such directory, or it holds no recorder's data, a tail is not one, DuckDB cannot name a path, or
+/// standard output cannot be written.
+pub(super) fn print(data_dir: &Path, calendar: &Calendar, options: &Options) -> Result<(), Failure> {
     let failed = |doing: String| |source| Failure::System { doing, source };
     let absolute = data_dir.canonicalize().map_err(failed(format!(
         "looking for the data directory {}; is it the right --data-dir?",
@@ -32,7 +46,7 @@ pub(super) fn print(data_dir: &Path) -> Result<(), Failure> {
     // Views of a mistyped directory would find nothing, and not say so.
     let is_one = data.internal().is_dir()
         || data
-            .datasets()
+            .all_datasets()
             .into_iter()
             .any(|of| data.dataset_dir(of).is_dir());
     if !is_one {
@@ -42,50 +56,51 @@ pub(super) fn print(data_dir: &Path) -> Result<(), Failure> {
             dates: Vec::new(),
         });
     }
-    let has_files = |dataset: Dataset| has_files(&data.dataset_dir(dataset), dataset);
-    let views = absolute.to_str().and_then(|dir| views(dir, has_files)).ok_or_else(|| {
-        Failure::Usage(format!(
-            "DuckDB cannot name {}: it contains a backslash or is not UTF-8; load krx.sql from inside the \
-             directory instead",
-            absolute.display()
-        ))
-    })?;
+    let tails = TailFile::find(&options.tail, &data)?;
+    let views = hours::with_calendar(VIEWS, calendar);
+    let views = datasets::as_they_are(&views, |of| datasets::has_files(&data.dataset_dir(of), of));
+    let first = tail::first_date(&data)?;
+    let views = tails
+        .iter()
+        .fold(views, |views, tail| tail::united(&views, tail, first));
+    let views = with_paths(&views, &absolute, &tails)?;
     out::print("printing the views", |out| out.write_all(views.as_bytes()))
 }
 
-/// Whether a dataset's directory has a file that a pattern matches.
-fn has_files(dir: &Path, dataset: Dataset) -> bool {
-    let below = |dir: PathBuf, begin: &str, end: &str| {
-        let names = std::fs::read_dir(dir).into_iter().flatten().flatten();
-        let matches = |entry: &DirEntry| {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            name.starts_with(begin) && name.ends_with(end)
-        };
-        let found: Vec<_> = names.filter(matches).map(|entry| entry.path()).collect();
-        found
-    };
-    let dates = below(dir.to_owned(), "date=", "").into_iter();
-    let mut partitions = dates.flat_map(|date| match dataset.partition_key {
-        Some(key) => below(date, &format!("{key}="), ""),
-        None => vec![date],
+/// The views with absolute paths.
+///
+/// # Errors
+/// [`Failure::Usage`], if DuckDB's patterns cannot express one.
+fn with_paths(views: &str, data_dir: &Path, tails: &[TailFile]) -> Result<String, Failure> {
+    let directory = quoted(data_dir).map(|directory| directory.trim_end_matches('/').to_owned());
+    let directory = directory.ok_or_else(|| {
+        Failure::Usage(format!(
+            "DuckDB cannot name {}: it contains a backslash or is not UTF-8; load krx.sql from inside the \
+             directory instead",
+            data_dir.display()
+        ))
+    })?;
+    // In two passes, since a path may hold anything, a call too; no path holds a NUL.
+    let mut views = CALLS.into_iter().fold(views.to_owned(), |views, call| {
+        views.replace(call, &format!("{call}\0/"))
     });
-    partitions.any(|partition| !below(partition, "", ".parquet").is_empty())
-}
-
-/// The datasets that need not be there, and are read as such. Coverage always is, and quarantine is read with it.
-fn optional() -> impl Iterator<Item = Dataset> {
-    let all = DataDir::new("").datasets().into_iter();
-    all.filter(|dataset| ![&COVERAGE, &QUARANTINE].contains(dataset))
-}
-
-/// The views with paths below `data_dir`, which has files of some datasets; `None` if DuckDB's patterns cannot express it.
-fn views(data_dir: &str, has_files: impl Fn(Dataset) -> bool) -> Option<String> {
-    if data_dir.contains('\\') {
-        return None;
+    for tail in tails {
+        let path = quoted(&tail.path).ok_or_else(|| {
+            Failure::Usage(format!(
+                "DuckDB cannot name {}: it contains a backslash or is not UTF-8",
+                tail.path.display()
+            ))
+        })?;
+        views = views.replace(&tail.marker(), &path);
     }
-    let mut quoted = String::with_capacity(data_dir.len());
-    for character in data_dir.trim_end_matches('/').chars() {
+    Ok(views.replace('\0', &directory))
+}
+
+/// A path as DuckDB's patterns express it within quotes; `None` if they cannot.
+fn quoted(path: &Path) -> Option<String> {
+    let path = path.to_str().filter(|path| !path.contains('\\'))?;
+    let mut quoted = String::with_capacity(path.len());
+    for character in path.chars() {
         match character {
             '\'' => quoted.push_str("''"),
             // A class of one character is that character.
@@ -93,149 +108,25 @@ fn views(data_dir: &str, has_files: impl Fn(Dataset) -> bool) -> Option<String> 
             _ => quoted.push(character),
         }
     }
-    // Before the first file even coverage is missing, and the others cannot be read together with it.
-    let is_begun = has_files(&COVERAGE);
-    let begun = if is_begun {
-        VIEWS.to_owned()
-    } else {
-        [&COVERAGE, &QUARANTINE]
-            .into_iter()
-            .fold(format!("{NOTHING_YET}{VIEWS}"), |views, dataset| {
-                let from = if dataset == &COVERAGE {
-                    of_files(dataset)
-                } else {
-                    OF_QUARANTINE.to_owned()
-                };
-                views.replace(&from, &nothing_of(dataset))
-            })
-    };
-    let fitting = optional().fold(begun, |views, dataset| {
-        let files = of_files(dataset);
-        match (dataset.partition_key, has_files(dataset)) {
-            // A feed of a market may begin, but then the views must be printed again.
-            (Some("market"), false) => views.replace(&files, &nothing_of(dataset)),
-            (Some("market"), true) => views,
-            // It is faster, and there is no need of the other.
-            (_, true) => views.replace(&of_files_to_come(dataset), &files),
-            (_, false) if is_begun => views,
-            (_, false) => views.replace(&of_files_to_come(dataset), &nothing_of(dataset)),
-        }
-    });
-    // In two passes, since the path may hold anything, a call too; the views hold no NUL.
-    let marked = CALLS
-        .into_iter()
-        .fold(fitting, |views, call| views.replace(call, &format!("{call}\0")));
-    Some(marked.replace('\0', &format!("{quoted}/")))
-}
-
-/// Before the views of a directory without any file.
-const NOTHING_YET: &str =
-    "-- Nothing is in files yet: these views are empty. Print them again when the first file is there.\n\n";
-
-/// How the views read quarantine, with coverage.
-const OF_QUARANTINE: &str =
-    "FROM read_parquet('[cq][ou][av][er]*/**/*.parquet', union_by_name = true, hive_partitioning = true,
-                      hive_types = {'date': DATE, 'feed': VARCHAR})";
-
-/// A dataset without rows.
-fn nothing_of(dataset: Dataset) -> String {
-    format!("{}\nWHERE false", without_rows(dataset))
-}
-
-/// How the files of a dataset are read that has some.
-fn of_files(dataset: Dataset) -> String {
-    let name = dataset.name;
-    let key = dataset.partition_key;
-    let key = key.map_or_else(String::new, |key| format!(", '{key}': VARCHAR"));
-    format!(
-        "FROM read_parquet('{name}/**/*.parquet', hive_partitioning = true, hive_types = {{'date': DATE{key}}})"
-    )
-}
-
-/// How they are read where there need not be any: with coverage, since DuckDB rejects a pattern that matches nothing. The
-/// columns are the dataset's, and each row has a value in the first.
-fn of_files_to_come(dataset: Dataset) -> String {
-    let own = |name: &str| dataset.columns.iter().any(|column| column.name == name);
-    let others = COVERAGE.columns.iter().map(|column| column.name);
-    let others: Vec<_> = others.filter(|name| !own(name)).collect();
-    format!(
-        "SELECT * EXCLUDE ({})\nFROM (\n{}\nWHERE false\nUNION ALL BY NAME\nFROM read_parquet('{}/**/*.parquet', \
-         union_by_name = true, hive_partitioning = true,\n                  \
-         hive_types = {{'date': DATE, 'feed': VARCHAR}})\n)\nWHERE code IS NOT NULL",
-        others.join(", "),
-        without_rows(dataset),
-        with_coverage(dataset.name)
-    )
-}
-
-/// A pattern that fits a dataset's name and that of coverage, and no other dataset's: it has their first two and their last
-/// three characters.
-fn with_coverage(name: &str) -> String {
-    let class = |pair: (char, char)| match pair {
-        (one, other) if one == other => one.to_string(),
-        (one, other) => format!("[{one}{other}]"),
-    };
-    let coverage = COVERAGE.name;
-    let first = coverage.chars().zip(name.chars()).take(2).map(class);
-    let last = coverage[coverage.len() - 3..]
-        .chars()
-        .zip(name[name.len() - 3..].chars());
-    let last: String = last.map(class).collect();
-    format!("{}*{last}", first.collect::<String>())
-}
-
-/// `SELECT` of a dataset's columns, from nothing.
-fn without_rows(dataset: Dataset) -> String {
-    const WIDTH_MAX: usize = 118;
-    let columns = dataset
-        .columns
-        .iter()
-        .map(|column| (column.name, type_of(column.column_type)));
-    let mut text = "SELECT".to_owned();
-    let mut width = text.len();
-    let key = dataset.partition_key.map(|key| (key, "VARCHAR"));
-    for (name, of) in columns.chain([("date", "DATE")]).chain(key) {
-        let column = format!("NULL::{of} AS {name},");
-        if width + 1 + column.len() > WIDTH_MAX {
-            text.push_str("\n      ");
-            width = 6;
-        }
-        width += 1 + column.len();
-        text.push(' ');
-        text.push_str(&column);
-    }
-    text.truncate(text.len() - 1);
-    text
-}
-
-/// As DuckDB reads it.
-fn type_of(column: ColumnType) -> &'static str {
-    match column {
-        ColumnType::Text | ColumnType::Word => "VARCHAR",
-        ColumnType::Bytes => "BLOB",
-        ColumnType::Int16 => "SMALLINT",
-        ColumnType::Int32 => "INTEGER",
-        ColumnType::Int64 => "BIGINT",
-        ColumnType::Float64 => "DOUBLE",
-        ColumnType::Bool => "BOOLEAN",
-        ColumnType::Millis | ColumnType::Micros => "TIMESTAMPTZ",
-    }
+    Some(quoted)
 }
 
 #[cfg(test)]
 mod tests {
+    use krx_store::dataset::Dataset;
+
     use super::*;
 
     #[test]
     fn every_path_is_replaced_and_quoted() {
-        let views = |dir| views(dir, |_| true);
+        let views = |dir: &str| with_paths(VIEWS, Path::new(dir), &[]);
         let quoted = views("/data/it's [here]*").unwrap();
         for call in CALLS {
             let absolute = format!("{call}/data/it''s [[]here][*]/");
             let found = [call, &absolute].map(|text| quoted.matches(text).count());
             assert_eq!(found, [VIEWS.matches(call).count(); 2], "{call}");
         }
-        assert_eq!(views("/data\\here"), None);
+        assert!(views("/data\\here").is_err());
         assert!(
             views("/glob('z")
                 .unwrap()
@@ -244,89 +135,35 @@ mod tests {
         assert!(views("/").unwrap().contains("read_parquet('/coverage/**"));
     }
 
-    /// What a recorder writes and the file of views says are the same.
     #[test]
-    fn the_file_of_views_reads_each_dataset_by_its_description() {
-        assert_eq!(optional().count(), 10);
-        for dataset in optional() {
-            let text = match dataset.partition_key {
-                Some("market") => of_files(dataset),
-                _ => of_files_to_come(dataset),
-            };
-            assert_eq!(
-                VIEWS.matches(&text).count(),
-                1,
-                "{dataset} should be read by\n{text};"
-            );
-        }
-    }
-
-    #[test]
-    fn a_pattern_fits_coverage_and_one_dataset() {
-        let fits = |pattern: &str, name: &str| {
-            let (first, last) = pattern.split_once('*').unwrap();
-            let classes = |text: &str| -> Vec<String> {
-                let text = text.replace(['[', ']'], "|");
-                let parts = text.split('|').filter(|part| !part.is_empty());
-                // Outside a class, each character is a class of its own.
-                parts
-                    .flat_map(|part| {
-                        if part.len() == 2 {
-                            vec![part.to_owned()]
-                        } else {
-                            part.chars().map(String::from).collect()
-                        }
-                    })
-                    .collect()
-            };
-            let (first, last) = (classes(first), classes(last));
-            let all: Vec<char> = name.chars().collect();
-            let begins = first.iter().zip(&all).all(|(class, one)| class.contains(*one));
-            let ends = last
-                .iter()
-                .rev()
-                .zip(all.iter().rev())
-                .all(|(class, one)| class.contains(*one));
-            begins && ends && all.len() >= first.len() + last.len()
-        };
-        for dataset in optional().filter(|dataset| dataset.partition_key == Some("feed")) {
-            let pattern = with_coverage(dataset.name);
+    fn a_tail_is_in_the_view_of_all_rows() {
+        let of = |name: &str| -> Dataset {
             let all = DataDir::new("").datasets().into_iter();
-            let fitting: Vec<_> = all
-                .map(|one| one.name)
-                .filter(|name| fits(&pattern, name))
-                .collect();
-            assert_eq!(fitting, [dataset.name, COVERAGE.name], "{pattern}");
+            all.into_iter().find(|dataset| dataset.name == name).unwrap()
+        };
+        let first = "2026-11-20".parse().unwrap();
+        for (name, view) in [
+            ("trades", "trades"),
+            ("quarantine", "quarantine"),
+            ("ticks", "recorded_ticks"),
+            ("indices", "indices"),
+        ] {
+            let tails = [TailFile {
+                dataset: of(name),
+                path: "/glob('it's.parquet".into(),
+            }];
+            let united = tail::united(VIEWS, &tails[0], first);
+            let united = with_paths(&united, Path::new("/data"), &tails).unwrap();
+            assert!(
+                united.contains(&format!("TEMP VIEW {view} AS\nWITH tail AS")),
+                "{name}"
+            );
+            assert_eq!(
+                united.matches("parquet_scan('/glob(''it''s.parquet'").count(),
+                1,
+                "{name}"
+            );
+            assert!(!united.contains('\0'));
         }
-    }
-
-    #[test]
-    fn before_the_first_file_nothing_is_read() {
-        let none = views("/data", |_| false).unwrap();
-        assert!(none.starts_with("-- Nothing is in files yet"), "{none}");
-        assert_eq!(none.matches("read_parquet(").count(), 0);
-        assert_eq!(VIEWS.matches(OF_QUARANTINE).count(), 1);
-        // From then on coverage is there.
-        let begun = views("/data", |dataset| dataset == &COVERAGE).unwrap();
-        assert!(begun.starts_with("-- DuckDB views") && begun.contains("/data/coverage/**"));
-    }
-
-    #[test]
-    fn a_dataset_that_has_files_is_read_alone() {
-        let all = views("/data", |_| true).unwrap();
-        assert!(all.contains("FROM read_parquet('/data/derivative_books/**/*.parquet', hive"));
-        assert_eq!(all.matches("union_by_name").count(), 1, "quarantine");
-        let none = views("/data", |dataset| dataset == &COVERAGE).unwrap();
-        assert_eq!(none.matches("union_by_name").count(), 10);
-        assert!(!none.contains("/data/trades/**/*.parquet', hive"));
-        let dir = tempfile::tempdir().unwrap();
-        let data = DataDir::new(dir.path());
-        let books = optional().find(|dataset| dataset.name == "books").unwrap();
-        let has_files = || has_files(&data.dataset_dir(books), books);
-        let partition = data.dataset_dir(books).join("date=2026-11-20/feed=A");
-        std::fs::create_dir_all(&partition).unwrap();
-        assert!(!has_files());
-        std::fs::write(partition.join("books.parquet"), "").unwrap();
-        assert!(has_files());
     }
 }

@@ -119,8 +119,7 @@ pub(super) fn tail(data_dir: &Path, address: Option<SocketAddr>, options: &Optio
         let tail = Tail::open(&data, feed, dataset, &after, options)?;
         tails.push(tail);
     }
-    let schema = krx_store::tail::schema_with_path(dataset);
-    let mut output = match Output::begin(options.format, options.output.as_deref(), &schema) {
+    let mut output = match Output::begin(options.format, options.output.as_deref(), dataset) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
         begun => begun.map_err(|source| unwritten(options, source))?,
     };

@@ -23,5 +23,5 @@ pub use batch::{TailBatch, schema_with_path};
 pub use cell::Cell;
 pub use extent::{Extent, FramesOfDate};
 pub use ndjson::write_ndjson;
-pub use output::{ArrowStream, ParquetFile};
+pub use output::{ArrowStream, ParquetFile, dataset_in};
 pub use reader::{Synced, TailReader, Tailed, committed, last_committed};

@@ -10,7 +10,15 @@ use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+
+use super::batch::schema_with_path;
+use crate::dataset::Dataset;
+
+/// The key of a Parquet file's footer that names its dataset.
+const DATASET_KEY: &str = "krx.dataset";
 
 /// An Arrow IPC stream.
 pub struct ArrowStream<W: Write>(StreamWriter<W>);
@@ -80,11 +88,14 @@ impl Drop for ParquetFile {
 }
 
 impl ParquetFile {
-    /// Begins a file. Until [`ParquetFile::finish`] nothing is at `path`, or what was there before.
+    /// Begins a file of rows with the columns of their path ([`TailBatch::with_path`]). Until [`ParquetFile::finish`] nothing is
+    /// at `path`, or what was there before.
+    ///
+    /// [`TailBatch::with_path`]: super::TailBatch::with_path
     ///
     /// # Errors
     /// [`io::Error`], when it cannot be created.
-    pub fn begin(path: &Path, schema: &SchemaRef) -> io::Result<Self> {
+    pub fn begin(path: &Path, dataset: Dataset) -> io::Result<Self> {
         let name = path
             .file_name()
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it does not name a file"))?;
@@ -94,8 +105,9 @@ impl ParquetFile {
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .build();
         let file = File::create(&partial)?;
-        let writer = ArrowWriter::try_new(file, SchemaRef::clone(schema), Some(properties))
+        let mut writer = ArrowWriter::try_new(file, schema_with_path(dataset), Some(properties))
             .map_err(io::Error::other)?;
+        writer.append_key_value_metadata(KeyValue::new(DATASET_KEY.to_owned(), dataset.name.to_owned()));
         Ok(Self {
             writer: Some(writer),
             partial,
@@ -126,4 +138,15 @@ impl ParquetFile {
         file.sync_all()?;
         fs::rename(&self.partial, &self.path)
     }
+}
+
+/// The name of the dataset whose rows are in a file that [`ParquetFile`] wrote; `None` if it is another Parquet file.
+///
+/// # Errors
+/// [`io::Error`], when it cannot be read, or is not Parquet.
+pub fn dataset_in(path: &Path) -> io::Result<Option<String>> {
+    let reader = SerializedFileReader::new(File::open(path)?).map_err(io::Error::other)?;
+    let said = reader.metadata().file_metadata().key_value_metadata();
+    let of = said.and_then(|said| said.iter().find(|said| said.key == DATASET_KEY));
+    Ok(of.and_then(|of| of.value.clone()))
 }

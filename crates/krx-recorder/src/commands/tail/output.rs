@@ -4,7 +4,8 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use clap::ValueEnum;
-use krx_store::tail::{ArrowStream, Cell, ParquetFile, Rows, Schema, TailBatch, write_ndjson};
+use krx_store::dataset::Dataset;
+use krx_store::tail::{ArrowStream, Cell, ParquetFile, Rows, TailBatch, schema_with_path, write_ndjson};
 
 /// The least width of a column in a table, so that most rows fit those before them.
 const WIDTH_MIN: usize = 6;
@@ -40,10 +41,11 @@ pub(super) struct Table {
 
 impl Output {
     /// Begins to print, or to write a file.
-    pub(super) fn begin(format: Option<Format>, path: Option<&Path>, schema: &Schema) -> io::Result<Self> {
+    pub(super) fn begin(format: Option<Format>, path: Option<&Path>, dataset: Dataset) -> io::Result<Self> {
         if let Some(path) = path {
-            return Ok(Self::Parquet(Box::new(ParquetFile::begin(path, schema)?)));
+            return Ok(Self::Parquet(Box::new(ParquetFile::begin(path, dataset)?)));
         }
+        let schema = schema_with_path(dataset);
         let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         let format = format.unwrap_or(if io::stdout().is_terminal() {
             Format::Table
@@ -64,7 +66,7 @@ impl Output {
                 writer.write_record(&names).map_err(of_csv)?;
                 Self::Csv(Box::new(writer))
             }
-            Format::Arrow => Self::Arrow(Box::new(ArrowStream::begin(io::stdout(), schema)?)),
+            Format::Arrow => Self::Arrow(Box::new(ArrowStream::begin(io::stdout(), &schema)?)),
         })
     }
 
