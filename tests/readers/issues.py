@@ -86,6 +86,7 @@ def arrow_type(word: str) -> pa.DataType:
         "int32": pa.int32(),
         "int64": pa.int64(),
         "float64": pa.float64(),
+        "bool": pa.bool_(),
     }[word]
 
 
