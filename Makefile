@@ -17,7 +17,7 @@ SYSCONFDIR ?= /etc
 DESTDIR ?=
 
 .PHONY: help build build-sabotaged install deb demo test test-rust test-readers test-old-readers test-faults test-systemd test-page \
-	check fuzz bench bench-peers bench-layout bench-books bench-views frames
+	check fuzz bench bench-peers bench-layout bench-daily bench-books bench-views frames
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -102,6 +102,10 @@ bench: frames ## each stage by itself
 bench-peers: frames ## beside what people would use instead: the same frames, one run, ratios
 	tests/tools/python-env.sh
 	tests/bench/peers/run.sh $(abspath $(FRAMES) $(PUSHES))
+
+bench-daily: build ## a year of daily rows, and minute bars of 100 issues, beside computing them from the trades
+	tests/tools/python-env.sh
+	tests/bench/daily/run.sh
 
 bench-layout: build ## layouts of a sealed day beside those of pandas and pyarrow: size, and the time of five questions; encodings
 	tests/tools/python-env.sh

@@ -101,7 +101,8 @@ fn i1_a_sealed_day_has_each_record_once() {
     let outcomes = |output: &Output| -> Vec<String> {
         let report = json(output);
         let days = report["days"].as_array().unwrap();
-        days.iter()
+        let of_feeds = days.iter().filter(|day| !day["feed"].is_null());
+        of_feeds
             .map(|day| day["outcome"].as_str().unwrap().to_owned())
             .collect()
     };
@@ -117,6 +118,23 @@ fn i1_a_sealed_day_has_each_record_once() {
     );
     let output = recording.seal(&recording.data).output().unwrap();
     assert_eq!(outcomes(&output), ["sealed", "already_sealed"]);
+    // Once both are sealed, the date has its rows, and keeps them.
+    let daily = |output: &Output| {
+        let report = json(output);
+        let mut days = report["days"].as_array().unwrap().clone();
+        days.retain(|day| day["dataset"] == "daily");
+        days
+    };
+    assert_eq!(daily(&output).len(), 1);
+    assert_eq!(daily(&output)[0]["outcome"], "made");
+    let path = recording
+        .data
+        .join("daily")
+        .join(daily(&output)[0]["file"].as_str().unwrap());
+    let bytes = fs::read(&path).unwrap();
+    let again = recording.seal(&recording.data).output().unwrap();
+    assert_eq!(daily(&again), Vec::<serde_json::Value>::new());
+    assert_eq!(fs::read(&path).unwrap(), bytes);
     assert_eq!(recording.files(&recording.data), 2);
     recording.assert_equal(&recording.data);
     verified(&recording.data);

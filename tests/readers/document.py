@@ -28,6 +28,9 @@ BOOK_QUESTIONS = [
 ]
 """The headings of those about books and ticks."""
 
+DERIVED = ["daily", "bars_1m"]
+"""The headings of the datasets that are made of sealed days."""
+
 ISSUE = "005930"
 ISSUES = '"005930", "000660", "035420"'
 """The codes that the examples name: a simulated market does not have them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import days
 import live_reader
@@ -26,6 +27,11 @@ def seal(data_dir: Path, *arguments: str) -> dict[str, object]:
     command = [binary("KRX_RECORDER", "krx-recorder"), "seal", "--json", "--data-dir", data_dir, *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
     return json.loads(done.stdout)
+
+
+def outcomes(report: dict[str, Any]) -> list[str]:
+    """What became of each partition; what is made of whole dates is another test's."""
+    return [day["outcome"] for day in report["days"] if day["feed"] is not None]
 
 
 def rows(data_dir: Path, reader: str) -> list[tuple[object, ...]]:
@@ -57,10 +63,10 @@ def test_every_answer_has_the_same_count_while_days_are_sealed(before: days.Days
         for date in dates[-3:]:
             for market in ("KOSPI", "KOSDAQ"):
                 report = seal(before.data_dir, date, "--feed", market)
-                assert [day["outcome"] for day in report["days"]] == ["sealed"], report
+                assert outcomes(report) == ["sealed"], report
                 wait_for_readings(stop)
         report = seal(before.data_dir)
-        assert [day["outcome"] for day in report["days"]] == ["sealed"] * 2 * len(dates[:-3]), report
+        assert outcomes(report) == ["sealed"] * 2 * len(dates[:-3]), report
         stop.touch()
         outputs = {reader: child.communicate(timeout=60)[0] for reader, child in children.items()}
     finally:

@@ -53,6 +53,13 @@ impl Day {
         self.hours.is_some()
     }
 
+    /// The regular session of futures and options, which begins before that of stocks and ends after it; that of an issue
+    /// which expires on this day ends earlier. `None` when KRX is closed.
+    #[must_use]
+    pub fn derivatives_hours(&self) -> Option<Hours> {
+        self.hours.as_ref().map(Hours::of_derivatives)
+    }
+
     /// The sessions in the order in which they begin; the closing auction lies within the regular session. Empty when
     /// KRX is closed.
     #[must_use]

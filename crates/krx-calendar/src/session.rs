@@ -2,7 +2,7 @@
 
 use chrono::{NaiveDate, NaiveTime};
 
-use crate::hours::{Hours, at, earlier, later};
+use crate::hours::{Hours, LAST_TRADES_MINUTES, at, earlier, later};
 
 /// A part of the trading day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl SessionKind {
 const PRE_OPEN_MINUTES: i64 = 30;
 pub(crate) const CLOSING_AUCTION_MINUTES: i64 = 10;
 /// After the close: when the session at the closing price begins and ends.
-const CLOSING_PRICE_MINUTES: (i64, i64) = (10, 30);
+const CLOSING_PRICE_MINUTES: (i64, i64) = (LAST_TRADES_MINUTES, 30);
 
 /// From this date the after-market replaces the single-price session.
 const AFTER_MARKET_FIRST: NaiveDate = NaiveDate::from_ymd_opt(2026, 9, 14).expect("a date");

@@ -20,6 +20,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 
+use crate::column_orders::known_orders;
 use crate::dataset::{Dataset, value_of};
 use crate::disk::Output;
 use crate::error::{StoreError, at, parquet_at};
@@ -63,15 +64,23 @@ pub fn replace<'a>(
     let staged = data.staging().join(format!("{dataset}-{date}.partial"));
     data.create_dir(&dir)?;
     data.create_dir(&data.staging())?;
+    let batches: Vec<_> = batches.into_iter().collect();
     let mut output = Output::create(data.disk(), &staged)?;
-    let bytes = to_parquet(dataset, date, batches, says).map_err(parquet_at("building", &staged))?;
-    output.write_all(&bytes.0).map_err(at("writing", &staged))?;
+    let bytes = to_parquet(dataset, date, &batches, says).map_err(parquet_at("building", &staged))?;
+    output.write_all(&bytes).map_err(at("writing", &staged))?;
+    // Old readers refuse the order that the Parquet library names for floating-point columns.
+    let orders = File::open(&staged)
+        .and_then(|file| known_orders(&file, dataset.columns.len()))
+        .map_err(at("reading the end of", &staged))?;
+    if let Some((orders, offset)) = orders {
+        output
+            .overwrite(&orders, offset)
+            .map_err(at("writing", &staged))?;
+    }
     output.sync()?;
     drop(output);
     // Invariant I2: a file of a dataset reads back as what was written.
-    let found = read_at(&staged, dataset)?;
-    let rows = |file: &DateFile| file.batches.iter().map(RecordBatch::num_rows).sum::<usize>();
-    if found.as_ref().map(rows) != Some(bytes.1) {
+    if !has_rows(&staged, dataset, &batches)? {
         return Err(StoreError::ReadBack {
             path: staged,
             what: "it is not what was written".into(),
@@ -82,13 +91,50 @@ pub fn replace<'a>(
     Ok(path)
 }
 
-/// A file's bytes, and how many rows it has.
-fn to_parquet<'a>(
+/// Whether a file has these rows. Only a few of its own are in memory at a time.
+fn has_rows(path: &Path, dataset: Dataset, batches: &[&RecordBatch]) -> Result<bool, StoreError> {
+    let has = || {
+        let Some((_, builder)) = open(path, dataset)? else {
+            return Ok(false);
+        };
+        let mut rest: Vec<_> = batches.iter().rev().map(|batch| (*batch).clone()).collect();
+        for found in builder.build().map_err(parquet_at("reading", path))? {
+            let found = found.map_err(ParquetError::from);
+            if !begin_with(&mut rest, &found.map_err(parquet_at("reading", path))?) {
+                return Ok(false);
+            }
+        }
+        Ok(rest.iter().all(|batch| batch.num_rows() == 0))
+    };
+    catch_unwind(AssertUnwindSafe(has)).unwrap_or_else(|_| Err(panicked(path)))
+}
+
+/// Takes rows from the beginning of batches, the first of which comes last; `false` if they do not begin with these.
+fn begin_with(batches: &mut Vec<RecordBatch>, rows: &RecordBatch) -> bool {
+    let mut compared = 0;
+    while compared < rows.num_rows() {
+        let Some(batch) = batches.pop() else {
+            return false;
+        };
+        let count = batch.num_rows().min(rows.num_rows() - compared);
+        if batch.slice(0, count) != rows.slice(compared, count) {
+            return false;
+        }
+        compared += count;
+        if count < batch.num_rows() {
+            batches.push(batch.slice(count, batch.num_rows() - count));
+        }
+    }
+    true
+}
+
+/// A file's bytes.
+fn to_parquet(
     dataset: Dataset,
     date: NaiveDate,
-    batches: impl IntoIterator<Item = &'a RecordBatch>,
+    batches: &[&RecordBatch],
     says: &KeyValues,
-) -> parquet::errors::Result<(Vec<u8>, usize)> {
+) -> parquet::errors::Result<Vec<u8>> {
     let (mut bytes, mut rows) = (Vec::new(), 0);
     let properties = dataset.properties(GROUP_ROWS_MAX);
     let mut writer = ArrowWriter::try_new(&mut bytes, dataset.schema(), Some(properties))?;
@@ -108,7 +154,7 @@ fn to_parquet<'a>(
         writer.append_key_value_metadata(KeyValue::new(format!("krx.{key}"), value));
     }
     writer.close()?;
-    Ok((bytes, rows))
+    Ok(bytes)
 }
 
 /// The file of a date; `None` when there is none.
@@ -118,10 +164,19 @@ fn to_parquet<'a>(
 /// dataset, or damaged.
 pub fn read(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<DateFile>, StoreError> {
     let path = path(data, dataset, date);
-    match read_at(&path, dataset) {
+    of_dataset(&path, dataset, read_at(&path, dataset))
+}
+
+/// What was read of a file that may be missing, damaged or of another dataset.
+fn of_dataset<T>(
+    path: &Path,
+    dataset: Dataset,
+    read: Result<Option<T>, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    match read {
         Ok(None) => Err(StoreError::Unsound {
             what: format!("it is not a file of {dataset}"),
-            path,
+            path: path.to_owned(),
         }),
         Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
         Err(StoreError::Parquet { path, source, .. }) => Err(StoreError::Unsound {
@@ -132,18 +187,36 @@ pub fn read(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<
     }
 }
 
+/// What the footer of a date's file says; `None` when there is no file. Its rows are not read.
+///
+/// # Errors
+/// As [`read`].
+pub fn says(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<KeyValues>, StoreError> {
+    let path = path(data, dataset, date);
+    let said = catch_unwind(AssertUnwindSafe(|| {
+        Ok(open(&path, dataset)?.map(|(says, _)| says))
+    }));
+    of_dataset(&path, dataset, said.unwrap_or_else(|_| Err(panicked(&path))))
+}
+
 /// What a file has; `None` when it is Parquet, but not a file of this dataset.
 fn read_at(path: &Path, dataset: Dataset) -> Result<Option<DateFile>, StoreError> {
     // Our code never panics on bad input, but the Parquet library makes no such promise for damaged files.
-    catch_unwind(AssertUnwindSafe(|| contents(path, dataset))).unwrap_or_else(|_| {
-        Err(StoreError::Unsound {
-            path: path.to_owned(),
-            what: "the Parquet library panicked over it".to_owned(),
-        })
-    })
+    catch_unwind(AssertUnwindSafe(|| contents(path, dataset))).unwrap_or_else(|_| Err(panicked(path)))
 }
 
-fn contents(path: &Path, dataset: Dataset) -> Result<Option<DateFile>, StoreError> {
+fn panicked(path: &Path) -> StoreError {
+    StoreError::Unsound {
+        path: path.to_owned(),
+        what: "the Parquet library panicked over it".to_owned(),
+    }
+}
+
+/// What a file's footer says, and the file, about to be read; `None` when it is not a file of this dataset.
+fn open(
+    path: &Path,
+    dataset: Dataset,
+) -> Result<Option<(KeyValues, ParquetRecordBatchReaderBuilder<File>)>, StoreError> {
     let file = File::open(path).map_err(at("opening", path))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet_at("reading", path))?;
     let metadata = builder.metadata().file_metadata();
@@ -157,7 +230,13 @@ fn contents(path: &Path, dataset: Dataset) -> Result<Option<DateFile>, StoreErro
     let pairs = metadata.key_value_metadata().into_iter().flatten();
     let says =
         pairs.filter_map(|pair| Some((pair.key.strip_prefix("krx.")?.to_owned(), pair.value.clone()?)));
-    let says = says.collect();
+    Ok(Some((says.collect(), builder)))
+}
+
+fn contents(path: &Path, dataset: Dataset) -> Result<Option<DateFile>, StoreError> {
+    let Some((says, builder)) = open(path, dataset)? else {
+        return Ok(None);
+    };
     let reader = builder.build().map_err(parquet_at("reading", path))?;
     let batches = reader.map(|batch| {
         let batch = batch.map_err(ParquetError::from);
@@ -238,6 +317,28 @@ mod tests {
         replace(&data, &CLOCK, date(), [&rows(&[Some(5)])], &says).unwrap();
         assert_eq!(fs::read(&path).unwrap(), first);
         assert_eq!(fs::read_dir(data.staging()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_is_put_in_place_only_if_each_row_reads_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::new(dir.path());
+        let whole = rows(&[Some(1), None, Some(3), Some(4), Some(5)]);
+        let path = replace(&data, &CLOCK, date(), [&whole], &KeyValues::new()).unwrap();
+        let parts = [
+            whole.slice(0, 1),
+            whole.slice(1, 0),
+            whole.slice(1, 3),
+            whole.slice(4, 1),
+        ];
+        let has = |parts: &[&RecordBatch]| has_rows(&path, &CLOCK, parts).unwrap();
+        assert!(has(&[&whole]));
+        assert!(has(&parts.iter().collect::<Vec<_>>()), "however they are divided");
+        assert!(!has(&[&parts[0], &parts[2]]), "too few");
+        assert!(!has(&[&whole, &parts[0]]), "too many");
+        assert!(!has(&[]));
+        let other = rows(&[Some(1), None, Some(3), Some(4), Some(6)]);
+        assert!(!has(&[&other]));
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod dataset;
 pub mod date_file;
 pub mod day;
 mod decoding;
+pub mod derived;
 pub mod disk;
 pub mod error;
 mod event;

@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 
 use chrono::NaiveDate;
-use krx_store::rebuild::{Access, Rebuilt, feeds, rebuild as make_again};
+use krx_store::rebuild::{Access, Rebuilt, Remade, feeds, rebuild as make_again, rebuild_derived};
 use krx_store::{DataDir, FeedName};
 use serde::Serialize;
 
 use crate::config::DataConfig;
+use crate::hours::regular::regular_sessions;
 use crate::process::exit::Failure;
 use crate::process::out;
 
@@ -18,6 +19,8 @@ struct Report {
     date: NaiveDate,
     dry_run: bool,
     feeds: Vec<Rebuilt>,
+    /// The rows that are made of all feeds' sealed files.
+    derived: Remade,
 }
 
 /// Rebuilds a date for one feed or all of them, and prints what was done.
@@ -48,12 +51,16 @@ pub(super) fn rebuild(
         date,
         dry_run,
         feeds: Vec::new(),
+        derived: Remade::default(),
     };
     for feed in &wanted {
         let rebuilt = make_again(&data, feed, date, config.export, &access, dry_run)?;
         report.ok &= rebuilt.lost.is_empty();
         report.feeds.push(rebuilt);
     }
+    let sessions = regular_sessions(&config.calendar, date);
+    report.derived = rebuild_derived(&data, date, &access, &sessions, config.bars, dry_run)?;
+    report.ok &= report.derived.lost.is_empty();
     out::print("printing what was rebuilt", |out| {
         if !json {
             return print(out, &report);
@@ -61,7 +68,8 @@ pub(super) fn rebuild(
         let text = serde_json::to_string(&report).map_err(io::Error::other)?;
         writeln!(out, "{text}")
     })?;
-    match report.feeds.iter().map(|feed| feed.lost.len()).sum::<usize>() {
+    let lost = report.feeds.iter().map(|feed| feed.lost.len()).sum::<usize>();
+    match lost + report.derived.lost.len() {
         0 => Ok(()),
         count => Err(Failure::Data(format!(
             "{count} files of {date} could not be restored; restore them from a backup"
@@ -120,6 +128,24 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
             writeln!(out, "  NOT RESTORED: {}: {}", lost.path, lost.detail)?;
         }
     }
+    print_derived(out, &report.derived, done)
+}
+
+/// What was done about the rows that are made of all feeds; nothing, if there are none.
+fn print_derived(out: &mut impl Write, remade: &Remade, done: &str) -> io::Result<()> {
+    for path in &remade.restored {
+        writeln!(out, "  {done}: {path}, made of the sealed day")?;
+    }
+    if remade.unchecked > 0 {
+        let count = remade.unchecked;
+        writeln!(
+            out,
+            "  {count} files that are made of others cannot be checked: not all of these are there, or sealed"
+        )?;
+    }
+    for lost in &remade.lost {
+        writeln!(out, "  NOT RESTORED: {}: {}", lost.path, lost.detail)?;
+    }
     Ok(())
 }
 
@@ -149,6 +175,15 @@ mod tests {
                 lacking: vec![(1, 4711), (5000, 5001)],
                 lines: 0,
             }],
+            derived: Remade {
+                restored: vec!["daily/c".into()],
+                unchecked: 1,
+                lost: vec![Lost {
+                    path: "daily/d".into(),
+                    detail: "damaged trades".into(),
+                }],
+                ..Remade::default()
+            },
         };
         let mut out = Vec::new();
         print(&mut out, &report).unwrap();
@@ -159,6 +194,9 @@ mod tests {
             "lacks frames 5000 to 5001\n",
             "restored: trades/a\n",
             "NOT RESTORED: trades/b: gone\n",
+            "restored: daily/c, made of the sealed day\n",
+            "1 files that are made of others cannot be checked",
+            "NOT RESTORED: daily/d: damaged trades\n",
         ] {
             assert!(out.contains(words), "{words:?} in\n{out}");
         }

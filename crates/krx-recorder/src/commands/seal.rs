@@ -11,11 +11,13 @@ use chrono::NaiveDate;
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
 use krx_store::dataset::Dataset;
 use krx_store::day::{Layout, Outcome, Sealing, State, Watch, seal as seal_day, state, unsealed};
+use krx_store::derived;
 use krx_store::{DataDir, FeedName, Moment, catalog};
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::config::DataConfig;
+use crate::hours::regular::regular_sessions;
 use crate::process::exit::Failure;
 use crate::process::out;
 
@@ -32,8 +34,9 @@ struct Report {
 struct Day {
     date: NaiveDate,
     dataset: &'static str,
-    feed: FeedName,
-    /// `sealed`, `already_sealed`, `nothing` or `failed`.
+    /// `null` for rows that are made of all feeds.
+    feed: Option<FeedName>,
+    /// `sealed`, `already_sealed`, `nothing` or `failed`; `made` for rows that are made of all feeds.
     outcome: &'static str,
     /// Relative to the dataset's directory. Like the figures below, only set if this call sealed the day.
     file: Option<String>,
@@ -93,13 +96,20 @@ pub(super) fn seal(
                 break;
             }
             Err(error) => {
-                report
-                    .days
-                    .push(Day::without_file(date, dataset, feed, Err(error.to_string())));
+                report.days.push(Day::without_file(
+                    date,
+                    dataset,
+                    Some(feed),
+                    Err(error.to_string()),
+                ));
                 // The first failure decides the exit code, and is reported at the end.
                 failure = failure.or(Some(Failure::from(error)));
             }
         }
+    }
+    if !report.interrupted {
+        let made = make_derived(&sealing, config, date, &stop, &mut report)?;
+        failure = failure.or(made);
     }
     let finished = sealing.finish();
     report.ok = failure.is_none() && !report.interrupted;
@@ -111,6 +121,48 @@ pub(super) fn seal(
         )),
         None => Ok(finished?),
     }
+}
+
+/// Makes the rows that are derived from a sealed date, or from all before today, where they are missing or out of date.
+/// Returns the first failure.
+fn make_derived(
+    sealing: &Sealing,
+    config: &DataConfig,
+    date: Option<NaiveDate>,
+    stop: &AtomicBool,
+    report: &mut Report,
+) -> Result<Option<Failure>, Failure> {
+    let data = DataDir::new(&config.data_dir);
+    let Some(last) = date.or_else(|| Moment::now().date().pred_opt()) else {
+        return Ok(None);
+    };
+    let sessions = |date| regular_sessions(&config.calendar, date);
+    let days = if date.is_some() { 1 } else { u64::MAX };
+    let mut failure = None;
+    for (date, derived) in derived::due(&data, last, days, &sessions, config.bars)? {
+        let begin = Instant::now();
+        let watch = Watch { rows: &|_| (), stop };
+        let day = |outcome| Day::without_file(date, derived.dataset(), None, outcome);
+        match derived::derive(sealing, derived, date, &sessions(date), false, watch) {
+            Ok(derived::Outcome::Made(made)) => report.days.push(Day {
+                file: made.path.split_once('/').map(|(_, file)| file.to_owned()),
+                rows: made.rows,
+                bytes: made.bytes,
+                seconds: begin.elapsed().as_secs_f64(),
+                ..day(Ok("made"))
+            }),
+            Ok(derived::Outcome::Stopped) => {
+                report.interrupted = true;
+                break;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                report.days.push(day(Err(error.to_string())));
+                failure = failure.or(Some(Failure::from(error)));
+            }
+        }
+    }
+    Ok(failure)
 }
 
 /// The days to seal.
@@ -192,15 +244,20 @@ fn one(
             bytes_before: sealed.bytes_before,
             bytes: sealed.bytes,
             seconds: begin.elapsed().as_secs_f64(),
-            ..Day::without_file(date, dataset, feed.clone(), Ok("sealed"))
+            ..Day::without_file(date, dataset, Some(feed.clone()), Ok("sealed"))
         }),
         Outcome::AlreadySealed => Some(Day::without_file(
             date,
             dataset,
-            feed.clone(),
+            Some(feed.clone()),
             Ok("already_sealed"),
         )),
-        Outcome::Nothing => Some(Day::without_file(date, dataset, feed.clone(), Ok("nothing"))),
+        Outcome::Nothing => Some(Day::without_file(
+            date,
+            dataset,
+            Some(feed.clone()),
+            Ok("nothing"),
+        )),
     })
 }
 
@@ -220,7 +277,7 @@ impl Day {
     fn without_file(
         date: NaiveDate,
         dataset: Dataset,
-        feed: FeedName,
+        feed: Option<FeedName>,
         outcome: Result<&'static str, String>,
     ) -> Self {
         Self {
@@ -240,7 +297,14 @@ impl Day {
 
     fn line(&self) -> String {
         let what = match (self.outcome, &self.error) {
+            (_, Some(error)) if self.feed.is_none() => format!("NOT MADE: {error}"),
             (_, Some(error)) => format!("NOT SEALED: {error}"),
+            ("made", _) => format!(
+                "{} rows, {} made of the sealed day, {:.1} s",
+                HumanCount(self.rows),
+                DecimalBytes(self.bytes),
+                self.seconds
+            ),
             ("sealed", _) => format!(
                 "{} rows, {} in {} files before, {} now, {:.1} s",
                 HumanCount(self.rows),
@@ -256,7 +320,7 @@ impl Day {
             "{} {:<8} {:<8} {what}",
             self.date,
             self.dataset,
-            self.feed.as_str()
+            self.feed.as_ref().map_or("", FeedName::as_str)
         )
     }
 }

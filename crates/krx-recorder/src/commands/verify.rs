@@ -156,6 +156,7 @@ fn advice(finding: &Finding) -> String {
         Kind::Archive => {
             "it only serves to rebuild committed files: as long as they are sound, nothing is lost".to_owned()
         }
+        Kind::Derived => format!("krx-recorder rebuild {date} makes it again"),
         Kind::Unaccounted => "krx-recorder coverage --complete, or the next start, puts that on record".to_owned(),
         Kind::Unreadable => "check the disk and the permissions, then verify again".to_owned(),
         _ => format!("krx-recorder rebuild {date}, or restore it from a backup"),

@@ -137,11 +137,15 @@ pub(super) struct Rotate {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Seal {
     pub(super) after_close: bool,
+    pub(super) bars: Option<String>,
 }
 
 impl Default for Seal {
     fn default() -> Self {
-        Self { after_close: true }
+        Self {
+            after_close: true,
+            bars: None,
+        }
     }
 }
 
@@ -336,7 +340,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ),
     ("journal", &["sync_interval", "segment_bytes", "keep_days"]),
     ("rotate", &["interval", "rows_max"]),
-    ("seal", &["after_close"]),
+    ("seal", &["after_close", "bars"]),
     ("clock", &["lag_max"]),
     ("disk", &["warn_free_bytes"]),
     ("status", &["listen"]),

@@ -55,7 +55,7 @@ use file::{File, parse};
 use lists::Lists;
 use log::{LogConfig, check_log};
 use problem::Problems;
-use storage::{check_data_dir, check_journal, check_retention, check_rotate};
+use storage::{check_data_dir, check_journal, check_retention, check_rotate, check_seal};
 use values::{check_clock, check_listen};
 
 /// A checked configuration.
@@ -79,6 +79,8 @@ pub struct Config {
     pub export: ExportConfig,
     /// Whether each day is sealed after its close.
     pub seal_after_close: bool,
+    /// Whether minute bars are made of sealed days.
+    pub bars: bool,
     /// How long to keep what is recorded.
     pub retention: Retention,
     /// How much later than its trade a record may come.
@@ -211,6 +213,10 @@ pub struct DataConfig {
     pub lag_max: Duration,
     /// Free space below which the disk counts as nearly full, bytes.
     pub warn_free_bytes: u64,
+    /// Which hours stocks are traded on a date.
+    pub calendar: Arc<Calendar>,
+    /// Whether minute bars are made of sealed days.
+    pub bars: bool,
 }
 
 impl DataConfig {
@@ -223,12 +229,16 @@ impl DataConfig {
         let data_dir = problems.take(check_data_dir(data_dir, file.data_dir.as_deref()));
         let export = check_rotate(&file.rotate, &file.journal, &mut problems);
         let lag_max = check_clock(&file.clock, &mut problems);
+        let calendar = take_calendar(&file, &mut problems);
+        let bars = check_seal(&file.seal, &mut problems);
         let config = (|| {
             Some(Self {
                 data_dir: data_dir?,
                 export: export?,
                 lag_max: lag_max?,
                 warn_free_bytes: file.disk.warn_free_bytes,
+                calendar: Arc::new(calendar?),
+                bars: bars?,
             })
         })();
         problems.finish(config)
@@ -297,6 +307,7 @@ fn check(
     let connection = check_connection(&file.connection, problems);
     let journal = check_journal(&file.journal, problems);
     let export = check_rotate(&file.rotate, &file.journal, problems);
+    let bars = check_seal(&file.seal, problems);
     let retention = check_retention(&file.retention, problems);
     let lag_max = check_clock(&file.clock, problems);
     let listen = file
@@ -314,6 +325,7 @@ fn check(
         journal: journal?,
         export: export?,
         seal_after_close: file.seal.after_close,
+        bars: bars?,
         retention: retention?,
         lag_max: lag_max?,
         warn_free_bytes: file.disk.warn_free_bytes,

@@ -120,6 +120,21 @@ pub(super) fn check_rotate(
     })
 }
 
+/// Whether minute bars are made of sealed days.
+pub(super) fn check_seal(table: &file::Seal, problems: &mut Problems) -> Option<bool> {
+    let bars = match table.bars.as_deref() {
+        None => Ok(false),
+        Some("1m") => Ok(true),
+        Some(other) => Err(ConfigError::invalid(
+            "seal.bars",
+            format!(
+                "{other:?} is not a length of bars that can be made: write \"1m\", or leave it out for no bars"
+            ),
+        )),
+    };
+    problems.take(bars)
+}
+
 pub(super) fn check_retention(table: &file::Retention, problems: &mut Problems) -> Option<Retention> {
     let (mut retention, mut good) = (Retention::default(), true);
     for (dataset, key, days) in table.days() {

@@ -150,13 +150,24 @@ fn a_complete_file_has_every_key_with_its_default_value() {
         .collect();
     let three = "trades_days = 3650\nquarantine_days = 400\ncoverage_days = 3650\n";
     assert!(WHOLE.contains(three));
-    let whole = WHOLE.replace(three, &of_datasets);
+    // Without it there are no bars.
+    let bars = WHOLE.replace("after_close = true\n", "after_close = true\nbars = \"1m\"\n");
+    let whole = bars.replace(three, &of_datasets);
     let whole = whole.replacen("[[feed]]\n", OWN, 1) + &issues;
     load(&whole).unwrap();
     let table = toml::Value::Table(whole.parse().unwrap());
     for (name, keys) in shape().keys {
         assert_eq!(written_keys(&table, name), keys.into_iter().collect(), "[{name}]");
     }
+}
+
+#[test]
+fn bars_are_of_a_minute_or_there_are_none() {
+    let with = |bars: &str| load(&WHOLE.replace("after_close = true\n", &format!("bars = {bars}\n")));
+    assert!(!load(WHOLE).unwrap().bars);
+    assert!(with("\"1m\"").unwrap().bars);
+    let error = with("\"5m\"").unwrap_err().to_string();
+    assert!(error.contains("seal.bars: \"5m\" is not a length"), "{error}");
 }
 
 #[test]

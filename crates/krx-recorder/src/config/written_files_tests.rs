@@ -12,7 +12,10 @@ fn the_example_is_valid_and_has_every_key() {
     assert_eq!(load(example).unwrap().feeds.len(), 2);
     let is_commented = |line: &str| {
         let begins = line.split(['=', '#']).next().unwrap_or_default().trim();
-        let is_key = line.contains(" = ") && begins.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let is_key = line.contains(" = ")
+            && begins
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         let is_table = line.starts_with('[') && line.ends_with(']') && !line.contains(' ');
         is_key || is_table
     };

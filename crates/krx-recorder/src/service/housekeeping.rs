@@ -7,11 +7,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
+use krx_calendar::Calendar;
 use krx_store::day::{self, Layout, Outcome, Sealing, Uptime, Watch};
+use krx_store::derived::{self, Derived};
 use krx_store::disk::free_bytes;
 use krx_store::retention::{self, Retention};
 use krx_store::{DataDir, Moment, StoreError};
 use tracing::{error, warn};
+
+use crate::hours::regular::regular_sessions;
 
 /// How often the main work is due. A date ends once a day, but a failure should not wait for the next.
 const INTERVAL: Duration = Duration::from_secs(3600);
@@ -35,6 +39,10 @@ pub(crate) struct Duties {
     pub retention: Retention,
     /// Whether to seal days.
     pub seals: bool,
+    /// Which hours stocks are traded on a date.
+    pub calendar: Arc<Calendar>,
+    /// Whether to make minute bars of sealed days.
+    pub bars: bool,
     /// Bytes on the disk reserved for the journal.
     pub reserve_bytes: u64,
     /// With less free, files that sealed days replaced are removed before their hour is over.
@@ -104,6 +112,11 @@ impl Housekeeping {
             self.sealed_to = over.or(self.sealed_to);
         }
         self.begin(over, is_due);
+    }
+
+    /// Goes by a calendar that was read again, from the next work on.
+    pub(crate) fn follow(&mut self, calendar: Arc<Calendar>) {
+        self.duties.calendar = calendar;
     }
 
     fn begin(&mut self, over: Option<NaiveDate>, is_due: bool) {
@@ -200,22 +213,22 @@ fn join(thread: JoinHandle<()>) {
     }
 }
 
-/// Seals the unsealed dates up to `last`. A day that cannot be sealed stays as it is, which readers do not mind, and is
-/// tried again in an hour.
+/// Seals the unsealed dates up to `last`, and makes the rows that are derived from sealed ones. A day that cannot be sealed
+/// stays as it is, which readers do not mind, and is tried again in an hour.
 fn seal_up_to(duties: &Duties, last: NaiveDate, stop: &AtomicBool, progress: &AtomicU64) {
     let sealed = || -> Result<(), StoreError> {
         let unsealed = day::unsealed(&duties.data, last, SEALED_BACK_DAYS)?;
-        if unsealed.is_empty() {
+        if unsealed.is_empty() && due(duties, last)?.is_empty() {
             return Ok(());
         }
         let sealing = Sealing::take(&duties.data, duties.reserve_bytes)?.with_low_bytes(duties.low_bytes);
+        let watch = Watch {
+            rows: &|rows| {
+                progress.fetch_add(rows, Relaxed);
+            },
+            stop,
+        };
         for (date, dataset, feed) in unsealed {
-            let watch = Watch {
-                rows: &|rows| {
-                    progress.fetch_add(rows, Relaxed);
-                },
-                stop,
-            };
             match day::seal(&sealing, dataset, &feed, date, &Layout::default(), watch) {
                 Ok(Outcome::Stopped) => break,
                 Ok(_) => {}
@@ -224,11 +237,28 @@ fn seal_up_to(duties: &Duties, last: NaiveDate, stop: &AtomicBool, progress: &At
                 }
             }
         }
+        for (date, derived) in due(duties, last)? {
+            let sessions = regular_sessions(&duties.calendar, date);
+            match derived::derive(&sealing, derived, date, &sessions, false, watch) {
+                Ok(derived::Outcome::Stopped) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    let dataset = derived.dataset().name;
+                    error!(dataset, %date, %error, "the day's rows cannot be made; trying again in an hour");
+                }
+            }
+        }
         sealing.finish()
     };
     if let Err(error) = sealed() {
         error!(%error, "finished days cannot be sealed; trying again in an hour");
     }
+}
+
+/// What is to be made of sealed dates.
+fn due(duties: &Duties, last: NaiveDate) -> Result<Vec<(NaiveDate, Derived)>, StoreError> {
+    let sessions = |date| regular_sessions(&duties.calendar, date);
+    derived::due(&duties.data, last, SEALED_BACK_DAYS, &sessions, duties.bars)
 }
 
 /// Removes files that sealed days replaced, once their hour is over or space is short.
@@ -255,6 +285,9 @@ fn clear_replaced(duties: &Duties, now: Uptime) -> Result<(), StoreError> {
 mod tests {
     use std::path::Path;
 
+    use krx_calendar::Override;
+    use krx_store::dataset::{BARS_1M, DAILY};
+    use krx_store::date_file;
     use krx_store::day::{State, state};
     use krx_store::journal::What;
     use krx_store::service::TRADES;
@@ -318,6 +351,8 @@ mod tests {
             data: data.clone(),
             retention: Retention::default(),
             seals,
+            calendar: Arc::default(),
+            bars: false,
             reserve_bytes: 0,
             low_bytes: 0,
             started: Uptime::now(),
@@ -363,6 +398,46 @@ mod tests {
             u64::MAX,
         );
         assert!(housekeeping.thread.is_none(), "not before an hour is over");
+    }
+
+    #[test]
+    fn rows_are_made_of_sealed_dates_also_of_those_that_an_older_version_sealed() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = record(dir.path(), date("2026-11-19"));
+        let daily = date_file::path(&data, &DAILY, date("2026-11-19"));
+        let bars = date_file::path(&data, &BARS_1M, date("2026-11-19"));
+        let start = Instant::now();
+        let mut housekeeping = Housekeeping::new(duties(&data, true), start);
+        let mut hours = 0;
+        let mut work = |housekeeping: &mut Housekeeping| {
+            hours += 1;
+            let over = Some(date("2026-11-19"));
+            housekeeping.look(start + Duration::from_secs(3600 * hours), over, u64::MAX);
+            wait(housekeeping);
+        };
+        work(&mut housekeeping);
+        assert!(daily.exists() && !bars.exists(), "bars are not asked for");
+        std::fs::remove_file(&daily).unwrap();
+        housekeeping.duties.bars = true;
+        work(&mut housekeeping);
+        assert!(daily.exists() && bars.exists(), "the date was sealed before");
+        // The hours are the calendar's: on the day of the exam they begin at 10, and the trade was made at 9.
+        let says = date_file::says(&data, &DAILY, date("2026-11-19"))
+            .unwrap()
+            .unwrap();
+        let ten = Moment::midnight(date("2026-11-19")).0 + 10 * 3_600_000_000;
+        assert!(says["regular_session"].starts_with(&ten.to_string()), "{says:?}");
+        let changed = Calendar::with_overrides(vec![Override {
+            date: date("2026-11-19"),
+            hours: None,
+            note: None,
+        }]);
+        housekeeping.follow(Arc::new(changed));
+        work(&mut housekeeping);
+        let says = date_file::says(&data, &DAILY, date("2026-11-19"))
+            .unwrap()
+            .unwrap();
+        assert_eq!(says["regular_session"], "closed");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use krx_calendar::Calendar;
 use krx_protocol::per_issue::{Instruments, WishList};
 use krx_store::journal::RulesOf;
 use krx_store::{DateRules, Event, Moment, Traded};
@@ -125,6 +126,12 @@ impl Reload {
     pub(crate) fn wanted(&self, feed: usize) -> Wanted {
         let registered = self.registered[feed].as_ref();
         registered.map(|registering| registering.wishes.subscribe())
+    }
+
+    /// The calendar that was read last.
+    #[must_use]
+    pub(crate) fn calendar(&self) -> Arc<Calendar> {
+        self.config.calendar.clone()
     }
 
     /// Reloads the configuration. Returns the event to journal for each feed, in order; or `None`, and changes nothing,

@@ -171,6 +171,8 @@ fn duties(config: &Config, data: DataDir, started: Uptime) -> Duties {
         data,
         retention: config.retention.clone(),
         seals: config.seal_after_close,
+        calendar: config.calendar.clone(),
+        bars: config.bars,
         reserve_bytes: config.export.reserve_bytes,
         low_bytes: config.warn_free_bytes.max(config.export.reserve_bytes),
         started,
@@ -342,7 +344,9 @@ impl Recording {
             Request::CommitNow => self.journal(&Event::CommitNow),
             Request::Reload => {
                 notify::reloading();
-                if let Some(hours) = self.reload.again() {
+                let again = self.reload.again();
+                self.housekeeping.follow(self.reload.calendar());
+                if let Some(hours) = again {
                     for (pipeline, hours) in self.pipelines.iter().zip(hours) {
                         pipeline.journal(hours);
                     }

@@ -6,6 +6,7 @@
 
 mod column;
 mod common;
+mod derived;
 mod document;
 mod footer;
 mod spec;
@@ -14,6 +15,7 @@ mod whole_date;
 pub(crate) use column::ZONE;
 pub use column::{Column, ColumnType, Encoding};
 pub use common::{COMMON, COVERAGE, QUARANTINE, REGISTRATIONS};
+pub use derived::{BARS_1M, DAILY, DAILY_DERIVATIVES};
 pub use document::{Document, DocumentColumn};
 pub(crate) use footer::value_of;
 pub use footer::{DayFooter, Footer};

@@ -1,10 +1,11 @@
 //! The datasets with one file per date, of all feeds or of the recorder itself.
 
 use super::column::{Column, ColumnType, Encoding};
+use super::derived::{BARS_1M, DAILY, DAILY_DERIVATIVES};
 use super::spec::{Dataset, DatasetSpec};
 
 /// All of them.
-pub const WHOLE_DATE: [Dataset; 1] = [&CLOCK];
+pub const WHOLE_DATE: [Dataset; 4] = [&CLOCK, &DAILY, &DAILY_DERIVATIVES, &BARS_1M];
 
 const fn column(name: &'static str, column_type: ColumnType, meaning: &'static str) -> Column {
     Column::new(name, column_type, Encoding::Dictionary, meaning)

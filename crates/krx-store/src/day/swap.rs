@@ -171,12 +171,12 @@ impl Sealing {
         settle(&self, Uptime::now(), None)
     }
 
-    pub(super) fn data(&self) -> &DataDir {
+    pub(crate) fn data(&self) -> &DataDir {
         &self.data
     }
 
     /// Whether there is room for a date of this size. Replaced files are removed before a date is refused.
-    pub(super) fn look_for_room(&self, bytes: u64) -> Result<(), StoreError> {
+    pub(crate) fn look_for_room(&self, bytes: u64) -> Result<(), StoreError> {
         let needed = self.reserve_bytes.saturating_add(bytes + bytes / 4);
         let wanted = needed.max(self.low_bytes);
         make_room(self, &|| Ok(free_bytes(self.data.path())? >= wanted))?;

@@ -55,7 +55,7 @@ pub(crate) fn open(dataset: Dataset, path: &Path, batch_rows: usize) -> Result<O
 }
 
 /// A dataset's file, about to be read with the schema of [`reading_schema`], and its footer.
-pub(super) fn builder(
+pub(crate) fn builder(
     dataset: Dataset,
     path: &Path,
 ) -> Result<(Footer, ParquetRecordBatchReaderBuilder<File>), StoreError> {
@@ -77,7 +77,7 @@ pub(super) fn builder(
 }
 
 /// The Parquet library's error, for a file that was sound when it was committed.
-pub(super) fn undecodable(path: &Path) -> impl FnOnce(parquet::errors::ParquetError) -> StoreError {
+pub(crate) fn undecodable(path: &Path) -> impl FnOnce(parquet::errors::ParquetError) -> StoreError {
     let path = path.to_owned();
     move |error| StoreError::Unsound {
         path,

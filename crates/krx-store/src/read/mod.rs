@@ -22,12 +22,13 @@ pub use again::again_if_gone;
 pub(crate) use arrivals::Arrivals;
 pub use codes::codes;
 pub(crate) use columns::Columns;
-pub(crate) use file::{Opened, READ_ROWS, open};
+pub(crate) use file::{Opened, READ_ROWS, builder, open, undecodable};
 pub use fingerprint::Fingerprint;
 pub use issues::{active_pairs, pairs, registrations, snapshots};
 pub use pushes::{Push, PushBatch, PushedQuote, PushedTrade, Pushes};
 pub use quarantine::{Quarantine, QuarantineRow};
 pub use records::{Record, RecordRows, Records};
+pub(crate) use texts::Texts;
 pub use trades::{TradeBatch, TradeRow, Trades};
 
 pub use crate::registrations::Stretch;

@@ -6,14 +6,14 @@ use arrow_array::{ArrayRef, StringArray};
 use arrow_schema::DataType;
 
 /// Texts of a column, plain or in a dictionary.
-pub(super) enum Texts<'a> {
+pub(crate) enum Texts<'a> {
     Plain(&'a StringArray),
     Keyed(&'a [i32], &'a StringArray),
 }
 
 impl<'a> Texts<'a> {
     /// Those of a column, which [`super::open`] has checked.
-    pub(super) fn of(column: &'a ArrayRef) -> Self {
+    pub(crate) fn of(column: &'a ArrayRef) -> Self {
         match column.data_type() {
             DataType::Dictionary(..) => {
                 let column = column.as_dictionary::<Int32Type>();
@@ -24,7 +24,7 @@ impl<'a> Texts<'a> {
     }
 
     /// The text of a row, which must not be null.
-    pub(super) fn value(&self, row: usize) -> &'a str {
+    pub(crate) fn value(&self, row: usize) -> &'a str {
         match self {
             Self::Plain(texts) => texts.value(row),
             Self::Keyed(keys, texts) => texts.value(usize::try_from(keys[row]).unwrap_or(usize::MAX)),

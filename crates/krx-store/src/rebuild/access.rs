@@ -14,7 +14,7 @@ pub struct Access {
     /// Held unless a recorder is at work that is past the date.
     pub(super) lock: Option<DataDirLock>,
     /// Keeps other processes from sealing or rebuilding meanwhile.
-    _sealing: Sealing,
+    pub(super) sealing: Sealing,
 }
 
 impl Access {
@@ -37,7 +37,7 @@ impl Access {
         };
         Ok(Self {
             lock,
-            _sealing: Sealing::take(data, 0)?,
+            sealing: Sealing::take(data, 0)?,
         })
     }
 }

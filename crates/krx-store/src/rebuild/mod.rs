@@ -9,6 +9,7 @@
 
 mod access;
 mod again;
+mod derived;
 mod merge;
 mod registrations;
 mod report;
@@ -16,4 +17,5 @@ mod segments;
 
 pub use access::Access;
 pub use again::{feeds, rebuild};
+pub use derived::{Remade, rebuild_derived};
 pub use report::{Lost, Rebuilt};

@@ -39,6 +39,8 @@ pub enum Kind {
     Partner,
     /// Coverage disagrees with the files.
     Coverage,
+    /// Rows that are made of others are not what those give, or were made of other files.
+    Derived,
     /// A stretch of a journal segment is damaged.
     Journal,
     /// An archived segment is damaged.
@@ -68,6 +70,7 @@ impl Kind {
             Self::Overlap => "overlap",
             Self::Partner => "partner",
             Self::Coverage => "coverage",
+            Self::Derived => "derived",
             Self::Journal => "journal",
             Self::Archive => "archive",
             Self::Unaccounted => "unaccounted",

@@ -103,7 +103,7 @@ pub fn verify(data: &DataDir, dates: &BTreeSet<NaiveDate>, read: &dyn Fn(u64)) -
 /// [`StoreError::Io`], when a directory cannot be listed.
 pub fn foreign(data: &DataDir) -> Result<Vec<Finding>, StoreError> {
     let mut findings = Vec::new();
-    for dataset in data.datasets() {
+    for dataset in data.all_datasets() {
         for (name, is_dir) in catalog::entries(&data.dataset_dir(dataset))? {
             if !is_dir || catalog::parse_date(&name).is_none() {
                 findings.push(foreign_finding(format!("{dataset}/{name}"), None));
@@ -186,6 +186,7 @@ impl Looker<'_> {
         for (feed, segments) in &listed.segments {
             self.segments(feed, segments, &mut day)?;
         }
+        self.derived(&mut day)?;
         Ok(day)
     }
 

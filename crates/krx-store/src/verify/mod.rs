@@ -9,6 +9,7 @@
 //! Nothing is locked and nothing is written.
 
 mod coverage;
+mod derived;
 mod file;
 mod finding;
 mod journal;

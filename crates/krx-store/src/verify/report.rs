@@ -42,7 +42,8 @@ pub struct Report {
     pub bytes: u64,
     /// Everything that is wrong.
     pub findings: Vec<Finding>,
-    /// Gaps due to damage that the coverage dataset already records: known, and no failure.
+    /// What is on record already, and no failure: gaps due to damage that coverage has, and derived rows that cannot be
+    /// checked because retention removed what they were made of.
     pub known: Vec<Finding>,
     /// By date and feed.
     #[serde(skip)]
