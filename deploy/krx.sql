@@ -47,6 +47,56 @@ FROM read_parquet('c[ol]*[ao][gc][ek]/**/*.parquet', union_by_name = true, hive_
 )
 WHERE ts IS NOT NULL;
 
+-- The regular session of each issue, one row for each feed, made when a date is sealed. Where several feeds have an issue, say
+-- which one you want.
+
+CREATE OR REPLACE TEMP VIEW daily AS
+SELECT * EXCLUDE (from_ts, to_ts, state, reason, session, frames, rows, detail, filename)
+       REPLACE (TRY_CAST(regexp_extract(filename, 'date=([0-9-]+)/[^/]+$', 1) AS DATE) AS date)
+FROM (
+SELECT NULL::VARCHAR AS feed, NULL::VARCHAR AS market, NULL::VARCHAR AS code, NULL::BIGINT AS open,
+       NULL::BIGINT AS high, NULL::BIGINT AS low, NULL::BIGINT AS close, NULL::BIGINT AS official_close,
+       NULL::BIGINT AS volume, NULL::BIGINT AS value, NULL::BIGINT AS records, NULL::TIMESTAMPTZ AS first_ts,
+       NULL::TIMESTAMPTZ AS last_ts, NULL::DOUBLE AS recorded_share, NULL::DATE AS date
+WHERE false
+UNION ALL BY NAME
+FROM read_parquet('[cd][oa]*[ai][gl][ey]/**/*.parquet', union_by_name = true, hive_partitioning = false,
+                  filename = true)
+)
+WHERE code IS NOT NULL;
+
+CREATE OR REPLACE TEMP VIEW daily_derivatives AS
+SELECT * EXCLUDE (from_ts, to_ts, state, reason, session, frames, rows, detail, filename)
+       REPLACE (TRY_CAST(regexp_extract(filename, 'date=([0-9-]+)/[^/]+$', 1) AS DATE) AS date)
+FROM (
+SELECT NULL::VARCHAR AS feed, NULL::VARCHAR AS market, NULL::VARCHAR AS code, NULL::DOUBLE AS open,
+       NULL::DOUBLE AS high, NULL::DOUBLE AS low, NULL::DOUBLE AS close, NULL::DOUBLE AS official_close,
+       NULL::BIGINT AS volume, NULL::DOUBLE AS value, NULL::BIGINT AS records, NULL::TIMESTAMPTZ AS first_ts,
+       NULL::TIMESTAMPTZ AS last_ts, NULL::DOUBLE AS recorded_share, NULL::DATE AS date
+WHERE false
+UNION ALL BY NAME
+FROM read_parquet('[cd][oa]*[av][ge][es]/**/*.parquet', union_by_name = true, hive_partitioning = false,
+                  filename = true)
+)
+WHERE code IS NOT NULL;
+
+-- With [seal] bars = "1m". A minute of a recorded session without a row had no trade; a bar that is not `complete` has what was
+-- recorded of it. `bars` below needs no such file, and knows both.
+
+CREATE OR REPLACE TEMP VIEW bars_1m AS
+SELECT * EXCLUDE (from_ts, to_ts, state, reason, session, frames, rows, detail, filename)
+       REPLACE (TRY_CAST(regexp_extract(filename, 'date=([0-9-]+)/[^/]+$', 1) AS DATE) AS date)
+FROM (
+SELECT NULL::VARCHAR AS feed, NULL::VARCHAR AS market, NULL::VARCHAR AS code, NULL::TIMESTAMPTZ AS ts,
+       NULL::BIGINT AS open, NULL::BIGINT AS high, NULL::BIGINT AS low, NULL::BIGINT AS close, NULL::BIGINT AS volume,
+       NULL::BIGINT AS value, NULL::BIGINT AS records, NULL::BOOLEAN AS complete, NULL::DATE AS date
+WHERE false
+UNION ALL BY NAME
+FROM read_parquet('[cb][oa]*[a_][g1][em]/**/*.parquet', union_by_name = true, hive_partitioning = false,
+                  filename = true)
+)
+WHERE code IS NOT NULL;
+
 -- The time of a day in Korea, whatever the session's zone.
 CREATE OR REPLACE TEMP MACRO korean(day, clock) AS
 timezone('Asia/Seoul', day::DATE + clock::TIME);

@@ -30,12 +30,24 @@ enum Phase {
 #[derive(Clone, Debug)]
 pub(super) struct Connection(Arc<State>);
 
+/// Dropped with the last of those who have it: then the socket is closed.
 #[derive(Debug)]
 struct State {
     phase: watch::Sender<Phase>,
     over: Notify,
     /// The socket once more, to see whether the client is still there; `None` if the system refused.
     socket: Option<OwnedFd>,
+}
+
+/// How far a connection is.
+#[derive(Debug)]
+pub(super) struct Watched(watch::Receiver<Phase>);
+
+impl Watched {
+    /// Whether it sends a tail.
+    pub(super) fn sends_a_tail(&self) -> bool {
+        *self.0.borrow() == Phase::Tail
+    }
 }
 
 impl Connection {
@@ -58,9 +70,9 @@ impl Connection {
         self.0.phase.send_replace(Phase::Sent);
     }
 
-    /// Whether it sends a tail.
-    pub(super) fn sends_a_tail(&self) -> bool {
-        *self.0.phase.borrow() == Phase::Tail
+    /// How far it is, for those who must not keep its socket open.
+    pub(super) fn watched(&self) -> Watched {
+        Watched(self.0.phase.subscribe())
     }
 
     /// Whether the client has closed its side. What it sent after its request would hide that from a reader.

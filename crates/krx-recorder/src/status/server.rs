@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, error, info, warn};
 
-use super::connection::Connection;
+use super::connection::{Connection, Watched};
 use super::router::router;
 use super::view::View;
 
@@ -186,7 +186,7 @@ async fn sample(view: &View) {
 }
 
 async fn serve(listener: &tokio::net::TcpListener, router: Router) {
-    let mut connections: VecDeque<(Connection, AbortHandle)> = VecDeque::new();
+    let mut connections: VecDeque<(Watched, AbortHandle)> = VecDeque::new();
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -207,9 +207,10 @@ async fn serve(listener: &tokio::net::TcpListener, router: Router) {
             oldest.abort();
         }
         let connection = Connection::of(&stream);
-        let conversation = bounded(stream, router.clone(), connection.clone());
+        let watched = connection.watched();
+        let conversation = bounded(stream, router.clone(), connection);
         // Not joined: each is bounded in time, and ends with the runtime at the latest.
-        connections.push_back((connection, tokio::spawn(conversation).abort_handle()));
+        connections.push_back((watched, tokio::spawn(conversation).abort_handle()));
     }
 }
 

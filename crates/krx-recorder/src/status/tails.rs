@@ -92,13 +92,13 @@ mod tests {
         let waits = move || assert!(going.recv().is_err());
         let panics = || panic!("a defect");
         tails.spawn(take().unwrap(), waits).unwrap();
-        assert!(connection.sends_a_tail());
+        assert!(connection.watched().sends_a_tail());
         tails.spawn(take().unwrap(), panics).unwrap();
         let mut places: Vec<_> = (2..TAILS_MAX).map(|_| take().unwrap()).collect();
         while tails.count.load(Acquire) == TAILS_MAX {
             std::thread::yield_now();
         }
-        assert!(!connection.sends_a_tail(), "its time is bounded again");
+        assert!(!connection.watched().sends_a_tail(), "its time is bounded again");
         places.push(take().unwrap());
         assert!(take().is_none());
         drop(go);
