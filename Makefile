@@ -62,9 +62,10 @@ test-page: build ## open the status page and a report in Chromium; screenshots i
 	npm ci --prefix tests/page --no-audit --no-fund --loglevel=error
 	node --test --test-concurrency=1 tests/page/page.test.mjs tests/page/newest.test.mjs tests/page/report.test.mjs
 
+# Two files of tests at a time: most of the time they wait for a recording.
 test-readers: build ## DuckDB, pandas, polars and pyarrow read what is recorded, also while it is
 	tests/tools/python-env.sh
-	.venv/bin/python -m pytest -q tests/readers tests/bench/peers tests/bench/layout --ignore tests/readers/old
+	.venv/bin/python -m pytest -q -n 2 --dist loadfile tests/readers tests/bench/peers tests/bench/layout --ignore tests/readers/old
 
 test-old-readers: build ## readers of years ago read everything too: all, or OLD_READERS (Python 3.11; Spark where Java is; 2 GB)
 	tests/tools/python-env.sh

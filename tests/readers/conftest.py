@@ -109,9 +109,14 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
 
 
 def seal_every_date(data_dir: Path) -> None:
-    """Makes one file of each date and partition, whatever the time of day."""
-    for date in sorted({path.name.removeprefix("date=") for path in data_dir.glob("*/date=*")}):
-        command = [binary("KRX_RECORDER", "krx-recorder"), "seal", date, "--data-dir", str(data_dir)]
+    """Makes one file of each date and partition, whatever the time of day, and what is derived of them, as of trading days."""
+    dates = sorted({path.name.removeprefix("date=") for path in data_dir.glob("*/date=*")})
+    folder = data_dir.parent
+    calendar, config = folder / f"{data_dir.name}-calendar.toml", folder / f"{data_dir.name}-seal.toml"
+    calendar.write_text("".join(f'[[day]]\ndate = "{date}"\ntrading = true\n' for date in dates))
+    config.write_text(f'data_dir = "{data_dir}"\n[schedule]\ncalendar_file = "{calendar}"\n[seal]\nbars = "1m"\n')
+    for date in dates:
+        command = [binary("KRX_RECORDER", "krx-recorder"), "seal", date, "--config", str(config)]
         subprocess.run(command, check=True, capture_output=True, timeout=COMMAND_S_MAX)
     for path in (path for dataset in ("trades", *fields.DATASETS) for path in data_dir.glob(f"{dataset}/*/*")):
         assert len(list(path.iterdir())) == 1, f"{path} is not sealed"

@@ -25,7 +25,11 @@ import fields  # noqa: E402
 
 ZONE = "Asia/Seoul"
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
-TIMES = ("trade_ts", "order_ts", "recv_ts", "from_ts", "to_ts")
+TIMES = ("trade_ts", "order_ts", "recv_ts", "from_ts", "to_ts", "ts", "first_ts", "last_ts")
+
+OF_A_DATE = (
+    "feed market code open high low close official_close volume value records first_ts last_ts recorded_share".split()
+)
 
 COLUMN_NAMES = {
     "trades": "code trade_ts price volume kind trade_time recv_ts frame item session extra".split(),
@@ -33,13 +37,23 @@ COLUMN_NAMES = {
     "coverage": "from_ts to_ts state reason session frames rows detail".split(),
     "registrations": "preset code from_ts to_ts state session detail".split(),
     **{dataset: fields.names(dataset) for dataset in fields.DATASETS},
+    "clock": "ts synchronised offset_us max_error_us source".split(),
+    "daily": OF_A_DATE,
+    "daily_derivatives": OF_A_DATE,
+    "bars_1m": "feed market code ts open high low close volume value records complete".split(),
 }
 """The columns in the files."""
 
-KEYS = {dataset: ("date", "market" if dataset == "trades" else "feed") for dataset in COLUMN_NAMES}
+OF_ALL_FEEDS = {"clock": ("ts",), "daily": ("feed", "code"), "daily_derivatives": ("feed", "code"), "bars_1m": ("feed", "code", "ts")}
+"""Datasets with one file for each date, and what is unique in it."""
+
+KEYS = {
+    dataset: ("date",) if dataset in OF_ALL_FEEDS else ("date", "market" if dataset == "trades" else "feed")
+    for dataset in COLUMN_NAMES
+}
 """The columns in the path."""
 
-ORDER = {"coverage": ("from_ts",), "registrations": ("from_ts", "preset", "code")}
+ORDER = {"coverage": ("from_ts",), "registrations": ("from_ts", "preset", "code"), **OF_ALL_FEEDS}
 """What is unique in a partition; in all other datasets it is (frame, item)."""
 
 Columns = dict[str, list[Any]]

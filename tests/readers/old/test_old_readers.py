@@ -50,9 +50,11 @@ TWENTY = ("twenty days", "twenty days, sealed")
 ASKED = {
     "recorded": ("trades", "quarantine", "coverage"),
     "a day": ("trades", "coverage"),
-    "issues": (*fields.DATASETS, "registrations"),
+    "issues": (*fields.DATASETS, "registrations", "clock"),
 }
 """What is read of a recording of the full-market service, of a made-up day, and of a recording of both services."""
+DERIVED = ("daily", "daily_derivatives", "bars_1m")
+"""What is made of the sealed recording of both services."""
 ENVIRONMENTS = ROOT / "target" / "old-readers"
 
 
@@ -131,6 +133,7 @@ def dirs(
 def task(dirs: dict[str, Path], twenty: days.Days, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All that a reader is asked, and the answers, as a file for read.py."""
     asked = [(name, dataset) for name in dirs for dataset in ASKED.get(name.removesuffix(", sealed"), ())]
+    asked += [("issues, sealed", dataset) for dataset in DERIVED]
     (issues_date,) = (path.name.removeprefix("date=") for path in (dirs["issues"] / "ticks").iterdir())
     queries = [(name, query.format(last=days.LAST)) for name in TWENTY for query in read.VIEWS.values()]
     queries += [
@@ -187,6 +190,16 @@ def test_what_is_compared_with_is_what_was_sent(
         assert found == [{key: row[key] for key in found[0]} for row in made_up]
 
 
+def test_what_is_derived_has_values_of_every_column(dirs: dict[str, Path]) -> None:
+    """Or the comparison would prove little."""
+    for dataset in DERIVED:
+        columns = read.pyarrow_columns(dirs["issues, sealed"], dataset)
+        assert set(columns) == {*read.COLUMN_NAMES[dataset], "date"}
+        # Derivatives are of no market, and have no closing signals in the simulator.
+        empty = {name for name, values in columns.items() if all(value is None for value in values)}
+        assert empty <= ({"market", "official_close"} if dataset == "daily_derivatives" else set()), (dataset, empty)
+
+
 def test_receive_times_are_far_apart(dirs: dict[str, Path]) -> None:
     """Further than fastparquet's deltas can be, or the comparison would prove little."""
     for name in ("a day", "a day, sealed"):
@@ -211,7 +224,8 @@ def test_an_older_reader_reads_everything(of: Set, reader: str, task: Path, tmp_
     answers = len(TWENTY) * len(ANSWERS) if reader in read.ASK else 0
     # What is asked of the issues is asked of them sealed, too.
     answers += len(TWENTY) * len(read.VIEWS) + 2 * len(read.ISSUE_VIEWS) if reader == "duckdb" else 0
-    datasets = 2 * sum(len(read.COLUMN_NAMES[dataset]) if reader == "fastparquet" else 1 for dataset in EACH_DATASET)
+    asked = (*EACH_DATASET, *EACH_DATASET, *DERIVED)
+    datasets = sum(len(read.COLUMN_NAMES[dataset]) if reader == "fastparquet" else 1 for dataset in asked)
     assert len(outcomes) == datasets + answers
     # What fastparquet cannot read must be an error.
     allowed = ("right", "error") if reader == "fastparquet" else ("right",)

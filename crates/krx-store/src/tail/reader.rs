@@ -126,8 +126,11 @@ impl TailReader {
     /// [`StoreError`], when the journal cannot be read. If it was exported and removed in the meantime, a file is gone:
     /// open the tail again.
     pub fn advance(&mut self) -> Result<Tailed, StoreError> {
-        if self.is_empty || self.is_over {
+        if self.is_empty {
             return Ok(Tailed::CaughtUp);
+        }
+        if self.is_over {
+            return self.caught_up();
         }
         loop {
             if let Some((date, first, last)) = self.behind.take() {
@@ -156,17 +159,23 @@ impl TailReader {
                 }
                 Followed::SegmentEnd(_) => {}
                 Followed::CaughtUp => {
-                    if let Some(rows) = self.take() {
-                        return Ok(Tailed::Rows(rows));
-                    }
-                    self.behind = self.overtaken()?;
-                    if self.behind.is_none() {
-                        self.is_over = self.synced.is_none();
-                        return Ok(Tailed::CaughtUp);
-                    }
+                    // Here ends a journal at rest, whoever adds to it from now on.
+                    self.is_over = self.synced.is_none();
+                    return match self.take() {
+                        Some(rows) => Ok(Tailed::Rows(rows)),
+                        None => self.caught_up(),
+                    };
                 }
             }
         }
+    }
+
+    /// There is nothing more for now, unless something is missing.
+    fn caught_up(&mut self) -> Result<Tailed, StoreError> {
+        let behind = self.overtaken()?;
+        Ok(behind.map_or(Tailed::CaughtUp, |(date, first, last)| {
+            Tailed::Behind(date, first, last)
+        }))
     }
 
     /// What is missing although no later frame shows it: the segments with these frames were removed, and nothing may be read

@@ -440,3 +440,25 @@ fn damage_is_told_and_a_journal_at_rest_has_an_end() {
     journal(dir.path(), segments, &more);
     assert_eq!(Read::all(&mut reader).rows(), 0);
 }
+
+#[test]
+fn what_a_recorder_adds_after_the_end_of_a_journal_at_rest_is_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path());
+    journal(dir.path(), SMALL_SEGMENTS, &trades(10));
+    let mut reader = begin(&data, &feed(), &TRADES, Synced::AtRest);
+    let Tailed::Rows(rows) = reader.advance().unwrap() else {
+        panic!("there are rows")
+    };
+    assert_eq!((rows.first_frame, rows.last_frame), (1, 10));
+    // A recorder starts before it is asked for more, and goes on all the time.
+    for start in 1..4 {
+        let at = NINE + 100 * start * SECOND;
+        journal(
+            dir.path(),
+            SMALL_SEGMENTS,
+            &[connected(at), frame(at + SECOND, &batch(2, 9))],
+        );
+        assert!(matches!(reader.advance().unwrap(), Tailed::CaughtUp));
+    }
+}
