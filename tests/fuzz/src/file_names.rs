@@ -49,7 +49,10 @@ fn read(name: &str) {
                 Some(data.dataset_dir(dataset).join("date=1970-01-01").as_path())
             );
             let last = partition.file_name().and_then(|last| last.to_str());
-            assert_eq!(last, Some(&*format!("{}={name}", dataset.partition_key.unwrap_or_default())));
+            assert_eq!(
+                last,
+                Some(&*format!("{}={name}", dataset.partition_key.unwrap_or_default()))
+            );
             assert_eq!(
                 last.and_then(|last| dataset.parse_partition(last)),
                 Some(feed.clone())
