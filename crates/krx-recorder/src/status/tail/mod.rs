@@ -1,12 +1,15 @@
 //! `/tail/DATASET.arrows` and `.ndjson`: the newest records, which are in no file yet.
 //!
 //! ```text
-//!   request ──▶ Wanted ──▶ thread `tail`: journal ──▶ TailReader ──▶ CHUNKS_AHEAD ──▶ response
-//!                             └ waits for the client, and the recorder for neither
+//!   request ──▶ Wanted ──▶ thread `tail`: Begin ──▶ Head, then journal ──▶ TailReader ──▶ pieces ──▶ response
+//!                        └ waits for the client; the recorder waits for neither
 //! ```
 
+mod begin;
+mod head;
 mod refusal;
 mod request;
+mod source;
 mod stream;
 
 use std::sync::Arc;
@@ -19,9 +22,10 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
 use tokio::sync::{mpsc, oneshot};
 
+use self::head::Head;
 use self::refusal::Refusal;
 use self::request::Wanted;
-use self::stream::{Head, Source};
+use self::source::Source;
 use super::connection::Connection;
 use super::view::View;
 

@@ -1,124 +1,37 @@
 //! Reads a tail and sends it, on a thread of its own.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::http::StatusCode;
-use chrono::NaiveDate;
-use krx_store::dataset::Dataset;
+use krx_store::StoreError;
 use krx_store::journal::Position;
 use krx_store::tail::{
-    ArrowStream, Extent, FramesOfDate, Synced, TailBatch, TailReader, Tailed, committed, last_committed,
-    schema_with_path, write_ndjson,
+    ArrowStream, FramesOfDate, Synced, TailBatch, TailReader, Tailed, schema_with_path, write_ndjson,
 };
-use krx_store::{DataDir, FeedName, Moment, StoreError, catalog};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tracing::{debug, info};
 
+use super::begin::Begin;
+use super::head::Head;
 use super::refusal::Refusal;
 use super::request::{Format, Wanted};
-use crate::pipeline::feed_view::FeedView;
-use crate::status::connection::Connection;
+use super::source::Source;
 
 /// How long a tail may take. One that follows ends then; the client asks again with what it has.
 const TAIL_TIME_MAX: Duration = Duration::from_secs(3600);
 
-/// How long a client may take nothing of what is sent.
-const STALLED_MAX: Duration = Duration::from_secs(30);
-
 /// How often one that waits for records looks whether its client is still there.
 const GONE_LOOK: Duration = Duration::from_millis(500);
-
-/// How often the wait for room is looked at while a client takes nothing.
-const ROOM_LOOK: Duration = Duration::from_millis(20);
 
 /// How often a journal is looked at again that is being exported and removed.
 const LOOKS_MAX: usize = 20;
 
-/// The most bytes that are handed on at once: a client must take as many within [`STALLED_MAX`].
+/// The most bytes that are handed on at once: a client must take as many within `source::STALLED_MAX`.
 const PIECE_BYTES_MAX: usize = 256 << 10;
-
-/// How many damaged stretches a head names.
-const DAMAGED_MAX: usize = 10;
-
-/// What a tail is made of, and where it goes.
-pub(super) struct Source {
-    pub(super) data: DataDir,
-    pub(super) feed: FeedView,
-    pub(super) connection: Connection,
-    pub(super) chunks: mpsc::Sender<io::Result<Bytes>>,
-}
-
-impl Source {
-    /// Whether nobody waits for what is read.
-    fn is_left(&self) -> bool {
-        self.chunks.is_closed() || self.connection.client_is_gone()
-    }
-
-    /// Hands something on once there is room; returns whether there was.
-    fn hand_on(&self, piece: io::Result<Bytes>) -> bool {
-        let (mut piece, asked) = (piece, Instant::now());
-        while asked.elapsed() < STALLED_MAX {
-            match self.chunks.try_send(piece) {
-                Ok(()) => return true,
-                Err(mpsc::error::TrySendError::Closed(_)) => return false,
-                Err(mpsc::error::TrySendError::Full(back)) => piece = back,
-            }
-            std::thread::sleep(ROOM_LOOK);
-        }
-        false
-    }
-}
-
-/// What is said of a tail before its rows.
-#[derive(Clone, Debug)]
-pub(super) struct Head {
-    dataset: Dataset,
-    feed: FeedName,
-    /// The feed's state now.
-    state: &'static str,
-    /// The newest date, and after which of its frames the tail begins.
-    newest: (NaiveDate, u64),
-    extent: Extent,
-    follow: bool,
-}
-
-impl Head {
-    /// By key: the frames that the tail has, date by date and in short, and the state of the feed. A tail without frames has
-    /// a first frame one after its last one.
-    pub(super) fn says(&self) -> Vec<(&'static str, String)> {
-        let frames = &self.extent.frames;
-        let (date, after) = self.newest;
-        let first = frames
-            .first()
-            .map_or(after.saturating_add(1), |of| of.first_frame);
-        let last = frames.last().map_or(after, |of| of.last_frame);
-        let date = frames.last().map_or(date, |of| of.date);
-        let each =
-            |of: &krx_store::tail::FramesOfDate| format!("{}:{}-{}", of.date, of.first_frame, of.last_frame);
-        let each: Vec<_> = frames.iter().map(each).collect();
-        let mut says = vec![
-            ("dataset", self.dataset.to_string()),
-            ("feed", self.feed.to_string()),
-            ("state", self.state.to_owned()),
-            ("date", date.to_string()),
-            ("first_frame", first.to_string()),
-            ("last_frame", last.to_string()),
-            ("frames", each.join(",")),
-            ("follow", self.follow.to_string()),
-        ];
-        says.extend(frames.last().map(|of| ("last_recv", of.last_recv.0.to_string())));
-        if !self.extent.damaged.is_empty() {
-            let damaged = &self.extent.damaged;
-            let named: Vec<_> = damaged.iter().take(DAMAGED_MAX).map(String::as_str).collect();
-            says.push(("damaged", named.join("; ")));
-        }
-        says
-    }
-}
 
 /// Why a tail ends early.
 enum Ended {
@@ -354,115 +267,5 @@ impl<'a> Sending<'a> {
             return self.hand_on(Vec::new());
         }
         Ok(())
-    }
-}
-
-/// Where a tail begins, and how far it goes.
-struct Begin {
-    /// The last frame of each date before it.
-    after: BTreeMap<NaiveDate, u64>,
-    /// The date of the journal's last segment.
-    newest: NaiveDate,
-    /// The last frame of that date that is on disk, in whatever form.
-    last: u64,
-    extent: Extent,
-}
-
-impl Begin {
-    /// Frames that were asked for and that the journal does not have any more are in files: the tail begins after them, and
-    /// its head shows it. `None` when the client is gone.
-    fn find(source: &Source, wanted: &Wanted, until: Option<Position>) -> Result<Option<Self>, StoreError> {
-        let (data, feed) = (&source.data, &source.feed.feed);
-        let mut after = committed(data, feed, wanted.dataset)?;
-        let segments = catalog::segments(&data.journal(feed))?;
-        let newest = segments.last().map(|name| name.date);
-        let newest = newest.unwrap_or_else(|| Moment::now().date());
-        after.extend(wanted.after.newest.map(|frame| (newest, frame)));
-        after.extend(wanted.after.dates.iter().map(|(date, frame)| (*date, *frame)));
-        let Some(extent) = Extent::of(data, feed, &after, until, &|| !source.is_left())? else {
-            return Ok(None);
-        };
-        for of in &extent.frames {
-            let last = after.entry(of.date).or_default();
-            *last = (*last).max(of.first_frame.saturating_sub(1));
-        }
-        let committed = last_committed(data, feed, wanted.dataset, newest)?;
-        if extent.frames.iter().all(|of| of.date != newest) {
-            let last = after.entry(newest).or_default();
-            *last = (*last).max(committed);
-        }
-        let seen = extent.seen.get(&newest).copied().unwrap_or(0);
-        Ok(Some(Self {
-            after,
-            newest,
-            last: committed.max(seen),
-            extent,
-        }))
-    }
-
-    /// A frame that has not come yet is a mistake, or one of yesterday.
-    fn refusal(&self, wanted: &Wanted) -> Option<Refusal> {
-        let of_newest = wanted.after.dates.get(&self.newest).copied();
-        let asked = of_newest.or(wanted.after.newest)?;
-        (asked > self.last).then(|| {
-            let (last, date) = (self.last, self.newest);
-            let words = format!(
-                "{date} has frames up to {last} so far, and not frame {asked}; if that is of another date, say so: \
-                 after=DATE:{asked}."
-            );
-            Refusal(StatusCode::CONFLICT, words)
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use krx_store::service::TRADES;
-
-    use super::*;
-
-    fn said(frames: &[(&str, u64, u64)]) -> HashMap<&'static str, String> {
-        let of = |(date, first_frame, last_frame): &(&str, u64, u64)| FramesOfDate {
-            date: date.parse().unwrap(),
-            first_frame: *first_frame,
-            last_frame: *last_frame,
-            last_recv: Moment(7),
-        };
-        let head = Head {
-            dataset: &TRADES,
-            feed: "KOSPI".parse().unwrap(),
-            state: "live",
-            newest: ("2026-11-20".parse().unwrap(), 4711),
-            extent: Extent {
-                frames: frames.iter().map(of).collect(),
-                ..Extent::default()
-            },
-            follow: false,
-        };
-        head.says().into_iter().collect()
-    }
-
-    #[test]
-    fn a_head_names_the_frames_of_each_date_and_where_an_empty_tail_is() {
-        let none = said(&[]);
-        assert_eq!(
-            (none["first_frame"].as_str(), none["last_frame"].as_str()),
-            ("4712", "4711")
-        );
-        assert_eq!(
-            (none["frames"].as_str(), none["date"].as_str()),
-            ("", "2026-11-20")
-        );
-        assert!(!none.contains_key("last_recv"), "nothing was received");
-        let two = said(&[("2026-11-19", 90, 95), ("2026-11-20", 1, 3)]);
-        assert_eq!(two["frames"], "2026-11-19:90-95,2026-11-20:1-3");
-        assert_eq!(
-            (two["first_frame"].as_str(), two["last_frame"].as_str()),
-            ("90", "3")
-        );
-        assert_eq!(
-            (two["date"].as_str(), two["last_recv"].as_str()),
-            ("2026-11-20", "7")
-        );
     }
 }
