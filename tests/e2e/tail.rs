@@ -315,7 +315,7 @@ fn it_asks_no_recorder_of_another_data_directory() {
         wrong.stderr
     );
     assert!(
-        wrong.stderr.contains("records to ") && wrong.stderr.contains("not to "),
+        wrong.stderr.contains("writes to ") && wrong.stderr.contains("and not to "),
         "{}",
         wrong.stderr
     );

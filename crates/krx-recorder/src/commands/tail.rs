@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
@@ -14,7 +13,7 @@ use clap::Args;
 use krx_report::time::rfc3339;
 use krx_store::dataset::{Dataset, QUARANTINE};
 use krx_store::journal::Position;
-use krx_store::tail::{Synced, TailBatch, TailReader, Tailed, committed};
+use krx_store::tail::{FrameOfDate, Synced, TailBatch, TailReader, Tailed, committed};
 use krx_store::{DataDir, FeedName, Moment, StoreError, catalog, feed_service, lock};
 
 use self::output::{Format, Output};
@@ -47,7 +46,7 @@ pub(super) struct Options {
     code: Vec<String>,
     /// Begin after this frame instead of the last one in files, as 2026-11-20:4711. Repeatable, once for each date.
     #[arg(long, value_name = "DATE:FRAME")]
-    after: Vec<After>,
+    after: Vec<FrameOfDate>,
     /// Keep printing as records become durable, until the recorder stops.
     #[arg(long)]
     follow: bool,
@@ -57,27 +56,6 @@ pub(super) struct Options {
     /// Write a Parquet file instead. It appears when it is whole; an existing one is replaced.
     #[arg(long, value_name = "FILE.parquet", conflicts_with_all = ["format", "follow"])]
     output: Option<PathBuf>,
-}
-
-/// A place after which to begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct After {
-    date: NaiveDate,
-    frame: u64,
-}
-
-impl FromStr for After {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parsed = text.split_once(':').and_then(|(date, frame)| {
-            Some(Self {
-                date: date.parse().ok()?,
-                frame: frame.parse().ok()?,
-            })
-        });
-        parsed.ok_or_else(|| "write a date and a frame such as 2026-11-20:4711".to_owned())
-    }
 }
 
 /// Shows what the journals of a data directory have beyond its files. `address` is the status port of the recorder, if it
@@ -274,11 +252,9 @@ fn chosen(data: &DataDir, options: &Options) -> Result<(Dataset, Vec<FeedName>),
                 dates: Vec::new(),
             })?,
     };
-    let has =
-        |service: &krx_store::service::Service| dataset == &QUARANTINE || service.datasets.contains(&dataset);
     let feeds = services
         .into_iter()
-        .filter(|(_, service)| has(service))
+        .filter(|(_, service)| service.fills(dataset))
         .map(|(feed, _)| feed);
     Ok((dataset, feeds.collect()))
 }
@@ -303,7 +279,7 @@ fn synced(data: &DataDir, address: SocketAddr) -> Result<BTreeMap<String, Option
     })?;
     if data.path().canonicalize().ok().as_ref() != Some(&all.data_dir) {
         return Err(Failure::Unavailable(format!(
-            "the recorder at {address} records to {}, not to {}: pass --listen with the port of the one that does",
+            "the recorder at {address} writes to {}, and not to {}: with --listen, name the status port of the one that does",
             all.data_dir.display(),
             data.path().display()
         )));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use krx_protocol::Reason;
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, QUARANTINE};
 use crate::event::Event;
 use crate::lag::Lags;
 use crate::moment::Moment;
@@ -34,6 +34,12 @@ impl PartialEq for Service {
 impl Eq for Service {}
 
 impl Service {
+    /// Whether its frames may have rows in a dataset: in one of its own, or in `quarantine`, as those of any service.
+    #[must_use]
+    pub fn fills(&self, dataset: Dataset) -> bool {
+        dataset == &QUARANTINE || self.datasets.contains(&dataset)
+    }
+
     /// The dataset that has a file for each segment.
     ///
     /// # Panics

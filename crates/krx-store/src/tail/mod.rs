@@ -15,6 +15,7 @@ mod cell;
 mod extent;
 mod ndjson;
 mod output;
+mod place;
 mod reader;
 
 pub use arrow_array::RecordBatch as Rows;
@@ -24,4 +25,5 @@ pub use cell::Cell;
 pub use extent::{Extent, FramesOfDate};
 pub use ndjson::write_ndjson;
 pub use output::{ArrowStream, ParquetFile, dataset_in};
+pub use place::{FrameOfDate, NotAFrameOfDate};
 pub use reader::{Synced, TailReader, Tailed, committed, last_committed};

@@ -36,7 +36,7 @@ impl<W: Write> ArrowStream<W> {
     /// # Errors
     /// [`io::Error`], when it cannot be written.
     pub fn begin(out: W, schema: &SchemaRef) -> io::Result<Self> {
-        StreamWriter::try_new(out, schema).map(Self).map_err(of_arrow)
+        Self::begin_saying(out, schema, HashMap::new())
     }
 
     /// The same, with what its metadata says by key.

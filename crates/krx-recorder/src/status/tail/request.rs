@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use krx_store::DataDir;
 use krx_store::dataset::{Dataset, QUARANTINE};
 use krx_store::service::SERVICES;
+use krx_store::tail::FrameOfDate;
 
 use super::refusal::Refusal;
 use crate::pipeline::feed_view::FeedView;
@@ -116,32 +117,23 @@ impl After {
                 "after={text} is not understood: write a frame, or a date and a frame such as 2026-11-20:4711."
             ))
         };
-        match text.split_once(':') {
-            Some((date, frame)) => {
-                let date = date.parse().map_err(|_| wrong())?;
-                self.dates.insert(date, frame_of(frame).ok_or_else(wrong)?);
-            }
-            None => self.newest = Some(frame_of(text).ok_or_else(wrong)?),
+        if text.contains(':') {
+            let FrameOfDate { date, frame } = text.parse().map_err(|_| wrong())?;
+            self.dates.insert(date, frame);
+        } else {
+            self.newest = Some(FrameOfDate::parse_frame(text).ok_or_else(wrong)?);
         }
         Ok(())
     }
-}
-
-/// A frame's number, as wide as the column has it.
-fn frame_of(text: &str) -> Option<u64> {
-    let frame: i64 = text.parse().ok()?;
-    u64::try_from(frame).ok()
 }
 
 /// The dataset of this name, and the positions of the feeds that have it.
 fn dataset(name: &str, feeds: &[FeedView]) -> Result<(Dataset, Vec<usize>), Refusal> {
     let dataset = DataDir::new("").dataset(name);
     let has = |dataset: Dataset, feed: &FeedView| {
-        let services = SERVICES.iter().filter(|service| service.name == feed.service);
-        dataset == &QUARANTINE
-            || services
-                .flat_map(|service| service.datasets)
-                .any(|of| *of == dataset)
+        let mut services = SERVICES.iter();
+        let service = services.find(|service| service.name == feed.service);
+        service.is_some_and(|service| service.fills(dataset))
     };
     let having = dataset.map(|dataset| {
         let feeds = feeds.iter().enumerate().filter(|(_, feed)| has(dataset, feed));
