@@ -196,3 +196,12 @@ class Recorder:
     def log_end(self) -> str:
         """The last lines that it logged."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
+
+
+def started(folder: Path) -> subprocess.Popen[bytes]:
+    """The recorder of a folder, once more: of the same configuration, and with the same log."""
+    with (folder / "recorder.log").open("ab") as log:
+        return subprocess.Popen(
+            [binary("KRX_RECORDER", "krx-recorder"), "run", "--config", folder / "krx-recorder.toml"],
+            env={**os.environ, "KRX_API_KEY": KEY}, stdout=log, stderr=log,
+        )  # fmt: skip

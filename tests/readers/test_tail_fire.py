@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from conftest import MARKETS, keep_clear_of_midnight
-from processes import KEY, Recorder, Simulator, binary, end, free_port, wait_until
+from processes import Recorder, Simulator, binary, end, free_port, started, wait_until
 
 SECONDS = float(os.environ.get("KRX_TAIL_SECONDS", "20"))
 """How long it is read; `KRX_TAIL_SECONDS=600` for ten minutes."""
@@ -45,15 +45,6 @@ def files(data_dir: Path, market: str) -> list[tuple[int, int]]:
     """The frames of each file, in order."""
     names = [path.stem for path in data_dir.glob(f"trades/date=*/market={market}/*.parquet")]
     return sorted((int(name.split("-")[-2]), int(name.split("-")[-1])) for name in names)
-
-
-def started(folder: Path) -> subprocess.Popen[bytes]:
-    """The recorder of a folder, once more."""
-    with (folder / "recorder.log").open("ab") as log:
-        return subprocess.Popen(
-            [binary("KRX_RECORDER", "krx-recorder"), "run", "--config", folder / "krx-recorder.toml"],
-            env={**os.environ, "KRX_API_KEY": KEY}, stdout=log, stderr=log,
-        )  # fmt: skip
 
 
 class Seals:

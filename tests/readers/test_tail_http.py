@@ -22,7 +22,7 @@ import fields
 import issues
 import readers
 from conftest import keep_clear_of_midnight
-from processes import Recorder, Simulator, free_port, wait_until
+from processes import Recorder, Simulator, end, free_port, started, wait_until
 from test_tail import by_place, text
 
 DATASETS = ("trades", "quarantine", *fields.DATASETS)
@@ -95,7 +95,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
             held = [open_tail(port) for _ in range(TAILS_MAX - 1)]
             try:
                 wait_until(lambda: Answer(port, "trades.arrows", "feed=KOSPI").code == 503, 30, "there is no place")
-                found.fifth.append(503)
+                fifth = Answer(port, "trades.arrows", "feed=KOSPI")
+                found.fifth += [fifth.code, int(fifth.headers["Retry-After"])]
             finally:
                 for one in held:
                     one.close()
@@ -213,7 +214,7 @@ def test_what_is_not_understood_is_said(recorded: Recorded) -> None:
     assert "after=x is not understood" in words[2] and "limit=3 is not understood" in words[4]
     assert "code= names no issue" in words[6] and "and not frame 999999999; if that is of another date" in words[8]
     assert "there are trades, " in words[9] and "books" in words[9]
-    assert recorded.fifth == [503, 200]
+    assert recorded.fifth == [503, 1, 200]
 
 
 SLOW = """
@@ -297,6 +298,15 @@ def test_a_tail_after_an_old_frame_begins_where_the_journal_does(tmp_path: Path)
             recorder.stop()
     finally:
         simulator.stop()
+    # Another recorder goes on in a journal without a frame of the date: all are in files, and the head says so.
+    again = started(tmp_path)
+    try:
+        wait_until(lambda: answers(port), 60, "it answers")
+        said = says(until_whole(port, "trades.arrows", "feed=KOSPI&after=1"))
+        ends = [int(path.stem.split("-")[-1]) for path in recorder.data_dir.glob("trades/*/market=KOSPI/*.parquet")]
+        assert int(said["krx.last_frame"]) == max(ends) == int(said["krx.first_frame"]) - 1 and said["krx.frames"] == ""
+    finally:
+        end(again)
 
 
 def until_whole(port: int, file: str, query: str) -> pa.Table:
@@ -357,6 +367,13 @@ def connections(port: int) -> int:
     """How many connections to a status port are open on the recorder's side."""
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(int(line[1].split(":")[1], 16) == port and line[3] == "01" for line in lines)
+
+
+def answers(port: int) -> bool:
+    try:
+        return Answer(port, "trades.arrows", "feed=KOSPI").code == 200
+    except urllib.error.URLError:
+        return False
 
 
 def frames(port: int) -> int:

@@ -264,40 +264,56 @@ fn it_begins_after_the_committed_files_and_says_what_went_to_files_meanwhile() {
 }
 
 #[test]
-fn one_that_is_overtaken_before_it_has_begun_is_told_so() {
+fn one_that_is_overtaken_is_told_so_even_if_no_later_frame_may_be_read() {
     let dir = tempfile::tempdir().unwrap();
     let data = DataDir::new(dir.path());
     journal(dir.path(), SMALL_SEGMENTS, &trades(60));
-    let until = ends(&data)[30].0;
-    let after = committed(&data, &feed(), &TRADES).unwrap();
-    let open = |after| TailReader::open(&data, &feed(), &TRADES, after, Synced::Until(Some(until))).unwrap();
-    let mut never_read = open(after.clone());
-    let mut begun = open(after);
-    assert!(matches!(begun.advance().unwrap(), Tailed::Rows(_)));
-    let has = begun.reached(date());
+    let [a_few, more] = [10, 30].map(|nth: usize| ends(&data)[nth].0);
+    let open = |until| begin(&data, &feed(), &TRADES, Synced::Until(Some(until)));
+    let (mut never_read, mut begun) = (open(more), open(a_few));
+    assert_eq!(Read::all(&mut begun).span(date()), Some((1, 10)));
     // Everything is committed, and all segments up to the one that may be read are removed.
     export(dir.path(), config(300, 1_000_000));
     journal(dir.path(), SMALL_SEGMENTS, &[connected(NINE + 100 * SECOND)]);
     let first = krx_store::catalog::segments(&data.journal(&feed())).unwrap()[0];
-    assert!(first > until.segment, "{first} after {}", until.segment);
-    for (reader, reached) in [(&mut never_read, 0), (&mut begun, has)] {
+    assert!(first > more.segment, "{first} after {}", more.segment);
+    begun.synced_until(Some(more));
+    for (reader, reached) in [(&mut never_read, 0), (&mut begun, 10)] {
+        // What it still has open it reads, and of the rest it says that it is in files.
         let read = Read::all(reader);
-        let (mut told, mut next) = (read.behind, reached + 1);
-        told.extend(
-            read.frames
-                .get(&date())
-                .into_iter()
-                .flatten()
-                .map(|(one, other)| (date(), *one, *other)),
-        );
+        assert_eq!(read.behind.len(), 1, "after {reached}: {read:?}");
+        let frames = read.frames.get(&date()).cloned().unwrap_or_default();
+        let mut told: Vec<_> = read.behind.iter().map(|(_, one, last)| (*one, *last)).collect();
+        told.extend(frames);
         told.sort_unstable();
-        for (_, one, other) in told {
-            assert_eq!(one, next, "after {reached}");
-            next = other + 1;
-        }
-        assert!(next > 30, "after {reached}: told up to {next}");
+        assert_eq!(told[0].0, reached + 1);
+        assert!(told.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0), "{told:?}");
+        assert!(told[told.len() - 1].1 >= 30, "{told:?}");
         assert_eq!(Read::all(reader).behind, [], "told once");
     }
+}
+
+#[test]
+fn frames_without_rows_are_handed_on_before_they_are_many() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path());
+    let mut entries = vec![connected(NINE)];
+    entries.extend((0..150_000).map(|nth| frame(NINE + nth, &batch(1, 1))));
+    let segments = JournalConfig {
+        segment_bytes: 1 << 26,
+        ..SMALL_SEGMENTS
+    };
+    let mut writer = krx_store::open_writer(&data, &feed(), segments, Arc::default()).unwrap();
+    writer.append(&entries).unwrap();
+    writer.close().unwrap();
+    let mut reader = begin(&data, &feed(), &QUARANTINE, Synced::AtRest);
+    let read = Read::all(&mut reader);
+    assert_eq!((read.span(date()), read.rows()), (Some((1, 150_000)), 0));
+    // Whoever takes them may have left meanwhile, and so may whoever only asks which there are.
+    assert!(read.frames[&date()].len() > 1, "{:?}", read.frames);
+    let until = ends(&data).last().map(|end| end.0);
+    let left = Extent::of(&data, &feed(), &BTreeMap::new(), until, &|| false).unwrap();
+    assert_eq!(left, None);
 }
 
 #[test]

@@ -63,7 +63,7 @@ mod tests {
 
     use super::*;
 
-    fn said(frames: &[(&str, u64, u64)]) -> HashMap<&'static str, String> {
+    fn said(frames: &[(&str, u64, u64)], damaged: usize) -> HashMap<&'static str, String> {
         let of = |(date, first_frame, last_frame): &(&str, u64, u64)| FramesOfDate {
             date: date.parse().unwrap(),
             first_frame: *first_frame,
@@ -77,6 +77,7 @@ mod tests {
             newest: ("2026-11-20".parse().unwrap(), 4711),
             extent: Extent {
                 frames: frames.iter().map(of).collect(),
+                damaged: (0..damaged).map(|nth| format!("stretch {nth}")).collect(),
                 ..Extent::default()
             },
             follow: false,
@@ -86,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_head_names_the_frames_of_each_date_and_where_an_empty_tail_is() {
-        let none = said(&[]);
+        let none = said(&[], 0);
         assert_eq!(
             (none["first_frame"].as_str(), none["last_frame"].as_str()),
             ("4712", "4711")
@@ -96,7 +97,7 @@ mod tests {
             ("", "2026-11-20")
         );
         assert!(!none.contains_key("last_recv"), "nothing was received");
-        let two = said(&[("2026-11-19", 90, 95), ("2026-11-20", 1, 3)]);
+        let two = said(&[("2026-11-19", 90, 95), ("2026-11-20", 1, 3)], 2);
         assert_eq!(two["frames"], "2026-11-19:90-95,2026-11-20:1-3");
         assert_eq!(
             (two["first_frame"].as_str(), two["last_frame"].as_str()),
@@ -106,5 +107,9 @@ mod tests {
             (two["date"].as_str(), two["last_recv"].as_str()),
             ("2026-11-20", "7")
         );
+        assert_eq!(two["damaged"], "stretch 0; stretch 1");
+        assert!(!none.contains_key("damaged"), "nothing is");
+        let many = said(&[], 1000);
+        assert!(many["damaged"].ends_with("stretch 9"), "a header has its limits");
     }
 }
