@@ -8,8 +8,11 @@
 //! | D3 | after a sync of an open file failed, that open file is not synced again |
 //! | D4 | before a journal segment is removed, the parent of every directory that was made is synced after the making |
 //! | D5 | a journal segment is not synced a second time before the directory that it was renamed in |
+//! | D6 | before a file is renamed into a dataset, the parent of every directory above it that was made is synced after the making |
 //!
-//! D1 and D4 consider all runs together: a run that finds a file in place does not know whether its name is on disk.
+//! D1, D4 and D6 consider all runs together: a run that finds a file or a directory in place does not know whether its
+//! name is on disk. D1 and D4 leave out the datasets with rows of all feeds: no segment holds what is in them, and other
+//! threads write them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,7 +22,7 @@ use crate::strace::{Call, Log, Outcome, Step};
 /// A rule that was broken, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// `D1` to `D5`.
+    /// `D1` to `D6`.
     pub rule: &'static str,
     /// In words.
     pub what: String,
@@ -42,6 +45,9 @@ struct State {
     named: BTreeMap<String, u32>,
     broken: Vec<Broken>,
 }
+
+/// The datasets with rows of all feeds.
+const OF_ALL_FEEDS: [&str; 4] = ["clock", "daily", "daily_derivatives", "bars_1m"];
 
 /// Checks the logs of one data directory's runs, in order.
 #[must_use]
@@ -77,6 +83,16 @@ fn is_dataset(path: &str) -> bool {
     path.contains("/date=") && !path.contains("/.krx/")
 }
 
+/// Whether a path is, or is in, the directory of a dataset with rows of all feeds.
+fn is_of_all_feeds(path: &str) -> bool {
+    let mut names = Path::new(path).iter();
+    names.any(|name| OF_ALL_FEEDS.iter().any(|dataset| name == *dataset))
+}
+
+fn making_of(path: &str) -> (&'static str, String) {
+    ("D4", format!("the making of {path}"))
+}
+
 impl State {
     fn broke(&mut self, rule: &'static str, what: String) {
         self.broken.push(Broken { rule, what });
@@ -103,6 +119,7 @@ impl State {
                     .iter()
                     .flat_map(|(dir, names)| names.iter().map(move |name| (name.clone(), dir.clone())))
                     .filter(|((_, name), dir)| ours(name) && ours(dir))
+                    .filter(|((_, name), _)| !name.split(' ').any(is_of_all_feeds))
                     .collect();
                 for ((rule, name), dir) in left {
                     self.broke(
@@ -138,6 +155,24 @@ impl State {
                 let (from, to) = names(call);
                 if is_dataset(to) && self.dirty.contains(from) {
                     self.broke("D2", format!("{from} is renamed to {to} before it is synced"));
+                }
+                if is_dataset(to) {
+                    for dir in Path::new(to)
+                        .ancestors()
+                        .skip(1)
+                        .map(|dir| dir.display().to_string())
+                    {
+                        let names = self.unsynced.get(&parent(&dir));
+                        if names.is_some_and(|names| names.contains(&making_of(&dir))) {
+                            self.broke(
+                                "D6",
+                                format!(
+                                    "{to} is named, and {} was not synced since the making of {dir}",
+                                    parent(&dir)
+                                ),
+                            );
+                        }
+                    }
                 }
             }
             "write" | "pwrite64" | "ftruncate" => {
@@ -187,8 +222,10 @@ impl State {
             }
             "mkdir" | "mkdirat" if done => {
                 if let Some(path) = call.strings().last() {
-                    let what = ("D4", format!("the making of {path}"));
-                    self.unsynced.entry(parent(path)).or_default().push(what);
+                    self.unsynced
+                        .entry(parent(path))
+                        .or_default()
+                        .push(making_of(path));
                 }
             }
             _ => {}
@@ -258,6 +295,25 @@ mod tests {
         let mkdir = "mkdir(\"/d/trades\", 0777) = 0";
         assert_eq!(rules(&[mkdir, unlink]), ["D4"]);
         assert!(rules(&[mkdir, "fsync(15</d>) = 0", unlink]).is_empty());
+        assert_eq!(rules(&[mkdir, &rename, &sync]), ["D6"]);
+        assert!(rules(&[mkdir, "fsync(15</d>) = 0", &rename, &sync]).is_empty());
+    }
+
+    #[test]
+    fn a_segment_does_not_wait_for_datasets_that_it_holds_nothing_of() {
+        let unlink = "unlink(\"/d/.krx/journal/KOSPI/00000001-20261120-000000000001.journal\") = 0";
+        let mkdir = "mkdir(\"/d/clock/date=2026-11-20\", 0777) = 0";
+        let rename =
+            "rename(\"/d/.krx/staging/c.partial\", \"/d/clock/date=2026-11-20/clock-a.parquet\") = 0";
+        assert!(rules(&[mkdir, unlink]).is_empty());
+        assert!(rules(&[mkdir, "fsync(15</d/clock>) = 0", rename, unlink]).is_empty());
+        assert_eq!(rules(&[mkdir, rename]), ["D6"]);
+    }
+
+    #[test]
+    fn the_datasets_with_rows_of_all_feeds_are_those_of_the_store() {
+        let names = krx_store::dataset::WHOLE_DATE.map(|dataset| dataset.name);
+        assert_eq!(names, OF_ALL_FEEDS);
     }
 
     #[test]

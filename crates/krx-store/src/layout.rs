@@ -139,11 +139,15 @@ impl DataDir {
         })
     }
 
-    /// Creates a directory below the data directory, and its parents; each new entry is on disk when this returns. It
-    /// never creates the data directory itself: one that was moved away must not find a stub in its place.
+    /// Creates a directory below the data directory, and its parents, unless they are there; when this returns, its name
+    /// and theirs are on disk. That is not known of a directory that was found, either: another thread may have created
+    /// it a moment ago, or a process that was killed before it could sync the name. It never creates the data directory
+    /// itself: one that was moved away must not find a stub in its place.
     pub(crate) fn create_dir(&self, path: &Path) -> Result<(), StoreError> {
         self.must_be_in_place()?;
-        self.disk.create_dir_in(&self.path, path)
+        self.disk.create_dir_in(&self.path, path)?;
+        let parent = path.parent().filter(|parent| parent.starts_with(&self.path));
+        parent.map_or(Ok(()), |parent| self.disk.sync_dirs(&self.path, parent))
     }
 
     /// The directory's path.

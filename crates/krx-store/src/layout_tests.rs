@@ -81,6 +81,50 @@ fn names_of_days_that_are_sealed_are_read_back() {
     }
 }
 
+/// Records which directories are synced.
+#[derive(Debug, Default)]
+struct Porter(std::sync::Mutex<Vec<PathBuf>>);
+
+impl crate::disk::Gate for Porter {
+    fn pass(&self, op: crate::disk::Op, path: &Path) -> std::io::Result<()> {
+        if op == crate::disk::Op::SyncDir {
+            self.0.lock().unwrap().push(path.to_owned());
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn names_of_directories_are_on_disk_whoever_made_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let partition = dir.path().join("trades/date=2026-11-20/market=KOSPI");
+    for found in [
+        "",
+        "trades",
+        "trades/date=2026-11-20",
+        "trades/date=2026-11-20/market=KOSPI",
+    ] {
+        let _ = std::fs::remove_dir_all(dir.path().join("trades"));
+        std::fs::create_dir_all(dir.path().join(found)).unwrap();
+        let porter = std::sync::Arc::new(Porter::default());
+        let data = DataDir::on(Disk::behind(porter.clone()), dir.path());
+        data.create_dir(&partition).unwrap();
+        assert!(partition.is_dir());
+        let synced = porter.0.lock().unwrap();
+        for above in partition.ancestors().skip(1).take(3) {
+            assert!(
+                synced.iter().any(|path| path == above),
+                "with {found}: {}",
+                above.display()
+            );
+        }
+        assert!(
+            synced.iter().all(|path| path.starts_with(dir.path())),
+            "{synced:?}"
+        );
+    }
+}
+
 #[test]
 fn feed_names_stay_inside_their_directory() {
     for name in [

@@ -178,11 +178,11 @@ fn remove(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<us
 /// Puts it on record that a date was removed from a dataset.
 fn mark(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<(), StoreError> {
     let path = data.expired(dataset, date);
-    if path.exists() {
-        return Ok(());
-    }
     data.create_dir(path.parent().unwrap_or(data.path()))?;
-    Output::create(data.disk(), &path)?.sync()?;
+    if !path.exists() {
+        Output::create(data.disk(), &path)?.sync()?;
+    }
+    // Who made a mark that is there may have been killed before its name was on disk.
     data.disk().sync_parent(&path)
 }
 
@@ -478,6 +478,29 @@ mod tests {
         // Nor is it removed before that is on record.
         let marked = data.expired(&TRADES, day(2));
         assert!(place((Op::Sync, &marked)) < left);
+    }
+
+    #[test]
+    fn a_mark_that_is_found_is_synced_before_its_date_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let unsynced = recorded(dir.path(), &[2, 3, 4, 5, 6, 9]).expired(&TRADES, day(2));
+        fs::create_dir_all(unsynced.parent().unwrap()).unwrap();
+        fs::write(&unsynced, "").unwrap();
+        let porter = Arc::new(Porter::default());
+        let data = DataDir::on(Disk::behind(porter.clone()), dir.path());
+        let retention = Retention::default().keeping(&TRADES, 10);
+        assert_eq!(expire(&data, &retention, day(13)).unwrap().len(), 1);
+        let seen = porter.seen.lock().unwrap();
+        let aside = data.staging().join("expired-trades-2026-11-02");
+        let left = seen
+            .iter()
+            .position(|done| *done == (Op::Rename, aside.clone()))
+            .unwrap();
+        let marks = unsynced.parent().unwrap();
+        for dir in marks.ancestors().take_while(|dir| dir.starts_with(data.path())) {
+            let synced = seen[..left].contains(&(Op::SyncDir, dir.to_owned()));
+            assert!(synced, "{}: {seen:?}", dir.display());
+        }
     }
 
     #[test]

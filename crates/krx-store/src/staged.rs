@@ -125,9 +125,6 @@ impl StagedFile {
         let disk = &left_over.disk;
         let dir = target.parent().unwrap_or(data.path());
         data.create_dir(dir)?;
-        // The directory may have been created a moment ago, by another feed's thread or a process that was killed: its
-        // name must be on disk before a file in it can be trusted.
-        disk.sync_dirs(data.path(), dir)?;
         rights::as_born_in(&path, dir);
         // The partition may be about to be exchanged for a sealed one (crate::day).
         let _still = hold_still(data)?;

@@ -131,7 +131,10 @@ impl Checksums {
     /// Others hold it for no longer than it takes to write a list.
     fn lock(&self) -> Result<lock::Held, StoreError> {
         let dir = self.data.checksums();
-        self.data.create_dir(&dir)?;
+        // An append costs one write and one sync: what makes a list also makes sure of this directory's name.
+        if !dir.is_dir() {
+            self.data.create_dir(&dir)?;
+        }
         lock::wait_for(&dir)
     }
 
@@ -214,6 +217,7 @@ impl Checksums {
             .join(format!("checksums-{}.partial", self.date));
         let disk = self.data.disk();
         self.data.create_dir(&self.data.staging())?;
+        self.data.create_dir(&self.data.checksums())?;
         let mut output = Output::create(disk, &staged)?;
         output
             .write_all(list.to_string().as_bytes())

@@ -134,7 +134,7 @@ impl Writer {
         let files = Files::of(data, feed);
         let (dir, disk) = (data.journal(feed), data.disk().clone());
         data.create_dir(&dir)?;
-        disk.sync_dirs(data.path(), &dir)?;
+        disk.sync_dir(&dir)?;
         let names = catalog::segments(&dir)?;
         recover::settle(&disk, &dir, &names)?;
         let archived = catalog::archived(data, feed)?;
