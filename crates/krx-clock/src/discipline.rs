@@ -1,9 +1,9 @@
 //! What the kernel's answer means. Pure.
 
-/// The part of `struct timex` (adjtimex(2)) that is looked at.
+/// The fields of `struct timex` (adjtimex(2)) that count here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// Flags.
+    /// The `STA_` flags.
     pub(crate) status: i32,
     /// What is still to be corrected, in nanoseconds with `STA_NANO` among the flags, otherwise in microseconds.
     pub(crate) offset: i64,
@@ -11,16 +11,19 @@ pub(crate) struct Answer {
     pub(crate) max_error_us: i64,
 }
 
-/// What keeps the kernel's clock in step, and how well.
+/// Whether anything keeps the kernel's clock in step with a source of time, and how well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Discipline {
-    /// Whether the clock is kept in step with a source of time.
-    pub is_synchronised: bool,
-    /// By how much the clock is still being put right, µs; `None` when the kernel does not do that. It does for ntpd and
-    /// systemd-timesyncd, but not for chronyd.
-    pub offset_us: Option<i64>,
-    /// The most that the clock may be off, as estimated by what keeps it in step, µs; `None` when nothing does.
-    pub max_error_us: Option<i64>,
+pub enum Discipline {
+    /// A program does.
+    Synchronised {
+        /// The most that the clock may be off, as that program estimates, µs.
+        max_error_us: i64,
+        /// By how much the kernel is still putting the clock right, µs; `None` when that is left to the program. ntpd and
+        /// systemd-timesyncd have the kernel do it, chronyd does not.
+        offset_us: Option<i64>,
+    },
+    /// Nothing does. What the kernel then shows as error and offset is nobody's estimate.
+    Unsynchronised,
 }
 
 /// The kernel's upper limit on the error. It rises to this when nothing has corrected the clock for some hours, and is set
@@ -29,19 +32,16 @@ const NO_ESTIMATE_US: i64 = 16_000_000;
 
 impl Discipline {
     /// The flag `STA_UNSYNC` is not looked at: chronyd without `rtcsync` sets it although the clock is synchronised, so that
-    /// the kernel leaves the hardware clock alone. The error tells for every program; timedatectl goes by it, too.
+    /// the kernel leaves the hardware clock alone. The error tells with every program, and timedatectl goes by it, too.
     pub(crate) fn of(answer: &Answer) -> Self {
         let has = |flag| answer.status & flag != 0;
-        let is_synchronised = (0..NO_ESTIMATE_US).contains(&answer.max_error_us) && !has(libc::STA_CLOCKERR);
-        let offset_us = if has(libc::STA_NANO) {
-            answer.offset / 1000
-        } else {
-            answer.offset
-        };
-        Self {
-            is_synchronised,
-            offset_us: (is_synchronised && has(libc::STA_PLL)).then_some(offset_us),
-            max_error_us: is_synchronised.then_some(answer.max_error_us),
+        if !(0..NO_ESTIMATE_US).contains(&answer.max_error_us) || has(libc::STA_CLOCKERR) {
+            return Self::Unsynchronised;
+        }
+        let per_us = if has(libc::STA_NANO) { 1000 } else { 1 };
+        Self::Synchronised {
+            max_error_us: answer.max_error_us,
+            offset_us: has(libc::STA_PLL).then_some(answer.offset / per_us),
         }
     }
 }
@@ -61,18 +61,11 @@ mod tests {
     }
 
     fn synchronised(offset_us: Option<i64>, max_error_us: i64) -> Discipline {
-        Discipline {
-            is_synchronised: true,
+        Discipline::Synchronised {
+            max_error_us,
             offset_us,
-            max_error_us: Some(max_error_us),
         }
     }
-
-    const NOT: Discipline = Discipline {
-        is_synchronised: false,
-        offset_us: None,
-        max_error_us: None,
-    };
 
     #[test]
     fn what_a_program_that_sets_the_clock_leaves_is_told() {
@@ -90,10 +83,13 @@ mod tests {
     #[test]
     fn an_unsynchronised_clock_has_no_figures() {
         // After the start, after a step, and after hours without a source.
-        assert_eq!(of(STA_UNSYNC, 0, 16_000_000), NOT);
-        assert_eq!(of(STA_PLL | STA_UNSYNC | STA_NANO, 77, 16_000_000), NOT);
-        assert_eq!(of(STA_PLL | STA_CLOCKERR, 77, 500), NOT);
-        assert_eq!(of(STA_PLL, 77, -1), NOT);
-        assert!(of(STA_PLL, 77, 15_999_999).is_synchronised);
+        assert_eq!(of(STA_UNSYNC, 0, 16_000_000), Discipline::Unsynchronised);
+        assert_eq!(
+            of(STA_PLL | STA_UNSYNC | STA_NANO, 77, 16_000_000),
+            Discipline::Unsynchronised
+        );
+        assert_eq!(of(STA_PLL | STA_CLOCKERR, 77, 500), Discipline::Unsynchronised);
+        assert_eq!(of(STA_PLL, 77, -1), Discipline::Unsynchronised);
+        assert_eq!(of(STA_PLL, 77, 15_999_999), synchronised(Some(77), 15_999_999));
     }
 }

@@ -205,19 +205,11 @@ fn clock(config: &Config) -> Result<String, Failure> {
 /// Whether something keeps the clock in step. Not an error: recording goes on with any clock.
 fn time_source(kernel: io::Result<Discipline>) -> String {
     match kernel {
-        Ok(Discipline {
-            is_synchronised: true,
-            max_error_us: Some(error_us),
-            ..
-        }) => format!(
+        Ok(Discipline::Synchronised { max_error_us, .. }) => format!(
             "the clock is synchronised, at most {:.1} ms off",
-            error_us as f64 / 1000.0
+            max_error_us as f64 / 1000.0
         ),
-        Ok(Discipline {
-            is_synchronised: true,
-            ..
-        }) => "the clock is synchronised".to_owned(),
-        Ok(_) => {
+        Ok(Discipline::Unsynchronised) => {
             "WARNING: nothing keeps the clock in step, and every record is stamped by it: set up chronyd or \
                   systemd-timesyncd"
                 .to_owned()
@@ -384,18 +376,16 @@ mod tests {
 
     #[test]
     fn a_clock_that_nothing_keeps_in_step_is_a_warning_and_no_error() {
-        let of = |is_synchronised, max_error_us| {
-            time_source(Ok(Discipline {
-                is_synchronised,
-                offset_us: None,
-                max_error_us,
-            }))
+        let synchronised = Discipline::Synchronised {
+            max_error_us: 1_250,
+            offset_us: None,
         };
         assert_eq!(
-            of(true, Some(1_250)),
+            time_source(Ok(synchronised)),
             "the clock is synchronised, at most 1.2 ms off"
         );
-        assert!(of(false, None).starts_with("WARNING: nothing keeps the clock in step"));
+        let unsynchronised = time_source(Ok(Discipline::Unsynchronised));
+        assert!(unsynchronised.starts_with("WARNING: nothing keeps the clock in step"));
         let forbidden = time_source(Err(io::Error::from_raw_os_error(1)));
         assert!(
             forbidden.starts_with("not known whether the clock is synchronised: Operation not permitted")

@@ -49,7 +49,8 @@ impl ClockState {
     /// Whether something keeps the clock in step; `None` when the kernel does not say.
     #[must_use]
     pub(crate) fn is_synchronised(&self) -> Option<bool> {
-        self.kernel.as_ref().ok().map(|kernel| kernel.is_synchronised)
+        let kernel = self.kernel.as_ref().ok()?;
+        Some(*kernel != Discipline::Unsynchronised)
     }
 
     /// Where this is from, or why nothing is known.
@@ -64,12 +65,18 @@ impl ClockState {
     /// A row of the dataset `clock`.
     #[must_use]
     pub(crate) fn row(&self, now: Moment) -> ClockRow {
-        let kernel = self.kernel.as_ref().ok();
+        let (max_error_us, offset_us) = match self.kernel {
+            Ok(Discipline::Synchronised {
+                max_error_us,
+                offset_us,
+            }) => (Some(max_error_us), offset_us),
+            Ok(Discipline::Unsynchronised) | Err(_) => (None, None),
+        };
         ClockRow {
             ts: now,
             synchronised: self.is_synchronised(),
-            offset_us: kernel.and_then(|kernel| kernel.offset_us),
-            max_error_us: kernel.and_then(|kernel| kernel.max_error_us),
+            offset_us,
+            max_error_us,
             source: self.source(),
         }
     }
@@ -210,10 +217,13 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn discipline(is_synchronised: bool) -> io::Result<Discipline> {
-        Ok(Discipline {
-            is_synchronised,
-            offset_us: is_synchronised.then_some(-479),
-            max_error_us: is_synchronised.then_some(175_500),
+        Ok(if is_synchronised {
+            Discipline::Synchronised {
+                max_error_us: 175_500,
+                offset_us: Some(-479),
+            }
+        } else {
+            Discipline::Unsynchronised
         })
     }
 

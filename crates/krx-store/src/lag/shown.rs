@@ -25,22 +25,19 @@ pub struct ShownLag {
 impl ShownLag {
     /// Shows this from now on.
     pub fn set(&self, lag: FeedLag) {
-        let verdict = LagVerdict::ALL.into_iter().zip(0..);
-        let verdict = verdict
-            .filter(|(verdict, _)| *verdict == lag.verdict)
-            .fold(0, |_, (_, place)| place);
         let lag_ms = lag
             .lag_ms
             .map_or(0, |lag| (i64::from(lag) << LAG_SHIFT) | HAS_LAG);
-        self.at_us.store(lag.at.map_or(0, |at| at.0), Relaxed);
-        self.packed.store(lag_ms | verdict, Release);
+        self.packed.store(lag_ms | lag.verdict as i64, Relaxed);
+        self.at_us.store(lag.at.map_or(0, |at| at.0), Release);
     }
 
     /// What is shown.
     #[must_use]
     pub fn get(&self) -> FeedLag {
-        let packed = self.packed.load(Acquire);
-        let at_us = self.at_us.load(Relaxed);
+        // In this order, a verdict is never older than its time: it cannot be taken for one of the next date.
+        let at_us = self.at_us.load(Acquire);
+        let packed = self.packed.load(Relaxed);
         let place = usize::try_from(packed & VERDICT).unwrap_or_default();
         let lag_ms = (packed & HAS_LAG != 0).then_some(packed >> LAG_SHIFT);
         FeedLag {

@@ -128,16 +128,12 @@ impl LagWatch {
     }
 
     fn judge(&mut self, second: i64, lags: Lags) {
-        let date = |at: Moment| at.date();
         let at = Moment(second.saturating_mul(1_000_000));
-        if self.now.at.is_some_and(|before| date(before) != date(at)) {
+        if self.now.at.is_some_and(|before| before.date() != at.date()) {
             // What was true of another day may not be true of this one.
             *self = Self {
-                bad: VecDeque::new(),
-                open: None,
-                good: 0,
-                now: FeedLag::default(),
-                ..*self
+                lag_max_ms: self.lag_max_ms,
+                ..Self::default()
             };
         }
         let found = match lags.newest_due.filter(|lag| *lag <= self.lag_max_ms) {

@@ -4,6 +4,7 @@
 mod archive;
 mod checksums;
 mod checksums_appended;
+mod clock;
 mod coverage;
 mod daily;
 mod daily_computed;
