@@ -1,7 +1,5 @@
 //! Whether a date's derived rows are what the committed files give.
 
-use std::sync::atomic::AtomicBool;
-
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use chrono::NaiveDate;
@@ -61,11 +59,7 @@ pub(crate) fn check(data: &DataDir, derived: Derived, date: NaiveDate) -> Result
     if let Some(what) = difference(&made_of, &inputs.files) {
         return Ok(Checked::Wrong(format!("{what}; `seal` makes it again")));
     }
-    let watch = Watch {
-        rows: &|_| (),
-        stop: &AtomicBool::new(false),
-    };
-    let made = match rows(data, derived, date, &inputs, session.as_ref(), watch) {
+    let made = match rows(data, derived, date, &inputs, session.as_ref(), Watch::nobody()) {
         Ok(made) => made,
         // Nobody asks it to stop.
         Err(Halt::Stopped) => return Ok(Checked::NotSealed),

@@ -1,7 +1,6 @@
 //! Making a date's derived rows again.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use chrono::NaiveDate;
 use serde::Serialize;
@@ -87,9 +86,5 @@ fn one(
             Plan::Make(_) => Outcome::Made(crate::derived::Made::default()),
         });
     }
-    let watch = Watch {
-        rows: &|_| (),
-        stop: &AtomicBool::new(false),
-    };
-    derive(&access.sealing, derived, date, sessions, anew, watch)
+    derive(&access.sealing, derived, date, sessions, anew, Watch::nobody())
 }

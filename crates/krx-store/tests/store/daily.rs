@@ -29,10 +29,7 @@ use crate::support::{NINE, connected, coverage, date, event, files};
 
 fn made(data: &DataDir, derived: Derived, sessions: &Sessions) -> Outcome {
     let sealing = Sealing::take(data, 0).unwrap();
-    let watch = Watch {
-        rows: &|_| (),
-        stop: &AtomicBool::new(false),
-    };
+    let watch = Watch::nobody();
     derive(&sealing, derived, date(), sessions, false, watch).unwrap()
 }
 
@@ -340,10 +337,7 @@ fn whatever_is_interrupted_there_is_the_old_file_or_the_new_one() {
         let sealing = Sealing::take(&watched, 0).unwrap();
         gate.passed.store(0, Relaxed);
         gate.after.store(after, Relaxed);
-        let watch = Watch {
-            rows: &|_| (),
-            stop: &AtomicBool::new(false),
-        };
+        let watch = Watch::nobody();
         let result = derive(&sealing, Derived::Daily, date(), &new, false, watch);
         let found = fs::read(&path).unwrap();
         assert!(found == of_old || found == of_new, "{after}");
