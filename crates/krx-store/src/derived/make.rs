@@ -92,9 +92,8 @@ pub fn derive(
         .len();
     let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
     info!(dataset = derived.dataset().name, %date, rows, bytes, "made of the sealed date");
-    let path = path.strip_prefix(data.path()).unwrap_or(&path);
     Ok(Outcome::Made(Made {
-        path: path.display().to_string(),
+        path: data.relative(&path),
         rows,
         bytes,
     }))

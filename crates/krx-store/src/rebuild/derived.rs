@@ -45,11 +45,7 @@ pub fn rebuild_derived(
             continue;
         }
         let path = date_file::path(data, derived.dataset(), date);
-        let relative = path
-            .strip_prefix(data.path())
-            .unwrap_or(&path)
-            .display()
-            .to_string();
+        let relative = data.relative(&path);
         match one(access, data, derived, date, sessions, dry_run, &path) {
             Ok(Outcome::UpToDate) => remade.identical += 1,
             Ok(Outcome::Made(_)) => remade.restored.push(relative),

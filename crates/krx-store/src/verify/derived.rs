@@ -21,8 +21,7 @@ impl Looker<'_> {
                 }
             }
             let path = date_file::path(self.data, dataset, self.date);
-            let path = path.strip_prefix(self.data.path()).unwrap_or(&path);
-            let path = path.display().to_string();
+            let path = self.data.relative(&path);
             let fault = match check(self.data, derived, self.date) {
                 Ok(Checked::Nothing | Checked::NotSealed | Checked::Sound) => continue,
                 Ok(Checked::NotComparable(why)) => {
