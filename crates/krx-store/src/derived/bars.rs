@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::builder::{BooleanBuilder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
+use arrow_array::builder::{BooleanBuilder, Int64Builder, TimestampMicrosecondBuilder};
 use arrow_array::{ArrayRef, RecordBatch};
 
 use super::candle::Candle;
 use super::fold::{Part, issues, minutes};
+use super::names::Names;
 use super::session::Session;
 use super::source::Halt;
 use crate::dataset::{Dataset, ZONE};
@@ -56,9 +57,7 @@ pub(super) fn rows(
 
 #[derive(Default)]
 struct Columns {
-    feed: StringBuilder,
-    market: StringBuilder,
-    code: StringBuilder,
+    names: Names,
     ts: TimestampMicrosecondBuilder,
     /// `open`, `high`, `low`, `close`, `volume` and `value`.
     figures: [Int64Builder; 6],
@@ -69,9 +68,7 @@ struct Columns {
 impl Columns {
     /// `cell` is what was recorded of the minute.
     fn push(&mut self, part: &Part, code: &str, ts: i64, cell: Option<&Candle<i64>>, complete: bool) {
-        self.feed.append_value(part.source.feed.as_str());
-        self.market.append_option(part.market());
-        self.code.append_value(code);
+        self.names.push(part, code);
         self.ts.append_value(ts);
         let figures = [
             cell.map(Candle::open),
@@ -93,10 +90,7 @@ impl Columns {
             .figures
             .each_mut()
             .map(|builder| Arc::new(builder.finish()) as ArrayRef);
-        dataset.batch([
-            ("feed", Arc::new(self.feed.finish()) as ArrayRef),
-            ("market", Arc::new(self.market.finish())),
-            ("code", Arc::new(self.code.finish())),
+        let figures: [(_, ArrayRef); 9] = [
             ("ts", Arc::new(self.ts.finish().with_timezone(ZONE))),
             ("open", open),
             ("high", high),
@@ -106,6 +100,7 @@ impl Columns {
             ("value", value),
             ("records", Arc::new(self.records.finish())),
             ("complete", Arc::new(self.complete.finish())),
-        ])
+        ];
+        dataset.batch(self.names.finish().into_iter().chain(figures))
     }
 }

@@ -17,6 +17,7 @@ mod fold;
 mod inputs;
 mod kind;
 mod make;
+mod names;
 mod once;
 mod price;
 mod recorded;
