@@ -59,29 +59,24 @@ impl<P: Price> Columns<P> {
     fn push(&mut self, part: &Part, code: &str, issue: &Issue<P>, share: Option<f64>) {
         self.names.push(part, code);
         let candle = issue.candle.as_ref();
-        // Nothing was traded, or it was and was not recorded.
-        let nothing = share.is_some_and(|share| share >= 1.0).then_some(());
-        let sums = candle.map_or_else(
-            || {
-                (
-                    nothing.map(|()| 0),
-                    nothing.and_then(|()| P::value(P::Sum::default())),
-                )
-            },
-            |candle| (candle.volume, candle.value()),
-        );
+        let (volume, value) = match candle {
+            Some(candle) => (candle.volume, candle.value()),
+            None if share.is_some_and(|share| share >= 1.0) => (Some(0), P::value(P::Sum::default())),
+            // Something may have been traded while nothing was recorded.
+            None => (None, None),
+        };
         let prices = [
             candle.map(|candle| candle.open()),
             candle.map(|candle| candle.high),
             candle.map(|candle| candle.low),
             candle.map(|candle| candle.close()),
             issue.official_close(),
-            sums.1,
+            value,
         ];
         for (builder, price) in self.prices.iter_mut().zip(prices) {
             builder.append_option(price);
         }
-        self.volume.append_option(sums.0);
+        self.volume.append_option(volume);
         self.records
             .append_value(candle.map_or(0, |candle| candle.records));
         self.first_ts.append_option(candle.map(|candle| candle.first_ts));

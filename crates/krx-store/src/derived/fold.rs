@@ -95,7 +95,6 @@ pub(super) fn issues<P: Price>(
             what: format!("its feed sent more than {CODES_MAX} issue codes on this date"),
         }));
     }
-    // A code without a row that was shown: its only rows were told twice.
     let issue = |place: usize| issues.get(place).copied().unwrap_or_default();
     Ok(codes
         .into_iter()

@@ -40,8 +40,8 @@ fn each_once_within<P: Price>(
     source.scan(watch, rest, show)?;
     for group in groups(&doubled, rows_max) {
         let mut kept: BTreeMap<usize, Vec<Row<P>>> = BTreeMap::new();
-        let is_one = group.len() == 1;
-        let is_too_long = is_one && group.iter().all(|code| doubled[*code] > rows_max);
+        // Such an issue is a group of its own.
+        let is_too_long = group.iter().any(|code| doubled[*code] > rows_max);
         let of_group: Index<'_> = &mut |code| if group.contains(&code) { index(code) } else { None };
         source.scan(watch, of_group, &mut |place, row| match row.what {
             What::Snapshot => show(place, row),
