@@ -104,3 +104,37 @@ impl Columns {
         dataset.batch(self.names.finish().into_iter().chain(figures))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::cast::AsArray;
+    use krx_protocol::per_issue::Preset::Tick;
+
+    use super::*;
+    use crate::dataset::BARS_1M;
+    use crate::derived::made_up::ticks;
+    use crate::derived::recorded::Recorded;
+    use crate::moment::{DAY_US, Moment};
+
+    #[test]
+    fn more_issues_than_bars_are_made_of_at_a_time_have_theirs_too() {
+        let session = Session::new(Moment(0), Moment(DAY_US), Moment(DAY_US)).unwrap();
+        let at_a_time = BARS_MAX / session.minutes().len();
+        let codes: Vec<String> = (0..=at_a_time).map(|number| format!("{number:06}")).collect();
+        let trades: Vec<_> = codes.iter().map(|code| (code.as_str(), Tick, 60_000)).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let all_day = [vec![(Moment(0), Moment(DAY_US))], Vec::new()];
+        let recorded = codes.iter().map(|code| (code.clone(), all_day.clone()));
+        let part = Part {
+            source: ticks(dir.path(), &trades),
+            recorded: Recorded::Issues(recorded.collect()),
+        };
+        let batches = rows(&BARS_1M, &[part], Some(&session), Watch::nobody()).unwrap();
+        assert_eq!(batches.len(), 2);
+        let found = batches.iter().flat_map(|batch| {
+            let codes = batch.column_by_name("code").unwrap().as_string::<i32>();
+            codes.iter().flatten()
+        });
+        assert!(found.eq(&codes));
+    }
+}

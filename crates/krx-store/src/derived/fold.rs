@@ -122,3 +122,30 @@ pub(super) fn minutes<P: Price>(
     })?;
     Ok(cells)
 }
+
+#[cfg(test)]
+mod tests {
+    use krx_protocol::per_issue::Preset::Tick;
+
+    use super::*;
+    use crate::derived::made_up::ticks;
+
+    #[test]
+    fn codes_without_end_are_refused() {
+        let codes: Vec<String> = (0..=CODES_MAX).map(|number| format!("{number:06}")).collect();
+        let trades: Vec<_> = codes.iter().map(|code| (code.as_str(), Tick, 1)).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let found = |trades| {
+            let part = Part {
+                source: ticks(dir.path(), trades),
+                recorded: Recorded::Unknown,
+            };
+            issues::<i64>(&part, None, Watch::nobody()).map(|issues| issues.len())
+        };
+        assert!(matches!(found(&trades[1..]), Ok(CODES_MAX)));
+        assert!(matches!(
+            found(&trades),
+            Err(Halt::Failed(StoreError::Unsound { .. }))
+        ));
+    }
+}

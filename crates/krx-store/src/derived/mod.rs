@@ -16,6 +16,8 @@ mod daily;
 mod fold;
 mod inputs;
 mod kind;
+#[cfg(test)]
+mod made_up;
 mod make;
 mod names;
 mod once;

@@ -124,8 +124,11 @@ fn once<P: Price>(rows: Vec<Row<P>>) -> Vec<Row<P>> {
 
 #[cfg(test)]
 mod tests {
+    use krx_protocol::per_issue::Preset::{Tick, Tick10};
+
     use super::*;
     use crate::derived::candle::Order;
+    use crate::derived::made_up::ticks;
 
     fn row(place: i64, is_tick: bool, ts: i64, volume: i64, total: Option<i64>) -> Row<i64> {
         Row {
@@ -180,5 +183,37 @@ mod tests {
             groups(&doubled, 100),
             [vec!["A", "B"], vec!["C"], vec!["D"], vec!["E"]]
         );
+    }
+
+    #[test]
+    fn an_issue_with_more_rows_than_there_is_room_for_is_taken_from_tick10_alone() {
+        let trades = [
+            ("A", Tick, 1),
+            ("A", Tick10, 1),
+            ("A", Tick10, 2),
+            ("A", Tick, 3),
+            ("B", Tick, 4),
+            ("B", Tick10, 5),
+            ("C", Tick10, 6),
+            ("C", Tick, 6),
+            ("D", Tick, 7),
+        ];
+        let dir = tempfile::tempdir().unwrap();
+        let source = ticks(dir.path(), &trades);
+        let shown = |rows_max| {
+            let mut shown = Vec::new();
+            let index: Index<'_> = &mut |code| "ABCD".find(code);
+            each_once_within::<i64>(rows_max, &source, Watch::nobody(), index, &mut |place, row| {
+                shown.push(("ABCD".as_bytes()[place], row.ts));
+            })
+            .unwrap();
+            shown.sort_unstable();
+            shown
+        };
+        let others = [(b'B', 4), (b'B', 5), (b'C', 6), (b'D', 7)];
+        let all_of_a = [(b'A', 1), (b'A', 2), (b'A', 3)];
+        assert_eq!(shown(8), [&all_of_a[..], &others].concat(), "all at once");
+        assert_eq!(shown(4), [&all_of_a[..], &others].concat(), "A, then B and C");
+        assert_eq!(shown(3), [&all_of_a[..2], &others].concat(), "A has four rows");
     }
 }

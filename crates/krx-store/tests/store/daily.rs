@@ -158,6 +158,78 @@ fn a_date_that_is_not_sealed_has_to_wait_and_late_files_make_it_again() {
     assert!(verify(&data, &[date()].into(), &|_| ()).unwrap().ok);
 }
 
+/// The details of what `verify` finds wrong with derived rows.
+fn faults(data: &DataDir) -> Vec<String> {
+    let report = verify(data, &[date()].into(), &|_| ()).unwrap();
+    let derived = report
+        .findings
+        .into_iter()
+        .filter(|finding| finding.kind == Kind::Derived);
+    derived.map(|finding| finding.detail).collect()
+}
+
+#[test]
+fn what_says_when_trades_were_recorded_decides_the_rows_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path());
+    let hours = sessions(0, 390);
+    recorded(&data, (0, 390));
+    let of_issues = |dataset: &str| {
+        let paths = files(&dir.path().join(dataset), "parquet");
+        let mut paths = paths
+            .into_iter()
+            .filter(|path| path.to_str().unwrap().contains("feed=ISSUES"));
+        paths.next().unwrap()
+    };
+    let shares = || {
+        let rows = rows(&files(&dir.path().join("daily"), "parquet"));
+        let (issues, markets): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row["feed"] == "ISSUES");
+        let known =
+            |rows: &[&BTreeMap<String, String>]| rows.iter().all(|row| !row["recorded_share"].is_empty());
+        (known(&issues), known(&markets))
+    };
+    make_all(&data, &hours);
+    assert_eq!(shares(), (true, true));
+    for dataset in ["registrations", "coverage"] {
+        let path = of_issues(dataset);
+        let sound = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let faults = faults(&data);
+        assert!(
+            faults.len() == 3
+                && faults
+                    .iter()
+                    .all(|fault| fault.contains("which is not there any more")),
+            "{faults:?}"
+        );
+        make_all(&data, &hours);
+        assert_eq!(shares(), (false, true), "{dataset} is missing");
+        fs::write(&path, "damaged").unwrap();
+        make_all(&data, &hours);
+        assert_eq!(shares(), (false, true), "{dataset} is damaged");
+        fs::write(&path, sound).unwrap();
+        make_all(&data, &hours);
+        assert_eq!(shares(), (true, true));
+    }
+}
+
+#[test]
+fn rows_are_not_put_in_place_when_a_file_changes_while_they_are_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path());
+    record(&data, "KOSPI", &market_day(0, 390), false);
+    seal_all(&data);
+    let coverage = files(&dir.path().join("coverage"), "parquet").remove(0);
+    let sealing = Sealing::take(&data, 0).unwrap();
+    let watch = Watch {
+        rows: &|_| fs::write(&coverage, "another").unwrap(),
+        ..Watch::nobody()
+    };
+    let outcome = derive(&sealing, Derived::Daily, date(), &sessions(0, 390), false, watch);
+    assert_eq!(outcome.unwrap(), Outcome::NotSealed);
+    assert!(!date_file::path(&data, &DAILY, date()).exists());
+}
+
 /// The rows of a dataset without the first one, with the footer of what there is.
 fn without_first_row(data: &DataDir, derived: Derived) {
     let dataset = derived.dataset();
