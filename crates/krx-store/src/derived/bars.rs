@@ -14,8 +14,7 @@ use super::source::Halt;
 use crate::dataset::{Dataset, ZONE};
 use crate::day::Watch;
 
-/// Bars that are made at a time: with more issues than they have room for, a feed's files are read again. So many take
-/// 110 MB.
+/// The most bars made at a time, which take 110 MB: if a feed's issues need more, its files are read again for the rest.
 const BARS_MAX: usize = 1 << 19;
 
 /// The rows of a date, by feed, code and minute.
@@ -66,7 +65,7 @@ struct Columns {
 }
 
 impl Columns {
-    /// `cell` is what was recorded of the minute.
+    /// `cell` is what was recorded in the minute.
     fn push(&mut self, part: &Part, code: &str, ts: i64, cell: Option<&Candle<i64>>, complete: bool) {
         self.names.push(part, code);
         self.ts.append_value(ts);

@@ -1,4 +1,4 @@
-//! What a date's rows are made of: a feed's trades, folded for each issue.
+//! A feed's trades of a date, folded into what rows are made of: by issue, and by minute.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use super::source::{Halt, Source, What};
 use crate::day::Watch;
 use crate::error::StoreError;
 
-/// More issue codes of a feed and date than this are not made into rows: a server that sends codes without end must not
-/// fill the memory. KRX lists some ten thousand securities.
+/// The most issue codes of a feed and date that are made into rows: a server that sends codes without end must not fill the
+/// memory. KRX lists some ten thousand securities.
 const CODES_MAX: usize = 1 << 16;
 
 /// A feed's trades, and when they were recorded.
@@ -35,9 +35,9 @@ impl Part {
 pub(super) struct Issue<P: Price> {
     /// Its trades in the regular session.
     pub(super) candle: Option<Candle<P>>,
-    /// The last price at which a signal closed the session.
+    /// The price of the last signal that closed the session.
     official: Option<(Order, P)>,
-    /// Whether there was a trade, at whatever time.
+    /// Whether it traded at all, in the session or outside it.
     pub(super) traded: bool,
 }
 
@@ -57,7 +57,7 @@ impl<P: Price> Issue<P> {
     }
 }
 
-/// Folds the trades of each issue that has any row.
+/// Folds the trades of each issue that has a row of any kind.
 pub(super) fn issues<P: Price>(
     part: &Part,
     session: Option<&Session>,

@@ -13,21 +13,21 @@ use crate::derived::{Checked, Derived, Outcome, Plan, Sessions, check, derive, i
 use crate::error::StoreError;
 use crate::layout::DataDir;
 
-/// What was done about the derived datasets of a date, or would be done.
+/// What was done, or would be done, to the derived datasets of a date.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Remade {
     /// Files that have the rows that the committed files give.
     pub identical: u64,
     /// Files that were missing, damaged or wrong, and have been made again; paths relative to the data directory.
     pub restored: Vec<String>,
-    /// Files that cannot be checked, because the date is not sealed, or retention removed what they were made of.
+    /// Files that cannot be checked, because the date is not sealed or retention has removed files they were made of.
     pub unchecked: u64,
-    /// Files that could not be made, and why.
+    /// Files that cannot be made, and why.
     pub lost: Vec<Lost>,
 }
 
 /// Compares the derived rows of a date with what its committed files give, and makes again what is missing or wrong; with
-/// `dry_run` it only reports. Without `bars`, minute bars are looked at only where there are any.
+/// `dry_run` it only reports. Without `bars`, minute bars are only looked at where there are some already.
 ///
 /// # Errors
 /// [`StoreError`], when the disk refuses.

@@ -196,10 +196,7 @@ fn what_says_when_trades_were_recorded_decides_the_rows_too() {
         fs::remove_file(&path).unwrap();
         let faults = faults(&data);
         assert!(
-            faults.len() == 3
-                && faults
-                    .iter()
-                    .all(|fault| fault.contains("which is not there any more")),
+            faults.len() == 3 && faults.iter().all(|fault| fault.contains(", which is gone")),
             "{faults:?}"
         );
         make_all(&data, &hours);
