@@ -53,8 +53,8 @@ impl Day {
         self.hours.is_some()
     }
 
-    /// The regular session of futures and options, which begins before that of stocks and ends after it; that of an issue
-    /// which expires on this day ends earlier. `None` when KRX is closed.
+    /// The regular session of futures and options, which begins before the session of stocks and ends after it. A contract that
+    /// expires on this day stops trading earlier. `None` when KRX is closed.
     #[must_use]
     pub fn derivatives_hours(&self) -> Option<Hours> {
         self.hours.as_ref().map(Hours::of_derivatives)

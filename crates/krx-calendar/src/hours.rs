@@ -11,23 +11,22 @@ pub struct Hours {
     pub close: NaiveTime,
 }
 
-/// Until so many minutes after the close, when trading at the closing price begins, what is traded is of the regular session:
-/// the closing auction's trades are stamped after the close, and those of an issue whose auction is prolonged minutes after
-/// it.
+/// Trades up to this many minutes after the close, when trading at the closing price begins, belong to the regular session:
+/// the closing auction's trades are stamped after the close, and minutes after it if an issue's auction is prolonged.
 pub(crate) const LAST_TRADES_MINUTES: i64 = 10;
 
-/// Futures and options begin to trade so many minutes before stocks, and end as many after them: 08:45 to 15:45 on a normal
-/// day (KRX, contract specifications).
+/// Futures and options start trading this many minutes before stocks, and stop this many minutes after them: 08:45 to 15:45
+/// on a normal day (KRX, contract specifications).
 const DERIVATIVES_MINUTES: i64 = 15;
 
 impl Hours {
-    /// When the last trades of the session are out: ten minutes after the close.
+    /// When the last trades of the session have been made: ten minutes after the close.
     #[must_use]
     pub fn last_trades(&self) -> NaiveTime {
         later(self.close, LAST_TRADES_MINUTES)
     }
 
-    /// The hours of futures and options, where these are those of stocks.
+    /// The hours of futures and options on a day on which stocks trade in these hours.
     pub(crate) fn of_derivatives(&self) -> Self {
         Self {
             open: earlier(self.open, DERIVATIVES_MINUTES),

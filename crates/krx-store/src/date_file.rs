@@ -1,5 +1,5 @@
-//! The file of a dataset with one file per date ([`Rows::OfAllFeeds`]). Like that of `coverage` it is only ever replaced as
-//! a whole, by a rename. Unlike coverage it is not what a recorder continues from after a crash.
+//! The file of a dataset with one file per date ([`Rows::OfAllFeeds`]). Like a `coverage` file it is only ever replaced as
+//! a whole, by a rename. Unlike coverage, it is not what a recorder continues from after a crash.
 //!
 //! ```text
 //!   DATA/clock/date=2026-11-20/clock-20261120T000000-000000000001-999999999999.parquet
@@ -27,13 +27,13 @@ use crate::error::{StoreError, at, parquet_at};
 use crate::layout::{CommittedName, DataDir};
 use crate::rights;
 
-/// The most rows of a row group.
+/// The most rows in a row group.
 const GROUP_ROWS_MAX: u64 = 1 << 17;
 
-/// What a file says of itself beside its rows, by key, without the prefix `krx.`.
+/// What a file's footer says, by key, without the prefix `krx.`.
 pub type KeyValues = BTreeMap<String, String>;
 
-/// What a file has.
+/// A file's contents.
 #[derive(Debug)]
 pub struct DateFile {
     /// Its rows.
@@ -91,9 +91,9 @@ pub fn replace<'a>(
     Ok(path)
 }
 
-/// Whether a file has these rows. Only a few of its own are in memory at a time.
+/// Whether a file has exactly these rows. It is read a batch at a time.
 fn has_rows(path: &Path, dataset: Dataset, batches: &[&RecordBatch]) -> Result<bool, StoreError> {
-    let has = || {
+    without_panic(path, || {
         let Some((_, builder)) = open(path, dataset)? else {
             return Ok(false);
         };
@@ -105,11 +105,10 @@ fn has_rows(path: &Path, dataset: Dataset, batches: &[&RecordBatch]) -> Result<b
             }
         }
         Ok(rest.iter().all(|batch| batch.num_rows() == 0))
-    };
-    catch_unwind(AssertUnwindSafe(has)).unwrap_or_else(|_| Err(panicked(path)))
+    })
 }
 
-/// Takes rows from the beginning of batches, the first of which comes last; `false` if they do not begin with these.
+/// Removes rows from the front of batches, which are in reverse order; `false` if they do not begin with these rows.
 fn begin_with(batches: &mut Vec<RecordBatch>, rows: &RecordBatch) -> bool {
     let mut compared = 0;
     while compared < rows.num_rows() {
@@ -163,20 +162,32 @@ fn to_parquet(
 /// [`StoreError::NewerSchema`], when a newer recorder wrote it; [`StoreError::Unsound`], when it is not a file of this
 /// dataset, or damaged.
 pub fn read(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<DateFile>, StoreError> {
-    let path = path(data, dataset, date);
-    of_dataset(&path, dataset, read_at(&path, dataset))
+    look(data, dataset, date, |path| contents(path, dataset))
 }
 
-/// What was read of a file that may be missing, damaged or of another dataset.
-fn of_dataset<T>(
-    path: &Path,
+/// What the footer of a date's file says; `None` when there is no file. Its rows are not read.
+///
+/// # Errors
+/// As [`read`].
+pub fn says(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<KeyValues>, StoreError> {
+    look(data, dataset, date, |path| {
+        Ok(open(path, dataset)?.map(|(says, _)| says))
+    })
+}
+
+/// What `read` finds in the file of a date; `None` when there is no file. A file in which it finds `None` is not one of this
+/// dataset.
+fn look<T>(
+    data: &DataDir,
     dataset: Dataset,
-    read: Result<Option<T>, StoreError>,
+    date: NaiveDate,
+    read: impl FnOnce(&Path) -> Result<Option<T>, StoreError>,
 ) -> Result<Option<T>, StoreError> {
-    match read {
+    let path = path(data, dataset, date);
+    match without_panic(&path, || read(&path)) {
         Ok(None) => Err(StoreError::Unsound {
             what: format!("it is not a file of {dataset}"),
-            path: path.to_owned(),
+            path,
         }),
         Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
         Err(StoreError::Parquet { path, source, .. }) => Err(StoreError::Unsound {
@@ -187,32 +198,17 @@ fn of_dataset<T>(
     }
 }
 
-/// What the footer of a date's file says; `None` when there is no file. Its rows are not read.
-///
-/// # Errors
-/// As [`read`].
-pub fn says(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<Option<KeyValues>, StoreError> {
-    let path = path(data, dataset, date);
-    let said = catch_unwind(AssertUnwindSafe(|| {
-        Ok(open(&path, dataset)?.map(|(says, _)| says))
-    }));
-    of_dataset(&path, dataset, said.unwrap_or_else(|_| Err(panicked(&path))))
+/// Reads a file. Our code never panics on bad input, but the Parquet library makes no such promise for damaged files.
+fn without_panic<T>(path: &Path, read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        Err(StoreError::Unsound {
+            path: path.to_owned(),
+            what: "the Parquet library panicked over it".to_owned(),
+        })
+    })
 }
 
-/// What a file has; `None` when it is Parquet, but not a file of this dataset.
-fn read_at(path: &Path, dataset: Dataset) -> Result<Option<DateFile>, StoreError> {
-    // Our code never panics on bad input, but the Parquet library makes no such promise for damaged files.
-    catch_unwind(AssertUnwindSafe(|| contents(path, dataset))).unwrap_or_else(|_| Err(panicked(path)))
-}
-
-fn panicked(path: &Path) -> StoreError {
-    StoreError::Unsound {
-        path: path.to_owned(),
-        what: "the Parquet library panicked over it".to_owned(),
-    }
-}
-
-/// What a file's footer says, and the file, about to be read; `None` when it is not a file of this dataset.
+/// Opens a file: what its footer says, and a reader of its rows; `None` when it is not a file of this dataset.
 fn open(
     path: &Path,
     dataset: Dataset,
@@ -256,7 +252,7 @@ mod tests {
     use arrow_array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray};
 
     use super::*;
-    use crate::dataset::{CLOCK, ZONE};
+    use crate::dataset::{CLOCK, DAILY, DatasetSpec, ZONE};
 
     fn date() -> NaiveDate {
         NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()
@@ -264,34 +260,16 @@ mod tests {
 
     fn rows(offsets: &[Option<i64>]) -> RecordBatch {
         let count = i64::try_from(offsets.len()).unwrap();
-        let column = |values: ArrayRef| values;
+        let times = TimestampMicrosecondArray::from_iter_values(0..count).with_timezone(ZONE);
+        let synchronised: BooleanArray = offsets.iter().map(|_| Some(true)).collect();
+        let sources = StringArray::from_iter_values(offsets.iter().map(|_| "kernel"));
+        let offsets: ArrayRef = Arc::new(Int64Array::from(offsets.to_vec()));
         CLOCK.batch([
-            (
-                "ts",
-                column(Arc::new(
-                    TimestampMicrosecondArray::from_iter_values(0..count).with_timezone(ZONE),
-                )),
-            ),
-            (
-                "synchronised",
-                column(Arc::new(
-                    offsets.iter().map(|_| Some(true)).collect::<BooleanArray>(),
-                )),
-            ),
-            (
-                "offset_us",
-                column(Arc::new(offsets.iter().copied().collect::<Int64Array>())),
-            ),
-            (
-                "max_error_us",
-                column(Arc::new(offsets.iter().copied().collect::<Int64Array>())),
-            ),
-            (
-                "source",
-                column(Arc::new(StringArray::from_iter_values(
-                    offsets.iter().map(|_| "kernel"),
-                ))),
-            ),
+            ("ts", Arc::new(times) as ArrayRef),
+            ("synchronised", Arc::new(synchronised)),
+            ("offset_us", offsets.clone()),
+            ("max_error_us", offsets),
+            ("source", Arc::new(sources)),
         ])
     }
 
@@ -342,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_or_strange_file_is_said_and_not_read() {
+    fn a_file_that_is_damaged_of_another_dataset_or_of_a_newer_recorder_is_not_read() {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::new(dir.path());
         let path = replace(&data, &CLOCK, date(), [&rows(&[Some(5)])], &KeyValues::new()).unwrap();
@@ -352,5 +330,21 @@ mod tests {
             let error = read(&data, &CLOCK, date()).unwrap_err();
             assert!(matches!(error, StoreError::Unsound { .. }), "{kept}: {error}");
         }
+        let other = super::path(&data, &DAILY, date());
+        fs::create_dir_all(other.parent().unwrap()).unwrap();
+        fs::write(&other, &whole).unwrap();
+        for error in [
+            read(&data, &DAILY, date()).unwrap_err(),
+            says(&data, &DAILY, date()).unwrap_err(),
+        ] {
+            assert!(error.to_string().contains("it is not a file of daily"), "{error}");
+        }
+        let newer: Dataset = Box::leak(Box::new(DatasetSpec {
+            schema_version: 2,
+            ..DatasetSpec::of_all_feeds("clock", "", CLOCK.columns)
+        }));
+        replace(&data, newer, date(), [&rows(&[Some(5)])], &KeyValues::new()).unwrap();
+        let error = read(&data, &CLOCK, date()).unwrap_err();
+        assert!(matches!(error, StoreError::NewerSchema { .. }), "{error}");
     }
 }

@@ -156,6 +156,12 @@ impl DataDir {
         &self.path
     }
 
+    /// A path below the directory, relative to it, as messages and reports name it.
+    pub(crate) fn relative(&self, path: &Path) -> String {
+        let path = path.strip_prefix(&self.path).unwrap_or(path);
+        path.display().to_string()
+    }
+
     /// The disk that it is on.
     #[must_use]
     pub fn disk(&self) -> &Disk {

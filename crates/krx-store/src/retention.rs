@@ -186,8 +186,8 @@ fn mark(data: &DataDir, dataset: Dataset, date: NaiveDate) -> Result<(), StoreEr
     data.disk().sync_parent(&path)
 }
 
-/// How many files of the dataset are below a date's directory, and those that may have a line in a list of checksums, if
-/// there is nothing else in it: no other name, no link.
+/// How many files of the dataset are below a date's directory, and which of them may have a line in a list of checksums;
+/// `None` if there is anything else in it: another name, or a link.
 fn only_committed(
     dir: &Path,
     dataset: Dataset,

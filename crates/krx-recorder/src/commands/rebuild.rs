@@ -19,7 +19,7 @@ struct Report {
     date: NaiveDate,
     dry_run: bool,
     feeds: Vec<Rebuilt>,
-    /// The rows that are made of all feeds' sealed files.
+    /// What was done to the rows derived from the sealed files of all feeds.
     derived: Remade,
 }
 
@@ -131,7 +131,7 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
     print_derived(out, &report.derived, done)
 }
 
-/// What was done about the rows that are made of all feeds; nothing, if there are none.
+/// Prints what was done to derived rows.
 fn print_derived(out: &mut impl Write, remade: &Remade, done: &str) -> io::Result<()> {
     for path in &remade.restored {
         writeln!(out, "  {done}: {path}, made of the sealed day")?;
@@ -140,7 +140,7 @@ fn print_derived(out: &mut impl Write, remade: &Remade, done: &str) -> io::Resul
         let count = remade.unchecked;
         writeln!(
             out,
-            "  {count} files that are made of others cannot be checked: not all of these are there, or sealed"
+            "  {count} derived files cannot be checked: files they are made of are gone, or not sealed"
         )?;
     }
     for lost in &remade.lost {
@@ -195,7 +195,7 @@ mod tests {
             "restored: trades/a\n",
             "NOT RESTORED: trades/b: gone\n",
             "restored: daily/c, made of the sealed day\n",
-            "1 files that are made of others cannot be checked",
+            "1 derived files cannot be checked",
             "NOT RESTORED: daily/d: damaged trades\n",
         ] {
             assert!(out.contains(words), "{words:?} in\n{out}");

@@ -34,9 +34,9 @@ struct Report {
 struct Day {
     date: NaiveDate,
     dataset: &'static str,
-    /// `null` for rows that are made of all feeds.
+    /// `null` for rows derived from all feeds.
     feed: Option<FeedName>,
-    /// `sealed`, `already_sealed`, `nothing` or `failed`; `made` for rows that are made of all feeds.
+    /// `sealed`, `already_sealed`, `nothing` or `failed`; for rows derived from all feeds, `made` or `failed`.
     outcome: &'static str,
     /// Relative to the dataset's directory. Like the figures below, only set if this call sealed the day.
     file: Option<String>,
@@ -123,8 +123,8 @@ pub(super) fn seal(
     }
 }
 
-/// Makes the rows that are derived from a sealed date, or from all before today, where they are missing or out of date.
-/// Returns the first failure.
+/// Makes the rows derived from a sealed date, or from all dates before today, where they are missing or outdated. Returns the
+/// first failure.
 fn make_derived(
     sealing: &Sealing,
     config: &DataConfig,

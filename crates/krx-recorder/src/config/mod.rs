@@ -213,7 +213,7 @@ pub struct DataConfig {
     pub lag_max: Duration,
     /// Free space below which the disk counts as nearly full, bytes.
     pub warn_free_bytes: u64,
-    /// Which hours stocks are traded on a date.
+    /// The hours in which stocks trade on a date.
     pub calendar: Arc<Calendar>,
     /// Whether minute bars are made of sealed days.
     pub bars: bool,

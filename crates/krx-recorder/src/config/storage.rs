@@ -128,7 +128,7 @@ pub(super) fn check_seal(table: &file::Seal, problems: &mut Problems) -> Option<
         Some(other) => Err(ConfigError::invalid(
             "seal.bars",
             format!(
-                "{other:?} is not a length of bars that can be made: write \"1m\", or leave it out for no bars"
+                "{other:?} is not a supported length of bars: write \"1m\", or leave the key out for no bars"
             ),
         )),
     };

@@ -167,7 +167,10 @@ fn bars_are_of_a_minute_or_there_are_none() {
     assert!(!load(WHOLE).unwrap().bars);
     assert!(with("\"1m\"").unwrap().bars);
     let error = with("\"5m\"").unwrap_err().to_string();
-    assert!(error.contains("seal.bars: \"5m\" is not a length"), "{error}");
+    assert!(
+        error.contains("seal.bars: \"5m\" is not a supported length"),
+        "{error}"
+    );
 }
 
 #[test]

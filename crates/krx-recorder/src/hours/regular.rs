@@ -1,4 +1,4 @@
-//! The regular sessions of a date by the calendar, as the derived datasets need them.
+//! The regular sessions of a date, from the calendar, as the derived datasets need them.
 
 use chrono::{NaiveDate, NaiveTime, Timelike};
 use krx_calendar::{Calendar, Hours};

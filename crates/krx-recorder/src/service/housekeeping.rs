@@ -39,7 +39,7 @@ pub(crate) struct Duties {
     pub retention: Retention,
     /// Whether to seal days.
     pub seals: bool,
-    /// Which hours stocks are traded on a date.
+    /// The hours in which stocks trade on a date.
     pub calendar: Arc<Calendar>,
     /// Whether to make minute bars of sealed days.
     pub bars: bool,
@@ -114,7 +114,7 @@ impl Housekeeping {
         self.begin(over, is_due);
     }
 
-    /// Goes by a calendar that was read again, from the next work on.
+    /// Uses a calendar that was read again, from the next piece of work on.
     pub(crate) fn follow(&mut self, calendar: Arc<Calendar>) {
         self.duties.calendar = calendar;
     }
@@ -213,7 +213,7 @@ fn join(thread: JoinHandle<()>) {
     }
 }
 
-/// Seals the unsealed dates up to `last`, and makes the rows that are derived from sealed ones. A day that cannot be sealed
+/// Seals the unsealed dates up to `last`, and makes the rows derived from sealed dates. A day that cannot be sealed
 /// stays as it is, which readers do not mind, and is tried again in an hour.
 fn seal_up_to(duties: &Duties, last: NaiveDate, stop: &AtomicBool, progress: &AtomicU64) {
     let sealed = || -> Result<(), StoreError> {
@@ -255,7 +255,7 @@ fn seal_up_to(duties: &Duties, last: NaiveDate, stop: &AtomicBool, progress: &At
     }
 }
 
-/// What is to be made of sealed dates.
+/// Which rows are to be made of sealed dates.
 fn due(duties: &Duties, last: NaiveDate) -> Result<Vec<(NaiveDate, Derived)>, StoreError> {
     let sessions = |date| regular_sessions(&duties.calendar, date);
     derived::due(&duties.data, last, SEALED_BACK_DAYS, &sessions, duties.bars)

@@ -1,4 +1,4 @@
-//! The datasets that are made of others once a date is sealed: one row for each issue of a date, and minute bars.
+//! The datasets made of others once a date is sealed: one row for each issue of a date, and minute bars.
 
 use super::column::{Column, ColumnType, Encoding};
 use super::spec::DatasetSpec;

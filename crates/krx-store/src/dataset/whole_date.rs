@@ -4,7 +4,7 @@ use super::column::{Column, ColumnType, Encoding};
 use super::derived::{BARS_1M, DAILY, DAILY_DERIVATIVES};
 use super::spec::{Dataset, DatasetSpec};
 
-/// All of them.
+/// All datasets with one file per date.
 pub const WHOLE_DATE: [Dataset; 4] = [&CLOCK, &DAILY, &DAILY_DERIVATIVES, &BARS_1M];
 
 const fn column(name: &'static str, column_type: ColumnType, meaning: &'static str) -> Column {

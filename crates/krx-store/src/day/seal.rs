@@ -23,13 +23,25 @@ use crate::layout::{CommittedName, CommittedPath, DataDir};
 use crate::read::{self, Arrivals, Columns, Fingerprint, Opened};
 use crate::staged::StagedFile;
 
-/// How a seal is observed and stopped.
+/// How a seal, or the making of derived rows, is observed and stopped.
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {
     /// Called with the number of rows done: each is written once, and checked once.
     pub rows: &'a (dyn Fn(u64) + Sync),
     /// Stops the seal soon, with nothing changed.
     pub stop: &'a AtomicBool,
+}
+
+impl Watch<'static> {
+    /// Nobody watches, and nothing stops the work.
+    #[must_use]
+    pub fn nobody() -> Self {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        Self {
+            rows: &|_| (),
+            stop: &NEVER,
+        }
+    }
 }
 
 /// The result.

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::builder::{BooleanBuilder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
+use arrow_array::builder::{BooleanBuilder, Int64Builder, TimestampMicrosecondBuilder};
 use arrow_array::{ArrayRef, RecordBatch};
 
 use super::candle::Candle;
 use super::fold::{Part, issues, minutes};
+use super::names::Names;
 use super::session::Session;
 use super::source::Halt;
 use crate::dataset::{Dataset, ZONE};
 use crate::day::Watch;
 
-/// Bars that are made at a time: with more issues than they have room for, a feed's files are read again. So many take
-/// 110 MB.
+/// The most bars made at a time, which take 110 MB: if a feed's issues need more, its files are read again for the rest.
 const BARS_MAX: usize = 1 << 19;
 
 /// The rows of a date, by feed, code and minute.
@@ -56,9 +56,7 @@ pub(super) fn rows(
 
 #[derive(Default)]
 struct Columns {
-    feed: StringBuilder,
-    market: StringBuilder,
-    code: StringBuilder,
+    names: Names,
     ts: TimestampMicrosecondBuilder,
     /// `open`, `high`, `low`, `close`, `volume` and `value`.
     figures: [Int64Builder; 6],
@@ -67,11 +65,9 @@ struct Columns {
 }
 
 impl Columns {
-    /// `cell` is what was recorded of the minute.
+    /// `cell` is what was recorded in the minute.
     fn push(&mut self, part: &Part, code: &str, ts: i64, cell: Option<&Candle<i64>>, complete: bool) {
-        self.feed.append_value(part.source.feed.as_str());
-        self.market.append_option(part.market());
-        self.code.append_value(code);
+        self.names.push(part, code);
         self.ts.append_value(ts);
         let figures = [
             cell.map(Candle::open),
@@ -93,10 +89,7 @@ impl Columns {
             .figures
             .each_mut()
             .map(|builder| Arc::new(builder.finish()) as ArrayRef);
-        dataset.batch([
-            ("feed", Arc::new(self.feed.finish()) as ArrayRef),
-            ("market", Arc::new(self.market.finish())),
-            ("code", Arc::new(self.code.finish())),
+        let figures: [(_, ArrayRef); 9] = [
             ("ts", Arc::new(self.ts.finish().with_timezone(ZONE))),
             ("open", open),
             ("high", high),
@@ -106,6 +99,41 @@ impl Columns {
             ("value", value),
             ("records", Arc::new(self.records.finish())),
             ("complete", Arc::new(self.complete.finish())),
-        ])
+        ];
+        dataset.batch(self.names.finish().into_iter().chain(figures))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::cast::AsArray;
+    use krx_protocol::per_issue::Preset::Tick;
+
+    use super::*;
+    use crate::dataset::BARS_1M;
+    use crate::derived::made_up::ticks;
+    use crate::derived::recorded::Recorded;
+    use crate::moment::{DAY_US, Moment};
+
+    #[test]
+    fn more_issues_than_bars_are_made_of_at_a_time_have_theirs_too() {
+        let session = Session::new(Moment(0), Moment(DAY_US), Moment(DAY_US)).unwrap();
+        let at_a_time = BARS_MAX / session.minutes().len();
+        let codes: Vec<String> = (0..=at_a_time).map(|number| format!("{number:06}")).collect();
+        let trades: Vec<_> = codes.iter().map(|code| (code.as_str(), Tick, 60_000)).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let all_day = [vec![(Moment(0), Moment(DAY_US))], Vec::new()];
+        let recorded = codes.iter().map(|code| (code.clone(), all_day.clone()));
+        let part = Part {
+            source: ticks(dir.path(), &trades),
+            recorded: Recorded::Issues(recorded.collect()),
+        };
+        let batches = rows(&BARS_1M, &[part], Some(&session), Watch::nobody()).unwrap();
+        assert_eq!(batches.len(), 2);
+        let found = batches.iter().flat_map(|batch| {
+            let codes = batch.column_by_name("code").unwrap().as_string::<i32>();
+            codes.iter().flatten()
+        });
+        assert!(found.eq(&codes));
     }
 }

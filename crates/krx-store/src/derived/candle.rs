@@ -1,16 +1,16 @@
-//! Trades folded into open, high, low and close, in whatever order they come. Pure.
+//! Trades folded into open, high, low and close, in whatever order they arrive. Pure.
 
 use super::price::Price;
 
-/// The place of a trade among those of its issue. Trades of the full-market feed are ordered by their place in the feed
-/// alone; those of a per-issue feed by time and accumulated volume first, since `tick` and `tick10` tell each in their turn.
+/// The place of a trade among its issue's trades. In the full-market feed only the place in the feed counts. In a per-issue
+/// feed, time and accumulated volume come first, since `tick` and `tick10` may send a trade at different times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Order {
-    /// When it was traded, ms since 1970: of a per-issue feed only.
+    /// When it was traded, ms since 1970; only in a per-issue feed.
     pub(super) ts: i64,
-    /// The accumulated volume: of a per-issue feed only, and [`NO_TOTAL`] if it was not sent.
+    /// The accumulated volume, or [`NO_TOTAL`] if it was not sent; only in a per-issue feed.
     pub(super) total: i64,
-    /// When it was received, µs since 1970: of a per-issue feed only.
+    /// When it was received, µs since 1970; only in a per-issue feed.
     pub(super) recv: i64,
     /// Frame and item in one number.
     pub(super) place: i64,
@@ -19,7 +19,7 @@ pub(super) struct Order {
 /// Stands for the time of a signal.
 pub(super) const NO_TIME: i64 = i64::MIN;
 
-/// Stands for an accumulated volume that was not sent: after those that were.
+/// Stands for an accumulated volume that was not sent; it sorts after all that were.
 pub(super) const NO_TOTAL: i64 = i64::MAX;
 
 /// A frame and item as one number, in their order.
@@ -27,7 +27,7 @@ pub(super) fn place(frame: i64, item: i16) -> i64 {
     frame << 16 | i64::from(item)
 }
 
-/// Trades in short.
+/// A summary of trades.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candle<P: Price> {
     first: (Order, P),
@@ -44,7 +44,7 @@ pub(super) struct Candle<P: Price> {
 }
 
 impl<P: Price> Candle<P> {
-    /// Of one trade.
+    /// A single trade.
     fn of(order: Order, ts: i64, price: P, volume: i64) -> Self {
         let mut sum = P::Sum::default();
         price.add(volume, &mut sum);
@@ -94,7 +94,7 @@ impl<P: Price> Candle<P> {
         self.last.1
     }
 
-    /// The sum of price × volume; `None` if it has no value of this type.
+    /// The sum of price × volume; `None` if it does not fit the price's type.
     pub(super) fn value(&self) -> Option<P> {
         P::value(self.sum)
     }
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_is_that_of_the_trades_and_not_of_their_coming() {
+    fn trades_are_in_their_own_order_and_not_that_of_arrival() {
         let trades = [(3, 70, 5), (1, 100, 1), (2, 50, 2), (4, 60, 0)];
         let candle = folded(&trades);
         assert_eq!((candle.open(), candle.close()), (100, 60));

@@ -1,7 +1,5 @@
 //! Whether a date's derived rows are what the committed files give.
 
-use std::sync::atomic::AtomicBool;
-
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use chrono::NaiveDate;
@@ -17,16 +15,16 @@ use crate::day::Watch;
 use crate::error::StoreError;
 use crate::layout::DataDir;
 
-/// What a look at a date's file found.
+/// The result of comparing a date's file with the committed files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Checked {
     /// There is no file.
     Nothing,
-    /// The date is not sealed, or not again: the file is about to be made again.
+    /// Part of the date is not sealed, so the file is about to be made again.
     NotSealed,
     /// It has the rows that the committed files give.
     Sound,
-    /// What it was made of is not all there any more; why.
+    /// Some of the files it was made of are gone; why.
     NotComparable(String),
     /// It has other rows, or was made of other files.
     Wrong(String),
@@ -35,7 +33,7 @@ pub(crate) enum Checked {
 /// Compares a date's file with what the committed files give.
 ///
 /// # Errors
-/// [`StoreError`], when the file or one that it is made of cannot be read.
+/// [`StoreError`], when the file, or one it is made of, cannot be read.
 pub(crate) fn check(data: &DataDir, derived: Derived, date: NaiveDate) -> Result<Checked, StoreError> {
     let Some(file) = date_file::read(data, derived.dataset(), date)? else {
         return Ok(Checked::Nothing);
@@ -55,17 +53,13 @@ pub(crate) fn check(data: &DataDir, derived: Derived, date: NaiveDate) -> Result
     let expired = inputs.expired(data, date, &made_of);
     if let Some(first) = expired.first() {
         return Ok(Checked::NotComparable(format!(
-            "it cannot be checked: retention has removed {first}, of which it was made"
+            "it cannot be checked: it was made of {first}, which retention has removed"
         )));
     }
     if let Some(what) = difference(&made_of, &inputs.files) {
         return Ok(Checked::Wrong(format!("{what}; `seal` makes it again")));
     }
-    let watch = Watch {
-        rows: &|_| (),
-        stop: &AtomicBool::new(false),
-    };
-    let made = match rows(data, derived, date, &inputs, session.as_ref(), watch) {
+    let made = match rows(data, derived, date, &inputs, session.as_ref(), Watch::nobody()) {
         Ok(made) => made,
         // Nobody asks it to stop.
         Err(Halt::Stopped) => return Ok(Checked::NotSealed),
@@ -79,17 +73,14 @@ pub(crate) fn check(data: &DataDir, derived: Derived, date: NaiveDate) -> Result
     })
 }
 
-/// What a file was made of and what there is now, if these are not the same.
+/// How the files that rows were made of differ from those there are now; `None` if they do not.
 fn difference(before: &[Input], now: &[Input]) -> Option<String> {
     let lacks = |of: &[Input], input: &Input| !of.iter().any(|other| other.path == input.path);
     if let Some(new) = now.iter().find(|input| lacks(before, input)) {
         return Some(format!("it was made without {}", new.path));
     }
     if let Some(old) = before.iter().find(|input| lacks(now, input)) {
-        return Some(format!(
-            "it was made of {}, which is not there any more",
-            old.path
-        ));
+        return Some(format!("it was made of {}, which is gone", old.path));
     }
     let changed = before.iter().find(|input| !now.contains(input))?;
     Some(format!("{} has changed since it was made", changed.path))

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::{
-    Float64Builder, Int64Builder, PrimitiveBuilder, StringBuilder, TimestampMillisecondBuilder,
-};
+use arrow_array::builder::{Float64Builder, Int64Builder, PrimitiveBuilder, TimestampMillisecondBuilder};
 use arrow_array::{ArrayRef, RecordBatch};
 
 use super::fold::{Issue, Part, issues};
+use super::names::Names;
 use super::price::Price;
 use super::session::Session;
 use super::source::Halt;
@@ -32,9 +31,7 @@ pub(super) fn rows<P: Price>(
 }
 
 struct Columns<P: Price> {
-    feed: StringBuilder,
-    market: StringBuilder,
-    code: StringBuilder,
+    names: Names,
     /// `open`, `high`, `low`, `close`, `official_close` and `value`.
     prices: [PrimitiveBuilder<P::Arrow>; 6],
     volume: Int64Builder,
@@ -47,9 +44,7 @@ struct Columns<P: Price> {
 impl<P: Price> Default for Columns<P> {
     fn default() -> Self {
         Self {
-            feed: StringBuilder::new(),
-            market: StringBuilder::new(),
-            code: StringBuilder::new(),
+            names: Names::default(),
             prices: std::array::from_fn(|_| PrimitiveBuilder::new()),
             volume: Int64Builder::new(),
             records: Int64Builder::new(),
@@ -62,33 +57,26 @@ impl<P: Price> Default for Columns<P> {
 
 impl<P: Price> Columns<P> {
     fn push(&mut self, part: &Part, code: &str, issue: &Issue<P>, share: Option<f64>) {
-        self.feed.append_value(part.source.feed.as_str());
-        self.market.append_option(part.market());
-        self.code.append_value(code);
+        self.names.push(part, code);
         let candle = issue.candle.as_ref();
-        // Nothing was traded, or it was and was not recorded.
-        let nothing = share.is_some_and(|share| share >= 1.0).then_some(());
-        let sums = candle.map_or_else(
-            || {
-                (
-                    nothing.map(|()| 0),
-                    nothing.and_then(|()| P::value(P::Sum::default())),
-                )
-            },
-            |candle| (candle.volume, candle.value()),
-        );
+        let (volume, value) = match candle {
+            Some(candle) => (candle.volume, candle.value()),
+            None if share.is_some_and(|share| share >= 1.0) => (Some(0), P::value(P::Sum::default())),
+            // Something may have been traded while nothing was recorded.
+            None => (None, None),
+        };
         let prices = [
             candle.map(|candle| candle.open()),
             candle.map(|candle| candle.high),
             candle.map(|candle| candle.low),
             candle.map(|candle| candle.close()),
             issue.official_close(),
-            sums.1,
+            value,
         ];
         for (builder, price) in self.prices.iter_mut().zip(prices) {
             builder.append_option(price);
         }
-        self.volume.append_option(sums.0);
+        self.volume.append_option(volume);
         self.records
             .append_value(candle.map_or(0, |candle| candle.records));
         self.first_ts.append_option(candle.map(|candle| candle.first_ts));
@@ -101,10 +89,7 @@ impl<P: Price> Columns<P> {
             .prices
             .each_mut()
             .map(|builder| Arc::new(builder.finish()) as ArrayRef);
-        dataset.batch([
-            ("feed", Arc::new(self.feed.finish()) as ArrayRef),
-            ("market", Arc::new(self.market.finish())),
-            ("code", Arc::new(self.code.finish())),
+        let figures: [(_, ArrayRef); 11] = [
             ("open", open),
             ("high", high),
             ("low", low),
@@ -116,6 +101,7 @@ impl<P: Price> Columns<P> {
             ("first_ts", Arc::new(self.first_ts.finish().with_timezone(ZONE))),
             ("last_ts", Arc::new(self.last_ts.finish().with_timezone(ZONE))),
             ("recorded_share", Arc::new(self.share.finish())),
-        ])
+        ];
+        dataset.batch(self.names.finish().into_iter().chain(figures))
     }
 }

@@ -1,4 +1,4 @@
-//! What a date's rows are made of: a feed's trades, folded for each issue.
+//! A feed's trades of a date, folded into what rows are made of: by issue, and by minute.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use super::source::{Halt, Source, What};
 use crate::day::Watch;
 use crate::error::StoreError;
 
-/// More issue codes of a feed and date than this are not made into rows: a server that sends codes without end must not
-/// fill the memory. KRX lists some ten thousand securities.
+/// The most issue codes of a feed and date that are made into rows: a server that sends codes without end must not fill the
+/// memory. KRX lists some ten thousand securities.
 const CODES_MAX: usize = 1 << 16;
 
 /// A feed's trades, and when they were recorded.
@@ -35,9 +35,9 @@ impl Part {
 pub(super) struct Issue<P: Price> {
     /// Its trades in the regular session.
     pub(super) candle: Option<Candle<P>>,
-    /// The last price at which a signal closed the session.
+    /// The price of the last signal that closed the session.
     official: Option<(Order, P)>,
-    /// Whether there was a trade, at whatever time.
+    /// Whether it traded at all, in the session or outside it.
     pub(super) traded: bool,
 }
 
@@ -57,7 +57,7 @@ impl<P: Price> Issue<P> {
     }
 }
 
-/// Folds the trades of each issue that has any row.
+/// Folds the trades of each issue that has a row of any kind.
 pub(super) fn issues<P: Price>(
     part: &Part,
     session: Option<&Session>,
@@ -95,7 +95,6 @@ pub(super) fn issues<P: Price>(
             what: format!("its feed sent more than {CODES_MAX} issue codes on this date"),
         }));
     }
-    // A code without a row that was shown: its only rows were told twice.
     let issue = |place: usize| issues.get(place).copied().unwrap_or_default();
     Ok(codes
         .into_iter()
@@ -122,4 +121,31 @@ pub(super) fn minutes<P: Price>(
         }
     })?;
     Ok(cells)
+}
+
+#[cfg(test)]
+mod tests {
+    use krx_protocol::per_issue::Preset::Tick;
+
+    use super::*;
+    use crate::derived::made_up::ticks;
+
+    #[test]
+    fn codes_without_end_are_refused() {
+        let codes: Vec<String> = (0..=CODES_MAX).map(|number| format!("{number:06}")).collect();
+        let trades: Vec<_> = codes.iter().map(|code| (code.as_str(), Tick, 1)).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let found = |trades| {
+            let part = Part {
+                source: ticks(dir.path(), trades),
+                recorded: Recorded::Unknown,
+            };
+            issues::<i64>(&part, None, Watch::nobody()).map(|issues| issues.len())
+        };
+        assert!(matches!(found(&trades[1..]), Ok(CODES_MAX)));
+        assert!(matches!(
+            found(&trades),
+            Err(Halt::Failed(StoreError::Unsound { .. }))
+        ));
+    }
 }

@@ -32,12 +32,12 @@ pub(crate) struct Input {
 #[derive(Clone, Debug)]
 pub(crate) struct Inputs {
     pub(super) files: Vec<Input>,
-    /// Those with trades.
+    /// The files with trades.
     sources: Vec<Source>,
 }
 
 impl Inputs {
-    /// What there is now; `None` while a date of a feed is not sealed.
+    /// The files that are there now; `None` while the date of any feed is not sealed.
     pub(super) fn of(data: &DataDir, derived: Derived, date: NaiveDate) -> Result<Option<Self>, StoreError> {
         let mut sources = Vec::new();
         for dataset in derived.sources() {
@@ -90,7 +90,7 @@ impl Inputs {
         self.sources.is_empty()
     }
 
-    /// As a footer has them.
+    /// The files as a footer names them.
     pub(super) fn text(&self) -> String {
         serde_json::to_string(&self.files).expect("paths and numbers are JSON")
     }
@@ -106,7 +106,7 @@ impl Inputs {
         self.sources.iter().map(part).collect()
     }
 
-    /// The files that others were made of, and that are no longer there because retention removed their date.
+    /// Those of the files in `before` that are gone because retention removed their date.
     pub(super) fn expired(&self, data: &DataDir, date: NaiveDate, before: &[Input]) -> Vec<String> {
         let is_there = |input: &Input| self.files.iter().any(|now| now.path == input.path);
         let gone = before.iter().filter(|input| !is_there(input));

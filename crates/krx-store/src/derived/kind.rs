@@ -37,7 +37,7 @@ impl Derived {
         }
     }
 
-    /// The session that it is about.
+    /// The session that its rows cover.
     pub(super) fn session(self, sessions: &Sessions) -> Option<Session> {
         match self {
             Self::Daily | Self::Bars => sessions.stocks,

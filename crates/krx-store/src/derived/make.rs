@@ -21,10 +21,10 @@ use crate::layout::DataDir;
 /// The key under which a footer has the files that its rows are made of.
 const DERIVED_FROM: &str = "derived_from";
 
-/// The key under which it has the regular session by which they were made.
+/// The key under which it has the regular session that its rows cover.
 pub(super) const SESSION: &str = "regular_session";
 
-/// What stands for the session of a day on which KRX is closed.
+/// Its value on a day on which KRX is closed.
 pub(super) const CLOSED: &str = "closed";
 
 /// The result of making a date's rows.
@@ -34,15 +34,15 @@ pub enum Outcome {
     Nothing,
     /// The date is not sealed.
     NotSealed,
-    /// There is a file of the same committed files and hours.
+    /// There is a file, made of the same committed files and hours.
     UpToDate,
-    /// There is a file, and retention has removed what it was made of.
+    /// There is a file, but retention has removed files that it was made of.
     Kept,
     /// Retention has removed the file.
     Expired,
-    /// They were made.
+    /// The rows were made.
     Made(Made),
-    /// It was asked to stop; nothing has changed.
+    /// The caller asked it to stop; nothing has changed.
     Stopped,
 }
 
@@ -57,11 +57,11 @@ pub struct Made {
     pub bytes: u64,
 }
 
-/// Makes a date's rows, unless there is a file of the same committed files and hours, or with `anew` in any case. If it is
-/// killed at any point, there is the file that was there before, or the new one.
+/// Makes a date's rows, unless there is a file made of the same committed files and hours; with `anew` it makes them in any
+/// case. If it is killed at any point, either the file from before is there or the new one.
 ///
 /// # Errors
-/// [`StoreError`], when a file that they are made of cannot be read, or the disk refuses: what was there stays.
+/// [`StoreError`], when a file they are made of cannot be read, or the disk refuses: what was there stays.
 pub fn derive(
     sealing: &Sealing,
     derived: Derived,
@@ -92,16 +92,15 @@ pub fn derive(
         .len();
     let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
     info!(dataset = derived.dataset().name, %date, rows, bytes, "made of the sealed date");
-    let path = path.strip_prefix(data.path()).unwrap_or(&path);
     Ok(Outcome::Made(Made {
-        path: path.display().to_string(),
+        path: data.relative(&path),
         rows,
         bytes,
     }))
 }
 
-/// What is to be made of the `days` dates up to and including `last`, earliest first. Without `bars`, minute bars are kept up
-/// to date only where there are any. Dates that are not sealed have to wait.
+/// What is to be made in the `days` dates up to and including `last`, earliest first. Without `bars`, minute bars are only
+/// kept up to date where there are some already. Dates that are not sealed are left out.
 ///
 /// # Errors
 /// [`StoreError`], when a directory cannot be listed.
@@ -122,7 +121,7 @@ pub fn due(
         dates.retain(|date| *date <= last && first.is_none_or(|first| first <= *date));
         for date in dates {
             if is_wanted(data, derived, date, bars) {
-                // What cannot be examined is tried, so that the reason is told.
+                // What cannot be examined is tried, so that the reason is reported.
                 let plan = plan(data, derived, date, &sessions(date), false);
                 if !matches!(plan, Ok(Plan::Done(_))) {
                     found.push((date, derived));
@@ -134,7 +133,7 @@ pub fn due(
     Ok(found)
 }
 
-/// Whether the rows of a date are wanted at all: minute bars are with `bars`, or where there are any.
+/// Whether the rows of a date are wanted at all: minute bars only with `bars`, or where there are some already.
 pub(crate) fn is_wanted(data: &DataDir, derived: Derived, date: NaiveDate, bars: bool) -> bool {
     derived != Derived::Bars || bars || date_file::path(data, derived.dataset(), date).exists()
 }
@@ -200,7 +199,7 @@ pub(super) fn rows(
     }
 }
 
-/// What a footer says beside what every file's footer does.
+/// What the footer says about the rows.
 fn says(inputs: &Inputs, session: Option<&Session>) -> KeyValues {
     let session = session.map_or_else(|| CLOSED.to_owned(), ToString::to_string);
     [(DERIVED_FROM, inputs.text()), (SESSION, session)]
@@ -208,7 +207,7 @@ fn says(inputs: &Inputs, session: Option<&Session>) -> KeyValues {
         .into()
 }
 
-/// The files that a file was made of; `None` if its footer does not say it.
+/// The files that a file was made of; `None` if its footer does not say.
 pub(super) fn made_of(says: &KeyValues) -> Option<Vec<Input>> {
     serde_json::from_str(says.get(DERIVED_FROM)?).ok()
 }

@@ -1,13 +1,13 @@
-//! Datasets that are made of others once a date is sealed: a row for each issue of a date, and minute bars.
+//! Datasets made of other datasets once a date is sealed: a row for each issue of a date, and minute bars.
 //!
 //! ```text
 //!   trades, ticks, derivative_ticks of a sealed date ─▶ Source ─▶ each trade once ─▶ folded by issue (and minute)
 //!   coverage, registrations ─▶ Recorded ──────────────────────────────────────────────────┴─▶ rows ─▶ date_file
 //! ```
 //!
-//! The footer names the committed files that the rows are made of and the regular session by which they were made. Both
-//! together decide every byte: so a second `seal` knows that nothing is to be done, `verify` compares, and `rebuild` makes
-//! the same file again (docs/adr/0049).
+//! The footer names the committed files that the rows are made of, and the regular session that they cover. Together these
+//! decide every byte. So a second `seal` knows that there is nothing to do, `verify` can compare, and `rebuild` makes the
+//! same file again (docs/adr/0049).
 
 mod bars;
 mod candle;
@@ -16,7 +16,10 @@ mod daily;
 mod fold;
 mod inputs;
 mod kind;
+#[cfg(test)]
+mod made_up;
 mod make;
+mod names;
 mod once;
 mod price;
 mod recorded;

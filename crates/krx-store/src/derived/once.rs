@@ -1,5 +1,5 @@
-//! Each trade of a feed once, although `tick` and `tick10` of an issue push it twice: as the view `ticks` of `krx.sql` has
-//! them within a feed.
+//! Each trade of a feed once, although `tick` and `tick10` of an issue both push it: within a feed, the same rows as in the
+//! view `ticks` of `krx.sql`.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use super::price::Price;
 use super::source::{Halt, Index, Row, Source, What};
 use crate::day::Watch;
 
-/// Rows of issues with both presets that are held at a time. So many take 170 MB.
+/// The most rows of issues with both presets that are held at a time. They take 170 MB.
 const KEPT_ROWS_MAX: u64 = 2 << 20;
 
-/// Shows all rows of the issues that matter, but trades and signals that came twice once. Only rows of issues that have
-/// both presets are held in memory. An issue that has more of these than that allows is taken from `tick10` alone.
+/// Shows all rows of the issues that matter, except that a trade or signal that came twice is shown once. Only rows of issues
+/// with both presets are held in memory. An issue with more rows than may be held is taken from `tick10` alone.
 pub(super) fn each_once<P: Price>(
     source: &Source,
     watch: Watch<'_>,
@@ -40,8 +40,8 @@ fn each_once_within<P: Price>(
     source.scan(watch, rest, show)?;
     for group in groups(&doubled, rows_max) {
         let mut kept: BTreeMap<usize, Vec<Row<P>>> = BTreeMap::new();
-        let is_one = group.len() == 1;
-        let is_too_long = is_one && group.iter().all(|code| doubled[*code] > rows_max);
+        // Such an issue is a group of its own.
+        let is_too_long = group.iter().any(|code| doubled[*code] > rows_max);
         let of_group: Index<'_> = &mut |code| if group.contains(&code) { index(code) } else { None };
         source.scan(watch, of_group, &mut |place, row| match row.what {
             What::Snapshot => show(place, row),
@@ -56,7 +56,7 @@ fn each_once_within<P: Price>(
     Ok(())
 }
 
-/// The issues that have rows of both presets, with their numbers of rows.
+/// The issues that have rows of both presets, and how many rows each has.
 fn doubled(source: &Source, watch: Watch<'_>, index: Index<'_>) -> Result<BTreeMap<String, u64>, Halt> {
     if !source.is_per_issue() {
         return Ok(BTreeMap::new());
@@ -98,9 +98,9 @@ fn groups(doubled: &BTreeMap<String, u64>, rows_max: u64) -> Vec<Vec<&str>> {
     groups
 }
 
-/// Leaves of an issue's rows each once: that of `tick10` where there is one. Rows are the same if time, price, volume and
-/// accumulated volume are equal (without the last, unless all rows have it); of several that are alike in one preset, the
-/// first is the same as the first of the other.
+/// An issue's rows without those that came twice: if both presets have a row, the row of `tick10` stays. Rows are the same if
+/// they have equal time, price, volume and accumulated volume, which only counts if all rows have it. If a preset has several
+/// equal rows, its first is the same as the other's first, and so on.
 fn once<P: Price>(rows: Vec<Row<P>>) -> Vec<Row<P>> {
     let have_totals = rows.iter().all(|row| row.order.total != NO_TOTAL);
     let same = |row: &Row<P>| {
@@ -124,8 +124,11 @@ fn once<P: Price>(rows: Vec<Row<P>>) -> Vec<Row<P>> {
 
 #[cfg(test)]
 mod tests {
+    use krx_protocol::per_issue::Preset::{Tick, Tick10};
+
     use super::*;
     use crate::derived::candle::Order;
+    use crate::derived::made_up::ticks;
 
     fn row(place: i64, is_tick: bool, ts: i64, volume: i64, total: Option<i64>) -> Row<i64> {
         Row {
@@ -163,7 +166,7 @@ mod tests {
         // One that tick10 lacks stays.
         let rows = vec![row(1, tick, 1, 5, Some(5)), row(2, tick10, 1, 5, Some(10))];
         assert_eq!(places(rows), [1, 2]);
-        // One without an accumulated volume: it tells none apart.
+        // Where one row has no accumulated volume, it does not tell any of them apart.
         let rows = vec![
             row(1, tick, 1, 5, None),
             row(2, tick10, 1, 5, Some(10)),
@@ -180,5 +183,37 @@ mod tests {
             groups(&doubled, 100),
             [vec!["A", "B"], vec!["C"], vec!["D"], vec!["E"]]
         );
+    }
+
+    #[test]
+    fn an_issue_with_more_rows_than_there_is_room_for_is_taken_from_tick10_alone() {
+        let trades = [
+            ("A", Tick, 1),
+            ("A", Tick10, 1),
+            ("A", Tick10, 2),
+            ("A", Tick, 3),
+            ("B", Tick, 4),
+            ("B", Tick10, 5),
+            ("C", Tick10, 6),
+            ("C", Tick, 6),
+            ("D", Tick, 7),
+        ];
+        let dir = tempfile::tempdir().unwrap();
+        let source = ticks(dir.path(), &trades);
+        let shown = |rows_max| {
+            let mut shown = Vec::new();
+            let index: Index<'_> = &mut |code| "ABCD".find(code);
+            each_once_within::<i64>(rows_max, &source, Watch::nobody(), index, &mut |place, row| {
+                shown.push(("ABCD".as_bytes()[place], row.ts));
+            })
+            .unwrap();
+            shown.sort_unstable();
+            shown
+        };
+        let others = [(b'B', 4), (b'B', 5), (b'C', 6), (b'D', 7)];
+        let all_of_a = [(b'A', 1), (b'A', 2), (b'A', 3)];
+        assert_eq!(shown(8), [&all_of_a[..], &others].concat(), "all at once");
+        assert_eq!(shown(4), [&all_of_a[..], &others].concat(), "A, then B and C");
+        assert_eq!(shown(3), [&all_of_a[..2], &others].concat(), "A has four rows");
     }
 }

@@ -8,7 +8,7 @@ use arrow_array::types::{Float64Type, Int64Type};
 
 /// A price.
 pub(super) trait Price: Copy + Debug + PartialEq + Send + Sync + 'static {
-    /// Its type in Arrow.
+    /// The type in Arrow.
     type Arrow: ArrowPrimitiveType<Native = Self>;
     /// A sum of price × volume.
     type Sum: Copy + Debug + Default;
@@ -22,7 +22,7 @@ pub(super) trait Price: Copy + Debug + PartialEq + Send + Sync + 'static {
     /// Adds price × volume to a sum.
     fn add(self, volume: i64, sum: &mut Self::Sum);
 
-    /// A sum as a value of this type; `None` if it has none.
+    /// A sum as a value of this type; `None` if it does not fit.
     fn value(sum: Self::Sum) -> Option<Self>;
 }
 

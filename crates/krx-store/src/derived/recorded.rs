@@ -1,4 +1,4 @@
-//! When a feed's trades of an issue were recorded: by its coverage, and by its registrations if it is a per-issue feed. Pure.
+//! When a feed's trades of an issue were recorded, from its coverage, and for a per-issue feed its registrations. Pure.
 
 use std::collections::BTreeMap;
 
@@ -14,21 +14,21 @@ type Span = (Moment, Moment);
 /// When a feed's trades were recorded.
 #[derive(Clone, Debug)]
 pub(super) enum Recorded {
-    /// Those of all issues at once, in the stretches in which the feed was live.
+    /// All issues alike, while the feed was live.
     Market(Vec<Span>),
-    /// Those of each issue in stretches of its own: those of `tick`, and those of `tick10`.
+    /// Each issue in stretches of its own, for `tick` and for `tick10`.
     Issues(BTreeMap<String, [Vec<Span>; 2]>),
-    /// Not known: a file that says it is missing or damaged.
+    /// Not known: the file that would say is missing or damaged.
     Unknown,
 }
 
 impl Recorded {
-    /// Of a full-market feed.
+    /// For a full-market feed.
     pub(super) fn of_market(coverage: Option<&[Interval]>) -> Self {
         coverage.map_or(Self::Unknown, |coverage| Self::Market(live(coverage)))
     }
 
-    /// Of a per-issue feed: active and live, as the view `active` of `krx.sql` has it.
+    /// For a per-issue feed: while the pair was active and the feed live, as in the view `active` of `krx.sql`.
     pub(super) fn of_issues(coverage: Option<&[Interval]>, registrations: Option<&[Stretch]>) -> Self {
         let Some((coverage, registrations)) = coverage.zip(registrations) else {
             return Self::Unknown;
@@ -50,7 +50,7 @@ impl Recorded {
         Self::Issues(issues)
     }
 
-    /// Which share of a span was recorded of an issue, from 0 to 1; `None` if that is not known.
+    /// The share of a span in which an issue was recorded, from 0 to 1; `None` if that is not known.
     pub(super) fn share(&self, code: &str, span: Span) -> Option<f64> {
         let recorded = match self {
             Self::Market(live) => overlap_us(live, span),
@@ -64,7 +64,7 @@ impl Recorded {
         Some(recorded as f64 / (span.1.0 - span.0.0) as f64)
     }
 
-    /// Whether all of a span was recorded of an issue.
+    /// Whether an issue was recorded throughout a span.
     pub(super) fn has_all(&self, code: &str, span: Span) -> bool {
         let has = |spans: &[Span]| overlap_us(spans, span) >= span.1.0 - span.0.0;
         match self {
@@ -90,12 +90,12 @@ fn within(spans: &[Span], (from, to): Span) -> impl Iterator<Item = Span> {
     parts.map(move |span| (span.0.max(from), span.1.min(to)))
 }
 
-/// How much of a span others cover that do not overlap each other and are in order, µs.
+/// How much of a span is covered by others, which are in order and do not overlap each other, µs.
 fn overlap_us(spans: &[Span], span: Span) -> i64 {
     within(spans, span).map(|(from, to)| to.0 - from.0).sum()
 }
 
-/// Spans, ordered by their beginning, without those that overlap.
+/// Spans, ordered by their beginning, with those that overlap or adjoin joined into one.
 fn merged(spans: &[Span]) -> Vec<Span> {
     let mut found: Vec<Span> = Vec::new();
     for span in spans {

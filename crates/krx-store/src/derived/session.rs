@@ -1,4 +1,4 @@
-//! The regular session of a date, as the calendar has it. Pure.
+//! The regular session of a date, which the caller takes from the calendar. Pure.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,12 +16,12 @@ pub struct Session {
     ends: Moment,
 }
 
-/// The regular sessions of a date; `None` where there is none, as on a day on which KRX is closed.
+/// The regular sessions of a date; `None` on a day on which KRX is closed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sessions {
-    /// That of stocks.
+    /// The session of stocks.
     pub stocks: Option<Session>,
-    /// That of futures and options.
+    /// The session of futures and options.
     pub derivatives: Option<Session>,
 }
 
@@ -51,7 +51,7 @@ impl Session {
         usize::try_from(us / MINUTE_US).unwrap_or_default()
     }
 
-    /// Its minutes, from and to. The last one ends with the session.
+    /// The beginning and end of each of its minutes. The last one ends with the session.
     pub(super) fn minutes(&self) -> Vec<(Moment, Moment)> {
         let starts = (0..).map(|nth| self.opens.0 + nth * MINUTE_US);
         starts
@@ -61,7 +61,7 @@ impl Session {
     }
 }
 
-/// As files have it in their footers: three instants, µs since 1970.
+/// As it is in footers: three instants, µs since 1970.
 impl fmt::Display for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{},{},{}", self.opens.0, self.closes.0, self.ends.0)
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn hours_that_are_none_are_refused() {
+    fn invalid_hours_are_refused() {
         let new = |opens, closes, ends| Session::new(Moment(opens), Moment(closes), Moment(ends));
         assert_eq!(new(5, 5, 9), None);
         assert_eq!(new(5, 9, 8), None);

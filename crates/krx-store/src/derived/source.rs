@@ -1,4 +1,4 @@
-//! The rows that trades are taken from: those of one feed in a dataset, with the columns that matter.
+//! The rows that trades are taken from: one feed's rows in a dataset, with the columns that matter.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
@@ -23,7 +23,7 @@ use crate::read::{READ_ROWS, Texts, builder, undecodable};
 /// Why a date's rows were not made.
 #[derive(Debug)]
 pub(super) enum Halt {
-    /// It was asked to stop.
+    /// The caller asked it to stop.
     Stopped,
     /// A file could not be read.
     Failed(StoreError),
@@ -43,7 +43,7 @@ pub(super) struct Source {
     pub(super) paths: Vec<PathBuf>,
 }
 
-/// What a row is, as far as it matters.
+/// What kind of row it is, as far as that matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum What {
     Trade,
@@ -75,7 +75,7 @@ impl<P: Copy> Row<P> {
     }
 }
 
-/// The place of a code in the caller's list; `None` for an issue that does not matter.
+/// Gives the place of a code in the caller's list; `None` for an issue that does not matter.
 pub(super) type Index<'a> = &'a mut dyn FnMut(&str) -> Option<usize>;
 
 impl Source {
@@ -143,8 +143,7 @@ impl Source {
     }
 }
 
-/// Shows each row of an issue that matters with the place of its code. A batch has each code once, so each is looked up
-/// once.
+/// Shows each row of an issue that matters, with the place of its code. Each code is looked up once in a batch.
 fn each_known(batch: &RecordBatch, index: Index<'_>, mut show: impl FnMut(usize, usize)) {
     let codes = column(batch, "code").as_dictionary::<Int32Type>();
     let texts = codes.values().as_string::<i32>();
@@ -172,7 +171,7 @@ impl<'a> Presets<'a> {
         Self(column.map(|column| (column, Texts::of(column))))
     }
 
-    /// A row without a preset is taken for one of `tick10`.
+    /// A row without a preset counts as `tick10`.
     fn is_tick(&self, row: usize) -> bool {
         let known = self.0.as_ref().filter(|(column, _)| column.is_valid(row));
         known.is_some_and(|(_, texts)| texts.value(row) == Preset::Tick.as_str())
@@ -188,7 +187,7 @@ struct Rows<'a, P: Price> {
     volume: &'a PrimitiveArray<Int64Type>,
     frame: &'a PrimitiveArray<Int64Type>,
     item: &'a PrimitiveArray<Int16Type>,
-    /// Accumulated volume and time of receipt, of the per-issue service.
+    /// Accumulated volume and time of receipt; only in the per-issue service.
     told: Option<(
         &'a PrimitiveArray<Int64Type>,
         &'a PrimitiveArray<TimestampMicrosecondType>,
@@ -220,7 +219,7 @@ impl<'a, P: Price> Rows<'a, P> {
             false => NO_TIME,
         };
         let order = match self.told {
-            // Of the full-market feed, the place in it is the order.
+            // The order in the full-market feed is the place in it.
             None => Order {
                 place,
                 ..Order::default()

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use chrono::NaiveDate;
 
@@ -235,11 +234,14 @@ fn seal_again(
     }
     dir.disk().create_dir(&dir.staging())?;
     let sealing = Sealing::take(&dir, 0)?;
-    let watch = Watch {
-        rows: &|_| (),
-        stop: &AtomicBool::new(false),
-    };
-    crate::day::seal(&sealing, dataset, &day.feed, day.date, &Layout::default(), watch)?;
+    crate::day::seal(
+        &sealing,
+        dataset,
+        &day.feed,
+        day.date,
+        &Layout::default(),
+        Watch::nobody(),
+    )?;
     let path = dir.path().join(day.to_string());
     Ok(path.exists().then_some(path))
 }

@@ -1,7 +1,6 @@
 //! Making a date's derived rows again.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use chrono::NaiveDate;
 use serde::Serialize;
@@ -14,21 +13,21 @@ use crate::derived::{Checked, Derived, Outcome, Plan, Sessions, check, derive, i
 use crate::error::StoreError;
 use crate::layout::DataDir;
 
-/// What was done about the derived datasets of a date, or would be done.
+/// What was done, or would be done, to the derived datasets of a date.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Remade {
     /// Files that have the rows that the committed files give.
     pub identical: u64,
     /// Files that were missing, damaged or wrong, and have been made again; paths relative to the data directory.
     pub restored: Vec<String>,
-    /// Files that cannot be checked, because the date is not sealed, or retention removed what they were made of.
+    /// Files that cannot be checked, because the date is not sealed or retention has removed files they were made of.
     pub unchecked: u64,
-    /// Files that could not be made, and why.
+    /// Files that cannot be made, and why.
     pub lost: Vec<Lost>,
 }
 
 /// Compares the derived rows of a date with what its committed files give, and makes again what is missing or wrong; with
-/// `dry_run` it only reports. Without `bars`, minute bars are looked at only where there are any.
+/// `dry_run` it only reports. Without `bars`, minute bars are only looked at where there are some already.
 ///
 /// # Errors
 /// [`StoreError`], when the disk refuses.
@@ -46,11 +45,7 @@ pub fn rebuild_derived(
             continue;
         }
         let path = date_file::path(data, derived.dataset(), date);
-        let relative = path
-            .strip_prefix(data.path())
-            .unwrap_or(&path)
-            .display()
-            .to_string();
+        let relative = data.relative(&path);
         match one(access, data, derived, date, sessions, dry_run, &path) {
             Ok(Outcome::UpToDate) => remade.identical += 1,
             Ok(Outcome::Made(_)) => remade.restored.push(relative),
@@ -87,9 +82,5 @@ fn one(
             Plan::Make(_) => Outcome::Made(crate::derived::Made::default()),
         });
     }
-    let watch = Watch {
-        rows: &|_| (),
-        stop: &AtomicBool::new(false),
-    };
-    derive(&access.sealing, derived, date, sessions, anew, watch)
+    derive(&access.sealing, derived, date, sessions, anew, Watch::nobody())
 }

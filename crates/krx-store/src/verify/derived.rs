@@ -1,4 +1,4 @@
-//! Whether the derived datasets of a date say what its trades say.
+//! Whether the derived rows of a date are what its trades give.
 
 use super::finding::{Fault, Kind, finding, foreign_finding};
 use super::look::{Day, Looker};
@@ -21,8 +21,7 @@ impl Looker<'_> {
                 }
             }
             let path = date_file::path(self.data, dataset, self.date);
-            let path = path.strip_prefix(self.data.path()).unwrap_or(&path);
-            let path = path.display().to_string();
+            let path = self.data.relative(&path);
             let fault = match check(self.data, derived, self.date) {
                 Ok(Checked::Nothing | Checked::NotSealed | Checked::Sound) => continue,
                 Ok(Checked::NotComparable(why)) => {
@@ -35,7 +34,7 @@ impl Looker<'_> {
                     Kind::Newer,
                     format!("its columns have version {version}, and this krx-recorder reads version {ours}"),
                 ),
-                // What is wrong with a file of trades is told where that is looked at.
+                // A damaged file of trades is reported where it is examined itself.
                 Err(StoreError::Unsound { path: of, .. }) if !of.ends_with(&path) => continue,
                 Err(StoreError::Unsound { what, .. }) => Fault::new(Kind::Derived, what),
                 Err(error) => Fault::new(Kind::Unreadable, error.to_string()),

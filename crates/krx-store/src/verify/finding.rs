@@ -39,7 +39,7 @@ pub enum Kind {
     Partner,
     /// Coverage disagrees with the files.
     Coverage,
-    /// Rows that are made of others are not what those give, or were made of other files.
+    /// Derived rows are not what the committed files give, or were made of other files.
     Derived,
     /// A stretch of a journal segment is damaged.
     Journal,

@@ -198,12 +198,7 @@ impl Looker<'_> {
 
     /// Reads the list, and checks that the files in it exist.
     fn list(&self, listed: &Listed, day: &mut Day) -> List {
-        let name = self.data.checksum_list(self.date);
-        let name = name
-            .strip_prefix(self.data.path())
-            .unwrap_or(&name)
-            .display()
-            .to_string();
+        let name = self.data.relative(&self.data.checksum_list(self.date));
         let list = Checksums::of(self.data, self.date)
             .read()
             .unwrap_or_else(|error| {

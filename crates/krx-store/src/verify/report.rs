@@ -42,8 +42,8 @@ pub struct Report {
     pub bytes: u64,
     /// Everything that is wrong.
     pub findings: Vec<Finding>,
-    /// What is on record already, and no failure: gaps due to damage that coverage has, and derived rows that cannot be
-    /// checked because retention removed what they were made of.
+    /// Known already, and no failure: gaps due to damage that coverage records, and derived rows that cannot be checked
+    /// because retention has removed files they were made of.
     pub known: Vec<Finding>,
     /// By date and feed.
     #[serde(skip)]

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use crate::support::{
     self, HEADER, NINE, SECOND, SMALL_SEGMENTS, batch, config, connected, copy_tree, coverage, date, event,
@@ -329,10 +328,7 @@ fn files_that_others_hold_already_count_once() {
     let frames = |dir: &Path| coverage(dir).iter().map(|row| row.frames).sum::<u64>();
     let count = frames(late.path());
     let sealing = Sealing::take(&data, 0).unwrap();
-    let watch = Watch {
-        rows: &|_| (),
-        stop: &AtomicBool::new(false),
-    };
+    let watch = Watch::nobody();
     seal(
         &sealing,
         &krx_store::service::TRADES,

@@ -29,10 +29,7 @@ use crate::support::{NINE, connected, coverage, date, event, files};
 
 fn made(data: &DataDir, derived: Derived, sessions: &Sessions) -> Outcome {
     let sealing = Sealing::take(data, 0).unwrap();
-    let watch = Watch {
-        rows: &|_| (),
-        stop: &AtomicBool::new(false),
-    };
+    let watch = Watch::nobody();
     derive(&sealing, derived, date(), sessions, false, watch).unwrap()
 }
 
@@ -159,6 +156,75 @@ fn a_date_that_is_not_sealed_has_to_wait_and_late_files_make_it_again() {
     assert!(matches!(made(&data, Derived::Daily, &hours), Outcome::Made(_)));
     assert_ne!(rows(&files(&dir.path().join("daily"), "parquet")), first);
     assert!(verify(&data, &[date()].into(), &|_| ()).unwrap().ok);
+}
+
+/// The details of what `verify` finds wrong with derived rows.
+fn faults(data: &DataDir) -> Vec<String> {
+    let report = verify(data, &[date()].into(), &|_| ()).unwrap();
+    let derived = report
+        .findings
+        .into_iter()
+        .filter(|finding| finding.kind == Kind::Derived);
+    derived.map(|finding| finding.detail).collect()
+}
+
+#[test]
+fn what_says_when_trades_were_recorded_decides_the_rows_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path());
+    let hours = sessions(0, 390);
+    recorded(&data, (0, 390));
+    let of_issues = |dataset: &str| {
+        let paths = files(&dir.path().join(dataset), "parquet");
+        let mut paths = paths
+            .into_iter()
+            .filter(|path| path.to_str().unwrap().contains("feed=ISSUES"));
+        paths.next().unwrap()
+    };
+    let shares = || {
+        let rows = rows(&files(&dir.path().join("daily"), "parquet"));
+        let (issues, markets): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row["feed"] == "ISSUES");
+        let known =
+            |rows: &[&BTreeMap<String, String>]| rows.iter().all(|row| !row["recorded_share"].is_empty());
+        (known(&issues), known(&markets))
+    };
+    make_all(&data, &hours);
+    assert_eq!(shares(), (true, true));
+    for dataset in ["registrations", "coverage"] {
+        let path = of_issues(dataset);
+        let sound = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let faults = faults(&data);
+        assert!(
+            faults.len() == 3 && faults.iter().all(|fault| fault.contains(", which is gone")),
+            "{faults:?}"
+        );
+        make_all(&data, &hours);
+        assert_eq!(shares(), (false, true), "{dataset} is missing");
+        fs::write(&path, "damaged").unwrap();
+        make_all(&data, &hours);
+        assert_eq!(shares(), (false, true), "{dataset} is damaged");
+        fs::write(&path, sound).unwrap();
+        make_all(&data, &hours);
+        assert_eq!(shares(), (true, true));
+    }
+}
+
+#[test]
+fn rows_are_not_put_in_place_when_a_file_changes_while_they_are_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::new(dir.path());
+    record(&data, "KOSPI", &market_day(0, 390), false);
+    seal_all(&data);
+    let coverage = files(&dir.path().join("coverage"), "parquet").remove(0);
+    let sealing = Sealing::take(&data, 0).unwrap();
+    let watch = Watch {
+        rows: &|_| fs::write(&coverage, "another").unwrap(),
+        ..Watch::nobody()
+    };
+    let outcome = derive(&sealing, Derived::Daily, date(), &sessions(0, 390), false, watch);
+    assert_eq!(outcome.unwrap(), Outcome::NotSealed);
+    assert!(!date_file::path(&data, &DAILY, date()).exists());
 }
 
 /// The rows of a dataset without the first one, with the footer of what there is.
@@ -340,10 +406,7 @@ fn whatever_is_interrupted_there_is_the_old_file_or_the_new_one() {
         let sealing = Sealing::take(&watched, 0).unwrap();
         gate.passed.store(0, Relaxed);
         gate.after.store(after, Relaxed);
-        let watch = Watch {
-            rows: &|_| (),
-            stop: &AtomicBool::new(false),
-        };
+        let watch = Watch::nobody();
         let result = derive(&sealing, Derived::Daily, date(), &new, false, watch);
         let found = fs::read(&path).unwrap();
         assert!(found == of_old || found == of_new, "{after}");

@@ -77,10 +77,7 @@ fn record(dir: &Path, messages: &[usize], cuts: &BTreeSet<usize>) {
 
 /// Seals the date; `None` on an error, which is printed.
 fn try_seal(data: &DataDir, layout: &Layout) -> Result<Outcome, StoreError> {
-    let watch = Watch {
-        rows: &|_| (),
-        stop: &AtomicBool::new(false),
-    };
+    let watch = Watch::nobody();
     let sealing = Sealing::take(data, 0)?;
     let outcome = seal(
         &sealing,
@@ -611,10 +608,7 @@ fn a_seal_that_is_stopped_leaves_everything_as_it_was() {
         assert_sound(dir.path());
     }
     let error = Sealing::take(&data, u64::MAX).and_then(|sealing| {
-        let watch = Watch {
-            rows: &|_| (),
-            stop: &AtomicBool::new(false),
-        };
+        let watch = Watch::nobody();
         seal(
             &sealing,
             &krx_store::service::TRADES,

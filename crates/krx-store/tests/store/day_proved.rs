@@ -36,10 +36,7 @@ fn names(dir: &Path) -> Vec<PathBuf> {
 }
 
 fn sealed(data: &DataDir) -> Result<Outcome, StoreError> {
-    let watch = Watch {
-        rows: &|_| (),
-        stop: &AtomicBool::new(false),
-    };
+    let watch = Watch::nobody();
     let sealing = Sealing::take(data, 0)?;
     seal(
         &sealing,

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use crate::support::{NINE, SMALL_SEGMENTS, batches, config, connected, date, event, feed, files, frame};
 use arrow_array::cast::AsArray;
@@ -93,10 +92,7 @@ fn each_run_is_sorted_by_code_and_has_the_rows_that_were_recorded() {
         row_group_rows: GROUP_ROWS,
         ..Layout::default()
     };
-    let watch = Watch {
-        rows: &|_| (),
-        stop: &AtomicBool::new(false),
-    };
+    let watch = Watch::nobody();
     let outcome = seal(&sealing, &BOOKS, &feed(), date(), &layout, watch).unwrap();
     assert!(matches!(outcome, Outcome::Sealed(_)), "{outcome:?}");
     sealing.finish().unwrap();

@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
@@ -112,10 +111,7 @@ fn a_file_of_a_newer_recorder_is_named_as_such_and_left_alone() {
     assert!(is_newer(trades.next_batch()));
     {
         let sealing = Sealing::take(&data, 0).unwrap();
-        let watch = Watch {
-            rows: &|_| (),
-            stop: &AtomicBool::new(false),
-        };
+        let watch = Watch::nobody();
         assert!(is_newer(seal(
             &sealing,
             &TRADES,

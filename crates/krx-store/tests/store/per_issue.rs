@@ -401,10 +401,7 @@ pub(crate) fn seal_all(data: &DataDir) -> u32 {
     let sealing = Sealing::take(data, 0).unwrap();
     let mut sealed = 0;
     for (date, dataset, feed) in unsealed(data, date(), 1).unwrap() {
-        let watch = Watch {
-            rows: &|_| (),
-            stop: &AtomicBool::new(false),
-        };
+        let watch = Watch::nobody();
         let outcome = seal(&sealing, dataset, &feed, date, &Layout::default(), watch).unwrap();
         assert!(matches!(outcome, Outcome::Sealed(_)), "{dataset}: {outcome:?}");
         sealed += 1;

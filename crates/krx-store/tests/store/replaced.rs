@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::support::{
@@ -35,10 +35,7 @@ fn record(dir: &Path, second: i64) {
 }
 
 fn seal_with(sealing: &Sealing) -> Result<Outcome, StoreError> {
-    let watch = Watch {
-        rows: &|_| (),
-        stop: &AtomicBool::new(false),
-    };
+    let watch = Watch::nobody();
     seal(
         sealing,
         &krx_store::service::TRADES,

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use arrow_array::{
     ArrayRef, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
@@ -148,10 +147,7 @@ fn findings(data: &DataDir) -> Vec<(Kind, String)> {
 fn seal_all(data: &DataDir) {
     let sealing = Sealing::take(data, 0).unwrap();
     for (date, dataset, feed) in unsealed(data, date(), 1).unwrap() {
-        let watch = Watch {
-            rows: &|_| (),
-            stop: &AtomicBool::new(false),
-        };
+        let watch = Watch::nobody();
         let outcome = seal(&sealing, dataset, &feed, date, &Layout::default(), watch).unwrap();
         assert!(matches!(outcome, Outcome::Sealed(_)), "{dataset}: {outcome:?}");
     }
