@@ -83,8 +83,8 @@ class Made:
         rows.insert(1, {"code": "A", "trade_ts": None, "price": 999, "volume": 999, "kind": "before_first_trade"})
         rows.append({"code": "Z", "trade_ts": None, "price": 1, "volume": 1, "kind": "regular_close"})
         for number, row in enumerate(rows):
-            # Two records per frame, so that neither `frame` nor `item` alone is the order.
-            row |= {"frame": number // 2 + 1, "item": number % 2, "recv_ts": korean(date, "09:00"), "session": 1}
+            # Two records per frame, the second with the highest `item` that its type has: the order is that of both.
+            row |= {"frame": number // 2 + 1, "item": number % 2 * 32_767, "recv_ts": korean(date, "09:00"), "session": 1}
         self.write("trades", date, market, pa.Table.from_pylist(rows[::-1], TRADES))
 
     def coverage(self, date: dt.date, feed: str, *lines: tuple[str, str, str]) -> None:
@@ -211,6 +211,10 @@ def test_bars_of_other_widths_and_hours(made: Made, zone: str) -> None:
     # The last of these ends with the hours, before the gap that its width would reach.
     cut = bars(made.data_dir, "DATE '2026-11-20', width := INTERVAL '3 minutes', to_time := '09:02:10'", of_a, zone)
     assert cut == [("09:00", 100, 110, 100, 110, 16, 4, True)]
+    excluded = bars(made.data_dir, "'2026-11-20', width := INTERVAL '3 minutes', to_time := '09:02:05'", of_a, zone)
+    assert excluded == [("09:00", 100, 103, 100, 101, 7, 3, True)], "a trade of the instant at which the hours end"
+    frames = bars(made.data_dir, "'2026-11-20', width := INTERVAL '1 hour', from_time := '09:03', to_time := '09:04:30'", of_a, zone)
+    assert frames == [("09:03", 120, 130, 119, 130, 3, 3, True)], "the last item of a frame comes before the next frame"
     late = bars(made.data_dir, "'2026-11-20', to_time := '09:02', delay := INTERVAL '11 seconds'", of_a, zone)
     assert [bar[0] for bar in late if bar[-1]] == ["09:00"], "09:01 is followed by a gap after ten seconds"
     closing = bars(made.data_dir, "'2026-11-20', from_time := '15:30', to_time := '15:31'", of_a, zone)

@@ -1,7 +1,7 @@
 //! `krx-recorder sql`: DuckDB views over a data directory that know about its gaps.
 //!
 //! The only source is `deploy/krx.sql`, whose paths are relative. Here they are made absolute, each dataset that need not
-//! be there is read as the directory has it, tails are added, and the hours are those of the configuration's calendar.
+//! be there is read as the directory has it, the configuration's calendar gives the hours, and tails are added.
 
 mod datasets;
 mod hours;
@@ -19,14 +19,14 @@ use self::tail::TailFile;
 use crate::process::exit::Failure;
 use crate::process::out;
 
-/// What stands before each path in the source.
+/// What precedes each path in the source.
 const CALLS: [&str; 2] = ["read_parquet('", "glob('"];
 
-/// What the views have beside the files.
+/// What the views show besides the files.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Options {
-    /// A file that `krx-recorder tail --output` wrote: the view of its dataset has these records, too, each once. Repeatable,
-    /// once for each dataset.
+    /// A file that `krx-recorder tail --output` wrote: the view of its dataset then has these records too, each once.
+    /// Repeatable, with one file for each dataset.
     #[arg(long, value_name = "FILE.parquet")]
     tail: Vec<PathBuf>,
 }
@@ -34,8 +34,8 @@ pub(super) struct Options {
 /// Prints the views over the data directory at `data_dir`, with the hours of `calendar`.
 ///
 /// # Errors
-/// [`Failure`], if there is no such directory, or it holds no recorder's data, a tail is not one, DuckDB cannot name a path, or
-/// standard output cannot be written.
+/// [`Failure`], if the directory does not exist or holds no recorder's data, a file is not a tail, DuckDB cannot name a path,
+/// the journals cannot be listed for a tail, or standard output cannot be written.
 pub(super) fn print(data_dir: &Path, calendar: &Calendar, options: &Options) -> Result<(), Failure> {
     let failed = |doing: String| |source| Failure::System { doing, source };
     let absolute = data_dir.canonicalize().map_err(failed(format!(
@@ -59,10 +59,7 @@ pub(super) fn print(data_dir: &Path, calendar: &Calendar, options: &Options) -> 
     let tails = TailFile::find(&options.tail, &data)?;
     let views = hours::with_calendar(VIEWS, calendar);
     let views = datasets::as_they_are(&views, |of| datasets::has_files(&data.dataset_dir(of), of));
-    let first = tail::first_date(&data)?;
-    let views = tails
-        .iter()
-        .fold(views, |views, tail| tail::united(&views, tail, first));
+    let views = tail::with_tails(views, &tails, &data)?;
     let views = with_paths(&views, &absolute, &tails)?;
     out::print("printing the views", |out| out.write_all(views.as_bytes()))
 }
@@ -80,7 +77,7 @@ fn with_paths(views: &str, data_dir: &Path, tails: &[TailFile]) -> Result<String
             data_dir.display()
         ))
     })?;
-    // In two passes, since a path may hold anything, a call too; no path holds a NUL.
+    // In two passes, since a path may contain anything, even the text of a call, but no NUL.
     let mut views = CALLS.into_iter().fold(views.to_owned(), |views, call| {
         views.replace(call, &format!("{call}\0/"))
     });
@@ -113,7 +110,7 @@ fn quoted(path: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use krx_store::dataset::Dataset;
+    use krx_store::dataset::Rows;
 
     use super::*;
 
@@ -137,33 +134,29 @@ mod tests {
 
     #[test]
     fn a_tail_is_in_the_view_of_all_rows() {
-        let of = |name: &str| -> Dataset {
-            let all = DataDir::new("").datasets().into_iter();
-            all.into_iter().find(|dataset| dataset.name == name).unwrap()
-        };
-        let first = "2026-11-20".parse().unwrap();
-        for (name, view) in [
-            ("trades", "trades"),
-            ("quarantine", "quarantine"),
-            ("ticks", "recorded_ticks"),
-            ("indices", "indices"),
-        ] {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::new(dir.path());
+        for dataset in data.datasets() {
+            if dataset.rows != Rows::OfFrames {
+                continue;
+            }
+            let view = match dataset.name {
+                "trades" | "quarantine" | "indices" | "changes" => dataset.name.to_owned(),
+                name => format!("recorded_{name}"),
+            };
             let tails = [TailFile {
-                dataset: of(name),
+                dataset,
                 path: "/glob('it's.parquet".into(),
             }];
-            let united = tail::united(VIEWS, &tails[0], first);
-            let united = with_paths(&united, Path::new("/data"), &tails).unwrap();
+            let views = tail::with_tails(VIEWS.to_owned(), &tails, &data).unwrap();
+            let views = with_paths(&views, Path::new("/data"), &tails).unwrap();
             assert!(
-                united.contains(&format!("TEMP VIEW {view} AS\nWITH tail AS")),
-                "{name}"
+                views.contains(&format!("TEMP VIEW {view} AS\nWITH tail AS")),
+                "{dataset}"
             );
-            assert_eq!(
-                united.matches("parquet_scan('/glob(''it''s.parquet'").count(),
-                1,
-                "{name}"
-            );
-            assert!(!united.contains('\0'));
+            let path = "parquet_scan('/glob(''it''s.parquet'";
+            assert_eq!(views.matches(path).count(), 1, "{dataset}");
+            assert!(!views.contains('\0'));
         }
     }
 }

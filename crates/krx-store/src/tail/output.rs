@@ -39,13 +39,13 @@ impl<W: Write> ArrowStream<W> {
         Self::begin_saying(out, schema, HashMap::new())
     }
 
-    /// The same, with what its metadata says by key.
+    /// The same, with metadata in the schema.
     ///
     /// # Errors
     /// As [`ArrowStream::begin`].
-    pub fn begin_saying(out: W, schema: &SchemaRef, says: HashMap<String, String>) -> io::Result<Self> {
-        let schema = schema.as_ref().clone().with_metadata(says);
-        StreamWriter::try_new(out, &schema).map(Self).map_err(of_arrow)
+    pub fn begin_saying(out: W, schema: &SchemaRef, metadata: HashMap<String, String>) -> io::Result<Self> {
+        let schema = schema.as_ref().clone().with_metadata(metadata);
+        Self::begin(out, &schema.into())
     }
 
     /// Writes rows, and hands them on at once.
@@ -62,7 +62,7 @@ impl<W: Write> ArrowStream<W> {
         self.0.get_mut()
     }
 
-    /// Writes what ends the stream.
+    /// Ends the stream.
     ///
     /// # Errors
     /// As [`ArrowStream::begin`].
@@ -140,7 +140,7 @@ impl ParquetFile {
     }
 }
 
-/// The name of the dataset whose rows are in a file that [`ParquetFile`] wrote; `None` if it is another Parquet file.
+/// The name of the dataset whose rows are in a file that [`ParquetFile`] wrote; `None` if another program wrote it.
 ///
 /// # Errors
 /// [`io::Error`], when it cannot be read, or is not Parquet.

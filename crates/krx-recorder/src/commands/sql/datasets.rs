@@ -92,7 +92,8 @@ pub(super) fn of_files(dataset: Dataset) -> String {
 /// How they are read where there need not be any: with coverage, since DuckDB rejects a pattern that matches nothing. The
 /// columns are the dataset's, and each row has a value in its first one that coverage lacks.
 ///
-/// DuckDB does not partition files by different keys; so those that are partitioned by date alone get it from their names.
+/// DuckDB cannot read files with different partition keys together, so a dataset that is partitioned by date alone takes it from
+/// its file names.
 pub(super) fn of_files_to_come(dataset: Dataset) -> String {
     const DATE: &str = "TRY_CAST(regexp_extract(filename, 'date=([0-9-]+)/[^/]+$', 1) AS DATE) AS date";
     let own = |name: &str| dataset.columns.iter().any(|column| column.name == name);
@@ -118,7 +119,7 @@ pub(super) fn of_files_to_come(dataset: Dataset) -> String {
     )
 }
 
-/// A column that is never null, and that coverage has not.
+/// A column that is never null, and that coverage lacks.
 fn key_column(dataset: Dataset) -> &'static str {
     let of_coverage = |name: &str| COVERAGE.columns.iter().any(|column| column.name == name);
     let mut own = dataset

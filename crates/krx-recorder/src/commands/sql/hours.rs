@@ -10,15 +10,15 @@ pub(super) fn with_calendar(views: &str, calendar: &Calendar) -> String {
     views.replace(&rows(&Calendar::default()), &rows(calendar))
 }
 
-/// The dates whose regular session is not an ordinary one, with its beginning and end: from when on the ordinary hours are those
-/// of today.
+/// The dates whose regular session has other hours than ordinary ones, with its beginning and end. It starts with the first date
+/// on which the ordinary hours were those of today.
 fn rows(calendar: &Calendar) -> String {
     let ordinary = normal_hours(TABLE_LAST);
     let special = TABLE_FIRST
         .iter_days()
         .skip_while(|date| normal_hours(*date) != ordinary)
         .map(|date| calendar.day(date))
-        // Later on nothing is known.
+        // Nothing is known of later dates.
         .take_while(|day| day.basis != Basis::Assumed)
         .filter_map(|day| Some((day.date, day.hours.filter(|hours| *hours != ordinary)?)));
     let rows: Vec<String> = special
