@@ -156,7 +156,7 @@ fn to_parquet(
     Ok(bytes)
 }
 
-/// The file of a date; `None` when there is none.
+/// The file of a date, or `None` if the date has no file.
 ///
 /// # Errors
 /// [`StoreError::NewerSchema`], when a newer recorder wrote it; [`StoreError::Unsound`], when it is not a file of this
@@ -339,10 +339,9 @@ mod tests {
         ] {
             assert!(error.to_string().contains("it is not a file of daily"), "{error}");
         }
-        let newer: Dataset = Box::leak(Box::new(DatasetSpec {
-            schema_version: 2,
-            ..DatasetSpec::of_all_feeds("clock", "", CLOCK.columns)
-        }));
+        let mut newer = DatasetSpec::of_all_feeds("clock", "", CLOCK.columns);
+        newer.schema_version = 2;
+        let newer: Dataset = Box::leak(Box::new(newer));
         replace(&data, newer, date(), [&rows(&[Some(5)])], &KeyValues::new()).unwrap();
         let error = read(&data, &CLOCK, date()).unwrap_err();
         assert!(matches!(error, StoreError::NewerSchema { .. }), "{error}");

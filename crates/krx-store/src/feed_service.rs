@@ -1,4 +1,4 @@
-//! Which service has recorded under a feed's name; and the check that it is no other, before anything is written.
+//! Which service a feed's data came from, and the check, before anything is written, that it is still the same one.
 //!
 //! If the name was another service's, its files would stand for frames of the new feed, and one coverage would speak of
 //! both.

@@ -16,7 +16,7 @@ pub struct Document {
     pub schema_version: u32,
     /// What a row is.
     pub summary: &'static str,
-    /// What the directories below `date=` are named after; `None` where there are none.
+    /// What the directories below `date=` are named after; `None` if a date is not divided.
     pub partition_key: Option<&'static str>,
     /// The column whose values divide a sealed day.
     pub sealed_by: Option<&'static str>,

@@ -18,7 +18,7 @@ const SAME_MS: i32 = 2_000;
 const RISES_MIN: usize = 10;
 /// How much faster than time a feed may catch up and count as behind.
 const PACE_MAX: i64 = 60;
-/// A lag that falls so fast that it will be gone within this time is none to tell of. Only so much time is looked back for it.
+/// A falling lag that will be gone within this time is not reported. The fall is measured over as much time.
 const GONE_WITHIN_S: i64 = 60;
 /// The seconds that are remembered.
 const SECONDS_MAX: usize = 60;
