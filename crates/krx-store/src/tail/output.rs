@@ -45,7 +45,7 @@ impl<W: Write> ArrowStream<W> {
     /// As [`ArrowStream::begin`].
     pub fn begin_saying(out: W, schema: &SchemaRef, metadata: HashMap<String, String>) -> io::Result<Self> {
         let schema = schema.as_ref().clone().with_metadata(metadata);
-        Self::begin(out, &schema.into())
+        StreamWriter::try_new(out, &schema).map(Self).map_err(of_arrow)
     }
 
     /// Writes rows, and hands them on at once.
