@@ -124,12 +124,24 @@ FROM (VALUES
     ('2049-01-04', '10:00:00', '15:30:00'), ('2050-01-03', '10:00:00', '15:30:00'), ('2051-01-02', '10:00:00', '15:30:00')
 ) AS special(date, opens, closes);
 
--- The hours of each date from `first_day` to `last_day`: those of its regular session, or `from_time` and `to_time` instead.
-CREATE OR REPLACE TEMP MACRO hours_of(first_day, last_day, from_time, to_time) AS TABLE
-SELECT date, korean(date, coalesce(from_time::TIME, opens, TIME '09:00')) AS hours_begin,
-       korean(date, coalesce(to_time::TIME, closes, TIME '15:30')) AS hours_end
-FROM (SELECT unnest(range(first_day::DATE, last_day::DATE + 1, INTERVAL '1 day'))::DATE AS date)
-LEFT JOIN special_hours USING (date);
+-- The hours of each date from `first_day` to `last_day`, or `from_time` and `to_time` instead: those of its `regular` session; of
+-- what comes `after` it, from ten minutes after the close to 20:00, before 14 September 2026 to 18:00; or `all`, from the
+-- opening to that end.
+CREATE OR REPLACE TEMP MACRO hours_of(first_day, last_day, from_time, to_time, session := 'regular') AS TABLE
+SELECT date,
+       korean(date, coalesce(from_time::TIME, CASE WHEN session = 'after' THEN closes + INTERVAL '10 minutes' ELSE opens END))
+           AS hours_begin,
+       korean(date, coalesce(to_time::TIME, CASE session
+                                            WHEN 'regular' THEN closes
+                                            WHEN 'after' THEN evening_ends
+                                            WHEN 'all' THEN evening_ends
+                                            ELSE error('session is regular, after or all') END)) AS hours_end
+FROM (
+    SELECT date, coalesce(opens, TIME '09:00') AS opens, coalesce(closes, TIME '15:30') AS closes,
+           CASE WHEN date < DATE '2026-09-14' THEN TIME '18:00' ELSE TIME '20:00' END AS evening_ends
+    FROM (SELECT unnest(range(first_day::DATE, last_day::DATE + 1, INTERVAL '1 day'))::DATE AS date)
+    LEFT JOIN special_hours USING (date)
+);
 
 -- The per-issue service. A feed need not have every dataset, so each is read together with coverage, as quarantine is.
 -- `krx-recorder sql` prints shorter and faster views where there are files. A view of `recorded_…` has all that was
@@ -377,9 +389,9 @@ CREATE OR REPLACE TEMP VIEW derivative_books AS FROM of_one_feed('recorded_deriv
 
 -- The stretches of each feed that were recorded in the hours of each date from `first_day` to `last_day`. Whatever follows a
 -- date's last `to_ts` is not known yet, and not included.
-CREATE OR REPLACE TEMP MACRO live_stretches(first_day, last_day, from_time, to_time) AS TABLE
+CREATE OR REPLACE TEMP MACRO live_stretches(first_day, last_day, from_time, to_time, session) AS TABLE
 SELECT coverage.date, feed, greatest(from_ts, hours_begin) AS begins, least(to_ts, hours_end) AS ends, hours_begin, hours_end
-FROM coverage JOIN hours_of(first_day, last_day, from_time, to_time) AS hours ON hours.date = coverage.date
+FROM coverage JOIN hours_of(first_day, last_day, from_time, to_time, session := session) AS hours ON hours.date = coverage.date
 WHERE coverage.date BETWEEN first_day::DATE AND last_day::DATE AND state = 'live'
   AND from_ts < hours_end AND to_ts > hours_begin;
 
@@ -388,7 +400,7 @@ WHERE coverage.date BETWEEN first_day::DATE AND last_day::DATE AND state = 'live
 -- nothing was missed. `code` is NULL where no issue is known yet.
 --
 -- The date in year 1 is never found. It keeps DuckDB from opening all files where there is nothing to look for.
-CREATE OR REPLACE TEMP MACRO issues_without_trades(first_day, last_day, from_time, to_time) AS TABLE
+CREATE OR REPLACE TEMP MACRO issues_without_trades(first_day, last_day, from_time, to_time, session) AS TABLE
 WITH partition AS (
     SELECT DISTINCT TRY_CAST(regexp_extract(file, 'date=([0-9-]+)/market=[^/]+/[^/]+$', 1) AS DATE) AS date,
            regexp_extract(file, 'date=[0-9-]+/market=([^/]+)/[^/]+$', 1) AS market
@@ -401,7 +413,7 @@ WITH partition AS (
     HAVING bool_or(state <> 'idle')
     EXCEPT
     SELECT date, feed
-    FROM live_stretches(first_day, last_day, from_time, to_time)
+    FROM live_stretches(first_day, last_day, from_time, to_time, session)
     GROUP BY date, feed
     HAVING sum(epoch_us(ends) - epoch_us(begins)) >= max(epoch_us(hours_end) - epoch_us(hours_begin))
 ), traded AS (
@@ -444,11 +456,11 @@ FROM silent LEFT JOIN known USING (date, market);
 -- number, `frame * 32768 + item` is the order of arrival (`item` is a SMALLINT), and faster than `ORDER BY` of both.
 CREATE OR REPLACE TEMP MACRO bars(
     first_day, last_day := NULL, width := INTERVAL '1 minute', from_time := NULL, to_time := NULL,
-    delay := INTERVAL '0 seconds'
+    delay := INTERVAL '0 seconds', session := 'regular'
 ) AS TABLE
 WITH hours AS (
     SELECT date, epoch_us(hours_begin) AS begins_us, epoch_us(hours_end) AS ends_us, epoch_us(width) AS width_us
-    FROM hours_of(first_day, coalesce(last_day::DATE, first_day::DATE), from_time, to_time)
+    FROM hours_of(first_day, coalesce(last_day::DATE, first_day::DATE), from_time, to_time, session := session)
 ), slot AS (
     SELECT date, nth, make_timestamptz(begins_us + nth * width_us) AS begins,
            make_timestamptz(least(begins_us + (nth + 1) * width_us, ends_us)) AS ends
@@ -498,7 +510,7 @@ WITH hours AS (
         SELECT DISTINCT date, market, code, true AS has_market FROM conflated
         UNION ALL BY NAME
         SELECT date, market, code, true AS has_market
-        FROM issues_without_trades(first_day, coalesce(last_day::DATE, first_day::DATE), from_time, to_time)
+        FROM issues_without_trades(first_day, coalesce(last_day::DATE, first_day::DATE), from_time, to_time, session)
         UNION ALL BY NAME
         SELECT date, code, struct_pack(nth, open, high, low, close, volume, records) AS bar FROM ticked
     )
@@ -537,7 +549,9 @@ FROM known;
 -- stretches that were not, `missing_s` is their length in seconds, and `share` is what is left, from 0 to 1. `records`,
 -- `first_ts` and `last_ts` describe the issue's trades of the whole date. A date that was not fully recorded and has no trade
 -- gets the issues of the dates before, with 0 records.
-CREATE OR REPLACE TEMP MACRO completeness(first_day, last_day := NULL, from_time := NULL, to_time := NULL) AS TABLE
+CREATE OR REPLACE TEMP MACRO completeness(
+    first_day, last_day := NULL, from_time := NULL, to_time := NULL, session := 'regular'
+) AS TABLE
 WITH issue AS (
     SELECT date, market, code, count(*) AS records, min(trade_ts) AS first_ts, max(trade_ts) AS last_ts
     FROM trades
@@ -545,10 +559,10 @@ WITH issue AS (
     GROUP BY date, market, code
     UNION ALL
     SELECT date, market, code, 0, NULL, NULL
-    FROM issues_without_trades(first_day, coalesce(last_day::DATE, first_day::DATE), from_time, to_time)
+    FROM issues_without_trades(first_day, coalesce(last_day::DATE, first_day::DATE), from_time, to_time, session)
 ), stretch AS (
     SELECT *, begins > lag(ends, 1, hours_begin) OVER (PARTITION BY date, feed ORDER BY begins) AS after_gap
-    FROM live_stretches(first_day, coalesce(last_day::DATE, first_day::DATE), from_time, to_time)
+    FROM live_stretches(first_day, coalesce(last_day::DATE, first_day::DATE), from_time, to_time, session)
 ), recorded AS (
     SELECT date, feed, sum(epoch_us(ends) - epoch_us(begins)) AS recorded_us,
            count(*) FILTER (after_gap) + (max(ends) < max(hours_end))::INTEGER AS gaps
@@ -556,7 +570,7 @@ WITH issue AS (
     GROUP BY date, feed
 ), asked AS (
     SELECT date, epoch_us(hours_end) - epoch_us(hours_begin) AS asked_us
-    FROM hours_of(first_day, coalesce(last_day::DATE, first_day::DATE), from_time, to_time)
+    FROM hours_of(first_day, coalesce(last_day::DATE, first_day::DATE), from_time, to_time, session := session)
 )
 SELECT issue.date, issue.market, code, records, first_ts, last_ts, coalesce(gaps, 1) AS gaps,
        (asked_us - coalesce(recorded_us, 0)) / 1e6 AS missing_s,

@@ -222,6 +222,27 @@ def test_bars_of_other_widths_and_hours(made: Made, zone: str) -> None:
 
 
 @pytest.mark.parametrize("zone", ZONES)
+def test_the_hours_of_each_session_are_those_of_its_date(made: Made, zone: str) -> None:
+    days = {dt.date(2026, 9, 11): ("09:00", "15:30", "18:00"), BEFORE: ("10:00", "16:30", "20:00"), DAY: ("09:00", "15:30", "20:00")}
+    with connect(made.data_dir, zone) as connection:
+        for date, (opens, closes, ends) in days.items():
+            after = f"{korean(date, closes) + dt.timedelta(minutes=10):%H:%M}"
+            for session, hours in {"regular": (opens, closes), "after": (after, ends), "all": (opens, ends)}.items():
+                query = f"SELECT hours_begin, hours_end FROM hours_of('{date}', '{date}', NULL, NULL, session := '{session}')"
+                assert connection.execute(query).fetchall() == [tuple(korean(date, clock) for clock in hours)]
+        of_own = "SELECT hours_begin, hours_end FROM hours_of('2026-11-20', '2026-11-20', '12:00', NULL, session := 'all')"
+        assert connection.execute(of_own).fetchall() == [(korean(DAY, "12:00"), korean(DAY, "20:00"))]
+        after = connection.execute(f"SELECT min(from_ts), max(to_ts) FROM bars('{DAY}', session := 'after')").fetchall()
+        assert after == [(korean(DAY, "15:40"), korean(DAY, "20:00"))]
+        of_all = f"SELECT date, market, code, records, missing_s FROM completeness('{DAY}', session := 'all')"
+        expected = expected_completeness(made, DAY, DAY, "09:00", "20:00")
+        assert sorted(connection.execute(of_all).fetchall(), key=order) == expected
+        for asked in (f"bars('{DAY}', session := 'night')", f"completeness('{DAY}', session := 'night')"):
+            with pytest.raises(duckdb.Error, match="session is regular, after or all"):
+                connection.execute(f"FROM {asked}").fetchall()
+
+
+@pytest.mark.parametrize("zone", ZONES)
 def test_bars_of_a_whole_date_end_at_midnight_in_korea(made: Made, zone: str) -> None:
     whole = "'2026-11-20', width := INTERVAL '1 hour', from_time := '00:00', to_time := '24:00'"
     found = bars(made.data_dir, whole, "market = 'KOSDAQ' AND code = 'C'", zone)
