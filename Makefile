@@ -16,7 +16,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 DESTDIR ?=
 
-.PHONY: help build build-sabotaged install deb demo test test-rust test-readers test-old-readers test-faults test-systemd test-page \
+.PHONY: help build build-sabotaged install wheel deb demo test test-rust test-readers test-wheel test-old-readers test-faults test-systemd test-page \
 	check fuzz bench bench-peers bench-layout bench-daily bench-books bench-views frames
 
 help: ## show this
@@ -30,6 +30,9 @@ build: ## build the programs: target/release/krx-recorder, krx-simulator and wha
 # Not after `build`: that is for a user, and this as a rule for root.
 install: ## install what was built, with units and configuration: PREFIX (/usr/local), DESTDIR
 	PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' DESTDIR='$(DESTDIR)' deploy/install.sh
+
+wheel: build ## make the wheels of the Python package krxdata: target/wheels
+	crates/krx-python/make-wheels.sh
 
 deb: build ## make the Debian package: target/debian
 	CARGO='$(CARGO)' deploy/deb-tools.sh
@@ -66,6 +69,9 @@ test-page: build ## open the status page and a report in Chromium; screenshots i
 test-readers: build ## DuckDB, pandas, polars and pyarrow read what is recorded, also while it is
 	tests/tools/python-env.sh
 	.venv/bin/python -m pytest -q -n 2 --dist loadfile tests/readers tests/bench/peers tests/bench/layout --ignore tests/readers/old
+
+test-wheel: wheel ## install each wheel into an empty environment, and test it there, with docs/python.md
+	tests/tools/wheel-tests.sh
 
 test-old-readers: build ## readers of years ago read everything too: all, or OLD_READERS (Python 3.11; Spark where Java is; 2 GB)
 	tests/tools/python-env.sh

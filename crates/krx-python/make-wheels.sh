@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Builds the wheels of krxdata into target/wheels: one for this platform, which has the program krx-recorder in it, and one for
+# any, without it.
+#
+# Needs Python 3.10 or newer with its venv module; the tools are installed into target/wheels/.tools.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+out=$PWD/target/wheels tools=$PWD/target/wheels/.tools
+mkdir -p "$out"
+if [[ ! -f $tools/.stamp || ! $tools/.stamp -nt crates/krx-python/tools.txt ]]; then
+    "${PYTHON:-python3}" -m venv --clear "$tools"
+    "$tools/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+        --requirement crates/krx-python/tools.txt
+    touch "$tools/.stamp"
+fi
+rm -rf "$out"/krxdata-*.whl "$out/unpacked"
+(cd crates/krx-python && "$tools/bin/maturin" build --release --out "$out")
+"$tools/bin/wheel" unpack "$out"/krxdata-*.whl --dest "$out/unpacked"
+rm "$out"/krxdata-*.whl
+content=("$out"/unpacked/krxdata-*)
+
+# Line numbers are two thirds of it; a wheel is installed by people who do not debug the recorder.
+strip "$content"/krxdata-*.data/scripts/krx-recorder
+"$tools/bin/wheel" pack "$content" --dest-dir "$out"
+
+# Without the program nothing in it depends on the platform.
+rm -r "$content"/krxdata-*.data "$content"/krxdata-*.dist-info/sboms
+sed -i -e 's/^Root-Is-Purelib: .*/Root-Is-Purelib: true/' -e 's/^Tag: .*/Tag: py3-none-any/' "$content"/krxdata-*.dist-info/WHEEL
+"$tools/bin/wheel" pack "$content" --dest-dir "$out"
+rm -r "$out/unpacked"

@@ -1,0 +1,248 @@
+"""The newest records, which are in no file yet: from the recorder's status port, or by the program `krx-recorder`."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import queue
+import shutil
+import socket
+import subprocess
+import sysconfig
+import tempfile
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.ipc
+
+from ._datasets import Dataset
+from ._errors import RecorderError
+from ._views import of_nothing
+
+ANSWER_S_MAX = 60.0
+"""How long the recorder may take to begin an answer."""
+
+ANSWER_ENDS_S = 3500.0
+"""An answer that ends sooner did not end because its hour was over."""
+
+FOLLOWED_BATCHES_MAX = 64
+"""Batches that wait for whoever iterates."""
+
+
+def program() -> Path | None:
+    """The `krx-recorder` that came with this package, or the one on the path."""
+    own = Path(sysconfig.get_path("scripts")) / "krx-recorder"
+    found = own if own.is_file() else shutil.which("krx-recorder")
+    return Path(found) if found else None
+
+
+@dataclass(frozen=True)
+class Newest:
+    """Where the newest records of a data directory come from."""
+
+    data_dir: Path
+    status: str | None
+    """Address and port of the recorder's status port."""
+
+    config: Path | None
+    """The recorder's configuration, which has that, too."""
+
+    def table(self, dataset: Dataset, codes: Sequence[str] | None) -> pa.Table:
+        """The records of a dataset that the journal holds beyond the last file, or some of them in files, too."""
+        if self.status:
+            tables = []
+            for feed in self._feeds(dataset):
+                with self._open(dataset, feed, codes) as answer:
+                    tables.append(_read(answer.response))
+            return pa.concat_tables(tables) if tables else _no_rows(dataset)
+        command = self._command(dataset, codes)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if done.returncode != 0:
+            raise _failed(done.stderr)
+        return _read(pa.BufferReader(done.stdout)) if done.stdout else _no_rows(dataset)
+
+    def follow(self, dataset: Dataset, codes: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        """Batches of records as they become durable, until the recorder stops."""
+        if self.status:
+            yield from self._follow_feeds(dataset, codes)
+            return
+        command = [*self._command(dataset, codes), "--follow"]
+        with (
+            tempfile.TemporaryFile() as said,
+            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said) as process,
+        ):
+            try:
+                yield from _batches(process.stdout)
+                if process.wait() != 0:
+                    said.seek(0)
+                    raise _failed(said.read())
+            finally:
+                process.kill()
+
+    def _follow_feeds(self, dataset: Dataset, codes: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        """Those of all feeds, as they come: the recorder sends one feed at a time."""
+        found: queue.Queue[pa.RecordBatch | Exception | None] = queue.Queue(maxsize=FOLLOWED_BATCHES_MAX)
+        answers: list[Answer] = []
+        is_over = threading.Event()
+
+        def put(item: pa.RecordBatch | Exception | None) -> None:
+            while not is_over.is_set():
+                try:
+                    return found.put(item, timeout=1)
+                except queue.Full:
+                    continue
+
+        def run(feed: str) -> None:
+            try:
+                for batch in self._follow_feed(dataset, feed, codes, answers):
+                    put(batch)
+                put(None)
+            except Exception as error:  # Whatever it is, the iteration raises it.
+                put(error)
+
+        feeds = self._feeds(dataset)
+        try:
+            for feed in feeds:
+                threading.Thread(target=run, args=(feed,), daemon=True).start()
+            left = len(feeds)
+            while left:
+                item = found.get()
+                if isinstance(item, Exception):
+                    raise item
+                if item is None:
+                    left -= 1
+                else:
+                    yield item
+        finally:
+            is_over.set()
+            for answer in answers:
+                answer.close()
+
+    def _follow_feed(
+        self, dataset: Dataset, feed: str, codes: Sequence[str] | None, answers: list[Answer]
+    ) -> Iterator[pa.RecordBatch]:
+        """A recorder ends an answer after an hour; the next one begins after the last frame."""
+        after: dict[str, str] = {}
+        while True:
+            begun = time.monotonic()
+            answer = self._open(dataset, feed, codes, follow="true", **after)
+            answers.append(answer)
+            answer.wait_for_ever()
+            if frames := answer.response.headers.get("krx-frames"):
+                date, _, last = frames.rpartition(",")[2].partition(":")
+                after = {"after": f"{date}:{last.rpartition('-')[2]}"}
+            for batch in _batches(answer.response):
+                after = {"after": f"{batch['date'][-1].as_py()}:{batch['frame'][-1].as_py()}"}
+                yield batch
+            answers.remove(answer)
+            answer.close()
+            if time.monotonic() - begun < ANSWER_ENDS_S:
+                return
+
+    def _command(self, dataset: Dataset, codes: Sequence[str] | None) -> list[str]:
+        found = program()
+        if found is None:
+            raise RecorderError(
+                "the newest records are in the recorder's journal: name its status port, as in "
+                'krxdata.open(…, status="localhost:9464"), or install krx-recorder here'
+            )
+        command = [str(found), "tail", "--dataset", dataset.name, "--format", "arrow", "--data-dir", str(self.data_dir)]
+        if self.config:
+            command += ["--config", str(self.config)]
+        if codes is not None:
+            command += ["--code", ",".join(codes)]
+        return command
+
+    def _feeds(self, dataset: Dataset) -> list[str]:
+        """The feeds that have a dataset."""
+        service = {"market": "full_market"}.get(dataset.partition_key or "", "per_issue")
+        with self._get("/status.json") as answer:
+            feeds = json.load(answer.response)["feeds"]
+        return [feed["feed"] for feed in feeds if dataset.name == "quarantine" or feed["service"] == service]
+
+    def _open(self, dataset: Dataset, feed: str, codes: Sequence[str] | None, **more: str) -> Answer:
+        query = {"feed": feed, **more}
+        if codes is not None:
+            query["code"] = ",".join(codes)
+        return self._get(f"/tail/{dataset.name}.arrows?{urllib.parse.urlencode(query)}")
+
+    def _get(self, path: str) -> Answer:
+        address = str(self.status).removeprefix("http://").rstrip("/")
+        connection = http.client.HTTPConnection(address, timeout=ANSWER_S_MAX)
+        try:
+            connection.request("GET", path)
+            answer = Answer(connection)
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise RecorderError(
+                f"no recorder answers at {address}: {error}; is that the address of its status.listen?"
+            ) from None
+        if answer.response.status != http.client.OK:
+            with answer:
+                words = answer.response.read().decode("utf-8", "replace").strip()
+            raise RecorderError(f"the recorder at {address} does not send {path}: {words}")
+        return answer
+
+
+class Answer:
+    """An answer of the status port, to be read."""
+
+    def __init__(self, connection: http.client.HTTPConnection) -> None:
+        # The connection forgets its socket once the answer has begun.
+        self._socket = connection.sock
+        self.response = connection.getresponse()
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def wait_for_ever(self) -> None:
+        """Lets the recorder take its time from now on: nothing may be traded for hours."""
+        self._socket.settimeout(None)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def close(self) -> None:
+        """Ends it, also for another thread that waits for more."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self.response.close()
+
+
+def _failed(said: bytes) -> RecorderError:
+    text = said.decode("utf-8", "replace").strip()
+    return RecorderError(text.removeprefix("krx-recorder: ") or "krx-recorder failed without a word")
+
+
+def _batches(stream: Any) -> Iterator[pa.RecordBatch]:
+    try:
+        with pa.ipc.open_stream(stream) as reader:
+            for batch in reader:
+                if batch.num_rows:
+                    yield batch
+    except pa.ArrowInvalid:
+        # It ended before the schema: whoever started it says why.
+        return
+
+
+def _read(stream: Any) -> pa.Table:
+    try:
+        with pa.ipc.open_stream(stream) as reader:
+            return reader.read_all()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise RecorderError(f"the newest records broke off before their end: {error}; ask again") from None
+
+
+def _no_rows(dataset: Dataset) -> pa.Table:
+    with duckdb.connect() as connection:
+        rows: pa.Table = connection.sql(of_nothing(dataset)).to_arrow_table()
+        return rows

@@ -1,0 +1,444 @@
+"""The Python package `krxdata`, from its source: every loader against the ledger, beside a recorder and across a seal."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import random
+import shutil
+import subprocess
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import issues
+import krxdata_source
+from conftest import IssueRecording, Recording, keep_clear_of_midnight, seal_every_date
+from days import GAP, LAST, Days
+from processes import ROOT, Recorder, Simulator, binary, end, free_port, wait_until
+from test_views import BEFORE, DAY, VIEWS, Made, expected_bars, expected_completeness, korean, made, order
+
+import krxdata
+from krxdata import _newest
+
+STOCKS = ("ticks", "quotes", "books")
+DERIVATIVES = ("derivative_ticks", "derivative_quotes", "derivative_books")
+RATE = 3000
+
+__all__ = ["made"]
+
+
+@pytest.fixture(autouse=True)
+def program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program is that of the build, or the one that came with the installed package."""
+    if krxdata_source.IS_INSTALLED and _newest.program():
+        return
+    monkeypatch.setattr(_newest, "program", lambda: binary("KRX_RECORDER", "krx-recorder"))
+
+
+def rows_of(relation: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:
+    return relation.to_arrow_table().to_pylist()
+
+
+def test_the_description_of_the_datasets_is_the_recorders() -> None:
+    command = [binary("KRX_RECORDER", "krx-recorder"), "schema", "--json"]
+    described = subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
+    package = ROOT / "crates" / "krx-python" / "python" / "krxdata"
+    assert json.loads((package / "datasets.json").read_bytes()) == json.loads(described)
+    assert (package / "krx.sql").read_text() == VIEWS
+
+
+def test_the_version_is_that_of_the_recorder() -> None:
+    said = subprocess.run([binary("KRX_RECORDER", "krx-recorder"), "--version"], check=True, capture_output=True, text=True)
+    assert said.stdout.split()[1] == krxdata.__version__
+
+
+@pytest.mark.filterwarnings("ignore::krxdata.IncompleteWarning")
+def test_trades_are_those_of_the_ledger_in_order(recording: Recording) -> None:
+    data, expected = krxdata.open(recording.data_dir), recording.expected.trades
+    names = [name for name in expected.schema.names if name not in ("date", "market")]
+    by_code: dict[str, list[dict[str, Any]]] = {}
+    for row in expected.to_pylist():
+        by_code.setdefault(row["code"], []).append({name: row[name] for name in names})
+    for code, rows in list(by_code.items())[:40]:
+        found = rows_of(data.trades(code, recording.expected.date, kinds=None))
+        assert [{name: row[name] for name in names} for row in found] == rows
+    count, trades = len(expected), expected["kind"].to_pylist().count("trade")
+    assert 0 < trades < count
+    assert data.trades(kinds=None).aggregate("count(*)").fetchall() == [(count,)]
+    everything = data.trades(first=recording.expected.date)
+    assert everything.aggregate("count(*)").fetchall() == [(trades,)]
+    for market in ("KOSPI", "KOSDAQ"):
+        places = everything.filter(f"market = '{market}'").project("frame, item").fetchall()
+        assert places == sorted(places), "between markets the clock decides, within one the order of arrival"
+
+
+def truth_of(expected: issues.Expected, dataset: str) -> list[dict[str, Any]]:
+    """Rows without snapshots; trades that both presets pushed are there once, as `tick10` told them."""
+    rows = [row for row in expected.tables[dataset].to_pylist() if row["kind"] != "snapshot"]
+    if not dataset.endswith("ticks"):
+        return rows
+    kept: list[dict[str, Any]] = []
+    for code in dict.fromkeys(row["code"] for row in rows):
+        of_code = [row for row in rows if row["code"] == code]
+        have_totals = all(row["acc_volume"] is not None for row in of_code)
+        counts: dict[tuple[Any, ...], dict[str, int]] = {}
+        ten, one = ([row for row in of_code if row["preset"] == preset] for preset in ("tick10", "tick"))
+        for row in [*ten, *one]:
+            same = (row["trade_time"], row["price"], row["volume"], row["acc_volume"] if have_totals else None)
+            seen = counts.setdefault(same, {"tick10": 0, "tick": 0})
+            seen[row["preset"]] += 1
+            if row["preset"] == "tick10" or seen["tick"] > seen["tick10"]:
+                kept.append(row)
+    return sorted(kept, key=lambda row: (row["frame"], row["item"]))
+
+
+@pytest.mark.filterwarnings("ignore::krxdata.IncompleteWarning")
+@pytest.mark.parametrize("how", ["recorded", "sealed"])
+@pytest.mark.parametrize("dataset", [*STOCKS, *DERIVATIVES, "indices"])
+def test_per_issue_rows_are_those_of_the_ledger(issue_recording: IssueRecording, how: str, dataset: str) -> None:
+    data, expected = krxdata.open(issue_recording.data_dirs[how]), issue_recording.expected
+    load = getattr(data, dataset)
+    options = {"kinds": None} if dataset.endswith("ticks") else {}
+    truth = truth_of(expected, dataset)
+    assert len(truth) > 50
+    names = expected.tables[dataset].schema.names
+    for code in dict.fromkeys(row["code"] for row in truth):
+        found = rows_of(load(code, **options))
+        assert [{name: row[name] for name in names} for row in found] == [row for row in truth if row["code"] == code]
+    found = rows_of(load(first=data.days().fetchall()[0][0], **options))
+    assert len(found) == len(truth)
+
+
+@pytest.mark.filterwarnings("ignore::krxdata.IncompleteWarning")
+@pytest.mark.parametrize("seed", range(3))
+def test_bars_and_completeness_are_those_of_plain_python(tmp_path: Path, seed: int) -> None:
+    """On an ordinary day and on that of the CSAT, whose hours are an hour later, with stretches that were not recorded."""
+    made, dice = Made(tmp_path / "data"), random.Random(seed)
+    hours = {DAY: ("09:00", "15:30"), BEFORE: ("10:00", "16:30")}
+    for date, (opens, closes) in hours.items():
+        begin, length = korean(date, opens), int((korean(date, closes) - korean(date, opens)).total_seconds())
+        for market in ("KOSPI", "KOSDAQ"):
+            # Some are before the open or after the close.
+            clocks = sorted(dice.randrange(-1800, length + 10_000) for _ in range(60))
+            times = [begin + dt.timedelta(seconds=at) for at in clocks]
+            made.trades(date, market, *((dice.choice("ABC"), f"{at:%H:%M:%S}", 100 + nth, nth + 1) for nth, at in enumerate(times)))
+            cuts = sorted(dice.sample(range(length), 5))
+            borders = ["00:00", *(f"{begin + dt.timedelta(seconds=at):%H:%M:%S}" for at in cuts), "24:00"]
+            states = [dice.choice(["live", "live", "gap"]) for _ in borders]
+            made.coverage(date, market, *zip(borders, borders[1:], states, strict=False))
+    data = krxdata.open(made.data_dir)
+    columns = ("market", "code", "from_ts", "records", "volume", "open", "close", "complete")
+    for width, width_s in (("1min", 60), (dt.timedelta(minutes=7), 420), ("1h", 3600)):
+        found = data.bars(None, BEFORE, DAY, width=width)
+        for date, (opens, closes) in hours.items():
+            rows = [tuple(row[name] for name in columns) for row in rows_of(found) if row["date"] == date]
+            assert sorted(rows, key=order) == expected_bars(made, date, opens, closes, width_s, 0)
+    for session, (begins, ends) in [
+        ("after", ({DAY: "15:40", BEFORE: "16:40"}, "20:00")),
+        ("all", ({DAY: "09:00", BEFORE: "10:00"}, "20:00")),
+        (("09:30", dt.time(11, 0)), ({DAY: "09:30", BEFORE: "09:30"}, "11:00")),
+    ]:
+        found = data.bars(["A", "C"], str(BEFORE), "20261120", width="30min", session=session)
+        for date, begin in begins.items():
+            rows = [tuple(row[name] for name in columns) for row in rows_of(found) if row["date"] == date]
+            expected = [row for row in expected_bars(made, date, begin, ends, 1800, 0) if row[1] in "AC"]
+            assert sorted(rows, key=order) == expected
+    delayed = [tuple(row[name] for name in columns) for row in rows_of(data.bars("B", DAY, width="20s", delay="45s"))]
+    assert sorted(delayed, key=order) == [row for row in expected_bars(made, DAY, "09:00", "15:30", 20, 45) if row[1] == "B"]
+    columns = ("date", "market", "code", "records", "missing_s")
+    found = [tuple(row[name] for name in columns) for row in rows_of(data.completeness(None, DAY))]
+    assert sorted(found, key=order) == expected_completeness(made, DAY, DAY, "09:00", "15:30")
+
+
+def test_what_is_not_complete_is_said_once(twenty_days: Days) -> None:
+    data = krxdata.open(twenty_days.data_dir)
+    code = twenty_days.issues[0]
+    date, feed, _, _ = GAP
+    with pytest.warns(krxdata.IncompleteWarning, match=f"{feed} of {date} lacks 100 s") as caught:
+        relation = data.trades(code, date)
+    assert caught[0].filename == __file__, "it points at the line that asked"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(rows_of(relation)) == sum(row["code"] == code and row["date"] == date for row in twenty_days.trades)
+        data.trades(code, date)
+        data.bars(code, date)
+        data.trades(code, LAST - dt.timedelta(days=1))
+    gaps = rows_of(data.gaps(date, feeds=feed))
+    assert [(row["to_ts"] - row["from_ts"]).total_seconds() for row in gaps if row["reason"] != "start"] == [100]
+
+
+def test_results_are_pandas_polars_and_arrow(twenty_days: Days) -> None:
+    data, code = krxdata.open(twenty_days.data_dir), twenty_days.issues[0]
+    date = LAST - dt.timedelta(days=3)
+    relation = data.trades(code, date)
+    expected = [row["price"] for row in twenty_days.trades if row["code"] == code and row["date"] == date]
+    frame, polars, arrow = relation.df(), relation.pl(), relation.to_arrow_table()
+    assert isinstance(frame, pd.DataFrame) and isinstance(polars, pl.DataFrame) and isinstance(arrow, pa.Table)
+    assert list(frame["price"]) == polars["price"].to_list() == arrow["price"].to_pylist() == expected
+    assert str(frame["trade_ts"].dt.tz) == str(polars["trade_ts"].dtype.time_zone) == "Asia/Seoul"
+    assert relation.filter("price > 0").aggregate("count(*)").fetchall() == [(len(expected),)]
+
+
+def test_names_are_joined(twenty_days: Days, tmp_path: Path) -> None:
+    code, other = twenty_days.issues[:2]
+    listed = tmp_path / "names.csv"
+    listed.write_text(f"code,name\n{code},삼성전자\n")
+    date = LAST - dt.timedelta(days=3)
+    for names in (listed, pd.DataFrame({"code": [code], "name": ["삼성전자"]}), pl.DataFrame({"code": [code], "name": ["삼성전자"]})):
+        data = krxdata.open(twenty_days.data_dir, issues=names)
+        assert {row["name"] for row in rows_of(data.trades(code, date))} == {"삼성전자"}
+        assert {row["name"] for row in rows_of(data.trades(other, date))} == {None}
+        assert {(row["code"], row["name"]) for row in rows_of(data.bars([code, other], date, width="1h"))} == {
+            (code, "삼성전자"), (other, None)
+        }  # fmt: skip
+    for names, words in (
+        (pd.DataFrame({"code": [5930]}), "lack their zeros"),
+        (pd.DataFrame({"name": ["삼성전자"]}), "no column `code`"),
+        (pd.DataFrame({"code": ["A", "A"]}), "twice"),
+    ):
+        with pytest.raises(krxdata.UsageError, match=words):
+            krxdata.open(twenty_days.data_dir, issues=names)
+
+
+def test_a_directory_that_is_none_or_newer_is_refused(tmp_path: Path, made: Made) -> None:
+    with pytest.raises(krxdata.NoDataError, match="is not a directory"):
+        krxdata.open(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(krxdata.NoDataError, match="no recorder has recorded"):
+        krxdata.open(tmp_path / "empty")
+    internal = made.data_dir / ".krx"
+    internal.mkdir()
+    (internal / "format").write_text("3\n")
+    with pytest.raises(krxdata.VersionError, match="layout 3, of a newer recorder"):
+        krxdata.open(made.data_dir)
+    (internal / "format").write_text("2\n")
+    assert len(rows_of(krxdata.open(made.data_dir).days())) > 0
+    file = next((made.data_dir / "trades").rglob("*.parquet"))
+    table = pq.read_table(file, partitioning=None)
+    newest = made.data_dir / "trades" / "date=2026-11-29" / "market=KOSPI"
+    newest.mkdir(parents=True)
+    pq.write_table(table.replace_schema_metadata({"krx.schema_version": "2"}), newest / file.name)
+    with pytest.raises(krxdata.VersionError, match="schema version 2, and this krxdata knows 1: pip install --upgrade"):
+        krxdata.open(made.data_dir)
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (lambda data: data.trades(5930, DAY), "an issue code is text, such as '005930', and not 5930"),
+        (lambda data: data.trades([], DAY), "no issue code was named"),
+        (lambda data: data.trades("A", "2026-02-30"), "'2026-02-30' is not a date"),
+        (lambda data: data.trades("A", DAY, BEFORE), "the dates end before they begin"),
+        (lambda data: data.trades("A", last=DAY), "a last date needs a first one"),
+        (lambda data: data.bars("A", DAY, width="5 parsecs"), "is not a width of bars"),
+        (lambda data: data.bars("A", DAY, width="0min"), "more than nothing"),
+        (lambda data: data.bars("A", DAY, session="night"), "there is no session 'night'"),
+        (lambda data: data.bars("A", DAY, session=("10:00", "09:00")), "the hours end before they begin"),
+        (lambda data: data.bars("A", DAY, session=("10:00", "noon")), "'noon' is not a time of day"),
+        (lambda data: data.book_at("A", "soon"), "'soon' is not an instant"),
+        (lambda data: next(data.follow(dataset="daily")), "daily is not received record by record"),
+        (lambda data: next(data.follow(dataset="tocks")), "there is no dataset 'tocks'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_a_sentence(made: Made, ask: Any, words: str) -> None:
+    data = krxdata.open(made.data_dir)
+    with pytest.raises(krxdata.UsageError, match=words) as caught:
+        ask(data)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_a_value_is_never_sql(made: Made) -> None:
+    data = krxdata.open(made.data_dir)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for code in ("'; DROP VIEW trades; --", "A' OR 'a' = 'a", "\\"):
+            assert rows_of(data.trades(code, DAY)) == rows_of(data.bars(code, DAY)) == rows_of(data.book_at(code, "2026-11-20")) == []
+        assert len(rows_of(data.trades("A", DAY))) > 0
+
+
+def test_files_of_a_dataset_are_seen_once_they_are_there(tmp_path: Path, made: Made) -> None:
+    (tmp_path / "new" / ".krx").mkdir(parents=True)
+    data = krxdata.open(tmp_path / "new")
+    assert rows_of(data.days()) == rows_of(data.trades()) == rows_of(data.bars(None, DAY)) == rows_of(data.ticks()) == []
+    for dataset in ("trades", "coverage"):
+        shutil.copytree(made.data_dir / dataset, tmp_path / "new" / dataset)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert len(rows_of(data.trades(first=DAY))) == len(rows_of(krxdata.open(made.data_dir).trades(first=DAY))) > 0
+    assert len(rows_of(data.days())) > 0
+
+
+class Live:
+    """A recorder of both services beside which data are read."""
+
+    def __init__(self, recorder: Recorder, port: int) -> None:
+        self.recorder = recorder
+        self.address = f"127.0.0.1:{port}"
+        self.config = recorder.data_dir.parent / "krx-recorder.toml"
+
+    def open(self, how: str) -> krxdata.Data:
+        options = {"status": self.address} if how == "http" else {"config": self.config}
+        return krxdata.open(self.recorder.data_dir, **options)
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    keep_clear_of_midnight()
+    folder, port = tmp_path_factory.mktemp("live"), free_port()
+    listed = folder / "issues.csv"
+    listed.write_text(issues.LISTED)
+    arguments = ["--issues", str(listed), "--trades-per-day", "1000000", "--seed", "5", "--repeat"]
+    arguments += ["--rate", str(RATE), "--per-issue-rate", str(RATE)]
+    simulator = Simulator(folder / "ledger.jsonl", arguments)
+    try:
+        # Files come every three seconds: what is newer is in the journal alone.
+        recorder = Recorder(folder, simulator.url, issues.tables(), port=port, interval="3s")
+        try:
+            names = ("trades", *STOCKS, *DERIVATIVES)
+            wait_until(
+                lambda: all(any((recorder.data_dir / name).rglob("*.parquet")) for name in names), 120, "all have files",
+                recorder.check_running,
+            )  # fmt: skip
+            yield Live(recorder, port)
+            recorder.stop()
+        finally:
+            end(recorder.process)
+    finally:
+        simulator.stop()
+
+
+Places = dict[str, list[tuple[int, int]]]
+"""Of each feed the frames and items of rows."""
+
+
+def places_of(*tables: pa.Table | pa.RecordBatch) -> Places:
+    found: Places = {}
+    for table in tables:
+        key = "market" if "market" in table.schema.names else "feed"
+        for row in table.select([key, "frame", "item"]).to_pylist():
+            found.setdefault(row[key], []).append((row["frame"], row["item"]))
+    return found
+
+
+def last_in_files(data: krxdata.Data) -> dict[str, int]:
+    return dict(data.sql("SELECT market, max(frame) FROM trades GROUP BY market").fetchall())
+
+
+def check_against_files(live: Live, data: krxdata.Data, found: Places) -> None:
+    """Each row is there once, and up to the last of each feed none is missing of those that files have in the end."""
+    last = {feed: max(places)[0] for feed, places in found.items()}
+    wait_until(
+        lambda: all(frame > last[feed] for feed, frame in last_in_files(data).items() if feed in last), 60, "all is in files",
+        live.recorder.check_running,
+    )  # fmt: skip
+    in_files = places_of(data.sql("SELECT market, frame, item FROM trades").to_arrow_table())
+    for feed, places in found.items():
+        first = min(places)[0]
+        expected = {place for place in in_files[feed] if first <= place[0] <= last[feed]}
+        assert len(places) == len(set(places)), "none is doubled"
+        assert set(places) == expected
+
+
+@pytest.mark.filterwarnings("ignore::krxdata.IncompleteWarning")
+@pytest.mark.parametrize("how", ["http", "program"])
+def test_live_rows_are_unbroken_and_newer_than_the_files(live: Live, how: str) -> None:
+    data, readings, newer = live.open(how), [], 0
+    began = time.monotonic()
+    while len(readings) < 6 or time.monotonic() - began < 8:
+        readings.append(places_of(data.trades(kinds=None, live=True).to_arrow_table()))
+        in_files = last_in_files(data)
+        newer += any(max(places)[0] > in_files[market] for market, places in readings[-1].items())
+    assert newer > 0, "the newest records were not only those of files"
+    for reading in readings:
+        assert all(min(places)[0] == 1 or min(places) == min(readings[0][market]) for market, places in reading.items())
+        check_against_files(live, data, reading)
+    code = issues.STOCKS[0]
+    for name in (*STOCKS, "derivative_ticks", "indices"):
+        load, wanted = getattr(data, name), code if name in STOCKS else None
+        in_files = load(wanted).aggregate("count(*)").fetchall()[0][0]
+        (places,) = places_of(load(wanted, live=True).to_arrow_table()).values()
+        assert len(places) == len(set(places)) >= in_files > 0
+
+
+@pytest.mark.filterwarnings("ignore::krxdata.IncompleteWarning")
+def test_live_rows_are_each_there_once_across_a_seal(live: Live, tmp_path: Path) -> None:
+    """A tail that was read before its records went to files, and before these were sealed."""
+    folder = tmp_path / "data"
+    data = live.open("http")
+    relation = data.trades(kinds=None, live=True)
+    before = places_of(relation.to_arrow_table())
+    check_against_files(live, data, before)
+    after = places_of(relation.to_arrow_table())
+    assert all(set(after[market]) > set(places) for market, places in before.items()), "newer files are seen, too"
+    check_against_files(live, data, after)
+    shutil.copytree(live.recorder.data_dir, folder, ignore=shutil.ignore_patterns("staging", "lock"))
+    shown = krxdata.open(folder).trades(kinds=None, live=True)
+    unsealed = places_of(shown.to_arrow_table())
+    seal_every_date(folder)
+    assert places_of(shown.to_arrow_table()) == unsealed
+
+
+@pytest.mark.parametrize("how", ["http", "program"])
+def test_followed_records_come_as_they_are_durable(live: Live, how: str) -> None:
+    data, began, late_s = live.open(how), time.monotonic(), []
+    found: list[pa.RecordBatch] = []
+    batches = data.follow()
+    for batch in batches:
+        now = dt.datetime.now(dt.timezone.utc)
+        late_s.append((now - batch["recv_ts"][-1].as_py()).total_seconds())
+        found.append(batch)
+        if time.monotonic() - began > 5 and len(places_of(*found)) == 2:
+            break
+    batches.close()
+    places = places_of(*found)
+    assert all(of_feed == sorted(of_feed) and len(of_feed) > 1000 for of_feed in places.values())
+    check_against_files(live, data, places)
+    late_s.sort()
+    print(f"{how}: {len(late_s)} batches, {late_s[len(late_s) // 2] * 1000:.0f} ms behind in the middle")
+    code = issues.STOCKS[0]
+    for batch in data.follow(code, dataset="ticks", kinds="trade"):
+        assert set(batch["code"].to_pylist()) == {code} and set(batch["kind"].to_pylist()) == {"trade"}
+        break
+
+
+def test_a_recorder_that_cannot_be_asked_is_an_error_that_helps(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = krxdata.open(live.recorder.data_dir, status=f"127.0.0.1:{free_port()}")
+    with pytest.raises(krxdata.RecorderError, match=r"no recorder answers at .*status\.listen"):
+        data.trades(live=True)
+    with pytest.raises(krxdata.RecorderError, match="a recorder is running"):
+        krxdata.open(live.recorder.data_dir).trades(live=True)
+    monkeypatch.setattr(_newest, "program", lambda: None)
+    with pytest.raises(krxdata.RecorderError, match=r'status="localhost:9464"'):
+        krxdata.open(live.recorder.data_dir).trades(live=True)
+
+
+@pytest.mark.filterwarnings("ignore::krxdata.IncompleteWarning")
+def test_after_a_crash_the_journal_is_read_without_a_recorder(tmp_path: Path) -> None:
+    keep_clear_of_midnight()
+    simulator = Simulator(tmp_path / "ledger.jsonl", ["--trades-per-day", "100000", "--rate", "5000", "--repeat"])
+    try:
+        recorder = Recorder(tmp_path, simulator.url, interval="3s")
+        try:
+            trades = recorder.data_dir / "trades"
+            wait_until(lambda: any(trades.rglob("*.parquet")), 60, "a file", recorder.check_running)
+            time.sleep(1)
+        finally:
+            recorder.process.kill()
+            recorder.process.wait()
+    finally:
+        simulator.stop()
+    data = krxdata.open(recorder.data_dir)
+    in_files = data.trades(kinds=None).aggregate("count(*)").fetchall()[0][0]
+    found = data.trades(kinds=None, live=True).to_arrow_table()
+    assert found.num_rows > in_files
+    assert all(len(places) == len(set(places)) for places in places_of(found).values())
