@@ -16,7 +16,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 DESTDIR ?=
 
-.PHONY: help build build-sabotaged install wheel deb demo test test-rust test-readers test-wheel test-old-readers test-faults test-systemd test-page \
+.PHONY: help build build-sabotaged install wheel deb demo test test-rust test-readers test-wheel test-converters test-old-readers test-faults test-systemd test-page \
 	check fuzz bench bench-peers bench-layout bench-daily bench-books bench-views frames
 
 help: ## show this
@@ -72,6 +72,9 @@ test-readers: build ## DuckDB, pandas, polars and pyarrow read what is recorded,
 
 test-wheel: wheel ## install each wheel into an empty environment, and test it there, with docs/python.md
 	tests/tools/wheel-tests.sh
+
+test-converters: build ## run a back-test of nautilus_trader and of hftbacktest over what krxdata writes for them
+	tests/tools/converter-tests.sh
 
 test-old-readers: build ## readers of years ago read everything too: all, or OLD_READERS (Python 3.11; Spark where Java is; 2 GB)
 	tests/tools/python-env.sh

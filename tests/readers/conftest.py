@@ -18,6 +18,7 @@ import pytest
 import days
 import fields
 import issues
+import krxdata_source  # noqa: F401
 import ledger
 from processes import READ_S_MAX, Recorder, Simulator, binary, end, wait_until
 

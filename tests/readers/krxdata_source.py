@@ -1,4 +1,6 @@
-"""Which `krxdata` is tested: that of the source, or with `KRXDATA=installed` the one that is installed."""
+"""Which `krxdata` is tested: that of the source, or with `KRXDATA=installed` the one that is installed.
+
+`conftest` imports it: with pytest-xdist, the process that hands out tests reads their warnings, and must know the class."""
 
 from __future__ import annotations
 

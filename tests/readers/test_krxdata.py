@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import http.client
 import json
 import random
+import re
 import shutil
 import subprocess
 import time
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -177,6 +180,104 @@ def test_what_is_not_complete_is_said_once(twenty_days: Days) -> None:
     assert [(row["to_ts"] - row["from_ts"]).total_seconds() for row in gaps if row["reason"] != "start"] == [100]
 
 
+def test_an_error_in_place_of_a_warning_comes_each_time(twenty_days: Days) -> None:
+    data = krxdata.open(twenty_days.data_dir)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            with pytest.raises(krxdata.IncompleteWarning, match="lacks 100 s"):
+                data.trades(first=LAST)
+
+
+def test_dates_without_a_word_are_named(twenty_days: Days, tmp_path: Path) -> None:
+    before, later = days_of_record(twenty_days)[0] - dt.timedelta(days=7), LAST + dt.timedelta(days=7)
+    data = krxdata.open(twenty_days.data_dir)
+    with pytest.warns(krxdata.IncompleteWarning, match=f"nothing is on record of {before}; .* days\\(\\) has .* to {LAST}"):
+        data.trades("A", before, LAST - dt.timedelta(days=1))
+    with pytest.warns(krxdata.IncompleteWarning, match="2035-06-04 is yet to come"):
+        assert rows_of(data.bars("A", "2035-06-04")) == []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # Weekends and holidays: KRX was closed.
+        data.bars("A", "2026-11-14", "2026-11-15")
+        data.bars("A", "2026-09-25")
+        data.completeness("A", LAST - dt.timedelta(days=20), LAST)
+    # A day in the middle of which every trace is lost.
+    lost, folder = LAST - dt.timedelta(days=1), tmp_path / "data"
+    for dataset in ("trades", "coverage"):
+        shutil.copytree(twenty_days.data_dir / dataset, folder / dataset, ignore=shutil.ignore_patterns(f"date={lost}"))
+    with pytest.warns(krxdata.IncompleteWarning, match=f"nothing is on record of {lost}"):
+        krxdata.open(folder).completeness("A", lost)
+    with pytest.warns(krxdata.IncompleteWarning, match="no ticks in files at all"):
+        assert rows_of(data.ticks("A", LAST)) == []
+    with pytest.warns(krxdata.IncompleteWarning, match=rf"not sealed, .*; and 17 more.*krx-recorder seal|not sealed, .*, and 17 more.*krx-recorder seal"):
+        assert rows_of(data.daily("A")) == []
+    assert later > LAST
+
+
+def days_of_record(twenty_days: Days) -> list[dt.date]:
+    return sorted({row["date"] for row in twenty_days.trades})
+
+
+def test_the_warning_points_to_whoever_asked(twenty_days: Days) -> None:
+    data = krxdata.open(twenty_days.data_dir)
+    for ask in (lambda: data.issues(LAST), lambda: data.plot(twenty_days.issues[0], "2026-11-12", "1h")):
+        data._warned.clear()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                ask()
+            except TypeError:
+                continue
+        assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_the_closed_days_are_the_recorders() -> None:
+    package = ROOT / "crates" / "krx-python" / "python" / "krxdata"
+    closed = json.loads((package / "closed_days.json").read_text())
+    assert closed == sorted(closed) and (closed[0][:4], closed[-1][:4]) == ("2015", "2051")
+    for year in ("2015", "2026", "2027", "2050"):
+        said = subprocess.run([binary("KRX_RECORDER", "krx-recorder"), "calendar", year, "--json"], check=True, capture_output=True).stdout
+        weekdays = [day for day in json.loads(said) if dt.date.fromisoformat(day["date"]).weekday() < 5]
+        assert [day["date"] for day in weekdays if not day["trading"]] == [day for day in closed if day.startswith(year)]
+
+
+def test_codes_and_dates_of_pandas_numpy_and_arrow(twenty_days: Days) -> None:
+    data, codes = krxdata.open(twenty_days.data_dir), twenty_days.issues[:2]
+    date = LAST - dt.timedelta(days=3)
+    expected = data.trades(codes, date).fetchall()
+    assert len(expected) > 0
+    frame = data.trades(codes, date).df()
+    seoul, utc = (dt.datetime(2026, 11, 17, 3, tzinfo=dt.timezone(dt.timedelta(hours=hours))) for hours in (9, 0))
+    assert utc.astimezone(krxdata._data.KST).date() == date
+    for asked in (codes, tuple(codes), pd.Series(codes), pd.Index(codes), frame["code"].unique(), np.array(codes), pa.array(codes), pl.Series(codes)):
+        assert data.trades(asked, date).fetchall() == expected
+    for asked in (str(date), "20261117", pd.Timestamp(date), np.datetime64(date), np.datetime64("2026-11-17T00:00", "ns"), seoul, utc, frame["date"][0]):
+        assert data.trades(codes, asked).fetchall() == expected
+    assert data.trades(codes, dt.datetime(2026, 11, 16, 20, tzinfo=dt.timezone.utc)).fetchall() == expected, "it is the 17th in Korea"
+
+
+def test_a_question_reads_no_more_than_it_needs(twenty_days: Days) -> None:
+    """What is asked further reaches the files, and with `ordered=False` nothing is sorted."""
+
+    def plan(relation: duckdb.DuckDBPyRelation) -> str:
+        return re.sub(r"[\s│]", "", relation.explain()).lower()
+
+    data, date = krxdata.open(twenty_days.data_dir), LAST - dt.timedelta(days=1)
+    sorted_plan = plan(data.trades(first=date).filter("code = 'A'"))
+    assert "orderby" in sorted_plan and sorted_plan.index("code='a'") > sorted_plan.index("readparquet")
+    assert "orderby" not in plan(data.trades(first=date, ordered=False).aggregate("sum(volume)"))
+    ordered, other = (data.trades(first=date, ordered=how).fetchall() for how in (True, False))
+    assert sorted(ordered, key=str) == sorted(other, key=str) and len(ordered) > 0
+
+
+def test_it_can_be_closed(twenty_days: Days) -> None:
+    with krxdata.open(twenty_days.data_dir) as data:
+        assert len(data.sql("FROM trades WHERE date = $date LIMIT 3", {"date": LAST}).fetchall()) == 3
+    with pytest.raises(duckdb.Error):
+        data.sql("FROM trades LIMIT 1").fetchall()
+
+
 def test_results_are_pandas_polars_and_arrow(twenty_days: Days) -> None:
     data, code = krxdata.open(twenty_days.data_dir), twenty_days.issues[0]
     date = LAST - dt.timedelta(days=3)
@@ -201,10 +302,20 @@ def test_names_are_joined(twenty_days: Days, tmp_path: Path) -> None:
         assert {(row["code"], row["name"]) for row in rows_of(data.bars([code, other], date, width="1h"))} == {
             (code, "삼성전자"), (other, None)
         }  # fmt: skip
+    # As KRX and Excel in Korea write them.
+    for encoding in ("cp949", "utf-8-sig"):
+        listed.write_bytes(f"종목코드,한글 종목명\r\n{code},삼성전자\r\n".encode(encoding))
+        data = krxdata.open(twenty_days.data_dir, issues=listed)
+        assert {row["한글 종목명"] for row in rows_of(data.trades(code, date))} == {"삼성전자"}
+    (tmp_path / "names.xlsx").write_bytes(b"PK\x03\x04" + bytes(range(256)))
     for names, words in (
         (pd.DataFrame({"code": [5930]}), "lack their zeros"),
         (pd.DataFrame({"name": ["삼성전자"]}), "no column `code`"),
         (pd.DataFrame({"code": ["A", "A"]}), "twice"),
+        ({"005930": "삼성전자"}, "a path, or a table of pandas, polars or Arrow, and not a dict"),
+        (tmp_path / "nowhere.csv", "nowhere.csv cannot be read"),
+        (tmp_path / "nowhere.parquet", "nowhere.parquet cannot be read"),
+        (tmp_path / "names.xlsx", "names.xlsx cannot be read as CSV or Parquet"),
     ):
         with pytest.raises(krxdata.UsageError, match=words):
             krxdata.open(twenty_days.data_dir, issues=names)
@@ -236,18 +347,36 @@ def test_a_directory_that_is_none_or_newer_is_refused(tmp_path: Path, made: Made
     ("ask", "words"),
     [
         (lambda data: data.trades(5930, DAY), "an issue code is text, such as '005930', and not 5930"),
-        (lambda data: data.trades([], DAY), "no issue code was named"),
+        (lambda data: data.trades([], DAY), "an issue code is needed, such as '005930', and none was named"),
         (lambda data: data.trades("A", "2026-02-30"), "'2026-02-30' is not a date"),
         (lambda data: data.trades("A", DAY, BEFORE), "the dates end before they begin"),
         (lambda data: data.trades("A", last=DAY), "a last date needs a first one"),
+        (lambda data: data.trades("5930", DAY), "has it lost its zeros, and is it '005930'"),
+        (lambda data: data.bars("A, B", DAY), "'A, B' is not an issue code, .* write several as a list"),
+        (lambda data: data.trades(" A", DAY), "is not an issue code"),
+        (lambda data: data.trades(np.array(5930), DAY), "a number has lost its zeros"),
+        (lambda data: data.trades([None], DAY), "an issue code is text, such as '005930', and not None"),
+        (lambda data: data.trades("A", pd.NaT), "NaT is not a date"),
+        (lambda data: data.trades("A", 20261120), "20261120 is not a date"),
+        (lambda data: data.trades("A", DAY, kinds="block"), "there is no kind 'block'; choose of trade, .*block_during"),
+        (lambda data: data.trades("A", DAY, kinds=3), "a kind of rows is text, such as 'trade', and not 3"),
+        (lambda data: data.gaps(DAY, feeds="kospi"), "nothing is on record of a feed 'kospi'; there is KOSDAQ, KOSPI"),
+        (lambda data: data.coverage(DAY, feeds=5), "a feed is text, such as 'KOSPI', and not 5"),
+        (lambda data: data.bars("A", DAY, width="1d"), "daily\\(\\) has rows of whole dates"),
+        (lambda data: data.bars("A", DAY, width=5), "5 is not a width of bars"),
+        (lambda data: data.bars("A", DAY, width=None), "None is not a width of bars"),
+        (lambda data: data.bars("A", DAY, delay=1), "1 is not a width of bars"),
+        (lambda data: data.book_at("A", pd.NaT), "NaT is not an instant"),
+        (lambda data: data.follow(dataset="daily"), "daily is not received record by record"),
+        (lambda data: krxdata.open(None), "None is not the path"),
+        (lambda data: krxdata.open(data.data_dir, status=9464), "9464 is not the address of a status port"),
         (lambda data: data.bars("A", DAY, width="5 parsecs"), "is not a width of bars"),
         (lambda data: data.bars("A", DAY, width="0min"), "more than nothing"),
         (lambda data: data.bars("A", DAY, session="night"), "there is no session 'night'"),
         (lambda data: data.bars("A", DAY, session=("10:00", "09:00")), "the hours end before they begin"),
         (lambda data: data.bars("A", DAY, session=("10:00", "noon")), "'noon' is not a time of day"),
         (lambda data: data.book_at("A", "soon"), "'soon' is not an instant"),
-        (lambda data: next(data.follow(dataset="daily")), "daily is not received record by record"),
-        (lambda data: next(data.follow(dataset="tocks")), "there is no dataset 'tocks'"),
+        (lambda data: data.follow(dataset="tocks"), "there is no dataset 'tocks'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_a_sentence(made: Made, ask: Any, words: str) -> None:
@@ -261,7 +390,7 @@ def test_a_value_is_never_sql(made: Made) -> None:
     data = krxdata.open(made.data_dir)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for code in ("'; DROP VIEW trades; --", "A' OR 'a' = 'a", "\\"):
+        for code in ("';DROP/**/VIEW/**/trades;--", "A'OR'a'='a", "\\"):
             assert rows_of(data.trades(code, DAY)) == rows_of(data.bars(code, DAY)) == rows_of(data.book_at(code, "2026-11-20")) == []
         assert len(rows_of(data.trades("A", DAY))) > 0
 
@@ -276,6 +405,17 @@ def test_files_of_a_dataset_are_seen_once_they_are_there(tmp_path: Path, made: M
         warnings.simplefilter("ignore")
         assert len(rows_of(data.trades(first=DAY))) == len(rows_of(krxdata.open(made.data_dir).trades(first=DAY))) > 0
     assert len(rows_of(data.days())) > 0
+
+
+def test_a_live_answer_takes_nothing_from_later_ones(tmp_path: Path, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "new" / ".krx").mkdir(parents=True)
+    data = krxdata.open(tmp_path / "new")
+    for dataset in ("trades", "coverage"):
+        shutil.copytree(made.data_dir / dataset, tmp_path / "new" / dataset)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert rows_of(data.trades(live=True)) == []
+        assert len(rows_of(data.trades(first=DAY))) > 0 and len(rows_of(data.days())) > 0
 
 
 class Live:
@@ -392,7 +532,7 @@ def test_live_rows_are_each_there_once_across_a_seal(live: Live, tmp_path: Path)
 def test_followed_records_come_as_they_are_durable(live: Live, how: str) -> None:
     data, began, late_s = live.open(how), time.monotonic(), []
     found: list[pa.RecordBatch] = []
-    batches = data.follow()
+    batches = data.follow(kinds=None)
     for batch in batches:
         now = dt.datetime.now(dt.timezone.utc)
         late_s.append((now - batch["recv_ts"][-1].as_py()).total_seconds())
@@ -406,9 +546,58 @@ def test_followed_records_come_as_they_are_durable(live: Live, how: str) -> None
     late_s.sort()
     print(f"{how}: {len(late_s)} batches, {late_s[len(late_s) // 2] * 1000:.0f} ms behind in the middle")
     code = issues.STOCKS[0]
-    for batch in data.follow(code, dataset="ticks", kinds="trade"):
+    for batch in data.follow(code, dataset="ticks"):
+        assert batch.schema.names[:3] == ["date", "feed", "code"]
         assert set(batch["code"].to_pylist()) == {code} and set(batch["kind"].to_pylist()) == {"trade"}
         break
+
+
+def test_a_recorder_of_another_directory_is_not_asked(live: Live, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = krxdata.open(made.data_dir, status=live.address)
+    for ask in (lambda: data.trades(live=True), lambda: next(data.follow())):
+        with pytest.raises(krxdata.RecorderError, match=f"records in {live.recorder.data_dir}, and not in"):
+            ask()
+    # Elsewhere the directory may have another path: then it has the segments.
+    monkeypatch.setattr(http.client, "HTTPConnection", lambda address, **options: CONNECTION(live.address, **options))
+    linked = made.data_dir.parent / "mounted"
+    linked.mkdir()
+    for name in (".krx", "trades", "coverage"):
+        (linked / name).symlink_to(live.recorder.data_dir / name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert len(rows_of(krxdata.open(linked, status="recorder.example:9464").trades(live=True).limit(5))) == 5
+    with pytest.raises(krxdata.RecorderError, match="and not in"):
+        krxdata.open(made.data_dir, status="recorder.example:9464").trades(live=True)
+
+
+CONNECTION = http.client.HTTPConnection
+
+
+def test_a_recorder_that_is_killed_is_an_error_and_then_its_journal_is_read(tmp_path: Path) -> None:
+    keep_clear_of_midnight()
+    port = free_port()
+    simulator = Simulator(tmp_path / "ledger.jsonl", ["--trades-per-day", "100000", "--rate", "3000", "--repeat"])
+    try:
+        recorder = Recorder(tmp_path, simulator.url, port=port, interval="3s")
+        try:
+            wait_until(lambda: any((recorder.data_dir / "trades").rglob("*.parquet")), 60, "a file", recorder.check_running)
+            data = krxdata.open(recorder.data_dir, status=f"127.0.0.1:{port}")
+            batches = data.follow()
+            next(batches)
+            recorder.process.kill()
+            with pytest.raises(krxdata.RecorderError, match="broke off what it was sending.*open the directory without status="):
+                for _ in batches:
+                    pass
+        finally:
+            recorder.process.kill()
+            recorder.process.wait()
+    finally:
+        simulator.stop()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(krxdata.RecorderError, match="If it has ended, open the directory without status="):
+            data.trades(live=True)
+        assert len(rows_of(krxdata.open(recorder.data_dir).trades(live=True))) > 0
 
 
 def test_a_recorder_that_cannot_be_asked_is_an_error_that_helps(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

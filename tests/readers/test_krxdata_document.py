@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import json
 import warnings
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+import pandas as pd
 import pytest
 
 import document
-import krxdata_source  # noqa: F401
 from conftest import IssueRecording
 from days import LAST, Days
 from processes import ROOT
@@ -20,8 +23,15 @@ import krxdata
 
 __all__ = ["live"]
 
+matplotlib.use("Agg")
+
 DOCUMENT = ROOT / "docs" / "python.md"
+NOTEBOOK = ROOT / "docs" / "tour.ipynb"
 DATA_DIR = "/var/lib/krx-recorder"
+
+OF_THE_MARKET = ("Three lines", "What is there", "Trades", "Bars", "In SQL", "Charts")
+OF_ISSUES = ("Registered issues", "Into other programs")
+OTHERS = ("To the last second", "Names")
 
 
 def lines_of(*headings: str) -> str:
@@ -53,11 +63,7 @@ def about(text: str, codes: list[str], data_dir: Path) -> str:
 
 def test_every_block_is_run_by_a_test() -> None:
     headings = {block.heading for block in document.blocks(DOCUMENT) if block.language == "python"}
-    assert headings == {*OF_THE_MARKET, *OF_ISSUES, "To the last second", "Names"}
-
-
-OF_THE_MARKET = ("Three lines", "What is there", "Trades", "Bars", "In SQL")
-OF_ISSUES = ("Registered issues",)
+    assert headings == {*OF_THE_MARKET, *OF_ISSUES, *OTHERS}
 
 
 @pytest.mark.filterwarnings("ignore::krxdata.IncompleteWarning")
@@ -68,8 +74,8 @@ def test_questions_about_the_market(twenty_days: Days, tmp_path: Path, monkeypat
         strict = 'warnings.simplefilter("error", krxdata.IncompleteWarning)\n'
         assert strict in text
         values = run(about(text.replace(strict, ""), twenty_days.issues, twenty_days.data_dir))
-    frames = [value for value in values if value is not None]
-    assert len(frames) > 12
+    frames = [value for value in values if isinstance(value, pd.DataFrame)]
+    assert len(frames) > 12 and sum(hasattr(value, "savefig") for value in values) == 2
     assert [len(frame) > 0 for frame in frames].count(False) == 1, "only daily rows, as no date is sealed"
     data = krxdata.open(twenty_days.data_dir)
     with warnings.catch_warnings():
@@ -79,13 +85,18 @@ def test_questions_about_the_market(twenty_days: Days, tmp_path: Path, monkeypat
 
 
 @pytest.mark.filterwarnings("ignore::krxdata.IncompleteWarning")
-def test_questions_about_registered_issues(issue_recording: IssueRecording) -> None:
+def test_questions_about_registered_issues(issue_recording: IssueRecording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     data = krxdata.open(issue_recording.data_dirs["sealed"])
     (date,) = {row[0] for row in data.sql("SELECT DISTINCT date FROM coverage").fetchall()}
     instant = data.sql("SELECT strftime(timezone('Asia/Seoul', max(recv_ts)), '%Y-%m-%d %H:%M:%S.%f') FROM books").fetchall()[0][0]
     text = lines_of(*OF_ISSUES)
     text = text.replace("2026-11-20 10:00:00", instant).replace("2026-11-20", str(date))
-    assert all(len(frame) > 0 for frame in run(text, data))
+    if importlib.util.find_spec("nautilus_trader") is None:
+        text = "".join(line for line in text.splitlines(keepends=True) if "to_nautilus" not in line)
+    values = run(text, data)
+    assert all(len(frame) > 0 for frame in values if isinstance(frame, pd.DataFrame))
+    assert {"005930.npz", "trades.csv.gz"} <= {path.name for path in tmp_path.iterdir()}
 
 
 @pytest.mark.filterwarnings("ignore::krxdata.IncompleteWarning")
@@ -106,3 +117,16 @@ def test_names_of_issues(twenty_days: Days, tmp_path: Path, monkeypatch: pytest.
     Path("names.csv").write_text(f"code,name\n{code},삼성전자\n")
     (frame,) = run(about(lines_of("Names"), twenty_days.issues, twenty_days.data_dir))
     assert set(frame[frame["code"] == code]["name"]) == {"삼성전자"}
+
+
+@pytest.mark.filterwarnings("ignore::krxdata.IncompleteWarning")
+@pytest.mark.filterwarnings("ignore:More than 20 figures")
+def test_the_notebook_runs_from_its_first_cell_to_its_last(twenty_days: Days) -> None:
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] for cell in cells), "outputs are of somebody's data"
+    text = about("".join("".join(cell["source"]) + "\n" for cell in cells), twenty_days.issues, twenty_days.data_dir)
+    values = run(text)
+    shown = [value for value in values if isinstance(value, pd.DataFrame)]
+    assert len(shown) == 7 and all(len(frame) > 0 for frame in shown)
+    assert sum(hasattr(value, "savefig") for value in values) == 2

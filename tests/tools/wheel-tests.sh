@@ -36,7 +36,7 @@ import document, pathlib
 blocks = document.blocks(pathlib.Path("docs/python.md"))
 print("".join(block.text for block in blocks if block.language == "python"))
 ' >target/wheels/examples.py
-    "$environment/bin/python" -m mypy --strict --cache-dir target/wheels/.mypy -p krxdata
-    "$environment/bin/python" -m mypy --strict --cache-dir target/wheels/.mypy target/wheels/examples.py
+    "$environment/bin/python" -m mypy --config-file crates/krx-python/pyproject.toml --cache-dir target/wheels/.mypy -p krxdata
+    "$environment/bin/python" -m mypy --config-file crates/krx-python/pyproject.toml --cache-dir target/wheels/.mypy target/wheels/examples.py
 done
 rm -rf target/wheels/environment

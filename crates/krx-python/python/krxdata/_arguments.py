@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Union
+from typing import Any, Union
 
 from ._errors import UsageError
 from ._views import literal
@@ -16,6 +17,8 @@ Codes = Union[str, Iterable[str], None]
 
 Date = Union[str, dt.date]
 """A trading date: `datetime.date`, or text such as `2026-11-20` or `20261120`."""
+
+KST = dt.timezone(dt.timedelta(hours=9), "KST")
 
 SESSIONS = ("regular", "after", "all")
 
@@ -27,17 +30,62 @@ _UNITS = {
 }
 
 
+KINDS = (
+    "trade", "before_first_trade", "regular_close", "after_hours_close", "single_price_close", "buy_in_close", "block_before",
+    "block_during", "block_after", "unknown_signal",
+)  # fmt: skip
+"""What a row of `trades`, `ticks` or `derivative_ticks` may be (docs/reading-the-data.md)."""
+
+
 def codes_of(codes: Codes) -> list[str] | None:
     """The codes asked for; None for all."""
-    if codes is None:
+    found = _words(codes, "an issue code", "'005930'")
+    for code in found or ():
+        if not code or re.search(r"[\s,]", code):
+            raise UsageError(f"{code!r} is not an issue code, such as '005930'; write several as a list")
+    return found
+
+
+def stocks_of(codes: Codes) -> list[str] | None:
+    """The same, of stocks: those have six characters at least."""
+    found = codes_of(codes)
+    for code in found or ():
+        if code.isdecimal() and len(code) < 6:
+            raise UsageError(f"{code!r} is not a stock's code: has it lost its zeros, and is it {code.zfill(6)!r}?")
+    return found
+
+
+def kinds_of(kinds: Codes) -> list[str] | None:
+    """The kinds of rows asked for; None for all."""
+    found = _words(kinds, "a kind of rows", "'trade'")
+    for kind in found or ():
+        if kind not in KINDS:
+            raise UsageError(f"there is no kind {kind!r}; choose of {', '.join(KINDS)}, or None for all")
+    return found
+
+
+def feeds_of(feeds: Codes) -> list[str] | None:
+    """The feeds asked for; None for all."""
+    return _words(feeds, "a feed", "'KOSPI'")
+
+
+def _words(words: Any, what: str, example: str) -> list[str] | None:
+    if words is None:
         return None
-    found = [codes] if isinstance(codes, str) or not isinstance(codes, Iterable) else list(codes)
-    for code in found:
-        if not isinstance(code, str):
-            raise UsageError(f"an issue code is text, such as '005930', and not {code!r}: a number has lost its zeros")
+    if isinstance(words, str):
+        return [words]
+    try:
+        found = [word.as_py() if hasattr(word, "as_py") else word for word in words]
+    except TypeError:
+        found = [words.item() if hasattr(words, "item") else words]
+    for word in found:
+        if isinstance(word, (int, float)) and word == word and what == "an issue code":
+            raise UsageError(f"an issue code is text, such as '005930', and not {word!r}: a number has lost its zeros")
+        if not isinstance(word, str):
+            raise UsageError(f"{what} is text, such as {example}, and not {word!r}")
     if not found:
-        raise UsageError("no issue code was named; leave codes out, or pass None, for all issues")
-    return list(dict.fromkeys(found))
+        raise UsageError(f"{what} is needed, such as {example}, and none was named; None stands for all")
+    return list(dict.fromkeys(map(str, found)))
 
 
 def condition_on(column: str, values: list[str] | None) -> str:
@@ -50,13 +98,16 @@ def condition_on(column: str, values: list[str] | None) -> str:
 
 
 def date_of(date: Date) -> dt.date:
-    """A date."""
-    # A pandas Timestamp is a datetime, too.
-    if isinstance(date, dt.datetime):
-        return date.date()
-    if isinstance(date, dt.date):
-        return date
-    if isinstance(date, str) and (found := re.fullmatch(r"(\d{4})-?(\d\d)-?(\d\d)", date.strip())):
+    """A date. An instant with a zone is of the date that it is in Korea."""
+    value: Any = date
+    if type(value).__module__ == "numpy" and hasattr(value, "astype"):
+        value = value.astype("datetime64[us]").item()
+    # A pandas Timestamp is a datetime, too; and so is NaT, which equals nothing.
+    if isinstance(value, dt.datetime) and value == value:
+        return value.astimezone(KST).date() if value.tzinfo else value.date()
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        return value
+    if isinstance(value, str) and (found := re.fullmatch(r"(\d{4})-?(\d\d)-?(\d\d)", value.strip())):
         try:
             return dt.date(*map(int, found.groups()))
         except ValueError:
@@ -84,6 +135,10 @@ class Dates:
             raise UsageError(f"the dates end before they begin: {begin} to {end}")
         return cls(begin, end)
 
+    def has(self, date: dt.date) -> bool:
+        """Whether a date is one of them."""
+        return self.first is None or self.last is None or self.first <= date <= self.last
+
     def condition(self, column: str = "date") -> str:
         """That a column is one of them."""
         if self.first is None:
@@ -98,9 +153,13 @@ def width_of(width: str | dt.timedelta) -> str:
     if isinstance(width, str):
         found = re.fullmatch(r"\s*(\d*)\s*([a-z]+)\s*", width)
         unit = found and _UNITS.get(found[2])
+        if found and found[2] in ("d", "day", "days"):
+            raise UsageError("bars are parts of a date's hours; daily() has rows of whole dates")
         if not found or not unit:
             raise UsageError(f"{width!r} is not a width of bars; write it as '1min', '30s' or '1h'")
         width = int(found[1] or 1) * unit
+    if not isinstance(width, dt.timedelta):
+        raise UsageError(f"{width!r} is not a width of bars; write it as '1min', '30s' or '1h', or as a timedelta")
     micros = width // dt.timedelta(microseconds=1)
     if micros <= 0:
         raise UsageError("bars have a width of more than nothing")
@@ -108,13 +167,14 @@ def width_of(width: str | dt.timedelta) -> str:
 
 
 def time_of(time: str | dt.time) -> str:
-    """A time of day in Korea, such as `09:30`."""
-    if isinstance(time, str):
-        try:
-            time = dt.time.fromisoformat(time)
-        except ValueError:
-            raise UsageError(f"{time!r} is not a time of day; write it as '09:30'") from None
-    return f"TIME '{time.replace(tzinfo=None).isoformat()}'"
+    """A time of day in Korea, such as `09:30`; `24:00` is the midnight that ends it."""
+    if isinstance(time, dt.time):
+        text = time.replace(tzinfo=None).isoformat()
+    elif isinstance(time, str) and re.fullmatch(r"([01]?\d|2[0-3])(:[0-5]\d){1,2}(\.\d{1,6})?|24:00(:00)?", time):
+        text = time if time.index(":") == 2 else f"0{time}"
+    else:
+        raise UsageError(f"{time!r} is not a time of day; write it as '09:30'")
+    return f"TIME '{text}'"
 
 
 Session = Union[str, tuple[Union[str, dt.time], Union[str, dt.time]]]
@@ -139,12 +199,11 @@ def hours_of(session: Session) -> str:
 
 def instant_of(instant: str | dt.datetime) -> str:
     """An instant; without a zone it is a time in Korea."""
-    if isinstance(instant, str):
-        try:
-            instant = dt.datetime.fromisoformat(instant)
-        except ValueError:
-            raise UsageError(f"{instant!r} is not an instant; write it as '2026-11-20 10:00:00'") from None
-    if not isinstance(instant, dt.datetime):
+    value: Any = instant
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = dt.datetime.fromisoformat(value)
+    if not isinstance(value, dt.datetime) or value != value:
         raise UsageError(f"{instant!r} is not an instant; write it as '2026-11-20 10:00:00'")
-    text = instant.isoformat(" ") if instant.tzinfo else f"{instant.isoformat(' ')}+09:00"
+    text = value.isoformat(" ") if value.tzinfo else f"{value.isoformat(' ')}+09:00"
     return f"TIMESTAMPTZ '{text}'"

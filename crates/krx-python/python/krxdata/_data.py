@@ -3,26 +3,53 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
+import json
 import os
+import re
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 
-from . import _views
-from ._arguments import Codes, Date, Dates, Session, codes_of, condition_on, hours_of, instant_of, width_of
+from . import _convert, _views
+from ._arguments import (
+    KST,
+    Codes,
+    Date,
+    Dates,
+    Session,
+    codes_of,
+    condition_on,
+    feeds_of,
+    hours_of,
+    instant_of,
+    kinds_of,
+    stocks_of,
+    width_of,
+)
 from ._datasets import DATASETS, Dataset, dataset_of
 from ._errors import IncompleteWarning, NoDataError, UsageError, VersionError
 from ._newest import Newest
 
-KST = dt.timezone(dt.timedelta(hours=9))
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Kinds = Codes
 """A kind of row, several, or None for all."""
+
+CLOSED = frozenset(map(dt.date.fromisoformat, json.loads(files(__package__).joinpath("closed_days.json").read_text("utf-8"))))
+"""The weekdays on which KRX is closed, by the recorder's calendar."""
+
+CODE_NAMES = ("code", "종목코드", "단축코드")
+"""What a list of issues may call its codes; KRX's own lists have the Korean names."""
 
 
 def open(
@@ -38,11 +65,15 @@ def open(
     itself: `status` is the address of its status port, such as ``"localhost:9464"``; or `config` is its configuration file,
     on the recorder's machine. If no recorder runs there, neither is needed.
 
-    `issues` names the issues: a CSV or Parquet file, or a table of pandas, polars or Arrow, with the column `code`. Results get
-    its other columns, such as the name, after their own.
+    `issues` names the issues: a CSV file (UTF-8, or CP949 as Excel in Korea and KRX write it), a Parquet file, or a table of pandas,
+    polars or Arrow, with the column `code` (or `종목코드`, `단축코드`). Results get its other columns, such as the name, after their own.
 
     Raises NoDataError if the directory is none of a recorder, and VersionError if a newer recorder wrote it.
     """
+    if not isinstance(data_dir, (str, os.PathLike)):
+        raise UsageError(f"{data_dir!r} is not the path of a recorder's data_dir")
+    if status is not None and not (isinstance(status, str) and ":" in status):
+        raise UsageError(f"{status!r} is not the address of a status port, such as 'localhost:9464'")
     directory = Path(data_dir).expanduser().absolute()
     return Data(directory, Newest(directory, status, Path(config) if config else None), _names(issues))
 
@@ -50,23 +81,42 @@ def open(
 def _names(issues: Any) -> pa.Table | None:
     if issues is None:
         return None
-    with duckdb.connect() as connection:
-        if isinstance(issues, (str, os.PathLike)):
-            path = str(issues)
-            if path.endswith(".parquet"):
-                rows = connection.read_parquet(path)
-            else:
-                rows = connection.sql(f"FROM read_csv({_views.literal(path)}, types = {{'code': 'VARCHAR'}})")
-        else:
-            rows = connection.sql("FROM issues")
-        names: pa.Table = rows.to_arrow_table()
-    if "code" not in names.column_names:
+    names = _read_names(Path(issues)) if isinstance(issues, (str, os.PathLike)) else _table_of(issues)
+    column = next((name for name in CODE_NAMES if name in names.column_names), None)
+    if column is None:
         raise UsageError(f"the list of issues has no column `code`, but {', '.join(names.column_names)}")
+    names = names.rename_columns(["code" if name == column else name for name in names.column_names])
     if names["code"].type not in (pa.string(), pa.large_string(), pa.string_view()):
         raise UsageError("the list of issues has numbers for codes, which lack their zeros: read the column `code` as text")
     if len(names["code"].unique()) < len(names):
         raise UsageError("the list of issues names a code twice: each row of a result would be there twice")
     return names
+
+
+def _read_names(path: Path) -> pa.Table:
+    try:
+        if path.suffix == ".parquet":
+            return pq.read_table(path)
+        content = path.read_bytes()
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = content.decode("cp949")
+        options = pa.csv.ConvertOptions(column_types=dict.fromkeys(CODE_NAMES, pa.string()))
+        return pa.csv.read_csv(io.BytesIO(text.encode()), convert_options=options)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the list of issues {path} cannot be read as CSV or Parquet: {error}") from None
+
+
+def _table_of(issues: Any) -> pa.Table:
+    try:
+        with duckdb.connect() as connection:
+            found: pa.Table = connection.sql("FROM issues").to_arrow_table()
+            return found
+    except duckdb.Error:
+        raise UsageError(
+            f"issues= is a path, or a table of pandas, polars or Arrow, and not a {type(issues).__name__}"
+        ) from None
 
 
 class Data:
@@ -80,7 +130,7 @@ class Data:
         self.data_dir = data_dir
         self._newest = newest
         self._names = names
-        self._warned: set[tuple[str, str]] = set()
+        self._warned: set[str] = set()
         self._present = _views.find(data_dir)
         for name in self._present:
             _check_version(data_dir, DATASETS[name])
@@ -95,13 +145,25 @@ class Data:
         present = _views.find(self.data_dir)
         if present != self._present:
             # The first files of a dataset are there.
+            for name in present - self._present:
+                _check_version(self.data_dir, DATASETS[name])
             self._present = present
             self._connection.execute(_views.of(self.data_dir, present))
         return self._connection
 
-    def sql(self, query: str) -> duckdb.DuckDBPyRelation:
-        """What DuckDB answers to a query of the recorder's views and macros."""
-        return self.connection.sql(query)
+    def __enter__(self) -> Data:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection, with which its relations end."""
+        self._connection.close()
+
+    def sql(self, query: str, params: Any = None) -> duckdb.DuckDBPyRelation:
+        """What DuckDB answers to a query of the recorder's views and macros, and of `issue_names`, the list of issues."""
+        return self.connection.sql(query, params=params)
 
     def days(self) -> duckdb.DuckDBPyRelation:
         """What is on record: a row for each date and feed.
@@ -144,16 +206,19 @@ class Data:
         *,
         kinds: Kinds = "trade",
         live: bool = False,
+        ordered: bool = True,
     ) -> duckdb.DuckDBPyRelation:
-        """Trades of the full-market feeds, in order of arrival.
+        """Trades of the full-market feeds, in order of arrival: date by date, market by market.
 
         `codes` is an issue code or several, `first` a date or the first of several up to `last`; without them, all that
-        there are. `kinds=None` shows all rows: also block trades, and signals, whose price and volume are not of a trade. With
-        `live=True` today's newest are there too, up to this moment; without a date, it is today's.
+        there are. `kinds=None` shows all rows: also block trades (`block_before`, `block_during`, `block_after`), and signals
+        such as `regular_close`, whose price and volume are not of a trade. With `live=True` today's newest are there too, up to
+        this moment; without a date, it is today's. With `ordered=False` nothing is sorted, which a sum over a whole market need
+        not wait for.
 
         The full-market feeds are conflated: a row may stand for several trades. `ticks` has each.
         """
-        return self._rows("trades", codes, first, last, kinds, live)
+        return self._rows("trades", codes, first, last, kinds, live, ordered)
 
     def ticks(
         self,
@@ -163,9 +228,10 @@ class Data:
         *,
         kinds: Kinds = "trade",
         live: bool = False,
+        ordered: bool = True,
     ) -> duckdb.DuckDBPyRelation:
         """Every trade of registered stocks, each once, in order of arrival. Arguments as of `trades`."""
-        return self._rows("ticks", codes, first, last, kinds, live)
+        return self._rows("ticks", codes, first, last, kinds, live, ordered)
 
     def derivative_ticks(
         self,
@@ -175,40 +241,71 @@ class Data:
         *,
         kinds: Kinds = "trade",
         live: bool = False,
+        ordered: bool = True,
     ) -> duckdb.DuckDBPyRelation:
         """Every trade of registered futures and options, each once, in order of arrival. Arguments as of `trades`."""
-        return self._rows("derivative_ticks", codes, first, last, kinds, live)
+        return self._rows("derivative_ticks", codes, first, last, kinds, live, ordered)
 
     def quotes(
-        self, codes: Codes = None, first: Date | None = None, last: Date | None = None, *, live: bool = False
+        self,
+        codes: Codes = None,
+        first: Date | None = None,
+        last: Date | None = None,
+        *,
+        live: bool = False,
+        ordered: bool = True,
     ) -> duckdb.DuckDBPyRelation:
         """Best bids and asks of registered stocks, in order of arrival, of one feed at a time. Arguments as of `trades`."""
-        return self._rows("quotes", codes, first, last, None, live)
+        return self._rows("quotes", codes, first, last, None, live, ordered)
 
     def books(
-        self, codes: Codes = None, first: Date | None = None, last: Date | None = None, *, live: bool = False
+        self,
+        codes: Codes = None,
+        first: Date | None = None,
+        last: Date | None = None,
+        *,
+        live: bool = False,
+        ordered: bool = True,
     ) -> duckdb.DuckDBPyRelation:
         """Books of ten levels of registered stocks, in order of arrival, of one feed at a time. Arguments as of `trades`."""
-        return self._rows("books", codes, first, last, None, live)
+        return self._rows("books", codes, first, last, None, live, ordered)
 
     def derivative_quotes(
-        self, codes: Codes = None, first: Date | None = None, last: Date | None = None, *, live: bool = False
+        self,
+        codes: Codes = None,
+        first: Date | None = None,
+        last: Date | None = None,
+        *,
+        live: bool = False,
+        ordered: bool = True,
     ) -> duckdb.DuckDBPyRelation:
         """Best bids and asks of registered futures and options. As `quotes`."""
-        return self._rows("derivative_quotes", codes, first, last, None, live)
+        return self._rows("derivative_quotes", codes, first, last, None, live, ordered)
 
     def derivative_books(
-        self, codes: Codes = None, first: Date | None = None, last: Date | None = None, *, live: bool = False
+        self,
+        codes: Codes = None,
+        first: Date | None = None,
+        last: Date | None = None,
+        *,
+        live: bool = False,
+        ordered: bool = True,
     ) -> duckdb.DuckDBPyRelation:
         """Books of five levels of registered futures and options. As `books`."""
-        return self._rows("derivative_books", codes, first, last, None, live)
+        return self._rows("derivative_books", codes, first, last, None, live, ordered)
 
     def indices(
-        self, codes: Codes = None, first: Date | None = None, last: Date | None = None, *, live: bool = False
+        self,
+        codes: Codes = None,
+        first: Date | None = None,
+        last: Date | None = None,
+        *,
+        live: bool = False,
+        ordered: bool = True,
     ) -> duckdb.DuckDBPyRelation:
         """Values of registered indices as they were pushed, in order of arrival; of each feed that has them. Arguments as of
         `trades`."""
-        return self._rows("indices", codes, first, last, None, live)
+        return self._rows("indices", codes, first, last, None, live, ordered)
 
     def book_at(self, code: str, instant: str | dt.datetime) -> duckdb.DuckDBPyRelation:
         """An issue's book at an instant, a row for each level; without a zone, it is a time in Korea.
@@ -216,9 +313,8 @@ class Data:
         Columns: `level` (from 1), `ask_price`, `ask_size`, `bid_price`, `bid_size`, and `recv_ts`, when it was received. No rows:
         it is not known, as nothing of the issue's book was recorded then.
         """
-        if not isinstance(code, str):
-            raise UsageError(f"an issue code is text, such as '005930', and not {code!r}")
-        return self.sql(f"FROM book_at({_views.literal(code)}, {instant_of(instant)}) ORDER BY level")
+        wanted = _one_code(code)
+        return self.sql(f"FROM book_at({_views.literal(wanted)}, {instant_of(instant)}) ORDER BY level")
 
     def bars(
         self,
@@ -249,7 +345,7 @@ class Data:
         arguments = [f"DATE '{dates.first}'", f"DATE '{dates.last}'", f"width := {width_of(width)}", hours_of(session)]
         if delay is not None:
             arguments.append(f"delay := {width_of(delay)}")
-        wanted = condition_on("code", codes_of(codes))
+        wanted = condition_on("code", stocks_of(codes))
         self._warn("trades", dates)
         query = f"FROM bars({', '.join(arguments)}) WHERE {wanted}"
         return self._named(self.connection, query, "code, market, from_ts")
@@ -259,7 +355,7 @@ class Data:
 
         Columns: `open`, `high`, `low`, `close`, `official_close` (the closing price as KRX's signal tells it; null if none came),
         `volume`, `value` and `records` of the regular session, `first_ts`, `last_ts`, and `recorded_share`, which share of the
-        session was recorded. What was not recorded is not in them. A date that is not sealed yet has no rows.
+        session was recorded. What was not recorded is not in them. A date that is not sealed yet has no rows; a warning says so.
         """
         return self._derived("daily", codes, first, last)
 
@@ -276,15 +372,23 @@ class Data:
 
         Nothing is known of what follows the last `to_ts` of a date.
         """
-        condition = f"{Dates.of(first, last).condition()} AND {condition_on('feed', codes_of(feeds))}"
+        condition = f"{Dates.of(first, last).condition()} AND {condition_on('feed', self._feeds(feeds))}"
         columns = "date, feed, * EXCLUDE (date, feed)"
         return self.sql(f"SELECT {columns} FROM coverage WHERE {condition} ORDER BY date, feed, from_ts, to_ts")
+
+    def coverage_shares(self, first: Date, last: Date | None = None, *, feeds: Codes = None) -> duckdb.DuckDBPyRelation:
+        """Which share of a date's regular hours each feed recorded, from 0 to 1: `date`, `feed`, `share`.
+
+        Dates on which the feed was not meant to record have no row, such as weekends and holidays.
+        """
+        dates = Dates.of(first, last)
+        return self.sql(f"SELECT date, feed, recorded_us / asked_us AS share FROM ({self._shares(dates, self._feeds(feeds))})")
 
     def gaps(
         self, first: Date | None = None, last: Date | None = None, *, feeds: Codes = None
     ) -> duckdb.DuckDBPyRelation:
         """The stretches that were missed: `date`, `feed`, `from_ts`, `to_ts`, `length`, `reason` and `detail`."""
-        condition = f"{Dates.of(first, last).condition()} AND {condition_on('feed', codes_of(feeds))}"
+        condition = f"{Dates.of(first, last).condition()} AND {condition_on('feed', self._feeds(feeds))}"
         return self.sql(f"FROM gaps WHERE {condition} ORDER BY date, feed, from_ts")
 
     def registrations(
@@ -297,50 +401,142 @@ class Data:
         return self._named(self.connection, query, "date, feed, preset, code, from_ts")
 
     def completeness(
-        self, codes: Codes = None, first: Date | None = None, last: Date | None = None, *, session: Session = "regular"
+        self, codes: Codes, first: Date, last: Date | None = None, *, session: Session = "regular"
     ) -> duckdb.DuckDBPyRelation:
         """How much of each issue's market was recorded in the hours of each date.
 
         Columns: `date`, `market`, `code`, `records`, `first_ts`, `last_ts` (of its trades on the date), `gaps` (stretches of the
         hours that were not recorded, or are not known yet), `missing_s` (their seconds), and `share` (what is left, from 0 to 1).
-        Without a date, it is today.
         """
-        dates = Dates.of(first if first is not None else today(), last)
+        dates = Dates.of(first, last)
+        self._warn_of_absence("trades", dates)
         query = f"""FROM completeness(DATE '{dates.first}', DATE '{dates.last}', {hours_of(session)})
-                    WHERE {condition_on("code", codes_of(codes))}"""
+                    WHERE {condition_on("code", stocks_of(codes))}"""
         return self._named(self.connection, query, "date, market, code")
 
     def follow(
-        self, codes: Codes = None, *, dataset: str = "trades", kinds: Kinds = None
+        self, codes: Codes = None, *, dataset: str = "trades", kinds: Kinds = "trade"
     ) -> Iterator[pa.RecordBatch]:
         """Iterates over record batches of a dataset as they become durable, until the recorder stops.
 
-        It begins with what is in no file yet. Batches have the dataset's columns, and `date` and `market` or `feed`; in
-        `ticks` they are the rows as they were received, so an issue with both presets has each trade twice. Each feed's
-        rows are in order of arrival.
+        It begins with what is in no file yet. The columns are those of `trades`, `ticks` and so on; `kinds` counts for datasets of
+        trades. In `ticks` the rows are as they were received: an issue with both presets has each trade twice. Each feed's rows are
+        in order of arrival. If the recorder is killed, RecorderError is raised.
         """
-        wanted = set(codes_of(kinds) or ())
-        for batch in self._newest.follow(_of_frames(dataset), codes_of(codes)):
-            if not wanted:
-                yield batch
-                continue
-            mask = pa.array([kind in wanted for kind in batch["kind"].to_pylist()])
-            chosen = batch.filter(mask)
-            if chosen.num_rows:
-                yield chosen
+        chosen, wanted = _of_frames(dataset), codes_of(codes)
+        of_kinds = kinds_of(kinds) if dataset == "trades" or dataset.endswith("ticks") else None
+        return self._followed(chosen, wanted, of_kinds)
+
+    def _followed(
+        self, dataset: Dataset, codes: list[str] | None, kinds: list[str] | None
+    ) -> Iterator[pa.RecordBatch]:
+        key = dataset.partition_key or "feed"
+        columns = ["date", key, *(name for name, _ in dataset.columns)]
+        for batch in self._newest.follow(dataset, codes):
+            if kinds is not None:
+                batch = batch.filter(pa.array([kind in kinds for kind in batch["kind"].to_pylist()]))
+            if batch.num_rows:
+                yield batch.select(columns)
+
+    def to_csv(
+        self,
+        path: str | os.PathLike[str],
+        codes: Codes = None,
+        first: Date | None = None,
+        last: Date | None = None,
+        *,
+        rows: str = "trades",
+        style: str = "plain",
+        source: str = "ticks",
+    ) -> int:
+        """Writes a CSV file, compressed if its name ends in `.gz`; returns how many rows it has.
+
+        `style` is `plain`, all columns of the answer to `trades`, `ticks`, `quotes` or `books`; or `tardis`, the columns of
+        Tardis's files of `trades`, `quotes` or (for `books`, with ten levels) book snapshots: times in µs since 1970. There, `source`
+        says whether trades are `ticks` or those of the conflated full-market feed, `trades`. The file appears when it is whole.
+        """
+        dates, wanted = Dates.of(first, last), codes_of(codes)
+        if style == "tardis":
+            _one_of(rows, _convert.TARDIS, "rows")
+            table = _one_of(source, ("ticks", "trades"), "source")
+            query = _convert.tardis(rows, table, f"{dates.condition()} AND {condition_on('code', wanted)}")
+            self._warn("ticks" if rows == "trades" and source == "ticks" else rows, dates)
+        elif style == "plain":
+            _one_of(rows, ("trades", "ticks", "quotes", "books", "indices"), "rows")
+            kinds = "trade" if rows in ("trades", "ticks") else None
+            query = self._rows(rows, wanted, first, last, kinds, live=False, ordered=True).sql_query()
+        else:
+            raise UsageError(f"there is no style {style!r}; choose plain or tardis")
+        target = Path(path).expanduser()
+        compression = "gzip" if target.suffix == ".gz" else "none"
+        with _convert.whole(target) as partial:
+            options = f"FORMAT csv, HEADER, COMPRESSION {compression}"
+            done = self.connection.execute(f"COPY ({query}) TO {_views.literal(str(partial))} ({options})")
+            return int(done.fetchall()[0][0])
+
+    def to_hftbacktest(
+        self, path: str | os.PathLike[str], code: str, date: Date, *, source: str = "ticks"
+    ) -> int:
+        """Writes an issue's trades and books of a date as the events that hftbacktest reads (`.npz`); returns how many.
+
+        Both its times are when a record was received, as the exchange sends none with books. A book has the levels that were sent
+        last; where it is not known, because it was not recorded, it is cleared. `source` says whether trades are `ticks` or
+        those of the conflated full-market feed, `trades`. Needs numpy.
+        """
+        wanted = _one_code(code)
+        dates = Dates.of(date)
+        assert dates.first is not None
+        target = Path(path).expanduser()
+        if target.suffix != ".npz":
+            raise UsageError(f"{target} needs the suffix .npz: hftbacktest goes by it")
+        self._warn(_one_of(source, ("ticks", "trades"), "source"), dates)
+        return _convert.to_hftbacktest(self, target, wanted, dates.first, source)
+
+    def to_nautilus(
+        self,
+        path: str | os.PathLike[str],
+        codes: str | Iterable[str],
+        first: Date,
+        last: Date | None = None,
+        *,
+        source: str = "ticks",
+    ) -> dict[str, int]:
+        """Writes stocks into a Parquet catalog of nautilus_trader; returns how many trades, quotes and books.
+
+        Each stock is an `Equity` in KRW of the venue XKRX; its price increment is 1 KRW, as tick sizes depend on the price. Quotes are
+        the best levels of the books. Where a book is not known, because it was not recorded, there is an empty one. `ts_init` is
+        when a record was received. `source` says whether trades are `ticks` or those of the conflated full-market feed,
+        `trades`. Needs nautilus_trader.
+        """
+        wanted, dates = codes_of(codes) or [], Dates.of(first, last)
+        if not wanted:
+            raise UsageError("name the issues that the catalog shall have")
+        assert dates.first is not None and dates.last is not None
+        self._warn(_one_of(source, ("ticks", "trades"), "source"), dates)
+        span = (dates.last - dates.first).days + 1
+        all_dates = [dates.first + dt.timedelta(days=number) for number in range(span)]
+        return _convert.to_nautilus(self, Path(path).expanduser(), wanted, all_dates, source)
+
+    def plot(
+        self, code: str, date: Date, *, width: str | dt.timedelta = "1min", session: Session = "regular"
+    ) -> Figure:
+        """Draws an issue's day, with what was not recorded shaded: `krxdata.plot.day`. Needs matplotlib."""
+        from . import plot
+
+        return plot.day(self, _one_code(code), date, width=width, session=session)
 
     def _rows(
-        self, name: str, codes: Codes, first: Date | None, last: Date | None, kinds: Kinds, live: bool
+        self, name: str, codes: Codes, first: Date | None, last: Date | None, kinds: Kinds, live: bool, ordered: bool
     ) -> duckdb.DuckDBPyRelation:
         dataset = DATASETS[name]
-        wanted, dates = codes_of(codes), Dates.of(today() if live and first is None else first, last)
+        wanted = stocks_of(codes) if name in ("trades", "ticks", "quotes", "books") else codes_of(codes)
+        of_kinds, dates = kinds_of(kinds), Dates.of(today() if live and first is None else first, last)
         connection = self._live(dataset, wanted) if live else self.connection
         key = dataset.partition_key
-        # Of one feed, `frame` and `item` are the order of arrival, whatever the clock said; between feeds the clock decides.
-        order = f"date, {key}, frame, item"
-        if wanted is None or len(wanted) > 1:
-            order = f"date, max(recv_ts) OVER (PARTITION BY date, {key} ORDER BY frame, item), {key}, frame, item"
-        condition = f"{dates.condition()} AND {condition_on('code', wanted)} AND {condition_on('kind', codes_of(kinds))}"
+        # Within a feed `frame` and `item` are the order of arrival, whatever the clock said. Between feeds only the clock can tell;
+        # to sort by it would undo the first wherever it was set back.
+        order = f"date, {key}, frame, item" if ordered else None
+        condition = f"{dates.condition()} AND {condition_on('code', wanted)} AND {condition_on('kind', of_kinds)}"
         if name == "indices":
             # The other views have no snapshots: the answer to a registration is not what happened then.
             condition += " AND kind <> 'snapshot'"
@@ -351,14 +547,22 @@ class Data:
     def _derived(
         self, name: str, codes: Codes, first: Date | None, last: Date | None
     ) -> duckdb.DuckDBPyRelation:
-        condition = f"{Dates.of(first, last).condition()} AND {condition_on('code', codes_of(codes))}"
-        query = f"SELECT date, * EXCLUDE (date) FROM {name} WHERE {condition}"
+        dates = Dates.of(first, last)
+        made_of = ("trades", "ticks") if name == "daily" else ("derivative_ticks",)
+        unmade = set().union(*(self._dates(dataset) for dataset in made_of)) - self._dates(name)
+        unmade = {date for date in unmade if dates.has(date)}
+        self._say(
+            {f"{name} {date}": f"{date}" for date in sorted(unmade)},
+            "there are no daily rows of dates that are not sealed, {}: the recorder seals a date after its close, and "
+            "`krx-recorder seal` any other",
+        )
+        wanted = stocks_of(codes) if name == "daily" else codes_of(codes)
+        query = f"SELECT date, * EXCLUDE (date) FROM {name} WHERE {dates.condition()} AND {condition_on('code', wanted)}"
         return self._named(self.connection, query, "date, code, feed")
 
-    def _named(self, connection: duckdb.DuckDBPyConnection, query: str, order: str) -> duckdb.DuckDBPyRelation:
-        if self._names is None:
-            return connection.sql(f"FROM ({query}) ORDER BY {order}")
-        return connection.sql(f"FROM ({query}) LEFT JOIN issue_names USING (code) ORDER BY {order}")
+    def _named(self, connection: duckdb.DuckDBPyConnection, query: str, order: str | None) -> duckdb.DuckDBPyRelation:
+        names = "LEFT JOIN issue_names USING (code)" if self._names is not None else ""
+        return connection.sql(f"FROM ({query}) {names} {f'ORDER BY {order}' if order else ''}")
 
     def _connect(self, tails: dict[str, pa.Table] | None = None) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect()
@@ -366,13 +570,12 @@ class Data:
             connection.register(f"tail_{name}", table)
         if self._names is not None:
             connection.register("issue_names", self._names)
-        connection.execute(_views.of(self.data_dir, self._present, tails or (), self._first_in_journal()))
+        connection.execute(_views.of(self.data_dir, _views.find(self.data_dir), tails or (), self._first_in_journal()))
         return connection
 
     def _live(self, dataset: Dataset, codes: list[str] | None) -> duckdb.DuckDBPyConnection:
         """A connection whose views have the newest records, too; it lasts as long as its relations."""
         table = self._newest.table(dataset, codes)
-        self._present = _views.find(self.data_dir)
         return self._connect({dataset.name: table})
 
     def _first_in_journal(self) -> dt.date:
@@ -381,49 +584,101 @@ class Data:
         dates = [dt.datetime.strptime(parts[1], "%Y%m%d").date() for parts in names if len(parts) == 3]
         return min([*dates, today()])
 
-    def _warn(self, name: str, dates: Dates) -> None:
-        """Warns of what was not recorded in the regular hours of these dates, once for each date and feed."""
-        if "coverage" not in self._present:
-            return
-        key = DATASETS[name].partition_key
-        found = (path.name.partition("=")[2] for path in (self.data_dir / name).glob(f"date=*/{key}=*"))
-        feeds = sorted(set(found))
-        if not feeds:
-            return
-        span = dates
-        if dates.first is None:
-            bounds = self._connection.execute("SELECT min(date), max(date) FROM coverage").fetchone()
-            if bounds is None or bounds[0] is None:
-                return
-            span = Dates(*bounds)
-        rows = self._connection.execute(f"""
+    def _shares(self, dates: Dates, feeds: list[str] | None) -> str:
+        """Of each date and feed: how much of the regular hours there is, how much was recorded, and until when that is told."""
+        first, last = f"DATE '{dates.first}'", f"DATE '{dates.last}'"
+        return f"""
             WITH asked AS (
                 SELECT date, epoch_us(hours_end) - epoch_us(hours_begin) AS asked_us
-                FROM hours_of(DATE '{span.first}', DATE '{span.last}', NULL, NULL)
+                FROM hours_of({first}, {last}, NULL, NULL)
             ), recorded AS (
                 SELECT date, feed, sum(epoch_us(ends) - epoch_us(begins)) AS recorded_us
-                FROM live_stretches(DATE '{span.first}', DATE '{span.last}', NULL, NULL, 'regular')
+                FROM live_stretches({first}, {last}, NULL, NULL, 'regular')
                 GROUP BY date, feed
             ), told AS (
-                SELECT date, feed, strftime(timezone('Asia/Seoul', max(to_ts)), '%H:%M:%S') AS until,
-                       bool_or(state <> 'idle') AS is_open
-                FROM coverage WHERE {span.condition()} AND {condition_on("feed", feeds)}
-                GROUP BY date, feed
+                SELECT date, feed, strftime(timezone('Asia/Seoul', max(to_ts)), '%H:%M:%S') AS until
+                FROM coverage WHERE {dates.condition()} AND {condition_on("feed", feeds)}
+                GROUP BY date, feed HAVING bool_or(state <> 'idle')
             )
-            SELECT date, feed, asked_us, coalesce(recorded_us, 0), until
+            SELECT date, feed, asked_us::BIGINT AS asked_us, coalesce(recorded_us, 0)::BIGINT AS recorded_us, until
             FROM told JOIN asked USING (date) LEFT JOIN recorded USING (date, feed)
-            WHERE is_open AND coalesce(recorded_us, 0) < asked_us ORDER BY date, feed
-        """).fetchall()
-        news = [row for row in rows if (str(row[0]), row[1]) not in self._warned]
-        if news:
-            self._warned.update((str(row[0]), row[1]) for row in news)
-            told = [_in_words(*row) for row in news[:3]]
-            more = f", and {len(news) - 3} more dates and feeds" if len(news) > 3 else ""
-            warnings.warn(
-                f"not all of the regular hours is recorded: {'; '.join(told)}{more}. See gaps() and completeness()",
-                IncompleteWarning,
-                stacklevel=4,
-            )
+            ORDER BY date, feed
+        """
+
+    def _feeds(self, feeds: Codes) -> list[str] | None:
+        """The feeds asked for, if they are on record."""
+        wanted = feeds_of(feeds)
+        known = {feed for (feed,) in self.connection.execute("SELECT DISTINCT feed FROM coverage").fetchall()}
+        for feed in wanted or ():
+            if known and feed not in known:
+                raise UsageError(f"nothing is on record of a feed {feed!r}; there is {', '.join(sorted(known))}")
+        return wanted
+
+    def _dates(self, dataset: str) -> set[dt.date]:
+        """The dates of which a dataset has files."""
+        names = (path.name.partition("=")[2] for path in (self.data_dir / dataset).glob("date=*"))
+        return {dt.date.fromisoformat(name) for name in names if re.fullmatch(r"\d{4}-\d\d-\d\d", name)}
+
+    def _warn(self, name: str, dates: Dates) -> None:
+        """Warns of what was not recorded in the regular hours of these dates, once for each date and feed."""
+        key = DATASETS[name].partition_key
+        feeds = sorted({path.name.partition("=")[2] for path in (self.data_dir / name).glob(f"date=*/{key}=*")})
+        if not feeds:
+            self._say({name: name}, "there are no {} in files at all: nothing of the kind was ever recorded here")
+            return
+        span = self._warn_of_absence(name, dates)
+        if span is None:
+            return
+        query = f"FROM ({self._shares(span, feeds)}) WHERE recorded_us < asked_us"
+        rows = self._connection.execute(query).fetchall()
+        self._say(
+            {f"{row[0]} {row[1]}": _in_words(*row) for row in rows},
+            "not all of the regular hours is recorded: {}. See gaps() and completeness()",
+        )
+
+    def _warn_of_absence(self, name: str, dates: Dates) -> Dates | None:
+        """Warns of trading days of which nothing at all is on record; returns the first and the last date asked for."""
+        if "coverage" not in self._present:
+            self._say({"coverage": ""}, "nothing is in files yet{}")
+            return None
+        found = self.connection.execute("SELECT DISTINCT date FROM coverage").fetchall()
+        known = sorted(date for (date,) in found)
+        span = dates if dates.first is not None else Dates(known[0], known[-1])
+        assert span.first is not None and span.last is not None
+        days = (span.first + dt.timedelta(days=number) for number in range((span.last - span.first).days + 1))
+        absent = sorted(day for day in days if day.weekday() < 5 and day not in CLOSED and day not in set(known))
+        to_come = [day for day in absent if day > today()]
+        words = {f"absent {day}": f"{day}" for day in absent if day <= today()}
+        self._say(words, f"nothing is on record of {{}}; days() has {known[0]} to {known[-1]}")
+        self._say({f"to come {day}": f"{day}" for day in to_come}, "{} is yet to come")
+        return span
+
+    def _say(self, news: dict[str, str], sentence: str) -> None:
+        """Warns of what was not said yet, pointing to the line that asked."""
+        new = {key: words for key, words in news.items() if key not in self._warned}
+        if not new:
+            return
+        told = list(new.values())[:3]
+        words = "; ".join(told) + (f", and {len(new) - 3} more" if len(new) > 3 else "")
+        level, frame = 1, sys._getframe()
+        while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] == __package__:
+            level, frame = level + 1, frame.f_back
+        warnings.warn(sentence.format(words), IncompleteWarning, stacklevel=level)
+        # Whoever makes errors of warnings gets one each time.
+        self._warned.update(new)
+
+
+def _one_code(code: str) -> str:
+    found = codes_of(code)
+    if found is None or len(found) != 1:
+        raise UsageError(f"one issue code is needed here, such as '005930', and not {code!r}")
+    return found[0]
+
+
+def _one_of(word: str, words: tuple[str, ...], what: str) -> str:
+    if word not in words:
+        raise UsageError(f"{what} is one of {', '.join(words)}, and not {word!r}")
+    return word
 
 
 def today() -> dt.date:

@@ -33,6 +33,8 @@ ANSWER_S_MAX = 60.0
 ANSWER_ENDS_S = 3500.0
 """An answer that ends sooner did not end because its hour was over."""
 
+WITHOUT = "open the directory without status=: then its journal is read"
+
 FOLLOWED_BATCHES_MAX = 64
 """Batches that wait for whoever iterates."""
 
@@ -63,6 +65,8 @@ class Newest:
                 with self._open(dataset, feed, codes) as answer:
                     tables.append(_read(answer.response))
             return pa.concat_tables(tables) if tables else _no_rows(dataset)
+        if not any((self.data_dir / ".krx" / "journal").glob("*/*.journal")):
+            return _no_rows(dataset)
         command = self._command(dataset, codes)
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
         if done.returncode != 0:
@@ -164,9 +168,26 @@ class Newest:
     def _feeds(self, dataset: Dataset) -> list[str]:
         """The feeds that have a dataset."""
         service = {"market": "full_market"}.get(dataset.partition_key or "", "per_issue")
+        self._check_directory()
         with self._get("/status.json") as answer:
             feeds = json.load(answer.response)["feeds"]
         return [feed["feed"] for feed in feeds if dataset.name == "quarantine" or feed["service"] == service]
+
+    def _check_directory(self) -> None:
+        """Whether the recorder records here: rows of another one must not be among those of the files."""
+        with self._get("/synced.json") as answer:
+            told = json.load(answer.response)
+        if Path(told["data_dir"]) in (self.data_dir, self.data_dir.resolve()):
+            return
+        # On another machine the directory may have another path; but it has the segments that are being written.
+        segments = [(feed["feed"], feed["synced"][0]) for feed in told["feeds"] if feed["synced"]]
+        host = str(self.status).removeprefix("http://").partition(":")[0]
+        is_here = host in ("localhost", "::1") or host.startswith("127.")
+        journals = self.data_dir / ".krx" / "journal"
+        if is_here or not segments or not all((journals / feed / name).exists() for feed, name in segments):
+            raise RecorderError(
+                f"the recorder at {self.status} records in {told['data_dir']}, and not in {self.data_dir}: name the one that does"
+            )
 
     def _open(self, dataset: Dataset, feed: str, codes: Sequence[str] | None, **more: str) -> Answer:
         query = {"feed": feed, **more}
@@ -183,7 +204,7 @@ class Newest:
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise RecorderError(
-                f"no recorder answers at {address}: {error}; is that the address of its status.listen?"
+                f"no recorder answers at {address}: {error}. Is that the address of its status.listen? If it has ended, {WITHOUT}"
             ) from None
         if answer.response.status != http.client.OK:
             with answer:
@@ -219,26 +240,32 @@ class Answer:
 
 
 def _failed(said: bytes) -> RecorderError:
-    text = said.decode("utf-8", "replace").strip()
-    return RecorderError(text.removeprefix("krx-recorder: ") or "krx-recorder failed without a word")
+    text = said.decode("utf-8", "replace").strip().removeprefix("krx-recorder: ")
+    return RecorderError(
+        f"{text or 'krx-recorder tail failed without a word'}\n"
+        '(In Python, status="HOST:PORT" of krxdata.open stands for --listen, and config="FILE" for --config.)'
+    )
 
 
 def _batches(stream: Any) -> Iterator[pa.RecordBatch]:
+    has_begun = False
     try:
         with pa.ipc.open_stream(stream) as reader:
+            has_begun = True
             for batch in reader:
                 if batch.num_rows:
                     yield batch
-    except pa.ArrowInvalid:
-        # It ended before the schema: whoever started it says why.
-        return
+    except (pa.ArrowInvalid, OSError, http.client.HTTPException) as error:
+        # What ended before the schema is explained by whoever began it.
+        if has_begun:
+            raise RecorderError(f"the recorder broke off what it was sending: {error}; if it has ended, {WITHOUT}") from None
 
 
 def _read(stream: Any) -> pa.Table:
     try:
         with pa.ipc.open_stream(stream) as reader:
             return reader.read_all()
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowInvalid, OSError, http.client.HTTPException) as error:
         raise RecorderError(f"the newest records broke off before their end: {error}; ask again") from None
 
 
