@@ -37,8 +37,9 @@ def spans_of(axes: Any) -> list[tuple[dt.datetime, dt.datetime]]:
     found = []
     for patch in axes.patches:
         if patch.get_alpha() == krxdata.plot.SHADE:
-            begin, width = patch.get_x(), patch.get_width()
-            found.append(tuple(dates.num2date(at, KST).replace(microsecond=0) for at in (begin, begin + width)))
+            # matplotlib 3.7 has polygons here.
+            span = patch.get_path().transformed(patch.get_patch_transform()).get_extents()
+            found.append(tuple(dates.num2date(at, KST).replace(microsecond=0) for at in (span.x0, span.x1)))
     return found
 
 

@@ -86,7 +86,7 @@ def _names(issues: Any) -> pa.Table | None:
     if column is None:
         raise UsageError(f"the list of issues has no column `code`, but {', '.join(names.column_names)}")
     names = names.rename_columns(["code" if name == column else name for name in names.column_names])
-    if names["code"].type not in (pa.string(), pa.large_string(), pa.string_view()):
+    if "string" not in str(names["code"].type):
         raise UsageError("the list of issues has numbers for codes, which lack their zeros: read the column `code` as text")
     if len(names["code"].unique()) < len(names):
         raise UsageError("the list of issues names a code twice: each row of a result would be there twice")
@@ -342,7 +342,7 @@ class Data:
         that much longer.
         """
         dates = Dates.of(first, last)
-        arguments = [f"DATE '{dates.first}'", f"DATE '{dates.last}'", f"width := {width_of(width)}", hours_of(session)]
+        arguments = [f"DATE '{dates.first}'", f"last_day := DATE '{dates.last}'", f"width := {width_of(width)}", hours_of(session)]
         if delay is not None:
             arguments.append(f"delay := {width_of(delay)}")
         wanted = condition_on("code", stocks_of(codes))
@@ -410,7 +410,7 @@ class Data:
         """
         dates = Dates.of(first, last)
         self._warn_of_absence("trades", dates)
-        query = f"""FROM completeness(DATE '{dates.first}', DATE '{dates.last}', {hours_of(session)})
+        query = f"""FROM completeness(DATE '{dates.first}', last_day := DATE '{dates.last}', {hours_of(session)})
                     WHERE {condition_on("code", stocks_of(codes))}"""
         return self._named(self.connection, query, "date, market, code")
 
