@@ -147,7 +147,7 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(data: krxdata.Data
         (lambda: data.to_hftbacktest(tmp_path / "day.npz", ["A", "B"], date), krxdata.UsageError, "one issue code"),
         (lambda: data.to_csv(tmp_path / "a.csv", CODE, date, style="fancy"), krxdata.UsageError, "choose plain or tardis"),
         (lambda: data.to_csv(tmp_path / "a.csv", CODE, date, rows="shoes"), krxdata.UsageError, "rows is one of"),
-        (lambda: data.to_csv(tmp_path / "no" / "a.csv", CODE, date), Exception, ""),
+        (lambda: data.to_csv(tmp_path / "no" / "a.csv", CODE, date, rows="ticks"), krxdata.KrxDataError, "a.csv cannot be written"),
     ):
         with pytest.raises(error, match=words):
             ask()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
@@ -36,7 +37,7 @@ from ._arguments import (
     width_of,
 )
 from ._datasets import DATASETS, Dataset, dataset_of
-from ._errors import IncompleteWarning, NoDataError, UsageError, VersionError
+from ._errors import IncompleteWarning, KrxDataError, UsageError, VersionError
 from ._newest import Newest
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ class Data:
                 FROM {view} WHERE kind = 'trade' AND {dates.condition()} GROUP BY date, {feed}, code"""
             for view, feed in feeds.items()
         ]
-        self._warn("trades", dates)
+        self._warn_of_any(("trades", "ticks", "derivative_ticks"), dates)
         return self._named(self.connection, " UNION ALL ".join(of_each), "date, feed, code, dataset")
 
     def trades(
@@ -346,7 +347,7 @@ class Data:
         if delay is not None:
             arguments.append(f"delay := {width_of(delay)}")
         wanted = condition_on("code", stocks_of(codes))
-        self._warn("trades", dates)
+        self._warn_of_any(("trades", "ticks"), dates)
         query = f"FROM bars({', '.join(arguments)}) WHERE {wanted}"
         return self._named(self.connection, query, "code, market, from_ts")
 
@@ -409,7 +410,7 @@ class Data:
         hours that were not recorded, or are not known yet), `missing_s` (their seconds), and `share` (what is left, from 0 to 1).
         """
         dates = Dates.of(first, last)
-        self._warn_of_absence("trades", dates)
+        self._warn_of_absence(dates)
         query = f"""FROM completeness(DATE '{dates.first}', last_day := DATE '{dates.last}', {hours_of(session)})
                     WHERE {condition_on("code", stocks_of(codes))}"""
         return self._named(self.connection, query, "date, market, code")
@@ -471,7 +472,10 @@ class Data:
         compression = "gzip" if target.suffix == ".gz" else "none"
         with _convert.whole(target) as partial:
             options = f"FORMAT csv, HEADER, COMPRESSION {compression}"
-            done = self.connection.execute(f"COPY ({query}) TO {_views.literal(str(partial))} ({options})")
+            try:
+                done = self.connection.execute(f"COPY ({query}) TO {_views.literal(str(partial))} ({options})")
+            except duckdb.IOException as error:
+                raise KrxDataError(f"{target} cannot be written, or a file cannot be read: {error}") from None
             return int(done.fetchall()[0][0])
 
     def to_hftbacktest(
@@ -564,25 +568,25 @@ class Data:
         names = "LEFT JOIN issue_names USING (code)" if self._names is not None else ""
         return connection.sql(f"FROM ({query}) {names} {f'ORDER BY {order}' if order else ''}")
 
-    def _connect(self, tails: dict[str, pa.Table] | None = None) -> duckdb.DuckDBPyConnection:
+    def _connect(self, tail: tuple[str, pa.Table] | None = None) -> duckdb.DuckDBPyConnection:
+        """A connection with the views, one of which may have newer rows than files."""
         connection = duckdb.connect()
-        for name, table in (tails or {}).items():
-            connection.register(f"tail_{name}", table)
         if self._names is not None:
             connection.register("issue_names", self._names)
-        connection.execute(_views.of(self.data_dir, _views.find(self.data_dir), tails or (), self._first_in_journal()))
+        tails: tuple[str, ...] = ()
+        first = today()
+        if tail is not None:
+            name, rows = tail
+            connection.register(f"tail_{name}", rows)
+            # Of earlier dates it has nothing: files are all there is.
+            tails = (name,)
+            first = pc.min(rows["date"]).as_py() or first
+        connection.execute(_views.of(self.data_dir, _views.find(self.data_dir), tails, first))
         return connection
 
     def _live(self, dataset: Dataset, codes: list[str] | None) -> duckdb.DuckDBPyConnection:
         """A connection whose views have the newest records, too; it lasts as long as its relations."""
-        table = self._newest.table(dataset, codes)
-        return self._connect({dataset.name: table})
-
-    def _first_in_journal(self) -> dt.date:
-        """Files have all of earlier dates."""
-        names = (path.name.split("-") for path in (self.data_dir / ".krx" / "journal").glob("*/*.journal"))
-        dates = [dt.datetime.strptime(parts[1], "%Y%m%d").date() for parts in names if len(parts) == 3]
-        return min([*dates, today()])
+        return self._connect((dataset.name, self._newest.table(dataset, codes)))
 
     def _shares(self, dates: Dates, feeds: list[str] | None) -> str:
         """Of each date and feed: how much of the regular hours there is, how much was recorded, and until when that is told."""
@@ -626,7 +630,7 @@ class Data:
         if not feeds:
             self._say({name: name}, "there are no {} in files at all: nothing of the kind was ever recorded here")
             return
-        span = self._warn_of_absence(name, dates)
+        span = self._warn_of_absence(dates)
         if span is None:
             return
         query = f"FROM ({self._shares(span, feeds)}) WHERE recorded_us < asked_us"
@@ -636,7 +640,12 @@ class Data:
             "not all of the regular hours is recorded: {}. See gaps() and completeness()",
         )
 
-    def _warn_of_absence(self, name: str, dates: Dates) -> Dates | None:
+    def _warn_of_any(self, names: tuple[str, ...], dates: Dates) -> None:
+        """The same of those of the datasets that there are."""
+        for name in [name for name in names if name in self._present] or names[:1]:
+            self._warn(name, dates)
+
+    def _warn_of_absence(self, dates: Dates) -> Dates | None:
         """Warns of trading days of which nothing at all is on record; returns the first and the last date asked for."""
         if "coverage" not in self._present:
             self._say({"coverage": ""}, "nothing is in files yet{}")

@@ -56,18 +56,18 @@ def _has_files(data_dir: Path, dataset: Dataset) -> bool:
     return newest_file(data_dir, dataset) is not None
 
 
-def of(data_dir: Path, present: Collection[str], tails: Collection[str] = (), first: dt.date | None = None) -> str:
+def of(data_dir: Path, present: Collection[str], tails: Collection[str] = (), first: dt.date = dt.date.max) -> str:
     """The statements that make the views of a directory in which these datasets have files.
 
     The views of the datasets `tails` also have the rows of the tables `tail_trades` and so on, each once. `first` is the first
-    date that these tables may have rows of: earlier dates are in files as a whole.
+    date of which these tables have rows.
     """
     directory = _pattern(data_dir)
     views = SOURCE
     for dataset in DATASETS.values():
         body = _of_files(dataset, directory) if dataset.name in present else of_nothing(dataset)
         if dataset.name in tails:
-            body = _united(dataset, body, first or dt.date.min)
+            body = _united(dataset, body, first)
         views = _with_body(views, dataset, body)
     return views.replace("glob('", f"glob('{directory}/")
 
