@@ -125,6 +125,6 @@ bench-books: build ## a sealed day of books of 100 issues: size, and one issue's
 	tests/tools/python-env.sh
 	tests/bench/layout/books.sh
 
-bench-views: build ## bars of 50 issues over 20 days by the view `bars`, beside the plain SQL
+bench-views: build ## bars of 50 issues over 20 days by the view `bars` and by krxdata, beside the plain SQL and pandas
 	tests/tools/python-env.sh
 	tests/bench/views.sh
