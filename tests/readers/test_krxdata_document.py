@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import matplotlib
 import pandas as pd
 import pytest
@@ -47,7 +48,7 @@ def run(text: str, data: krxdata.Data | None = None) -> list[Any]:
     for statement in ast.parse(text).body:
         if isinstance(statement, ast.Expr):
             value = eval(compile(ast.Expression(statement.value), "python.md", "eval"), namespace)
-            values.append(value.df() if hasattr(value, "to_arrow_table") else value)
+            values.append(value.df() if isinstance(value, duckdb.DuckDBPyRelation) else value)
         else:
             exec(compile(ast.Module([statement], []), "python.md", "exec"), namespace)
     return values
