@@ -339,7 +339,7 @@ def test_a_directory_that_is_none_or_newer_is_refused(tmp_path: Path, made: Made
     newest = made.data_dir / "trades" / "date=2026-11-29" / "market=KOSPI"
     newest.mkdir(parents=True)
     pq.write_table(table.replace_schema_metadata({"krx.schema_version": "2"}), newest / file.name)
-    with pytest.raises(krxdata.VersionError, match="schema version 2, and this krxdata knows 1: pip install --upgrade"):
+    with pytest.raises(krxdata.VersionError, match="schema version 2, and this krxdata knows 1: install the krxdata of the recorder's version"):
         krxdata.open(made.data_dir)
 
 

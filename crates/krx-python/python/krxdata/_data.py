@@ -723,5 +723,5 @@ def _check_version(data_dir: Path, dataset: Dataset) -> None:
     if version.isdecimal() and int(version) > dataset.schema_version:
         raise VersionError(
             f"{dataset.name} was written by a newer recorder, with schema version {version}, and this krxdata knows "
-            f"{dataset.schema_version}: pip install --upgrade krxdata"
+            f"{dataset.schema_version}: install the krxdata of the recorder's version"
         )
