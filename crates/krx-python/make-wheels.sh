@@ -26,6 +26,8 @@ strip "$content"/krxdata-*.data/scripts/krx-recorder
 
 # Without the program nothing in it depends on the platform.
 rm -r "$content"/krxdata-*.data "$content"/krxdata-*.dist-info/sboms
-sed -i -e 's/^Root-Is-Purelib: .*/Root-Is-Purelib: true/' -e 's/^Tag: .*/Tag: py3-none-any/' "$content"/krxdata-*.dist-info/WHEEL
+description=$(echo "$content"/krxdata-*.dist-info/WHEEL)
+sed -e 's/^Root-Is-Purelib: .*/Root-Is-Purelib: true/' -e 's/^Tag: .*/Tag: py3-none-any/' "$description" >"$out/unpacked/WHEEL"
+mv "$out/unpacked/WHEEL" "$description"
 "$tools/bin/wheel" pack "$content" --dest-dir "$out"
 rm -r "$out/unpacked"

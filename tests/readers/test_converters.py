@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::krxdata.IncompleteWarning")
 
 CODE = "005930"
 EXCH, LOCAL, BUY, SELL = 1 << 31, 1 << 30, 1 << 29, 1 << 28
-DEPTH, TRADE, CLEAR = 1, 2, 3
+DEPTH, TRADE = 1, 2
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +72,8 @@ def test_hftbacktest_events_make_the_books_and_the_trades(data: krxdata.Data, da
         if what == TRADE:
             traded.append((at // 1000, event["px"], event["qty"], {BUY: "buy", SELL: "sell"}.get(flag)))
             continue
-        if what == CLEAR:
-            sides[flag].clear()
-        elif event["qty"] == 0:
+        assert what == DEPTH, "hftbacktest's DEPTH_CLEAR takes a price, and leaves asks above it"
+        if event["qty"] == 0:
             del sides[flag][float(event["px"])]
         else:
             sides[flag][float(event["px"])] = float(event["qty"])
@@ -146,6 +145,11 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(data: krxdata.Data
         (lambda: data.to_hftbacktest(tmp_path / "day.npz", "NONE", date), krxdata.NoDataError, "nothing of NONE is in files"),
         (lambda: data.to_hftbacktest(tmp_path / "day.npz", ["A", "B"], date), krxdata.UsageError, "one issue code"),
         (lambda: data.to_csv(tmp_path / "a.csv", CODE, date, style="fancy"), krxdata.UsageError, "choose plain or tardis"),
+        (lambda: data.to_csv(tmp_path / "a.csv", "101N6000", date, rows="ticks"), krxdata.NoDataError, "no such ticks in files"),
+        (lambda: data.to_csv(tmp_path / "a.csv", "5930", date, style="tardis"), krxdata.UsageError, "has it lost its zeros"),
+        (lambda: data.to_hftbacktest(tmp_path / "day.npz", CODE, None), krxdata.UsageError, "a date is needed"),
+        (lambda: data.to_nautilus(tmp_path / "catalog", CODE, None), krxdata.UsageError, "a date is needed"),
+        (lambda: data.to_hftbacktest(tmp_path / "no" / "day.npz", CODE, date), krxdata.KrxDataError, "day.npz cannot be written"),
         (lambda: data.to_csv(tmp_path / "a.csv", CODE, date, rows="shoes"), krxdata.UsageError, "rows is one of"),
         (lambda: data.to_csv(tmp_path / "no" / "a.csv", CODE, date, rows="ticks"), krxdata.KrxDataError, "a.csv cannot be written"),
     ):
@@ -169,21 +173,26 @@ def test_hftbacktest_trades_on_it(data: krxdata.Data, date: dt.date, tmp_path: P
     backtest = hftbacktest.HashMapMarketDepthBacktest([asset])
     expected = {at_us: (asks, bids) for at_us, asks, bids in books_of(data, CODE)}
     trades, compared, bought = 0, 0, False
+    end_ns = int(np.load(file)["data"]["local_ts"][-1])
     while backtest.elapse(1_000_000) == 0:
         trades += len(backtest.last_trades(0))
         backtest.clear_last_trades(0)
         depth = backtest.depth(0)
         newest = max((at for at in expected if at * 1000 <= backtest.current_timestamp), default=None)
-        if newest is None or depth.best_bid_tick < 0 or depth.best_ask_tick > 1 << 30:
+        if newest is None or backtest.current_timestamp >= end_ns:
             continue
         asks, bids = expected[newest]
-        assert (depth.best_ask, depth.best_bid) == (min(asks), max(bids))
+        best_ask = depth.best_ask if depth.best_ask_tick < 1 << 30 else None
+        best_bid = depth.best_bid if depth.best_bid_tick > 0 else None
+        assert (best_ask, best_bid) == (min(asks, default=None), max(bids, default=None))
         compared += 1
         if not bought:
             backtest.submit_buy_order(0, 1, depth.best_ask, 1.0, hftbacktest.GTC, hftbacktest.LIMIT, False)
             bought = True
     assert compared > 20 and trades > 50
     assert backtest.position(0) == 1.0
+    depth = backtest.depth(0)
+    assert depth.best_bid_tick <= 0 and depth.best_ask_tick > 1 << 30, "the book is not known any more, on both sides"
     backtest.close()
 
 

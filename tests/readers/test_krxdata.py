@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import http.client
+import http.server
 import json
 import random
 import re
 import shutil
 import subprocess
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -190,7 +192,7 @@ def test_an_error_in_place_of_a_warning_comes_each_time(twenty_days: Days) -> No
 
 
 def test_dates_without_a_word_are_named(twenty_days: Days, tmp_path: Path) -> None:
-    before, later = days_of_record(twenty_days)[0] - dt.timedelta(days=7), LAST + dt.timedelta(days=7)
+    before = days_of_record(twenty_days)[0] - dt.timedelta(days=7)
     data = krxdata.open(twenty_days.data_dir)
     with pytest.warns(krxdata.IncompleteWarning, match=f"nothing is on record of {before}; .* days\\(\\) has .* to {LAST}"):
         data.trades("A", before, LAST - dt.timedelta(days=1))
@@ -210,9 +212,93 @@ def test_dates_without_a_word_are_named(twenty_days: Days, tmp_path: Path) -> No
         krxdata.open(folder).completeness("A", lost)
     with pytest.warns(krxdata.IncompleteWarning, match="no ticks in files at all"):
         assert rows_of(data.ticks("A", LAST)) == []
-    with pytest.warns(krxdata.IncompleteWarning, match=rf"not sealed, .*; and 17 more.*krx-recorder seal|not sealed, .*, and 17 more.*krx-recorder seal"):
-        assert rows_of(data.daily("A")) == []
-    assert later > LAST
+    with pytest.warns(krxdata.IncompleteWarning, match="not sealed, .*, and 17 more.*krx-recorder seal"):
+        assert rows_of(data.daily("000000")) == []
+    for ask in (data.gaps, data.coverage, lambda date: data.daily("000000", date), lambda date: data.registrations(None, date)):
+        data._warned.clear()
+        with pytest.warns(krxdata.IncompleteWarning, match=f"nothing is on record of {before}"):
+            ask(before)
+
+
+def test_a_feed_that_is_missing_on_a_date_is_named(twenty_days: Days, tmp_path: Path) -> None:
+    lost, folder = LAST - dt.timedelta(days=1), tmp_path / "data"
+    for dataset in ("trades", "coverage"):
+        shutil.copytree(twenty_days.data_dir / dataset, folder / dataset)
+        shutil.rmtree(next((folder / dataset / f"date={lost}").glob("*=KOSDAQ")))
+    data = krxdata.open(folder)
+    with pytest.warns(krxdata.IncompleteWarning, match=f"nothing is on record of KOSDAQ of {lost}"):
+        data.trades(first=lost)
+    data._warned.clear()
+    with pytest.warns(krxdata.IncompleteWarning, match=f"nothing is on record of KOSDAQ of {lost}"):
+        data.completeness(None, lost)
+
+
+def test_what_is_missing_later_is_said_again(tmp_path: Path, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook that stays open from the morning on."""
+    monkeypatch.setattr(krxdata._data, "today", lambda: DAY)
+    data = krxdata.open(made.data_dir)
+    made.trades(DAY, "KOSDAQ", ("B", "09:10:00", 1, 1))
+    made.trades(DAY, "KOSPI", ("A", "09:10:00", 1, 1))
+    made.coverage(DAY, "KOSDAQ", ("00:00", "24:00", "live"))
+    for known, gap, words in (
+        ("09:30:00", None, "known up to 09:30:00. See"),
+        ("13:00:00", ("10:00:00", "11:00:00"), "known up to 13:00:00, and lacks 3,600 s until then"),
+        ("24:00", ("10:00:00", "12:00:00"), "KOSPI of 2026-11-20 lacks 7,200 s"),
+    ):
+        stretches = [("00:00", known, "live")]
+        if gap:
+            stretches = [("00:00", gap[0], "live"), (*gap, "gap"), (gap[1], known, "live")]
+        made.coverage(DAY, "KOSPI", *stretches)
+        with pytest.warns(krxdata.IncompleteWarning, match=words):
+            data.trades("A", DAY)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            data.trades("A", DAY)
+
+
+def test_issues_that_were_not_registered_are_named(issue_recording: IssueRecording, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = krxdata.open(issue_recording.data_dirs["recorded"])
+    date = issue_recording.markets.date
+    # The hours of the recording, which are not those of the exchange.
+    begin, end = data.sql("SELECT strftime(timezone('Asia/Seoul', min(from_ts)), '%H:%M:%S.%f'), strftime(timezone('Asia/Seoul', max(to_ts)), '%H:%M:%S.%f') FROM active").fetchall()[0]
+    data.connection.execute(f"CREATE OR REPLACE TEMP VIEW special_hours AS SELECT DATE '{date}' AS date, TIME '{begin}' AS opens, TIME '{end}' AS closes")
+    for load, code, words in (
+        (data.ticks, "035720", f"registered for ticks all the time: 035720 on {date}, not at all"),
+        (data.books, "035720", f"registered for books all the time: 035720 on {date}, not at all"),
+        (data.quotes, [issues.STOCKS[0], "035720"], f"035720 on {date}, not at all"),
+    ):
+        with pytest.warns(krxdata.IncompleteWarning, match=words):
+            load(code, date)
+
+
+def test_what_is_no_recorder_is_an_error_that_helps(made: Made, tmp_path: Path) -> None:
+    class Other(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Other)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        for status, words in (
+            (f"127.0.0.1:{server.server_port}", "is no krx-recorder"),
+            ("localhost:abc", "no recorder answers at localhost:abc"),
+            ("localhost:9464/metrics", "no recorder answers at localhost:9464/metrics"),
+            ("a..b:9464", "no recorder answers at"),
+        ):
+            data = krxdata.open(made.data_dir, status=status)
+            for ask in (lambda: data.trades(live=True), lambda: next(data.follow())):
+                with pytest.raises(krxdata.RecorderError, match=words):
+                    ask()
+    finally:
+        server.shutdown()
+        server.server_close()
+    with pytest.raises(krxdata.RecorderError, match="has files only, and no journal"):
+        krxdata.open(made.data_dir).trades(live=True)
 
 
 def days_of_record(twenty_days: Days) -> list[dt.date]:
@@ -221,15 +307,12 @@ def days_of_record(twenty_days: Days) -> list[dt.date]:
 
 def test_the_warning_points_to_whoever_asked(twenty_days: Days) -> None:
     data = krxdata.open(twenty_days.data_dir)
-    for ask in (lambda: data.issues(LAST), lambda: data.plot(twenty_days.issues[0], "2026-11-12", "1h")):
+    for ask in (lambda: data.issues(LAST), lambda: data.bars("A", LAST), lambda: data.trades("A", LAST), lambda: data.daily("A", LAST)):
         data._warned.clear()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            try:
-                ask()
-            except TypeError:
-                continue
-        assert {warning.filename for warning in caught} == {__file__}
+            ask()
+        assert {warning.filename for warning in caught} == {__file__} and len(caught) > 0
 
 
 def test_the_closed_days_are_the_recorders() -> None:
@@ -308,7 +391,11 @@ def test_names_are_joined(twenty_days: Days, tmp_path: Path) -> None:
         data = krxdata.open(twenty_days.data_dir, issues=listed)
         assert {row["한글 종목명"] for row in rows_of(data.trades(code, date))} == {"삼성전자"}
     (tmp_path / "names.xlsx").write_bytes(b"PK\x03\x04" + bytes(range(256)))
+    data = krxdata.open(twenty_days.data_dir, issues=pd.DataFrame({"code": [code], "market": ["유가증권"], "price": [1]}))
+    row = rows_of(data.trades(code, date))[0]
+    assert (row["market"], row["issue_market"], row["issue_price"]) == ("KOSPI", "유가증권", 1) and row["price"] > 1
     for names, words in (
+        (pd.DataFrame({"code": [code], "종목코드": [code], "name": ["x"], "issue_price": [1], "price": [1]}), "the same name"),
         (pd.DataFrame({"code": [5930]}), "lack their zeros"),
         (pd.DataFrame({"name": ["삼성전자"]}), "no column `code`"),
         (pd.DataFrame({"code": ["A", "A"]}), "twice"),
@@ -358,7 +445,7 @@ def test_a_directory_that_is_none_or_newer_is_refused(tmp_path: Path, made: Made
         (lambda data: data.trades([None], DAY), "an issue code is text, such as '005930', and not None"),
         (lambda data: data.trades("A", pd.NaT), "NaT is not a date"),
         (lambda data: data.trades("A", 20261120), "20261120 is not a date"),
-        (lambda data: data.trades("A", DAY, kinds="block"), "there is no kind 'block'; choose of trade, .*block_during"),
+        (lambda data: data.trades("A", DAY, kinds="block"), "there is no kind 'block'; choose from trade, .*block_during"),
         (lambda data: data.trades("A", DAY, kinds=3), "a kind of rows is text, such as 'trade', and not 3"),
         (lambda data: data.gaps(DAY, feeds="kospi"), "nothing is on record of a feed 'kospi'; there is KOSDAQ, KOSPI"),
         (lambda data: data.coverage(DAY, feeds=5), "a feed is text, such as 'KOSPI', and not 5"),
@@ -371,7 +458,13 @@ def test_a_directory_that_is_none_or_newer_is_refused(tmp_path: Path, made: Made
         (lambda data: krxdata.open(None), "None is not the path"),
         (lambda data: krxdata.open(data.data_dir, status=9464), "9464 is not the address of a status port"),
         (lambda data: data.bars("A", DAY, width="5 parsecs"), "is not a width of bars"),
-        (lambda data: data.bars("A", DAY, width="0min"), "more than nothing"),
+        (lambda data: data.bars("A", DAY, width="0min"), "0:00:00 is too short"),
+        (lambda data: data.bars("A", DAY, session=("09:30", "09:30:00")), "the hours end before they begin"),
+        (lambda data: data.bars("A", None), "a date is needed"),
+        (lambda data: data.completeness("A", None), "a date is needed"),
+        (lambda data: data.coverage_shares(None), "a date is needed"),
+        (lambda data: data.book_at("5930", "2026-11-20 10:00"), "has it lost its zeros"),
+        (lambda data: data.follow("5930"), "has it lost its zeros"),
         (lambda data: data.bars("A", DAY, session="night"), "there is no session 'night'"),
         (lambda data: data.bars("A", DAY, session=("10:00", "09:00")), "the hours end before they begin"),
         (lambda data: data.bars("A", DAY, session=("10:00", "noon")), "'noon' is not a time of day"),
@@ -412,9 +505,11 @@ def test_a_live_answer_takes_nothing_from_later_ones(tmp_path: Path, made: Made,
     data = krxdata.open(tmp_path / "new")
     for dataset in ("trades", "coverage"):
         shutil.copytree(made.data_dir / dataset, tmp_path / "new" / dataset)
+    with pytest.warns(krxdata.IncompleteWarning, match="KOSPI of 2026-11-19 lacks 900 s") as caught:
+        data.trades("B", BEFORE, live=True)
+    assert len(caught) == 1, "the files that are there by now are looked at"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert rows_of(data.trades(live=True)) == []
         assert len(rows_of(data.trades(first=DAY))) > 0 and len(rows_of(data.days())) > 0
 
 

@@ -17,7 +17,7 @@ from ._data import Data, open
 from ._errors import IncompleteWarning, KrxDataError, NoDataError, RecorderError, UsageError, VersionError
 
 __version__ = "0.1.0"
-"""That of the recorder, too."""
+"""Equals the recorder's version."""
 
 __all__ = [
     "Data",

@@ -1,4 +1,4 @@
-"""What may be said for codes, dates, widths and hours, as SQL has it. Pure."""
+"""Turns codes, dates, widths and hours into SQL. Pure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def codes_of(codes: Codes) -> list[str] | None:
 
 
 def stocks_of(codes: Codes) -> list[str] | None:
-    """The same, of stocks: those have six characters at least."""
+    """The same, for stocks, whose codes have at least six characters."""
     found = codes_of(codes)
     for code in found or ():
         if code.isdecimal() and len(code) < 6:
@@ -60,7 +60,7 @@ def kinds_of(kinds: Codes) -> list[str] | None:
     found = _words(kinds, "a kind of rows", "'trade'")
     for kind in found or ():
         if kind not in KINDS:
-            raise UsageError(f"there is no kind {kind!r}; choose of {', '.join(KINDS)}, or None for all")
+            raise UsageError(f"there is no kind {kind!r}; choose from {', '.join(KINDS)}, or None for all")
     return found
 
 
@@ -123,6 +123,14 @@ class Dates:
     last: dt.date | None = None
 
     @classmethod
+    def needed(cls, first: Date, last: Date | None = None) -> tuple[dt.date, dt.date]:
+        """The first and the last, where a date is needed."""
+        dates = cls.of(first, last)
+        if dates.first is None or dates.last is None:
+            raise UsageError("a date is needed, such as 2026-11-20")
+        return dates.first, dates.last
+
+    @classmethod
     def of(cls, first: Date | None, last: Date | None = None) -> Dates:
         """Of one date if `last` is None."""
         if first is None:
@@ -148,8 +156,8 @@ class Dates:
         return f"{column} BETWEEN DATE '{self.first}' AND DATE '{self.last}'"
 
 
-def width_of(width: str | dt.timedelta) -> str:
-    """An interval of time."""
+def width_of(width: str | dt.timedelta, least: int = 1) -> str:
+    """An interval of at least so many microseconds."""
     if isinstance(width, str):
         found = re.fullmatch(r"\s*(\d*)\s*([a-z]+)\s*", width)
         unit = found and _UNITS.get(found[2])
@@ -161,20 +169,20 @@ def width_of(width: str | dt.timedelta) -> str:
     if not isinstance(width, dt.timedelta):
         raise UsageError(f"{width!r} is not a width of bars; write it as '1min', '30s' or '1h', or as a timedelta")
     micros = width // dt.timedelta(microseconds=1)
-    if micros <= 0:
-        raise UsageError("bars have a width of more than nothing")
+    if micros < least:
+        raise UsageError(f"{width} is too short")
     return f"INTERVAL '{micros} microseconds'"
 
 
 def time_of(time: str | dt.time) -> str:
     """A time of day in Korea, such as `09:30`; `24:00` is the midnight that ends it."""
-    if isinstance(time, dt.time):
-        text = time.replace(tzinfo=None).isoformat()
-    elif isinstance(time, str) and re.fullmatch(r"([01]?\d|2[0-3])(:[0-5]\d){1,2}(\.\d{1,6})?|24:00(:00)?", time):
-        text = time if time.index(":") == 2 else f"0{time}"
-    else:
-        raise UsageError(f"{time!r} is not a time of day; write it as '09:30'")
-    return f"TIME '{text}'"
+    if isinstance(time, str) and (found := re.fullmatch(r"(\d?\d):([0-5]\d)(?::([0-5]\d(?:\.\d{1,6})?))?", time)):
+        hours, minutes, seconds = int(found[1]), found[2], float(found[3] or 0)
+        if hours < 24 or (hours, minutes, seconds) == (24, "00", 0):
+            return f"TIME '{hours:02}:{minutes}:{seconds:09.6f}'"
+    elif isinstance(time, dt.time):
+        return f"TIME '{time.replace(tzinfo=None).isoformat('microseconds')}'"
+    raise UsageError(f"{time!r} is not a time of day; write it as '09:30'")
 
 
 Session = Union[str, tuple[Union[str, dt.time], Union[str, dt.time]]]
@@ -192,6 +200,7 @@ def hours_of(session: Session) -> str:
     except (TypeError, ValueError):
         raise UsageError(f"{session!r} is not a pair of times; write ('09:30', '10:00')") from None
     begin, end = time_of(begin), time_of(end)
+    # They are of one form, so the later one is the greater text.
     if end <= begin:
         raise UsageError("the hours end before they begin")
     return f"from_time := {begin}, to_time := {end}"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._errors import NoDataError, UsageError
+from ._errors import KrxDataError, NoDataError, UsageError
 from ._views import literal
 
 if TYPE_CHECKING:
@@ -39,24 +39,35 @@ def events(data: Data, code: str, date: dt.date, source: str = "ticks") -> Itera
             SELECT feed, session, from_ts, to_ts
             FROM active WHERE {where} AND preset = 'quote10'
             QUALIFY dense_rank() OVER (ORDER BY feed) = 1
+        ), registered AS (
+            SELECT feed, session, min(from_ts) AS begins FROM stretch GROUP BY feed, session
         ), row AS (
-            SELECT 'trade' AS what, {key} AS feed, recv_ts, frame, item, epoch_us(trade_ts) AS trade_us, price::DOUBLE AS price,
+            SELECT 'trade' AS what, {key} AS feed, session, recv_ts, frame, item, epoch_us(trade_ts) AS trade_us, price::DOUBLE AS price,
                    volume, {side} AS side, NULL::DOUBLE[][] AS book
             FROM {table} WHERE {where} AND kind = 'trade'
             UNION ALL
-            SELECT 'book', feed, recv_ts, frame, item, NULL, NULL, NULL, NULL, [{book}]
-            FROM (SELECT * FROM recorded_{of}books WHERE {where}) JOIN stretch USING (feed, session)
-            WHERE recv_ts BETWEEN from_ts AND to_ts
+            SELECT 'book', feed, session, recv_ts, frame, item, NULL, NULL, NULL, NULL, [{book}]
+            FROM (SELECT * FROM recorded_{of}books WHERE {where}) JOIN registered USING (feed, session)
+            WHERE recv_ts >= begins
               AND (kind <> 'snapshot' OR coalesce(ask_price_01, bid_price_01) IS NOT NULL)
         ), arrived AS (
             SELECT *, epoch_us(max(recv_ts) OVER (PARTITION BY feed ORDER BY frame, item)) AS at_us FROM row
+        ), placed AS (
+            FROM arrived
             UNION ALL
-            SELECT 'end', feed, to_ts, NULL, NULL, NULL, NULL, NULL, NULL, NULL, epoch_us(to_ts) FROM stretch
+            -- It comes after all that was received before it, also where the clock was set back meanwhile.
+            SELECT 'end', feed, session, to_ts, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+                   greatest(epoch_us(to_ts), (
+                       SELECT max(at_us) FROM arrived
+                       WHERE arrived.feed = stretch.feed AND arrived.session = stretch.session AND recv_ts <= to_ts
+                   ))
+            FROM stretch
         )
         SELECT at_us, trade_us, what, price, volume, side, book
-        FROM arrived ORDER BY at_us, feed, frame NULLS LAST, item
+        FROM placed ORDER BY at_us, feed, frame NULLS LAST, item
     """
-    result = data.connection.execute(query)
+    # On a connection of its own: whoever iterates may ask something else meanwhile.
+    result = data.another_connection().execute(query)
     latest = 0
     while rows := result.fetchmany(10_000):
         for at_us, *rest in rows:
@@ -75,7 +86,7 @@ def prefix_of(data: Data, code: str, date: dt.date) -> str:
 
 def levels(prices: list[float | None], sizes: list[float | None]) -> dict[float, float]:
     """Sizes by price, of the levels that there were."""
-    return {price: size for price, size in zip(prices, sizes, strict=True) if price and size}
+    return {price: size for price, size in zip(prices, sizes, strict=True) if price is not None and size}
 
 
 @contextlib.contextmanager
@@ -86,8 +97,11 @@ def whole(path: Path) -> Iterator[Path]:
     try:
         yield partial
         os.replace(partial, path)
+    except OSError as error:
+        raise KrxDataError(f"{path} cannot be written: {error}") from None
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def to_hftbacktest(data: Data, path: Path, code: str, date: dt.date, source: str) -> int:
@@ -95,13 +109,13 @@ def to_hftbacktest(data: Data, path: Path, code: str, date: dt.date, source: str
     try:
         import numpy as np
     except ImportError:
-        raise UsageError("hftbacktest's format is one of numpy: pip install numpy") from None
+        raise UsageError("hftbacktest's files are written by numpy: pip install numpy") from None
     # As hftbacktest.types has them.
     event = np.dtype(
         [("ev", "<u8"), ("exch_ts", "<i8"), ("local_ts", "<i8"), ("px", "<f8"), ("qty", "<f8"), ("order_id", "<u8"),
          ("ival", "<i8"), ("fval", "<f8")], align=True,
     )  # fmt: skip
-    depth, trade, clear, both = 1, 2, 3, 1 << 31 | 1 << 30
+    depth, trade, both = 1, 2, 1 << 31 | 1 << 30
     flags = {"buy": 1 << 29, "sell": 1 << 28}
     rows: list[tuple[int, int, int, float, float, int, int, float]] = []
     chunks = []
@@ -116,21 +130,19 @@ def to_hftbacktest(data: Data, path: Path, code: str, date: dt.date, source: str
     for at_us, _, what, price, volume, side, book in events(data, code, date, source):
         at_ns = at_us * 1000
         if what == "trade":
-            add(trade | flags.get(side or "", 0), at_ns, float(price or 0), float(volume or 0))
+            if price is not None and volume is not None:
+                add(trade | flags.get(side or "", 0), at_ns, price, float(volume))
             continue
         now: dict[str, dict[float, float]] = {"sell": {}, "buy": {}}
         if book is not None:
             now = {"sell": levels(book[0], book[1]), "buy": levels(book[2], book[3])}
         for each, flag in (("sell", flags["sell"]), ("buy", flags["buy"])):
-            if not now[each] and before[each]:
-                add(clear | flag, at_ns, 0.0, 0.0)
-            else:
-                # The book has the levels that were sent last and no other.
-                for gone in before[each].keys() - now[each].keys():
-                    add(depth | flag, at_ns, gone, 0.0)
-                for level, size in now[each].items():
-                    if before[each].get(level) != size:
-                        add(depth | flag, at_ns, level, size)
+            # The book has the levels that were sent last and no other.
+            for gone in sorted(before[each].keys() - now[each].keys()):
+                add(depth | flag, at_ns, gone, 0.0)
+            for level, size in now[each].items():
+                if before[each].get(level) != size:
+                    add(depth | flag, at_ns, level, size)
         before = now
     chunks.append(np.array(rows, event))
     found = np.concatenate(chunks)
@@ -199,7 +211,7 @@ def to_nautilus(data: Data, path: Path, codes: list[str], dates: list[dt.date], 
             for number, (at_us, trade_us, what, price, volume, side, book) in enumerate(events(data, code, date, source)):
                 at = at_us * 1000
                 if what == "trade":
-                    if not volume:
+                    if price is None or not volume:
                         continue
                     # A trade is not received before it is made, whatever the clocks say.
                     made = min(trade_us * 1000, at) if trade_us is not None else at

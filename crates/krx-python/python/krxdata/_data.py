@@ -37,7 +37,7 @@ from ._arguments import (
     width_of,
 )
 from ._datasets import DATASETS, Dataset, dataset_of
-from ._errors import IncompleteWarning, KrxDataError, UsageError, VersionError
+from ._errors import IncompleteWarning, KrxDataError, NoDataError, UsageError, VersionError
 from ._newest import Newest
 
 if TYPE_CHECKING:
@@ -48,6 +48,17 @@ Kinds = Codes
 
 CLOSED = frozenset(map(dt.date.fromisoformat, json.loads(files(__package__).joinpath("closed_days.json").read_text("utf-8"))))
 """The weekdays on which KRX is closed, by the recorder's calendar."""
+
+PRESETS = {
+    "ticks": ("tick", "tick10"), "quotes": ("quote",), "books": ("quote10",), "indices": ("index",),
+    "derivative_ticks": ("tick", "tick10"), "derivative_quotes": ("quote",), "derivative_books": ("quote10",),
+}  # fmt: skip
+"""What an issue must be registered for to be in a dataset."""
+
+OWN_NAMES = {name for dataset in DATASETS.values() for name, _ in dataset.columns} | {
+    "date", "market", "feed", "dataset", "exact", "share", "gaps", "missing_s",
+}  # fmt: skip
+"""What answers call their columns."""
 
 CODE_NAMES = ("code", "종목코드", "단축코드")
 """What a list of issues may call its codes; KRX's own lists have the Korean names."""
@@ -69,7 +80,7 @@ def open(
     `issues` names the issues: a CSV file (UTF-8, or CP949 as Excel in Korea and KRX write it), a Parquet file, or a table of pandas,
     polars or Arrow, with the column `code` (or `종목코드`, `단축코드`). Results get its other columns, such as the name, after their own.
 
-    Raises NoDataError if the directory is none of a recorder, and VersionError if a newer recorder wrote it.
+    Raises NoDataError if it is not a recorder's data directory, and VersionError if a newer recorder wrote it.
     """
     if not isinstance(data_dir, (str, os.PathLike)):
         raise UsageError(f"{data_dir!r} is not the path of a recorder's data_dir")
@@ -86,7 +97,11 @@ def _names(issues: Any) -> pa.Table | None:
     column = next((name for name in CODE_NAMES if name in names.column_names), None)
     if column is None:
         raise UsageError(f"the list of issues has no column `code`, but {', '.join(names.column_names)}")
-    names = names.rename_columns(["code" if name == column else name for name in names.column_names])
+    # A column that answers have, too, gets another name.
+    renamed = {name: f"issue_{name}" for name in OWN_NAMES} | {column: "code"}
+    names = names.rename_columns([renamed.get(name, name) for name in names.column_names])
+    if len(set(names.column_names)) < len(names.column_names):
+        raise UsageError(f"two columns of the list of issues have the same name: {', '.join(names.column_names)}")
     if "string" not in str(names["code"].type):
         raise UsageError("the list of issues has numbers for codes, which lack their zeros: read the column `code` as text")
     if len(names["code"].unique()) < len(names):
@@ -159,8 +174,12 @@ class Data:
         self.close()
 
     def close(self) -> None:
-        """Closes the connection, with which its relations end."""
+        """Closes the connection; answers cannot be used afterwards, except live ones."""
         self._connection.close()
+
+    def another_connection(self) -> duckdb.DuckDBPyConnection:
+        """A second connection with the same views."""
+        return self._connect()
 
     def sql(self, query: str, params: Any = None) -> duckdb.DuckDBPyRelation:
         """What DuckDB answers to a query of the recorder's views and macros, and of `issue_names`, the list of issues."""
@@ -315,6 +334,8 @@ class Data:
         it is not known, as nothing of the issue's book was recorded then.
         """
         wanted = _one_code(code)
+        if instant is None:
+            raise UsageError("an instant is needed, such as '2026-11-20 10:00:00'")
         return self.sql(f"FROM book_at({_views.literal(wanted)}, {instant_of(instant)}) ORDER BY level")
 
     def bars(
@@ -342,10 +363,10 @@ class Data:
         Trades made shortly before a gap may arrive during it: with `delay`, a bar is only complete if recording went on for
         that much longer.
         """
-        dates = Dates.of(first, last)
+        dates = Dates(*Dates.needed(first, last))
         arguments = [f"DATE '{dates.first}'", f"last_day := DATE '{dates.last}'", f"width := {width_of(width)}", hours_of(session)]
         if delay is not None:
-            arguments.append(f"delay := {width_of(delay)}")
+            arguments.append(f"delay := {width_of(delay, least=0)}")
         wanted = condition_on("code", stocks_of(codes))
         self._warn_of_any(("trades", "ticks"), dates)
         query = f"FROM bars({', '.join(arguments)}) WHERE {wanted}"
@@ -373,7 +394,9 @@ class Data:
 
         Nothing is known of what follows the last `to_ts` of a date.
         """
-        condition = f"{Dates.of(first, last).condition()} AND {condition_on('feed', self._feeds(feeds))}"
+        dates = Dates.of(first, last)
+        condition = f"{dates.condition()} AND {condition_on('feed', self._feeds(feeds))}"
+        self._warn_of_absence(dates)
         columns = "date, feed, * EXCLUDE (date, feed)"
         return self.sql(f"SELECT {columns} FROM coverage WHERE {condition} ORDER BY date, feed, from_ts, to_ts")
 
@@ -382,21 +405,26 @@ class Data:
 
         Dates on which the feed was not meant to record have no row, such as weekends and holidays.
         """
-        dates = Dates.of(first, last)
+        dates = Dates(*Dates.needed(first, last))
+        self._warn_of_absence(dates)
         return self.sql(f"SELECT date, feed, recorded_us / asked_us AS share FROM ({self._shares(dates, self._feeds(feeds))})")
 
     def gaps(
         self, first: Date | None = None, last: Date | None = None, *, feeds: Codes = None
     ) -> duckdb.DuckDBPyRelation:
         """The stretches that were missed: `date`, `feed`, `from_ts`, `to_ts`, `length`, `reason` and `detail`."""
-        condition = f"{Dates.of(first, last).condition()} AND {condition_on('feed', self._feeds(feeds))}"
+        dates = Dates.of(first, last)
+        condition = f"{dates.condition()} AND {condition_on('feed', self._feeds(feeds))}"
+        self._warn_of_absence(dates)
         return self.sql(f"FROM gaps WHERE {condition} ORDER BY date, feed, from_ts")
 
     def registrations(
         self, codes: Codes = None, first: Date | None = None, last: Date | None = None
     ) -> duckdb.DuckDBPyRelation:
         """When which issue was registered for which preset of the per-issue service, and what the server said."""
-        condition = f"{Dates.of(first, last).condition()} AND {condition_on('code', codes_of(codes))}"
+        dates = Dates.of(first, last)
+        condition = f"{dates.condition()} AND {condition_on('code', codes_of(codes))}"
+        self._warn_of_absence(dates)
         columns = "date, feed, * EXCLUDE (date, feed)"
         query = f"SELECT {columns} FROM registrations WHERE {condition}"
         return self._named(self.connection, query, "date, feed, preset, code, from_ts")
@@ -409,7 +437,7 @@ class Data:
         Columns: `date`, `market`, `code`, `records`, `first_ts`, `last_ts` (of its trades on the date), `gaps` (stretches of the
         hours that were not recorded, or are not known yet), `missing_s` (their seconds), and `share` (what is left, from 0 to 1).
         """
-        dates = Dates.of(first, last)
+        dates = Dates(*Dates.needed(first, last))
         self._warn_of_absence(dates)
         query = f"""FROM completeness(DATE '{dates.first}', last_day := DATE '{dates.last}', {hours_of(session)})
                     WHERE {condition_on("code", stocks_of(codes))}"""
@@ -424,7 +452,7 @@ class Data:
         trades. In `ticks` the rows are as they were received: an issue with both presets has each trade twice. Each feed's rows are
         in order of arrival. If the recorder is killed, RecorderError is raised.
         """
-        chosen, wanted = _of_frames(dataset), codes_of(codes)
+        chosen, wanted = _of_frames(dataset), _codes_for(dataset, codes)
         of_kinds = kinds_of(kinds) if dataset == "trades" or dataset.endswith("ticks") else None
         return self._followed(chosen, wanted, of_kinds)
 
@@ -434,8 +462,9 @@ class Data:
         key = dataset.partition_key or "feed"
         columns = ["date", key, *(name for name, _ in dataset.columns)]
         for batch in self._newest.follow(dataset, codes):
-            if kinds is not None:
-                batch = batch.filter(pa.array([kind in kinds for kind in batch["kind"].to_pylist()]))
+            for name, wanted in (("kind", kinds), ("code", codes)):
+                if wanted is not None:
+                    batch = batch.filter(pa.array([value in wanted for value in batch[name].to_pylist()], pa.bool_()))
             if batch.num_rows:
                 yield batch.select(columns)
 
@@ -456,12 +485,12 @@ class Data:
         Tardis's files of `trades`, `quotes` or (for `books`, with ten levels) book snapshots: times in µs since 1970. There, `source`
         says whether trades are `ticks` or those of the conflated full-market feed, `trades`. The file appears when it is whole.
         """
-        dates, wanted = Dates.of(first, last), codes_of(codes)
+        dates, wanted = Dates.of(first, last), _codes_for(rows, codes)
         if style == "tardis":
             _one_of(rows, _convert.TARDIS, "rows")
             table = _one_of(source, ("ticks", "trades"), "source")
             query = _convert.tardis(rows, table, f"{dates.condition()} AND {condition_on('code', wanted)}")
-            self._warn("ticks" if rows == "trades" and source == "ticks" else rows, dates)
+            self._warn("ticks" if rows == "trades" and source == "ticks" else rows, dates, wanted)
         elif style == "plain":
             _one_of(rows, ("trades", "ticks", "quotes", "books", "indices"), "rows")
             kinds = "trade" if rows in ("trades", "ticks") else None
@@ -476,7 +505,10 @@ class Data:
                 done = self.connection.execute(f"COPY ({query}) TO {_views.literal(str(partial))} ({options})")
             except duckdb.IOException as error:
                 raise KrxDataError(f"{target} cannot be written, or a file cannot be read: {error}") from None
-            return int(done.fetchall()[0][0])
+            ((count,),) = done.fetchall()
+            if not count:
+                raise NoDataError(f"there are no such {rows} in files, and nothing is written; issues() says what there is")
+            return int(count)
 
     def to_hftbacktest(
         self, path: str | os.PathLike[str], code: str, date: Date, *, source: str = "ticks"
@@ -488,13 +520,12 @@ class Data:
         those of the conflated full-market feed, `trades`. Needs numpy.
         """
         wanted = _one_code(code)
-        dates = Dates.of(date)
-        assert dates.first is not None
+        day, _ = Dates.needed(date)
         target = Path(path).expanduser()
         if target.suffix != ".npz":
             raise UsageError(f"{target} needs the suffix .npz: hftbacktest goes by it")
-        self._warn(_one_of(source, ("ticks", "trades"), "source"), dates)
-        return _convert.to_hftbacktest(self, target, wanted, dates.first, source)
+        self._warn_of_converted(source, Dates(day, day), [wanted])
+        return _convert.to_hftbacktest(self, target, wanted, day, source)
 
     def to_nautilus(
         self,
@@ -512,13 +543,11 @@ class Data:
         when a record was received. `source` says whether trades are `ticks` or those of the conflated full-market feed,
         `trades`. Needs nautilus_trader.
         """
-        wanted, dates = codes_of(codes) or [], Dates.of(first, last)
+        wanted, (begin, end) = stocks_of(codes) or [], Dates.needed(first, last)
         if not wanted:
             raise UsageError("name the issues that the catalog shall have")
-        assert dates.first is not None and dates.last is not None
-        self._warn(_one_of(source, ("ticks", "trades"), "source"), dates)
-        span = (dates.last - dates.first).days + 1
-        all_dates = [dates.first + dt.timedelta(days=number) for number in range(span)]
+        self._warn_of_converted(source, Dates(begin, end), wanted)
+        all_dates = [begin + dt.timedelta(days=number) for number in range((end - begin).days + 1)]
         return _convert.to_nautilus(self, Path(path).expanduser(), wanted, all_dates, source)
 
     def plot(
@@ -533,7 +562,7 @@ class Data:
         self, name: str, codes: Codes, first: Date | None, last: Date | None, kinds: Kinds, live: bool, ordered: bool
     ) -> duckdb.DuckDBPyRelation:
         dataset = DATASETS[name]
-        wanted = stocks_of(codes) if name in ("trades", "ticks", "quotes", "books") else codes_of(codes)
+        wanted = _codes_for(name, codes)
         of_kinds, dates = kinds_of(kinds), Dates.of(today() if live and first is None else first, last)
         connection = self._live(dataset, wanted) if live else self.connection
         key = dataset.partition_key
@@ -544,7 +573,7 @@ class Data:
         if name == "indices":
             # The other views have no snapshots: the answer to a registration is not what happened then.
             condition += " AND kind <> 'snapshot'"
-        self._warn(name, dates)
+        self._warn(name, dates, wanted, live)
         columns = f"date, {key}, * EXCLUDE (date, {key})"
         return self._named(connection, f"SELECT {columns} FROM {name} WHERE {condition}", order)
 
@@ -552,6 +581,7 @@ class Data:
         self, name: str, codes: Codes, first: Date | None, last: Date | None
     ) -> duckdb.DuckDBPyRelation:
         dates = Dates.of(first, last)
+        self._warn_of_absence(dates)
         made_of = ("trades", "ticks") if name == "daily" else ("derivative_ticks",)
         unmade = set().union(*(self._dates(dataset) for dataset in made_of)) - self._dates(name)
         unmade = {date for date in unmade if dates.has(date)}
@@ -566,7 +596,7 @@ class Data:
 
     def _named(self, connection: duckdb.DuckDBPyConnection, query: str, order: str | None) -> duckdb.DuckDBPyRelation:
         names = "LEFT JOIN issue_names USING (code)" if self._names is not None else ""
-        return connection.sql(f"FROM ({query}) {names} {f'ORDER BY {order}' if order else ''}")
+        return connection.sql(f"FROM ({query}) AS answer {names} {f'ORDER BY {order}' if order else ''}")
 
     def _connect(self, tail: tuple[str, pa.Table] | None = None) -> duckdb.DuckDBPyConnection:
         """A connection with the views, one of which may have newer rows than files."""
@@ -593,18 +623,20 @@ class Data:
         first, last = f"DATE '{dates.first}'", f"DATE '{dates.last}'"
         return f"""
             WITH asked AS (
-                SELECT date, epoch_us(hours_end) - epoch_us(hours_begin) AS asked_us
+                SELECT *, epoch_us(hours_end) - epoch_us(hours_begin) AS asked_us
                 FROM hours_of({first}, {last}, NULL, NULL)
             ), recorded AS (
                 SELECT date, feed, sum(epoch_us(ends) - epoch_us(begins)) AS recorded_us
                 FROM live_stretches({first}, {last}, NULL, NULL, 'regular')
                 GROUP BY date, feed
             ), told AS (
-                SELECT date, feed, strftime(timezone('Asia/Seoul', max(to_ts)), '%H:%M:%S') AS until
+                SELECT date, feed, max(to_ts) AS told_ts
                 FROM coverage WHERE {dates.condition()} AND {condition_on("feed", feeds)}
                 GROUP BY date, feed HAVING bool_or(state <> 'idle')
             )
-            SELECT date, feed, asked_us::BIGINT AS asked_us, coalesce(recorded_us, 0)::BIGINT AS recorded_us, until
+            SELECT date, feed, asked_us::BIGINT AS asked_us, coalesce(recorded_us, 0)::BIGINT AS recorded_us,
+                   greatest(0, epoch_us(least(told_ts, hours_end)) - epoch_us(hours_begin))::BIGINT AS told_us,
+                   strftime(timezone('Asia/Seoul', told_ts), '%H:%M:%S') AS until
             FROM told JOIN asked USING (date) LEFT JOIN recorded USING (date, feed)
             ORDER BY date, feed
         """
@@ -623,44 +655,95 @@ class Data:
         names = (path.name.partition("=")[2] for path in (self.data_dir / dataset).glob("date=*"))
         return {dt.date.fromisoformat(name) for name in names if re.fullmatch(r"\d{4}-\d\d-\d\d", name)}
 
-    def _warn(self, name: str, dates: Dates) -> None:
-        """Warns of what was not recorded in the regular hours of these dates, once for each date and feed."""
+    def _warn(self, name: str, dates: Dates, codes: list[str] | None = None, live: bool = False) -> None:
+        """Warns of what was not recorded in the regular hours of these dates, once for each date and feed, and of issues that were
+        not registered then."""
         key = DATASETS[name].partition_key
         feeds = sorted({path.name.partition("=")[2] for path in (self.data_dir / name).glob(f"date=*/{key}=*")})
         if not feeds:
-            self._say({name: name}, "there are no {} in files at all: nothing of the kind was ever recorded here")
+            if not live:
+                self._say({name: name}, "there are no {} in files at all: nothing of the kind was ever recorded here")
             return
-        span = self._warn_of_absence(dates)
+        span = self._warn_of_absence(dates, feeds)
         if span is None:
             return
-        query = f"FROM ({self._shares(span, feeds)}) WHERE recorded_us < asked_us"
+        query = f"SELECT * FROM ({self._shares(span, feeds)}) WHERE recorded_us < asked_us"
         rows = self._connection.execute(query).fetchall()
         self._say(
-            {f"{row[0]} {row[1]}": _in_words(*row) for row in rows},
+            dict(_lack_of(*row) for row in rows),
             "not all of the regular hours is recorded: {}. See gaps() and completeness()",
         )
+        if name in PRESETS and codes is not None:
+            self._warn_of_unregistered(name, span, codes, feeds)
+
+    def _warn_of_unregistered(self, name: str, span: Dates, codes: list[str], feeds: list[str]) -> None:
+        listed = ", ".join(map(_views.literal, codes))
+        query = f"""
+            WITH pair AS (
+                SELECT date, code, sum(greatest(0, epoch_us(least(to_ts, hours_end)) - epoch_us(greatest(from_ts, hours_begin)))) AS us
+                FROM active JOIN hours_of(DATE '{span.first}', DATE '{span.last}', NULL, NULL) USING (date)
+                WHERE {condition_on("preset", list(PRESETS[name]))} AND {condition_on("code", codes)}
+                GROUP BY date, code, feed, preset
+            ), issue AS (
+                SELECT date, code, max(us) AS us FROM pair GROUP BY date, code
+            ), day AS (
+                SELECT date, max(told_us) AS told_us FROM ({self._shares(span, feeds)}) GROUP BY date
+            )
+            SELECT date, code, coalesce(us, 0)::BIGINT, (told_us - coalesce(us, 0))::BIGINT
+            FROM day CROSS JOIN (SELECT unnest([{listed}]) AS code) LEFT JOIN issue USING (date, code)
+            WHERE coalesce(us, 0) < told_us
+            ORDER BY date, code
+        """
+        rows = self._connection.execute(query).fetchall()
+        self._say(
+            {
+                f"{name} {date} {code} {missing_us}": f"{code} on {date}"
+                + (f" for {missing_us / 1e6:,.0f} s of the hours" if us else ", not at all")
+                for date, code, us, missing_us in rows
+            },
+            f"not all of the issues were registered for {name} all the time: {{}}. See registrations()",
+        )
+
+    def _warn_of_converted(self, source: str, dates: Dates, codes: list[str]) -> None:
+        self._warn(_one_of(source, ("ticks", "trades"), "source"), dates, codes)
+        if "books" in self._present:
+            self._warn("books", dates, codes)
 
     def _warn_of_any(self, names: tuple[str, ...], dates: Dates) -> None:
-        """The same of those of the datasets that there are."""
+        """The same for those of the datasets that there are."""
+        _ = self.connection
         for name in [name for name in names if name in self._present] or names[:1]:
             self._warn(name, dates)
 
-    def _warn_of_absence(self, dates: Dates) -> Dates | None:
-        """Warns of trading days of which nothing at all is on record; returns the first and the last date asked for."""
-        if "coverage" not in self._present:
+    def _warn_of_absence(self, dates: Dates, feeds: list[str] | None = None) -> Dates | None:
+        """Warns of trading days with nothing on record, of all feeds or of these; returns the first and the last date asked for."""
+        found = self.connection.execute("SELECT DISTINCT date, feed FROM coverage ORDER BY date").fetchall()
+        if not found:
             self._say({"coverage": ""}, "nothing is in files yet{}")
             return None
-        found = self.connection.execute("SELECT DISTINCT date FROM coverage").fetchall()
-        known = sorted(date for (date,) in found)
-        span = dates if dates.first is not None else Dates(known[0], known[-1])
-        assert span.first is not None and span.last is not None
-        days = (span.first + dt.timedelta(days=number) for number in range((span.last - span.first).days + 1))
-        absent = sorted(day for day in days if day.weekday() < 5 and day not in CLOSED and day not in set(known))
-        to_come = [day for day in absent if day > today()]
-        words = {f"absent {day}": f"{day}" for day in absent if day <= today()}
-        self._say(words, f"nothing is on record of {{}}; days() has {known[0]} to {known[-1]}")
-        self._say({f"to come {day}": f"{day}" for day in to_come}, "{} is yet to come")
-        return span
+        known = {(date, feed) for date, feed in found}
+        first_of: dict[str, dt.date] = {}
+        for date, feed in found:
+            first_of.setdefault(feed, date)
+        begin, end = found[0][0], found[-1][0]
+        first, last = (begin, end) if dates.first is None or dates.last is None else (dates.first, dates.last)
+        words: dict[str, str] = {}
+        to_come: dict[str, str] = {}
+        recorded = {date for date, _ in known}
+        for day in (first + dt.timedelta(days=number) for number in range((last - first).days + 1)):
+            if day.weekday() >= 5 or day in CLOSED:
+                continue
+            if day > today() and day not in recorded:
+                to_come[f"to come {day}"] = f"{day}"
+            elif day not in recorded:
+                words[f"absent {day}"] = f"{day}"
+            else:
+                for feed in feeds if feeds is not None else first_of:
+                    if (day, feed) not in known and first_of.get(feed, day) < day:
+                        words[f"absent {day} {feed}"] = f"{feed} of {day}"
+        self._say(words, f"nothing is on record of {{}}; days() has {begin} to {end}")
+        self._say(to_come, "{} is yet to come")
+        return Dates(first, last)
 
     def _say(self, news: dict[str, str], sentence: str) -> None:
         """Warns of what was not said yet, pointing to the line that asked."""
@@ -673,12 +756,17 @@ class Data:
         while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] == __package__:
             level, frame = level + 1, frame.f_back
         warnings.warn(sentence.format(words), IncompleteWarning, stacklevel=level)
-        # Whoever makes errors of warnings gets one each time.
+        # If warnings are errors, it is raised every time.
         self._warned.update(new)
 
 
+def _codes_for(dataset: str, codes: Codes) -> list[str] | None:
+    """The codes asked for; those of stocks have lost no zeros."""
+    return stocks_of(codes) if dataset in ("trades", "ticks", "quotes", "books") else codes_of(codes)
+
+
 def _one_code(code: str) -> str:
-    found = codes_of(code)
+    found = stocks_of(code)
     if found is None or len(found) != 1:
         raise UsageError(f"one issue code is needed here, such as '005930', and not {code!r}")
     return found[0]
@@ -695,10 +783,15 @@ def today() -> dt.date:
     return dt.datetime.now(KST).date()
 
 
-def _in_words(date: dt.date, feed: str, asked_us: int, recorded_us: int, until: str) -> str:
-    if date == today():
-        return f"{feed} of {date} is known up to {until}, and {recorded_us / 1e6:,.0f} s of the hours so far are there"
-    return f"{feed} of {date} lacks {(asked_us - recorded_us) / 1e6:,.0f} s"
+def _lack_of(
+    date: dt.date, feed: str, asked_us: int, recorded_us: int, told_us: int, until: str
+) -> tuple[str, str]:
+    """What a feed lacks of a date's hours, with a key that is another one once it lacks more."""
+    gap_us = told_us - recorded_us
+    if date == today() and told_us < asked_us:
+        lacks = f", and lacks {gap_us / 1e6:,.0f} s until then" if gap_us else ""
+        return f"{date} {feed} {gap_us}", f"{feed} of {date} is known up to {until}{lacks}"
+    return f"{date} {feed} {asked_us - recorded_us} in all", f"{feed} of {date} lacks {(asked_us - recorded_us) / 1e6:,.0f} s"
 
 
 def _of_frames(name: str) -> Dataset:
@@ -717,7 +810,7 @@ def _check_version(data_dir: Path, dataset: Dataset) -> None:
     try:
         metadata = pq.read_metadata(file).metadata or {}
     except (OSError, pa.ArrowInvalid):
-        # Whoever reads it says what is wrong.
+        # The query that reads it reports the error.
         return
     version = metadata.get(b"krx.schema_version", b"1").decode()
     if version.isdecimal() and int(version) > dataset.schema_version:

@@ -20,7 +20,7 @@ SQL_TYPES = {
     "timestamp[us, Asia/Seoul]": "TIMESTAMPTZ",
     "utf8": "VARCHAR",
 }
-"""How DuckDB has the types of the files."""
+"""DuckDB's name of each column type."""
 
 
 @dataclass(frozen=True)

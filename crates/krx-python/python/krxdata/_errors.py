@@ -8,11 +8,11 @@ class KrxDataError(Exception):
 
 
 class UsageError(KrxDataError, ValueError):
-    """An argument that cannot be meant."""
+    """An argument makes no sense."""
 
 
 class NoDataError(KrxDataError):
-    """A directory in which no recorder has recorded, or a question about data that it does not have."""
+    """A directory that is not a recorder's, or that has nothing to answer with."""
 
 
 class VersionError(KrxDataError):
@@ -20,7 +20,7 @@ class VersionError(KrxDataError):
 
 
 class RecorderError(KrxDataError):
-    """The newest records could not be had from the recorder, or from its journal."""
+    """The newest records could not be read from the recorder or from its journal."""
 
 
 class IncompleteWarning(UserWarning):

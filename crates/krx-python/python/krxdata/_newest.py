@@ -36,7 +36,10 @@ ANSWER_ENDS_S = 3500.0
 WITHOUT = "open the directory without status=: then its journal is read"
 
 FOLLOWED_BATCHES_MAX = 64
-"""Batches that wait for whoever iterates."""
+"""Batches that are buffered for whoever iterates."""
+
+ASKED_CODES_MAX = 400
+"""Codes that a request names."""
 
 
 def program() -> Path | None:
@@ -65,10 +68,13 @@ class Newest:
                 with self._open(dataset, feed, codes) as answer:
                     tables.append(_read(answer.response))
             return pa.concat_tables(tables) if tables else _no_rows(dataset)
-        if not any((self.data_dir / ".krx" / "journal").glob("*/*.journal")):
+        if not self._has_journal():
             return _no_rows(dataset)
         command = self._command(dataset, codes)
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        except OSError as error:
+            raise RecorderError(f"{command[0]} cannot be run: {error}") from None
         if done.returncode != 0:
             raise _failed(done.stderr)
         return _read(pa.BufferReader(done.stdout)) if done.stdout else _no_rows(dataset)
@@ -84,7 +90,7 @@ class Newest:
             subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said) as process,
         ):
             try:
-                yield from _batches(process.stdout)
+                yield from _batches(process.stdout, is_explained=True)
                 if process.wait() != 0:
                     said.seek(0)
                     raise _failed(said.read())
@@ -106,19 +112,26 @@ class Newest:
 
         def run(feed: str) -> None:
             try:
-                for batch in self._follow_feed(dataset, feed, codes, answers):
+                for batch in self._follow_feed(dataset, feed, codes, answers, is_over):
                     put(batch)
                 put(None)
             except Exception as error:  # Whatever it is, the iteration raises it.
                 put(error)
 
         feeds = self._feeds(dataset)
+        if not feeds:
+            raise RecorderError(f"the recorder at {self.status} has no feed with {dataset.name}")
+        threads = [threading.Thread(target=run, args=(feed,), daemon=True) for feed in feeds]
         try:
-            for feed in feeds:
-                threading.Thread(target=run, args=(feed,), daemon=True).start()
+            for thread in threads:
+                thread.start()
             left = len(feeds)
             while left:
-                item = found.get()
+                try:
+                    # With a limit, so that it can be interrupted.
+                    item = found.get(timeout=1)
+                except queue.Empty:
+                    continue
                 if isinstance(item, Exception):
                     raise item
                 if item is None:
@@ -127,29 +140,54 @@ class Newest:
                     yield item
         finally:
             is_over.set()
-            for answer in answers:
+            for answer in list(answers):
                 answer.close()
+            for thread in threads:
+                thread.join(ANSWER_S_MAX)
 
     def _follow_feed(
-        self, dataset: Dataset, feed: str, codes: Sequence[str] | None, answers: list[Answer]
+        self, dataset: Dataset, feed: str, codes: Sequence[str] | None, answers: list[Answer], is_over: threading.Event
     ) -> Iterator[pa.RecordBatch]:
         """A recorder ends an answer after an hour; the next one begins after the last frame."""
         after: dict[str, str] = {}
-        while True:
+        while not is_over.is_set():
             begun = time.monotonic()
-            answer = self._open(dataset, feed, codes, follow="true", **after)
+            try:
+                answer = self._open(dataset, feed, codes, follow="true", **after)
+            except RecorderError:
+                if after:
+                    # It ended the last answer properly, and is gone: it was stopped.
+                    return
+                raise
             answers.append(answer)
             answer.wait_for_ever()
+            if is_over.is_set():
+                answer.close()
+                return
             if frames := answer.response.headers.get("krx-frames"):
                 date, _, last = frames.rpartition(",")[2].partition(":")
                 after = {"after": f"{date}:{last.rpartition('-')[2]}"}
-            for batch in _batches(answer.response):
+            for batch in _batches(answer.response, is_explained=False):
                 after = {"after": f"{batch['date'][-1].as_py()}:{batch['frame'][-1].as_py()}"}
                 yield batch
             answers.remove(answer)
             answer.close()
             if time.monotonic() - begun < ANSWER_ENDS_S:
                 return
+
+    def _has_journal(self) -> bool:
+        internal = self.data_dir / ".krx"
+        if not internal.is_dir():
+            raise RecorderError(f"{self.data_dir} has files only, and no journal: there is nothing newer than its files")
+        try:
+            feeds = list((internal / "journal").iterdir())
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise RecorderError(
+                f"you may not read the journal, where the newest records are: {error}; name the recorder's status port in status="
+            ) from None
+        return any(True for feed in feeds for _ in feed.glob("*.journal"))
 
     def _command(self, dataset: Dataset, codes: Sequence[str] | None) -> list[str]:
         found = program()
@@ -167,50 +205,59 @@ class Newest:
 
     def _feeds(self, dataset: Dataset) -> list[str]:
         """The feeds that have a dataset."""
-        service = {"market": "full_market"}.get(dataset.partition_key or "", "per_issue")
+        service = "full_market" if dataset.partition_key == "market" else "per_issue"
         self._check_directory()
-        with self._get("/status.json") as answer:
-            feeds = json.load(answer.response)["feeds"]
-        return [feed["feed"] for feed in feeds if dataset.name == "quarantine" or feed["service"] == service]
+        return [feed["feed"] for feed in self._json("/status.json", "feeds") if feed["service"] == service]
 
     def _check_directory(self) -> None:
         """Whether the recorder records here: rows of another one must not be among those of the files."""
-        with self._get("/synced.json") as answer:
-            told = json.load(answer.response)
-        if Path(told["data_dir"]) in (self.data_dir, self.data_dir.resolve()):
+        directory, feeds = self._json("/synced.json", "data_dir"), self._json("/synced.json", "feeds")
+        if Path(directory) in (self.data_dir, self.data_dir.resolve()):
             return
         # On another machine the directory may have another path; but it has the segments that are being written.
-        segments = [(feed["feed"], feed["synced"][0]) for feed in told["feeds"] if feed["synced"]]
-        host = str(self.status).removeprefix("http://").partition(":")[0]
-        is_here = host in ("localhost", "::1") or host.startswith("127.")
+        segments = [(feed["feed"], feed["synced"][0]) for feed in feeds if feed["synced"]]
+        host = str(self.status).removeprefix("http://").rpartition(":")[0]
+        is_here = host in ("localhost", "[::1]") or host.startswith("127.")
         journals = self.data_dir / ".krx" / "journal"
         if is_here or not segments or not all((journals / feed / name).exists() for feed, name in segments):
             raise RecorderError(
-                f"the recorder at {self.status} records in {told['data_dir']}, and not in {self.data_dir}: name the one that does"
+                f"the recorder at {self.status} records in {directory}, and not in {self.data_dir}: name the one that does"
             )
 
     def _open(self, dataset: Dataset, feed: str, codes: Sequence[str] | None, **more: str) -> Answer:
         query = {"feed": feed, **more}
-        if codes is not None:
+        # The recorder takes requests of 8 KiB; of more issues it sends all, and whoever asked chooses.
+        if codes is not None and len(codes) <= ASKED_CODES_MAX:
             query["code"] = ",".join(codes)
         return self._get(f"/tail/{dataset.name}.arrows?{urllib.parse.urlencode(query)}")
 
     def _get(self, path: str) -> Answer:
         address = str(self.status).removeprefix("http://").rstrip("/")
-        connection = http.client.HTTPConnection(address, timeout=ANSWER_S_MAX)
         try:
-            connection.request("GET", path)
-            answer = Answer(connection)
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
+            connection = http.client.HTTPConnection(address, timeout=ANSWER_S_MAX)
+            try:
+                connection.request("GET", path)
+                answer = Answer(connection)
+            except BaseException:
+                connection.close()
+                raise
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise RecorderError(
                 f"no recorder answers at {address}: {error}. Is that the address of its status.listen? If it has ended, {WITHOUT}"
             ) from None
         if answer.response.status != http.client.OK:
-            with answer:
-                words = answer.response.read().decode("utf-8", "replace").strip()
-            raise RecorderError(f"the recorder at {address} does not send {path}: {words}")
+            with answer, contextlib.suppress(OSError, http.client.HTTPException):
+                words = answer.response.read(1000).decode("utf-8", "replace").strip()
+                raise RecorderError(f"the recorder at {address} does not send {path.partition('?')[0]}: {words}")
+            raise RecorderError(f"the recorder at {address} does not send {path.partition('?')[0]}")
         return answer
+
+    def _json(self, path: str, key: str) -> Any:
+        try:
+            with self._get(path) as answer:
+                return json.load(answer.response)[key]
+        except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+            raise RecorderError(f"what answers at {self.status} is no krx-recorder: it has no {path}") from None
 
 
 class Answer:
@@ -242,12 +289,13 @@ class Answer:
 def _failed(said: bytes) -> RecorderError:
     text = said.decode("utf-8", "replace").strip().removeprefix("krx-recorder: ")
     return RecorderError(
-        f"{text or 'krx-recorder tail failed without a word'}\n"
+        f"{text or 'krx-recorder tail failed without a message'}\n"
         '(In Python, status="HOST:PORT" of krxdata.open stands for --listen, and config="FILE" for --config.)'
     )
 
 
-def _batches(stream: Any) -> Iterator[pa.RecordBatch]:
+def _batches(stream: Any, is_explained: bool) -> Iterator[pa.RecordBatch]:
+    """With `is_explained`, whoever began the stream says why it ended before its schema."""
     has_begun = False
     try:
         with pa.ipc.open_stream(stream) as reader:
@@ -256,8 +304,7 @@ def _batches(stream: Any) -> Iterator[pa.RecordBatch]:
                 if batch.num_rows:
                     yield batch
     except (pa.ArrowInvalid, OSError, http.client.HTTPException) as error:
-        # What ended before the schema is explained by whoever began it.
-        if has_begun:
+        if has_begun or not is_explained:
             raise RecorderError(f"the recorder broke off what it was sending: {error}; if it has ended, {WITHOUT}") from None
 
 

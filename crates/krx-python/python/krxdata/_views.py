@@ -30,6 +30,13 @@ def find(data_dir: Path) -> frozenset[str]:
 
     Raises NoDataError if it is no data directory, VersionError if its layout is not known.
     """
+    try:
+        return _find(data_dir)
+    except OSError as error:
+        raise NoDataError(f"{data_dir} cannot be read: {error}") from None
+
+
+def _find(data_dir: Path) -> frozenset[str]:
     if not data_dir.is_dir():
         raise NoDataError(f"{data_dir} is not a directory; name the recorder's data_dir")
     mark = data_dir / ".krx" / "format"
