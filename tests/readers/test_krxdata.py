@@ -680,7 +680,8 @@ def test_a_recorder_that_is_killed_is_an_error_and_then_its_journal_is_read(tmp_
             batches = data.follow()
             next(batches)
             recorder.process.kill()
-            with pytest.raises(krxdata.RecorderError, match="broke off what it was sending.*open the directory without status="):
+            # The other market's batches may not have begun.
+            with pytest.raises(krxdata.RecorderError, match="(broke off what it was sending|no recorder answers).*open the directory without status="):
                 for _ in batches:
                     pass
         finally:
