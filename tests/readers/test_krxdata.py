@@ -544,6 +544,9 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
                 lambda: all(any((recorder.data_dir / name).rglob("*.parquet")) for name in names), 120, "all have files",
                 recorder.check_running,
             )  # fmt: skip
+            # The simulated day begins before the open: what comes first are not trades.
+            trades = f"FROM read_parquet('{recorder.data_dir}/trades/**/*.parquet') WHERE kind = 'trade' AND code = '{issues.STOCKS[0]}' LIMIT 1"
+            wait_until(lambda: bool(duckdb.sql(trades).fetchall()), 120, "trades are in files", recorder.check_running)
             yield Live(recorder, port)
             recorder.stop()
         finally:
