@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import http.client
 import http.server
+import io
 import json
 import random
 import re
@@ -33,7 +34,7 @@ from processes import ROOT, Recorder, Simulator, binary, end, free_port, wait_un
 from test_views import BEFORE, DAY, VIEWS, Made, expected_bars, expected_completeness, korean, made, order
 
 import krxdata
-from krxdata import _newest
+from krxdata import _arguments, _datasets, _incomplete, _newest
 
 STOCKS = ("ticks", "quotes", "books")
 DERIVATIVES = ("derivative_ticks", "derivative_quotes", "derivative_books")
@@ -215,7 +216,7 @@ def test_dates_without_a_word_are_named(twenty_days: Days, tmp_path: Path) -> No
     with pytest.warns(krxdata.IncompleteWarning, match="not sealed, .*, and 17 more.*krx-recorder seal"):
         assert rows_of(data.daily("000000")) == []
     for ask in (data.gaps, data.coverage, lambda date: data.daily("000000", date), lambda date: data.registrations(None, date)):
-        data._warned.clear()
+        data._incomplete._said.clear()
         with pytest.warns(krxdata.IncompleteWarning, match=f"nothing is on record of {before}"):
             ask(before)
 
@@ -228,14 +229,14 @@ def test_a_feed_that_is_missing_on_a_date_is_named(twenty_days: Days, tmp_path: 
     data = krxdata.open(folder)
     with pytest.warns(krxdata.IncompleteWarning, match=f"nothing is on record of KOSDAQ of {lost}"):
         data.trades(first=lost)
-    data._warned.clear()
+    data._incomplete._said.clear()
     with pytest.warns(krxdata.IncompleteWarning, match=f"nothing is on record of KOSDAQ of {lost}"):
         data.completeness(None, lost)
 
 
 def test_what_is_missing_later_is_said_again(tmp_path: Path, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """A notebook that stays open from the morning on."""
-    monkeypatch.setattr(krxdata._data, "today", lambda: DAY)
+    monkeypatch.setattr(krxdata._calendar, "today", lambda: DAY)
     data = krxdata.open(made.data_dir)
     made.trades(DAY, "KOSDAQ", ("B", "09:10:00", 1, 1))
     made.trades(DAY, "KOSPI", ("A", "09:10:00", 1, 1))
@@ -256,6 +257,26 @@ def test_what_is_missing_later_is_said_again(tmp_path: Path, made: Made, monkeyp
             data.trades("A", DAY)
 
 
+def test_what_spans_cover_together_counts_once() -> None:
+    """As when two feeds register an issue, one after the other or at once."""
+    for spans, length in (([], 0), ([(5, 9)], 4), ([(5, 9), (0, 5)], 9), ([(0, 8), (2, 3), (5, 9)], 9), ([(0, 1), (3, 4)], 2)):
+        assert _incomplete.length_of(spans) == length
+
+
+def test_absences_are_of_trading_days_and_of_feeds_that_were_there_before() -> None:
+    thursday, friday, monday = (dt.date(2026, 11, day) for day in (12, 13, 16))
+    known = {(thursday, "KOSPI"), (friday, "KOSPI"), (friday, "KOSDAQ"), (monday, "KOSPI")}
+
+    def absences(first: dt.date, last: dt.date, feeds: list[str] | None = None) -> tuple[list[str], list[str]]:
+        absent, to_come = _incomplete.absences(_arguments.Dates(first, last), known, feeds, dt.date(2026, 11, 18))
+        return list(absent.values()), list(to_come.values())
+
+    assert absences(thursday, monday) == (["KOSDAQ of 2026-11-16"], []), "KOSDAQ began on Friday, and nobody trades on Saturday"
+    assert absences(thursday, monday, ["KOSPI"]) == ([], [])
+    assert absences(dt.date(2026, 11, 11), thursday) == (["2026-11-11"], [])
+    assert absences(dt.date(2026, 11, 17), dt.date(2026, 11, 19)) == (["2026-11-17", "2026-11-18"], ["2026-11-19"])
+
+
 def test_issues_that_were_not_registered_are_named(issue_recording: IssueRecording, monkeypatch: pytest.MonkeyPatch) -> None:
     data = krxdata.open(issue_recording.data_dirs["recorded"])
     date = issue_recording.markets.date
@@ -269,6 +290,55 @@ def test_issues_that_were_not_registered_are_named(issue_recording: IssueRecordi
     ):
         with pytest.warns(krxdata.IncompleteWarning, match=words):
             load(code, date)
+
+
+class Response(io.BytesIO):
+    headers: dict[str, str]
+
+
+class Hour:
+    """An answer to `follow=true` that ended because its hour was over."""
+
+    def __init__(self, frames: range) -> None:
+        rows = pa.table({"date": pa.array([DAY] * len(frames)), "frame": pa.array(frames, pa.int64())})
+        stream = pa.BufferOutputStream()
+        with pa.ipc.new_stream(stream, rows.schema) as writer:
+            writer.write_table(rows)
+        self.response = Response(stream.getvalue().to_pybytes())
+        # Those that were there when it began.
+        self.response.headers = {"krx-frames": f"{DAY}:{frames[0]}-{frames[0]}" if frames else ""}
+
+    def wait_for_ever(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_after_an_hour_it_goes_on_after_the_last_frame(made: Made, monkeypatch: pytest.MonkeyPatch, is_busy: bool) -> None:
+    asked = []
+
+    def open_(self: _newest.Newest, dataset: Any, feed: str, codes: Any, **more: str) -> Hour:
+        asked.append(more)
+        if len(asked) == 1:
+            return Hour(range(3, 6))
+        if len(asked) == 2:
+            return Hour(range(6, 6))
+        raise (krxdata.RecorderError if is_busy else _newest.NoRecorderError)("four tails are being sent")
+
+    monkeypatch.setattr(_newest.Newest, "_open", open_)
+    monkeypatch.setattr(_newest, "ANSWER_ENDS_S", 0)
+    newest = _newest.Newest(made.data_dir, "localhost:9464", None)
+    batches = newest._follow_feed(_datasets.DATASETS["trades"], "KOSPI", None, [], threading.Event())
+    found = next(batches)["frame"].to_pylist()
+    if is_busy:
+        with pytest.raises(krxdata.RecorderError, match="four tails"):
+            list(batches)
+    else:
+        assert list(batches) == [], "it was stopped"
+    assert found == [3, 4, 5]
+    assert asked == [{"follow": "true"}, {"follow": "true", "after": f"{DAY}:5"}, {"follow": "true", "after": f"{DAY}:5"}]
 
 
 def test_what_is_no_recorder_is_an_error_that_helps(made: Made, tmp_path: Path) -> None:
@@ -308,7 +378,7 @@ def days_of_record(twenty_days: Days) -> list[dt.date]:
 def test_the_warning_points_to_whoever_asked(twenty_days: Days) -> None:
     data = krxdata.open(twenty_days.data_dir)
     for ask in (lambda: data.issues(LAST), lambda: data.bars("A", LAST), lambda: data.trades("A", LAST), lambda: data.daily("A", LAST)):
-        data._warned.clear()
+        data._incomplete._said.clear()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             ask()
@@ -332,7 +402,7 @@ def test_codes_and_dates_of_pandas_numpy_and_arrow(twenty_days: Days) -> None:
     assert len(expected) > 0
     frame = data.trades(codes, date).df()
     seoul, utc = (dt.datetime(2026, 11, 17, 3, tzinfo=dt.timezone(dt.timedelta(hours=hours))) for hours in (9, 0))
-    assert utc.astimezone(krxdata._data.KST).date() == date
+    assert utc.astimezone(krxdata._calendar.KST).date() == date
     for asked in (codes, tuple(codes), pd.Series(codes), pd.Index(codes), frame["code"].unique(), np.array(codes), pa.array(codes), pl.Series(codes)):
         assert data.trades(asked, date).fetchall() == expected
     for asked in (str(date), "20261117", pd.Timestamp(date), np.datetime64(date), np.datetime64("2026-11-17T00:00", "ns"), seoul, utc, frame["date"][0]):

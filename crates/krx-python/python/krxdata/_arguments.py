@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Union
 
+from ._calendar import KST
 from ._errors import UsageError
 from ._views import literal
 
@@ -18,8 +19,6 @@ Codes = Union[str, Iterable[str], None]
 Date = Union[str, dt.date]
 """A trading date: `datetime.date`, or text such as `2026-11-20` or `20261120`."""
 
-KST = dt.timezone(dt.timedelta(hours=9), "KST")
-
 SESSIONS = ("regular", "after", "all")
 
 _UNITS = {
@@ -28,7 +27,6 @@ _UNITS = {
     **dict.fromkeys(("m", "min", "minute", "minutes"), dt.timedelta(minutes=1)),
     **dict.fromkeys(("h", "hour", "hours"), dt.timedelta(hours=1)),
 }
-
 
 KINDS = (
     "trade", "before_first_trade", "regular_close", "after_hours_close", "single_price_close", "buy_in_close", "block_before",
@@ -117,43 +115,50 @@ def date_of(date: Date) -> dt.date:
 
 @dataclass(frozen=True)
 class Dates:
-    """The dates from `first` to `last`, both included; all if they are None."""
+    """The dates from `first` to `last`, both included."""
 
-    first: dt.date | None = None
-    last: dt.date | None = None
+    first: dt.date
+    last: dt.date
 
-    @classmethod
-    def needed(cls, first: Date, last: Date | None = None) -> tuple[dt.date, dt.date]:
-        """The first and the last, where a date is needed."""
-        dates = cls.of(first, last)
-        if dates.first is None or dates.last is None:
-            raise UsageError("a date is needed, such as 2026-11-20")
-        return dates.first, dates.last
+    def __contains__(self, date: dt.date) -> bool:
+        return self.first <= date <= self.last
 
-    @classmethod
-    def of(cls, first: Date | None, last: Date | None = None) -> Dates:
-        """Of one date if `last` is None."""
-        if first is None:
-            if last is not None:
-                raise UsageError("a last date needs a first one")
-            return cls()
-        begin = date_of(first)
-        end = begin if last is None else date_of(last)
-        if end < begin:
-            raise UsageError(f"the dates end before they begin: {begin} to {end}")
-        return cls(begin, end)
+    def __iter__(self) -> Iterator[dt.date]:
+        return (self.first + dt.timedelta(days=number) for number in range((self.last - self.first).days + 1))
 
-    def has(self, date: dt.date) -> bool:
-        """Whether a date is one of them."""
-        return self.first is None or self.last is None or self.first <= date <= self.last
+    @property
+    def arguments(self) -> str:
+        """The first two arguments of a macro."""
+        return f"DATE '{self.first}', DATE '{self.last}'"
 
-    def condition(self, column: str = "date") -> str:
-        """That a column is one of them."""
-        if self.first is None:
-            return "true"
-        if self.first == self.last:
-            return f"{column} = DATE '{self.first}'"
-        return f"{column} BETWEEN DATE '{self.first}' AND DATE '{self.last}'"
+
+def dates_of(first: Date, last: Date | None = None) -> Dates:
+    """The dates asked for; a single one without `last`."""
+    if first is None:
+        raise UsageError("a date is needed, such as 2026-11-20")
+    begin = date_of(first)
+    end = begin if last is None else date_of(last)
+    if end < begin:
+        raise UsageError(f"the dates end before they begin: {begin} to {end}")
+    return Dates(begin, end)
+
+
+def dates_or_all(first: Date | None, last: Date | None = None) -> Dates | None:
+    """The dates asked for; None for all."""
+    if first is not None:
+        return dates_of(first, last)
+    if last is not None:
+        raise UsageError("a last date needs a first one")
+    return None
+
+
+def during(dates: Dates | None) -> str:
+    """That `date` is one of them; any if None."""
+    if dates is None:
+        return "true"
+    if dates.first == dates.last:
+        return f"date = DATE '{dates.first}'"
+    return f"date BETWEEN DATE '{dates.first}' AND DATE '{dates.last}'"
 
 
 def width_of(width: str | dt.timedelta, least: int = 1) -> str:

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
-import io
-import json
 import os
-import re
-import sys
-import warnings
 from collections.abc import Iterable, Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
-from . import _convert, _views
+from . import _calendar, _hftbacktest, _names, _nautilus, _tardis, _views
 from ._arguments import (
-    KST,
     Codes,
     Date,
     Dates,
     Session,
     codes_of,
     condition_on,
+    dates_of,
+    dates_or_all,
+    during,
     feeds_of,
     hours_of,
     instant_of,
@@ -37,31 +32,17 @@ from ._arguments import (
     width_of,
 )
 from ._datasets import DATASETS, Dataset, dataset_of
-from ._errors import IncompleteWarning, KrxDataError, NoDataError, UsageError, VersionError
+from ._errors import KrxDataError, NoDataError, UsageError, VersionError
+from ._events import events
+from ._incomplete import Incomplete, shares
 from ._newest import Newest
+from ._output import whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Kinds = Codes
 """A kind of row, several, or None for all."""
-
-CLOSED = frozenset(map(dt.date.fromisoformat, json.loads(files(__package__).joinpath("closed_days.json").read_text("utf-8"))))
-"""The weekdays on which KRX is closed, by the recorder's calendar."""
-
-PRESETS = {
-    "ticks": ("tick", "tick10"), "quotes": ("quote",), "books": ("quote10",), "indices": ("index",),
-    "derivative_ticks": ("tick", "tick10"), "derivative_quotes": ("quote",), "derivative_books": ("quote10",),
-}  # fmt: skip
-"""What an issue must be registered for to be in a dataset."""
-
-OWN_NAMES = {name for dataset in DATASETS.values() for name, _ in dataset.columns} | {
-    "date", "market", "feed", "dataset", "exact", "share", "gaps", "missing_s",
-}  # fmt: skip
-"""What answers call their columns."""
-
-CODE_NAMES = ("code", "종목코드", "단축코드")
-"""What a list of issues may call its codes; KRX's own lists have the Korean names."""
 
 
 def open(
@@ -87,52 +68,7 @@ def open(
     if status is not None and not (isinstance(status, str) and ":" in status):
         raise UsageError(f"{status!r} is not the address of a status port, such as 'localhost:9464'")
     directory = Path(data_dir).expanduser().absolute()
-    return Data(directory, Newest(directory, status, Path(config) if config else None), _names(issues))
-
-
-def _names(issues: Any) -> pa.Table | None:
-    if issues is None:
-        return None
-    names = _read_names(Path(issues)) if isinstance(issues, (str, os.PathLike)) else _table_of(issues)
-    column = next((name for name in CODE_NAMES if name in names.column_names), None)
-    if column is None:
-        raise UsageError(f"the list of issues has no column `code`, but {', '.join(names.column_names)}")
-    # A column that answers have, too, gets another name.
-    renamed = {name: f"issue_{name}" for name in OWN_NAMES} | {column: "code"}
-    names = names.rename_columns([renamed.get(name, name) for name in names.column_names])
-    if len(set(names.column_names)) < len(names.column_names):
-        raise UsageError(f"two columns of the list of issues have the same name: {', '.join(names.column_names)}")
-    if "string" not in str(names["code"].type):
-        raise UsageError("the list of issues has numbers for codes, which lack their zeros: read the column `code` as text")
-    if len(names["code"].unique()) < len(names):
-        raise UsageError("the list of issues names a code twice: each row of a result would be there twice")
-    return names
-
-
-def _read_names(path: Path) -> pa.Table:
-    try:
-        if path.suffix == ".parquet":
-            return pq.read_table(path)
-        content = path.read_bytes()
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = content.decode("cp949")
-        options = pa.csv.ConvertOptions(column_types=dict.fromkeys(CODE_NAMES, pa.string()))
-        return pa.csv.read_csv(io.BytesIO(text.encode()), convert_options=options)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the list of issues {path} cannot be read as CSV or Parquet: {error}") from None
-
-
-def _table_of(issues: Any) -> pa.Table:
-    try:
-        with duckdb.connect() as connection:
-            found: pa.Table = connection.sql("FROM issues").to_arrow_table()
-            return found
-    except duckdb.Error:
-        raise UsageError(
-            f"issues= is a path, or a table of pandas, polars or Arrow, and not a {type(issues).__name__}"
-        ) from None
+    return Data(directory, Newest(directory, status, Path(config) if config else None), None if issues is None else _names.read(issues))
 
 
 class Data:
@@ -146,7 +82,7 @@ class Data:
         self.data_dir = data_dir
         self._newest = newest
         self._names = names
-        self._warned: set[str] = set()
+        self._incomplete = Incomplete(data_dir, lambda: self.connection)
         self._present = _views.find(data_dir)
         for name in self._present:
             _check_version(data_dir, DATASETS[name])
@@ -177,10 +113,6 @@ class Data:
         """Closes the connection; answers cannot be used afterwards, except live ones."""
         self._connection.close()
 
-    def another_connection(self) -> duckdb.DuckDBPyConnection:
-        """A second connection with the same views."""
-        return self._connect()
-
     def sql(self, query: str, params: Any = None) -> duckdb.DuckDBPyRelation:
         """What DuckDB answers to a query of the recorder's views and macros, and of `issue_names`, the list of issues."""
         return self.connection.sql(query, params=params)
@@ -207,15 +139,15 @@ class Data:
         `derivative_ticks`), `records` (trades, as they were received) and `first_ts` and `last_ts` (when the first and the last
         were made).
         """
-        dates = Dates.of(first, last)
+        dates = dates_of(first, last)
         feeds = {"trades": "market", "recorded_ticks": "feed", "recorded_derivative_ticks": "feed"}
         of_each = [
             f"""SELECT date, {feed} AS feed, code, '{view.removeprefix("recorded_")}' AS dataset, count(*) AS records,
                        min(trade_ts) AS first_ts, max(trade_ts) AS last_ts
-                FROM {view} WHERE kind = 'trade' AND {dates.condition()} GROUP BY date, {feed}, code"""
+                FROM {view} WHERE kind = 'trade' AND {during(dates)} GROUP BY date, {feed}, code"""
             for view, feed in feeds.items()
         ]
-        self._warn_of_any(("trades", "ticks", "derivative_ticks"), dates)
+        self._incomplete.warn_of_any(("trades", "ticks", "derivative_ticks"), dates)
         return self._named(self.connection, " UNION ALL ".join(of_each), "date, feed, code, dataset")
 
     def trades(
@@ -363,12 +295,12 @@ class Data:
         Trades made shortly before a gap may arrive during it: with `delay`, a bar is only complete if recording went on for
         that much longer.
         """
-        dates = Dates(*Dates.needed(first, last))
+        dates = dates_of(first, last)
         arguments = [f"DATE '{dates.first}'", f"last_day := DATE '{dates.last}'", f"width := {width_of(width)}", hours_of(session)]
         if delay is not None:
             arguments.append(f"delay := {width_of(delay, least=0)}")
         wanted = condition_on("code", stocks_of(codes))
-        self._warn_of_any(("trades", "ticks"), dates)
+        self._incomplete.warn_of_any(("trades", "ticks"), dates)
         query = f"FROM bars({', '.join(arguments)}) WHERE {wanted}"
         return self._named(self.connection, query, "code, market, from_ts")
 
@@ -394,9 +326,9 @@ class Data:
 
         Nothing is known of what follows the last `to_ts` of a date.
         """
-        dates = Dates.of(first, last)
-        condition = f"{dates.condition()} AND {condition_on('feed', self._feeds(feeds))}"
-        self._warn_of_absence(dates)
+        dates = dates_or_all(first, last)
+        condition = f"{during(dates)} AND {condition_on('feed', self._feeds(feeds))}"
+        self._incomplete.warn_of_days(dates)
         columns = "date, feed, * EXCLUDE (date, feed)"
         return self.sql(f"SELECT {columns} FROM coverage WHERE {condition} ORDER BY date, feed, from_ts, to_ts")
 
@@ -405,26 +337,26 @@ class Data:
 
         Dates on which the feed was not meant to record have no row, such as weekends and holidays.
         """
-        dates = Dates(*Dates.needed(first, last))
-        self._warn_of_absence(dates)
-        return self.sql(f"SELECT date, feed, recorded_us / asked_us AS share FROM ({self._shares(dates, self._feeds(feeds))})")
+        dates = dates_of(first, last)
+        self._incomplete.warn_of_days(dates)
+        return self.sql(f"SELECT date, feed, recorded_us / asked_us AS share FROM ({shares(dates, self._feeds(feeds))})")
 
     def gaps(
         self, first: Date | None = None, last: Date | None = None, *, feeds: Codes = None
     ) -> duckdb.DuckDBPyRelation:
         """The stretches that were missed: `date`, `feed`, `from_ts`, `to_ts`, `length`, `reason` and `detail`."""
-        dates = Dates.of(first, last)
-        condition = f"{dates.condition()} AND {condition_on('feed', self._feeds(feeds))}"
-        self._warn_of_absence(dates)
+        dates = dates_or_all(first, last)
+        condition = f"{during(dates)} AND {condition_on('feed', self._feeds(feeds))}"
+        self._incomplete.warn_of_days(dates)
         return self.sql(f"FROM gaps WHERE {condition} ORDER BY date, feed, from_ts")
 
     def registrations(
         self, codes: Codes = None, first: Date | None = None, last: Date | None = None
     ) -> duckdb.DuckDBPyRelation:
         """When which issue was registered for which preset of the per-issue service, and what the server said."""
-        dates = Dates.of(first, last)
-        condition = f"{dates.condition()} AND {condition_on('code', codes_of(codes))}"
-        self._warn_of_absence(dates)
+        dates = dates_or_all(first, last)
+        condition = f"{during(dates)} AND {condition_on('code', codes_of(codes))}"
+        self._incomplete.warn_of_days(dates)
         columns = "date, feed, * EXCLUDE (date, feed)"
         query = f"SELECT {columns} FROM registrations WHERE {condition}"
         return self._named(self.connection, query, "date, feed, preset, code, from_ts")
@@ -437,8 +369,8 @@ class Data:
         Columns: `date`, `market`, `code`, `records`, `first_ts`, `last_ts` (of its trades on the date), `gaps` (stretches of the
         hours that were not recorded, or are not known yet), `missing_s` (their seconds), and `share` (what is left, from 0 to 1).
         """
-        dates = Dates(*Dates.needed(first, last))
-        self._warn_of_absence(dates)
+        dates = dates_of(first, last)
+        self._incomplete.warn_of_days(dates)
         query = f"""FROM completeness(DATE '{dates.first}', last_day := DATE '{dates.last}', {hours_of(session)})
                     WHERE {condition_on("code", stocks_of(codes))}"""
         return self._named(self.connection, query, "date, market, code")
@@ -485,12 +417,12 @@ class Data:
         Tardis's files of `trades`, `quotes` or (for `books`, with ten levels) book snapshots: times in µs since 1970. There, `source`
         says whether trades are `ticks` or those of the conflated full-market feed, `trades`. The file appears when it is whole.
         """
-        dates, wanted = Dates.of(first, last), _codes_for(rows, codes)
+        dates, wanted = dates_or_all(first, last), _codes_for(rows, codes)
         if style == "tardis":
-            _one_of(rows, _convert.TARDIS, "rows")
+            _one_of(rows, _tardis.ROWS, "rows")
             table = _one_of(source, ("ticks", "trades"), "source")
-            query = _convert.tardis(rows, table, f"{dates.condition()} AND {condition_on('code', wanted)}")
-            self._warn("ticks" if rows == "trades" and source == "ticks" else rows, dates, wanted)
+            query = _tardis.query(rows, table, f"{during(dates)} AND {condition_on('code', wanted)}")
+            self._incomplete.warn(table if rows == "trades" else rows, dates, wanted)
         elif style == "plain":
             _one_of(rows, ("trades", "ticks", "quotes", "books", "indices"), "rows")
             kinds = "trade" if rows in ("trades", "ticks") else None
@@ -499,7 +431,7 @@ class Data:
             raise UsageError(f"there is no style {style!r}; choose plain or tardis")
         target = Path(path).expanduser()
         compression = "gzip" if target.suffix == ".gz" else "none"
-        with _convert.whole(target) as partial:
+        with whole(target) as partial:
             options = f"FORMAT csv, HEADER, COMPRESSION {compression}"
             try:
                 done = self.connection.execute(f"COPY ({query}) TO {_views.literal(str(partial))} ({options})")
@@ -520,12 +452,12 @@ class Data:
         those of the conflated full-market feed, `trades`. Needs numpy.
         """
         wanted = _one_code(code)
-        day, _ = Dates.needed(date)
+        dates = dates_of(date)
         target = Path(path).expanduser()
         if target.suffix != ".npz":
             raise UsageError(f"{target} needs the suffix .npz: hftbacktest goes by it")
-        self._warn_of_converted(source, Dates(day, day), [wanted])
-        return _convert.to_hftbacktest(self, target, wanted, day, source)
+        self._warn_of_events(source, dates, [wanted])
+        return _hftbacktest.write(target, events(self, wanted, dates.first, source), f"{wanted} on {dates.first}")
 
     def to_nautilus(
         self,
@@ -543,12 +475,11 @@ class Data:
         when a record was received. `source` says whether trades are `ticks` or those of the conflated full-market feed,
         `trades`. Needs nautilus_trader.
         """
-        wanted, (begin, end) = stocks_of(codes) or [], Dates.needed(first, last)
+        wanted, dates = stocks_of(codes) or [], dates_of(first, last)
         if not wanted:
             raise UsageError("name the issues that the catalog shall have")
-        self._warn_of_converted(source, Dates(begin, end), wanted)
-        all_dates = [begin + dt.timedelta(days=number) for number in range((end - begin).days + 1)]
-        return _convert.to_nautilus(self, Path(path).expanduser(), wanted, all_dates, source)
+        self._warn_of_events(source, dates, wanted)
+        return _nautilus.write(self, Path(path).expanduser(), wanted, dates, source)
 
     def plot(
         self, code: str, date: Date, *, width: str | dt.timedelta = "1min", session: Session = "regular"
@@ -563,35 +494,29 @@ class Data:
     ) -> duckdb.DuckDBPyRelation:
         dataset = DATASETS[name]
         wanted = _codes_for(name, codes)
-        of_kinds, dates = kinds_of(kinds), Dates.of(today() if live and first is None else first, last)
+        of_kinds, dates = kinds_of(kinds), dates_or_all(_calendar.today() if live and first is None else first, last)
         connection = self._live(dataset, wanted) if live else self.connection
         key = dataset.partition_key
         # Within a feed `frame` and `item` are the order of arrival, whatever the clock said. Between feeds only the clock can tell;
         # to sort by it would undo the first wherever it was set back.
         order = f"date, {key}, frame, item" if ordered else None
-        condition = f"{dates.condition()} AND {condition_on('code', wanted)} AND {condition_on('kind', of_kinds)}"
+        condition = f"{during(dates)} AND {condition_on('code', wanted)} AND {condition_on('kind', of_kinds)}"
         if name == "indices":
             # The other views have no snapshots: the answer to a registration is not what happened then.
             condition += " AND kind <> 'snapshot'"
-        self._warn(name, dates, wanted, live)
+        self._incomplete.warn(name, dates, wanted, live)
         columns = f"date, {key}, * EXCLUDE (date, {key})"
         return self._named(connection, f"SELECT {columns} FROM {name} WHERE {condition}", order)
 
     def _derived(
         self, name: str, codes: Codes, first: Date | None, last: Date | None
     ) -> duckdb.DuckDBPyRelation:
-        dates = Dates.of(first, last)
-        self._warn_of_absence(dates)
+        dates = dates_or_all(first, last)
+        self._incomplete.warn_of_days(dates)
         made_of = ("trades", "ticks") if name == "daily" else ("derivative_ticks",)
-        unmade = set().union(*(self._dates(dataset) for dataset in made_of)) - self._dates(name)
-        unmade = {date for date in unmade if dates.has(date)}
-        self._say(
-            {f"{name} {date}": f"{date}" for date in sorted(unmade)},
-            "there are no daily rows of dates that are not sealed, {}: the recorder seals a date after its close, and "
-            "`krx-recorder seal` any other",
-        )
+        self._incomplete.warn_of_unsealed(name, made_of, dates)
         wanted = stocks_of(codes) if name == "daily" else codes_of(codes)
-        query = f"SELECT date, * EXCLUDE (date) FROM {name} WHERE {dates.condition()} AND {condition_on('code', wanted)}"
+        query = f"SELECT date, * EXCLUDE (date) FROM {name} WHERE {during(dates)} AND {condition_on('code', wanted)}"
         return self._named(self.connection, query, "date, code, feed")
 
     def _named(self, connection: duckdb.DuckDBPyConnection, query: str, order: str | None) -> duckdb.DuckDBPyRelation:
@@ -604,7 +529,7 @@ class Data:
         if self._names is not None:
             connection.register("issue_names", self._names)
         tails: tuple[str, ...] = ()
-        first = today()
+        first = _calendar.today()
         if tail is not None:
             name, rows = tail
             connection.register(f"tail_{name}", rows)
@@ -618,28 +543,10 @@ class Data:
         """A connection whose views have the newest records, too; it lasts as long as its relations."""
         return self._connect((dataset.name, self._newest.table(dataset, codes)))
 
-    def _shares(self, dates: Dates, feeds: list[str] | None) -> str:
-        """Of each date and feed: how much of the regular hours there is, how much was recorded, and until when that is told."""
-        first, last = f"DATE '{dates.first}'", f"DATE '{dates.last}'"
-        return f"""
-            WITH asked AS (
-                SELECT *, epoch_us(hours_end) - epoch_us(hours_begin) AS asked_us
-                FROM hours_of({first}, {last}, NULL, NULL)
-            ), recorded AS (
-                SELECT date, feed, sum(epoch_us(ends) - epoch_us(begins)) AS recorded_us
-                FROM live_stretches({first}, {last}, NULL, NULL, 'regular')
-                GROUP BY date, feed
-            ), told AS (
-                SELECT date, feed, max(to_ts) AS told_ts
-                FROM coverage WHERE {dates.condition()} AND {condition_on("feed", feeds)}
-                GROUP BY date, feed HAVING bool_or(state <> 'idle')
-            )
-            SELECT date, feed, asked_us::BIGINT AS asked_us, coalesce(recorded_us, 0)::BIGINT AS recorded_us,
-                   greatest(0, epoch_us(least(told_ts, hours_end)) - epoch_us(hours_begin))::BIGINT AS told_us,
-                   strftime(timezone('Asia/Seoul', told_ts), '%H:%M:%S') AS until
-            FROM told JOIN asked USING (date) LEFT JOIN recorded USING (date, feed)
-            ORDER BY date, feed
-        """
+    def _warn_of_events(self, source: str, dates: Dates, codes: list[str]) -> None:
+        self._incomplete.warn(_one_of(source, ("ticks", "trades"), "source"), dates, codes)
+        if "books" in self._present:
+            self._incomplete.warn("books", dates, codes)
 
     def _feeds(self, feeds: Codes) -> list[str] | None:
         """The feeds asked for, if they are on record."""
@@ -649,115 +556,6 @@ class Data:
             if known and feed not in known:
                 raise UsageError(f"nothing is on record of a feed {feed!r}; there is {', '.join(sorted(known))}")
         return wanted
-
-    def _dates(self, dataset: str) -> set[dt.date]:
-        """The dates of which a dataset has files."""
-        names = (path.name.partition("=")[2] for path in (self.data_dir / dataset).glob("date=*"))
-        return {dt.date.fromisoformat(name) for name in names if re.fullmatch(r"\d{4}-\d\d-\d\d", name)}
-
-    def _warn(self, name: str, dates: Dates, codes: list[str] | None = None, live: bool = False) -> None:
-        """Warns of what was not recorded in the regular hours of these dates, once for each date and feed, and of issues that were
-        not registered then."""
-        key = DATASETS[name].partition_key
-        feeds = sorted({path.name.partition("=")[2] for path in (self.data_dir / name).glob(f"date=*/{key}=*")})
-        if not feeds:
-            if not live:
-                self._say({name: name}, "there are no {} in files at all: nothing of the kind was ever recorded here")
-            return
-        span = self._warn_of_absence(dates, feeds)
-        if span is None:
-            return
-        query = f"SELECT * FROM ({self._shares(span, feeds)}) WHERE recorded_us < asked_us"
-        rows = self._connection.execute(query).fetchall()
-        self._say(
-            dict(_lack_of(*row) for row in rows),
-            "not all of the regular hours is recorded: {}. See gaps() and completeness()",
-        )
-        if name in PRESETS and codes is not None:
-            self._warn_of_unregistered(name, span, codes, feeds)
-
-    def _warn_of_unregistered(self, name: str, span: Dates, codes: list[str], feeds: list[str]) -> None:
-        listed = ", ".join(map(_views.literal, codes))
-        query = f"""
-            WITH pair AS (
-                SELECT date, code, sum(greatest(0, epoch_us(least(to_ts, hours_end)) - epoch_us(greatest(from_ts, hours_begin)))) AS us
-                FROM active JOIN hours_of(DATE '{span.first}', DATE '{span.last}', NULL, NULL) USING (date)
-                WHERE {condition_on("preset", list(PRESETS[name]))} AND {condition_on("code", codes)}
-                GROUP BY date, code, feed, preset
-            ), issue AS (
-                SELECT date, code, max(us) AS us FROM pair GROUP BY date, code
-            ), day AS (
-                SELECT date, max(told_us) AS told_us FROM ({self._shares(span, feeds)}) GROUP BY date
-            )
-            SELECT date, code, coalesce(us, 0)::BIGINT, (told_us - coalesce(us, 0))::BIGINT
-            FROM day CROSS JOIN (SELECT unnest([{listed}]) AS code) LEFT JOIN issue USING (date, code)
-            WHERE coalesce(us, 0) < told_us
-            ORDER BY date, code
-        """
-        rows = self._connection.execute(query).fetchall()
-        self._say(
-            {
-                f"{name} {date} {code} {missing_us}": f"{code} on {date}"
-                + (f" for {missing_us / 1e6:,.0f} s of the hours" if us else ", not at all")
-                for date, code, us, missing_us in rows
-            },
-            f"not all of the issues were registered for {name} all the time: {{}}. See registrations()",
-        )
-
-    def _warn_of_converted(self, source: str, dates: Dates, codes: list[str]) -> None:
-        self._warn(_one_of(source, ("ticks", "trades"), "source"), dates, codes)
-        if "books" in self._present:
-            self._warn("books", dates, codes)
-
-    def _warn_of_any(self, names: tuple[str, ...], dates: Dates) -> None:
-        """The same for those of the datasets that there are."""
-        _ = self.connection
-        for name in [name for name in names if name in self._present] or names[:1]:
-            self._warn(name, dates)
-
-    def _warn_of_absence(self, dates: Dates, feeds: list[str] | None = None) -> Dates | None:
-        """Warns of trading days with nothing on record, of all feeds or of these; returns the first and the last date asked for."""
-        found = self.connection.execute("SELECT DISTINCT date, feed FROM coverage ORDER BY date").fetchall()
-        if not found:
-            self._say({"coverage": ""}, "nothing is in files yet{}")
-            return None
-        known = {(date, feed) for date, feed in found}
-        first_of: dict[str, dt.date] = {}
-        for date, feed in found:
-            first_of.setdefault(feed, date)
-        begin, end = found[0][0], found[-1][0]
-        first, last = (begin, end) if dates.first is None or dates.last is None else (dates.first, dates.last)
-        words: dict[str, str] = {}
-        to_come: dict[str, str] = {}
-        recorded = {date for date, _ in known}
-        for day in (first + dt.timedelta(days=number) for number in range((last - first).days + 1)):
-            if day.weekday() >= 5 or day in CLOSED:
-                continue
-            if day > today() and day not in recorded:
-                to_come[f"to come {day}"] = f"{day}"
-            elif day not in recorded:
-                words[f"absent {day}"] = f"{day}"
-            else:
-                for feed in feeds if feeds is not None else first_of:
-                    if (day, feed) not in known and first_of.get(feed, day) < day:
-                        words[f"absent {day} {feed}"] = f"{feed} of {day}"
-        self._say(words, f"nothing is on record of {{}}; days() has {begin} to {end}")
-        self._say(to_come, "{} is yet to come")
-        return Dates(first, last)
-
-    def _say(self, news: dict[str, str], sentence: str) -> None:
-        """Warns of what was not said yet, pointing to the line that asked."""
-        new = {key: words for key, words in news.items() if key not in self._warned}
-        if not new:
-            return
-        told = list(new.values())[:3]
-        words = "; ".join(told) + (f", and {len(new) - 3} more" if len(new) > 3 else "")
-        level, frame = 1, sys._getframe()
-        while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] == __package__:
-            level, frame = level + 1, frame.f_back
-        warnings.warn(sentence.format(words), IncompleteWarning, stacklevel=level)
-        # If warnings are errors, it is raised every time.
-        self._warned.update(new)
 
 
 def _codes_for(dataset: str, codes: Codes) -> list[str] | None:
@@ -776,22 +574,6 @@ def _one_of(word: str, words: tuple[str, ...], what: str) -> str:
     if word not in words:
         raise UsageError(f"{what} is one of {', '.join(words)}, and not {word!r}")
     return word
-
-
-def today() -> dt.date:
-    """The date in Korea."""
-    return dt.datetime.now(KST).date()
-
-
-def _lack_of(
-    date: dt.date, feed: str, asked_us: int, recorded_us: int, told_us: int, until: str
-) -> tuple[str, str]:
-    """What a feed lacks of a date's hours, with a key that is another one once it lacks more."""
-    gap_us = told_us - recorded_us
-    if date == today() and told_us < asked_us:
-        lacks = f", and lacks {gap_us / 1e6:,.0f} s until then" if gap_us else ""
-        return f"{date} {feed} {gap_us}", f"{feed} of {date} is known up to {until}{lacks}"
-    return f"{date} {feed} {asked_us - recorded_us} in all", f"{feed} of {date} lacks {(asked_us - recorded_us) / 1e6:,.0f} s"
 
 
 def _of_frames(name: str) -> Dataset:

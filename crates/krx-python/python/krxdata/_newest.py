@@ -42,6 +42,10 @@ ASKED_CODES_MAX = 400
 """Codes that a request names."""
 
 
+class NoRecorderError(RecorderError):
+    """Nobody answers."""
+
+
 def program() -> Path | None:
     """The `krx-recorder` that came with this package, or the one on the path."""
     own = Path(sysconfig.get_path("scripts")) / "krx-recorder"
@@ -154,7 +158,7 @@ class Newest:
             begun = time.monotonic()
             try:
                 answer = self._open(dataset, feed, codes, follow="true", **after)
-            except RecorderError:
+            except NoRecorderError:
                 if after:
                     # It ended the last answer properly, and is gone: it was stopped.
                     return
@@ -207,11 +211,12 @@ class Newest:
         """The feeds that have a dataset."""
         service = "full_market" if dataset.partition_key == "market" else "per_issue"
         self._check_directory()
-        return [feed["feed"] for feed in self._json("/status.json", "feeds") if feed["service"] == service]
+        (feeds,) = self._json("/status.json", "feeds")
+        return [feed["feed"] for feed in feeds if feed["service"] == service]
 
     def _check_directory(self) -> None:
         """Whether the recorder records here: rows of another one must not be among those of the files."""
-        directory, feeds = self._json("/synced.json", "data_dir"), self._json("/synced.json", "feeds")
+        directory, feeds = self._json("/synced.json", "data_dir", "feeds")
         if Path(directory) in (self.data_dir, self.data_dir.resolve()):
             return
         # On another machine the directory may have another path; but it has the segments that are being written.
@@ -242,7 +247,7 @@ class Newest:
                 connection.close()
                 raise
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise RecorderError(
+            raise NoRecorderError(
                 f"no recorder answers at {address}: {error}. Is that the address of its status.listen? If it has ended, {WITHOUT}"
             ) from None
         if answer.response.status != http.client.OK:
@@ -252,10 +257,11 @@ class Newest:
             raise RecorderError(f"the recorder at {address} does not send {path.partition('?')[0]}")
         return answer
 
-    def _json(self, path: str, key: str) -> Any:
+    def _json(self, path: str, *keys: str) -> list[Any]:
         try:
             with self._get(path) as answer:
-                return json.load(answer.response)[key]
+                told = json.load(answer.response)
+                return [told[key] for key in keys]
         except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
             raise RecorderError(f"what answers at {self.status} is no krx-recorder: it has no {path}") from None
 

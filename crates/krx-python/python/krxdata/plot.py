@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ._arguments import KST, Codes, Date, Session, date_of, instant_of
+from ._arguments import Codes, Date, Session, date_of, instant_of
+from ._calendar import KST
 from ._data import Data
 from ._errors import NoDataError, UsageError
+from ._events import Trade, events
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,27 +64,23 @@ def day(
 def book(data: Data, code: str, first: str | dt.datetime, last: str | dt.datetime) -> Figure:
     """An issue's book from one instant to another: the size at each price over time, asks and bids in two colours, and the trades.
     Where the book is not known, nothing is drawn, and the stretch is shaded."""
-    from . import _convert
-
     begin, end = (_instant(each) for each in (first, last))
     if end <= begin or begin.date() != end.date():
         raise UsageError("the two instants are of one date in Korea, the first before the second")
     plt = _pyplot()
     states: list[tuple[dt.datetime, dict[float, float], dict[float, float]]] = [(begin, {}, {})]
     traded: list[tuple[dt.datetime, float]] = []
-    for at_us, _, what, price, _, _, levels in _convert.events(data, code, begin.date()):
-        at = dt.datetime.fromtimestamp(at_us / 1e6, KST)
+    for each in events(data, code, begin.date()):
+        at = dt.datetime.fromtimestamp(each.at_us / 1e6, KST)
         if at >= end:
             break
-        if what == "trade" and price is not None:
+        if isinstance(each, Trade):
             if at >= begin:
-                traded.append((at, price))
-            continue
-        sides = ({}, {}) if levels is None else (_convert.levels(*levels[:2]), _convert.levels(*levels[2:]))
-        if at <= begin:
-            states[0] = (begin, *sides)
+                traded.append((at, each.price))
+        elif at <= begin:
+            states[0] = (begin, each.asks, each.bids)
         else:
-            states.append((at, *sides))
+            states.append((at, each.asks, each.bids))
     if not any(asks or bids for _, asks, bids in states):
         raise NoDataError(f"no book of {code} is on record from {begin:%F %T} to {end:%T}; registrations() says when there was one")
     figure: Figure
