@@ -15,8 +15,12 @@ import pytest
 
 from conftest import IssueRecording
 from days import LAST, Days
+from test_issue_views import DAY, FUTURE, STOCKS, Made, made
 
 import krxdata
+from krxdata._events import Book, Trade, events
+
+__all__ = ["made"]
 
 pytestmark = pytest.mark.filterwarnings("ignore::krxdata.IncompleteWarning")
 
@@ -89,6 +93,26 @@ def test_hftbacktest_events_make_the_books_and_the_trades(data: krxdata.Data, da
     assert states[end_us] == ({}, {}), "where registration or recording ends, the book is not known"
     ticks = ticks_of(data, code, f"{of}ticks")
     assert traded == [(at_us, price, volume, side) for at_us, price, volume, side in ticks] and len(traded) > 50
+
+
+@pytest.mark.parametrize("code", [*STOCKS, FUTURE])
+def test_books_are_known_while_they_are_registered(made: Made, code: str) -> None:
+    """Beside the view of states: with sessions that end, registrations that are cancelled, and what the server sends after that."""
+    data = krxdata.open(made.data_dir)
+    if not any(data.sql(f"SELECT 1 FROM active WHERE code = '{code}' AND preset = 'quote10'").fetchall()):
+        pytest.skip("by chance it has no books")
+    query = f"""SELECT epoch_us(recv_ts), ask_price, ask_size, bid_price, bid_size FROM quote_states('{DAY}') WHERE code = '{code}'
+                ORDER BY recv_ts, frame NULLS LAST"""
+    best = []
+    for each in events(data, code, DAY):
+        if isinstance(each, Book):
+            ask, bid = min(each.asks.items(), default=(None, None)), max(each.bids.items(), default=(None, None))
+            best.append((each.at_us, *ask, *bid))
+    assert best == data.sql(query).fetchall()
+    assert best[-1][1:] == (None,) * 4
+    trades = [each for each in events(data, code, DAY) if isinstance(each, Trade)]
+    counted = data.sql(f"SELECT count(*) FROM {'derivative_ticks' if code == FUTURE else 'ticks'} WHERE code = '{code}' AND kind = 'trade'")
+    assert [(len(trades),)] == counted.fetchall()
 
 
 def test_csv_files_are_those_of_the_answers(data: krxdata.Data, date: dt.date, tmp_path: Path) -> None:

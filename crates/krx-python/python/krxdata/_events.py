@@ -50,16 +50,14 @@ def events(data: Data, code: str, date: dt.date, source: str = "ticks") -> Itera
             SELECT feed, session, from_ts, to_ts
             FROM active WHERE {where} AND preset = 'quote10'
             QUALIFY dense_rank() OVER (ORDER BY feed) = 1
-        ), registered AS (
-            SELECT feed, session, min(from_ts) AS begins FROM stretch GROUP BY feed, session
         ), row AS (
             SELECT 'trade' AS what, {key} AS feed, session, recv_ts, frame, item, epoch_us(trade_ts) AS trade_us, price::DOUBLE AS price,
                    volume, {side} AS side, NULL::DOUBLE[][] AS book
             FROM {table} WHERE {where} AND kind = 'trade'
             UNION ALL
             SELECT 'book', feed, session, recv_ts, frame, item, NULL, NULL, NULL, NULL, [{book}]
-            FROM (SELECT * FROM recorded_{of}books WHERE {where}) JOIN registered USING (feed, session)
-            WHERE recv_ts >= begins
+            FROM (SELECT * FROM recorded_{of}books WHERE {where}) JOIN stretch USING (feed, session)
+            WHERE recv_ts BETWEEN from_ts AND to_ts
               AND (kind <> 'snapshot' OR coalesce(ask_price_01, bid_price_01) IS NOT NULL)
         ), arrived AS (
             SELECT *, epoch_us(max(recv_ts) OVER (PARTITION BY feed ORDER BY frame, item)) AS at_us FROM row
