@@ -183,6 +183,29 @@ def test_what_is_not_complete_is_said_once(twenty_days: Days) -> None:
     assert [(row["to_ts"] - row["from_ts"]).total_seconds() for row in gaps if row["reason"] != "start"] == [100]
 
 
+@pytest.mark.filterwarnings("ignore::krxdata.IncompleteWarning")
+def test_rows_are_sorted_whatever_their_order_in_files(made: Made) -> None:
+    """There, the last is the first, and a frame has two items."""
+    data = krxdata.open(made.data_dir)
+    for market in ("KOSPI", "KOSDAQ"):
+        rows = rows_of(data.trades(None, DAY, kinds=None).filter(f"market = '{market}'"))
+        places = [(row["frame"], row["item"]) for row in rows]
+        assert places == sorted(places) and len(places) > 2
+        in_file = pq.read_table(made.data_dir / "trades" / f"date={DAY}" / f"market={market}" / "trades.parquet")
+        assert [row["item"] for row in rows] == in_file["item"].to_pylist()[::-1]
+
+
+@pytest.mark.filterwarnings("ignore::krxdata.IncompleteWarning")
+def test_coverage_and_registrations_have_all_their_columns(issue_recording: IssueRecording) -> None:
+    data = krxdata.open(issue_recording.data_dirs["recorded"])
+    for name, ask in (("coverage", data.coverage), ("registrations", data.registrations)):
+        names = ["date", "feed", *(column for column, _ in _datasets.DATASETS[name].columns)]
+        rows = rows_of(ask().project(", ".join(names)))
+        assert list(rows[0]) == ask().columns == names
+        everything = rows_of(data.sql(f"SELECT {', '.join(names)} FROM {name}"))
+        assert sorted(rows, key=str) == sorted(everything, key=str) and len(rows) > 2
+
+
 def test_an_error_in_place_of_a_warning_comes_each_time(twenty_days: Days) -> None:
     data = krxdata.open(twenty_days.data_dir)
     with warnings.catch_warnings():
@@ -579,6 +602,9 @@ def test_a_live_answer_takes_nothing_from_later_ones(tmp_path: Path, made: Made,
         data.trades("B", BEFORE, live=True)
     assert len(caught) == 1, "the files that are there by now are looked at"
     with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert rows_of(data.ticks("005930", live=True)) == [], "there may be some in the journal"
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert len(rows_of(data.trades(first=DAY))) > 0 and len(rows_of(data.days())) > 0
 
@@ -696,6 +722,14 @@ def test_live_rows_are_each_there_once_across_a_seal(live: Live, tmp_path: Path)
     assert places_of(shown.to_arrow_table()) == unsealed
 
 
+@pytest.mark.filterwarnings("ignore::krxdata.IncompleteWarning")
+def test_a_long_list_of_issues_is_no_request_that_is_too_long(live: Live) -> None:
+    codes = [issues.STOCKS[0], *(f"9{number:05}" for number in range(1500))]
+    data = live.open("http")
+    assert {code for (code,) in data.trades(codes, live=True).project("code").fetchall()} == {codes[0]}
+    assert set(next(data.follow(codes))["code"].to_pylist()) == {codes[0]}
+
+
 @pytest.mark.parametrize("how", ["http", "program"])
 def test_followed_records_come_as_they_are_durable(live: Live, how: str) -> None:
     data, began, late_s = live.open(how), time.monotonic(), []
@@ -734,8 +768,12 @@ def test_a_recorder_of_another_directory_is_not_asked(live: Live, made: Made, mo
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert len(rows_of(krxdata.open(linked, status="recorder.example:9464").trades(live=True).limit(5))) == 5
-    with pytest.raises(krxdata.RecorderError, match="and not in"):
-        krxdata.open(made.data_dir, status="recorder.example:9464").trades(live=True)
+    partly = made.data_dir.parent / "partly"
+    (partly / ".krx" / "journal").mkdir(parents=True)
+    (partly / ".krx" / "journal" / "KOSPI").symlink_to(live.recorder.data_dir / ".krx" / "journal" / "KOSPI")
+    for data_dir, status in ((made.data_dir, "recorder.example:9464"), (partly, "recorder.example:9464"), (linked, live.address)):
+        with pytest.raises(krxdata.RecorderError, match="and not in"):
+            krxdata.open(data_dir, status=status).trades(live=True)
 
 
 CONNECTION = http.client.HTTPConnection

@@ -452,51 +452,43 @@ mod tests {
         }
     }
 
+    /// Expires the trades of 2 November, and gives what was done in order, with the place at which they left their dataset.
+    fn expired_in_order(data_dir: &Path) -> (DataDir, Vec<(Op, PathBuf)>, usize) {
+        let porter = Arc::new(Porter::default());
+        let data = DataDir::on(Disk::behind(porter.clone()), data_dir);
+        let retention = Retention::default().keeping(&TRADES, 10);
+        assert_eq!(expire(&data, &retention, day(13)).unwrap().len(), 1);
+        let seen = porter.seen.lock().unwrap().clone();
+        let left = (Op::Rename, data.staging().join("expired-trades-2026-11-02"));
+        let place = seen.iter().position(|done| *done == left).unwrap();
+        (data, seen, place)
+    }
+
     #[test]
     fn no_file_of_a_date_goes_before_it_is_known_to_have_left_its_dataset() {
         let dir = tempfile::tempdir().unwrap();
         recorded(dir.path(), &[2, 3, 4, 5, 6, 9]);
-        let porter = Arc::new(Porter::default());
-        let data = DataDir::on(Disk::behind(porter.clone()), dir.path());
-        let retention = Retention::default().keeping(&TRADES, 10);
-        assert_eq!(expire(&data, &retention, day(13)).unwrap().len(), 1);
-        let seen = porter.seen.lock().unwrap();
-        let aside = data.staging().join("expired-trades-2026-11-02");
-        let place = |wanted: (Op, &Path)| {
-            let found = seen.iter().position(|(op, path)| (*op, path.as_path()) == wanted);
-            found.unwrap_or_else(|| panic!("{wanted:?}: {seen:?}"))
-        };
-        let left = place((Op::Rename, &aside));
+        let (data, seen, left) = expired_in_order(dir.path());
         let removed = seen
             .iter()
-            .position(|(op, path)| *op == Op::Remove && path.starts_with(&aside));
-        let removed = removed.unwrap();
+            .position(|(op, path)| *op == Op::Remove && path.starts_with(&seen[left].1));
         for dataset in [data.path().join("trades"), data.staging()] {
-            let synced = seen[left..removed].contains(&(Op::SyncDir, dataset.clone()));
+            let synced = seen[left..removed.unwrap()].contains(&(Op::SyncDir, dataset.clone()));
             assert!(synced, "{}: {seen:?}", dataset.display());
         }
         // Nor is it removed before that is on record.
-        let marked = data.expired(&TRADES, day(2));
-        assert!(place((Op::Sync, &marked)) < left);
+        let marked = (Op::Sync, data.expired(&TRADES, day(2)));
+        assert!(seen[..left].contains(&marked), "{seen:?}");
     }
 
     #[test]
     fn a_mark_that_is_found_is_synced_before_its_date_goes() {
         let dir = tempfile::tempdir().unwrap();
         let unsynced = recorded(dir.path(), &[2, 3, 4, 5, 6, 9]).expired(&TRADES, day(2));
-        fs::create_dir_all(unsynced.parent().unwrap()).unwrap();
-        fs::write(&unsynced, "").unwrap();
-        let porter = Arc::new(Porter::default());
-        let data = DataDir::on(Disk::behind(porter.clone()), dir.path());
-        let retention = Retention::default().keeping(&TRADES, 10);
-        assert_eq!(expire(&data, &retention, day(13)).unwrap().len(), 1);
-        let seen = porter.seen.lock().unwrap();
-        let aside = data.staging().join("expired-trades-2026-11-02");
-        let left = seen
-            .iter()
-            .position(|done| *done == (Op::Rename, aside.clone()))
-            .unwrap();
         let marks = unsynced.parent().unwrap();
+        fs::create_dir_all(marks).unwrap();
+        fs::write(&unsynced, "").unwrap();
+        let (data, seen, left) = expired_in_order(dir.path());
         for dir in marks.ancestors().take_while(|dir| dir.starts_with(data.path())) {
             let synced = seen[..left].contains(&(Op::SyncDir, dir.to_owned()));
             assert!(synced, "{}: {seen:?}", dir.display());
