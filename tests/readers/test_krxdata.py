@@ -754,6 +754,23 @@ def test_followed_records_come_as_they_are_durable(live: Live, how: str) -> None
         break
 
 
+def test_followed_records_are_of_the_kinds_and_issues_asked_for(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [("A", "trade"), ("A", "regular_close"), ("B", "trade"), ("A", "block_during")]
+    names = ["date", "market", *(name for name, _ in _datasets.DATASETS["trades"].columns)]
+    batch = pa.RecordBatch.from_pylist([dict.fromkeys(names, 1) | {"code": code, "kind": kind} for code, kind in rows])
+    monkeypatch.setattr(_newest.Newest, "follow", lambda *_: iter([batch, batch.slice(1, 1)]))
+    data = krxdata.open(made.data_dir)
+    for codes, kinds, expected in (
+        (None, "trade", [[0, 2]]),
+        ("A", "trade", [[0]]),
+        ("A", None, [[0, 1, 3], [1]]),
+        (["A", "B"], ["block_during", "regular_close"], [[1, 3], [1]]),
+    ):
+        found = list(data.follow(codes, kinds=kinds))
+        assert [[(row["code"], row["kind"]) for row in each.to_pylist()] for each in found] == [[rows[nth] for nth in each] for each in expected]
+        assert all(each.schema.names == names for each in found)
+
+
 def test_a_recorder_of_another_directory_is_not_asked(live: Live, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     data = krxdata.open(made.data_dir, status=live.address)
     for ask in (lambda: data.trades(live=True), lambda: next(data.follow())):

@@ -58,7 +58,6 @@ def events(data: Data, code: str, date: dt.date, source: str = "ticks") -> Itera
             SELECT 'book', feed, session, recv_ts, frame, item, NULL, NULL, NULL, NULL, [{book}]
             FROM (SELECT * FROM recorded_{of}books WHERE {where}) JOIN stretch USING (feed, session)
             WHERE recv_ts BETWEEN from_ts AND to_ts
-              AND (kind <> 'snapshot' OR coalesce(ask_price_01, bid_price_01) IS NOT NULL)
         ), arrived AS (
             SELECT *, epoch_us(max(recv_ts) OVER (PARTITION BY feed ORDER BY frame, item)) AS at_us FROM row
         ), placed AS (
@@ -77,18 +76,16 @@ def events(data: Data, code: str, date: dt.date, source: str = "ticks") -> Itera
     """
     # On a connection of its own: whoever iterates may ask something else meanwhile.
     result = data._connect().execute(query)
-    latest = 0
     while rows := result.fetchmany(10_000):
         for at_us, made_us, what, price, volume, side, book in rows:
-            latest = max(latest, at_us)
             if what == "trade":
                 # Of a row that lacks one, nothing is known to have been traded.
                 if price is not None and volume:
-                    yield Trade(latest, made_us, price, volume, side)
+                    yield Trade(at_us, made_us, price, volume, side)
             elif book is None:
-                yield Book(latest, {}, {})
+                yield Book(at_us, {}, {})
             else:
-                yield Book(latest, _levels(book[0], book[1]), _levels(book[2], book[3]))
+                yield Book(at_us, _levels(book[0], book[1]), _levels(book[2], book[3]))
 
 
 def prefix_of(data: Data, code: str, date: dt.date) -> str:

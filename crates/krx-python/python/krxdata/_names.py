@@ -47,7 +47,7 @@ def _of_file(path: Path) -> pa.Table:
             return pq.read_table(path)
         content = path.read_bytes()
         try:
-            text = content.decode("utf-8-sig")
+            text = content.decode("utf-8")
         except UnicodeDecodeError:
             # Excel in Korea, and KRX.
             text = content.decode("cp949")
