@@ -169,7 +169,7 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(data: krxdata.Data
         (lambda: data.to_hftbacktest(tmp_path / "day.npz", "NONE", date), krxdata.NoDataError, "nothing of NONE on .* is in files"),
         (lambda: data.to_hftbacktest(tmp_path / "day.npz", ["A", "B"], date), krxdata.UsageError, "one issue code"),
         (lambda: data.to_csv(tmp_path / "a.csv", CODE, date, style="fancy"), krxdata.UsageError, "choose plain or tardis"),
-        (lambda: data.to_csv(tmp_path / "a.csv", "101N6000", date, rows="ticks"), krxdata.NoDataError, "no such ticks in files"),
+        (lambda: data.to_csv(tmp_path / "a.csv", "101N6000", date, rows="ticks"), krxdata.NoDataError, "no such ticks are in files"),
         (lambda: data.to_csv(tmp_path / "a.csv", "5930", date, style="tardis"), krxdata.UsageError, "has it lost its zeros"),
         (lambda: data.to_hftbacktest(tmp_path / "day.npz", CODE, None), krxdata.UsageError, "a date is needed"),
         (lambda: data.to_nautilus(tmp_path / "catalog", CODE, None), krxdata.UsageError, "a date is needed"),

@@ -170,7 +170,7 @@ def test_what_is_not_complete_is_said_once(twenty_days: Days) -> None:
     data = krxdata.open(twenty_days.data_dir)
     code = twenty_days.issues[0]
     date, feed, _, _ = GAP
-    with pytest.warns(krxdata.IncompleteWarning, match=f"{feed} of {date} lacks 100 s") as caught:
+    with pytest.warns(krxdata.IncompleteWarning, match=f"{feed} on {date} lacks 100 s") as caught:
         relation = data.trades(code, date)
     assert caught[0].filename == __file__, "it points at the line that asked"
     with warnings.catch_warnings():
@@ -218,7 +218,7 @@ def test_an_error_in_place_of_a_warning_comes_each_time(twenty_days: Days) -> No
 def test_dates_without_a_word_are_named(twenty_days: Days, tmp_path: Path) -> None:
     before = days_of_record(twenty_days)[0] - dt.timedelta(days=7)
     data = krxdata.open(twenty_days.data_dir)
-    with pytest.warns(krxdata.IncompleteWarning, match=f"nothing is on record of {before}; .* days\\(\\) has .* to {LAST}"):
+    with pytest.warns(krxdata.IncompleteWarning, match=f"nothing is on record for {before}; .* days\\(\\) has .* to {LAST}"):
         data.trades("A", before, LAST - dt.timedelta(days=1))
     with pytest.warns(krxdata.IncompleteWarning, match="2035-06-04 is yet to come"):
         assert rows_of(data.bars("A", "2035-06-04")) == []
@@ -232,15 +232,15 @@ def test_dates_without_a_word_are_named(twenty_days: Days, tmp_path: Path) -> No
     lost, folder = LAST - dt.timedelta(days=1), tmp_path / "data"
     for dataset in ("trades", "coverage"):
         shutil.copytree(twenty_days.data_dir / dataset, folder / dataset, ignore=shutil.ignore_patterns(f"date={lost}"))
-    with pytest.warns(krxdata.IncompleteWarning, match=f"nothing is on record of {lost}"):
+    with pytest.warns(krxdata.IncompleteWarning, match=f"nothing is on record for {lost}"):
         krxdata.open(folder).completeness("A", lost)
-    with pytest.warns(krxdata.IncompleteWarning, match="no ticks in files at all"):
+    with pytest.warns(krxdata.IncompleteWarning, match="no ticks in files"):
         assert rows_of(data.ticks("A", LAST)) == []
-    with pytest.warns(krxdata.IncompleteWarning, match="not sealed, .*, and 17 more.*krx-recorder seal"):
+    with pytest.warns(krxdata.IncompleteWarning, match="when a date is sealed, and these are not: .*, and 17 more.*krx-recorder seal"):
         assert rows_of(data.daily("000000")) == []
     for ask in (data.gaps, data.coverage, lambda date: data.daily("000000", date), lambda date: data.registrations(None, date)):
         data._incomplete._said.clear()
-        with pytest.warns(krxdata.IncompleteWarning, match=f"nothing is on record of {before}"):
+        with pytest.warns(krxdata.IncompleteWarning, match=f"nothing is on record for {before}"):
             ask(before)
 
 
@@ -250,10 +250,10 @@ def test_a_feed_that_is_missing_on_a_date_is_named(twenty_days: Days, tmp_path: 
         shutil.copytree(twenty_days.data_dir / dataset, folder / dataset)
         shutil.rmtree(next((folder / dataset / f"date={lost}").glob("*=KOSDAQ")))
     data = krxdata.open(folder)
-    with pytest.warns(krxdata.IncompleteWarning, match=f"nothing is on record of KOSDAQ of {lost}"):
+    with pytest.warns(krxdata.IncompleteWarning, match=f"nothing is on record for KOSDAQ on {lost}"):
         data.trades(first=lost)
     data._incomplete._said.clear()
-    with pytest.warns(krxdata.IncompleteWarning, match=f"nothing is on record of KOSDAQ of {lost}"):
+    with pytest.warns(krxdata.IncompleteWarning, match=f"nothing is on record for KOSDAQ on {lost}"):
         data.completeness(None, lost)
 
 
@@ -267,7 +267,7 @@ def test_what_is_missing_later_is_said_again(tmp_path: Path, made: Made, monkeyp
     for known, gap, words in (
         ("09:30:00", None, "known up to 09:30:00. See"),
         ("13:00:00", ("10:00:00", "11:00:00"), "known up to 13:00:00, and lacks 3,600 s until then"),
-        ("24:00", ("10:00:00", "12:00:00"), "KOSPI of 2026-11-20 lacks 7,200 s"),
+        ("24:00", ("10:00:00", "12:00:00"), "KOSPI on 2026-11-20 lacks 7,200 s"),
     ):
         stretches = [("00:00", known, "live")]
         if gap:
@@ -294,7 +294,7 @@ def test_absences_are_of_trading_days_and_of_feeds_that_were_there_before() -> N
         absent, to_come = _incomplete.absences(_arguments.Dates(first, last), known, feeds, dt.date(2026, 11, 18))
         return list(absent.values()), list(to_come.values())
 
-    assert absences(thursday, monday) == (["KOSDAQ of 2026-11-16"], []), "KOSDAQ began on Friday, and nobody trades on Saturday"
+    assert absences(thursday, monday) == (["KOSDAQ on 2026-11-16"], []), "KOSDAQ began on Friday, and nobody trades on Saturday"
     assert absences(thursday, monday, ["KOSPI"]) == ([], [])
     assert absences(dt.date(2026, 11, 11), thursday) == (["2026-11-11"], [])
     assert absences(dt.date(2026, 11, 17), dt.date(2026, 11, 19)) == (["2026-11-17", "2026-11-18"], ["2026-11-19"])
@@ -598,7 +598,7 @@ def test_a_live_answer_takes_nothing_from_later_ones(tmp_path: Path, made: Made,
     data = krxdata.open(tmp_path / "new")
     for dataset in ("trades", "coverage"):
         shutil.copytree(made.data_dir / dataset, tmp_path / "new" / dataset)
-    with pytest.warns(krxdata.IncompleteWarning, match="KOSPI of 2026-11-19 lacks 900 s") as caught:
+    with pytest.warns(krxdata.IncompleteWarning, match="KOSPI on 2026-11-19 lacks 900 s") as caught:
         data.trades("B", BEFORE, live=True)
     assert len(caught) == 1, "the files that are there by now are looked at"
     with warnings.catch_warnings():

@@ -54,9 +54,9 @@ def open(
 ) -> Data:
     """Opens a recorder's data directory.
 
-    The newest records are not in files yet. To have them too (`live=True`, `follow`), say where the running recorder tells of
-    itself: `status` is the address of its status port, such as ``"localhost:9464"``; or `config` is its configuration file,
-    on the recorder's machine. If no recorder runs there, neither is needed.
+    The newest records are not in files yet. To get them too (`live=True`, `follow`), say where to ask the running recorder:
+    `status` is the address of its status port, such as ``"localhost:9464"``, or `config` is its configuration file, on the
+    recorder's own machine. If no recorder is running, neither is needed.
 
     `issues` names the issues: a CSV file (UTF-8, or CP949 as Excel in Korea and KRX write it), a Parquet file, or a table of pandas,
     polars or Arrow, with the column `code` (or `종목코드`, `단축코드`). Results get its other columns, such as the name, after their own.
@@ -74,8 +74,8 @@ def open(
 class Data:
     """An open data directory. Made by `open`.
 
-    Results are DuckDB relations, which read files when you ask for their rows: each time anew, so they show what is there then.
-    Use a Data and its relations from one thread at a time.
+    Results are DuckDB relations. They read files whenever you ask for rows, and show what is there at that moment. Use a Data and
+    its relations in one thread at a time.
     """
 
     def __init__(self, data_dir: Path, newest: Newest, names: pa.Table | None) -> None:
@@ -165,8 +165,8 @@ class Data:
         `codes` is an issue code or several, `first` a date or the first of several up to `last`; without them, all that
         there are. `kinds=None` shows all rows: also block trades (`block_before`, `block_during`, `block_after`), and signals
         such as `regular_close`, whose price and volume are not of a trade. With `live=True` today's newest are there too, up to
-        this moment; without a date, it is today's. With `ordered=False` nothing is sorted, which a sum over a whole market need
-        not wait for.
+        this moment; without a date, it is today's. `ordered=False` skips sorting, which makes sums over a
+        whole market faster.
 
         The full-market feeds are conflated: a row may stand for several trades. `ticks` has each.
         """
@@ -182,7 +182,7 @@ class Data:
         live: bool = False,
         ordered: bool = True,
     ) -> duckdb.DuckDBPyRelation:
-        """Every trade of registered stocks, each once, in order of arrival. Arguments as of `trades`."""
+        """Every trade of registered stocks, each once, in order of arrival. Takes the arguments of `trades`."""
         return self._rows("ticks", codes, first, last, kinds, live, ordered)
 
     def derivative_ticks(
@@ -195,7 +195,7 @@ class Data:
         live: bool = False,
         ordered: bool = True,
     ) -> duckdb.DuckDBPyRelation:
-        """Every trade of registered futures and options, each once, in order of arrival. Arguments as of `trades`."""
+        """Every trade of registered futures and options, each once, in order of arrival. Takes the arguments of `trades`."""
         return self._rows("derivative_ticks", codes, first, last, kinds, live, ordered)
 
     def quotes(
@@ -207,7 +207,7 @@ class Data:
         live: bool = False,
         ordered: bool = True,
     ) -> duckdb.DuckDBPyRelation:
-        """Best bids and asks of registered stocks, in order of arrival, of one feed at a time. Arguments as of `trades`."""
+        """Best bids and asks of registered stocks, in order of arrival, of one feed at a time. Takes the arguments of `trades`."""
         return self._rows("quotes", codes, first, last, None, live, ordered)
 
     def books(
@@ -219,7 +219,7 @@ class Data:
         live: bool = False,
         ordered: bool = True,
     ) -> duckdb.DuckDBPyRelation:
-        """Books of ten levels of registered stocks, in order of arrival, of one feed at a time. Arguments as of `trades`."""
+        """Books of ten levels of registered stocks, in order of arrival, of one feed at a time. Takes the arguments of `trades`."""
         return self._rows("books", codes, first, last, None, live, ordered)
 
     def derivative_quotes(
@@ -255,15 +255,15 @@ class Data:
         live: bool = False,
         ordered: bool = True,
     ) -> duckdb.DuckDBPyRelation:
-        """Values of registered indices as they were pushed, in order of arrival; of each feed that has them. Arguments as of
-        `trades`."""
+        """Values of registered indices as they were pushed, in order of arrival; of each feed that has them. Takes the
+        arguments of `trades`."""
         return self._rows("indices", codes, first, last, None, live, ordered)
 
     def book_at(self, code: str, instant: str | dt.datetime) -> duckdb.DuckDBPyRelation:
         """An issue's book at an instant, a row for each level; without a zone, it is a time in Korea.
 
-        Columns: `level` (from 1), `ask_price`, `ask_size`, `bid_price`, `bid_size`, and `recv_ts`, when it was received. No rows:
-        it is not known, as nothing of the issue's book was recorded then.
+        Columns: `level` (from 1), `ask_price`, `ask_size`, `bid_price`, `bid_size`, and `recv_ts`, when it was received. No rows
+        mean that the book is unknown: it was not recorded then.
         """
         wanted = _one_code(code)
         if instant is None:
@@ -439,7 +439,7 @@ class Data:
                 raise KrxDataError(f"{target} cannot be written, or a file cannot be read: {error}") from None
             ((count,),) = done.fetchall()
             if not count:
-                raise NoDataError(f"there are no such {rows} in files, and nothing is written; issues() says what there is")
+                raise NoDataError(f"no such {rows} are in files, so nothing is written; issues() says what there is")
             return int(count)
 
     def to_hftbacktest(
@@ -447,7 +447,7 @@ class Data:
     ) -> int:
         """Writes an issue's trades and books of a date as the events that hftbacktest reads (`.npz`); returns how many.
 
-        Both its times are when a record was received, as the exchange sends none with books. A book has the levels that were sent
+        Both timestamps are the time of receipt, because the exchange sends none with books. A book has the levels that were sent
         last; where it is not known, because it was not recorded, it is cleared. `source` says whether trades are `ticks` or
         those of the conflated full-market feed, `trades`. Needs numpy.
         """
@@ -477,7 +477,7 @@ class Data:
         """
         wanted, dates = stocks_of(codes) or [], dates_of(first, last)
         if not wanted:
-            raise UsageError("name the issues that the catalog shall have")
+            raise UsageError("name the issues for the catalog")
         self._warn_of_events(source, dates, wanted)
         return _nautilus.write(self, Path(path).expanduser(), wanted, dates, source)
 

@@ -1,4 +1,4 @@
-"""Says what is missing of what was asked for: days, hours of feeds, registrations of issues."""
+"""Warns when an answer cannot be complete: missing days, missing hours of a feed, issues that were not registered."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PRESETS = {
 """What an issue must be registered for to be in a dataset."""
 
 TOLD_MAX = 3
-"""What one warning names; of more it gives the number."""
+"""How many things one warning names."""
 
 
 def shares(dates: Dates, feeds: list[str] | None) -> str:
@@ -51,7 +51,7 @@ def shares(dates: Dates, feeds: list[str] | None) -> str:
 
 
 class Incomplete:
-    """Warns of what is missing, of each thing once."""
+    """Warns about everything that is missing, once."""
 
     def __init__(self, data_dir: Path, connection: Callable[[], duckdb.DuckDBPyConnection]) -> None:
         self._data_dir = data_dir
@@ -59,12 +59,12 @@ class Incomplete:
         self._said: set[str] = set()
 
     def warn(self, name: str, dates: Dates | None, codes: list[str] | None = None, live: bool = False) -> None:
-        """Warns of what was not recorded for a dataset in the regular hours of these dates, or of all there are. For a live answer,
-        records that are in no file yet count for nothing here."""
+        """Warns of what was not recorded for a dataset in the regular hours of these dates, or of all there are. With `live`, no files
+        at all is nothing to warn about: the records may be in the journal."""
         feeds = sorted({path.name.partition("=")[2] for path in self._partitions(name)})
         if not feeds:
             if not live:
-                self._say({name: name}, "there are no {} in files at all: nothing of the kind was ever recorded here")
+                self._say({name: name}, "there are no {} in files: none were ever recorded here")
             return
         asked = self.warn_of_days(dates, feeds)
         if asked is None:
@@ -72,7 +72,7 @@ class Incomplete:
         rows = self._connection().execute(shares(asked, feeds)).fetchall()
         self._say(
             dict(lack_of(*row) for row in rows if row[3] < row[2]),
-            "not all of the regular hours is recorded: {}. See gaps() and completeness()",
+            "the regular hours were not recorded in full: {}. See gaps() and completeness()",
         )
         if name in PRESETS and codes is not None:
             told_us: dict[dt.date, int] = {}
@@ -95,7 +95,7 @@ class Incomplete:
         known = Dates(found[0][0], found[-1][0])
         asked = dates or known
         absent, to_come = absences(asked, set(found), feeds, _calendar.today())
-        self._say(absent, f"nothing is on record of {{}}; days() has {known.first} to {known.last}")
+        self._say(absent, f"nothing is on record for {{}}; days() has {known.first} to {known.last}")
         self._say(to_come, "{} is yet to come")
         return asked
 
@@ -104,8 +104,8 @@ class Incomplete:
         unmade = set().union(*(self._dates(dataset) for dataset in made_of)) - self._dates(name)
         self._say(
             {f"{name} {date}": f"{date}" for date in sorted(unmade) if dates is None or date in dates},
-            "there are no daily rows of dates that are not sealed, {}: the recorder seals a date after its close, and "
-            "`krx-recorder seal` any other",
+            "daily rows are made when a date is sealed, and these are not: {}. The recorder seals a date after the close; "
+            "`krx-recorder seal` seals any other",
         )
 
     def _warn_of_registrations(self, name: str, dates: Dates, codes: list[str], told_us: dict[dt.date, int]) -> None:
@@ -124,7 +124,7 @@ class Incomplete:
                 if missing_us > 0:
                     for_how_long = f"for {missing_us / 1e6:,.0f} s of the hours" if (date, code) in spans else "not at all"
                     news[f"{name} {date} {code} {missing_us}"] = f"{code} on {date}, {for_how_long}"
-        self._say(news, f"not all of the issues were registered for {name} all the time: {{}}. See registrations()")
+        self._say(news, f"these issues were not registered for {name} all the time: {{}}. See registrations()")
 
     def _partitions(self, name: str) -> Iterable[Path]:
         return (self._data_dir / name).glob(f"date=*/{DATASETS[name].partition_key}=*")
@@ -154,9 +154,9 @@ def lack_of(date: dt.date, feed: str, asked_us: int, recorded_us: int, told_us: 
     if date == _calendar.today() and told_us < asked_us:
         gap_us = told_us - recorded_us
         lacks = f", and lacks {gap_us / 1e6:,.0f} s until then" if gap_us else ""
-        return f"{date} {feed} {gap_us}", f"{feed} of {date} is known up to {until}{lacks}"
+        return f"{date} {feed} {gap_us}", f"{feed} on {date} is known up to {until}{lacks}"
     missing_us = asked_us - recorded_us
-    return f"{date} {feed} {missing_us} in all", f"{feed} of {date} lacks {missing_us / 1e6:,.0f} s"
+    return f"{date} {feed} {missing_us} in all", f"{feed} on {date} lacks {missing_us / 1e6:,.0f} s"
 
 
 def absences(
@@ -170,7 +170,7 @@ def absences(
         if day in recorded:
             for feed in feeds if feeds is not None else sorted(first_of):
                 if (day, feed) not in known and first_of.get(feed, day) < day:
-                    absent[f"absent {day} {feed}"] = f"{feed} of {day}"
+                    absent[f"absent {day} {feed}"] = f"{feed} on {day}"
         elif day > today:
             to_come[f"to come {day}"] = f"{day}"
         else:

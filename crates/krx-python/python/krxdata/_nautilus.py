@@ -32,7 +32,7 @@ def write(data: Data, path: Path, codes: list[str], dates: Dates, source: str) -
         found = False
         for date in dates:
             if prefix_of(data, code, date):
-                raise UsageError(f"{code} is no stock, and the catalog would need its contract's terms, which nobody sent")
+                raise UsageError(f"{code} is not a stock: the catalog would need its contract's terms, which are not in the data")
             for kind, rows in stock.day(date, events(data, code, date, source)).items():
                 if rows:
                     if not found:
