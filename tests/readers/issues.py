@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -35,14 +35,14 @@ LISTED = """code,market,base_price
 """The listed issues: with so few, each of them trades all the time."""
 
 
-def tables() -> str:
+def tables(stocks: Sequence[str] = STOCKS) -> str:
     """The feed in the recorder's configuration: every preset of stocks, futures, options and indices."""
     groups = [
         ("stocks", ["change"], ["005930", "00088K"]),
         ("derivatives", PRESETS, DERIVATIVES),
         ("derivatives", ["change"], ["101N6000"]),
         ("stocks", ["index"], INDICES),
-        ("stocks", PRESETS, STOCKS),
+        ("stocks", PRESETS, stocks),
         ("stocks", ["tick10"], [UNKNOWN]),
     ]
     text = f'\n[[feed]]\nname = "{FEED}"\nservice = "per_issue"\npath = "/ws/"\n'
@@ -152,8 +152,10 @@ class Reading:
     """The next row's in its frame."""
 
     def request(self, text: str) -> None:
-        """Hears a `subscribe`."""
+        """Hears a request. What is still sent of a pair after its `unsubscribe` is recorded like anything else."""
         message = json.loads(text)
+        if message["method"] == "unsubscribe":
+            return
         assert message["method"] == "subscribe"
         params = message["params"]
         self.asked[message["id"]] = params["preset"], params["isuSrtCd"]

@@ -166,7 +166,9 @@ class Recorder:
         self.data_dir.mkdir()
         self.log = folder / "recorder.log"
         config = folder / "krx-recorder.toml"
-        config.write_text(CONFIG.format(data_dir=self.data_dir, base_url=base_url, port=port, interval=interval) + more)
+        self._config = config
+        self._settings = CONFIG.format(data_dir=self.data_dir, base_url=base_url, port=port, interval=interval)
+        config.write_text(self._settings + more)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [binary("KRX_RECORDER", "krx-recorder"), "run", "--config", config],
@@ -174,6 +176,11 @@ class Recorder:
                 stdout=log,
                 stderr=log,
             )
+
+    def reload(self, more: str) -> None:
+        """Gives it other feeds in `more`; it goes on recording."""
+        self._config.write_text(self._settings + more)
+        self.process.send_signal(signal.SIGHUP)
 
     def stop(self) -> None:
         """Asks it to commit everything and exit; fails the test if it does not, or reports a problem."""
