@@ -6,9 +6,9 @@ use super::*;
 use crate::record::Trade;
 
 #[derive(Debug, Default, PartialEq, Eq, Clone)]
-struct Seen {
-    trades: Vec<(i16, String, i64, i64, i32, Option<String>)>,
-    rejects: Vec<(Option<i16>, Reason, String, Vec<u8>)>,
+pub(crate) struct Seen {
+    pub(crate) trades: Vec<(i16, String, i64, i64, i32, Option<String>)>,
+    pub(crate) rejects: Vec<(Option<i16>, Reason, String, Vec<u8>)>,
 }
 
 impl BatchSink for Seen {
@@ -29,13 +29,21 @@ impl BatchSink for Seen {
     }
 }
 
-fn decode(frame: &[u8]) -> (Seen, Decoded) {
-    let mut seen = Seen::default();
+/// Decodes a frame both ways, which must not differ.
+pub(crate) fn decode(frame: &[u8]) -> (Seen, Decoded) {
+    let (mut seen, mut parsed) = (Seen::default(), Seen::default());
     let decoded = Decoder::new().decode(frame, &mut seen);
+    let decoded_by_parser = Decoder::new().decode_by_parser(frame, &mut parsed);
+    assert_eq!(
+        (&seen, &decoded),
+        (&parsed, &decoded_by_parser),
+        "{}",
+        frame.escape_ascii()
+    );
     (seen, decoded)
 }
 
-const GOOD: &str = r#"{"isuSrtCd":"000210","trdPrc":"81000","trdVol":"5","trdTm":"14340400"}"#;
+pub(crate) const GOOD: &str = r#"{"isuSrtCd":"000210","trdPrc":"81000","trdVol":"5","trdTm":"14340400"}"#;
 
 fn good(item: i16) -> (i16, String, i64, i64, i32, Option<String>) {
     (item, "000210".to_owned(), 81_000, 5, 14_340_400, None)

@@ -26,6 +26,9 @@ impl<'a> IssueCode<'a> {
     /// The longest code, in bytes: that of a derivative.
     pub const LEN_MAX: usize = 12;
 
+    /// What stands where no code was read.
+    pub(crate) const NONE: Self = Self("");
+
     /// Checks `text`.
     ///
     /// # Errors
@@ -39,6 +42,13 @@ impl<'a> IssueCode<'a> {
             Some(byte) => Err(IssueCodeError::Character(byte)),
             None => Ok(Self(text)),
         }
+    }
+
+    /// From text in which each character is allowed; `None` when its length is not.
+    #[inline]
+    pub(crate) fn of_letters_and_digits(text: &'a str) -> Option<Self> {
+        debug_assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        (1..=Self::LEN_MAX).contains(&text.len()).then_some(Self(text))
     }
 
     /// The code as it was sent.

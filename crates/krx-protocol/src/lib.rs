@@ -25,6 +25,8 @@ mod record;
 mod salvage;
 mod scan;
 mod trade_time;
+mod usual;
+mod written;
 
 pub use batch::{Decoded, Decoder, PACKED_RECORDS_MAX};
 pub use control::{Control, Refusal, ServerError};

@@ -28,10 +28,28 @@ pub struct Trade<'a> {
     pub extra: Option<&'a str>,
 }
 
+impl Trade<'_> {
+    /// What stands where no record was read.
+    pub(crate) const NONE: Self = Self {
+        code: IssueCode::NONE,
+        price: 0,
+        volume: 0,
+        time: TradeTime::NONE,
+        extra: None,
+    };
+}
+
 /// Where records go. Items are positions in the frame's array, from 0, in rising order.
 pub trait BatchSink {
     /// A whole record.
     fn trade(&mut self, item: i16, trade: &Trade<'_>);
+    /// All records of a message, each of them whole and without an `extra`.
+    #[inline]
+    fn trades(&mut self, trades: &[Trade<'_>]) {
+        for (item, trade) in (0..).zip(trades) {
+            self.trade(item, trade);
+        }
+    }
     /// Anything else: one record (`item`), or the message or a piece of it (`None`). `raw` is as received.
     fn reject(&mut self, item: Option<i16>, reason: Reason, detail: &str, raw: &[u8]);
 }

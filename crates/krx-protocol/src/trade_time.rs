@@ -74,6 +74,9 @@ impl Kind {
 impl TradeTime {
     const DIGITS_MAX: i64 = 99_999_999;
 
+    /// What stands where no time was read.
+    pub(crate) const NONE: Self = Self(0);
+
     /// From the digits, read as a non-negative number.
     ///
     /// # Errors
@@ -107,6 +110,9 @@ impl TradeTime {
     #[inline]
     #[must_use]
     pub fn kind(self) -> Kind {
+        if self.millis_of_day().is_some() {
+            return Kind::Trade;
+        }
         match self.0 {
             0 => Kind::BeforeFirstTrade,
             31_000_000 => Kind::RegularClose,
@@ -116,7 +122,6 @@ impl TradeTime {
             71_000_000 => Kind::BlockAfter,
             81_000_000 => Kind::SinglePriceClose,
             91_000_007 | 91_000_008 => Kind::BuyInClose,
-            _ if self.millis_of_day().is_some() => Kind::Trade,
             _ => Kind::UnknownSignal,
         }
     }

@@ -19,6 +19,10 @@ const VALUE_MAX: usize = 64;
 /// When something does not hold.
 pub fn check(data: &[u8]) {
     check_frame(data);
+    // In the layout of the guide, with the bytes in the place of one value after the other.
+    if data.len() <= VALUE_MAX {
+        check_frame(&usual_frame_of_values(data));
+    }
     let frame = [b"[", GOOD.as_bytes(), b",", data, b",", GOOD.as_bytes(), b"]"].concat();
     let outcomes = check_frame(&frame);
     let good =
@@ -45,6 +49,24 @@ fn frame_of_values(value: &[u8]) -> Vec<u8> {
             let separator = if index == 0 { "" } else { "," };
             frame.extend(format!("{separator}\"{key}\":").as_bytes());
             frame.extend(if index == changed { value } else { good[index] });
+        }
+        frame.push(b'}');
+    }
+    frame.push(b']');
+    frame
+}
+
+/// A record for each of the keys in the layout of the guide, with `value` in the quotes there.
+fn usual_frame_of_values(value: &[u8]) -> Vec<u8> {
+    let good = [&b"000210"[..], b"81000", b"5", b"14340400"];
+    let mut frame = b"[".to_vec();
+    for changed in 0..good.len() {
+        frame.extend(if changed == 0 { &b"{"[..] } else { b",{" });
+        for (index, key) in KEYS.into_iter().enumerate() {
+            let separator = if index == 0 { "" } else { "," };
+            frame.extend(format!("{separator}\"{key}\":\"").as_bytes());
+            frame.extend(if index == changed { value } else { good[index] });
+            frame.push(b'"');
         }
         frame.push(b'}');
     }
@@ -152,27 +174,26 @@ fn place(whole: &[u8], piece: &[u8]) -> Option<Range<usize>> {
 
 fn check_frame(frame: &[u8]) -> Vec<Outcome> {
     let mut decoder = Decoder::new();
-    let (decoded, outcomes) = decode(&mut decoder, frame);
-    let again = decode(&mut decoder, frame);
-    assert_eq!(
-        (&decoded, &outcomes),
-        (&again.0, &again.1),
-        "buffers carry something over"
-    );
+    let first = decode(frame, |sink| decoder.decode(frame, sink));
+    let again = decode(frame, |sink| decoder.decode(frame, sink));
+    assert_eq!(first, again, "buffers carry something over");
+    let parsed = decode(frame, |sink| decoder.decode_by_parser(frame, sink));
+    assert_eq!(first, parsed, "the parser's word counts");
+    let (decoded, outcomes) = first;
     if let Decoded::Batch(elements) = decoded {
         compare(frame, elements, &outcomes);
     }
     outcomes
 }
 
-fn decode(decoder: &mut Decoder, frame: &[u8]) -> (Decoded, Vec<Outcome>) {
+fn decode<'f>(frame: &'f [u8], decode: impl FnOnce(&mut Sink<'f>) -> Decoded) -> (Decoded, Vec<Outcome>) {
     let mut sink = Sink {
         frame,
         items: 0,
         outcomes: Vec::new(),
         rejected_up_to: 0,
     };
-    let decoded = decoder.decode(frame, &mut sink);
+    let decoded = decode(&mut sink);
     let Sink { items, outcomes, .. } = sink;
     let of_the_whole: Vec<_> = outcomes
         .iter()

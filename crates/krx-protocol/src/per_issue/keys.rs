@@ -5,7 +5,7 @@
 
 use super::fields::{Field, FieldKind};
 use super::message::{CODE, PRESET};
-use super::written::Written;
+use crate::written::Written;
 
 /// What a key is in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,7 +18,6 @@ mod seen;
 mod table;
 mod usual;
 mod wish;
-mod written;
 
 pub use decoder::{Facts, PerIssueDecoder};
 pub use fields::{Field, FieldKind};

@@ -8,12 +8,12 @@ use super::message::{Data, Members, STANDARD_CODE, is_null, is_of_a_message, str
 use super::row::{RowKind, Value};
 use super::table::Table;
 use super::usual;
-use super::written::integer;
 use crate::number;
 use crate::reason::Reason;
 use crate::record::Refused;
 use crate::scan::{Span, members, value_of};
 use crate::trade_time::TradeTime;
+use crate::written::integer;
 
 /// A message's object: its text as it was parsed and as it was received. They differ by leading zeros of numbers.
 #[derive(Clone, Copy)]

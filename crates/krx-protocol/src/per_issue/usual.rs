@@ -8,8 +8,8 @@
 use simd_json::{Node, StaticNode};
 
 use super::preset::Preset;
-use super::written::integer;
 use crate::number;
+use crate::written::integer;
 
 /// How a push begins.
 pub(super) struct Head<'m> {

@@ -47,6 +47,22 @@ impl Lags {
         }
     }
 
+    /// Adds the trades of many records.
+    #[inline]
+    pub fn add_all(&mut self, recv: RecvTime, trades_ms: impl Iterator<Item = i32>) {
+        // Without branches on every record. No lag is `i32::MAX`.
+        let (newest, newest_due) = trades_ms.fold((i32::MAX, i32::MAX), |(newest, due), trade_ms| {
+            let lag = recv.since(trade_ms);
+            let due_lag = if lag >= -EARLY_MAX_MS { lag } else { i32::MAX };
+            (newest.min(lag), due.min(due_lag))
+        });
+        let found = |lag: i32| Some(lag).filter(|lag| *lag < i32::MAX);
+        self.merge(Self {
+            newest: found(newest),
+            newest_due: found(newest_due),
+        });
+    }
+
     /// Adds all of `other`.
     pub fn merge(&mut self, other: Self) {
         self.newest = least(self.newest, other.newest);
@@ -102,9 +118,22 @@ mod tests {
             lags.add(recv, 10 * HOUR_MS - lag);
         }
         assert_eq!((lags.newest, lags.newest_due), (Some(-2_000), Some(-2_000)));
+        let mut all = Lags::default();
+        all.add_all(
+            recv,
+            [50_000, 300, 9_000, -2_000]
+                .into_iter()
+                .map(|lag| 10 * HOUR_MS - lag),
+        );
+        assert_eq!(all, lags);
+        all.add_all(recv, std::iter::empty());
+        assert_eq!(all, lags);
+        let mut early = Lags::default();
+        early.add_all(recv, std::iter::once(11 * HOUR_MS));
         let mut garbage = Lags::default();
         garbage.add(recv, 11 * HOUR_MS);
         assert_eq!((garbage.newest, garbage.newest_due), (Some(-HOUR_MS), None));
+        assert_eq!(early, garbage);
         lags.merge(garbage);
         assert_eq!((lags.newest, lags.newest_due), (Some(-HOUR_MS), Some(-2_000)));
     }

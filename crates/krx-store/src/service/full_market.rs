@@ -160,15 +160,27 @@ struct Sink<'a> {
 impl BatchSink for Sink<'_> {
     #[inline]
     fn trade(&mut self, item: i16, trade: &Trade<'_>) {
-        if let Some((watched, recv)) = self.watched
-            && trade.time.kind() == Kind::Trade
-        {
-            watched.count(trade.code.as_str(), recv);
-        }
-        if let Some(trade_ms) = trade.time.millis_of_day() {
-            self.lags.add(self.recv, trade_ms);
+        let millis = trade.time.millis_of_day();
+        if let Some(millis) = millis {
+            self.lags.add(self.recv, millis);
+            if let Some((watched, recv)) = self.watched {
+                watched.count(trade.code.as_str(), recv);
+            }
         }
         self.columns.push(item, self.midnight_ms, trade);
+    }
+
+    #[inline]
+    fn trades(&mut self, trades: &[Trade<'_>]) {
+        let recv = self.recv;
+        self.lags
+            .add_all(recv, trades.iter().filter_map(|trade| trade.time.millis_of_day()));
+        if let Some((watched, recv)) = self.watched {
+            for trade in trades.iter().filter(|trade| trade.time.kind() == Kind::Trade) {
+                watched.count(trade.code.as_str(), recv);
+            }
+        }
+        self.columns.extend(self.midnight_ms, trades);
     }
 
     fn reject(&mut self, item: Option<i16>, reason: Reason, detail: &str, raw: &[u8]) {
@@ -246,6 +258,25 @@ impl TradeColumns {
                 self.extra.append_value(extra);
             }
         }
+    }
+
+    /// Adds all records of a message, none of which has an `extra`: column by column, which is much faster than one by one.
+    pub fn extend(&mut self, midnight_ms: i64, trades: &[Trade<'_>]) {
+        for trade in trades {
+            let millis = trade.time.millis_of_day();
+            let trade_ms = millis.map(|millis| midnight_ms + i64::from(millis));
+            self.trade_ts.append_option(trade_ms);
+            self.kind.push(trade.time.kind() as i32);
+        }
+        for trade in trades {
+            self.code.append_value(trade.code.as_str());
+        }
+        self.price.extend(trades.iter().map(|trade| trade.price));
+        self.volume.extend(trades.iter().map(|trade| trade.volume));
+        self.trade_time
+            .extend(trades.iter().map(|trade| trade.time.digits()));
+        self.item.extend((0..).zip(trades).map(|(item, _)| item));
+        self.extra_nulls += trades.len();
     }
 
     /// Fills in what the rows added since the last call share.

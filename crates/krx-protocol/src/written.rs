@@ -4,7 +4,7 @@
 #![allow(clippy::inline_always)]
 
 /// Text that may come next in a message, at most [`Written::LEN_MAX`] bytes long.
-pub(super) struct Written {
+pub(crate) struct Written {
     bytes: [u8; Written::LEN_MAX],
     /// All ones where there is a byte.
     mask: [u8; Written::LEN_MAX],
@@ -15,7 +15,7 @@ impl Written {
     const LEN_MAX: usize = 32;
 
     /// `,"key":`
-    pub(super) fn member(key: &str) -> Self {
+    pub(crate) fn member(key: &str) -> Self {
         let text = format!(",\"{key}\":");
         let len = text.len();
         assert!(
@@ -30,13 +30,13 @@ impl Written {
 
     /// Its length in bytes.
     #[inline(always)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// Whether `text` begins with it.
     #[inline(always)]
-    pub(super) fn begins(&self, text: &[u8]) -> bool {
+    pub(crate) fn begins(&self, text: &[u8]) -> bool {
         // Of one length for all, the comparison becomes a few instructions without a loop.
         let Some(start) = text.first_chunk::<{ Self::LEN_MAX }>() else {
             return text.starts_with(&self.bytes[..self.len]);
@@ -52,23 +52,47 @@ impl Written {
 /// The number that `text` begins with, as JSON writes it, without sign, fraction and exponent: at most sixteen digits,
 /// with something behind them. With it comes their count.
 #[inline(always)]
-pub(super) fn integer(text: &[u8]) -> Option<(u64, usize)> {
+pub(crate) fn integer(text: &[u8]) -> Option<(u64, usize)> {
+    // JSON has no number like `05`.
+    number(text).filter(|(_, len)| *len == 1 || text[0] != b'0')
+}
+
+/// The same, with zeros in front of it, as a string may have them.
+#[inline(always)]
+pub(crate) fn number(text: &[u8]) -> Option<(u64, usize)> {
     let (digits, len) = digits(text)?;
     let value = eight_digits(digits << (64 - 8 * len));
-    let (value, len) = if len < 8 {
-        (value, len)
-    } else {
-        match digits_or_none(&text[8..])? {
-            (_, 0) => (value, 8),
-            (_, 8) if text.get(16).is_none_or(u8::is_ascii_digit) => return None,
-            (digits, more) => {
-                let low = eight_digits(digits << (64 - 8 * more));
-                (value * TENS[more] + low, 8 + more)
-            }
+    if len < 8 {
+        return Some((value, len));
+    }
+    match digits_or_none(&text[8..])? {
+        (_, 0) => Some((value, 8)),
+        (_, 8) if text.get(16).is_none_or(u8::is_ascii_digit) => None,
+        (digits, more) => {
+            let low = eight_digits(digits << (64 - 8 * more));
+            Some((value * TENS[more] + low, 8 + more))
         }
-    };
-    // JSON has no number like `05`.
-    (len == 1 || text[0] != b'0').then_some((value, len))
+    }
+}
+
+/// How many letters and digits of ASCII `text` begins with, if they are fewer than sixteen.
+#[inline(always)]
+pub(crate) fn alphanumerics(text: &[u8]) -> Option<usize> {
+    match up_to_eight_alphanumerics(text)? {
+        8 => Some(8 + up_to_eight_alphanumerics(&text[8..])?).filter(|len| *len < 16),
+        len => Some(len),
+    }
+}
+
+#[inline(always)]
+fn up_to_eight_alphanumerics(text: &[u8]) -> Option<usize> {
+    let word = first_word(text)?;
+    let ascii = word & all(0x7f);
+    // The highest bit of each byte from one character to another.
+    let between = |first: u8, last: u8, word: u64| (word + all(0x80 - first)) & !(word + all(0x7f - last));
+    let known = between(b'0', b'9', ascii) | between(b'a', b'z', ascii | all(0x20));
+    let others = (!known | word) & all(0x80);
+    Some(others.trailing_zeros() as usize / 8)
 }
 
 const TENS: [u64; 9] = [
@@ -92,14 +116,20 @@ fn digits(text: &[u8]) -> Option<(u64, usize)> {
 /// their count. The bytes above them hold anything.
 #[inline(always)]
 fn digits_or_none(text: &[u8]) -> Option<(u64, usize)> {
-    let word = match text.first_chunk::<8>() {
-        Some(bytes) => u64::from_le_bytes(*bytes),
-        None => last_word(text)?,
-    };
+    let word = first_word(text)?;
     let values = word ^ all(b'0');
     // The highest bit of each byte that is not 0 to 9.
     let others = (((values & all(0x7f)) + all(0x7f - 9)) | values) & all(0x80);
     Some((values, others.trailing_zeros() as usize / 8))
+}
+
+/// The first eight bytes, the first in the lowest; zeros behind the end.
+#[inline(always)]
+fn first_word(text: &[u8]) -> Option<u64> {
+    match text.first_chunk::<8>() {
+        Some(bytes) => Some(u64::from_le_bytes(*bytes)),
+        None => last_word(text),
+    }
 }
 
 /// At the end of a message.
@@ -167,6 +197,51 @@ mod tests {
         ] {
             assert_eq!(integer(text.as_bytes()), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_number_in_a_string_may_begin_with_zeros() {
+        for text in [
+            "0",
+            "00",
+            "05",
+            "0123456",
+            "01234567",
+            "012345678",
+            "0000000000000007",
+        ] {
+            let expected = Some((text.parse().unwrap(), text.len()));
+            assert_eq!(number(format!("{text}\"").as_bytes()), expected, "{text}");
+        }
+        for text in ["", "\"", "-5\"", "00000000000000007\"", "12345678901234567"] {
+            assert_eq!(number(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn letters_and_digits_end_at_any_other_byte() {
+        for text in [
+            "",
+            "7",
+            "000210",
+            "00088K",
+            "J0527101",
+            "KR4101S60003",
+            "azAZ09azAZ09azA",
+        ] {
+            for behind in (0..=u8::MAX).filter(|byte| !byte.is_ascii_alphanumeric()) {
+                let mut bytes = text.as_bytes().to_vec();
+                bytes.push(behind);
+                assert_eq!(alphanumerics(&bytes), Some(text.len()), "{text} {behind}");
+                bytes.extend_from_slice(b"0123456789abcdef");
+                assert_eq!(alphanumerics(&bytes), Some(text.len()), "{text} {behind}");
+            }
+        }
+        for byte in b'0'..=b'z' {
+            let expected = usize::from(byte.is_ascii_alphanumeric());
+            assert_eq!(alphanumerics(&[byte]), Some(expected), "{byte}");
+        }
+        assert_eq!(alphanumerics(b"0123456789abcdef"), None);
     }
 
     #[test]
