@@ -24,6 +24,7 @@ pub mod day;
 mod decoding;
 pub mod derived;
 pub mod disk;
+mod encode;
 pub mod error;
 mod event;
 pub mod export;

@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
-use parquet::arrow::ArrowWriter;
 use parquet::basic::ColumnOrder;
 use parquet::column::reader::ColumnReader;
 use parquet::file::properties::WriterProperties;
@@ -13,6 +12,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use crate::column_orders::known_orders;
 use crate::dataset::{Dataset, Footer};
 use crate::disk::{Disk, Output};
+use crate::encode::FileWriter;
 use crate::error::{StoreError, at, parquet_at};
 use crate::layout::{CommittedPath, DataDir};
 use crate::lock::hold_still;
@@ -20,7 +20,7 @@ use crate::rights;
 
 /// A Parquet file being built in staging.
 pub(crate) struct StagedFile {
-    writer: ArrowWriter<Output>,
+    writer: FileWriter<Output>,
     dataset: Dataset,
     left_over: LeftOver,
     path: PathBuf,
@@ -57,8 +57,7 @@ impl StagedFile {
         properties: WriterProperties,
     ) -> Result<Self, StoreError> {
         let output = Output::create(disk, &path)?;
-        let writer = ArrowWriter::try_new(output, dataset.schema(), Some(properties))
-            .map_err(parquet_at("beginning", &path))?;
+        let writer = FileWriter::new(output, dataset, properties).map_err(parquet_at("beginning", &path))?;
         Ok(Self {
             writer,
             dataset,

@@ -25,6 +25,8 @@ pub struct Column {
 pub enum ColumnType {
     /// UTF-8 text.
     Text,
+    /// An issue code: text for readers.
+    Code,
     /// A word of a small set, which readers see as a dictionary.
     Word,
     /// Bytes.
@@ -93,7 +95,7 @@ impl ColumnType {
     fn arrow(self) -> DataType {
         let zoned = |unit| DataType::Timestamp(unit, Some(ZONE.into()));
         match self {
-            Self::Text => DataType::Utf8,
+            Self::Text | Self::Code => DataType::Utf8,
             Self::Word => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
             Self::Bytes => DataType::Binary,
             Self::Int16 => DataType::Int16,
@@ -110,7 +112,7 @@ impl ColumnType {
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
-            Self::Text => "text",
+            Self::Text | Self::Code => "text",
             Self::Word => "text, dictionary",
             Self::Bytes => "binary",
             Self::Int16 => "int16",
@@ -127,7 +129,7 @@ impl ColumnType {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Text => "utf8",
+            Self::Text | Self::Code => "utf8",
             Self::Word => "dictionary[int32, utf8]",
             Self::Bytes => "binary",
             Self::Int16 => "int16",

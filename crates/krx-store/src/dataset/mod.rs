@@ -19,5 +19,6 @@ pub use derived::{BARS_1M, DAILY, DAILY_DERIVATIVES};
 pub use document::{Document, DocumentColumn};
 pub(crate) use footer::value_of;
 pub use footer::{DayFooter, Footer};
+pub(crate) use spec::COMPRESSION_LEVEL;
 pub use spec::{BATCH_ROWS, Dataset, DatasetSpec, GroupOrder, Rows};
 pub use whole_date::{CLOCK, WHOLE_DATE};

@@ -20,6 +20,9 @@ use crate::feed_name::FeedName;
 /// pages end, and so determines a file's bytes.
 pub const BATCH_ROWS: usize = 8192;
 
+/// The level at which zstd compresses pages.
+pub(crate) const COMPRESSION_LEVEL: i32 = 1;
+
 /// A dataset, by reference to its description.
 pub type Dataset = &'static DatasetSpec;
 
@@ -231,7 +234,7 @@ impl DatasetSpec {
 }
 
 fn common_properties(rows_max: u64) -> WriterPropertiesBuilder {
-    let level = ZstdLevel::try_new(1).expect("a level that zstd has");
+    let level = ZstdLevel::try_new(COMPRESSION_LEVEL).expect("a level that zstd has");
     WriterProperties::builder()
         // fastparquet misreads nulls and deltas in version-2 pages. Version 1 also falls back to PLAIN, which all
         // readers know, when a dictionary is abandoned.

@@ -52,7 +52,7 @@ impl Values {
             ColumnType::Micros => Self::Micros(Numbers::default()),
             ColumnType::Word => Self::Repeated(Repeated::default()),
             ColumnType::Text if nullable => Self::Single(Single::default()),
-            ColumnType::Text => Self::Repeated(Repeated::default()),
+            ColumnType::Text | ColumnType::Code => Self::Repeated(Repeated::default()),
             ColumnType::Bytes | ColumnType::Bool => return None,
         })
     }

@@ -33,7 +33,7 @@ pub static TRADES: DatasetSpec = DatasetSpec::new(
     &[
         Column::new(
             "code",
-            ColumnType::Text,
+            ColumnType::Code,
             Encoding::Dictionary,
             "issue code (`isuSrtCd`) as sent",
         ),

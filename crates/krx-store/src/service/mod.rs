@@ -57,7 +57,7 @@ mod tests {
             let column = dataset.columns[place.unwrap_or_else(|| panic!("{dataset} has no {name}"))];
             assert_eq!(
                 (column.column_type, column.nullable),
-                (ColumnType::Text, false),
+                (ColumnType::Code, false),
                 "{dataset}.{name}"
             );
             let is_fixed = |column: &crate::dataset::Column| {
@@ -78,6 +78,7 @@ mod tests {
                 let is_number = !matches!(
                     column.column_type,
                     ColumnType::Text
+                        | ColumnType::Code
                         | ColumnType::Word
                         | ColumnType::Bytes
                         | ColumnType::Float64

@@ -173,7 +173,7 @@ fn without_rows(dataset: Dataset) -> String {
 /// As DuckDB reads it.
 fn type_of(column: ColumnType) -> &'static str {
     match column {
-        ColumnType::Text | ColumnType::Word => "VARCHAR",
+        ColumnType::Text | ColumnType::Code | ColumnType::Word => "VARCHAR",
         ColumnType::Bytes => "BLOB",
         ColumnType::Int16 => "SMALLINT",
         ColumnType::Int32 => "INTEGER",

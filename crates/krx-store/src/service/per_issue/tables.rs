@@ -50,7 +50,7 @@ tables! {
 
 /// The columns that all of them have: the first before the fields, the others after them.
 const COMMON: [Column; 7] = [
-    column("code", ColumnType::Text, Encoding::Dictionary, "issue code (`isuSrtCd`) as sent"),
+    column("code", ColumnType::Code, Encoding::Dictionary, "issue code (`isuSrtCd`) as sent"),
     column(
         "kind",
         ColumnType::Word,
