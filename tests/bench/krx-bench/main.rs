@@ -3,6 +3,7 @@
 
 mod days;
 mod journaled;
+mod latency;
 mod options;
 mod pace;
 mod serve;
@@ -60,6 +61,8 @@ enum Command {
         /// The frames file that it serves.
         frames: PathBuf,
     },
+    /// How long messages take to the journal and to the disk, one at a time at the pace of a running feed.
+    Latency(latency::Options),
     /// Make up trading days, and record them into a data directory without a socket.
     Days(options::Options),
 }
@@ -68,6 +71,7 @@ fn main() -> Result<()> {
     let cli = Cli::parse();
     match &cli.command {
         Command::Days(options) => days::days(options),
+        Command::Latency(options) => latency::latency(options),
         Command::Serve { frames } => serve::serve(&Frames::read(frames)?),
         Command::Decode { frames } => best(&cli, "krx decode", frames, |frames, _| {
             anyhow::ensure!(krx_bench::decode(frames) == frames.records, "records are missing");

@@ -149,9 +149,14 @@ impl Exporter {
     pub fn run(mut self) -> Result<(), StoreError> {
         self.skip_what_is_committed()?;
         let mut seen = self.tail.as_ref().and_then(|tail| tail.synced());
+        // Since it was last caught up.
+        let mut records = 0;
         loop {
             match self.follower.advance()? {
-                Followed::Record(name, head) => self.record(name, head)?,
+                Followed::Record(name, head) => {
+                    records += 1;
+                    self.record(name, head)?;
+                }
                 Followed::SegmentEnd(name) => self.segment_end(name)?,
                 Followed::Damage(name, span) => self.damage(name, &span)?,
                 Followed::CaughtUp => {
@@ -162,6 +167,9 @@ impl Exporter {
                     if self.segment.is_none() && self.date.as_ref().is_some_and(ExportDate::has_changed) {
                         self.save_ledger()?;
                         continue;
+                    }
+                    if std::mem::take(&mut records) < RECORDS_WORTH_A_LOOK {
+                        tail.wait_closed(GATHER);
                     }
                     // Records may have been synced while the last ones were read, so check before believing that this
                     // is the end.
@@ -471,6 +479,13 @@ impl From<(i64, u64)> for Limits {
         }
     }
 }
+
+/// While records are few, they gather for this long before they are looked at: to wake up for a handful of them after every sync
+/// costs more than to export them.
+const GATHER: Duration = Duration::from_millis(250);
+
+/// Records that came since the last look, from which on the next look is at once.
+const RECORDS_WORTH_A_LOOK: u32 = 256;
 
 /// The longest wait for the writer: only an upper bound, since the writer wakes its followers.
 const IDLE_WAIT: Duration = Duration::from_secs(1);

@@ -1,5 +1,5 @@
-//! The sync thread: lets what was written gather for a moment, then syncs it. Now and then it checks that the files
-//! being written still have their names.
+//! The sync thread: lets what was written gather, then syncs it. Now and then it checks that the files being written still
+//! have their names.
 
 use std::fs::File;
 use std::sync::{Arc, PoisonError};
@@ -25,14 +25,23 @@ const ALARM_INTERVAL: Duration = Duration::from_secs(60);
 /// How long to wait before trying again to create a spare: on a full disk each attempt costs something.
 const SPARE_RETRY: Duration = Duration::from_secs(1);
 
-/// The sync thread: waits for something to be written, lets it gather for the sync interval, syncs it, and repeats. Now
-/// and then, even while nothing is written, it checks that the files still have their names.
+/// How long writes gather before a sync, given how long ago the last one began. Syncs are `interval` apart, and so nothing waits
+/// for longer than that. After a pause, what comes first need not wait for that long: a tenth of it is enough for the
+/// rest of a burst.
+fn gather_for(interval: Duration, since_last: Option<Duration>) -> Duration {
+    let left = since_last.map_or(Duration::ZERO, |since| interval.saturating_sub(since));
+    left.max(interval / 10)
+}
+
+/// The sync thread: waits for something to be written, lets it gather, syncs it, and repeats. Now and then, even while nothing
+/// is written, it checks that the files still have their names.
 pub(super) fn sync_until_closed(tail: &Tail, files_of: &Files, config: JournalConfig, syncs: &Syncs) {
     let (disk, dir) = (files_of.data.disk(), &files_of.dir);
     let mut watch = Watch::over(files_of);
     let mut listed: Option<SegmentName> = None;
     let mut spare_tried: Option<Instant> = None;
-    while let Some(batch) = next_batch(tail, &mut watch, config.sync_interval) {
+    let mut last_sync: Option<Instant> = None;
+    while let Some(batch) = next_batch(tail, &mut watch, config.sync_interval, last_sync) {
         let Batch {
             target,
             files,
@@ -41,6 +50,7 @@ pub(super) fn sync_until_closed(tail: &Tail, files_of: &Files, config: JournalCo
         } = batch;
         let newest = files.last().map(|(name, _)| *name);
         let begun = Instant::now();
+        last_sync = Some(begun);
         let mut synced = sync_all(files_of, &files, newest != listed);
         syncs.record(begun.elapsed());
         listed = newest;
@@ -99,18 +109,26 @@ struct Batch {
     wants_spare: bool,
 }
 
-/// Waits until something is to be synced and, unless that is urgent, for `sync_interval` so that writes gather. Meanwhile
-/// looks after the files' names. `None` when the journal ends.
-fn next_batch(tail: &Tail, watch: &mut Watch<'_>, sync_interval: Duration) -> Option<Batch> {
+/// Waits until something is to be synced and, unless that is urgent, until it has gathered. Meanwhile looks after the files'
+/// names. `None` when the journal ends.
+fn next_batch(
+    tail: &Tail,
+    watch: &mut Watch<'_>,
+    sync_interval: Duration,
+    last_sync: Option<Instant>,
+) -> Option<Batch> {
     loop {
         let idle = |state: &mut State| {
             let nothing = state.written == state.synced || state.failure.is_some();
             nothing && !state.ending
         };
+        let mut state = tail.lock();
+        state.is_idle = true;
         let (mut state, waited) = tail
             .dirty
-            .wait_timeout_while(tail.lock(), watch.due_in(), idle)
+            .wait_timeout_while(state, watch.due_in(), idle)
             .unwrap_or_else(PoisonError::into_inner);
+        state.is_idle = false;
         if state.ending {
             return None;
         }
@@ -122,7 +140,11 @@ fn next_batch(tail: &Tail, watch: &mut Watch<'_>, sync_interval: Duration) -> Op
         let gather = |state: &mut State| !state.ending && !state.urgent;
         state = tail
             .dirty
-            .wait_timeout_while(state, sync_interval, gather)
+            .wait_timeout_while(
+                state,
+                gather_for(sync_interval, last_sync.map(|at| at.elapsed())),
+                gather,
+            )
             .unwrap_or_else(PoisonError::into_inner)
             .0;
         state.urgent = false;
@@ -210,6 +232,31 @@ impl<'a> Watch<'a> {
             Found::AllThere
         } else {
             Found::Unknown(error.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn syncs_are_an_interval_apart_and_the_first_after_a_pause_comes_soon() {
+        let ms = Duration::from_millis;
+        for (since_last, gathers) in [
+            (None, 5),
+            (Some(0), 50),
+            (Some(20), 30),
+            (Some(44), 6),
+            (Some(46), 5),
+            (Some(50), 5),
+            (Some(100_000), 5),
+        ] {
+            assert_eq!(
+                gather_for(ms(50), since_last.map(ms)),
+                ms(gathers),
+                "{since_last:?}"
+            );
         }
     }
 }

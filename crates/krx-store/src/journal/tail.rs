@@ -18,11 +18,13 @@ use crate::layout::SegmentName;
 #[derive(Debug, Default)]
 pub struct Tail {
     state: Mutex<State>,
-    /// The sync thread waits for this: something was written and not synced yet, the writer is in a hurry, or it is
+    /// The sync thread waits for this: something was written while it had nothing to do, the writer is in a hurry, or it is
     /// closing.
     pub(super) dirty: Condvar,
     /// Followers and the writer wait for this: more is synced, a sync has failed, or the journal is closed.
     pub(super) advanced: Condvar,
+    /// Who lets something gather, or waits before trying again, waits for this: the journal is closed.
+    closing: Condvar,
     synced_hook: SyncedHook,
 }
 
@@ -52,6 +54,8 @@ pub(super) struct State {
     pub(super) failure: Option<String>,
     /// The writer wants everything written so far synced now.
     pub(super) urgent: bool,
+    /// The sync thread has nothing to do until something is written. While it lets writes gather, nobody needs to wake it.
+    pub(super) is_idle: bool,
     /// The sync thread should end.
     pub(super) ending: bool,
     closed: bool,
@@ -88,8 +92,16 @@ impl Tail {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn notify_dirty(&self) {
-        self.dirty.notify_one();
+    /// Everything up to here is written. Returns how far the journal is synced.
+    pub(super) fn has_written(&self, end: Position) -> Option<Position> {
+        let mut state = self.lock();
+        state.written = Some(end);
+        let (synced, is_idle) = (state.synced, state.is_idle);
+        drop(state);
+        if is_idle {
+            self.dirty.notify_one();
+        }
+        synced
     }
 
     pub(super) fn notify_advanced(&self) {
@@ -144,7 +156,7 @@ impl Tail {
     /// Waits until the journal is closed or `timeout` has passed.
     pub fn wait_closed(&self, timeout: Duration) {
         let waited = self
-            .advanced
+            .closing
             .wait_timeout_while(self.lock(), timeout, |state| !state.closed);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
@@ -191,6 +203,7 @@ impl Tail {
         state.closed = true;
         self.dirty.notify_one();
         self.advanced.notify_all();
+        self.closing.notify_all();
     }
 
     /// Checks that the files being written have their names. If one was removed, the part known to be on disk is

@@ -375,12 +375,7 @@ impl Writer {
             segment: active.name,
             offset: active.end,
         };
-        let synced = {
-            let mut state = self.tail.lock();
-            state.written = Some(end);
-            state.synced
-        };
-        self.tail.notify_dirty();
+        let synced = self.tail.has_written(end);
         let mut free = self.forget_synced(synced);
         free.clear();
         let records = std::mem::replace(&mut self.buffer, free);
