@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
-"""The script that an analyst would run on the per-issue service: websockets, orjson and pyarrow, as usually written.
+"""The scripts that an analyst would run beside a recorder: websockets, orjson and pyarrow, as usually written.
 
-    script.py --url URL --codes CODE,… --out DIR        until SIGTERM
+    script.py --url URL --codes CODE,… --out DIR        until SIGTERM: the per-issue service
+    script.py --url URL --url URL --out DIR             until SIGTERM: full-market feeds
 
-It registers `tick10` and `quote10` of each code, keeps a dict for each push, and writes a Parquet file for every
-`FILE_ROWS` rows of a dataset, and one at the end. It does none of what a recorder must: reconnect, register again, keep what
-it cannot read, survive a crash, say what it missed. What it has in memory when it is killed is lost.
+The first registers `tick10` and `quote10` of each code, keeps a dict for each push, and writes a Parquet file for every
+`FILE_ROWS` rows of a dataset, and one at the end. What it has in memory when it is killed is lost.
+
+The second appends each message to a file, which a thread syncs as often as the recorder does, and writes the trades of many
+messages to Parquet at a time.
+
+Neither does what a recorder must: reconnect, register again, keep what it cannot read, say what it missed.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ import argparse
 import asyncio
 import datetime as dt
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -25,6 +31,7 @@ import pyarrow.parquet as pq
 from websockets.asyncio.client import connect
 
 import pushes
+import sockets
 from schema import SESSION, midnight_ms
 
 DATASETS = {"tick10": "ticks", "quote10": "books"}
@@ -39,7 +46,6 @@ class Files:
         self.out = out
         self.rows: dict[str, list[dict[str, Any]]] = {of: [] for of in DATASETS.values()}
         self.frame = 0
-        self.written = 0
         self.midnight = midnight_ms(dt.datetime.now(dt.timezone(dt.timedelta(hours=9))).date())
 
     def add(self, message: bytes) -> None:
@@ -59,7 +65,6 @@ class Files:
         """Writes what waits to a file of its own."""
         table = pa.Table.from_pylist(self.rows[of], pushes.SCHEMAS[of])
         pq.write_table(table, self.out / f"{of}-{self.frame:09}.parquet", compression="zstd")
-        self.written += table.num_rows
         self.rows[of] = []
 
 
@@ -77,26 +82,48 @@ async def record(url: str, codes: list[str], files: Files) -> None:
             files.add(await connection.recv(decode=False))
 
 
+async def record_market(url: str, out: Path) -> None:
+    """Records a full-market feed until it is cancelled."""
+    out.mkdir(parents=True)
+    writer = sockets.ParquetWriter(out, level=1, plain=False)
+    descriptor = os.open(out / "messages", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    syncer = sockets.Syncer(descriptor)
+    try:
+        async with sockets.feed(url, "peer") as connection:
+            while True:
+                message = await sockets.next_data(connection)
+                os.write(descriptor, len(message).to_bytes(4, "little") + message)
+                writer.add(message)
+    finally:
+        syncer.stop()
+        os.close(descriptor)
+        writer.decode()
+        writer.write()
+
+
 async def run(args: argparse.Namespace) -> None:
-    """Records until SIGTERM, writes what waits, and prints how many rows there are."""
+    """Records until SIGTERM, and writes what waits."""
     args.out.mkdir(parents=True, exist_ok=True)
     files = Files(args.out)
-    recording = asyncio.ensure_future(record(args.url, args.codes.split(","), files))
+    if args.codes is None:
+        recordings = [record_market(url, args.out / str(number)) for number, url in enumerate(args.url)]
+    else:
+        recordings = [record(args.url[0], args.codes.split(","), files)]
+    recording = asyncio.ensure_future(asyncio.gather(*recordings))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, recording.cancel)
     try:
         await recording
     except asyncio.CancelledError:
         pass
-    for of in files.rows:
+    for of in files.rows if args.codes is not None else ():
         files.write(of)
-    print(json.dumps({"rows": files.written}), flush=True)
 
 
 def main() -> None:
     """See above."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--codes", required=True)
+    parser.add_argument("--url", required=True, action="append")
+    parser.add_argument("--codes")
     parser.add_argument("--out", type=Path, required=True)
     asyncio.run(run(parser.parse_args()))
 
