@@ -1,4 +1,5 @@
-//! How long a message takes to be written to the journal, and to be on disk, at the pace of a running feed.
+//! How long a message takes to be written to the journal, and to be on disk, at the pace of a running feed: the journal alone,
+//! without a socket and the queue before it.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
@@ -55,14 +56,14 @@ pub(crate) fn latency(options: &Options) -> Result<()> {
             break;
         }
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        let begun = Instant::now();
-        send.send(begun).context("the other thread has ended")?;
+        // From when it was due: what waits for the one before it, waits too.
+        send.send(due).context("the other thread has ended")?;
         let entry = Entry {
             at: Moment::now(),
             what: What::Frame(frame),
         };
         writer.append(&[entry])?;
-        written.push(begun.elapsed());
+        written.push(due.elapsed());
     }
     writer.close()?;
     let durable = durable
@@ -82,18 +83,17 @@ pub(crate) fn latency(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// For each message the time from when it was sent until it was known to be on disk.
+/// For each message the time from when it was due until it was known to be on disk, and read from there.
 fn durable(journal: &Path, tail: &std::sync::Arc<Tail>, sent: &Receiver<Instant>) -> Result<Vec<Duration>> {
     let mut follower = Follower::new(journal.to_owned(), Some(std::sync::Arc::clone(tail)));
     let (mut seen, mut found) = (None, Vec::new());
     loop {
         let synced = tail.wait(seen, Duration::from_secs(1));
-        let now = Instant::now();
         loop {
             match follower.advance()? {
                 Followed::Record(_, head) if head.kind == RecordKind::Frame => {
-                    let begun = sent.recv().context("more is on disk than was sent")?;
-                    found.push(now.saturating_duration_since(begun));
+                    let due = sent.recv().context("more is on disk than was sent")?;
+                    found.push(due.elapsed());
                 }
                 Followed::CaughtUp => break,
                 _ => {}

@@ -10,12 +10,13 @@ The simulated exchange serves both programs alike, which take turns:
     trades-8300   the same at 8,300, the busiest second of a busy day
     issues-5000   200 registrations (`tick10` and `quote10` of the 100 busiest stocks), 5,000 messages a second
 
-Each turn lasts so many seconds after the program is connected. Processor time is what it takes in them, as a part of one core, by
-the kernel's clock of each thread; wake-ups are how often its threads gave up the processor and were given it again; memory is the
-most that was resident. If `strace` is there, it counts system calls in a turn of its own. At the end the program is asked to
-stop, and must have as many rows as it should.
+Each turn lasts so many seconds, which begin 3 s after all connections are open. Processor time is what the program takes in
+them, as a part of one core (the kernel counts in steps of 10 ms); wake-ups are how often its threads gave up the processor;
+memory is the most that was resident. If `strace` is there, it counts system calls in a turn of its own. At the end the
+program is asked to stop, and must have about as many rows as were sent. At this pace the script writes its first
+Parquet file at the end, which is not measured; whether the recorder ends a time partition in a turn is chance.
 
-Behind that is the time until a message is written to the recorder's journal and until it is on disk (`krx-bench latency`).
+After that comes the journal alone: the time until a message is written, and until it is on disk (`krx-bench latency`).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ FRAMES = ROOT / "target" / "bench" / "live-frames.jsonl"
 START_S_MAX = 60.0
 STOP_S_MAX = 60.0
 SETTLED_S = 3.0
-"""From a program's start until it is measured."""
+"""From when a program is connected until it is measured."""
 
 MARKETS = {"KOSPI": "/ws_ksp", "KOSDAQ": "/ws_kdq"}
 
@@ -97,7 +98,8 @@ def simulator(case: Case, log: Path) -> tuple[subprocess.Popen[bytes], str]:
         process = subprocess.Popen(command, stdout=out)
     until = time.monotonic() + START_S_MAX
     while time.monotonic() < until:
-        for line in log.read_text().splitlines():
+        # The last line may be half written.
+        for line in log.read_text().split("\n")[:-1]:
             event = json.loads(line)
             if "url" in event:
                 return process, event["url"]
@@ -132,23 +134,30 @@ def script(case: Case, folder: Path, url: str, stocks: Sequence[str]) -> list[st
 PROGRAMS_MEASURED = {"krx-recorder": recorder, "Python script": script}
 
 
-def threads(pid: int, name: str) -> list[str]:
-    """A file of each thread of a process."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        try:
-            found.append((task / name).read_text())
-        except OSError:
-            # It has just ended.
-            continue
-    return found
-
-
 def used(pid: int) -> tuple[float, int]:
-    """Seconds on a processor, and how often threads gave it up by themselves."""
-    seconds = sum(int(text.split()[0]) for text in threads(pid, "schedstat")) / 1e9
-    lines = (line for text in threads(pid, "status") for line in text.splitlines())
-    return seconds, sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
+    """Seconds on a processor, and how often threads that are still there gave it up by themselves."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    switches = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for line in (task / "status").read_text().splitlines():
+            if line.startswith("voluntary_ctxt_switches"):
+                switches += int(line.split()[1])
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK"), switches
+
+
+def connections(port: int) -> int:
+    """Open connections to a loopback port, as its clients have them."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(remote.rpartition(":")[2], 16) == port and state == "01" for _, _, remote, state, *_ in lines)
+
+
+def wait_for_connections(url: str, count: int) -> None:
+    """Waits until a program is connected."""
+    port, until = int(url.rpartition(":")[2]), time.monotonic() + START_S_MAX
+    while connections(port) < count:
+        if time.monotonic() > until:
+            raise SystemExit("live: the program does not connect")
+        time.sleep(0.05)
 
 
 def rows_in(data: Path) -> int:
@@ -171,6 +180,7 @@ def turn(case: Case, name: str, stocks: Sequence[str], seconds: float, traced: b
                     env=os.environ | {"KRX_API_KEY": "measurement"},
                 )
             try:
+                wait_for_connections(url, 1 if case.per_issue else len(MARKETS))
                 time.sleep(SETTLED_S)
                 cost = measured(program.pid, seconds, traced)
                 program.send_signal(signal.SIGTERM)
@@ -183,7 +193,7 @@ def turn(case: Case, name: str, stocks: Sequence[str], seconds: float, traced: b
             exchange.kill()
             exchange.wait()
         rows, expected = rows_in(folder / "data"), case.rate * (seconds + SETTLED_S)
-        # It takes a moment to connect, and to register; a snapshot is a row; strace slows things down.
+        # Registering takes a moment, a snapshot is a row, and strace slows things down.
         if not traced and abs(rows - expected) > expected / 3:
             raise SystemExit(f"live: {name} has {rows:,} rows of {case.name}, and not about {expected:,.0f}")
     return cost

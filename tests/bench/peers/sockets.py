@@ -142,17 +142,21 @@ async def record(url: str, key: str, records: int, out: Path, level: int, plain:
 
 
 class Syncer:
-    """A thread that puts a file's content on disk every `SYNC_INTERVAL_S`."""
+    """A thread that puts on disk, every `SYNC_INTERVAL_S`, what was written to a file since the last time."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
+        self.size = 0
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
 
     def run(self) -> None:
         while not self.stopped.wait(SYNC_INTERVAL_S):
-            os.fdatasync(self.descriptor)
+            size = os.fstat(self.descriptor).st_size
+            if size != self.size:
+                os.fdatasync(self.descriptor)
+                self.size = size
 
     def stop(self) -> None:
         """Ends the thread."""

@@ -241,7 +241,7 @@ fn common_properties(rows_max: u64) -> WriterPropertiesBuilder {
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_compression(Compression::ZSTD(level))
         .set_dictionary_enabled(true)
-        // A day has some ten thousand distinct prices: the dictionary stays far below this, and must not be abandoned.
+        // Of the columns that arrow-rs encodes: their dictionaries stay far below this, and must not be abandoned.
         .set_dictionary_page_size_limit(8 << 20)
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_write_batch_size(8192)

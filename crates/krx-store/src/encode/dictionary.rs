@@ -22,8 +22,8 @@ use super::hybrid;
 use super::value::Value;
 use crate::dataset::COMPRESSION_LEVEL;
 
-/// Where pages end: at the first look at which they have so many rows. arrow-rs looks after each batch of rows; in a column that
-/// may be null, if an array says of no value whether it is, or of all that they are, after as many rows as a page has.
+/// Where pages end: at the first check that finds `page_rows` rows. arrow-rs checks after each batch of `batch_rows`; in a nullable
+/// column whose array has no null mask, or nothing but nulls, after each `page_rows`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     page_rows: usize,
@@ -203,7 +203,7 @@ impl<V: Value> DictionaryColumn<V> {
         compressor: &mut Compressor<'_>,
         mut id: impl FnMut(&mut Ids<V>, usize) -> Result<u32>,
     ) -> Result<()> {
-        // An array may know of each value that it is not null.
+        // An array may have a null mask without nulls.
         let is_uniform = nulls.is_none_or(|nulls| nulls.null_count() == rows);
         let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
         if nulls.is_some() && !self.is_nullable() {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int16Type, Int32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::Field;
+use arrow_schema::{Field, Fields};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::errors::{ParquetError, Result};
@@ -34,6 +34,7 @@ pub(crate) struct FileWriter<W: Write + Send> {
     file: SerializedFileWriter<W>,
     arrow: ArrowRowGroupWriterFactory,
     dataset: Dataset,
+    fields: Fields,
     limits: Limits,
     group_rows_max: usize,
     compressor: Compressor<'static>,
@@ -67,6 +68,7 @@ impl<W: Write + Send> FileWriter<W> {
             file,
             arrow,
             dataset,
+            fields: dataset.schema().fields().clone(),
             limits,
             group_rows_max,
             compressor: Compressor::new(COMPRESSION_LEVEL)?,
@@ -87,8 +89,7 @@ impl<W: Write + Send> FileWriter<W> {
             };
             let rows = (batch.num_rows() - start).min(self.group_rows_max - group.rows);
             let part = batch.slice(start, rows);
-            let fields = part.schema_ref().fields().iter().zip(part.columns());
-            for (column, (field, values)) in group.columns.iter_mut().zip(fields) {
+            for ((column, field), values) in group.columns.iter_mut().zip(&self.fields).zip(part.columns()) {
                 column.write(field, values, &mut self.compressor)?;
             }
             group.rows += rows;
@@ -151,7 +152,7 @@ impl<W: Write + Send> FileWriter<W> {
             ColumnType::Int16 | ColumnType::Int32 => {
                 Some(ColumnWriter::Int32(DictionaryColumn::boxed(descriptor, limits)))
             }
-            // Texts have no bound, so their dictionary may have to be given up; and no number compares like a float.
+            // Texts have no bound, so their dictionary may have to be given up; and floats have no total order.
             ColumnType::Text
             | ColumnType::Float64
             | ColumnType::Bytes
@@ -182,6 +183,10 @@ impl ColumnWriter {
             Self::Words(column) => {
                 let words = values.as_dictionary_opt::<Int32Type>().ok_or_else(another)?;
                 let texts = words.values().as_string_opt::<i32>().ok_or_else(another)?;
+                if texts.null_count() > 0 {
+                    let what = format!("the column {} has a null among its words", field.name());
+                    return Err(ParquetError::General(what));
+                }
                 let keys = words.keys().values();
                 // A word is looked up once in a batch.
                 let mut known: Vec<Option<u32>> = vec![None; texts.len()];

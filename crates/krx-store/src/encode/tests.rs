@@ -26,6 +26,12 @@ fn datasets() -> Vec<Dataset> {
     of_services.chain(COMMON.iter().copied()).collect()
 }
 
+const ONE_VALUE: Recipe = Recipe {
+    distinct: 1,
+    repeat: 1,
+    nulls: 0,
+};
+
 /// How the values of a column are made up.
 #[derive(Clone, Copy, Debug)]
 struct Recipe {
@@ -247,6 +253,39 @@ fn what_does_not_fit_is_an_error_and_no_panic() {
         error.contains("an issue code has at most 15 bytes, and this one 16"),
         "{error}"
     );
+}
+
+#[test]
+fn a_null_among_words_is_an_error_and_no_empty_word() {
+    let dataset = &crate::service::TRADES;
+    let good = batch(dataset, &[ONE_VALUE], 1, 2);
+    let mut writer = FileWriter::new(Vec::new(), dataset, dataset.properties(100)).unwrap();
+    let words = Arc::new(StringArray::from(vec![Some("trade"), None]));
+    let kinds = DictionaryArray::<Int32Type>::try_new(Int32Array::from(vec![0, 1]), words).unwrap();
+    let mut columns = good.columns().to_vec();
+    columns[dataset.index_of("kind").unwrap()] = Arc::new(kinds);
+    let bad = RecordBatch::try_new(good.schema(), columns);
+    // Arrow itself may know that it must not be.
+    let Ok(bad) = bad else { return };
+    let error = writer.write(&bad).unwrap_err().to_string();
+    assert!(
+        error.contains("the column kind has a null among its words"),
+        "{error}"
+    );
+}
+
+/// arrow-rs cuts statistics at 64 bytes; no word is that long.
+#[test]
+fn words_are_short() {
+    use krx_protocol::per_issue::{FieldKind, Table};
+
+    let fields = Table::ALL.iter().flat_map(|table| table.fields());
+    let of_fields = fields.filter_map(|field| match field.kind {
+        FieldKind::Word(words) => Some(words),
+        _ => None,
+    });
+    let kinds = krx_protocol::Kind::ALL.map(krx_protocol::Kind::as_str);
+    assert!(of_fields.flatten().chain(&kinds).all(|word| word.len() < 64));
 }
 
 /// The longest code that is one, and an empty one, are no special cases.

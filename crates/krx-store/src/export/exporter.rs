@@ -150,11 +150,11 @@ impl Exporter {
         self.skip_what_is_committed()?;
         let mut seen = self.tail.as_ref().and_then(|tail| tail.synced());
         // Since it was last caught up.
-        let mut records = 0;
+        let mut records = 0_u32;
         loop {
             match self.follower.advance()? {
                 Followed::Record(name, head) => {
-                    records += 1;
+                    records = records.saturating_add(1);
                     self.record(name, head)?;
                 }
                 Followed::SegmentEnd(name) => self.segment_end(name)?,
@@ -168,7 +168,7 @@ impl Exporter {
                         self.save_ledger()?;
                         continue;
                     }
-                    if std::mem::take(&mut records) < RECORDS_WORTH_A_LOOK {
+                    if (1..RECORDS_WORTH_A_LOOK).contains(&std::mem::take(&mut records)) {
                         tail.wait_closed(GATHER);
                     }
                     // Records may have been synced while the last ones were read, so check before believing that this

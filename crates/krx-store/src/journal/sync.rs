@@ -25,12 +25,22 @@ const ALARM_INTERVAL: Duration = Duration::from_secs(60);
 /// How long to wait before trying again to create a spare: on a full disk each attempt costs something.
 const SPARE_RETRY: Duration = Duration::from_secs(1);
 
-/// How long writes gather before a sync, given how long ago the last one began. Syncs are `interval` apart, and so nothing waits
-/// for longer than that. After a pause, what comes first need not wait for that long: a tenth of it is enough for the
-/// rest of a burst.
-fn gather_for(interval: Duration, since_last: Option<Duration>) -> Duration {
-    let left = since_last.map_or(Duration::ZERO, |since| interval.saturating_sub(since));
-    left.max(interval / 10)
+/// The last sync.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    begun: Instant,
+    took: Duration,
+}
+
+/// How long writes gather before a sync, given how long ago the last one began and how long it took. Syncs are `interval` apart;
+/// after a pause the first comes after a tenth of it, which is enough for the rest of a burst. A disk that takes long for a sync
+/// gets as long a rest between two, as long as that is no more than `interval`.
+fn gather_for(interval: Duration, last: Option<(Duration, Duration)>) -> Duration {
+    let Some((since, took)) = last else {
+        return interval / 10;
+    };
+    let rest = took.saturating_mul(2).saturating_sub(since).min(interval);
+    interval.saturating_sub(since).max(rest).max(interval / 10)
 }
 
 /// The sync thread: waits for something to be written, lets it gather, syncs it, and repeats. Now and then, even while nothing
@@ -40,8 +50,8 @@ pub(super) fn sync_until_closed(tail: &Tail, files_of: &Files, config: JournalCo
     let mut watch = Watch::over(files_of);
     let mut listed: Option<SegmentName> = None;
     let mut spare_tried: Option<Instant> = None;
-    let mut last_sync: Option<Instant> = None;
-    while let Some(batch) = next_batch(tail, &mut watch, config.sync_interval, last_sync) {
+    let mut last: Option<Last> = None;
+    while let Some(batch) = next_batch(tail, &mut watch, config.sync_interval, last) {
         let Batch {
             target,
             files,
@@ -50,9 +60,10 @@ pub(super) fn sync_until_closed(tail: &Tail, files_of: &Files, config: JournalCo
         } = batch;
         let newest = files.last().map(|(name, _)| *name);
         let begun = Instant::now();
-        last_sync = Some(begun);
         let mut synced = sync_all(files_of, &files, newest != listed);
-        syncs.record(begun.elapsed());
+        let took = begun.elapsed();
+        syncs.record(took);
+        last = Some(Last { begun, took });
         listed = newest;
         // A missing spare is no failure: the writer then creates its next segment itself, and reports why if it cannot.
         let may_try = spare_tried.is_none_or(|tried| tried.elapsed() >= SPARE_RETRY);
@@ -115,7 +126,7 @@ fn next_batch(
     tail: &Tail,
     watch: &mut Watch<'_>,
     sync_interval: Duration,
-    last_sync: Option<Instant>,
+    last: Option<Last>,
 ) -> Option<Batch> {
     loop {
         let idle = |state: &mut State| {
@@ -142,7 +153,7 @@ fn next_batch(
             .dirty
             .wait_timeout_while(
                 state,
-                gather_for(sync_interval, last_sync.map(|at| at.elapsed())),
+                gather_for(sync_interval, last.map(|last| (last.begun.elapsed(), last.took))),
                 gather,
             )
             .unwrap_or_else(PoisonError::into_inner)
@@ -243,19 +254,26 @@ mod tests {
     #[test]
     fn syncs_are_an_interval_apart_and_the_first_after_a_pause_comes_soon() {
         let ms = Duration::from_millis;
-        for (since_last, gathers) in [
-            (None, 5),
-            (Some(0), 50),
-            (Some(20), 30),
-            (Some(44), 6),
-            (Some(46), 5),
-            (Some(50), 5),
-            (Some(100_000), 5),
+        assert_eq!(gather_for(ms(50), None), ms(5));
+        for (since, took, gathers) in [
+            (2, 2, 48),
+            (20, 2, 30),
+            (44, 2, 6),
+            (46, 2, 5),
+            (50, 2, 5),
+            (100_000, 2, 5),
+            // A slow disk rests as long as it works, but nothing waits for longer than the interval.
+            (40, 40, 40),
+            (60, 40, 20),
+            (50, 50, 50),
+            (300, 300, 50),
+            (550, 300, 50),
+            (590, 300, 10),
         ] {
             assert_eq!(
-                gather_for(ms(50), since_last.map(ms)),
+                gather_for(ms(50), Some((ms(since), ms(took)))),
                 ms(gathers),
-                "{since_last:?}"
+                "{since} {took}"
             );
         }
     }

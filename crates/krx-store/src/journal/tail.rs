@@ -300,4 +300,40 @@ mod tests {
         );
         assert_eq!(tail.wait(place(16), Duration::ZERO), None);
     }
+
+    fn place(offset: u64) -> Position {
+        let segment = SegmentName::parse("00000001-20261120-000000000001.journal").unwrap();
+        Position { segment, offset }
+    }
+
+    #[test]
+    fn who_has_nothing_to_do_is_woken_by_what_is_written() {
+        let tail = Arc::new(Tail::default());
+        let waiting = std::thread::spawn({
+            let tail = Arc::clone(&tail);
+            move || {
+                let mut state = tail.lock();
+                state.is_idle = true;
+                // For ever, if nobody wakes it.
+                let state = tail.dirty.wait_while(state, |state| state.written.is_none());
+                assert_eq!(state.unwrap().written, Some(place(8)));
+            }
+        });
+        while !tail.lock().is_idle {
+            std::thread::yield_now();
+        }
+        assert_eq!(tail.has_written(place(8)), None);
+        waiting.join().unwrap();
+    }
+
+    #[test]
+    fn whoever_lets_something_gather_goes_on_when_the_journal_is_closed() {
+        let tail = Arc::new(Tail::default());
+        let gathering = std::thread::spawn({
+            let tail = Arc::clone(&tail);
+            move || tail.wait_closed(Duration::from_secs(3600))
+        });
+        tail.close();
+        gathering.join().unwrap();
+    }
 }

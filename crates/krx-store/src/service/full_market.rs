@@ -261,7 +261,8 @@ impl TradeColumns {
     }
 
     /// Adds all records of a message, none of which has an `extra`: column by column, which is much faster than one by one.
-    pub fn extend(&mut self, midnight_ms: i64, trades: &[Trade<'_>]) {
+    pub(crate) fn extend(&mut self, midnight_ms: i64, trades: &[Trade<'_>]) {
+        debug_assert!(trades.len() <= PACKED_RECORDS_MAX && trades.iter().all(|trade| trade.extra.is_none()));
         for trade in trades {
             let millis = trade.time.millis_of_day();
             let trade_ms = millis.map(|millis| midnight_ms + i64::from(millis));
@@ -313,5 +314,71 @@ impl TradeColumns {
             ("extra", Arc::new(self.extra.finish())),
         ];
         TRADES.batch(columns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"{"isuSrtCd":"005930","trdPrc":"71500","trdVol":"5","trdTm":"09450155"}"#;
+
+    #[derive(Debug, Default, PartialEq, Eq)]
+    struct Rejected(Vec<(Option<i16>, Reason)>);
+
+    impl Rejects for Rejected {
+        fn reject(&mut self, item: Option<i16>, reason: Reason, _: &str, _: &[u8]) {
+            self.0.push((item, reason));
+        }
+    }
+
+    /// A message that needs no parser fills columns and counters as one that needs it: they differ in a blank at the end.
+    #[test]
+    fn a_usual_message_gives_what_any_other_gives() {
+        let record = |code: &str, time: &str| GOOD.replace("005930", code).replace("09450155", time);
+        let frames = [
+            vec![
+                record("005930", "09450155"),
+                record("00088K", "31000000"),
+                record("005930", "09450160"),
+            ],
+            vec![record("Q5000611", "0"), record("KR4101S60003", "99999999")],
+            // With an `extra`, which no usual message has, and a refusal.
+            vec![
+                GOOD.replace('}', r#","mkt":1}"#),
+                record("000660", "09450155"),
+                record("0", "x"),
+            ],
+            vec![record("005930", "23595999"); PACKED_RECORDS_MAX],
+            vec![record("005930", "61000000")],
+            vec![record("000660", "00000001")],
+        ];
+        let recv = Moment::now();
+        let facts = |frame| FrameFacts::new(Moment::midnight(recv.date()), recv, frame, 3);
+        let decoded = |end: &str| {
+            let traded = Arc::new(Traded::default());
+            traded.watch(["005930", "000660"]);
+            let (mut decoder, mut rejected) = (FullMarket::default(), Rejected::default());
+            decoder.count_trades(&traded);
+            let rows: Vec<_> = (1..)
+                .zip(&frames)
+                .map(|(frame, records)| {
+                    let payload = format!("[{}]{end}", records.join(","));
+                    let rows = decoder.decode(&facts(frame), payload.as_bytes(), &mut rejected);
+                    (rows.rows, rows.is_oversized, rows.lags)
+                })
+                .collect();
+            let mut counts: Vec<_> = traded
+                .watched()
+                .iter()
+                .map(|(code, trades, last)| (code.to_owned(), trades, last))
+                .collect();
+            counts.sort();
+            (decoder.take(0), rows, rejected, counts)
+        };
+        let (usual, general) = (decoded(""), decoded(" "));
+        assert_eq!(usual, general);
+        assert_eq!(usual.0.num_rows(), frames.iter().map(Vec::len).sum::<usize>() - 1);
+        assert_eq!(usual.3[1], ("005930".to_owned(), 3 + 50, recv));
     }
 }

@@ -31,6 +31,9 @@ const FULL_BYTES: u64 = 256 << 10;
 
 const MINUTE_US: i64 = 60_000_000;
 
+/// What the exporter of a running feed may be behind without any trouble.
+const USUAL_LAG_US: i64 = 1_000_000;
+
 /// The terminal's colours, named for what they mean.
 #[derive(Clone, Copy)]
 enum Tone {
@@ -205,14 +208,16 @@ fn feed_lines(pen: &mut Pen, snapshot: &Snapshot, feed: &FeedSnapshot) {
     chart(pen, snapshot, feed);
     let lag = match feed.frames_behind {
         0 => "none".to_owned(),
-        behind => pen.tone(
-            Tone::Look,
-            &format!(
-                "{}, {} messages behind",
-                length(us(feed.lag_seconds)),
-                HumanCount(behind)
-            ),
-        ),
+        behind => {
+            let lag = us(feed.lag_seconds);
+            let text = format!("{}, {} messages behind", length(lag), HumanCount(behind));
+            // A running feed's exporter looks some times a second.
+            if lag < USUAL_LAG_US {
+                text
+            } else {
+                pen.tone(Tone::Look, &text)
+            }
+        }
     };
     pen.entry("export lag", &lag);
     if let Some(of_feed) = &feed.clock {
