@@ -250,6 +250,9 @@ impl<'a> Watch<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::{Entry, What};
+    use crate::layout::DataDir;
+    use crate::moment::Moment;
 
     #[test]
     fn syncs_are_an_interval_apart_and_the_first_after_a_pause_comes_soon() {
@@ -276,5 +279,36 @@ mod tests {
                 "{since} {took}"
             );
         }
+    }
+
+    #[test]
+    fn the_thread_says_when_it_has_nothing_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, feed) = (DataDir::new(dir.path()), "KOSPI".parse().unwrap());
+        let config = JournalConfig {
+            sync_interval: Duration::from_millis(1),
+            segment_bytes: 4 << 20,
+        };
+        let mut writer = crate::open_writer(&data, &feed, config, Arc::default()).unwrap();
+        let tail = writer.tail();
+        let wait_until = |is_so: &dyn Fn() -> bool| {
+            let until = Instant::now() + Duration::from_secs(60);
+            while !is_so() {
+                assert!(Instant::now() < until, "a write would never wake it");
+                std::thread::yield_now();
+            }
+        };
+        wait_until(&|| tail.lock().is_idle);
+        let entry = Entry {
+            at: Moment(1_795_132_800_000_000),
+            what: What::Frame(b"[]"),
+        };
+        writer.append(&[entry]).unwrap();
+        idle();
+        assert!(
+            !tail.is_unsynced(),
+            "it has nothing to do only once all is synced"
+        );
+        writer.close().unwrap();
     }
 }
