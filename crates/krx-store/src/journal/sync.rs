@@ -304,11 +304,8 @@ mod tests {
             what: What::Frame(b"[]"),
         };
         writer.append(&[entry]).unwrap();
-        idle();
-        assert!(
-            !tail.is_unsynced(),
-            "it has nothing to do only once all is synced"
-        );
+        wait_until(&|| !tail.is_unsynced());
+        wait_until(&|| tail.lock().is_idle);
         writer.close().unwrap();
     }
 }
