@@ -6,8 +6,10 @@
 //!                        └───────▶ ArrowColumnWriter  (all others)           ──┘
 //! ```
 
+mod chunk;
 mod dictionary;
 mod hybrid;
+mod ids;
 mod value;
 
 use std::io::Write;

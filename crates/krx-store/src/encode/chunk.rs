@@ -1,0 +1,240 @@
+//! The pages of a column chunk that are done: their bytes, and what is to be known of them.
+
+use std::io::{Cursor, Write};
+
+use bytes::Bytes;
+use parquet::basic::{BoundaryOrder, Compression, Encoding, PageType, Type, ZstdLevel};
+use parquet::column::page::{CompressedPage, Page, PageWriter};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::{
+    ColumnChunkMetaData, ColumnIndexBuilder, LevelHistogram, OffsetIndexBuilder, PageEncodingStats,
+};
+use parquet::file::writer::{SerializedPageWriter, SerializedRowGroupWriter, TrackedWrite};
+use parquet::schema::types::ColumnDescPtr;
+use zstd::bulk::Compressor;
+
+use super::value::Value;
+use crate::dataset::COMPRESSION_LEVEL;
+
+/// A column chunk whose pages have ids of a dictionary.
+pub(super) struct Chunk<V> {
+    descriptor: ColumnDescPtr,
+    /// The pages' bytes, without the dictionary, which comes first in the file and is known last.
+    pages: TrackedWrite<Vec<u8>>,
+    count: i32,
+    rows: usize,
+    nulls: usize,
+    range: Option<(V, V)>,
+    /// Of the last page with values.
+    page_range: Option<(V, V)>,
+    is_ascending: bool,
+    is_descending: bool,
+    text_bytes: usize,
+    uncompressed: usize,
+    compressed: usize,
+    index: ColumnIndexBuilder,
+    offsets: OffsetIndexBuilder,
+    /// For each id the page in which it was seen last, to compare each value once.
+    seen: Vec<i32>,
+}
+
+impl<V: Value> Chunk<V> {
+    pub(super) fn of(descriptor: ColumnDescPtr) -> Self {
+        Self {
+            index: ColumnIndexBuilder::new(descriptor.physical_type()),
+            descriptor,
+            pages: TrackedWrite::new(Vec::new()),
+            count: 0,
+            rows: 0,
+            nulls: 0,
+            range: None,
+            page_range: None,
+            is_ascending: true,
+            is_descending: true,
+            text_bytes: 0,
+            uncompressed: 0,
+            compressed: 0,
+            offsets: OffsetIndexBuilder::new(),
+            seen: Vec::new(),
+        }
+    }
+
+    /// The name of the column.
+    pub(super) fn name(&self) -> &str {
+        self.descriptor.name()
+    }
+
+    /// Whether the column may be null: then pages have levels.
+    pub(super) fn is_nullable(&self) -> bool {
+        self.descriptor.max_def_level() > 0
+    }
+
+    /// Adds a page of `rows` rows. `ids` are those of its values, and `page` has them as the file will.
+    pub(super) fn add(
+        &mut self,
+        rows: usize,
+        ids: &[u32],
+        values: &[V],
+        page: &[u8],
+        compressor: &mut Compressor<'_>,
+    ) -> Result<()> {
+        let written = Page::DataPage {
+            buf: compressed(page, compressor)?,
+            num_values: fitting(rows)?,
+            encoding: Encoding::RLE_DICTIONARY,
+            def_level_encoding: Encoding::RLE,
+            rep_level_encoding: Encoding::RLE,
+            statistics: None,
+        };
+        let written = SerializedPageWriter::new(&mut self.pages)
+            .write_page(CompressedPage::new(written, page.len()))?;
+        self.uncompressed += written.uncompressed_size;
+        self.compressed += written.compressed_size;
+        self.offsets
+            .append_offset_and_size(written.offset.cast_signed(), fitting(written.compressed_size)?);
+        self.describe(rows, ids, values)
+    }
+
+    /// Adds what is to be known of a page.
+    fn describe(&mut self, rows: usize, ids: &[u32], values: &[V]) -> Result<()> {
+        let nulls = rows - ids.len();
+        self.count += 1;
+        self.rows += rows;
+        self.nulls += nulls;
+        self.seen.resize(values.len(), 0);
+        let (mut range, mut text_bytes): (Option<(&V, &V)>, _) = (None, 0);
+        for id in ids {
+            let value = &values[*id as usize];
+            text_bytes += value.text_len().unwrap_or_default();
+            let seen = &mut self.seen[*id as usize];
+            if *seen != self.count {
+                *seen = self.count;
+                range = Some(range.map_or((value, value), |(min, max)| (min.min(value), max.max(value))));
+            }
+        }
+        let nulls = fitting(nulls)?;
+        match range {
+            None => self.index.append(true, Vec::new(), Vec::new(), nulls, None),
+            Some((min, max)) => {
+                if let Some((last_min, last_max)) = &self.page_range {
+                    self.is_ascending &= last_min <= min && last_max <= max;
+                    self.is_descending &= min <= last_min && max <= last_max;
+                }
+                self.index
+                    .append(false, min.to_bytes(), max.to_bytes(), nulls, None);
+                let all = self.range.take();
+                let all = all.map_or((min.clone(), max.clone()), |(all_min, all_max)| {
+                    (all_min.min(min.clone()), all_max.max(max.clone()))
+                });
+                self.range = Some(all);
+                self.page_range = Some((min.clone(), max.clone()));
+            }
+        }
+        if self.is_nullable() {
+            self.index.append_histograms(
+                &None,
+                &Some(LevelHistogram::from(vec![nulls, fitting(ids.len())?])),
+            );
+        }
+        self.offsets.append_row_count(fitting(rows)?);
+        if self.is_text() {
+            self.offsets
+                .append_unencoded_byte_array_data_bytes(Some(fitting(text_bytes)?));
+        }
+        self.text_bytes += text_bytes;
+        Ok(())
+    }
+
+    /// Puts the chunk into the row group, with the dictionary of these values.
+    pub(super) fn end<W: Write + Send>(
+        mut self,
+        values: &[V],
+        group: &mut SerializedRowGroupWriter<'_, W>,
+        compressor: &mut Compressor<'_>,
+    ) -> Result<()> {
+        let mut plain = Vec::new();
+        for value in values {
+            value.push_plain(&mut plain);
+        }
+        let page = Page::DictionaryPage {
+            buf: compressed(&plain, compressor)?,
+            num_values: fitting(values.len())?,
+            encoding: Encoding::PLAIN,
+            is_sorted: false,
+        };
+        let mut bytes = TrackedWrite::new(Vec::new());
+        let dictionary =
+            SerializedPageWriter::new(&mut bytes).write_page(CompressedPage::new(page, plain.len()))?;
+        self.uncompressed += dictionary.uncompressed_size;
+        self.compressed += dictionary.compressed_size;
+        let mut bytes = bytes.into_inner()?;
+        let pages = std::mem::replace(&mut self.pages, TrackedWrite::new(Vec::new()));
+        bytes.append(&mut pages.into_inner()?);
+        let result = self
+            .close()?
+            .update_dictionary_location(dictionary.compressed_size)?;
+        group.append_column(&Bytes::from(bytes), result)
+    }
+
+    /// What the file's footer and indexes say of it.
+    fn close(self) -> Result<ColumnCloseResult> {
+        let is_nullable = self.is_nullable();
+        let stats = |page_type, encoding, count| PageEncodingStats {
+            page_type,
+            encoding,
+            count,
+        };
+        let levels = vec![fitting(self.nulls)?, fitting(self.rows - self.nulls)?];
+        let text_bytes = self.is_text().then(|| fitting(self.text_bytes)).transpose()?;
+        let metadata = ColumnChunkMetaData::builder(self.descriptor.clone())
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(COMPRESSION_LEVEL)?))
+            .set_encodings(vec![Encoding::RLE, Encoding::RLE_DICTIONARY, Encoding::PLAIN])
+            .set_page_encoding_stats(vec![
+                stats(PageType::DICTIONARY_PAGE, Encoding::PLAIN, 1),
+                stats(PageType::DATA_PAGE, Encoding::RLE_DICTIONARY, self.count),
+            ])
+            .set_total_compressed_size(fitting(self.compressed)?)
+            .set_total_uncompressed_size(fitting(self.uncompressed)?)
+            .set_num_values(fitting(self.rows)?)
+            .set_statistics(V::statistics(self.range, self.nulls as u64))
+            .set_unencoded_byte_array_data_bytes(text_bytes)
+            .set_definition_level_histogram(is_nullable.then(|| levels.into()))
+            .build()?;
+        let mut index = self.index;
+        index.set_boundary_order(match (self.is_ascending, self.is_descending) {
+            (true, _) => BoundaryOrder::ASCENDING,
+            (false, true) => BoundaryOrder::DESCENDING,
+            (false, false) => BoundaryOrder::UNORDERED,
+        });
+        Ok(ColumnCloseResult {
+            bytes_written: self.compressed as u64,
+            rows_written: self.rows as u64,
+            metadata,
+            bloom_filter: None,
+            column_index: Some(index.build()?),
+            offset_index: Some(self.offsets.build()),
+        })
+    }
+
+    fn is_text(&self) -> bool {
+        self.descriptor.physical_type() == Type::BYTE_ARRAY
+    }
+}
+
+/// A number as the format has it.
+pub(super) fn fitting<N: TryFrom<usize>>(number: usize) -> Result<N> {
+    let error = |_| {
+        ParquetError::General(format!(
+            "{number} is more than a Parquet file can have of anything"
+        ))
+    };
+    N::try_from(number).map_err(error)
+}
+
+fn compressed(bytes: &[u8], compressor: &mut Compressor<'_>) -> Result<Bytes> {
+    let mut compressed = Vec::with_capacity(zstd::zstd_safe::compress_bound(bytes.len()));
+    compressor.compress_to_buffer(bytes, &mut Cursor::new(&mut compressed))?;
+    compressed.shrink_to_fit();
+    Ok(compressed.into())
+}
