@@ -9,13 +9,10 @@ use simd_json::Node;
 use crate::control::Control;
 use crate::parser::{Parser, node_count};
 use crate::reason::Reason;
-use crate::record::{BatchSink, Fields, MAX_ITEMS, Trade, give, record};
+use crate::record::{BatchSink, Fields, MAX_ITEMS, PACKED_RECORDS_MAX, Trade, give, record};
 use crate::salvage;
 use crate::scan::{Span, split, without_byte_order_mark};
 use crate::usual;
-
-/// The most records that the guide allows in one message. More are accepted, and counted by the caller.
-pub const PACKED_RECORDS_MAX: usize = 50;
 
 /// What a frame was.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -28,11 +28,11 @@ mod trade_time;
 mod usual;
 mod written;
 
-pub use batch::{Decoded, Decoder, PACKED_RECORDS_MAX};
+pub use batch::{Decoded, Decoder};
 pub use control::{Control, Refusal, ServerError};
 pub use conversation::request::{heartbeat, init};
 pub use issue_code::{IssueCode, IssueCodeError};
 pub use reason::Reason;
-pub use record::{BatchSink, MAX_ITEMS, Trade};
+pub use record::{BatchSink, MAX_ITEMS, PACKED_RECORDS_MAX, Trade};
 pub use scan::without_byte_order_mark;
 pub use trade_time::{Kind, TradeTime, TradeTimeError};

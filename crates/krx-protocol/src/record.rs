@@ -13,6 +13,9 @@ use crate::trade_time::TradeTime;
 /// rejected in one piece.
 pub const MAX_ITEMS: usize = i16::MAX as usize;
 
+/// The most records that the guide allows in one message. More are accepted, and counted by the caller.
+pub const PACKED_RECORDS_MAX: usize = 50;
+
 /// A whole record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trade<'a> {

@@ -6,9 +6,8 @@
 //! A message with anything else in it, even a blank, is not one: nothing of it has been given out, and simd-json decides
 //! (docs/adr/0053).
 
-use crate::batch::PACKED_RECORDS_MAX;
 use crate::issue_code::IssueCode;
-use crate::record::Trade;
+use crate::record::{PACKED_RECORDS_MAX, Trade};
 use crate::trade_time::TradeTime;
 use crate::written::{alphanumerics, number};
 

@@ -3,9 +3,8 @@
 use proptest::prelude::*;
 
 use super::trades;
-use crate::batch::PACKED_RECORDS_MAX;
 use crate::batch::tests::{GOOD, decode};
-use crate::record::Trade;
+use crate::record::{PACKED_RECORDS_MAX, Trade};
 
 fn record(code: &str, price: &str, volume: &str, time: &str) -> String {
     format!(r#"{{"isuSrtCd":"{code}","trdPrc":"{price}","trdVol":"{volume}","trdTm":"{time}"}}"#)
