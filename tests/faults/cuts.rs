@@ -19,10 +19,10 @@ const CUTS: usize = 500;
 /// Cuts between two comparisons.
 const BATCH: usize = 25;
 
-/// `journal.sync_interval`: what a power cut may cost, apart from one `fdatasync`.
+/// `journal.sync_interval`: what a power cut may cost, apart from two `fdatasync` calls.
 const SYNC_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What one `fdatasync`, the sockets and a busy machine may add.
+/// What two `fdatasync` calls, the sockets and a busy machine may add.
 const SLACK: Duration = Duration::from_millis(400);
 
 const MEGABYTES: u64 = 512;
@@ -138,7 +138,7 @@ fn power_cuts(kind: Kind) {
     });
     let Some(tally) = tally else { return };
     tally.note(format!(
-        "{kind:?}: the oldest text lost was sent {:.1} ms before its cut (allowed: {} ms and one fdatasync, with {} ms of \
+        "{kind:?}: the oldest text lost was sent {:.1} ms before its cut (allowed: {} ms and two fdatasync calls, with {} ms of \
          slack)",
         oldest as f64 / 1000.0,
         SYNC_INTERVAL.as_millis(),

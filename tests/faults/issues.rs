@@ -20,7 +20,7 @@ use crate::cuts::in_batches;
 /// Cuts of each filesystem in a full run, unless `$KRX_ISSUE_POWER_CUTS` says otherwise.
 const CUTS: usize = 50;
 
-/// `journal.sync_interval`, one `fdatasync`, the sockets and a busy machine.
+/// `journal.sync_interval`, two `fdatasync` calls, the sockets and a busy machine.
 const WINDOW: Duration = Duration::from_millis(450);
 
 const MEGABYTES: u64 = 512;

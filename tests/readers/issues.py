@@ -152,7 +152,7 @@ class Reading:
     """The next row's in its frame."""
 
     def request(self, text: str) -> None:
-        """Hears a request. What is still sent of a pair after its `unsubscribe` is recorded like anything else."""
+        """Hears a request. Whatever the server still sends after an `unsubscribe` is recorded like the rest."""
         message = json.loads(text)
         if message["method"] == "unsubscribe":
             return

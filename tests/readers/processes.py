@@ -178,7 +178,7 @@ class Recorder:
             )
 
     def reload(self, more: str) -> None:
-        """Gives it other feeds in `more`; it goes on recording."""
+        """Replaces the feeds in `more` while it runs."""
         self._config.write_text(self._settings + more)
         self.process.send_signal(signal.SIGHUP)
 

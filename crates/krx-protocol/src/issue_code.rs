@@ -26,7 +26,7 @@ impl<'a> IssueCode<'a> {
     /// The longest code, in bytes: that of a derivative.
     pub const LEN_MAX: usize = 12;
 
-    /// What stands where no code was read.
+    /// A placeholder.
     pub(crate) const NONE: Self = Self("");
 
     /// Checks `text`.
@@ -44,7 +44,7 @@ impl<'a> IssueCode<'a> {
         }
     }
 
-    /// From text in which each character is allowed; `None` when its length is not.
+    /// From a text of letters and digits; `None` if its length is not allowed.
     #[inline]
     pub(crate) fn of_letters_and_digits(text: &'a str) -> Option<Self> {
         debug_assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric()));

@@ -16,6 +16,8 @@
 mod batch;
 mod control;
 pub mod conversation;
+#[cfg(test)]
+mod damage;
 mod issue_code;
 mod number;
 mod parser;

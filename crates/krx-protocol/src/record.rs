@@ -32,7 +32,7 @@ pub struct Trade<'a> {
 }
 
 impl Trade<'_> {
-    /// What stands where no record was read.
+    /// A placeholder.
     pub(crate) const NONE: Self = Self {
         code: IssueCode::NONE,
         price: 0,

@@ -74,7 +74,7 @@ impl Kind {
 impl TradeTime {
     const DIGITS_MAX: i64 = 99_999_999;
 
-    /// What stands where no time was read.
+    /// A placeholder.
     pub(crate) const NONE: Self = Self(0);
 
     /// From the digits, read as a non-negative number.

@@ -3,8 +3,7 @@
 //!
 //! `[{"isuSrtCd":"000210","trdPrc":"81000","trdVol":"5","trdTm":"14340400"},…]`
 //!
-//! A message with anything else in it, even a blank, is not one: nothing of it has been given out, and simd-json decides
-//! (docs/adr/0053).
+//! A message with anything else in it, even a blank, is left to simd-json as a whole (docs/adr/0053).
 
 use crate::issue_code::IssueCode;
 use crate::record::{PACKED_RECORDS_MAX, Trade};

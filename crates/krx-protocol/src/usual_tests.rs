@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::trades;
 use crate::batch::tests::{GOOD, decode};
+use crate::damage::{damaged, damages};
 use crate::record::{PACKED_RECORDS_MAX, Trade};
 
 fn record(code: &str, price: &str, volume: &str, time: &str) -> String {
@@ -160,59 +161,16 @@ fn any_byte_that_is_another_gives_what_the_parser_gives() {
     }
 }
 
-/// What a place between bytes may be filled with.
-const PIECES: [&str; 30] = [
-    "0",
-    "7",
-    "-",
-    "+",
-    ".",
-    "e",
-    "\"",
-    "\\",
-    ",",
-    ":",
-    "{",
-    "}",
-    "[",
-    "]",
-    " ",
-    "\n",
-    "\0",
-    "null",
-    "true",
-    "1.5",
-    "00",
-    "\"7\"",
-    "가",
-    "\u{7f}",
-    "},{",
-    "\",\"trdPrc\":\"1",
-    "\"trdVol\":\"",
-    ",\"isuCd\":\"KR\"",
-    "123456789012345",
-    "A",
-];
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn a_damaged_message_gives_what_the_parser_gives(
         values in prop::collection::vec(("[0-9A-Za-z]{1,13}", "[0-9]{1,20}", "[0-9]{1,17}", "[0-9]{1,9}"), 1..4),
-        damages in prop::collection::vec(
-            (any::<prop::sample::Index>(), 0..4_usize, prop::sample::select(&PIECES[..])),
-            0..3,
-        ),
+        damages in damages(),
     ) {
         let records: Vec<_> = values.iter().map(|(code, price, volume, time)| record(code, price, volume, time)).collect();
-        let mut message = format!("[{}]", records.join(",")).into_bytes();
-        for (place, removed, piece) in damages {
-            let start = place.index(message.len());
-            let end = (start + removed).min(message.len());
-            message.splice(start..end, piece.bytes());
-        }
         // It compares the two.
-        decode(&message);
+        decode(&damaged(format!("[{}]", records.join(",")), &damages));
     }
 }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::{Output, PerIssueDecoder};
+use crate::damage::{damaged, damages};
 use crate::per_issue::record::Reader;
 use crate::per_issue::seen::{Seen, decode, push, usual_book};
 
@@ -116,40 +117,6 @@ fn whatever_else_a_message_holds_the_parser_decides() {
     }
 }
 
-/// What a value or a place between values may be replaced with.
-const PIECES: [&str; 30] = [
-    "0",
-    "7",
-    "-",
-    "+",
-    ".",
-    "e",
-    "\"",
-    "\\",
-    ",",
-    ":",
-    "{",
-    "}",
-    "[",
-    "]",
-    " ",
-    "\n",
-    "\0",
-    "null",
-    "true",
-    "1.5",
-    "-0",
-    "1e5",
-    "00",
-    "\"7\"",
-    "\"-7\"",
-    "가",
-    "\u{7f}",
-    ",\"trdPrc\":1",
-    ",\"isuCd\":\"KR\"",
-    "123456789012345",
-];
-
 /// A number or a string of one.
 fn number() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -167,19 +134,10 @@ proptest! {
     #[test]
     fn a_damaged_push_gives_what_the_parser_gives(
         params in prop::sample::select(&PARAMS[..]),
-        damages in prop::collection::vec(
-            (any::<prop::sample::Index>(), 0..4_usize, prop::sample::select(&PIECES[..])),
-            0..4,
-        ),
+        damages in damages(),
     ) {
-        let mut message = push(params).into_bytes();
-        for (place, removed, piece) in damages {
-            let start = place.index(message.len());
-            let end = (start + removed).min(message.len());
-            message.splice(start..end, piece.bytes());
-        }
         // It compares the two.
-        decode(&message);
+        decode(damaged(push(params), &damages));
     }
 
     #[test]

@@ -74,7 +74,7 @@ def events(data: Data, code: str, date: dt.date, source: str = "ticks") -> Itera
         SELECT at_us, trade_us, what, price, volume, side, book
         FROM placed ORDER BY at_us, feed, frame NULLS LAST, item
     """
-    # On a connection of its own: whoever iterates may ask something else meanwhile.
+    # A separate connection, because the caller may run other queries while iterating.
     result = data._connect().execute(query)
     while rows := result.fetchmany(10_000):
         for at_us, made_us, what, price, volume, side, book in rows:

@@ -1,4 +1,4 @@
-//! The pages of a column chunk that are done: their bytes, and what is to be known of them.
+//! The finished pages of a column chunk: their bytes, and what the footer and the indexes say of them.
 
 use std::io::{Cursor, Write};
 
@@ -35,7 +35,7 @@ pub(super) struct Chunk<V> {
     compressed: usize,
     index: ColumnIndexBuilder,
     offsets: OffsetIndexBuilder,
-    /// For each id the page in which it was seen last, to compare each value once.
+    /// For each id the page in which it was last seen, so that a page compares each value once.
     seen: Vec<i32>,
 }
 
@@ -70,7 +70,7 @@ impl<V: Value> Chunk<V> {
         self.descriptor.max_def_level() > 0
     }
 
-    /// Adds a page of `rows` rows. `ids` are those of its values, and `page` has them as the file will.
+    /// Adds a page of `rows` rows. `ids` are those of its values, and `page` is the encoded page.
     pub(super) fn add(
         &mut self,
         rows: usize,
@@ -96,7 +96,7 @@ impl<V: Value> Chunk<V> {
         self.describe(rows, ids, values)
     }
 
-    /// Adds what is to be known of a page.
+    /// Adds a page to the statistics and the indexes.
     fn describe(&mut self, rows: usize, ids: &[u32], values: &[V]) -> Result<()> {
         let nulls = rows - ids.len();
         self.count += 1;
@@ -222,13 +222,9 @@ impl<V: Value> Chunk<V> {
     }
 }
 
-/// A number as the format has it.
+/// A number in the type that the format has for it.
 pub(super) fn fitting<N: TryFrom<usize>>(number: usize) -> Result<N> {
-    let error = |_| {
-        ParquetError::General(format!(
-            "{number} is more than a Parquet file can have of anything"
-        ))
-    };
+    let error = |_| ParquetError::General(format!("{number} is too large for a Parquet file"));
     N::try_from(number).map_err(error)
 }
 

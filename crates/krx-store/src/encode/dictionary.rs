@@ -1,4 +1,4 @@
-//! A column of a row group as a dictionary and ids: each value is hashed once, and nothing but its id is kept of it.
+//! A column of a row group as a dictionary and ids: each value is hashed once, and only its id is kept.
 
 use std::io::Write;
 
@@ -14,7 +14,7 @@ use super::hybrid;
 use super::ids::Ids;
 use super::value::Value;
 
-/// Where pages end: at the first check that finds `page_rows` rows. arrow-rs checks after each batch of `batch_rows`; in a nullable
+/// A page ends at the first check that finds `page_rows` rows. arrow-rs checks after each batch of `batch_rows`; in a nullable
 /// column whose array has no null mask, or nothing but nulls, after each `page_rows`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {

@@ -1,12 +1,12 @@
-//! Parquet's hybrid of runs and packed bits, in which ids of dictionaries and definition levels are stored: pure. The same
-//! input gives the bytes that arrow-rs gives.
+//! Parquet's hybrid of runs and packed bits, which holds ids of dictionaries and definition levels. Gives the same bytes as
+//! arrow-rs. Pure.
 
 #![allow(clippy::cast_possible_truncation, reason = "numbers are cut into bytes here")]
 
 /// Values are packed in groups of this many.
 const GROUP: usize = 8;
 
-/// Where arrow-rs ends a stretch of packed groups.
+/// After this many packed groups, arrow-rs begins a new stretch of them.
 const PACKED_GROUPS_MAX: usize = 63;
 
 /// The bits that ids below `count` need.

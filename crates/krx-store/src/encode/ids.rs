@@ -1,4 +1,4 @@
-//! Values and their ids.
+//! The ids of a dictionary.
 
 use std::hash::BuildHasher;
 
@@ -6,17 +6,17 @@ use foldhash::fast::RandomState;
 
 use super::value::Value;
 
-/// Values in the order in which they came first, each with its place as its id.
+/// Distinct values in the order in which they first came. The id of a value is its index.
 pub(super) struct Ids<V> {
     values: Vec<V>,
-    /// A table of ids by the hashes of their values, open and at most half full; [`EMPTY`] where there is none.
+    /// An open-addressing hash table of ids, at most half full; the other slots are [`EMPTY`].
     slots: Vec<u32>,
     hasher: RandomState,
 }
 
 const EMPTY: u32 = u32::MAX;
 
-/// How many values the table has room for at first, and twice as many slots.
+/// How many values there is room for at first; there are twice as many slots.
 const VALUES: usize = 64;
 
 impl<V: Value> Ids<V> {
@@ -28,7 +28,7 @@ impl<V: Value> Ids<V> {
         }
     }
 
-    /// The values, each in the place that is its id.
+    /// The values, by their ids.
     pub(super) fn values(&self) -> &[V] {
         &self.values
     }
@@ -43,7 +43,7 @@ impl<V: Value> Ids<V> {
         }
     }
 
-    /// Where the table has the value, or would have it.
+    /// The slot that has the value's id, or the one where it belongs.
     #[inline]
     fn slot_of(&self, value: &V) -> usize {
         let last = self.slots.len() - 1;

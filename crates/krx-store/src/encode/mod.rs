@@ -1,5 +1,5 @@
-//! Rows into a Parquet file, as arrow-rs's writer does it, byte for byte. Columns that are stored as dictionaries are encoded
-//! here, because arrow-rs hashes and compares each value; all others are its own (docs/adr/0054).
+//! Rows into a Parquet file, with the same bytes that arrow-rs's writer gives. Columns that are stored as dictionaries are
+//! encoded here, because arrow-rs hashes and compares the bytes of each value. arrow-rs writes the others (docs/adr/0054).
 //!
 //! ```text
 //!   RecordBatch ──▶ FileWriter ──▶ DictionaryColumn   (code, kind, price, …) ──▶ row group ──▶ file
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int16Type, Int32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::{Field, Fields};
+use arrow_schema::Field;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::errors::{ParquetError, Result};
@@ -36,7 +36,6 @@ pub(crate) struct FileWriter<W: Write + Send> {
     file: SerializedFileWriter<W>,
     arrow: ArrowRowGroupWriterFactory,
     dataset: Dataset,
-    fields: Fields,
     limits: Limits,
     group_rows_max: usize,
     compressor: Compressor<'static>,
@@ -54,7 +53,7 @@ enum ColumnWriter {
     Codes(Box<DictionaryColumn<Code>>),
     Words(Box<DictionaryColumn<Word>>),
     Int64(Box<DictionaryColumn<i64>>),
-    /// Parquet has no smaller integers: also those of 16 bits.
+    /// Those of 16 bits, too: Parquet has no smaller integers.
     Int32(Box<DictionaryColumn<i32>>),
     Arrow(Box<ArrowColumnWriter>),
 }
@@ -70,7 +69,6 @@ impl<W: Write + Send> FileWriter<W> {
             file,
             arrow,
             dataset,
-            fields: dataset.schema().fields().clone(),
             limits,
             group_rows_max,
             compressor: Compressor::new(COMPRESSION_LEVEL)?,
@@ -80,6 +78,7 @@ impl<W: Write + Send> FileWriter<W> {
 
     /// Adds rows. A row group ends when it is full.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let schema = self.dataset.schema();
         let mut start = 0;
         while start < batch.num_rows() {
             let group = match &mut self.group {
@@ -91,7 +90,8 @@ impl<W: Write + Send> FileWriter<W> {
             };
             let rows = (batch.num_rows() - start).min(self.group_rows_max - group.rows);
             let part = batch.slice(start, rows);
-            for ((column, field), values) in group.columns.iter_mut().zip(&self.fields).zip(part.columns()) {
+            for ((column, field), values) in group.columns.iter_mut().zip(schema.fields()).zip(part.columns())
+            {
                 column.write(field, values, &mut self.compressor)?;
             }
             group.rows += rows;
@@ -154,7 +154,7 @@ impl<W: Write + Send> FileWriter<W> {
             ColumnType::Int16 | ColumnType::Int32 => {
                 Some(ColumnWriter::Int32(DictionaryColumn::boxed(descriptor, limits)))
             }
-            // Texts have no bound, so their dictionary may have to be given up; and floats have no total order.
+            // A text has no bound, so its dictionary may have to be given up. Floats have no total order.
             ColumnType::Text
             | ColumnType::Float64
             | ColumnType::Bytes

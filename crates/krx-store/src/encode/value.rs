@@ -49,12 +49,12 @@ macro_rules! integer {
 integer!(i32);
 integer!(i64);
 
-/// An issue code: its bytes, zeros, and how many bytes they are. Compared as a number, it is compared as text.
+/// An issue code as one number: its bytes, zeros, and its length. Numbers compare as the texts do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Code(u128);
 
 impl Code {
-    /// The longest code that fits, in bytes. Those that the exchange has are shorter.
+    /// The longest code that fits, in bytes. The exchange has shorter ones only.
     const LEN_MAX: usize = 15;
 
     #[inline]
@@ -68,7 +68,7 @@ impl Code {
         let mut bytes = [0; Self::LEN_MAX + 1];
         let Some(place) = bytes[..Self::LEN_MAX].get_mut(..text.len()) else {
             let (max, len) = (Self::LEN_MAX, text.len());
-            let what = format!("an issue code has at most {max} bytes, and this one {len}");
+            let what = format!("an issue code has at most {max} bytes, but this one has {len}");
             return Err(ParquetError::General(what));
         };
         place.copy_from_slice(text);

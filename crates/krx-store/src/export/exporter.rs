@@ -480,11 +480,10 @@ impl From<(i64, u64)> for Limits {
     }
 }
 
-/// While records are few, they gather for this long before they are looked at: to wake up for a handful of them after every sync
-/// costs more than to export them.
+/// How long records gather while they are few: waking up for a handful of them after every sync costs more than exporting them.
 const GATHER: Duration = Duration::from_millis(250);
 
-/// Records that came since the last look, from which on the next look is at once.
+/// With this many records since the last look, or more, the next look follows at once.
 const RECORDS_WORTH_A_LOOK: u32 = 256;
 
 /// The longest wait for the writer: only an upper bound, since the writer wakes its followers.

@@ -32,9 +32,9 @@ struct Last {
     took: Duration,
 }
 
-/// How long writes gather before a sync, given how long ago the last one began and how long it took. Syncs are `interval` apart;
-/// after a pause the first comes after a tenth of it, which is enough for the rest of a burst. A disk that takes long for a sync
-/// gets as long a rest between two, as long as that is no more than `interval`.
+/// How long writes gather before a sync, given how long ago the last one began and how long it took. Syncs are `interval` apart.
+/// After a pause the first one follows after a tenth of that, which is enough for the rest of a burst. A slow disk rests
+/// between two syncs for as long as the last one took, but no longer than `interval`.
 fn gather_for(interval: Duration, last: Option<(Duration, Duration)>) -> Duration {
     let Some((since, took)) = last else {
         return interval / 10;
@@ -255,7 +255,7 @@ mod tests {
     use crate::moment::Moment;
 
     #[test]
-    fn syncs_are_an_interval_apart_and_the_first_after_a_pause_comes_soon() {
+    fn syncs_are_an_interval_apart_and_the_first_one_after_a_pause_follows_soon() {
         let ms = Duration::from_millis;
         assert_eq!(gather_for(ms(50), None), ms(5));
         for (since, took, gathers) in [
@@ -265,7 +265,7 @@ mod tests {
             (46, 2, 5),
             (50, 2, 5),
             (100_000, 2, 5),
-            // A slow disk rests as long as it works, but nothing waits for longer than the interval.
+            // A slow disk rests for as long as it worked, but no longer than the interval.
             (40, 40, 40),
             (60, 40, 20),
             (50, 50, 50),
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn the_thread_says_when_it_has_nothing_to_do() {
+    fn the_thread_says_when_it_is_idle() {
         let dir = tempfile::tempdir().unwrap();
         let (data, feed) = (DataDir::new(dir.path()), "KOSPI".parse().unwrap());
         let config = JournalConfig {

@@ -23,7 +23,7 @@ pub struct Tail {
     pub(super) dirty: Condvar,
     /// Followers and the writer wait for this: more is synced, a sync has failed, or the journal is closed.
     pub(super) advanced: Condvar,
-    /// Who lets something gather, or waits before trying again, waits for this: the journal is closed.
+    /// The journal is closed. An exporter waits for this while it lets records gather, and before it tries again.
     closing: Condvar,
     synced_hook: SyncedHook,
 }
@@ -278,15 +278,13 @@ fn put_back(
 mod tests {
     use super::*;
 
+    fn place(offset: u64) -> Option<Position> {
+        let segment = SegmentName::parse("00000001-20261120-000000000001.journal").unwrap();
+        Some(Position { segment, offset })
+    }
+
     #[test]
     fn what_was_synced_last_is_told_before_the_end() {
-        let name = SegmentName::parse("00000001-20261120-000000000001.journal").unwrap();
-        let place = |offset| {
-            Some(Position {
-                segment: name,
-                offset,
-            })
-        };
         let tail = Tail::default();
         assert_eq!(tail.wait(None, Duration::ZERO), Some(None), "more may come");
         tail.lock().synced = place(8);
@@ -301,33 +299,28 @@ mod tests {
         assert_eq!(tail.wait(place(16), Duration::ZERO), None);
     }
 
-    fn place(offset: u64) -> Position {
-        let segment = SegmentName::parse("00000001-20261120-000000000001.journal").unwrap();
-        Position { segment, offset }
-    }
-
     #[test]
-    fn who_has_nothing_to_do_is_woken_by_what_is_written() {
+    fn a_write_wakes_an_idle_sync_thread() {
         let tail = Arc::new(Tail::default());
         let waiting = std::thread::spawn({
             let tail = Arc::clone(&tail);
             move || {
                 let mut state = tail.lock();
                 state.is_idle = true;
-                // For ever, if nobody wakes it.
+                // Forever, if nobody wakes it.
                 let state = tail.dirty.wait_while(state, |state| state.written.is_none());
-                assert_eq!(state.unwrap().written, Some(place(8)));
+                assert_eq!(state.unwrap().written, place(8));
             }
         });
         while !tail.lock().is_idle {
             std::thread::yield_now();
         }
-        assert_eq!(tail.has_written(place(8)), None);
+        assert_eq!(tail.has_written(place(8).unwrap()), None);
         waiting.join().unwrap();
     }
 
     #[test]
-    fn whoever_lets_something_gather_goes_on_when_the_journal_is_closed() {
+    fn closing_the_journal_ends_a_wait_at_once() {
         let tail = Arc::new(Tail::default());
         let gathering = std::thread::spawn({
             let tail = Arc::clone(&tail);

@@ -332,7 +332,7 @@ mod tests {
         }
     }
 
-    /// A message that needs no parser fills columns and counters as one that needs it: they differ in a blank at the end.
+    /// With a blank at its end, the same message goes through the parser.
     #[test]
     fn a_usual_message_gives_what_any_other_gives() {
         let record = |code: &str, time: &str| GOOD.replace("005930", code).replace("09450155", time);

@@ -31,7 +31,7 @@ const FULL_BYTES: u64 = 256 << 10;
 
 const MINUTE_US: i64 = 60_000_000;
 
-/// What the exporter of a running feed may be behind without any trouble.
+/// How far behind the exporter of a running feed may be when nothing is wrong.
 const USUAL_LAG_US: i64 = 1_000_000;
 
 /// The terminal's colours, named for what they mean.
@@ -211,7 +211,6 @@ fn feed_lines(pen: &mut Pen, snapshot: &Snapshot, feed: &FeedSnapshot) {
         behind => {
             let lag = us(feed.lag_seconds);
             let text = format!("{}, {} messages behind", length(lag), HumanCount(behind));
-            // A running feed's exporter looks some times a second.
             if lag < USUAL_LAG_US {
                 text
             } else {

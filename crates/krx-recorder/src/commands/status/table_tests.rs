@@ -198,6 +198,19 @@ fn a_full_disk_is_reported_first() {
 }
 
 #[test]
+fn an_export_stands_out_once_it_is_a_second_behind() {
+    let mut snapshot = snapshot();
+    for (lag, shown) in [
+        (0.3, "0.300 s, 1,234 messages behind"),
+        (1.0, "\x1b[33m1.000 s, 1,234 messages behind"),
+    ] {
+        snapshot.feeds[0].lag_seconds = lag;
+        let table = table(&snapshot, true);
+        assert!(table.contains(&format!("\x1b[0m{shown}")), "{table}");
+    }
+}
+
+#[test]
 fn a_clock_that_cannot_be_trusted_stands_out() {
     let mut snapshot = snapshot();
     assert!(!table(&snapshot, false).contains("clock"), "an earlier version");
