@@ -7,14 +7,14 @@ The simulated exchange serves both programs alike, which take turns:
 
     idle          both full-market feeds while nothing is traded: heartbeats
     trades-2000   both feeds, 2,000 records a second together
-    trades-8300   the same at 8,300, the busiest second of a busy day
+    trades-8300   the same at 8,300: a trade every 120 µs, as on the busiest day
     issues-5000   200 registrations (`tick10` and `quote10` of the 100 busiest stocks), 5,000 messages a second
 
 Each turn lasts so many seconds, which begin 3 s after all connections are open. Processor time is what the program takes in
 them, as a part of one core (the kernel counts in steps of 10 ms); wake-ups are how often its threads gave up the processor;
 memory is the most that was resident. If `strace` is there, it counts system calls in a turn of its own. At the end the
 program is asked to stop, and must have about as many rows as were sent. At this pace the script writes its first
-Parquet file at the end, which is not measured; whether the recorder ends a time partition in a turn is chance.
+Parquet file at the end, which is not measured; whether a time partition of the recorder ends within a turn is a matter of chance.
 
 After that comes the journal alone: the time until a message is written, and until it is on disk (`krx-bench latency`).
 """
