@@ -29,11 +29,20 @@ const BATCH: usize = 256;
 /// The rows with which a file ends, as by default.
 const ROWS_MAX: u64 = 1_000_000;
 
+/// As by default, but with all of the disk.
+pub(crate) const EXPORT: ExportConfig = ExportConfig {
+    rotate_interval: Duration::from_secs(300),
+    rows_max: ROWS_MAX,
+    keep_days: 0,
+    reserve_bytes: 0,
+};
+
 /// A feed's day on its way into the journal.
 pub(crate) struct Journaled {
     data: DataDir,
     feed: FeedName,
-    export: ExportConfig,
+    /// `None` leaves it in the journal.
+    export: Option<ExportConfig>,
     writer: Writer,
     batch: Vec<Entry<Vec<u8>>>,
     date: NaiveDate,
@@ -77,12 +86,10 @@ impl Journaled {
                 .with_rules(Box::new(rules)),
             data,
             feed: feed.clone(),
-            export: ExportConfig {
+            export: (!options.journal_only).then(|| ExportConfig {
                 rotate_interval: options.rotate_interval(),
-                rows_max: ROWS_MAX,
-                keep_days: 0,
-                reserve_bytes: 0,
-            },
+                ..EXPORT
+            }),
             batch: Vec::with_capacity(BATCH),
             date,
             gaps: options.gap.iter().filter(of_day).rev().cloned().collect(),
@@ -171,7 +178,9 @@ impl Journaled {
         if let Some(file) = &mut self.messages {
             file.flush().context("writing the messages")?;
         }
-        Exporter::new(&self.data, &self.feed, self.export, None, Arc::default()).run()?;
+        if let Some(config) = self.export {
+            Exporter::new(&self.data, &self.feed, config, None, Arc::default()).run()?;
+        }
         Ok(self.records)
     }
 }

@@ -1,7 +1,9 @@
 //! `krx-bench`: the recorder's stages over a frames file, each printing one JSON line as the peers in
 //! `tests/bench/peers` do, the server that feeds both sides, and trading days to measure reading with.
 
+mod bare;
 mod days;
+mod export;
 mod journaled;
 mod latency;
 mod options;
@@ -63,6 +65,16 @@ enum Command {
     },
     /// How long messages take to the journal and to the disk, one at a time at the pace of a running feed.
     Latency(latency::Options),
+    /// Record as a program without a recorder would, until SIGTERM.
+    Bare(bare::Options),
+    /// Export what `days --journal-only` left, each feed by a thread of its own, as a recorder does when it starts.
+    Export {
+        /// The data directory.
+        data_dir: PathBuf,
+        /// How many days the journal is archived for.
+        #[arg(long, default_value_t = 0)]
+        keep_days: u32,
+    },
     /// Make up trading days, and record them into a data directory without a socket.
     Days(options::Options),
 }
@@ -70,7 +82,9 @@ enum Command {
 fn main() -> Result<()> {
     let cli = Cli::parse();
     match &cli.command {
+        Command::Bare(options) => bare::bare(options),
         Command::Days(options) => days::days(options),
+        Command::Export { data_dir, keep_days } => export::export(data_dir, *keep_days),
         Command::Latency(options) => latency::latency(options),
         Command::Serve { frames } => serve::serve(&Frames::read(frames)?),
         Command::Decode { frames } => best(&cli, "krx decode", frames, |frames, _| {

@@ -37,6 +37,9 @@ pub(crate) struct Options {
     /// A stretch without a session, DATE,MARKET,FROM,TO: 2026-11-20,KOSPI,10:00:30,10:02:00. Repeatable, in order.
     #[arg(long)]
     pub(crate) gap: Vec<Gap>,
+    /// Leave the days in the journal, for `export`.
+    #[arg(long)]
+    pub(crate) journal_only: bool,
     /// Write what was received to DIR too, one message a line: DIR/DATE-MARKET.jsonl.
     #[arg(long, value_name = "DIR")]
     pub(crate) messages: Option<PathBuf>,

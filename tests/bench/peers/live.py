@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What it costs to record at the pace of a market: the recorder beside the scripts of `script.py`.
+"""What it costs to record at the pace of a market: the recorder beside the scripts of `script.py` and a bare program in Rust.
 
     live.py [--seconds 30] [--turns 3] [--case NAME …]        `make bench-live` makes what it needs
 
-The simulated exchange serves both programs alike, which take turns:
+The simulated exchange serves the programs alike, which take turns:
 
     idle          both full-market feeds while nothing is traded: heartbeats
     trades-2000   both feeds, 2,000 records a second together
@@ -131,7 +131,15 @@ def script(case: Case, folder: Path, url: str, stocks: Sequence[str]) -> list[st
     return [sys.executable, here, *urls, "--out", folder / "data"]
 
 
-PROGRAMS_MEASURED = {"krx-recorder": recorder, "Python script": script}
+def bare(case: Case, folder: Path, url: str, stocks: Sequence[str]) -> list[str | Path]:
+    """The command of the program in Rust."""
+    command: list[str | Path] = [PROGRAMS / "krx-bench", "bare", "--out", folder / "data"]
+    if case.per_issue:
+        return [*command, "--url", f"{url}/ws/", "--codes", ",".join(stocks)]
+    return command + [argument for path in MARKETS.values() for argument in ("--url", url + path)]
+
+
+PROGRAMS_MEASURED = {"krx-recorder": recorder, "bare Rust": bare, "Python script": script}
 
 
 def used(pid: int) -> tuple[float, int]:

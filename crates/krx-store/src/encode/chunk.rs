@@ -3,7 +3,7 @@
 use std::io::{Cursor, Write};
 
 use bytes::Bytes;
-use parquet::basic::{BoundaryOrder, Compression, Encoding, PageType, Type, ZstdLevel};
+use parquet::basic::{self, BoundaryOrder, Encoding, PageType, Type, ZstdLevel};
 use parquet::column::page::{CompressedPage, Page, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result};
@@ -17,10 +17,21 @@ use zstd::bulk::Compressor;
 use super::value::Value;
 use crate::dataset::COMPRESSION_LEVEL;
 
-/// A column chunk whose pages have ids of a dictionary.
+/// What the footer and the indexes say of a page.
+pub(super) struct PageFacts<V> {
+    pub(super) rows: usize,
+    pub(super) nulls: usize,
+    /// The smallest and the largest value; `None` if all rows are null.
+    pub(super) range: Option<(V, V)>,
+    /// Of all values, if they are texts.
+    pub(super) text_bytes: usize,
+}
+
+/// The finished pages of a column chunk.
 pub(super) struct Chunk<V> {
     descriptor: ColumnDescPtr,
-    /// The pages' bytes, without the dictionary, which comes first in the file and is known last.
+    encoding: Encoding,
+    /// The pages' bytes, without a dictionary, which comes first in the file and is known last.
     pages: TrackedWrite<Vec<u8>>,
     count: i32,
     rows: usize,
@@ -35,15 +46,14 @@ pub(super) struct Chunk<V> {
     compressed: usize,
     index: ColumnIndexBuilder,
     offsets: OffsetIndexBuilder,
-    /// For each id the page in which it was last seen, so that a page compares each value once.
-    seen: Vec<i32>,
 }
 
 impl<V: Value> Chunk<V> {
-    pub(super) fn of(descriptor: ColumnDescPtr) -> Self {
+    pub(super) fn of(descriptor: ColumnDescPtr, encoding: Encoding) -> Self {
         Self {
             index: ColumnIndexBuilder::new(descriptor.physical_type()),
             descriptor,
+            encoding,
             pages: TrackedWrite::new(Vec::new()),
             count: 0,
             rows: 0,
@@ -56,7 +66,6 @@ impl<V: Value> Chunk<V> {
             uncompressed: 0,
             compressed: 0,
             offsets: OffsetIndexBuilder::new(),
-            seen: Vec::new(),
         }
     }
 
@@ -70,19 +79,17 @@ impl<V: Value> Chunk<V> {
         self.descriptor.max_def_level() > 0
     }
 
-    /// Adds a page of `rows` rows. `ids` are those of its values, and `page` is the encoded page.
+    /// Adds an encoded page.
     pub(super) fn add(
         &mut self,
-        rows: usize,
-        ids: &[u32],
-        values: &[V],
+        facts: PageFacts<V>,
         page: &[u8],
-        compressor: &mut Compressor<'_>,
+        compression: &mut Compression,
     ) -> Result<()> {
         let written = Page::DataPage {
-            buf: compressed(page, compressor)?,
-            num_values: fitting(rows)?,
-            encoding: Encoding::RLE_DICTIONARY,
+            buf: compression.compressed(page)?,
+            num_values: fitting(facts.rows)?,
+            encoding: self.encoding,
             def_level_encoding: Encoding::RLE,
             rep_level_encoding: Encoding::RLE,
             statistics: None,
@@ -93,33 +100,28 @@ impl<V: Value> Chunk<V> {
         self.compressed += written.compressed_size;
         self.offsets
             .append_offset_and_size(written.offset.cast_signed(), fitting(written.compressed_size)?);
-        self.describe(rows, ids, values)
+        self.describe(facts)
     }
 
     /// Adds a page to the statistics and the indexes.
-    fn describe(&mut self, rows: usize, ids: &[u32], values: &[V]) -> Result<()> {
-        let nulls = rows - ids.len();
+    fn describe(&mut self, facts: PageFacts<V>) -> Result<()> {
+        let PageFacts {
+            rows,
+            nulls,
+            range,
+            text_bytes,
+        } = facts;
         self.count += 1;
         self.rows += rows;
         self.nulls += nulls;
-        self.seen.resize(values.len(), 0);
-        let (mut range, mut text_bytes): (Option<(&V, &V)>, _) = (None, 0);
-        for id in ids {
-            let value = &values[*id as usize];
-            text_bytes += value.text_len().unwrap_or_default();
-            let seen = &mut self.seen[*id as usize];
-            if *seen != self.count {
-                *seen = self.count;
-                range = Some(range.map_or((value, value), |(min, max)| (min.min(value), max.max(value))));
-            }
-        }
+        let values = fitting(rows - nulls)?;
         let nulls = fitting(nulls)?;
         match range {
             None => self.index.append(true, Vec::new(), Vec::new(), nulls, None),
             Some((min, max)) => {
                 if let Some((last_min, last_max)) = &self.page_range {
-                    self.is_ascending &= last_min <= min && last_max <= max;
-                    self.is_descending &= min <= last_min && max <= last_max;
+                    self.is_ascending &= *last_min <= min && *last_max <= max;
+                    self.is_descending &= min <= *last_min && max <= *last_max;
                 }
                 self.index
                     .append(false, min.to_bytes(), max.to_bytes(), nulls, None);
@@ -128,14 +130,12 @@ impl<V: Value> Chunk<V> {
                     (all_min.min(min.clone()), all_max.max(max.clone()))
                 });
                 self.range = Some(all);
-                self.page_range = Some((min.clone(), max.clone()));
+                self.page_range = Some((min, max));
             }
         }
         if self.is_nullable() {
-            self.index.append_histograms(
-                &None,
-                &Some(LevelHistogram::from(vec![nulls, fitting(ids.len())?])),
-            );
+            self.index
+                .append_histograms(&None, &Some(LevelHistogram::from(vec![nulls, values])));
         }
         self.offsets.append_row_count(fitting(rows)?);
         if self.is_text() {
@@ -146,19 +146,24 @@ impl<V: Value> Chunk<V> {
         Ok(())
     }
 
-    /// Puts the chunk into the row group, with the dictionary of these values.
+    /// Puts the chunk into the row group, behind the dictionary of these values, if it has one.
     pub(super) fn end<W: Write + Send>(
         mut self,
-        values: &[V],
+        dictionary: Option<&[V]>,
         group: &mut SerializedRowGroupWriter<'_, W>,
-        compressor: &mut Compressor<'_>,
+        compression: &mut Compression,
     ) -> Result<()> {
+        let pages = std::mem::replace(&mut self.pages, TrackedWrite::new(Vec::new()));
+        let mut pages = pages.into_inner()?;
+        let Some(values) = dictionary else {
+            return group.append_column(&Bytes::from(pages), self.close(false)?);
+        };
         let mut plain = Vec::new();
         for value in values {
             value.push_plain(&mut plain);
         }
         let page = Page::DictionaryPage {
-            buf: compressed(&plain, compressor)?,
+            buf: compression.compressed(&plain)?,
             num_values: fitting(values.len())?,
             encoding: Encoding::PLAIN,
             is_sorted: false,
@@ -169,31 +174,33 @@ impl<V: Value> Chunk<V> {
         self.uncompressed += dictionary.uncompressed_size;
         self.compressed += dictionary.compressed_size;
         let mut bytes = bytes.into_inner()?;
-        let pages = std::mem::replace(&mut self.pages, TrackedWrite::new(Vec::new()));
-        bytes.append(&mut pages.into_inner()?);
+        bytes.append(&mut pages);
         let result = self
-            .close()?
+            .close(true)?
             .update_dictionary_location(dictionary.compressed_size)?;
         group.append_column(&Bytes::from(bytes), result)
     }
 
     /// What the file's footer and indexes say of it.
-    fn close(self) -> Result<ColumnCloseResult> {
+    fn close(self, has_dictionary: bool) -> Result<ColumnCloseResult> {
         let is_nullable = self.is_nullable();
         let stats = |page_type, encoding, count| PageEncodingStats {
             page_type,
             encoding,
             count,
         };
+        let (mut encodings, mut pages) = (vec![Encoding::RLE, self.encoding], Vec::new());
+        if has_dictionary {
+            encodings.push(Encoding::PLAIN);
+            pages.push(stats(PageType::DICTIONARY_PAGE, Encoding::PLAIN, 1));
+        }
+        pages.push(stats(PageType::DATA_PAGE, self.encoding, self.count));
         let levels = vec![fitting(self.nulls)?, fitting(self.rows - self.nulls)?];
         let text_bytes = self.is_text().then(|| fitting(self.text_bytes)).transpose()?;
         let metadata = ColumnChunkMetaData::builder(self.descriptor.clone())
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(COMPRESSION_LEVEL)?))
-            .set_encodings(vec![Encoding::RLE, Encoding::RLE_DICTIONARY, Encoding::PLAIN])
-            .set_page_encoding_stats(vec![
-                stats(PageType::DICTIONARY_PAGE, Encoding::PLAIN, 1),
-                stats(PageType::DATA_PAGE, Encoding::RLE_DICTIONARY, self.count),
-            ])
+            .set_compression(basic::Compression::ZSTD(ZstdLevel::try_new(COMPRESSION_LEVEL)?))
+            .set_encodings(encodings)
+            .set_page_encoding_stats(pages)
             .set_total_compressed_size(fitting(self.compressed)?)
             .set_total_uncompressed_size(fitting(self.uncompressed)?)
             .set_num_values(fitting(self.rows)?)
@@ -228,9 +235,26 @@ pub(super) fn fitting<N: TryFrom<usize>>(number: usize) -> Result<N> {
     N::try_from(number).map_err(error)
 }
 
-fn compressed(bytes: &[u8], compressor: &mut Compressor<'_>) -> Result<Bytes> {
-    let mut compressed = Vec::with_capacity(zstd::zstd_safe::compress_bound(bytes.len()));
-    compressor.compress_to_buffer(bytes, &mut Cursor::new(&mut compressed))?;
-    compressed.shrink_to_fit();
-    Ok(compressed.into())
+/// zstd at the level of all files, with memory that is used again: setting it up for each page takes longer than compressing a
+/// small one.
+pub(super) struct Compression {
+    compressor: Compressor<'static>,
+    page: Vec<u8>,
+}
+
+impl Compression {
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self {
+            compressor: Compressor::new(COMPRESSION_LEVEL)?,
+            page: Vec::new(),
+        })
+    }
+
+    fn compressed(&mut self, bytes: &[u8]) -> Result<Bytes> {
+        self.page.clear();
+        self.page.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
+        self.compressor
+            .compress_to_buffer(bytes, &mut Cursor::new(&mut self.page))?;
+        Ok(Bytes::copy_from_slice(&self.page))
+    }
 }

@@ -1,160 +1,87 @@
-//! A column of a row group as a dictionary and ids: each value is hashed once, and only its id is kept.
+//! Pages of ids: each value is hashed once, and only its id is kept.
 
-use std::io::Write;
+use parquet::basic::Encoding;
+use parquet::errors::Result;
 
-use arrow_buffer::NullBuffer;
-use parquet::errors::{ParquetError, Result};
-use parquet::file::properties::WriterProperties;
-use parquet::file::writer::SerializedRowGroupWriter;
-use parquet::schema::types::ColumnDescPtr;
-use zstd::bulk::Compressor;
-
-use super::chunk::{Chunk, fitting};
+use super::chunk::fitting;
+use super::column::Pages;
 use super::hybrid;
 use super::ids::Ids;
 use super::value::Value;
 
-/// A page ends at the first check that finds `page_rows` rows. arrow-rs checks after each batch of `batch_rows`; in a nullable
-/// column whose array has no null mask, or nothing but nulls, after each `page_rows`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    page_rows: usize,
-    batch_rows: usize,
-}
-
-impl Limits {
-    pub(super) fn of(properties: &WriterProperties) -> Self {
-        Self {
-            page_rows: properties.data_page_row_count_limit(),
-            batch_rows: properties.write_batch_size(),
-        }
-    }
-}
-
-/// The column.
-pub(super) struct DictionaryColumn<V> {
-    limits: Limits,
+/// A dictionary, and the ids of the page that is being filled.
+pub(super) struct Dictionary<V> {
     ids: Ids<V>,
-    page: OpenPage,
-    chunk: Chunk<V>,
+    page: Vec<u32>,
+    /// For each id the number of the page in which it was last seen, so that a page compares each value once.
+    seen: Vec<u32>,
+    pages: u32,
 }
 
-/// The page being filled.
-#[derive(Default)]
-struct OpenPage {
-    rows: usize,
-    /// Of the values that are not null.
-    ids: Vec<u32>,
-    /// Of each row 1, or 0 if it is null; empty while no row is null.
-    levels: Vec<u32>,
-}
-
-impl OpenPage {
-    fn nulls(&self) -> usize {
-        self.rows - self.ids.len()
-    }
-
-    /// The next `rows` rows, of which `nulls` says which are null.
-    fn add_levels(&mut self, rows: usize, nulls: Option<NullBuffer>) {
-        match nulls.filter(|nulls| nulls.null_count() > 0) {
-            None if self.levels.is_empty() => {}
-            None => self.levels.resize(self.rows + rows, 1),
-            Some(nulls) => {
-                self.levels.resize(self.rows, 1);
-                self.levels.extend(nulls.iter().map(u32::from));
-            }
-        }
-        self.rows += rows;
-    }
-}
-
-impl<V: Value> DictionaryColumn<V> {
-    pub(super) fn boxed(descriptor: ColumnDescPtr, limits: Limits) -> Box<Self> {
-        Box::new(Self {
-            limits,
+impl<V: Value> Dictionary<V> {
+    pub(super) fn new() -> Self {
+        Self {
             ids: Ids::new(),
-            page: OpenPage::default(),
-            chunk: Chunk::of(descriptor),
-        })
+            page: Vec::new(),
+            seen: Vec::new(),
+            pages: 0,
+        }
     }
 
-    /// Adds `rows` rows. `id` gives the id of a row that is not null.
+    /// Adds values to the page, of which `id` finds the ids.
     #[inline]
-    pub(super) fn write(
+    pub(super) fn try_extend<T>(
         &mut self,
-        rows: usize,
-        nulls: Option<&NullBuffer>,
-        compressor: &mut Compressor<'_>,
-        mut id: impl FnMut(&mut Ids<V>, usize) -> Result<u32>,
+        values: impl ExactSizeIterator<Item = T>,
+        mut id: impl FnMut(&mut Ids<V>, T) -> Result<u32>,
     ) -> Result<()> {
-        // An array may have a null mask without nulls.
-        let is_uniform = nulls.is_none_or(|nulls| nulls.null_count() == rows);
-        let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
-        if nulls.is_some() && !self.chunk.is_nullable() {
-            let what = format!(
-                "the column {} has a null, and must not have one",
-                self.chunk.name()
-            );
-            return Err(ParquetError::General(what));
-        }
-        let step = if self.chunk.is_nullable() && is_uniform {
-            self.limits.page_rows
-        } else {
-            self.limits.batch_rows
-        };
-        for start in (0..rows).step_by(step) {
-            let end = (start + step).min(rows);
-            self.page.ids.reserve(end - start);
-            for row in start..end {
-                if nulls.is_none_or(|nulls| nulls.is_valid(row)) {
-                    self.page.ids.push(id(&mut self.ids, row)?);
-                }
-            }
-            self.page
-                .add_levels(end - start, nulls.map(|nulls| nulls.slice(start, end - start)));
-            if self.page.rows >= self.limits.page_rows {
-                self.end_page(compressor)?;
-            }
+        self.page.reserve(values.len());
+        for value in values {
+            self.page.push(id(&mut self.ids, value)?);
         }
         Ok(())
     }
+}
 
-    fn end_page(&mut self, compressor: &mut Compressor<'_>) -> Result<()> {
-        let page = std::mem::take(&mut self.page);
-        let mut bytes = Vec::with_capacity(page.ids.len() * 2);
-        if self.chunk.is_nullable() {
-            // Levels have their length in front of them.
-            let mut levels = Vec::new();
-            match page.nulls() {
-                0 => hybrid::run(page.rows, 1, 1, &mut levels),
-                nulls if nulls == page.rows => hybrid::run(page.rows, 0, 1, &mut levels),
-                _ => hybrid::encode(&page.levels, 1, &mut levels),
-            }
-            bytes.extend_from_slice(&fitting::<u32>(levels.len())?.to_le_bytes());
-            bytes.extend_from_slice(&levels);
-        }
-        let width = hybrid::width_of(self.ids.values().len());
-        bytes.push(fitting(width as usize)?);
-        hybrid::encode(&page.ids, width, &mut bytes);
-        self.chunk
-            .add(page.rows, &page.ids, self.ids.values(), &bytes, compressor)?;
-        // Its buffers are used again.
-        self.page.ids = page.ids;
-        self.page.ids.clear();
-        self.page.levels = page.levels;
-        self.page.levels.clear();
-        Ok(())
+impl<V: Value> Pages for Dictionary<V> {
+    type Value = V;
+
+    fn len(&self) -> usize {
+        self.page.len()
     }
 
-    /// Puts the column into the row group.
-    pub(super) fn end<W: Write + Send>(
-        mut self,
-        group: &mut SerializedRowGroupWriter<'_, W>,
-        compressor: &mut Compressor<'_>,
-    ) -> Result<()> {
-        if self.page.rows > 0 {
-            self.end_page(compressor)?;
+    #[inline]
+    fn extend(&mut self, values: impl ExactSizeIterator<Item = V>) {
+        let ids = &mut self.ids;
+        self.page.extend(values.map(|value| ids.of(value)));
+    }
+
+    fn encoding(&self) -> Encoding {
+        Encoding::RLE_DICTIONARY
+    }
+
+    fn end_page(&mut self, page: &mut Vec<u8>) -> Result<(Option<(V, V)>, usize)> {
+        let values = self.ids.values();
+        let width = hybrid::width_of(values.len());
+        page.push(fitting(width as usize)?);
+        hybrid::encode(&self.page, width, page);
+        self.pages += 1;
+        self.seen.resize(values.len(), 0);
+        let (mut range, mut text_bytes): (Option<(&V, &V)>, _) = (None, 0);
+        for id in &self.page {
+            let value = &values[*id as usize];
+            text_bytes += value.text_len().unwrap_or_default();
+            let seen = &mut self.seen[*id as usize];
+            if *seen != self.pages {
+                *seen = self.pages;
+                range = Some(range.map_or((value, value), |(min, max)| (min.min(value), max.max(value))));
+            }
         }
-        self.chunk.end(self.ids.values(), group, compressor)
+        self.page.clear();
+        Ok((range.map(|(min, max)| (min.clone(), max.clone())), text_bytes))
+    }
+
+    fn dictionary(&self) -> Option<&[V]> {
+        Some(self.ids.values())
     }
 }

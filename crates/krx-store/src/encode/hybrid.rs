@@ -3,6 +3,8 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "numbers are cut into bytes here")]
 
+use super::bits;
+
 /// Values are packed in groups of this many.
 const GROUP: usize = 8;
 
@@ -45,12 +47,7 @@ pub(super) fn encode(values: &[u32], width: u32, out: &mut Vec<u8>) {
 
 /// Appends `length` times the same value.
 pub(super) fn run(length: usize, value: u32, width: u32, out: &mut Vec<u8>) {
-    let mut head = (length as u64) << 1;
-    while head >= 0x80 {
-        out.push((head & 0x7f) as u8 | 0x80);
-        head >>= 7;
-    }
-    out.push(head as u8);
+    bits::varint((length as u64) << 1, out);
     out.extend_from_slice(&value.to_le_bytes()[..width.div_ceil(8) as usize]);
 }
 
@@ -62,18 +59,7 @@ fn pack(values: &[u32], width: u32, out: &mut Vec<u8>) {
     let groups = values.len().div_ceil(GROUP);
     out.push((groups << 1 | 1) as u8);
     let end = out.len() + groups * width as usize;
-    // Bits that are not written yet, the lowest first.
-    let (mut bits, mut count) = (0_u64, 0);
-    for value in values {
-        bits |= u64::from(*value) << count;
-        count += width;
-        if count >= u32::BITS {
-            out.extend_from_slice(&(bits as u32).to_le_bytes());
-            bits >>= u32::BITS;
-            count -= u32::BITS;
-        }
-    }
-    out.extend_from_slice(&bits.to_le_bytes());
+    bits::pack(values.iter().map(|value| u64::from(*value)), width, out);
     out.resize(end, 0);
 }
 

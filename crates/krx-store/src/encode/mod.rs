@@ -1,35 +1,45 @@
-//! Rows into a Parquet file, with the same bytes that arrow-rs's writer gives. Columns that are stored as dictionaries are
-//! encoded here, because arrow-rs hashes and compares the bytes of each value. arrow-rs writes the others (docs/adr/0054).
+//! Rows into a Parquet file, with the same bytes that arrow-rs's writer gives. Nearly all columns are encoded here, because arrow-rs
+//! hashes and compares the bytes of each value of a dictionary, and sets zstd up anew for each page. It writes the others
+//! (docs/adr/0054).
 //!
 //! ```text
-//!   RecordBatch ──▶ FileWriter ──▶ DictionaryColumn   (code, kind, price, …) ──▶ row group ──▶ file
-//!                        └───────▶ ArrowColumnWriter  (all others)           ──┘
+//!   RecordBatch ──▶ FileWriter ──▶ Column ──▶ Dictionary   (code, kind, price, …) ──▶ Chunk ──▶ row group ──▶ file
+//!                        │            └─────▶ Numbers      (times, frame, volume, …) ──┘  │
+//!                        └───────▶ ArrowColumnWriter       (texts, floats, …)  ───────────┘
 //! ```
 
+mod bits;
 mod chunk;
+mod column;
+mod delta;
 mod dictionary;
 mod hybrid;
 mod ids;
+mod numbers;
 mod value;
 
 use std::io::Write;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int16Type, Int32Type, Int64Type};
+use arrow_array::types::{
+    Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
+};
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::Field;
+use arrow_schema::{DataType, Field, TimeUnit};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use zstd::bulk::Compressor;
 
-use self::dictionary::{DictionaryColumn, Limits};
+use self::chunk::Compression;
+use self::column::{Column, Limits, Pages};
+use self::dictionary::Dictionary;
+use self::numbers::Numbers;
 use self::value::{Code, Word};
-use crate::dataset::{COMPRESSION_LEVEL, Column, ColumnType, Dataset, Encoding};
+use crate::dataset::{self, ColumnType, Dataset, Encoding};
 
 /// A Parquet file being written.
 pub(crate) struct FileWriter<W: Write + Send> {
@@ -38,7 +48,7 @@ pub(crate) struct FileWriter<W: Write + Send> {
     dataset: Dataset,
     limits: Limits,
     group_rows_max: usize,
-    compressor: Compressor<'static>,
+    compression: Compression,
     group: Option<Group>,
 }
 
@@ -50,11 +60,13 @@ struct Group {
 
 /// A column of a row group.
 enum ColumnWriter {
-    Codes(Box<DictionaryColumn<Code>>),
-    Words(Box<DictionaryColumn<Word>>),
-    Int64(Box<DictionaryColumn<i64>>),
+    Codes(Box<Column<Dictionary<Code>>>),
+    Words(Box<Column<Dictionary<Word>>>),
+    Int64Dictionary(Box<Column<Dictionary<i64>>>),
     /// Those of 16 bits, too: Parquet has no smaller integers.
-    Int32(Box<DictionaryColumn<i32>>),
+    Int32Dictionary(Box<Column<Dictionary<i32>>>),
+    Int64(Box<Column<Numbers<i64>>>),
+    Int32(Box<Column<Numbers<i32>>>),
     Arrow(Box<ArrowColumnWriter>),
 }
 
@@ -71,7 +83,7 @@ impl<W: Write + Send> FileWriter<W> {
             dataset,
             limits,
             group_rows_max,
-            compressor: Compressor::new(COMPRESSION_LEVEL)?,
+            compression: Compression::new()?,
             group: None,
         })
     }
@@ -92,7 +104,7 @@ impl<W: Write + Send> FileWriter<W> {
             let part = batch.slice(start, rows);
             for ((column, field), values) in group.columns.iter_mut().zip(schema.fields()).zip(part.columns())
             {
-                column.write(field, values, &mut self.compressor)?;
+                column.write(field, values, &mut self.compression)?;
             }
             group.rows += rows;
             start += rows;
@@ -110,7 +122,7 @@ impl<W: Write + Send> FileWriter<W> {
         };
         let mut written = self.file.next_row_group()?;
         for column in group.columns {
-            column.end(&mut written, &mut self.compressor)?;
+            column.end(&mut written, &mut self.compression)?;
         }
         written.close()?;
         Ok(())
@@ -141,45 +153,58 @@ impl<W: Write + Send> FileWriter<W> {
     }
 
     /// The column at a place, if it is one of ours.
-    fn column(&self, place: usize, column: &Column) -> Option<ColumnWriter> {
+    fn column(&self, place: usize, column: &dataset::Column) -> Option<ColumnWriter> {
         let descriptor = self.file.schema_descr().column(place);
         let limits = self.limits;
-        if column.encoding != Encoding::Dictionary {
-            return None;
-        }
-        match column.column_type {
-            ColumnType::Code => Some(ColumnWriter::Codes(DictionaryColumn::boxed(descriptor, limits))),
-            ColumnType::Word => Some(ColumnWriter::Words(DictionaryColumn::boxed(descriptor, limits))),
-            ColumnType::Int64 => Some(ColumnWriter::Int64(DictionaryColumn::boxed(descriptor, limits))),
-            ColumnType::Int16 | ColumnType::Int32 => {
-                Some(ColumnWriter::Int32(DictionaryColumn::boxed(descriptor, limits)))
+        Some(match (column.column_type, column.encoding) {
+            (ColumnType::Code, Encoding::Dictionary) => {
+                ColumnWriter::Codes(Column::boxed(descriptor, limits, Dictionary::new()))
+            }
+            (ColumnType::Word, Encoding::Dictionary) => {
+                ColumnWriter::Words(Column::boxed(descriptor, limits, Dictionary::new()))
+            }
+            (ColumnType::Int64 | ColumnType::Millis | ColumnType::Micros, Encoding::Dictionary) => {
+                ColumnWriter::Int64Dictionary(Column::boxed(descriptor, limits, Dictionary::new()))
+            }
+            (ColumnType::Int64 | ColumnType::Millis | ColumnType::Micros, encoding) => {
+                ColumnWriter::Int64(Column::boxed(descriptor, limits, numbers(encoding)))
+            }
+            (ColumnType::Int16 | ColumnType::Int32, Encoding::Dictionary) => {
+                ColumnWriter::Int32Dictionary(Column::boxed(descriptor, limits, Dictionary::new()))
+            }
+            (ColumnType::Int16 | ColumnType::Int32, encoding) => {
+                ColumnWriter::Int32(Column::boxed(descriptor, limits, numbers(encoding)))
             }
             // A text has no bound, so its dictionary may have to be given up. Floats have no total order.
-            ColumnType::Text
-            | ColumnType::Float64
-            | ColumnType::Bytes
-            | ColumnType::Bool
-            | ColumnType::Millis
-            | ColumnType::Micros => None,
-        }
+            (
+                ColumnType::Text
+                | ColumnType::Float64
+                | ColumnType::Bytes
+                | ColumnType::Bool
+                | ColumnType::Code
+                | ColumnType::Word,
+                _,
+            ) => return None,
+        })
+    }
+}
+
+fn numbers<V: numbers::Number>(encoding: Encoding) -> Numbers<V> {
+    match encoding {
+        Encoding::Delta => Numbers::differences(),
+        Encoding::Plain | Encoding::Dictionary => Numbers::plain(),
     }
 }
 
 impl ColumnWriter {
-    fn write(
-        &mut self,
-        field: &Arc<Field>,
-        values: &ArrayRef,
-        compressor: &mut Compressor<'_>,
-    ) -> Result<()> {
+    fn write(&mut self, field: &Arc<Field>, values: &ArrayRef, compression: &mut Compression) -> Result<()> {
         let (rows, nulls) = (values.len(), values.nulls());
-        let another =
-            || ParquetError::General(format!("the column {} has values of another type", field.name()));
+        let another = || another_type(field.name());
         match self {
             Self::Codes(column) => {
                 let codes = values.as_string_opt::<i32>().ok_or_else(another)?;
-                column.write(rows, nulls, compressor, |ids, row| {
-                    Ok(ids.of(Code::new(codes.value(row))?))
+                column.write(rows, nulls, compression, |pages, rows| {
+                    pages.try_extend(rows, |ids, row| Ok(ids.of(Code::new(codes.value(row))?)))
                 })
             }
             Self::Words(column) => {
@@ -192,32 +217,18 @@ impl ColumnWriter {
                 let keys = words.keys().values();
                 // A word is looked up once in a batch.
                 let mut known: Vec<Option<u32>> = vec![None; texts.len()];
-                column.write(rows, nulls, compressor, |ids, row| {
-                    let key = usize::try_from(keys[row]).unwrap_or(usize::MAX);
-                    let id = known.get_mut(key).ok_or_else(another)?;
-                    Ok(*id.get_or_insert_with(|| ids.of(Word::new(texts.value(key)))))
+                column.write(rows, nulls, compression, |pages, rows| {
+                    pages.try_extend(keys[rows].iter(), |ids, key| {
+                        let key = usize::try_from(*key).unwrap_or(usize::MAX);
+                        let id = known.get_mut(key).ok_or_else(another)?;
+                        Ok(*id.get_or_insert_with(|| ids.of(Word::new(texts.value(key)))))
+                    })
                 })
             }
-            Self::Int64(column) => {
-                let numbers = values
-                    .as_primitive_opt::<Int64Type>()
-                    .ok_or_else(another)?
-                    .values();
-                column.write(rows, nulls, compressor, |ids, row| Ok(ids.of(numbers[row])))
-            }
-            Self::Int32(column) => {
-                if let Some(numbers) = values.as_primitive_opt::<Int16Type>() {
-                    let numbers = numbers.values();
-                    return column.write(rows, nulls, compressor, |ids, row| {
-                        Ok(ids.of(i32::from(numbers[row])))
-                    });
-                }
-                let numbers = values
-                    .as_primitive_opt::<Int32Type>()
-                    .ok_or_else(another)?
-                    .values();
-                column.write(rows, nulls, compressor, |ids, row| Ok(ids.of(numbers[row])))
-            }
+            Self::Int64Dictionary(column) => write_int64s(column, values, compression),
+            Self::Int64(column) => write_int64s(column, values, compression),
+            Self::Int32Dictionary(column) => write_int32s(column, values, compression),
+            Self::Int32(column) => write_int32s(column, values, compression),
             Self::Arrow(writer) => {
                 for leaf in compute_leaves(field, values)? {
                     writer.write(&leaf)?;
@@ -230,16 +241,64 @@ impl ColumnWriter {
     fn end<W: Write + Send>(
         self,
         group: &mut SerializedRowGroupWriter<'_, W>,
-        compressor: &mut Compressor<'_>,
+        compression: &mut Compression,
     ) -> Result<()> {
         match self {
-            Self::Codes(column) => column.end(group, compressor),
-            Self::Words(column) => column.end(group, compressor),
-            Self::Int64(column) => column.end(group, compressor),
-            Self::Int32(column) => column.end(group, compressor),
+            Self::Codes(column) => column.end(group, compression),
+            Self::Words(column) => column.end(group, compression),
+            Self::Int64Dictionary(column) => column.end(group, compression),
+            Self::Int32Dictionary(column) => column.end(group, compression),
+            Self::Int64(column) => column.end(group, compression),
+            Self::Int32(column) => column.end(group, compression),
             Self::Arrow(writer) => writer.close()?.append_to_row_group(group),
         }
     }
+}
+
+fn write_int64s<P: Pages<Value = i64>>(
+    column: &mut Column<P>,
+    values: &ArrayRef,
+    compression: &mut Compression,
+) -> Result<()> {
+    let numbers = match values.data_type() {
+        DataType::Int64 => values.as_primitive::<Int64Type>().values(),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            values.as_primitive::<TimestampMillisecondType>().values()
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            values.as_primitive::<TimestampMicrosecondType>().values()
+        }
+        _ => return Err(another_type(column.name())),
+    };
+    column.write(values.len(), values.nulls(), compression, |pages, rows| {
+        pages.extend(numbers[rows].iter().copied());
+        Ok(())
+    })
+}
+
+fn write_int32s<P: Pages<Value = i32>>(
+    column: &mut Column<P>,
+    values: &ArrayRef,
+    compression: &mut Compression,
+) -> Result<()> {
+    let (rows, nulls) = (values.len(), values.nulls());
+    if let Some(numbers) = values.as_primitive_opt::<Int16Type>() {
+        let numbers = numbers.values();
+        return column.write(rows, nulls, compression, |pages, rows| {
+            pages.extend(numbers[rows].iter().copied().map(i32::from));
+            Ok(())
+        });
+    }
+    let numbers = values.as_primitive_opt::<Int32Type>();
+    let numbers = numbers.ok_or_else(|| another_type(column.name()))?.values();
+    column.write(rows, nulls, compression, |pages, rows| {
+        pages.extend(numbers[rows].iter().copied());
+        Ok(())
+    })
+}
+
+fn another_type(column: &str) -> ParquetError {
+    ParquetError::General(format!("the column {column} has values of another type"))
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ fn scattered(seed: u64, place: u64) -> u64 {
     (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 7
 }
 
-fn values(column: &Column, recipe: Recipe, seed: u64, rows: usize) -> ArrayRef {
+fn values(column: &dataset::Column, recipe: Recipe, seed: u64, rows: usize) -> ArrayRef {
     let value = |row: usize| scattered(seed, row as u64 / recipe.repeat) % recipe.distinct;
     let is_null = |row: usize| column.nullable && scattered(!seed, row as u64) % 1000 < recipe.nulls;
     let numbers = (0..rows).map(|row| (!is_null(row)).then(|| value(row)));
