@@ -2,14 +2,13 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow_array::builder::{
-    Float64Builder, Int32Builder, Int64Builder, PrimitiveBuilder, StringBuilder, TimestampMillisecondBuilder,
-};
-use arrow_array::types::ArrowPrimitiveType;
+use arrow_array::builder::StringBuilder;
+use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, TimestampMillisecondType};
 use arrow_array::{
     Array, ArrayRef, DictionaryArray, Int16Array, Int32Array, Int64Array, PrimitiveArray, RecordBatch,
     StringArray, TimestampMicrosecondArray,
 };
+use arrow_buffer::NullBufferBuilder;
 use krx_protocol::per_issue::{Field, FieldKind, Row, RowKind, Value};
 
 use crate::dataset::{Dataset, ZONE};
@@ -36,23 +35,23 @@ pub(super) struct Columns {
 /// The values of one field.
 #[derive(Debug)]
 enum Values {
-    Int64(Int64Builder),
-    Int32(Int32Builder),
-    Float64(Float64Builder),
-    Millis(TimestampMillisecondBuilder),
+    Int64(Numbers<Int64Type>),
+    Int32(Numbers<Int32Type>),
+    Float64(Numbers<Float64Type>),
+    Millis(Numbers<TimestampMillisecondType>),
     /// Places in the field's list of words.
-    Word(Int32Builder, &'static [&'static str]),
+    Word(Numbers<Int32Type>, &'static [&'static str]),
     Text(StringBuilder),
 }
 
 impl Values {
     fn of(kind: FieldKind) -> Self {
         match kind {
-            FieldKind::Integer { .. } => Self::Int64(Int64Builder::new()),
-            FieldKind::Decimal => Self::Float64(Float64Builder::new()),
-            FieldKind::TradeTime | FieldKind::OrderTime => Self::Int32(Int32Builder::new()),
-            FieldKind::TradeClock | FieldKind::OrderClock => Self::Millis(TimestampMillisecondBuilder::new()),
-            FieldKind::Word(words) => Self::Word(Int32Builder::new(), words),
+            FieldKind::Integer { .. } => Self::Int64(Numbers::with_room_for(0)),
+            FieldKind::Decimal => Self::Float64(Numbers::with_room_for(0)),
+            FieldKind::TradeTime | FieldKind::OrderTime => Self::Int32(Numbers::with_room_for(0)),
+            FieldKind::TradeClock | FieldKind::OrderClock => Self::Millis(Numbers::with_room_for(0)),
+            FieldKind::Word(words) => Self::Word(Numbers::with_room_for(0), words),
             FieldKind::Text => Self::Text(StringBuilder::new()),
         }
     }
@@ -65,16 +64,14 @@ impl Values {
             _ => None,
         };
         match self {
-            Self::Int64(builder) => builder.append_option(integer),
-            Self::Int32(builder) => {
-                builder.append_option(integer.and_then(|integer| i32::try_from(integer).ok()));
-            }
-            Self::Millis(builder) => builder.append_option(integer.map(|millis| midnight_ms + millis)),
-            Self::Float64(builder) => builder.append_option(match value {
+            Self::Int64(numbers) => numbers.push(integer),
+            Self::Int32(numbers) => numbers.push(integer.and_then(|integer| i32::try_from(integer).ok())),
+            Self::Millis(numbers) => numbers.push(integer.map(|millis| midnight_ms + millis)),
+            Self::Float64(numbers) => numbers.push(match value {
                 Value::Decimal(decimal) => Some(decimal),
                 _ => None,
             }),
-            Self::Word(builder, _) => builder.append_option(match value {
+            Self::Word(numbers, _) => numbers.push(match value {
                 Value::Word(place) => Some(i32::from(place)),
                 _ => None,
             }),
@@ -88,13 +85,13 @@ impl Values {
     /// Takes the values so far, and has room for as many again.
     fn take(&mut self) -> ArrayRef {
         match self {
-            Self::Int64(builder) => Arc::new(take(builder)),
-            Self::Int32(builder) => Arc::new(take(builder)),
-            Self::Float64(builder) => Arc::new(take(builder)),
-            Self::Millis(builder) => Arc::new(take(builder).with_timezone(ZONE)),
-            Self::Word(builder, words) => {
+            Self::Int64(numbers) => Arc::new(numbers.take()),
+            Self::Int32(numbers) => Arc::new(numbers.take()),
+            Self::Float64(numbers) => Arc::new(numbers.take()),
+            Self::Millis(numbers) => Arc::new(numbers.take().with_timezone(ZONE)),
+            Self::Word(numbers, words) => {
                 let words = Arc::new(StringArray::from_iter_values(words.iter()));
-                let places = DictionaryArray::try_new(take(builder), words);
+                let places = DictionaryArray::try_new(numbers.take(), words);
                 Arc::new(places.expect("a word is a place in its list"))
             }
             Self::Text(builder) => Arc::new(take_text(builder)),
@@ -102,12 +99,34 @@ impl Values {
     }
 }
 
-/// Takes what was built, and has room for as much again: without it, a column that is filled anew is copied each time it
-/// doubles.
-fn take<T: ArrowPrimitiveType>(builder: &mut PrimitiveBuilder<T>) -> PrimitiveArray<T> {
-    let array = builder.finish();
-    *builder = PrimitiveBuilder::with_capacity(array.len());
-    array
+/// Numbers of a type, some of them null. arrow-rs's builder does the same, but not inline, which a book of 40 fields feels.
+#[derive(Debug)]
+struct Numbers<T: ArrowPrimitiveType> {
+    values: Vec<T::Native>,
+    nulls: NullBufferBuilder,
+}
+
+impl<T: ArrowPrimitiveType> Numbers<T> {
+    fn with_room_for(rows: usize) -> Self {
+        Self {
+            values: Vec::with_capacity(rows),
+            nulls: NullBufferBuilder::new(rows),
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, number: Option<T::Native>) {
+        self.values.push(number.unwrap_or_default());
+        self.nulls.append(number.is_some());
+    }
+
+    /// Takes what was pushed, and has room for as much again: without it, a column that is filled anew is copied each time
+    /// it doubles.
+    fn take(&mut self) -> PrimitiveArray<T> {
+        let room = Self::with_room_for(self.values.len());
+        let mut taken = std::mem::replace(self, room);
+        PrimitiveArray::new(taken.values.into(), taken.nulls.finish())
+    }
 }
 
 fn take_text(builder: &mut StringBuilder) -> StringArray {
