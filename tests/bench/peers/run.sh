@@ -25,14 +25,18 @@ measure() {
     "$@" | tee -a "$results" >/dev/null
 }
 
-measure "$bench" decode "$frames" --repeat "$repeat"
-measure "$bench" seal "$frames" --repeat "$repeat"
-for peer in json-pandas orjson-pyarrow orjson-pyarrow-plain msgspec-pyarrow duckdb polars; do
-    measure "$python" "$peers/peers.py" decode "$peer" --frames "$frames" --repeat "$repeat"
-    measure "$python" "$peers/peers.py" seal "$peer" --frames "$frames" --out "$out/$peer.parquet" --repeat "$repeat"
+# The programs take turns, so that each has quiet and busy moments of the machine; the report takes the best.
+for _ in $(seq "$repeat"); do
+    for stage in decode seal; do
+        measure "$bench" "$stage" "$frames"
+        for peer in json-pandas orjson-pyarrow orjson-pyarrow-plain msgspec-pyarrow duckdb polars; do
+            options=(--frames "$frames" --repeat 1)
+            if [[ $stage == seal ]]; then options+=(--out "$out/$peer.parquet"); fi
+            measure "$python" "$peers/peers.py" "$stage" "$peer" "${options[@]}"
+        done
+    done
 done
 
-# The programs take turns, so that each has quiet and busy moments of the machine; the report takes the best.
 for frames_of in "${pushes[@]}"; do
     of=$(basename "$frames_of" .jsonl)
     "$bench" seal "$frames_of" --keep "$out/kept"
@@ -63,11 +67,15 @@ done
 url=$(<"$out/url")
 records=$("$bench" decode "$frames" | "$python" -c 'import json, sys; print(json.load(sys.stdin)["records"])')
 
-measure "$bench" journal "$url" "$frames" --repeat "$repeat"
-measure "$python" "$peers/peers.py" socket-journal --url "$url" --records "$records" --out "$out/journal" --repeat "$repeat"
-measure "$bench" record "$url" "$frames" --repeat "$repeat"
-measure "$python" "$peers/peers.py" socket --url "$url" --records "$records" --out "$out/record" --repeat "$repeat"
-measure "$python" "$peers/peers.py" socket --url "$url" --records "$records" --out "$out/plain" --repeat "$repeat" --plain
+peer=("$python" "$peers/peers.py")
+of=(--url "$url" --records "$records" --repeat 1)
+for _ in $(seq "$repeat"); do
+    measure "$bench" journal "$url" "$frames"
+    measure "${peer[@]}" socket-journal "${of[@]}" --out "$out/journal"
+    measure "$bench" record "$url" "$frames"
+    measure "${peer[@]}" socket "${of[@]}" --out "$out/record"
+    measure "${peer[@]}" socket "${of[@]}" --out "$out/plain" --plain
+done
 
 rm -rf "$out"
 "$python" "$peers/report.py" <"$results" | tee "${results%.jsonl}.md"
