@@ -17,7 +17,7 @@ SYSCONFDIR ?= /etc
 DESTDIR ?=
 
 .PHONY: help build build-sabotaged install wheel deb demo test test-rust test-readers test-wheel test-converters test-old-readers test-faults test-systemd test-page \
-	check fuzz bench bench-peers bench-live bench-layout bench-daily bench-books bench-views frames
+	check fuzz bench bench-peers bench-live bench-bulk bench-layout bench-daily bench-books bench-views frames
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -116,6 +116,10 @@ bench-peers: frames ## beside what people would use instead: the same frames, on
 bench-live: build ## beside Python scripts at the pace of a market: processor, wake-ups, system calls, memory; and latencies
 	tests/tools/python-env.sh
 	.venv/bin/python tests/bench/peers/live.py
+
+bench-bulk: build ## what a whole day's jobs take: export, archive, verify, rebuild, seal; beside DuckDB
+	tests/tools/python-env.sh
+	.venv/bin/python tests/bench/bulk.py
 
 bench-daily: build ## a year of daily rows, and minute bars of 100 issues, beside computing them from the trades
 	tests/tools/python-env.sh
