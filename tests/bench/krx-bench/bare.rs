@@ -1,7 +1,8 @@
-//! The program that an engineer would write without a recorder: tokio, serde_json and arrow-rs, as usually written. Each message is
+//! The program that an engineer would write without a recorder: tokio, serde and arrow-rs, as usually written. Each message is
 //! appended to a file that a thread syncs as often as the recorder does, and its rows are kept until there are enough for Parquet.
+//! Trades are read into a struct, pushes with their many keys into a map.
 //!
-//! It does not reconnect, keeps nothing that it cannot read, does not say what it missed, and survives no crash.
+//! It does not reconnect, keeps nothing that it cannot read, does not say what it missed, and loses the rows of a crash.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,14 +16,18 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use clap::Args;
+use futures_util::future::try_join_all;
 use futures_util::{SinkExt, StreamExt};
 use krx_store::Moment;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use signal_hook::consts::SIGTERM;
+use signal_hook::iterator::Signals;
 use tokio::sync::watch;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite;
 
 /// What `krx-bench bare` is told.
 #[derive(Args, Debug)]
@@ -38,15 +43,33 @@ pub(crate) struct Options {
     out: PathBuf,
 }
 
-/// As the recorder by default.
+/// The recorder's defaults.
 const SYNC_INTERVAL: Duration = Duration::from_millis(50);
 const FILE_ROWS: usize = 1_000_000;
+
+/// A record of a full-market feed.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Trade<'a> {
+    isu_srt_cd: &'a str,
+    trd_prc: &'a str,
+    trd_vol: &'a str,
+    trd_tm: &'a str,
+}
+
+/// A message of the per-issue service; other messages have no `params`.
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    params: Option<BTreeMap<&'a str, Value>>,
+}
 
 /// Records until SIGTERM, and writes what waits.
 pub(crate) fn bare(options: &Options) -> Result<()> {
     let (stop, stopping) = watch::channel(false);
-    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM])?;
-    thread::spawn(move || {
+    let mut signals = Signals::new([SIGTERM])?;
+    let waiting = signals.handle();
+    let signalled = thread::spawn(move || {
         signals.forever().next();
         stop.send(true)
     });
@@ -57,8 +80,10 @@ pub(crate) fn bare(options: &Options) -> Result<()> {
         let dir = options.out.join(number.to_string());
         feed(url, &options.codes, dir, stopping.clone())
     });
-    runtime.block_on(futures_util::future::try_join_all(feeds))?;
-    Ok(())
+    let recorded = runtime.block_on(try_join_all(feeds));
+    waiting.close();
+    let _ = signalled.join();
+    recorded.map(drop)
 }
 
 async fn feed(url: &str, codes: &[String], dir: PathBuf, mut stopping: watch::Receiver<bool>) -> Result<()> {
@@ -75,7 +100,9 @@ async fn feed(url: &str, codes: &[String], dir: PathBuf, mut stopping: watch::Re
     let requests = std::iter::once(init).chain(pairs.map(|pair| ("subscribe", pair)));
     for (id, (method, params)) in (1..).zip(requests) {
         let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-        socket.send(Message::text(request.to_string())).await?;
+        socket
+            .send(tungstenite::Message::text(request.to_string()))
+            .await?;
     }
     let journal = Journal::create(&dir.join("messages"))?;
     let mut tables = BTreeMap::new();
@@ -84,35 +111,58 @@ async fn feed(url: &str, codes: &[String], dir: PathBuf, mut stopping: watch::Re
             message = socket.next() => message.context("the exchange has closed the connection")??,
             _ = stopping.changed() => break,
         };
-        if let Message::Text(text) = message {
+        if let tungstenite::Message::Text(text) = message {
             journal.append(text.as_bytes())?;
             add(&text, &mut tables, &dir)?;
         }
     }
-    journal.end();
+    journal.end()?;
     tables
         .iter_mut()
         .try_for_each(|(name, table)| table.write(name, &dir))
 }
 
 /// Adds the records of a message.
-fn add(text: &str, tables: &mut BTreeMap<String, Table>, dir: &Path) -> Result<()> {
-    let (name, records) = match serde_json::from_str(text)? {
-        Value::Array(records) => ("trades", records),
-        Value::Object(mut message) => match message.remove("params") {
-            Some(push) if push["preset"] == "quote10" => ("books", vec![push]),
-            Some(push) => ("ticks", vec![push]),
-            None => return Ok(()),
-        },
-        _ => return Ok(()),
-    };
-    let table = tables.entry(name.to_owned()).or_default();
+fn add(text: &str, tables: &mut BTreeMap<&'static str, Table>, dir: &Path) -> Result<()> {
     let recv = Moment::now().0;
-    records.iter().for_each(|record| table.push(record, recv));
-    if table.recv.len() >= FILE_ROWS {
-        table.write(name, dir)?;
+    let name = if text.starts_with('[') {
+        let trades: Vec<Trade<'_>> = serde_json::from_str(text)?;
+        let table = tables.entry("trades").or_default();
+        for trade in trades {
+            let numbers = [
+                ("price", trade.trd_prc),
+                ("volume", trade.trd_vol),
+                ("trade_time", trade.trd_tm),
+            ];
+            table.push(
+                trade.isu_srt_cd,
+                recv,
+                numbers.map(|(key, text)| (key, text.parse().ok())),
+            );
+        }
+        "trades"
+    } else {
+        let message: Message<'_> = serde_json::from_str(text)?;
+        let Some(push) = message.params else { return Ok(()) };
+        let word = |key| push.get(key).and_then(Value::as_str).unwrap_or_default();
+        let name = if word("preset") == "quote10" {
+            "books"
+        } else {
+            "ticks"
+        };
+        let numbers = push.iter().filter(|(_, value)| !value.is_string());
+        let table = tables.entry(name).or_default();
+        table.push(
+            word("isuSrtCd"),
+            recv,
+            numbers.map(|(key, value)| (*key, value.as_i64())),
+        );
+        name
+    };
+    match tables.get_mut(name) {
+        Some(table) if table.recv.len() >= FILE_ROWS => table.write(name, dir),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Rows that wait.
@@ -125,27 +175,16 @@ struct Table {
 }
 
 impl Table {
-    fn push(&mut self, record: &Value, recv: i64) {
-        let row = self.recv.len();
-        for (key, value) in record.as_object().into_iter().flatten() {
-            let number = match value {
-                Value::Number(number) => number.as_i64(),
-                Value::String(text) => text.parse().ok(),
-                _ => None,
+    fn push<'a>(&mut self, code: &str, recv: i64, numbers: impl IntoIterator<Item = (&'a str, Option<i64>)>) {
+        for (key, number) in numbers {
+            let column = match self.numbers.get_mut(key) {
+                Some(column) => column,
+                None => self.numbers.entry(key.to_owned()).or_default(),
             };
-            match (key.as_str(), value) {
-                ("isuSrtCd", Value::String(code)) => self.code.push(code.clone()),
-                ("preset", _) => {}
-                _ => {
-                    let column = match self.numbers.get_mut(key) {
-                        Some(column) => column,
-                        None => self.numbers.entry(key.clone()).or_default(),
-                    };
-                    column.resize(row, None);
-                    column.push(number);
-                }
-            }
+            column.resize(self.recv.len(), None);
+            column.push(number);
         }
+        self.code.push(code.to_owned());
         self.recv.push(recv);
     }
 
@@ -211,8 +250,9 @@ impl Journal {
         Ok(())
     }
 
-    fn end(self) {
+    fn end(self) -> Result<()> {
         self.is_open.store(false, Ordering::Relaxed);
         let _ = self.syncer.join();
+        Ok(self.file.sync_data()?)
     }
 }

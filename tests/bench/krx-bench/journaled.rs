@@ -29,7 +29,7 @@ const BATCH: usize = 256;
 /// The rows with which a file ends, as by default.
 const ROWS_MAX: u64 = 1_000_000;
 
-/// As by default, but with all of the disk.
+/// The recorder's defaults, but without a reserve of disk space.
 pub(crate) const EXPORT: ExportConfig = ExportConfig {
     rotate_interval: Duration::from_secs(300),
     rows_max: ROWS_MAX,
@@ -164,7 +164,7 @@ impl Journaled {
         Ok(())
     }
 
-    /// Ends the day and exports it; gives the records that were received.
+    /// Ends the day and exports it, unless it stays in the journal; gives the records that were received.
     pub(crate) fn end(mut self) -> Result<u64> {
         let close = at(self.date, CLOSE_S * SECOND_US);
         self.pass_gaps(close)?;

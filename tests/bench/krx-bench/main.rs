@@ -1,5 +1,6 @@
 //! `krx-bench`: the recorder's stages over a frames file, each printing one JSON line as the peers in
-//! `tests/bench/peers` do, the server that feeds both sides, and trading days to measure reading with.
+//! `tests/bench/peers` do, the server that feeds both sides, a plain program to measure beside, and trading days to measure
+//! reading and exporting with.
 
 mod bare;
 mod days;
@@ -65,7 +66,7 @@ enum Command {
     },
     /// How long messages take to the journal and to the disk, one at a time at the pace of a running feed.
     Latency(latency::Options),
-    /// Record as a program without a recorder would, until SIGTERM.
+    /// Record as a plain program would, until SIGTERM.
     Bare(bare::Options),
     /// Export what `days --journal-only` left, each feed by a thread of its own, as a recorder does when it starts.
     Export {

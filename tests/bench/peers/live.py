@@ -13,8 +13,9 @@ The simulated exchange serves the programs alike, which take turns:
 Each turn lasts so many seconds, which begin 3 s after all connections are open. Processor time is what the program takes in
 them, as a part of one core (the kernel counts in steps of 10 ms); wake-ups are how often its threads gave up the processor;
 memory is the most that was resident. If `strace` is there, it counts system calls in a turn of its own. At the end the
-program is asked to stop, and must have about as many rows as were sent. At this pace the script writes its first
-Parquet file at the end, which is not measured; whether a time partition of the recorder ends within a turn is a matter of chance.
+program is asked to stop, and must have about as many rows as were sent. At this pace the other two write their
+first Parquet file of trades at the end, which is not measured; whether a time partition of the recorder ends within a turn is a matter
+of chance.
 
 After that comes the journal alone: the time until a message is written, and until it is on disk (`krx-bench latency`).
 """
@@ -122,21 +123,22 @@ def recorder(case: Case, folder: Path, url: str, stocks: Sequence[str]) -> list[
     return [PROGRAMS / "krx-recorder", "run", "--config", config]
 
 
+def options(case: Case, folder: Path, url: str, stocks: Sequence[str]) -> list[str | Path]:
+    """Of the two programs beside the recorder."""
+    out: list[str | Path] = ["--out", folder / "data"]
+    if case.per_issue:
+        return [*out, "--url", f"{url}/ws/", "--codes", ",".join(stocks)]
+    return out + [argument for path in MARKETS.values() for argument in ("--url", url + path)]
+
+
 def script(case: Case, folder: Path, url: str, stocks: Sequence[str]) -> list[str | Path]:
     """The script's command."""
-    here = Path(__file__).resolve().parent / "script.py"
-    if case.per_issue:
-        return [sys.executable, here, "--url", f"{url}/ws/", "--codes", ",".join(stocks), "--out", folder / "data"]
-    urls = [argument for path in MARKETS.values() for argument in ("--url", url + path)]
-    return [sys.executable, here, *urls, "--out", folder / "data"]
+    return [sys.executable, Path(__file__).resolve().parent / "script.py", *options(case, folder, url, stocks)]
 
 
 def bare(case: Case, folder: Path, url: str, stocks: Sequence[str]) -> list[str | Path]:
     """The command of the program in Rust."""
-    command: list[str | Path] = [PROGRAMS / "krx-bench", "bare", "--out", folder / "data"]
-    if case.per_issue:
-        return [*command, "--url", f"{url}/ws/", "--codes", ",".join(stocks)]
-    return command + [argument for path in MARKETS.values() for argument in ("--url", url + path)]
+    return [PROGRAMS / "krx-bench", "bare", *options(case, folder, url, stocks)]
 
 
 PROGRAMS_MEASURED = {"krx-recorder": recorder, "bare Rust": bare, "Python script": script}

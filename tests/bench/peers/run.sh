@@ -67,14 +67,14 @@ done
 url=$(<"$out/url")
 records=$("$bench" decode "$frames" | "$python" -c 'import json, sys; print(json.load(sys.stdin)["records"])')
 
-peer=("$python" "$peers/peers.py")
-of=(--url "$url" --records "$records" --repeat 1)
+script=("$python" "$peers/peers.py")
+feed=(--url "$url" --records "$records" --repeat 1)
 for _ in $(seq "$repeat"); do
     measure "$bench" journal "$url" "$frames"
-    measure "${peer[@]}" socket-journal "${of[@]}" --out "$out/journal"
+    measure "${script[@]}" socket-journal "${feed[@]}" --out "$out/journal"
     measure "$bench" record "$url" "$frames"
-    measure "${peer[@]}" socket "${of[@]}" --out "$out/record"
-    measure "${peer[@]}" socket "${of[@]}" --out "$out/plain" --plain
+    measure "${script[@]}" socket "${feed[@]}" --out "$out/record"
+    measure "${script[@]}" socket "${feed[@]}" --out "$out/plain" --plain
 done
 
 rm -rf "$out"

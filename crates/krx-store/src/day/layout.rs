@@ -1,9 +1,7 @@
 //! The layout of a sealed day; the figures behind each choice are in docs/adr/0025, 0034 and 0043.
 
-use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::WriterProperties;
-use parquet::schema::types::ColumnPath;
 
 use crate::dataset::{Dataset, GroupOrder};
 
@@ -18,10 +16,6 @@ pub struct Layout {
     pub row_group_rows: usize,
     /// Rows of a page.
     pub page_rows: usize,
-    /// The level of zstd.
-    pub zstd_level: i32,
-    /// Whether the column that divides the day has a Bloom filter.
-    pub bloom_filter: bool,
 }
 
 impl Default for Layout {
@@ -30,15 +24,12 @@ impl Default for Layout {
             run_rows: 1_000_000,
             row_group_rows: 73_728,
             page_rows: 20_000,
-            zstd_level: 1,
-            bloom_filter: false,
         }
     }
 }
 
 impl Layout {
     pub(super) fn properties(&self, dataset: Dataset) -> WriterProperties {
-        let level = ZstdLevel::try_new(self.zstd_level).unwrap_or_default();
         // The columns by which each row group is sorted.
         let key = match dataset.group_order {
             GroupOrder::Arrival => None,
@@ -51,15 +42,11 @@ impl Layout {
             descending: false,
             nulls_first: false,
         });
-        let mut builder = dataset
+        dataset
             .properties_builder(self.row_group_rows as u64)
             .set_max_row_group_row_count(Some(self.row_group_rows.max(1)))
-            .set_compression(Compression::ZSTD(level))
             .set_data_page_row_count_limit(self.page_rows.max(1))
-            .set_sorting_columns(Some(sorting.collect()));
-        if let Some(column) = dataset.sealed_by {
-            builder = builder.set_column_bloom_filter_enabled(ColumnPath::from(column), self.bloom_filter);
-        }
-        builder.build()
+            .set_sorting_columns(Some(sorting.collect()))
+            .build()
     }
 }

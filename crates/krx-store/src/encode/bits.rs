@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_of_any_width_are_one_behind_the_other() {
+    fn values_of_any_width_lie_back_to_back() {
         for width in 1..=64 {
             let all = u64::MAX >> (64 - width);
             let values = [all, 0, all, all, 0, 1, all, 0, 0, all, 1];

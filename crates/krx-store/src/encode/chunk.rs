@@ -21,9 +21,14 @@ use crate::dataset::COMPRESSION_LEVEL;
 pub(super) struct PageFacts<V> {
     pub(super) rows: usize,
     pub(super) nulls: usize,
-    /// The smallest and the largest value; `None` if all rows are null.
+    pub(super) values: ValueFacts<V>,
+}
+
+/// What they say of its values.
+pub(super) struct ValueFacts<V> {
+    /// The smallest and the largest; `None` if there are none.
     pub(super) range: Option<(V, V)>,
-    /// Of all values, if they are texts.
+    /// Bytes of all of them, if they are texts.
     pub(super) text_bytes: usize,
 }
 
@@ -108,8 +113,7 @@ impl<V: Value> Chunk<V> {
         let PageFacts {
             rows,
             nulls,
-            range,
-            text_bytes,
+            values: ValueFacts { range, text_bytes },
         } = facts;
         self.count += 1;
         self.rows += rows;
@@ -146,7 +150,7 @@ impl<V: Value> Chunk<V> {
         Ok(())
     }
 
-    /// Puts the chunk into the row group, behind the dictionary of these values, if it has one.
+    /// Puts the chunk into the row group, after the dictionary of these values, if it has one.
     pub(super) fn end<W: Write + Send>(
         mut self,
         dictionary: Option<&[V]>,
@@ -235,11 +239,11 @@ pub(super) fn fitting<N: TryFrom<usize>>(number: usize) -> Result<N> {
     N::try_from(number).map_err(error)
 }
 
-/// zstd at the level of all files, with memory that is used again: setting it up for each page takes longer than compressing a
-/// small one.
+/// zstd, with memory that all pages of a file share.
 pub(super) struct Compression {
     compressor: Compressor<'static>,
     page: Vec<u8>,
+    compressed: Vec<u8>,
 }
 
 impl Compression {
@@ -247,14 +251,27 @@ impl Compression {
         Ok(Self {
             compressor: Compressor::new(COMPRESSION_LEVEL)?,
             page: Vec::new(),
+            compressed: Vec::new(),
         })
     }
 
+    /// Room for a page that is being encoded. It is empty.
+    pub(super) fn take_page(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.page)
+    }
+
+    /// Gives the room back.
+    pub(super) fn put_back(&mut self, mut page: Vec<u8>) {
+        page.clear();
+        self.page = page;
+    }
+
     fn compressed(&mut self, bytes: &[u8]) -> Result<Bytes> {
-        self.page.clear();
-        self.page.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
+        self.compressed.clear();
+        self.compressed
+            .reserve(zstd::zstd_safe::compress_bound(bytes.len()));
         self.compressor
-            .compress_to_buffer(bytes, &mut Cursor::new(&mut self.page))?;
-        Ok(Bytes::copy_from_slice(&self.page))
+            .compress_to_buffer(bytes, &mut Cursor::new(&mut self.compressed))?;
+        Ok(Bytes::copy_from_slice(&self.compressed))
     }
 }

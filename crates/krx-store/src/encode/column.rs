@@ -1,15 +1,16 @@
-//! A column of a row group: where its pages end, and which rows are null. What becomes of the values is for [`Pages`] to say.
+//! A column of a row group: where its pages end, and which rows are null. A [`PageEncoder`] says what becomes of the values.
 
 use std::io::Write;
 use std::ops::Range;
 
 use arrow_buffer::NullBuffer;
+use parquet::basic::Encoding;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedRowGroupWriter;
 use parquet::schema::types::ColumnDescPtr;
 
-use super::chunk::{Chunk, Compression, PageFacts, fitting};
+use super::chunk::{Chunk, Compression, PageFacts, ValueFacts, fitting};
 use super::hybrid;
 use super::value::Value;
 
@@ -22,56 +23,60 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub(super) fn of(properties: &WriterProperties) -> Self {
-        Self {
+    /// # Errors
+    /// When pages of so many rows could have so many bytes that arrow-rs would end them earlier.
+    pub(super) fn of(properties: &WriterProperties) -> Result<Self> {
+        let limits = Self {
             page_rows: properties.data_page_row_count_limit(),
             batch_rows: properties.write_batch_size(),
+        };
+        let rows_max = limits.page_rows.saturating_add(limits.batch_rows);
+        if rows_max.saturating_mul(size_of::<i64>()) > properties.data_page_size_limit() {
+            let what = format!("pages of {rows_max} rows can be larger than a page may be");
+            return Err(ParquetError::General(what));
         }
+        Ok(limits)
     }
 }
 
-/// The values of a page that is being filled, and what they become.
-pub(super) trait Pages {
+/// Values of the page that is being filled, and what becomes of them.
+pub(super) trait PageEncoder {
     type Value: Value;
 
-    /// How many values the page has; nulls are none.
-    fn len(&self) -> usize;
+    /// How many values the page has. Nulls are not counted.
+    fn count(&self) -> usize;
 
-    fn encoding(&self) -> parquet::basic::Encoding;
+    fn encoding(&self) -> Encoding;
 
     /// Adds values to the page.
-    fn extend(&mut self, values: impl ExactSizeIterator<Item = Self::Value>);
+    fn extend(&mut self, values: impl Iterator<Item = Self::Value>);
 
-    /// Appends the encoded values to `page`, and begins the next one. Returns the smallest and the largest, and how many bytes they
-    /// all have if they are texts.
-    fn end_page(&mut self, page: &mut Vec<u8>) -> Result<(Option<(Self::Value, Self::Value)>, usize)>;
+    /// Appends the encoded values to `page`, and begins the next page.
+    fn end_page(&mut self, page: &mut Vec<u8>) -> Result<ValueFacts<Self::Value>>;
 
     /// The values that pages refer to by their number, if they do.
     fn dictionary(&self) -> Option<&[Self::Value]>;
 }
 
 /// The column.
-pub(super) struct Column<P: Pages> {
+pub(super) struct Column<E: PageEncoder> {
     limits: Limits,
-    pages: P,
+    encoder: E,
     /// Of the page that is being filled.
     rows: usize,
     /// Of each row in it 1, or 0 if it is null; empty while none is.
     levels: Vec<u32>,
-    /// That page, while it is encoded.
-    page: Vec<u8>,
-    chunk: Chunk<P::Value>,
+    chunk: Chunk<E::Value>,
 }
 
-impl<P: Pages> Column<P> {
-    pub(super) fn boxed(descriptor: ColumnDescPtr, limits: Limits, pages: P) -> Box<Self> {
+impl<E: PageEncoder> Column<E> {
+    pub(super) fn boxed(descriptor: ColumnDescPtr, limits: Limits, encoder: E) -> Box<Self> {
         Box::new(Self {
             limits,
-            chunk: Chunk::of(descriptor, pages.encoding()),
-            pages,
+            chunk: Chunk::of(descriptor, encoder.encoding()),
+            encoder,
             rows: 0,
             levels: Vec::new(),
-            page: Vec::new(),
         })
     }
 
@@ -86,7 +91,7 @@ impl<P: Pages> Column<P> {
         rows: usize,
         nulls: Option<&NullBuffer>,
         compression: &mut Compression,
-        mut add: impl FnMut(&mut P, Range<usize>) -> Result<()>,
+        mut add: impl FnMut(&mut E, Range<usize>) -> Result<()>,
     ) -> Result<()> {
         // An array may have a null mask without nulls.
         let is_uniform = nulls.is_none_or(|nulls| nulls.null_count() == rows);
@@ -104,14 +109,14 @@ impl<P: Pages> Column<P> {
             let end = (start + step).min(rows);
             match nulls.map(|nulls| nulls.slice(start, end - start)) {
                 None => {
-                    add(&mut self.pages, start..end)?;
+                    add(&mut self.encoder, start..end)?;
                     if !self.levels.is_empty() {
                         self.levels.resize(self.rows + end - start, 1);
                     }
                 }
                 Some(nulls) => {
                     for (from, to) in nulls.valid_slices() {
-                        add(&mut self.pages, start + from..start + to)?;
+                        add(&mut self.encoder, start + from..start + to)?;
                     }
                     if nulls.null_count() > 0 || !self.levels.is_empty() {
                         self.levels.resize(self.rows, 1);
@@ -128,27 +133,23 @@ impl<P: Pages> Column<P> {
     }
 
     fn end_page(&mut self, compression: &mut Compression) -> Result<()> {
-        let (rows, nulls) = (self.rows, self.rows - self.pages.len());
-        self.page.clear();
+        let (rows, nulls) = (self.rows, self.rows - self.encoder.count());
+        let mut page = compression.take_page();
         if self.chunk.is_nullable() {
             // Levels have their length in front of them.
-            self.page.extend_from_slice(&[0; LEN_BYTES]);
+            page.extend_from_slice(&[0; LEN_BYTES]);
             match nulls {
-                0 => hybrid::run(rows, 1, 1, &mut self.page),
-                nulls if nulls == rows => hybrid::run(rows, 0, 1, &mut self.page),
-                _ => hybrid::encode(&self.levels, 1, &mut self.page),
+                0 => hybrid::run(rows, 1, 1, &mut page),
+                nulls if nulls == rows => hybrid::run(rows, 0, 1, &mut page),
+                _ => hybrid::encode(&self.levels, 1, &mut page),
             }
-            let len: u32 = fitting(self.page.len() - LEN_BYTES)?;
-            self.page[..LEN_BYTES].copy_from_slice(&len.to_le_bytes());
+            let len: u32 = fitting(page.len() - LEN_BYTES)?;
+            page[..LEN_BYTES].copy_from_slice(&len.to_le_bytes());
         }
-        let (range, text_bytes) = self.pages.end_page(&mut self.page)?;
-        let facts = PageFacts {
-            rows,
-            nulls,
-            range,
-            text_bytes,
-        };
-        self.chunk.add(facts, &self.page, compression)?;
+        let values = self.encoder.end_page(&mut page)?;
+        let facts = PageFacts { rows, nulls, values };
+        self.chunk.add(facts, &page, compression)?;
+        compression.put_back(page);
         self.rows = 0;
         self.levels.clear();
         Ok(())
@@ -163,7 +164,7 @@ impl<P: Pages> Column<P> {
         if self.rows > 0 {
             self.end_page(compression)?;
         }
-        self.chunk.end(self.pages.dictionary(), group, compression)
+        self.chunk.end(self.encoder.dictionary(), group, compression)
     }
 }
 

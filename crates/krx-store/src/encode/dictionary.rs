@@ -1,10 +1,10 @@
-//! Pages of ids: each value is hashed once, and only its id is kept.
+//! Ids in place of values: each value is hashed once, and only its id is kept.
 
 use parquet::basic::Encoding;
 use parquet::errors::Result;
 
-use super::chunk::fitting;
-use super::column::Pages;
+use super::chunk::{ValueFacts, fitting};
+use super::column::PageEncoder;
 use super::hybrid;
 use super::ids::Ids;
 use super::value::Value;
@@ -43,15 +43,15 @@ impl<V: Value> Dictionary<V> {
     }
 }
 
-impl<V: Value> Pages for Dictionary<V> {
+impl<V: Value> PageEncoder for Dictionary<V> {
     type Value = V;
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.page.len()
     }
 
     #[inline]
-    fn extend(&mut self, values: impl ExactSizeIterator<Item = V>) {
+    fn extend(&mut self, values: impl Iterator<Item = V>) {
         let ids = &mut self.ids;
         self.page.extend(values.map(|value| ids.of(value)));
     }
@@ -60,7 +60,7 @@ impl<V: Value> Pages for Dictionary<V> {
         Encoding::RLE_DICTIONARY
     }
 
-    fn end_page(&mut self, page: &mut Vec<u8>) -> Result<(Option<(V, V)>, usize)> {
+    fn end_page(&mut self, page: &mut Vec<u8>) -> Result<ValueFacts<V>> {
         let values = self.ids.values();
         let width = hybrid::width_of(values.len());
         page.push(fitting(width as usize)?);
@@ -78,7 +78,10 @@ impl<V: Value> Pages for Dictionary<V> {
             }
         }
         self.page.clear();
-        Ok((range.map(|(min, max)| (min.clone(), max.clone())), text_bytes))
+        Ok(ValueFacts {
+            range: range.map(|(min, max)| (min.clone(), max.clone())),
+            text_bytes,
+        })
     }
 
     fn dictionary(&self) -> Option<&[V]> {

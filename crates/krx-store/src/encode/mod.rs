@@ -1,6 +1,5 @@
-//! Rows into a Parquet file, with the same bytes that arrow-rs's writer gives. Nearly all columns are encoded here, because arrow-rs
-//! hashes and compares the bytes of each value of a dictionary, and sets zstd up anew for each page. It writes the others
-//! (docs/adr/0054).
+//! Rows into a Parquet file, with the same bytes that arrow-rs's writer gives. Codes, words, integers and times are encoded here, because
+//! arrow-rs hashes and compares the bytes of each value. It encodes texts, floats, bytes and flags (docs/adr/0054).
 //!
 //! ```text
 //!   RecordBatch ──▶ FileWriter ──▶ Column ──▶ Dictionary   (code, kind, price, …) ──▶ Chunk ──▶ row group ──▶ file
@@ -35,7 +34,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 
 use self::chunk::Compression;
-use self::column::{Column, Limits, Pages};
+use self::column::{Column, Limits, PageEncoder};
 use self::dictionary::Dictionary;
 use self::numbers::Numbers;
 use self::value::{Code, Word};
@@ -50,6 +49,8 @@ pub(crate) struct FileWriter<W: Write + Send> {
     group_rows_max: usize,
     compression: Compression,
     group: Option<Group>,
+    /// After an error, columns may have different numbers of rows.
+    is_broken: bool,
 }
 
 /// A row group being filled.
@@ -73,7 +74,7 @@ enum ColumnWriter {
 impl<W: Write + Send> FileWriter<W> {
     /// Begins a file of a dataset.
     pub(crate) fn new(output: W, dataset: Dataset, properties: WriterProperties) -> Result<Self> {
-        let limits = Limits::of(&properties);
+        let limits = Limits::of(&properties)?;
         let group_rows_max = properties.max_row_group_row_count().unwrap_or(usize::MAX);
         let writer = ArrowWriter::try_new(output, dataset.schema(), Some(properties))?;
         let (file, arrow) = writer.into_serialized_writer()?;
@@ -85,11 +86,19 @@ impl<W: Write + Send> FileWriter<W> {
             group_rows_max,
             compression: Compression::new()?,
             group: None,
+            is_broken: false,
         })
     }
 
-    /// Adds rows. A row group ends when it is full.
+    /// Adds rows. A row group ends when it is full. After an error the file cannot be ended.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.is_broken = true;
+        self.write_rows(batch)?;
+        self.is_broken = false;
+        Ok(())
+    }
+
+    fn write_rows(&mut self, batch: &RecordBatch) -> Result<()> {
         let schema = self.dataset.schema();
         let mut start = 0;
         while start < batch.num_rows() {
@@ -109,7 +118,7 @@ impl<W: Write + Send> FileWriter<W> {
             group.rows += rows;
             start += rows;
             if group.rows == self.group_rows_max {
-                self.flush()?;
+                self.end_group()?;
             }
         }
         Ok(())
@@ -117,6 +126,13 @@ impl<W: Write + Send> FileWriter<W> {
 
     /// Ends the row group.
     pub(crate) fn flush(&mut self) -> Result<()> {
+        if self.is_broken {
+            return Err(ParquetError::General("a write has failed before".to_owned()));
+        }
+        self.end_group()
+    }
+
+    fn end_group(&mut self) -> Result<()> {
         let Some(group) = self.group.take() else {
             return Ok(());
         };
@@ -156,60 +172,67 @@ impl<W: Write + Send> FileWriter<W> {
     fn column(&self, place: usize, column: &dataset::Column) -> Option<ColumnWriter> {
         let descriptor = self.file.schema_descr().column(place);
         let limits = self.limits;
-        Some(match (column.column_type, column.encoding) {
-            (ColumnType::Code, Encoding::Dictionary) => {
-                ColumnWriter::Codes(Column::boxed(descriptor, limits, Dictionary::new()))
+        let is_long = match column.column_type {
+            ColumnType::Int64 | ColumnType::Millis | ColumnType::Micros => true,
+            ColumnType::Int16 | ColumnType::Int32 => false,
+            ColumnType::Code if column.encoding == Encoding::Dictionary => {
+                let column = Column::boxed(descriptor, limits, Dictionary::new());
+                return Some(ColumnWriter::Codes(column));
             }
-            (ColumnType::Word, Encoding::Dictionary) => {
-                ColumnWriter::Words(Column::boxed(descriptor, limits, Dictionary::new()))
+            ColumnType::Word if column.encoding == Encoding::Dictionary => {
+                let column = Column::boxed(descriptor, limits, Dictionary::new());
+                return Some(ColumnWriter::Words(column));
             }
-            (ColumnType::Int64 | ColumnType::Millis | ColumnType::Micros, Encoding::Dictionary) => {
+            // A text has no bound, so its dictionary may have to be given up. Floats have no total order. Bytes and flags are few,
+            // and codes and words always have a dictionary.
+            ColumnType::Text
+            | ColumnType::Float64
+            | ColumnType::Bytes
+            | ColumnType::Bool
+            | ColumnType::Code
+            | ColumnType::Word => return None,
+        };
+        Some(match (is_long, column.encoding) {
+            (true, Encoding::Dictionary) => {
                 ColumnWriter::Int64Dictionary(Column::boxed(descriptor, limits, Dictionary::new()))
             }
-            (ColumnType::Int64 | ColumnType::Millis | ColumnType::Micros, encoding) => {
-                ColumnWriter::Int64(Column::boxed(descriptor, limits, numbers(encoding)))
+            (true, Encoding::Plain) => {
+                ColumnWriter::Int64(Column::boxed(descriptor, limits, Numbers::plain()))
             }
-            (ColumnType::Int16 | ColumnType::Int32, Encoding::Dictionary) => {
+            (true, Encoding::Delta) => {
+                ColumnWriter::Int64(Column::boxed(descriptor, limits, Numbers::differences()))
+            }
+            (false, Encoding::Dictionary) => {
                 ColumnWriter::Int32Dictionary(Column::boxed(descriptor, limits, Dictionary::new()))
             }
-            (ColumnType::Int16 | ColumnType::Int32, encoding) => {
-                ColumnWriter::Int32(Column::boxed(descriptor, limits, numbers(encoding)))
+            (false, Encoding::Plain) => {
+                ColumnWriter::Int32(Column::boxed(descriptor, limits, Numbers::plain()))
             }
-            // A text has no bound, so its dictionary may have to be given up. Floats have no total order.
-            (
-                ColumnType::Text
-                | ColumnType::Float64
-                | ColumnType::Bytes
-                | ColumnType::Bool
-                | ColumnType::Code
-                | ColumnType::Word,
-                _,
-            ) => return None,
+            (false, Encoding::Delta) => {
+                ColumnWriter::Int32(Column::boxed(descriptor, limits, Numbers::differences()))
+            }
         })
-    }
-}
-
-fn numbers<V: numbers::Number>(encoding: Encoding) -> Numbers<V> {
-    match encoding {
-        Encoding::Delta => Numbers::differences(),
-        Encoding::Plain | Encoding::Dictionary => Numbers::plain(),
     }
 }
 
 impl ColumnWriter {
     fn write(&mut self, field: &Arc<Field>, values: &ArrayRef, compression: &mut Compression) -> Result<()> {
         let (rows, nulls) = (values.len(), values.nulls());
-        let another = || another_type(field.name());
+        if field.data_type() != values.data_type() {
+            let (name, wanted, found) = (field.name(), field.data_type(), values.data_type());
+            let what = format!("the column {name} is of {wanted}, and its values of {found}");
+            return Err(ParquetError::General(what));
+        }
         match self {
             Self::Codes(column) => {
-                let codes = values.as_string_opt::<i32>().ok_or_else(another)?;
-                column.write(rows, nulls, compression, |pages, rows| {
-                    pages.try_extend(rows, |ids, row| Ok(ids.of(Code::new(codes.value(row))?)))
+                let codes = values.as_string::<i32>();
+                column.write(rows, nulls, compression, |dictionary, rows| {
+                    dictionary.try_extend(rows, |ids, row| Ok(ids.of(Code::new(codes.value(row))?)))
                 })
             }
             Self::Words(column) => {
-                let words = values.as_dictionary_opt::<Int32Type>().ok_or_else(another)?;
-                let texts = words.values().as_string_opt::<i32>().ok_or_else(another)?;
+                let words = values.as_dictionary::<Int32Type>();
+                let texts = words.values().as_string::<i32>();
                 if texts.null_count() > 0 {
                     let what = format!("the column {} has a null among its words", field.name());
                     return Err(ParquetError::General(what));
@@ -217,11 +240,11 @@ impl ColumnWriter {
                 let keys = words.keys().values();
                 // A word is looked up once in a batch.
                 let mut known: Vec<Option<u32>> = vec![None; texts.len()];
-                column.write(rows, nulls, compression, |pages, rows| {
-                    pages.try_extend(keys[rows].iter(), |ids, key| {
+                column.write(rows, nulls, compression, |dictionary, rows| {
+                    dictionary.try_extend(keys[rows].iter(), |ids, key| {
+                        // An array's keys are places among its values.
                         let key = usize::try_from(*key).unwrap_or(usize::MAX);
-                        let id = known.get_mut(key).ok_or_else(another)?;
-                        Ok(*id.get_or_insert_with(|| ids.of(Word::new(texts.value(key)))))
+                        Ok(*known[key].get_or_insert_with(|| ids.of(Word::new(texts.value(key)))))
                     })
                 })
             }
@@ -255,50 +278,44 @@ impl ColumnWriter {
     }
 }
 
-fn write_int64s<P: Pages<Value = i64>>(
-    column: &mut Column<P>,
+fn write_int64s<E: PageEncoder<Value = i64>>(
+    column: &mut Column<E>,
     values: &ArrayRef,
     compression: &mut Compression,
 ) -> Result<()> {
     let numbers = match values.data_type() {
-        DataType::Int64 => values.as_primitive::<Int64Type>().values(),
         DataType::Timestamp(TimeUnit::Millisecond, _) => {
             values.as_primitive::<TimestampMillisecondType>().values()
         }
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
             values.as_primitive::<TimestampMicrosecondType>().values()
         }
-        _ => return Err(another_type(column.name())),
+        _ => values.as_primitive::<Int64Type>().values(),
     };
-    column.write(values.len(), values.nulls(), compression, |pages, rows| {
-        pages.extend(numbers[rows].iter().copied());
+    column.write(values.len(), values.nulls(), compression, |encoder, rows| {
+        encoder.extend(numbers[rows].iter().copied());
         Ok(())
     })
 }
 
-fn write_int32s<P: Pages<Value = i32>>(
-    column: &mut Column<P>,
+fn write_int32s<E: PageEncoder<Value = i32>>(
+    column: &mut Column<E>,
     values: &ArrayRef,
     compression: &mut Compression,
 ) -> Result<()> {
     let (rows, nulls) = (values.len(), values.nulls());
     if let Some(numbers) = values.as_primitive_opt::<Int16Type>() {
         let numbers = numbers.values();
-        return column.write(rows, nulls, compression, |pages, rows| {
-            pages.extend(numbers[rows].iter().copied().map(i32::from));
+        return column.write(rows, nulls, compression, |encoder, rows| {
+            encoder.extend(numbers[rows].iter().copied().map(i32::from));
             Ok(())
         });
     }
-    let numbers = values.as_primitive_opt::<Int32Type>();
-    let numbers = numbers.ok_or_else(|| another_type(column.name()))?.values();
-    column.write(rows, nulls, compression, |pages, rows| {
-        pages.extend(numbers[rows].iter().copied());
+    let numbers = values.as_primitive::<Int32Type>().values();
+    column.write(rows, nulls, compression, |encoder, rows| {
+        encoder.extend(numbers[rows].iter().copied());
         Ok(())
     })
-}
-
-fn another_type(column: &str) -> ParquetError {
-    ParquetError::General(format!("the column {column} has values of another type"))
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! Pages of numbers as they are, or of the differences between each and the one before it.
+//! Numbers as they are, or the differences between each and the one before it.
 
 use parquet::basic::Encoding;
 use parquet::errors::Result;
 
-use super::column::Pages;
+use super::chunk::ValueFacts;
+use super::column::PageEncoder;
 use super::delta;
 use super::value::Value;
 
@@ -47,15 +48,15 @@ impl<V: Number> Numbers<V> {
     }
 }
 
-impl<V: Number> Pages for Numbers<V> {
+impl<V: Number> PageEncoder for Numbers<V> {
     type Value = V;
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.page.len()
     }
 
     #[inline]
-    fn extend(&mut self, values: impl ExactSizeIterator<Item = V>) {
+    fn extend(&mut self, values: impl Iterator<Item = V>) {
         self.page.extend(values);
     }
 
@@ -67,7 +68,7 @@ impl<V: Number> Pages for Numbers<V> {
         }
     }
 
-    fn end_page(&mut self, page: &mut Vec<u8>) -> Result<(Option<(V, V)>, usize)> {
+    fn end_page(&mut self, page: &mut Vec<u8>) -> Result<ValueFacts<V>> {
         if self.are_differences {
             V::push_differences(&self.page, page);
         } else {
@@ -79,7 +80,7 @@ impl<V: Number> Pages for Numbers<V> {
             self.page.iter().fold((*first, *first), wider)
         });
         self.page.clear();
-        Ok((range, 0))
+        Ok(ValueFacts { range, text_bytes: 0 })
     }
 
     fn dictionary(&self) -> Option<&[V]> {

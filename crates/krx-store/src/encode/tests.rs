@@ -30,6 +30,7 @@ const ONE_VALUE: Recipe = Recipe {
     distinct: 1,
     repeat: 1,
     nulls: 0,
+    is_extreme: false,
 };
 
 /// How the values of a column are made up.
@@ -41,6 +42,8 @@ struct Recipe {
     repeat: u64,
     /// Of a thousand values so many are null, if the column has nulls.
     nulls: u64,
+    /// Numbers are as large and as small as their type allows.
+    is_extreme: bool,
 }
 
 /// A number that looks random, and is always the same for the same arguments.
@@ -53,7 +56,16 @@ fn values(column: &dataset::Column, recipe: Recipe, seed: u64, rows: usize) -> A
     let value = |row: usize| scattered(seed, row as u64 / recipe.repeat) % recipe.distinct;
     let is_null = |row: usize| column.nullable && scattered(!seed, row as u64) % 1000 < recipe.nulls;
     let numbers = (0..rows).map(|row| (!is_null(row)).then(|| value(row)));
-    let signed = |value: u64| (value.cast_signed() - recipe.distinct.cast_signed() / 3) * 1_000_003;
+    let signed = |value: u64| match value % 3 {
+        0 if recipe.is_extreme => i64::MIN + value.cast_signed(),
+        1 if recipe.is_extreme => i64::MAX - value.cast_signed(),
+        _ => (value.cast_signed() - recipe.distinct.cast_signed() / 3) * 1_000_003,
+    };
+    // Of fewer bits: the extreme ones are as extreme.
+    let cut = |value: u64, bits: u32| match value % 3 {
+        0 | 1 if recipe.is_extreme => signed(value).wrapping_shr(64 - bits),
+        _ => signed(value),
+    };
     let text = |value: u64| match value % 5 {
         0 => format!("{value:06}"),
         1 => format!("{value:05}K"),
@@ -86,11 +98,11 @@ fn values(column: &dataset::Column, recipe: Recipe, seed: u64, rows: usize) -> A
         }
         ColumnType::Int16 => Arc::new(
             numbers
-                .map(|number| number.map(|number| number as i16))
+                .map(|number| number.map(|number| cut(number, 16) as i16))
                 .collect::<Int16Array>(),
         ),
         ColumnType::Int32 => {
-            let numbers = numbers.map(|number| number.map(|number| signed(number) as i32));
+            let numbers = numbers.map(|number| number.map(|number| cut(number, 32) as i32));
             Arc::new(numbers.collect::<Int32Array>())
         }
         ColumnType::Int64 => Arc::new(numbers.map(|number| number.map(signed)).collect::<Int64Array>()),
@@ -157,10 +169,12 @@ fn recipe() -> impl Strategy<Value = Recipe> {
     let distinct = prop_oneof![Just(1_u64), 2..5_u64, 5..300_u64, 300..100_000_u64];
     let repeat = prop_oneof![Just(1_u64), 2..9_u64, 9..700_u64, Just(1_000_000)];
     let nulls = prop_oneof![Just(0_u64), Just(1000), 1..30_u64, 30..970_u64, 970..1000_u64];
-    (distinct, repeat, nulls).prop_map(|(distinct, repeat, nulls)| Recipe {
+    let is_extreme = prop::bool::weighted(0.2);
+    (distinct, repeat, nulls, is_extreme).prop_map(|(distinct, repeat, nulls, is_extreme)| Recipe {
         distinct,
         repeat,
         nulls,
+        is_extreme,
     })
 }
 
@@ -214,6 +228,7 @@ fn large_files_are_those_of_arrow() {
         distinct,
         repeat,
         nulls,
+        is_extreme: false,
     });
     for dataset in datasets() {
         let batches: Vec<_> = [8192, 8231, 8210, 8192, 30_000, 0, 8200, 12]
@@ -250,6 +265,74 @@ fn what_does_not_fit_is_an_error_and_no_panic() {
         error.contains("an issue code has at most 15 bytes, but this one has 16"),
         "{error}"
     );
+    // The columns before it have its rows already.
+    let error = writer.into_inner().unwrap_err().to_string();
+    assert!(error.contains("a write has failed before"), "{error}");
+}
+
+#[test]
+fn values_of_another_type_are_an_error_and_no_other_time() {
+    let dataset = &crate::service::TRADES;
+    let good = with_column("price", Int64Array::from(vec![1; 10]));
+    let place = dataset.index_of("recv_ts").unwrap();
+    let mut columns = good.columns().to_vec();
+    let millis = TimestampMillisecondArray::from(vec![1; 10]).with_timezone(ZONE);
+    columns[place] = Arc::new(millis);
+    let mut fields = good.schema().fields().to_vec();
+    fields[place] = Arc::new(
+        fields[place]
+            .as_ref()
+            .clone()
+            .with_data_type(columns[place].data_type().clone()),
+    );
+    let batch = RecordBatch::try_new(Arc::new(arrow_schema::Schema::new(fields)), columns).unwrap();
+    let mut writer = FileWriter::new(Vec::new(), dataset, dataset.properties(100)).unwrap();
+    let error = writer.write(&batch).unwrap_err().to_string();
+    assert!(error.contains("the column recv_ts is of Timestamp(µs"), "{error}");
+    assert!(error.contains("its values of Timestamp(ms"), "{error}");
+}
+
+#[test]
+fn a_null_where_none_may_be_is_an_error() {
+    let dataset = &crate::service::TRADES;
+    let good = with_column("price", Int64Array::from(vec![1; 3]));
+    let mut columns = good.columns().to_vec();
+    columns[dataset.index_of("price").unwrap()] = Arc::new(Int64Array::from(vec![Some(1), None, Some(3)]));
+    let fields = good
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.as_ref().clone().with_nullable(true))
+        .collect::<Vec<_>>();
+    let batch = RecordBatch::try_new(Arc::new(arrow_schema::Schema::new(fields)), columns).unwrap();
+    let mut writer = FileWriter::new(Vec::new(), dataset, dataset.properties(100)).unwrap();
+    let error = writer.write(&batch).unwrap_err().to_string();
+    assert!(
+        error.contains("the column price has a null, and must not have one"),
+        "{error}"
+    );
+}
+
+/// arrow-rs ends a page that has this many bytes, too.
+#[test]
+fn pages_that_may_be_too_large_are_an_error() {
+    let dataset = &crate::service::TRADES;
+    let properties = |bytes| {
+        small_pages(
+            dataset.properties_builder(100).set_data_page_size_limit(bytes),
+            60,
+            40,
+        )
+    };
+    let error = FileWriter::new(Vec::new(), dataset, properties(799))
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.contains("pages of 100 rows can be larger than a page may be"),
+        "{error}"
+    );
+    assert!(FileWriter::new(Vec::new(), dataset, properties(800)).is_ok());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Values of dictionaries: how each is stored and compared.
+//! Values of the columns that are encoded here: how each is stored and compared.
 
 use std::hash::Hash;
 
@@ -6,12 +6,12 @@ use parquet::data_type::ByteArray;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::statistics::{Statistics, ValueStatistics};
 
-/// A value of a dictionary. Its order is that of the column's statistics.
+/// A value. Its order is that of the column's statistics.
 pub(super) trait Value: Clone + Eq + Hash + Ord {
     /// Its bytes, if it is text.
     fn text_len(&self) -> Option<usize>;
 
-    /// As a dictionary page has it.
+    /// As a page of plain values has it, or a dictionary.
     fn push_plain(&self, page: &mut Vec<u8>);
 
     /// As the index of pages has it.

@@ -28,8 +28,6 @@ const SMALL: Layout = Layout {
     run_rows: 50,
     row_group_rows: 16,
     page_rows: 8,
-    zstd_level: 1,
-    bloom_filter: false,
 };
 
 /// A message of this many records: every shape of row, and now and then a record that goes to quarantine.
