@@ -113,7 +113,7 @@ bench-peers: frames ## beside what people would use instead: the same frames, on
 	tests/tools/python-env.sh
 	tests/bench/peers/run.sh $(abspath $(FRAMES) $(PUSHES))
 
-bench-live: build ## beside Python scripts at the pace of a market: processor, wake-ups, system calls, memory; and latencies
+bench-live: build ## beside Python scripts and bare Rust at the pace of a market: processor, wake-ups, system calls, memory; and latencies
 	tests/tools/python-env.sh
 	.venv/bin/python tests/bench/peers/live.py
 
