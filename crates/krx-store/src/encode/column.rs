@@ -30,7 +30,9 @@ impl Limits {
             page_rows: properties.data_page_row_count_limit(),
             batch_rows: properties.write_batch_size(),
         };
-        let rows_max = limits.page_rows.saturating_add(limits.batch_rows);
+        let rows_max = limits
+            .page_rows
+            .saturating_add(limits.page_rows.max(limits.batch_rows));
         if rows_max.saturating_mul(size_of::<i64>()) > properties.data_page_size_limit() {
             let what = format!("pages of {rows_max} rows can be larger than a page may be");
             return Err(ParquetError::General(what));

@@ -1,5 +1,5 @@
-//! Rows into a Parquet file, with the same bytes that arrow-rs's writer gives. Codes, words, integers and times are encoded here, because
-//! arrow-rs hashes and compares the bytes of each value. It encodes texts, floats, bytes and flags (docs/adr/0054).
+//! Rows into a Parquet file, with the same bytes that arrow-rs's writer gives. Codes, words, integers and times are encoded here, which
+//! is much faster; arrow-rs encodes texts, floats, bytes and flags (docs/adr/0054).
 //!
 //! ```text
 //!   RecordBatch ──▶ FileWriter ──▶ Column ──▶ Dictionary   (code, kind, price, …) ──▶ Chunk ──▶ row group ──▶ file

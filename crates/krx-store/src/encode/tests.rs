@@ -324,15 +324,15 @@ fn pages_that_may_be_too_large_are_an_error() {
             40,
         )
     };
-    let error = FileWriter::new(Vec::new(), dataset, properties(799))
+    let error = FileWriter::new(Vec::new(), dataset, properties(959))
         .err()
         .unwrap()
         .to_string();
     assert!(
-        error.contains("pages of 100 rows can be larger than a page may be"),
+        error.contains("pages of 120 rows can be larger than a page may be"),
         "{error}"
     );
-    assert!(FileWriter::new(Vec::new(), dataset, properties(800)).is_ok());
+    assert!(FileWriter::new(Vec::new(), dataset, properties(960)).is_ok());
 }
 
 #[test]
