@@ -124,7 +124,7 @@ def recorder(case: Case, folder: Path, url: str, stocks: Sequence[str]) -> list[
 
 
 def options(case: Case, folder: Path, url: str, stocks: Sequence[str]) -> list[str | Path]:
-    """Of the two programs beside the recorder."""
+    """The options that the script and the bare program share."""
     out: list[str | Path] = ["--out", folder / "data"]
     if case.per_issue:
         return [*out, "--url", f"{url}/ws/", "--codes", ",".join(stocks)]

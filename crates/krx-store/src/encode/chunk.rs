@@ -26,7 +26,7 @@ pub(super) struct PageFacts<V> {
 
 /// What they say of its values.
 pub(super) struct ValueFacts<V> {
-    /// The smallest and the largest; `None` if there are none.
+    /// The smallest and the largest value; `None` if all rows are null.
     pub(super) range: Option<(V, V)>,
     /// Bytes of all of them, if they are texts.
     pub(super) text_bytes: usize,
@@ -160,7 +160,7 @@ impl<V: Value> Chunk<V> {
         let pages = std::mem::replace(&mut self.pages, TrackedWrite::new(Vec::new()));
         let mut pages = pages.into_inner()?;
         let Some(values) = dictionary else {
-            return group.append_column(&Bytes::from(pages), self.close(false)?);
+            return group.append_column(&Bytes::from(pages), self.close()?);
         };
         let mut plain = Vec::new();
         for value in values {
@@ -180,13 +180,13 @@ impl<V: Value> Chunk<V> {
         let mut bytes = bytes.into_inner()?;
         bytes.append(&mut pages);
         let result = self
-            .close(true)?
+            .close()?
             .update_dictionary_location(dictionary.compressed_size)?;
         group.append_column(&Bytes::from(bytes), result)
     }
 
     /// What the file's footer and indexes say of it.
-    fn close(self, has_dictionary: bool) -> Result<ColumnCloseResult> {
+    fn close(self) -> Result<ColumnCloseResult> {
         let is_nullable = self.is_nullable();
         let stats = |page_type, encoding, count| PageEncodingStats {
             page_type,
@@ -194,7 +194,7 @@ impl<V: Value> Chunk<V> {
             count,
         };
         let (mut encodings, mut pages) = (vec![Encoding::RLE, self.encoding], Vec::new());
-        if has_dictionary {
+        if self.encoding == Encoding::RLE_DICTIONARY {
             encodings.push(Encoding::PLAIN);
             pages.push(stats(PageType::DICTIONARY_PAGE, Encoding::PLAIN, 1));
         }

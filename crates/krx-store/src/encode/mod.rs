@@ -32,11 +32,12 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::types::ColumnDescPtr;
 
 use self::chunk::Compression;
 use self::column::{Column, Limits, PageEncoder};
 use self::dictionary::Dictionary;
-use self::numbers::Numbers;
+use self::numbers::{Number, Numbers};
 use self::value::{Code, Word};
 use crate::dataset::{self, ColumnType, Dataset, Encoding};
 
@@ -90,12 +91,9 @@ impl<W: Write + Send> FileWriter<W> {
         })
     }
 
-    /// Adds rows. A row group ends when it is full. After an error the file cannot be ended.
+    /// Adds rows. A row group ends when it is full.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.is_broken = true;
-        self.write_rows(batch)?;
-        self.is_broken = false;
-        Ok(())
+        self.unless_broken(|file| file.write_rows(batch))
     }
 
     fn write_rows(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -126,10 +124,18 @@ impl<W: Write + Send> FileWriter<W> {
 
     /// Ends the row group.
     pub(crate) fn flush(&mut self) -> Result<()> {
+        self.unless_broken(Self::end_group)
+    }
+
+    /// After an error nothing more is written, and the file cannot be ended.
+    fn unless_broken(&mut self, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         if self.is_broken {
             return Err(ParquetError::General("a write has failed before".to_owned()));
         }
-        self.end_group()
+        self.is_broken = true;
+        work(self)?;
+        self.is_broken = false;
+        Ok(())
     }
 
     fn end_group(&mut self) -> Result<()> {
@@ -171,47 +177,54 @@ impl<W: Write + Send> FileWriter<W> {
     /// The column at a place, if it is one of ours.
     fn column(&self, place: usize, column: &dataset::Column) -> Option<ColumnWriter> {
         let descriptor = self.file.schema_descr().column(place);
-        let limits = self.limits;
-        let is_long = match column.column_type {
-            ColumnType::Int64 | ColumnType::Millis | ColumnType::Micros => true,
-            ColumnType::Int16 | ColumnType::Int32 => false,
-            ColumnType::Code if column.encoding == Encoding::Dictionary => {
+        let (limits, encoding) = (self.limits, column.encoding);
+        match column.column_type {
+            ColumnType::Int64 | ColumnType::Millis | ColumnType::Micros => Some(integers(
+                descriptor,
+                limits,
+                encoding,
+                ColumnWriter::Int64Dictionary,
+                ColumnWriter::Int64,
+            )),
+            ColumnType::Int16 | ColumnType::Int32 => Some(integers(
+                descriptor,
+                limits,
+                encoding,
+                ColumnWriter::Int32Dictionary,
+                ColumnWriter::Int32,
+            )),
+            ColumnType::Code if encoding == Encoding::Dictionary => {
                 let column = Column::boxed(descriptor, limits, Dictionary::new());
-                return Some(ColumnWriter::Codes(column));
+                Some(ColumnWriter::Codes(column))
             }
-            ColumnType::Word if column.encoding == Encoding::Dictionary => {
+            ColumnType::Word if encoding == Encoding::Dictionary => {
                 let column = Column::boxed(descriptor, limits, Dictionary::new());
-                return Some(ColumnWriter::Words(column));
+                Some(ColumnWriter::Words(column))
             }
-            // A text has no bound, so its dictionary may have to be given up. Floats have no total order. Bytes and flags are few,
+            // A text has no bound, so its dictionary may have to be given up. Floats have no total order. Bytes and flags are rare,
             // and codes and words always have a dictionary.
             ColumnType::Text
             | ColumnType::Float64
             | ColumnType::Bytes
             | ColumnType::Bool
             | ColumnType::Code
-            | ColumnType::Word => return None,
-        };
-        Some(match (is_long, column.encoding) {
-            (true, Encoding::Dictionary) => {
-                ColumnWriter::Int64Dictionary(Column::boxed(descriptor, limits, Dictionary::new()))
-            }
-            (true, Encoding::Plain) => {
-                ColumnWriter::Int64(Column::boxed(descriptor, limits, Numbers::plain()))
-            }
-            (true, Encoding::Delta) => {
-                ColumnWriter::Int64(Column::boxed(descriptor, limits, Numbers::differences()))
-            }
-            (false, Encoding::Dictionary) => {
-                ColumnWriter::Int32Dictionary(Column::boxed(descriptor, limits, Dictionary::new()))
-            }
-            (false, Encoding::Plain) => {
-                ColumnWriter::Int32(Column::boxed(descriptor, limits, Numbers::plain()))
-            }
-            (false, Encoding::Delta) => {
-                ColumnWriter::Int32(Column::boxed(descriptor, limits, Numbers::differences()))
-            }
-        })
+            | ColumnType::Word => None,
+        }
+    }
+}
+
+/// A column of integers in the encoding that its dataset asks for.
+fn integers<V: Number>(
+    descriptor: ColumnDescPtr,
+    limits: Limits,
+    encoding: Encoding,
+    dictionary: fn(Box<Column<Dictionary<V>>>) -> ColumnWriter,
+    numbers: fn(Box<Column<Numbers<V>>>) -> ColumnWriter,
+) -> ColumnWriter {
+    match encoding {
+        Encoding::Dictionary => dictionary(Column::boxed(descriptor, limits, Dictionary::new())),
+        Encoding::Plain => numbers(Column::boxed(descriptor, limits, Numbers::plain())),
+        Encoding::Delta => numbers(Column::boxed(descriptor, limits, Numbers::differences())),
     }
 }
 

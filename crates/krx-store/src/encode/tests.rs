@@ -266,6 +266,9 @@ fn what_does_not_fit_is_an_error_and_no_panic() {
         "{error}"
     );
     // The columns before it have its rows already.
+    let good = with_column("code", StringArray::from(vec!["005930"; 10]));
+    let error = writer.write(&good).unwrap_err().to_string();
+    assert!(error.contains("a write has failed before"), "{error}");
     let error = writer.into_inner().unwrap_err().to_string();
     assert!(error.contains("a write has failed before"), "{error}");
 }
