@@ -79,7 +79,7 @@ fn the_report_tells_of_it(config: &RecorderConfig, found: &IssueReport) {
     assert_eq!(pairs.len(), asked.len());
     let refused: Vec<_> = pairs.iter().filter(|pair| pair["state"] == "refused").collect();
     assert_eq!(refused.len(), 1, "{refused:?}");
-    assert!(refused[0]["detail"].as_str().unwrap().contains("10040"));
+    assert!(refused[0]["detail"].as_str().unwrap().contains("error 10040"));
 }
 
 fn assert_all_is_there(report: &IssueReport) {
@@ -106,7 +106,7 @@ fn every_preset_is_recorded_exactly_with_answers_of_every_kind() {
         assert_eq!(report.sessions[&1].requests.len(), asked.len(), "each once");
         let refusal = "the server refuses a registration";
         assert_eq!(log.matches(refusal).count(), 1, "{log}");
-        assert!(log.contains("10040"), "with the server's words");
+        assert!(log.contains("error 10040"), "with the server's words");
     }
 }
 

@@ -130,7 +130,7 @@ fn a_replay_of_issues_is_recorded_as_the_day_that_it_is_of() {
     let log = recorder.log().unwrap();
     let refusal = format!("the server refuses a registration feed=ISSUES pair=tick10:{UNKNOWN}");
     assert_eq!(log.matches(&refusal).count(), 1, "{log}");
-    assert_eq!(log.matches("10040").count(), 1, "{log}");
+    assert_eq!(log.matches("error 10040").count(), 1, "{log}");
     assert_eq!(said(folder.path()), "", "nothing was left out");
 }
 

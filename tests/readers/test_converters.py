@@ -117,11 +117,12 @@ def test_books_are_known_while_they_are_registered(made: Made, code: str) -> Non
 
 def test_csv_files_are_those_of_the_answers(data: krxdata.Data, date: dt.date, tmp_path: Path) -> None:
     plain = tmp_path / "ticks.csv"
-    rows = data.ticks(CODE, date).fetchall()
+    ticks = data.ticks(CODE, date)
+    price, rows = ticks.columns.index("price"), ticks.fetchall()
     assert data.to_csv(plain, CODE, date, rows="ticks") == len(rows) > 50
     with plain.open(newline="", encoding="utf-8") as lines:
         read = list(csv.DictReader(lines))
-    assert [row["price"] for row in read] == [str(row[data.ticks(CODE, date).columns.index("price")]) for row in rows]
+    assert [row["price"] for row in read] == [str(row[price]) for row in rows]
     packed = tmp_path / "ticks.csv.gz"
     data.to_csv(packed, CODE, date, rows="ticks")
     assert gzip.decompress(packed.read_bytes()) == plain.read_bytes()
