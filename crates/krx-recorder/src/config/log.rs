@@ -1,6 +1,6 @@
 //! `[log]`: where the log goes, and what it contains.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 use super::file;
 use super::problem::{ConfigError, Problems};
@@ -26,18 +26,18 @@ pub struct LogConfig {
     pub filter: Option<String>,
 }
 
-/// Checks that a filter can be parsed and names only what exists: a word that is not a level would count as a module,
-/// and silence all others.
+/// The filter that `text` describes. It names only what exists: a word that is not a level would count as a module, and silence all
+/// others.
 ///
 /// # Errors
 /// What is wrong, as a sentence.
-pub(crate) fn check_filter(text: &str) -> Result<(), String> {
+pub(crate) fn filter_of(text: &str) -> Result<Targets, String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    EnvFilter::try_new(text).map_err(|error| error.to_string())?;
-    for directive in text.split(',').map(str::trim) {
-        let target = directive.split(['=', '[']).next().unwrap_or_default();
+    let directives: Vec<_> = text.split(',').map(str::trim).collect();
+    for directive in &directives {
+        let target = directive.split('=').next().unwrap_or_default();
         let is_level = LEVELS.iter().any(|level| directive.eq_ignore_ascii_case(level));
-        let is_part = target.starts_with("krx_") && !target.contains('-');
+        let is_part = target.starts_with("krx_") && !target.contains(['-', '[', ' ']);
         if !is_level && !is_part {
             return Err(format!(
                 "{directive:?} is neither a level ({}) nor a module such as krx_store=debug",
@@ -45,13 +45,14 @@ pub(crate) fn check_filter(text: &str) -> Result<(), String> {
             ));
         }
     }
-    Ok(())
+    let filter = directives.join(",").parse();
+    filter.map_err(|error: tracing_subscriber::filter::ParseError| error.to_string())
 }
 
 /// The checked table, if all of it is good.
 pub(super) fn check_log(table: file::Log, problems: &mut Problems) -> Option<LogConfig> {
     let filter = match &table.filter {
-        Some(filter) => check_filter(filter).map_err(|error| {
+        Some(filter) => filter_of(filter).map(drop).map_err(|error| {
             let problem =
                 format!("{filter:?} is not a filter such as \"info\" or \"krx_store=debug,info\": {error}");
             ConfigError::invalid("log.filter", problem)
@@ -86,10 +87,11 @@ mod tests {
             "info",
             "WARN",
             "krx_store=debug,info",
+            "krx_store=debug, info",
             "krx_recorder::feed=trace",
             "off",
         ] {
-            assert_eq!(check_filter(good), Ok(()), "{good}");
+            assert!(filter_of(good).is_ok(), "{good}");
         }
         for bad in [
             "inof",
@@ -97,9 +99,35 @@ mod tests {
             "krx-store=debug",
             "info,nonsense",
             "krx_store=loud",
+            "krx_store =debug",
+            "krx_store=debug=info",
+            "krx_store[{feed}]=debug",
             "tokio=debug",
         ] {
-            assert!(check_filter(bad).is_err(), "{bad}");
+            assert!(filter_of(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_part_of_the_program_has_its_own_level() {
+        use tracing::Level;
+
+        for text in ["krx_store=debug,info", " info, krx_store=DEBUG "] {
+            let filter = filter_of(text).unwrap();
+            assert!(filter.would_enable("krx_store::journal", &Level::DEBUG), "{text}");
+            assert!(
+                !filter.would_enable("krx_store::journal", &Level::TRACE),
+                "{text}"
+            );
+            assert!(filter.would_enable("krx_recorder::feed", &Level::INFO), "{text}");
+            assert!(
+                !filter.would_enable("krx_recorder::feed", &Level::DEBUG),
+                "{text}"
+            );
+        }
+        let filter = filter_of("krx_store").unwrap();
+        assert!(filter.would_enable("krx_store", &Level::TRACE));
+        assert!(!filter.would_enable("krx_recorder", &Level::ERROR));
+        assert!(!filter_of("off").unwrap().would_enable("krx_store", &Level::ERROR));
     }
 }

@@ -5,11 +5,12 @@ use std::io::{self, IsTerminal};
 use std::os::linux::fs::MetadataExt as _;
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
-use crate::config::log::{LogConfig, Target, check_filter};
+use crate::config::log::{LogConfig, Target, filter_of};
 use crate::process::journald::Journald;
 use crate::process::out;
 
@@ -18,7 +19,7 @@ const LINES_MAX: usize = 4096;
 
 /// Replaces the log's filter. The default belongs to no log and does nothing.
 #[derive(Clone, Debug, Default)]
-pub struct Filter(Option<reload::Handle<EnvFilter, Registry>>);
+pub struct Filter(Option<reload::Handle<Targets, Registry>>);
 
 impl Filter {
     /// Uses this configuration's filter from now on. `$KRX_LOG` overrides it.
@@ -86,7 +87,7 @@ pub(crate) fn start(config: &LogConfig, json: bool) -> Log {
 
 /// Starts the log of a command whose output is something else: warnings, to standard error.
 pub(crate) fn warnings() {
-    let filter = EnvFilter::new(wanted(None).unwrap_or_else(|| "warn".to_owned()));
+    let filter = wanted(None, LevelFilter::WARN);
     let text = fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
@@ -96,24 +97,25 @@ pub(crate) fn warnings() {
     Registry::default().with(filter).with(text).init();
 }
 
-/// `$KRX_LOG` if it is set and valid, else `otherwise`.
-fn wanted(otherwise: Option<&str>) -> Option<String> {
-    match std::env::var("KRX_LOG").ok().filter(|text| !text.is_empty()) {
-        None => otherwise.map(str::to_owned),
-        Some(text) => match check_filter(&text) {
-            Ok(()) => Some(text),
-            Err(error) => {
+/// What `$KRX_LOG` says if it is set and valid, else what `configured` says, else this `level`.
+fn wanted(configured: Option<&str>, level: LevelFilter) -> Targets {
+    let from_environment = std::env::var("KRX_LOG").ok().filter(|text| !text.is_empty());
+    from_environment
+        .and_then(|text| {
+            let ignored = |error| {
                 out::tell(format_args!(
                     "krx-recorder: ignoring $KRX_LOG = {text:?}: {error}"
                 ));
-                otherwise.map(str::to_owned)
-            }
-        },
-    }
+            };
+            filter_of(&text).map_err(ignored).ok()
+        })
+        // The configuration was checked.
+        .or_else(|| configured.and_then(|text| filter_of(text).ok()))
+        .unwrap_or_else(|| Targets::new().with_default(level))
 }
 
-fn filter(config: &LogConfig) -> EnvFilter {
-    EnvFilter::new(wanted(config.filter.as_deref()).unwrap_or_else(|| "info".to_owned()))
+fn filter(config: &LogConfig) -> Targets {
+    wanted(config.filter.as_deref(), LevelFilter::INFO)
 }
 
 /// systemd says which stream it connected to a service's standard error: `$JOURNAL_STREAM` is `device:inode`
