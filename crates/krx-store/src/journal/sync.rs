@@ -2,7 +2,7 @@
 //! have their names.
 
 use std::fs::File;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing::{error, info};
@@ -32,15 +32,11 @@ struct Last {
     took: Duration,
 }
 
-/// How long writes gather before a sync, given how long ago the last one began and how long it took. Syncs are `interval` apart.
-/// After a pause the first one follows after a tenth of that, which is enough for the rest of a burst. A slow disk rests
-/// between two syncs for as long as the last one took, but no longer than `interval`.
-fn gather_for(interval: Duration, last: Option<(Duration, Duration)>) -> Duration {
-    let Some((since, took)) = last else {
-        return interval / 10;
-    };
-    let rest = took.saturating_mul(2).saturating_sub(since).min(interval);
-    interval.saturating_sub(since).max(rest).max(interval / 10)
+/// How long the thread rests after the last sync, given how long ago that began and how long it took. Syncs are `interval` apart. A
+/// slow disk rests for as long as the sync took, but no longer than `interval`.
+fn rest_for(interval: Duration, since: Duration, took: Duration) -> Duration {
+    let slow = took.saturating_mul(2).saturating_sub(since).min(interval);
+    interval.saturating_sub(since).max(slow)
 }
 
 /// The sync thread: waits for something to be written, lets it gather, syncs it, and repeats. Now and then, even while nothing
@@ -120,52 +116,50 @@ struct Batch {
     wants_spare: bool,
 }
 
-/// Waits until something is to be synced and, unless that is urgent, until it has gathered. Meanwhile looks after the files'
-/// names. `None` when the journal ends.
+/// Rests after the last sync, and waits until something is to be synced. What is written while it rests gathers and wakes nobody;
+/// the first write after that gathers for a tenth of the interval, which is enough for the rest of a burst. Meanwhile looks
+/// after the files' names. `None` when the journal ends.
 fn next_batch(
     tail: &Tail,
     watch: &mut Watch<'_>,
     sync_interval: Duration,
     last: Option<Last>,
 ) -> Option<Batch> {
-    loop {
-        let idle = |state: &mut State| {
-            let nothing = state.written == state.synced || state.failure.is_some();
-            nothing && !state.ending
-        };
-        let mut state = tail.lock();
+    let rest = last.map_or(Duration::ZERO, |last| {
+        rest_for(sync_interval, last.begun.elapsed(), last.took)
+    });
+    let mut state = gather(tail, tail.lock(), rest);
+    while state.has_nothing_to_sync() && !state.ending {
         state.is_idle = true;
-        let (mut state, waited) = tail
-            .dirty
-            .wait_timeout_while(state, watch.due_in(), idle)
-            .unwrap_or_else(PoisonError::into_inner);
-        state.is_idle = false;
-        if state.ending {
-            return None;
-        }
-        if waited.timed_out() {
-            drop(state);
+        let idle = |state: &mut State| state.has_nothing_to_sync() && !state.ending;
+        let waited = tail.dirty.wait_timeout_while(state, watch.due_in(), idle);
+        let (mut waited, result) = waited.unwrap_or_else(PoisonError::into_inner);
+        waited.is_idle = false;
+        state = if result.timed_out() {
+            drop(waited);
             watch.look(tail);
-            continue;
-        }
-        let gather = |state: &mut State| !state.ending && !state.urgent;
-        state = tail
-            .dirty
-            .wait_timeout_while(
-                state,
-                gather_for(sync_interval, last.map(|last| (last.begun.elapsed(), last.took))),
-                gather,
-            )
-            .unwrap_or_else(PoisonError::into_inner)
-            .0;
-        state.urgent = false;
-        return Some(Batch {
-            target: state.written,
-            files: state.unsynced.clone(),
-            generation: state.generation,
-            wants_spare: state.spare.is_none(),
-        });
+            tail.lock()
+        } else {
+            gather(tail, waited, sync_interval / 10)
+        };
     }
+    if state.ending {
+        return None;
+    }
+    state.urgent = false;
+    Some(Batch {
+        target: state.written,
+        files: state.unsynced.clone(),
+        generation: state.generation,
+        wants_spare: state.spare.is_none(),
+    })
+}
+
+/// Waits for `time`, unless the writer is in a hurry or the journal ends.
+fn gather<'a>(tail: &'a Tail, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+    let waits = |state: &mut State| !state.ending && !state.urgent;
+    let waited = tail.dirty.wait_timeout_while(state, time, waits);
+    waited.unwrap_or_else(PoisonError::into_inner).0
 }
 
 fn sync_all(files_of: &Files, files: &[(SegmentName, Arc<File>)], new_names: bool) -> Result<(), String> {
@@ -255,29 +249,22 @@ mod tests {
     use crate::moment::Moment;
 
     #[test]
-    fn syncs_are_an_interval_apart_and_the_first_one_after_a_pause_follows_soon() {
+    fn syncs_are_an_interval_apart_and_a_slow_disk_rests() {
         let ms = Duration::from_millis;
-        assert_eq!(gather_for(ms(50), None), ms(5));
-        for (since, took, gathers) in [
+        for (since, took, rests) in [
             (2, 2, 48),
-            (20, 2, 30),
             (44, 2, 6),
-            (46, 2, 5),
-            (50, 2, 5),
-            (100_000, 2, 5),
-            // A slow disk rests for as long as it worked, but no longer than the interval.
+            (50, 2, 0),
+            (100_000, 2, 0),
             (40, 40, 40),
             (60, 40, 20),
             (50, 50, 50),
             (300, 300, 50),
             (550, 300, 50),
             (590, 300, 10),
+            (600, 300, 0),
         ] {
-            assert_eq!(
-                gather_for(ms(50), Some((ms(since), ms(took)))),
-                ms(gathers),
-                "{since} {took}"
-            );
+            assert_eq!(rest_for(ms(50), ms(since), ms(took)), ms(rests), "{since} {took}");
         }
     }
 

@@ -61,6 +61,13 @@ pub(super) struct State {
     closed: bool,
 }
 
+impl State {
+    /// Nothing new is written, or nothing may be synced before the writer has abandoned its files.
+    pub(super) fn has_nothing_to_sync(&self) -> bool {
+        self.written == self.synced || self.failure.is_some()
+    }
+}
+
 /// How much of a segment a follower may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Readable {
