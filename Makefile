@@ -16,7 +16,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 DESTDIR ?=
 
-.PHONY: help build build-sabotaged install wheel deb demo test test-rust test-readers test-wheel test-converters test-old-readers test-faults test-systemd test-page \
+.PHONY: help build build-sabotaged install wheel deb demo test test-rust run-rust test-readers run-readers test-wheel test-converters test-old-readers test-faults test-systemd test-page \
 	check fuzz bench bench-peers bench-live bench-bulk bench-layout bench-daily bench-books bench-views frames
 
 help: ## show this
@@ -42,10 +42,16 @@ demo: ## record a simulated day of both services and read it back
 	$(CARGO) build --release --locked --package krx-recorder --package krx-simulator --package krx-demo --bins
 	target/release/krx-demo
 
-test: test-rust test-readers ## pass all tests
+# Both halves at once: each waits for recordings much of the time. They run what was built before.
+test: build-sabotaged ## pass all tests
+	$(MAKE) --jobs=2 --output-sync=line run-rust run-readers
 
 test-rust: build-sabotaged ## unit, property and end-to-end tests
-	$(CARGO) test --release --locked --workspace
+	$(MAKE) run-rust
+
+# For the same reason, more tests at a time than cores.
+run-rust:
+	RUST_TEST_THREADS=$$(($$(nproc) > 4 ? $$(nproc) : 4)) $(CARGO) test --release --locked --workspace
 
 # The defects prove that the tests would find them. The sound program is built last, and so is the one that is left.
 build-sabotaged: ## build a recorder with defects for the tests: target/sabotaged/krx-recorder
@@ -65,8 +71,10 @@ test-page: build ## open the status page and a report in Chromium; screenshots i
 	npm ci --prefix tests/page --no-audit --no-fund --loglevel=error
 	node --test --test-concurrency=1 tests/page/page.test.mjs tests/page/newest.test.mjs tests/page/report.test.mjs
 
-# Two files of tests at a time: most of the time they wait for a recording.
 test-readers: build ## DuckDB, pandas, polars and pyarrow read what is recorded, also while it is
+	$(MAKE) run-readers
+
+run-readers:
 	tests/tools/python-env.sh
 	.venv/bin/python -m pytest -q -n 2 --dist loadfile tests/readers tests/bench/peers tests/bench/layout --ignore tests/readers/old
 
