@@ -44,7 +44,7 @@ demo: ## record a simulated day of both services and read it back
 
 # Both halves at once: each waits for recordings much of the time. They run what was built before.
 test: build-sabotaged ## pass all tests
-	$(MAKE) --jobs=2 --output-sync=line run-rust run-readers
+	$(MAKE) --jobs=2 run-rust run-readers
 
 test-rust: build-sabotaged ## unit, property and end-to-end tests
 	$(MAKE) run-rust

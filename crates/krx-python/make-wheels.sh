@@ -2,7 +2,7 @@
 # Builds the wheels of krxdata into target/wheels: one for this platform, which has the program krx-recorder in it, and one for
 # any, without it.
 #
-# Needs Python 3.10 or newer with its venv module; the tools are installed into target/wheels/.tools.
+# `make build` comes first. Needs Python 3.10 or newer with its venv module; the tools are installed into target/wheels/.tools.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -15,7 +15,16 @@ if [[ ! -f $tools/.stamp || ! $tools/.stamp -nt crates/krx-python/tools.txt ]]; 
     touch "$tools/.stamp"
 fi
 rm -rf "$out"/krxdata-*.whl "$out/unpacked"
-(cd crates/krx-python && "$tools/bin/maturin" build --release --out "$out")
+# With what the rest of the workspace asks of tokio: so it is the program that `make build` made and the tests have tried, and
+# cargo has nothing to build.
+program=target/release/krx-recorder
+tested=$(sha256sum "$program")
+(cd crates/krx-python && "$tools/bin/maturin" build --release --out "$out" \
+    --features tokio/rt-multi-thread,tokio/signal,tokio/test-util)
+if [[ $(sha256sum "$program") != "$tested" ]]; then
+    echo "make-wheels: cargo built $program anew for the wheel: --features above must be those that \`make build\` gives it" >&2
+    exit 1
+fi
 "$tools/bin/wheel" unpack "$out"/krxdata-*.whl --dest "$out/unpacked"
 rm "$out"/krxdata-*.whl
 content=("$out"/unpacked/krxdata-*)

@@ -129,10 +129,10 @@ fn next_batch(
         rest_for(sync_interval, last.begun.elapsed(), last.took)
     });
     let mut state = gather(tail, tail.lock(), rest);
-    while state.has_nothing_to_sync() && !state.ending {
+    let is_idle = |state: &mut State| state.has_nothing_to_sync() && !state.ending;
+    while is_idle(&mut state) {
         state.is_idle = true;
-        let idle = |state: &mut State| state.has_nothing_to_sync() && !state.ending;
-        let waited = tail.dirty.wait_timeout_while(state, watch.due_in(), idle);
+        let waited = tail.dirty.wait_timeout_while(state, watch.due_in(), is_idle);
         let (mut waited, result) = waited.unwrap_or_else(PoisonError::into_inner);
         waited.is_idle = false;
         state = if result.timed_out() {
@@ -143,7 +143,8 @@ fn next_batch(
             gather(tail, waited, sync_interval / 10)
         };
     }
-    if state.ending {
+    // A writer that gives up without closing the journal leaves something to sync.
+    if state.has_nothing_to_sync() {
         return None;
     }
     state.urgent = false;
@@ -266,6 +267,27 @@ mod tests {
         ] {
             assert_eq!(rest_for(ms(50), ms(since), ms(took)), ms(rests), "{since} {took}");
         }
+    }
+
+    #[test]
+    fn what_a_writer_leaves_that_gave_up_is_synced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, feed) = (DataDir::new(dir.path()), "KOSPI".parse().unwrap());
+        let config = JournalConfig {
+            // Nothing is synced in time.
+            sync_interval: Duration::from_secs(3600),
+            segment_bytes: 4 << 20,
+        };
+        let mut writer = crate::open_writer(&data, &feed, config, Arc::default()).unwrap();
+        let tail = writer.tail();
+        let entry = Entry {
+            at: Moment(1_795_132_800_000_000),
+            what: What::Frame(b"[]"),
+        };
+        writer.append(&[entry]).unwrap();
+        assert!(tail.is_unsynced());
+        drop(writer);
+        assert!(!tail.is_unsynced());
     }
 
     #[test]
