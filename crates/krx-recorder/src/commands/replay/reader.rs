@@ -106,21 +106,23 @@ impl<S: Source<Message: Outgoing>> Reader<S> {
         SupplierOf<S>: 'static,
     {
         let mut tally = Tally::default();
-        match self.supply(&mut supplier, &mut tally) {
+        let supplied = self.supply(&mut supplier, &mut tally);
+        // Before the day is said to be complete, or to have failed: the program may end as soon as it is.
+        if matches!(supplied, Ok(Ok(()))) && tally == Tally::default() {
+            out::tell(format_args!(
+                "{}: nothing was received after {}",
+                self.feed, self.start
+            ));
+        }
+        tally.tell(&self.feed);
+        match supplied {
             Ok(Ok(())) => {
                 let _ = supplier.finish();
-                if tally == Tally::default() {
-                    out::tell(format_args!(
-                        "{}: nothing was received after {}",
-                        self.feed, self.start
-                    ));
-                }
             }
             Ok(Err(NotWanted)) => {}
             // The first failure ends the replay; another feed's need not be reported.
             Err(error) => drop(failed.try_send((error, Box::new(supplier)))),
         }
-        tally.tell(&self.feed);
     }
 
     fn supply(
