@@ -49,9 +49,9 @@ test: build-sabotaged ## pass all tests
 test-rust: build-sabotaged ## unit, property and end-to-end tests
 	$(MAKE) run-rust
 
-# For the same reason, more tests at a time than cores.
+# For the same reason, more tests at a time than cores. Cargo is told nothing of make's jobs, which it could not share.
 run-rust:
-	RUST_TEST_THREADS=$$(($$(nproc) > 4 ? $$(nproc) : 4)) $(CARGO) test --release --locked --workspace
+	MAKEFLAGS= RUST_TEST_THREADS=$$(($$(nproc) > 4 ? $$(nproc) : 4)) $(CARGO) test --release --locked --workspace
 
 # The defects prove that the tests would find them. The sound program is built last, and so is the one that is left.
 build-sabotaged: ## build a recorder with defects for the tests: target/sabotaged/krx-recorder
