@@ -49,7 +49,7 @@ test: build-sabotaged ## pass all tests
 test-rust: build-sabotaged ## unit, property and end-to-end tests
 	$(MAKE) run-rust
 
-# For the same reason, more tests at a time than cores. Cargo is told nothing of make's jobs, which it could not share.
+# At least four tests at a time: they wait, too. Without MAKEFLAGS: cargo and rustdoc cannot join make's jobs from here, and warn.
 run-rust:
 	MAKEFLAGS= RUST_TEST_THREADS=$$(($$(nproc) > 4 ? $$(nproc) : 4)) $(CARGO) test --release --locked --workspace
 

@@ -15,14 +15,15 @@ if [[ ! -f $tools/.stamp || ! $tools/.stamp -nt crates/krx-python/tools.txt ]]; 
     touch "$tools/.stamp"
 fi
 rm -rf "$out"/krxdata-*.whl "$out/unpacked"
-# With what the rest of the workspace asks of tokio: so it is the program that `make build` made and the tests have tried, and
-# cargo has nothing to build.
+# With the features of tokio that the whole workspace asks for, the wheel holds the very program that `make build` made and the
+# tests tried, and cargo has nothing to build.
 program=target/release/krx-recorder
 tested=$(sha256sum "$program")
 (cd crates/krx-python && "$tools/bin/maturin" build --release --out "$out" \
     --features tokio/rt-multi-thread,tokio/signal,tokio/test-util)
 if [[ $(sha256sum "$program") != "$tested" ]]; then
-    echo "make-wheels: cargo built $program anew for the wheel: --features above must be those that \`make build\` gives it" >&2
+    echo "make-wheels: cargo built $program again for the wheel, so no test has tried it: name in $0 the features with" \
+        "which \`make build\` builds it (\`cargo tree -e features\`)" >&2
     exit 1
 fi
 "$tools/bin/wheel" unpack "$out"/krxdata-*.whl --dest "$out/unpacked"

@@ -1,6 +1,6 @@
 //! `[log]`: where the log goes, and what it contains.
 
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{ParseError, Targets};
 
 use super::file;
 use super::problem::{ConfigError, Problems};
@@ -46,7 +46,7 @@ pub(crate) fn filter_of(text: &str) -> Result<Targets, String> {
         }
     }
     let filter = directives.join(",").parse();
-    filter.map_err(|error: tracing_subscriber::filter::ParseError| error.to_string())
+    filter.map_err(|error: ParseError| error.to_string())
 }
 
 /// The checked table, if all of it is good.

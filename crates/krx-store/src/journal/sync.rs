@@ -129,10 +129,10 @@ fn next_batch(
         rest_for(sync_interval, last.begun.elapsed(), last.took)
     });
     let mut state = gather(tail, tail.lock(), rest);
-    let is_idle = |state: &mut State| state.has_nothing_to_sync() && !state.ending;
-    while is_idle(&mut state) {
+    let waits = |state: &mut State| state.has_nothing_to_sync() && !state.ending;
+    while waits(&mut state) {
         state.is_idle = true;
-        let waited = tail.dirty.wait_timeout_while(state, watch.due_in(), is_idle);
+        let waited = tail.dirty.wait_timeout_while(state, watch.due_in(), waits);
         let (mut waited, result) = waited.unwrap_or_else(PoisonError::into_inner);
         waited.is_idle = false;
         state = if result.timed_out() {
@@ -244,8 +244,10 @@ impl<'a> Watch<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
-    use crate::journal::{Entry, What};
+    use crate::journal::{Entry, What, Writer};
     use crate::layout::DataDir;
     use crate::moment::Moment;
 
@@ -269,52 +271,73 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_a_writer_leaves_that_gave_up_is_synced() {
-        let dir = tempfile::tempdir().unwrap();
-        let (data, feed) = (DataDir::new(dir.path()), "KOSPI".parse().unwrap());
+    fn journal(dir: &Path, sync_interval: Duration) -> Writer {
         let config = JournalConfig {
-            // Nothing is synced in time.
-            sync_interval: Duration::from_secs(3600),
+            sync_interval,
             segment_bytes: 4 << 20,
         };
-        let mut writer = crate::open_writer(&data, &feed, config, Arc::default()).unwrap();
-        let tail = writer.tail();
+        let feed = "KOSPI".parse().unwrap();
+        crate::open_writer(&DataDir::new(dir), &feed, config, Arc::default()).unwrap()
+    }
+
+    fn write(writer: &mut Writer) {
         let entry = Entry {
             at: Moment(1_795_132_800_000_000),
             what: What::Frame(b"[]"),
         };
         writer.append(&[entry]).unwrap();
+    }
+
+    fn wait_until(limit: Duration, is_so: impl Fn() -> bool) {
+        let until = Instant::now() + limit;
+        while !is_so() {
+            assert!(Instant::now() < until);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn what_a_writer_leaves_that_gave_up_is_synced() {
+        let dir = tempfile::tempdir().unwrap();
+        // Nothing is synced in time.
+        let mut writer = journal(dir.path(), Duration::from_secs(3600));
+        let tail = writer.tail();
+        write(&mut writer);
         assert!(tail.is_unsynced());
         drop(writer);
         assert!(!tail.is_unsynced());
     }
 
     #[test]
+    fn the_first_write_after_a_pause_is_synced_soon_and_the_next_waits_for_its_turn() {
+        const INTERVAL: Duration = Duration::from_secs(30);
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = journal(dir.path(), INTERVAL);
+        let tail = writer.tail();
+        wait_until(INTERVAL, || tail.lock().is_idle);
+        write(&mut writer);
+        // After a tenth of it.
+        wait_until(INTERVAL * 9 / 10, || !tail.is_unsynced());
+        write(&mut writer);
+        let state = tail.lock();
+        assert!(!state.is_idle, "nobody needs to wake it");
+        assert_ne!(state.written, state.synced);
+        drop(state);
+        writer.close().unwrap();
+        assert!(!tail.is_unsynced());
+    }
+
+    #[test]
     fn the_thread_says_when_it_is_idle() {
         let dir = tempfile::tempdir().unwrap();
-        let (data, feed) = (DataDir::new(dir.path()), "KOSPI".parse().unwrap());
-        let config = JournalConfig {
-            sync_interval: Duration::from_millis(1),
-            segment_bytes: 4 << 20,
-        };
-        let mut writer = crate::open_writer(&data, &feed, config, Arc::default()).unwrap();
+        let mut writer = journal(dir.path(), Duration::from_millis(1));
         let tail = writer.tail();
-        let wait_until = |is_so: &dyn Fn() -> bool| {
-            let until = Instant::now() + Duration::from_secs(60);
-            while !is_so() {
-                assert!(Instant::now() < until, "a write would never wake it");
-                std::thread::yield_now();
-            }
-        };
-        wait_until(&|| tail.lock().is_idle);
-        let entry = Entry {
-            at: Moment(1_795_132_800_000_000),
-            what: What::Frame(b"[]"),
-        };
-        writer.append(&[entry]).unwrap();
-        wait_until(&|| !tail.is_unsynced());
-        wait_until(&|| tail.lock().is_idle);
+        // Otherwise a write would never wake it.
+        let wait_until_idle = || wait_until(Duration::from_secs(60), || tail.lock().is_idle);
+        wait_until_idle();
+        write(&mut writer);
+        wait_until(Duration::from_secs(60), || !tail.is_unsynced());
+        wait_until_idle();
         writer.close().unwrap();
     }
 }

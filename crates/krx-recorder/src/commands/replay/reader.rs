@@ -107,7 +107,7 @@ impl<S: Source<Message: Outgoing>> Reader<S> {
     {
         let mut tally = Tally::default();
         let supplied = self.supply(&mut supplier, &mut tally);
-        // Before the day is said to be complete, or to have failed: the program may end as soon as it is.
+        // First of all: once the day is complete or has failed, the program may end at any moment.
         if matches!(supplied, Ok(Ok(()))) && tally == Tally::default() {
             out::tell(format_args!(
                 "{}: nothing was received after {}",
